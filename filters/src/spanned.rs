@@ -1,0 +1,87 @@
+//! A value with the place in the configuration it came from, so that a check made long after parsing can still point at it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::{Serialize, Serializer};
+
+/// The newtype name by which [`Spanned`] asks the configuration's deserializer for a place.
+pub const SPANNED: &str = "$frontgate::Spanned";
+
+/// A place in the loaded configuration: an index into the table of its nodes, 0 where the value came from no file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place(pub u32);
+
+/// A value and its place. Two of them are equal when their values are, wherever they stand.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spanned<T> {
+    /// The value itself.
+    pub value: T,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl<T> Spanned<T> {
+    /// A value that no file holds.
+    pub fn nowhere(value: T) -> Self {
+        Self { value, place: Place::default() }
+    }
+}
+
+impl<T> Deref for Spanned<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: PartialEq> PartialEq for Spanned<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<T: Serialize> Serialize for Spanned<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value.serialize(serializer)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Spanned<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pair<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Pair<T> {
+            type Value = Spanned<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+            /// The configuration's deserializer answers with the pair (place, value).
+            fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> Result<Self::Value, A::Error> {
+                let missing = || de::Error::custom("a spanned value is a pair of place and value");
+                let place = pair.next_element::<u32>()?.ok_or_else(missing)?;
+                let value = pair.next_element::<T>()?.ok_or_else(missing)?;
+                Ok(Spanned { value, place: Place(place) })
+            }
+            /// Any other deserializer knows no places.
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+                T::deserialize(deserializer).map(Spanned::nowhere)
+            }
+        }
+        deserializer.deserialize_newtype_struct(SPANNED, Pair(std::marker::PhantomData))
+    }
+}

@@ -1,0 +1,437 @@
+//! What can be written in a configuration: one struct a section, every key with its default.
+//!
+//! These types say what was typed. Names that point elsewhere are checked in `check.rs` and resolved in `snapshot.rs`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use frontgate_filters::config::FilterEntry;
+use frontgate_filters::spanned::Spanned;
+use frontgate_filters::units::{Duration, Size};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A whole configuration, from one file or a directory of them.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The language's version: 1.
+    pub version: Spanned<Version>,
+    /// Where the gateway listens and what it allows a connection.
+    #[serde(default)]
+    pub server: Server,
+    /// The pools of endpoints, by name.
+    #[serde(default)]
+    pub upstreams: BTreeMap<String, Spanned<Upstream>>,
+    /// The filters, by name: each defined once, used by routes.
+    #[serde(default)]
+    pub filters: BTreeMap<String, Spanned<FilterEntry>>,
+    /// Which request goes where.
+    #[serde(default)]
+    pub routes: Vec<Spanned<Route>>,
+    /// Logs.
+    #[serde(default)]
+    pub telemetry: Telemetry,
+}
+
+/// The only version of the language so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(extend("const" = 1))]
+#[serde(transparent)]
+pub struct Version(u8);
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u8::deserialize(deserializer)? {
+            1 => Ok(Self(1)),
+            other => Err(serde::de::Error::custom(format!("version {other} of the language is not known: write `version: 1`"))),
+        }
+    }
+}
+
+/// `server`: listeners and what holds for every connection.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// The addresses that clients connect to.
+    pub listeners: Vec<Spanned<Listener>>,
+    /// The operators' address: health, metrics, reload. Elsewhere than on loopback it needs a token.
+    pub admin: Option<Spanned<Admin>>,
+    /// A read-only address for probes and scrapes: /livez, /readyz, /healthz, /metrics.
+    pub status: Option<Spanned<SocketAddr>>,
+    /// Worker threads: a number, or `auto` for what the control group allows.
+    pub threads: Threads,
+    /// Who may set X-Forwarded-*, X-Request-Id, X-BFF-Version and traceparent.
+    pub trusted_proxies: Vec<Spanned<Network>>,
+    /// How large a request may be.
+    pub limits: Limits,
+    /// How long a client may take.
+    pub timeouts: ServerTimeouts,
+    /// How the process ends.
+    pub drain: Drain,
+    /// Filters before every route's own, and over 404, 405 and 400 too.
+    pub filters: Vec<Spanned<FilterUse>>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listeners: Vec::new(),
+            admin: None,
+            status: None,
+            threads: Threads::Auto,
+            trusted_proxies: Vec::new(),
+            limits: Limits::default(),
+            timeouts: ServerTimeouts::default(),
+            drain: Drain::default(),
+            filters: Vec::new(),
+        }
+    }
+}
+
+/// An address that clients connect to.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// IP address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// What is spoken there; `h2` in clear text is HTTP/2 with prior knowledge.
+    #[serde(default = "Listener::default_protocols")]
+    pub protocols: Vec<Protocol>,
+}
+
+impl Listener {
+    fn default_protocols() -> Vec<Protocol> {
+        vec![Protocol::Http1]
+    }
+}
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP/1.1 and HTTP/1.0.
+    Http1,
+    /// HTTP/2.
+    H2,
+}
+
+/// The operators' address: `127.0.0.1:9901`, or a map with a token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// IP address and port.
+    pub address: SocketAddr,
+    /// What `Authorization: Bearer` must carry; required elsewhere than on loopback.
+    pub token: Option<Secret>,
+}
+
+/// A secret, named by where it is kept, never written into the configuration itself.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Secret {
+    /// A file, relative to the one that names it; a trailing line break does not count.
+    File(Spanned<PathBuf>),
+    /// An environment variable.
+    Env(Spanned<String>),
+}
+
+/// The number of worker threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Threads {
+    /// As many as the control group's quota and the affinity mask allow.
+    #[default]
+    Auto,
+    /// This many.
+    Count(NonZeroU32),
+}
+
+/// A network in CIDR notation, or a single address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(pub ipnet::IpNet);
+
+/// How large a request may be.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The whole head: request line and headers; over it 431.
+    pub headers: Size,
+    /// How many header lines; over it 431.
+    pub header_count: u32,
+    /// The request target; over it 414.
+    pub uri: Size,
+    /// The body; over it 413. A route may say otherwise.
+    pub body: Size,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { headers: Size(64 << 10), header_count: 100, uri: Size(8 << 10), body: Size(10 << 20) }
+    }
+}
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerTimeouts {
+    /// The whole head, however it drips.
+    pub header: Duration,
+    /// The body: this long, and one second more for every 500 bytes that came.
+    pub body: Duration,
+    /// How long an idle connection is kept for the next request.
+    pub keepalive: Duration,
+    /// A client that does not read: this long, and one second more for every 500 bytes it took.
+    pub write: Duration,
+}
+
+impl Default for ServerTimeouts {
+    fn default() -> Self {
+        let seconds = |s| Duration(std::time::Duration::from_secs(s));
+        Self { header: seconds(10), body: seconds(30), keepalive: seconds(75), write: seconds(30) }
+    }
+}
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Drain {
+    /// How long /readyz fails before the listeners close.
+    pub notice: Duration,
+    /// How long running requests may take from then on.
+    pub timeout: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { notice: Duration::default(), timeout: Duration(std::time::Duration::from_secs(30)) }
+    }
+}
+
+/// A pool of endpoints that serve the same thing.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// Where its processes listen.
+    pub endpoints: Vec<Spanned<Endpoint>>,
+    /// How one of them is chosen.
+    #[serde(default)]
+    pub balance: Balance,
+    /// How long it may take.
+    #[serde(default)]
+    pub timeouts: UpstreamTimeouts,
+    /// The Host that it is sent; by default the client's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Spanned<String>>,
+}
+
+/// One process of a pool: `10.0.0.1:80`, or a map with its weight and version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Endpoint {
+    /// IP address and port.
+    pub address: SocketAddr,
+    /// Its share of the requests beside the others' weights; 0 takes none.
+    pub weight: u32,
+    /// What `X-BFF-Version` says of its answers.
+    pub version: Option<Spanned<String>>,
+}
+
+/// How an endpoint is chosen.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// In turn, by weight.
+    #[default]
+    RoundRobin,
+    /// By chance, by weight.
+    Random,
+    /// The one of two drawn by weight that has fewer requests in flight for its weight.
+    LeastRequest,
+}
+
+/// How long a pool may take.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamTimeouts {
+    /// To take the connection.
+    pub connect: Duration,
+    /// From the request's last byte to the response's head.
+    pub first_byte: Duration,
+    /// Between two parts of the response's body.
+    pub between_bytes: Duration,
+    /// One attempt to its last byte; none by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<Duration>,
+    /// How long an idle connection is kept.
+    pub idle: Duration,
+}
+
+impl Default for UpstreamTimeouts {
+    fn default() -> Self {
+        let seconds = |s| Duration(std::time::Duration::from_secs(s));
+        Self { connect: seconds(1), first_byte: seconds(15), between_bytes: seconds(30), total: None, idle: seconds(60) }
+    }
+}
+
+/// A route: which requests, and what becomes of them. One of `upstream`, `redirect` and `respond` must stand.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Its name in logs and metrics.
+    pub name: Spanned<String>,
+    /// The host: `shop.example`, `*.shop.example`, or none for every host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Spanned<String>>,
+    /// The path: literal segments, `{name}` for one segment, `**` last for any number.
+    pub path: Spanned<String>,
+    /// The methods; none means all. GET includes HEAD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub methods: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The pool that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Spanned<String>>,
+    /// A redirect instead of a pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<Spanned<Redirect>>,
+    /// A fixed answer instead of a pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub respond: Option<Spanned<Respond>>,
+    /// Its filters in order: names, or filters written in place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Spanned<FilterUse>>,
+    /// What the pool is sent instead of the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<Spanned<Rewrite>>,
+    /// All attempts together, to the last byte; none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// Limits of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RouteLimits>,
+}
+
+/// A route's own limits.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct RouteLimits {
+    /// The request body; over it 413.
+    pub body: Size,
+}
+
+/// A redirect: `{to: "/new/{rest}", status: 308}`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Redirect {
+    /// The target: a path or an absolute URL, with the path's variables in braces; the query is kept.
+    pub to: Spanned<String>,
+    /// 301, 302, 303, 307 or 308 (the default).
+    #[serde(default = "Redirect::default_status")]
+    pub status: Spanned<u16>,
+}
+
+impl Redirect {
+    fn default_status() -> Spanned<u16> {
+        Spanned::nowhere(308)
+    }
+}
+
+/// A fixed answer: a status, with `json`, `body` or neither.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Respond {
+    /// 200 (the default) to 599.
+    #[serde(default = "Respond::default_status")]
+    pub status: Spanned<u16>,
+    /// A body of any JSON value, sent as application/json.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json: Option<Spanned<serde_json::Value>>,
+    /// A body of text, sent as text/plain where `headers` says nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Spanned<String>>,
+    /// Headers of the answer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Spanned<String>>,
+}
+
+impl Respond {
+    fn default_status() -> Spanned<u16> {
+        Spanned::nowhere(200)
+    }
+}
+
+/// What the pool is sent instead of the path: one of the two.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Rewrite {
+    /// The path without this prefix of whole segments.
+    StripPrefix(Spanned<String>),
+    /// Another path, with the path's variables in braces; `{rest}` is what `**` matched.
+    Path(Spanned<String>),
+}
+
+/// A filter where it is used: a name, or a filter written in place.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FilterUse {
+    /// One of `filters`.
+    Named(String),
+    /// A filter of this route alone.
+    Inline(FilterEntry),
+}
+
+/// `telemetry`: what is written down about requests.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// The access log: one JSON line a request.
+    pub access_log: AccessLog,
+}
+
+/// `access_log: off`, or `{format: json, to: stdout}`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AccessLog {
+    /// None.
+    Off,
+    /// Lines to somewhere.
+    On {
+        /// The lines' form.
+        format: LogFormat,
+        /// Where they go.
+        to: LogTarget,
+    },
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self::On { format: LogFormat::Json, to: LogTarget::Stdout }
+    }
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum LogTarget {
+    /// Standard output.
+    #[default]
+    Stdout,
+    /// A file, appended to; relative to the file that names it.
+    File(Spanned<PathBuf>),
+}
+
+impl fmt::Display for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Count(count) => write!(f, "{count}"),
+        }
+    }
+}
