@@ -1,1 +1,13 @@
-//! x
+//! The filters of the gateway and the chain that runs them.
+//!
+//! A [`filter::Filter`] sees a request on its way in and may leave a [`filter::ResponseFilter`] behind for the way out. Only
+//! [`chain`] knows their order; the filters know `pingora-http`'s header types and each other's [`filter::Facts`], no sockets.
+//! How to write one is in this crate's README.
+
+pub mod chain;
+pub mod config;
+pub mod filter;
+pub mod reply;
+pub mod spanned;
+pub mod units;
+pub mod version_header;

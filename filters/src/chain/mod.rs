@@ -1,0 +1,195 @@
+//! The chain: the only place that knows the filters' order.
+//!
+//! Requests run through the filters as listed, response halves in reverse. A filter under `mode: observe` is given copies: it
+//! decides and counts, and nothing it does reaches the client or the pool.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use pingora_http::ResponseHeader;
+
+use crate::config::Mode;
+use crate::filter::{Facts, Filter, Flow, Outcome, Request, ResponseFilter, Verdict, Want};
+use crate::reply::Reply;
+
+/// A filter at its place in a chain.
+#[derive(Clone)]
+pub struct Link {
+    /// The name it is configured under, or its kind where it stands inline.
+    pub name: Arc<str>,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Whether its decisions are carried out.
+    pub mode: Mode,
+    /// The filter.
+    pub filter: Arc<dyn Filter>,
+}
+
+/// The filters of one route, in order.
+#[derive(Clone, Default)]
+pub struct Chain {
+    links: Box<[Link]>,
+}
+
+/// One request's way through a chain: the response halves that it collected.
+#[derive(Default)]
+pub struct Exchange {
+    halves: Vec<Half>,
+}
+
+struct Half {
+    observed: bool,
+    wants_body: bool,
+    filter: Box<dyn ResponseFilter>,
+}
+
+/// One filter's decision, as `explain` prints it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The filter's name.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Whether it only observes.
+    pub observed: bool,
+    /// The status that it answers with, where it does.
+    pub replies: Option<StatusCode>,
+    /// Why, in the filter's own words.
+    pub reasons: Vec<Cow<'static, str>>,
+}
+
+impl Chain {
+    /// A chain of these, in this order.
+    pub fn new(links: Vec<Link>) -> Self {
+        Self { links: links.into() }
+    }
+
+    /// Its filters in order.
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// Runs the request through. A reply has passed the response halves of the filters before the one that made it, but not yet
+    /// [`Chain::mark`], which every answer gets.
+    pub async fn request(&self, request: &mut Request<'_>, exchange: &mut Exchange) -> Option<Reply> {
+        for link in &self.links {
+            if let Some(reply) = link.run(request, exchange).await {
+                return Some(reply);
+            }
+        }
+        None
+    }
+
+    /// As [`Chain::request`], telling each filter's decision. Filters after the one that replies are not asked.
+    pub async fn explain(&self, request: &mut Request<'_>) -> Vec<Decision> {
+        let mut exchange = Exchange::default();
+        let mut decisions = Vec::new();
+        for link in &self.links {
+            let mut reasons = Vec::new();
+            let reply = {
+                let mut asked = Request::new(request.head, request.facts, request.now).explained(&mut reasons);
+                link.verdict(&mut asked, &mut exchange).await
+            };
+            let observed = link.mode == Mode::Observe;
+            let replies = reply.map(|reply| reply.status);
+            decisions.push(Decision { name: link.name.to_string(), kind: link.kind, observed, replies, reasons });
+            if replies.is_some() && !observed {
+                break;
+            }
+        }
+        decisions
+    }
+
+    /// Marks an answer, whoever made it: the last filter first, so that the first listed has the last word.
+    pub fn mark(&self, head: &mut ResponseHeader, facts: &Facts) {
+        for link in self.links.iter().rev() {
+            if link.mode == Mode::Enforce {
+                link.filter.answer(head, facts);
+            }
+        }
+    }
+}
+
+impl Link {
+    async fn run(&self, request: &mut Request<'_>, exchange: &mut Exchange) -> Option<Reply> {
+        let reply = self.verdict(request, exchange).await;
+        match self.mode {
+            Mode::Enforce => reply,
+            Mode::Observe => None,
+        }
+    }
+
+    async fn verdict(&self, request: &mut Request<'_>, exchange: &mut Exchange) -> Option<Reply> {
+        match self.mode {
+            Mode::Enforce => settle(self.filter.request(request), false, exchange).await,
+            Mode::Observe => {
+                let mut copy = request.head.clone();
+                let mut looking = request.with_head(&mut copy);
+                settle(self.filter.request(&mut looking), true, exchange).await
+            }
+        }
+    }
+}
+
+async fn settle(mut verdict: Verdict<'_>, observed: bool, exchange: &mut Exchange) -> Option<Reply> {
+    loop {
+        match verdict {
+            Verdict::Continue => return None,
+            Verdict::ContinueWith(filter) => {
+                exchange.halves.push(Half { observed, wants_body: false, filter });
+                return None;
+            }
+            Verdict::Reply(reply) => return Some(reply),
+            Verdict::Wait(wait) => verdict = wait.await,
+        }
+    }
+}
+
+impl Exchange {
+    /// Whether any filter waits for the response.
+    pub fn is_idle(&self) -> bool {
+        self.halves.is_empty()
+    }
+
+    /// The response's head, through the halves in reverse. `method` is the request's: an answer to HEAD has no body to offer.
+    pub fn head(&mut self, method: &Method, head: &mut ResponseHeader) {
+        let bodyless = has_no_body(method, head.status);
+        for half in self.halves.iter_mut().rev() {
+            let want = if half.observed {
+                half.filter.head(&mut head.clone())
+            } else {
+                half.filter.head(head)
+            };
+            half.wants_body = want == Want::Chunks && !bodyless;
+        }
+    }
+
+    /// A part of the body, through the halves that want it, in reverse.
+    pub fn body(&mut self, body: &mut Option<Bytes>, last: bool) -> Flow {
+        for half in self.halves.iter_mut().rev().filter(|half| half.wants_body) {
+            if half.observed {
+                half.filter.body(&mut body.clone(), last);
+            } else if half.filter.body(body, last) == Flow::Abort {
+                return Flow::Abort;
+            }
+        }
+        Flow::Go
+    }
+
+    /// The end. A half that is dropped without it has lost its connection or its thread, and gives back what it holds all the same.
+    pub fn done(&mut self, outcome: &Outcome) {
+        for half in self.halves.drain(..).rev() {
+            half.filter.done(outcome);
+        }
+    }
+}
+
+/// Answers that carry no body, or one that must not be changed: to HEAD, 1xx, 204, 206 and 304 (RFC 9110, section 6.4.1).
+fn has_no_body(method: &Method, status: StatusCode) -> bool {
+    method == Method::HEAD || status.is_informational() || matches!(status.as_u16(), 204 | 206 | 304)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! `version_header`: names the version that answered.
+//!
+//! ```yaml
+//! stamp:
+//!   version_header: {name: X-BFF-Version, value: "v2.4", to: [client, upstream]}
+//! ```
+//!
+//! Towards the client the value is the answering endpoint's `version` where it has one, else `value`; a copy that the upstream sent is
+//! replaced. It marks every answer of the routes that list it, refusals too. Towards the upstream it is always `value`.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use pingora_http::ResponseHeader;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::filter::{Facts, Filter, Request, Verdict};
+
+/// The options of `version_header`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The header's name; by default `X-BFF-Version`.
+    #[serde(default = "Name::usual")]
+    pub name: Name,
+    /// Its value: printable ASCII.
+    pub value: Value,
+    /// Who is told; by default the client.
+    #[serde(default = "Side::usual")]
+    pub to: Vec<Side>,
+}
+
+/// Who is told the version.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The client, on every answer.
+    Client,
+    /// The upstream, on every request.
+    Upstream,
+}
+
+impl Side {
+    fn usual() -> Vec<Self> {
+        vec![Self::Client]
+    }
+}
+
+/// A header name as it is written, which is how it goes out.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(inline)]
+pub struct Name(String);
+
+impl Name {
+    fn usual() -> Self {
+        Self("X-BFF-Version".into())
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        /// Names that say how a message is framed or routed: marking one would break it.
+        const RESERVED: &[&str] =
+            &["connection", "content-length", "date", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "x-request-id"];
+        let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("`{text}` is not a header name"))?;
+        if RESERVED.contains(&name.as_str()) {
+            return Err(format!("`{text}` is a header that the gateway itself sets"));
+        }
+        Ok(Self(text))
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
+    }
+}
+
+/// A header value: not empty, printable ASCII.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(inline)]
+pub struct Value(String);
+
+impl TryFrom<String> for Value {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let printable = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+        if text.is_empty() || !printable || text.trim() != text {
+            return Err("a header value is printable ASCII, not empty, with no space at either end".into());
+        }
+        Ok(Self(text))
+    }
+}
+
+impl From<Value> for String {
+    fn from(value: Value) -> Self {
+        value.0
+    }
+}
+
+/// The compiled filter.
+pub struct VersionHeader {
+    /// Shared bytes: a name outside of the well-known ones would be copied for every answer.
+    name: Bytes,
+    value: HeaderValue,
+    client: bool,
+    upstream: bool,
+}
+
+impl VersionHeader {
+    /// Compiles the options.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            name: Bytes::from(config.name.0.clone()),
+            value: HeaderValue::from_str(&config.value.0).expect("checked when it was read"),
+            client: config.to.contains(&Side::Client),
+            upstream: config.to.contains(&Side::Upstream),
+        }
+    }
+}
+
+impl Filter for VersionHeader {
+    fn request<'a>(&'a self, request: &'a mut Request<'_>) -> Verdict<'a> {
+        if self.upstream {
+            request.head.insert_header(self.name.clone(), self.value.clone()).expect("the name was checked when it was read");
+        }
+        request.because(|| match (self.client, self.upstream) {
+            (true, true) => format!("marks the answer and the request to the upstream with {:?}", self.value),
+            (true, false) => format!("marks the answer with {:?}, or the endpoint's own version", self.value),
+            (false, true) => format!("marks the request to the upstream with {:?}", self.value),
+            (false, false) => "marks nothing: `to` is empty".to_owned(),
+        });
+        Verdict::Continue
+    }
+
+    fn answer(&self, head: &mut ResponseHeader, facts: &Facts) {
+        if self.client {
+            let value = facts.version.as_ref().unwrap_or(&self.value);
+            head.insert_header(self.name.clone(), value.clone()).expect("the name was checked when it was read");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
