@@ -1,0 +1,585 @@
+//! The guard around each client connection: deadlines for the head, the body and the writes, one strict reading of the framing, and
+//! refusals in this gateway's own words.
+//!
+//! Pingora reads from the guard as from a socket. It is given a request's bytes only when the whole head has been checked, and never a
+//! byte beyond the request's end: what a client sends early waits here for its turn.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::tls::SslDigest;
+use pingora_core::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest, UniqueID,
+    UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use super::wire::{BodyScan, HeadLimits, HeadScan, Refusal, check_head};
+use crate::upstream::watchdog::Watchdog;
+
+/// What the guard asks of the gateway.
+pub trait Keeper: Send + Sync + 'static {
+    /// The rules in force, asked once a request.
+    fn rules(&self) -> Rules;
+    /// The answer to a request that no hook will see, counted and logged: a whole HTTP/1.1 response that closes the connection.
+    fn refuse(&self, refusal: Refusal, conn: &Conn) -> Vec<u8>;
+}
+
+/// What a client may send, and how slowly.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// How large a head may be.
+    pub head: HeadLimits,
+    /// How long a head may take.
+    pub header_timeout: Duration,
+    /// How long a body may keep us waiting, and one second more for every 500 bytes.
+    pub body_timeout: Duration,
+    /// How long a client that does not read may keep us waiting, and one second more for every 500 bytes.
+    pub write_timeout: Duration,
+}
+
+/// What guard and request hooks tell each other about one connection.
+#[derive(Debug)]
+pub struct Conn {
+    /// Which listener took it.
+    pub listener: usize,
+    /// The client's address.
+    pub peer: Option<std::net::SocketAddr>,
+    /// How many requests it has begun; 0 while the bytes are none of the guard's business (HTTP/2).
+    begun: AtomicU32,
+    /// How many requests have reached the hooks.
+    seen: AtomicU32,
+    upgraded: AtomicBool,
+    refusal: OnceLock<Refusal>,
+    /// The upstream connection that the current request waits on, or -1: not read while the client is slow.
+    upstream: AtomicI32,
+}
+
+impl Conn {
+    /// A connection of this listener.
+    pub fn new(listener: usize, peer: Option<std::net::SocketAddr>) -> Self {
+        Self {
+            listener,
+            peer,
+            begun: AtomicU32::new(0),
+            seen: AtomicU32::new(0),
+            upgraded: AtomicBool::new(false),
+            refusal: OnceLock::new(),
+            upstream: AtomicI32::new(-1),
+        }
+    }
+    /// A request's head is about to be read.
+    pub fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::Release);
+    }
+    /// The request has reached the hooks: what is written from here on is its answer.
+    pub fn reached(&self) {
+        self.seen.store(self.begun.load(Ordering::Relaxed), Ordering::Release);
+    }
+    /// The protocol changed: every byte goes through as it is.
+    pub fn upgrade(&self) {
+        self.upgraded.store(true, Ordering::Release);
+    }
+    /// Why the guard broke the request off, if it did.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.refusal.get().copied()
+    }
+    /// The upstream connection that the current request waits on.
+    pub fn wait_on(&self, upstream: Option<i32>) {
+        self.upstream.store(upstream.unwrap_or(-1), Ordering::Release);
+    }
+}
+
+/// A client's stream with the guard in front.
+pub struct Guard {
+    io: Stream,
+    conn: Arc<Conn>,
+    keeper: Arc<dyn Keeper>,
+    watchdog: Arc<Watchdog>,
+    digest: Arc<ProxyDigest>,
+    rules: Rules,
+    /// The request being read, as `Conn::begun` counts.
+    request: u32,
+    in_head: bool,
+    head: HeadScan,
+    body: BodyScan,
+    /// Bytes that were read and not handed on; the first `ready` of them may be.
+    held: BytesMut,
+    ready: usize,
+    /// When the head began; for a connection's first one, when it was accepted.
+    head_began: Option<Instant>,
+    reading: Patience,
+    writing: Patience,
+    refusing: Option<Refusing>,
+    _count: Box<dyn Send + Sync>,
+}
+
+/// An answer on its way out, after which the connection closes.
+struct Refusing {
+    page: Vec<u8>,
+    sent: usize,
+    flushed: bool,
+    /// Until when the client's bytes are still taken and thrown away, so that it can read the answer (RFC 9112, section 9.6).
+    linger: Option<Pin<Box<Sleep>>>,
+    drained: usize,
+}
+
+/// How long one direction has kept us waiting in all, against a budget that grows with the bytes moved.
+#[derive(Default)]
+struct Patience {
+    since: Option<Instant>,
+    waited: Duration,
+    moved: u64,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    /// Bytes per second below which a transfer is a drip.
+    const DRIP: u64 = 500;
+
+    fn moved(&mut self, bytes: usize) {
+        self.moved += bytes as u64;
+        if let Some(since) = self.since.take() {
+            self.waited += since.elapsed();
+        }
+    }
+
+    /// Nothing moves just now. Whether patience has ended.
+    fn wait(&mut self, allowance: Duration, cx: &mut Context<'_>) -> bool {
+        if self.since.is_none() {
+            let now = Instant::now();
+            let left = (allowance + Duration::from_secs(self.moved / Self::DRIP)).saturating_sub(self.waited);
+            self.since = Some(now);
+            arm(&mut self.timer, now + left);
+        }
+        self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready())
+    }
+
+    fn reset(&mut self) {
+        (self.since, self.waited, self.moved) = (None, Duration::ZERO, 0);
+    }
+}
+
+fn arm(timer: &mut Option<Pin<Box<Sleep>>>, deadline: Instant) {
+    match timer {
+        Some(timer) => timer.as_mut().reset(deadline.into()),
+        None => *timer = Some(Box::pin(tokio::time::sleep_until(deadline.into()))),
+    }
+}
+
+/// How many early bytes of a next request wait here before the socket's own buffer has to hold them.
+const EARLY: usize = 16 << 10;
+/// How long, and for how many bytes, a refused client is listened to.
+const LINGER: (Duration, usize) = (Duration::from_secs(2), 1 << 20);
+
+impl Guard {
+    /// Guards `io`; `count` is dropped with it.
+    pub fn new(io: Stream, conn: Arc<Conn>, keeper: Arc<dyn Keeper>, watchdog: Arc<Watchdog>, count: Box<dyn Send + Sync>) -> Self {
+        let head = pingora_http::ResponseHeader::build_no_case(200, Some(0)).expect("200 is a status");
+        Self {
+            digest: Arc::new(ProxyDigest::new(Box::new(head), Some(Box::new(conn.clone())))),
+            rules: keeper.rules(),
+            io,
+            conn,
+            keeper,
+            watchdog,
+            request: 0,
+            in_head: false,
+            head: HeadScan::default(),
+            body: BodyScan::Done,
+            held: BytesMut::new(),
+            ready: 0,
+            head_began: Some(Instant::now()),
+            reading: Patience::default(),
+            writing: Patience::default(),
+            refusing: None,
+            _count: count,
+        }
+    }
+
+    /// Whether bytes go through as they are.
+    fn is_open(&self) -> bool {
+        self.conn.begun.load(Ordering::Acquire) == 0 || self.conn.upgraded.load(Ordering::Acquire)
+    }
+
+    /// Notices that the next request's turn has come.
+    fn turn(&mut self) {
+        let begun = self.conn.begun.load(Ordering::Acquire);
+        if self.request != begun {
+            if self.request > 0 {
+                self.rules = self.keeper.rules();
+                self.head_began = None;
+            }
+            self.request = begun;
+            self.in_head = true;
+            self.head = HeadScan::default();
+            self.reading.reset();
+            self.writing.reset();
+        }
+    }
+
+    fn hand_on(&mut self, buf: &mut ReadBuf<'_>) {
+        let count = self.ready.min(buf.remaining());
+        buf.put_slice(&self.held[..count]);
+        self.held.advance(count);
+        self.ready -= count;
+        if self.held.is_empty() {
+            // An idle connection holds no buffer.
+            self.held = BytesMut::new();
+        }
+    }
+
+    /// Reads into `held`. `None` while nothing came, else how much.
+    fn read_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut space = [0_u8; 4096];
+        let mut buf = ReadBuf::new(&mut space);
+        match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
+            Poll::Ready(Ok(())) => {
+                self.held.extend_from_slice(buf.filled());
+                Poll::Ready(Ok(buf.filled().len()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// A whole head at the front of `bytes`, checked, with what has come of its body: how many bytes are the request's.
+    fn head_of(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+        let Some((start, end)) = self.head.find(bytes, self.rules.head)? else { return Ok(None) };
+        self.body = BodyScan::new(check_head(&bytes[start..end], self.rules.head)?);
+        let body = self.body.take(&bytes[end..])?;
+        self.in_head = false;
+        Ok(Some(end + body))
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let found = if self.held.is_empty() {
+                // The usual way: the bytes go straight to where Pingora wants them.
+                let before = buf.filled().len();
+                match Pin::new(&mut self.io).poll_read(cx, buf) {
+                    Poll::Pending => return self.wait_for_head(cx),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Ready(Ok(())) if buf.filled().len() == before => return Poll::Ready(Ok(())),
+                    Poll::Ready(Ok(())) => {}
+                }
+                let bytes = &buf.filled()[before..];
+                match self.head_of(bytes) {
+                    Ok(Some(count)) => {
+                        self.held.extend_from_slice(&buf.filled()[before + count..]);
+                        buf.set_filled(before + count);
+                        return Poll::Ready(Ok(()));
+                    }
+                    Ok(None) => {
+                        self.held.extend_from_slice(bytes);
+                        buf.set_filled(before);
+                        self.head_began.get_or_insert_with(Instant::now);
+                        continue;
+                    }
+                    Err(refusal) => {
+                        buf.set_filled(before);
+                        Err(refusal)
+                    }
+                }
+            } else {
+                let held = std::mem::take(&mut self.held);
+                let found = self.head_of(&held);
+                self.held = held;
+                found
+            };
+            match found {
+                Ok(Some(count)) => {
+                    self.ready = count;
+                    self.hand_on(buf);
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(None) => {
+                    self.head_began.get_or_insert_with(Instant::now);
+                    match self.read_more(cx) {
+                        Poll::Pending => return self.wait_for_head(cx),
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                        Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
+                        Poll::Ready(Ok(_)) => {}
+                    }
+                }
+                Err(refusal) => {
+                    self.refuse(refusal);
+                    return self.poll_refused(cx);
+                }
+            }
+        }
+    }
+
+    /// No byte of the head to be had now: its deadline runs from its first byte, however it drips.
+    fn wait_for_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(began) = self.head_began else { return Poll::Pending };
+        if self.reading.since.is_none() {
+            self.reading.since = Some(began);
+            arm(&mut self.reading.timer, began + self.rules.header_timeout);
+        }
+        match self.reading.timer.as_mut().map(|timer| timer.as_mut().poll(cx)) {
+            Some(Poll::Ready(())) if self.held.is_empty() => Poll::Ready(Ok(())),
+            Some(Poll::Ready(())) => {
+                self.refuse(Refusal::SLOW_HEAD);
+                self.poll_refused(cx)
+            }
+            _ => Poll::Pending,
+        }
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.body.is_done() {
+            return self.poll_after(cx);
+        }
+        let before = buf.filled().len();
+        match Pin::new(&mut self.io).poll_read(cx, buf) {
+            Poll::Pending if self.reading.wait(self.rules.body_timeout, cx) => Poll::Ready(self.broken(Refusal::SLOW_BODY)),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) => {
+                let bytes = &buf.filled()[before..];
+                self.reading.moved(bytes.len());
+                match self.body.take(bytes) {
+                    Ok(taken) => {
+                        self.held.extend_from_slice(&bytes[taken..]);
+                        buf.set_filled(before + taken);
+                        Poll::Ready(Ok(()))
+                    }
+                    Err(refusal) => {
+                        buf.set_filled(before);
+                        Poll::Ready(self.broken(refusal))
+                    }
+                }
+            }
+        }
+    }
+
+    /// The request is whole and its answer is on the way: whatever comes is the next request's, and waits. A client that has closed its
+    /// half still gets the answer; one that is gone shows as an error.
+    fn poll_after(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.held.len() < EARLY {
+            match self.read_more(cx) {
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(0)) | Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(_)) => {}
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Breaks off a request that the hooks already have: they answer with the reason.
+    fn broken(&mut self, refusal: Refusal) -> io::Result<()> {
+        let _ = self.conn.refusal.set(refusal);
+        Err(io::ErrorKind::InvalidData.into())
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        if self.refusing.is_none() {
+            let page = self.keeper.refuse(refusal, &self.conn);
+            self.refusing = Some(Refusing { page, sent: 0, flushed: false, linger: None, drained: 0 });
+        }
+    }
+
+    /// Sends the refusal. Ready when it has left.
+    fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(refusing) = &mut self.refusing else { return Poll::Ready(Ok(())) };
+        while refusing.sent < refusing.page.len() {
+            match Pin::new(&mut self.io).poll_write(cx, &refusing.page[refusing.sent..]) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => refusing.sent += count,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if self.writing.wait(self.rules.write_timeout, cx) => return Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if !refusing.flushed {
+            match Pin::new(&mut self.io).poll_flush(cx) {
+                Poll::Ready(Ok(())) => refusing.flushed = true,
+                other => return other,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// After the refusal the client's bytes are taken for a while, then Pingora sees the end of the stream.
+    fn poll_refused(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.poll_refusal(cx) {
+            Poll::Ready(Ok(())) => {}
+            other => return other,
+        }
+        let Some(refusing) = &mut self.refusing else { return Poll::Ready(Ok(())) };
+        if refusing.linger.is_none() {
+            refusing.linger = Some(Box::pin(tokio::time::sleep(LINGER.0)));
+            // Half of the connection ends here, so that a client that waits for the end has it.
+            let _ = Pin::new(&mut self.io).poll_shutdown(cx);
+        }
+        let mut space = [0_u8; 4096];
+        loop {
+            let mut buf = ReadBuf::new(&mut space);
+            match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() && refusing.drained < LINGER.1 => refusing.drained += buf.filled().len(),
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => {
+                    let over = refusing.linger.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+                    return if over { Poll::Ready(Ok(())) } else { Poll::Pending };
+                }
+            }
+        }
+    }
+
+    /// Whether what Pingora writes now is a page of its own, for a request that reached no hook.
+    fn is_parser_page(&self) -> bool {
+        !self.is_open() && self.conn.seen.load(Ordering::Acquire) != self.conn.begun.load(Ordering::Acquire)
+    }
+
+    /// Lets a write through, with the client's patience and the upstream's clock in mind.
+    fn written<T>(&mut self, poll: Poll<io::Result<T>>, bytes: impl Fn(&T) -> usize, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        let upstream = self.conn.upstream.load(Ordering::Relaxed);
+        match poll {
+            Poll::Ready(Ok(value)) => {
+                if self.writing.since.is_some() && upstream >= 0 {
+                    self.watchdog.resume(upstream);
+                }
+                self.writing.moved(bytes(&value));
+                Poll::Ready(Ok(value))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                if self.writing.since.is_none() && upstream >= 0 {
+                    self.watchdog.pause(upstream);
+                }
+                if self.writing.wait(self.rules.write_timeout, cx) {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl AsyncRead for Guard {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let guard = self.get_mut();
+        if guard.refusing.is_some() {
+            return guard.poll_refused(cx);
+        }
+        if guard.is_open() {
+            guard.ready = guard.held.len();
+        } else {
+            guard.turn();
+        }
+        if guard.ready > 0 {
+            guard.hand_on(buf);
+            return Poll::Ready(Ok(()));
+        }
+        if guard.is_open() {
+            return Pin::new(&mut guard.io).poll_read(cx, buf);
+        }
+        if guard.in_head { guard.poll_head(cx, buf) } else { guard.poll_body(cx, buf) }
+    }
+}
+
+impl AsyncWrite for Guard {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let guard = self.get_mut();
+        if guard.is_parser_page() {
+            guard.refuse(Refusal::UNREADABLE);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let poll = Pin::new(&mut guard.io).poll_write(cx, bytes);
+        guard.written(poll, |count| *count, cx)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let guard = self.get_mut();
+        if guard.refusing.is_some() {
+            return guard.poll_refusal(cx);
+        }
+        let poll = Pin::new(&mut guard.io).poll_flush(cx);
+        guard.written(poll, |()| 0, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let guard = self.get_mut();
+        if guard.is_parser_page() {
+            guard.refuse(Refusal::UNREADABLE);
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
+        let poll = Pin::new(&mut guard.io).poll_write_vectored(cx, slices);
+        guard.written(poll, |count| *count, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").field("io", &self.io).field("conn", &self.conn).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Shutdown for Guard {
+    async fn shutdown(&mut self) {
+        if self.refusing.is_some() {
+            let _ = std::future::poll_fn(|cx| self.poll_refused(cx)).await;
+        }
+        self.io.shutdown().await;
+    }
+}
+
+impl UniqueID for Guard {
+    fn id(&self) -> UniqueIDType {
+        self.io.id()
+    }
+}
+
+impl Ssl for Guard {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.io.get_ssl_digest()
+    }
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.io.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Guard {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.io.get_timing_digest()
+    }
+}
+
+impl GetProxyDigest for Guard {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        Some(self.digest.clone())
+    }
+}
+
+impl GetSocketDigest for Guard {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.io.get_socket_digest()
+    }
+}
+
+#[async_trait]
+impl Peek for Guard {
+    async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
+        self.io.try_peek(buf).await
+    }
+}
