@@ -1,1 +1,9 @@
-fn main(){}
+//! The `frontgate` command.
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    frontgate::cli::main()
+}

@@ -126,16 +126,12 @@ impl Watchdog {
         slot.total.store(0, Ordering::Release);
         slot.resume.store(0, Ordering::Relaxed);
         loop {
-            match slot.fired.swap(0, Ordering::AcqRel) {
-                // The sweeper is at it this very moment: its shutdown must not hit the descriptor's next owner.
-                FIRING => {
-                    slot.fired.store(FIRING, Ordering::Release);
-                    while slot.fired.load(Ordering::Acquire) == FIRING {
-                        std::hint::spin_loop();
-                    }
-                }
+            match slot.fired.load(Ordering::Acquire) {
                 0 => return None,
+                // The sweeper is at it this very moment: its shutdown must not hit the descriptor's next owner.
+                FIRING => std::hint::spin_loop(),
                 fired => {
+                    slot.fired.store(0, Ordering::Release);
                     return Some(match fired - FIRED {
                         FIRST_BYTE => Wait::FirstByte,
                         BETWEEN_BYTES => Wait::BetweenBytes,

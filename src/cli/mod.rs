@@ -1,0 +1,78 @@
+//! What people type: one file a command.
+
+pub mod check;
+mod config;
+mod explain;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A BFF edge gateway: routes, filters and pools from one YAML file.
+#[derive(Parser)]
+#[command(name = "frontgate", version, disable_help_subcommand = true)]
+struct Arguments {
+    /// The same as the command `check`.
+    #[arg(short = 't', exclusive = false)]
+    test: bool,
+    /// A file, or a directory of `*.yaml`; by default ./frontgate.yaml, then /etc/frontgate/
+    #[arg(short, long, global = true, value_name = "FILE|DIR")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve in the foreground (the default)
+    Run,
+    /// Say every problem of a configuration
+    Check {
+        /// How problems are shown
+        #[arg(long, value_enum, default_value_t)]
+        format: check::Format,
+    },
+    /// Say which route takes a request and what every filter decides, offline
+    Explain(explain::Arguments),
+    /// Show the configuration's language
+    Config {
+        #[command(subcommand)]
+        what: config::What,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Exit codes beside 0, as sysexits.h has them.
+pub mod exit {
+    /// Something failed at run time.
+    pub const RUNTIME: u8 = 1;
+    /// The configuration cannot be used.
+    pub const CONFIG: u8 = 78;
+}
+
+/// Runs what was typed.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let path = arguments.config.as_deref();
+    if arguments.test {
+        return check::run(path, check::Format::Human);
+    }
+    match arguments.command {
+        None | Some(Command::Run) => run::run(path),
+        Some(Command::Check { format }) => check::run(path, format),
+
+        Some(Command::Explain(request)) => explain::run(path, &request),
+        Some(Command::Config { what }) => config::run(path, what),
+        Some(Command::Completions { shell }) => {
+            use clap::CommandFactory;
+            clap_complete::generate(shell, &mut Arguments::command(), "frontgate", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `frontgate run`: serves in the foreground until a signal ends it.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::exit;
+use crate::config;
+use crate::server::{Running, start};
+
+/// Serves the configuration at `path`.
+pub fn run(path: Option<&Path>) -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,pingora_core=warn,pingora_proxy=warn")).init();
+    let loaded = match config::load(path) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            let _ = writeln!(std::io::stderr(), "{}", problems.render(std::io::stderr().is_terminal()));
+            return ExitCode::from(exit::CONFIG);
+        }
+    };
+    if !loaded.warnings.is_empty() {
+        let _ = writeln!(std::io::stderr(), "{}", loaded.warnings.render(std::io::stderr().is_terminal()));
+    }
+    let path = path.map(Path::to_owned);
+    serve(start(loaded, Box::new(move || config::load(path.as_deref()))))
+}
+
+/// Runs what was started until a signal: HUP reloads, TERM drains, INT stops at once.
+pub fn serve(started: Result<Running, String>) -> ExitCode {
+    let running = match started {
+        Ok(running) => running,
+        Err(why) => {
+            let _ = writeln!(std::io::stderr(), "frontgate: {why}");
+            return ExitCode::from(exit::RUNTIME);
+        }
+    };
+    match wait_for_end(&running) {
+        Ok(End::Drain) => {
+            log::info!("draining: no new connections, {} requests in flight", running.gateway.requests());
+            match running.drain() {
+                true => ExitCode::SUCCESS,
+                false => {
+                    log::warn!("the time to drain is over; requests were cut off");
+                    ExitCode::SUCCESS
+                }
+            }
+        }
+        // Nothing is waited for, not even our own threads.
+        Ok(End::Now) => std::process::exit(0),
+        Err(why) => {
+            let _ = writeln!(std::io::stderr(), "frontgate: signals cannot be received: {why}");
+            ExitCode::from(exit::RUNTIME)
+        }
+    }
+}
+
+enum End {
+    Drain,
+    Now,
+}
+
+fn wait_for_end(running: &Running) -> std::io::Result<End> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        for address in running.addresses() {
+            log::info!("listening on {address}");
+        }
+        if let Some(admin) = running.admin() {
+            log::info!("admin on {admin}");
+        }
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => {
+                    let reloader = running.reloader.clone();
+                    // The reasons of a refusal are in the log already.
+                    let _ = tokio::task::spawn_blocking(move || reloader.reload().is_ok()).await;
+                }
+                _ = terminate.recv() => return Ok(End::Drain),
+                _ = interrupt.recv() => return Ok(End::Now),
+            }
+        }
+    })
+}

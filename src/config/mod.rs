@@ -1,0 +1,136 @@
+//! The configuration: from files to a checked [`Loaded`], or to everything that is wrong with them.
+//!
+//! `yaml` reads a file, `tree` numbers its values and expands `${NAME}`, `collect` reads `model` out of the tree through `de`,
+//! `check` looks at what the types alone cannot say. Nothing is started here.
+
+pub mod check;
+mod collect;
+mod de;
+pub mod diagnostics;
+mod files;
+mod forms;
+pub mod model;
+pub mod schema;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod yaml;
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use frontgate_filters::spanned::Place;
+
+use self::diagnostics::{Diagnostic, Diagnostics, Severity, Source};
+use self::model::{Config, Secret};
+use self::tree::{Builder, Places};
+
+/// A configuration without errors, and where each of its values stands.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What was written.
+    pub config: Config,
+    /// What is probably not meant.
+    pub warnings: Diagnostics,
+    /// Names this configuration: equal for equal values, however and in however many files they are written.
+    pub hash: String,
+    places: Places,
+    sources: Arc<Vec<Source>>,
+}
+
+/// Reads a file or a directory; without a path ./frontgate.yaml, else /etc/frontgate/.
+pub fn load(path: Option<&Path>) -> Result<Loaded, Diagnostics> {
+    let sources = files::read(path).map_err(|message| Diagnostics::new(vec![Diagnostic::error(message)], Arc::default()))?;
+    load_sources(sources, &|name| std::env::var(name).ok())
+}
+
+/// Reads a text as if it were a file of this name in the current directory.
+pub fn load_text(name: &str, text: &str) -> Result<Loaded, Diagnostics> {
+    load_sources(vec![Source { name: name.to_owned(), text: text.to_owned() }], &|name| std::env::var(name).ok())
+}
+
+fn load_sources(sources: Vec<Source>, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Diagnostics> {
+    let sources = Arc::new(sources);
+    let (mut places, mut skip, mut problems, mut roots) = (Places::default(), HashSet::new(), Vec::new(), Vec::new());
+    for (file, source) in sources.iter().enumerate() {
+        let mut builder = Builder { places: &mut places, file, source: &source.text, env, problems: &mut problems, skip: &mut skip };
+        match yaml::read(&source.text) {
+            Ok(raw) => roots.push(builder.build(raw)),
+            Err(error) => problems.push(Diagnostic::error(error.message).at(diagnostics::At { file, range: error.range })),
+        }
+    }
+    // A file that is no YAML may define what the others name: nothing about names can be said without it.
+    if roots.len() < sources.len() {
+        return Err(Diagnostics::new(problems, sources));
+    }
+
+    let root = files::unite(roots, &mut places, &mut problems);
+    let index = collect::Index::new(&root);
+    let config: Option<Config> = collect::read(&root, &index, &places, &mut skip, &mut problems);
+    if let Some(config) = &config {
+        let tree = check::Tree::new(&root, &index, &places, &skip);
+        check::check(config, &tree, &mut problems, &|secret| read_secret(secret, &places, &sources, env));
+    }
+
+    let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
+    let found = Diagnostics::new(problems, sources.clone());
+    match config {
+        Some(config) if !failed => Ok(Loaded { hash: hash(&config), config, warnings: found, places, sources }),
+        _ => Err(found),
+    }
+}
+
+impl Loaded {
+    /// `file:line:column` of a value, or what to say of one that no file holds.
+    pub fn describe(&self, place: Place) -> String {
+        self.places.at(place).map_or_else(
+            || "(default)".to_owned(),
+            |at| {
+                let (line, column) = self.sources[at.file].line_column(at.range.start);
+                format!("{}:{line}:{column}", self.sources[at.file].name)
+            },
+        )
+    }
+
+    /// A path, relative to the file that names it.
+    pub fn resolve_path(&self, place: Place, path: &Path) -> PathBuf {
+        resolve(place, path, &self.places, &self.sources)
+    }
+
+    /// The present value of a secret, read anew; an error says why it cannot be had.
+    pub fn secret(&self, secret: &Secret) -> Result<String, String> {
+        read_secret(secret, &self.places, &self.sources, &|name| std::env::var(name).ok())
+    }
+}
+
+fn resolve(place: Place, path: &Path, places: &Places, sources: &[Source]) -> PathBuf {
+    let directory = places.at(place).and_then(|at| Path::new(&sources[at.file].name).parent());
+    directory.map_or_else(|| path.to_owned(), |directory| directory.join(path))
+}
+
+/// A secret without one line break at its end, as editors and `echo` leave it there.
+fn read_secret(secret: &Secret, places: &Places, sources: &[Source], env: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+    let mut value = match secret {
+        Secret::Env(name) => env(name).ok_or_else(|| format!("the environment variable `{}` is not set", name.value))?,
+        Secret::File(path) => {
+            let path = resolve(path.place, path, places, sources);
+            std::fs::read_to_string(&path).map_err(|error| format!("the secret's file `{}` cannot be read: {error}", path.display()))?
+        }
+    };
+    if value.ends_with('\n') {
+        value.pop();
+        value.truncate(value.strip_suffix('\r').map_or(value.len(), str::len));
+    }
+    if value.is_empty() { Err("the secret is empty".to_owned()) } else { Ok(value) }
+}
+
+/// FNV-1a over the canonical form: short, and the same on every machine and in every release of the standard library.
+fn hash(config: &Config) -> String {
+    let text = serde_json::to_vec(config).unwrap_or_default();
+    let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    let mut out = String::with_capacity(12);
+    let _ = write!(out, "{:012x}", hash >> 16);
+    out
+}

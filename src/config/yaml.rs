@@ -1,0 +1,163 @@
+//! From the text of one file to what YAML says it is, with the place of every value.
+//!
+//! The reader is bounded everywhere: a hostile file is refused within milliseconds, not expanded.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_yaml::{DuplicateKeyPolicy, Location, MessageFormatter, Options, Spanned, UserMessageFormatter};
+
+/// The largest file that is read, in bytes.
+pub const MAX_BYTES: u64 = 16 << 20;
+
+/// A value as YAML resolves it, under the rules of version 1.2: only `true` and `false` are booleans.
+#[derive(Debug)]
+pub enum Raw {
+    /// `null`, `~` or nothing.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number of 0 or more.
+    Unsigned(u64),
+    /// A negative whole number.
+    Signed(i64),
+    /// A finite number with a fraction or an exponent, or a whole one beyond 64 bits.
+    Float(f64),
+    /// Everything else that is no collection.
+    Text(String),
+    /// A list.
+    Seq(Vec<Spanned<Raw>>),
+    /// A map in the order it is written, with what `<<` brought in; a key may still occur twice.
+    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+}
+
+/// Why a text is not one YAML document.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// What is wrong.
+    pub message: String,
+    /// Where, in bytes.
+    pub range: Range<usize>,
+}
+
+/// Reads the one document of a file. An empty file is null.
+pub fn read(text: &str) -> Result<Spanned<Raw>, Unreadable> {
+    if text.len() as u64 > MAX_BYTES {
+        return Err(Unreadable { message: format!("the file is larger than {} MiB", MAX_BYTES >> 20), range: 0..0 });
+    }
+    serde_yaml::from_str_with_options(text, options()).map_err(|error| {
+        let message = match error.without_snippet() {
+            serde_yaml::Error::MultipleDocuments { .. } => "a file holds one document: there is a second one behind `---`".to_owned(),
+            other => UserMessageFormatter.format_message(other).into_owned(),
+        };
+        Unreadable { message, range: error.location().map(|at| bytes(text, &at)).unwrap_or_default() }
+    })
+}
+
+/// The bytes of a location. The parser counts characters where it does not know the bytes.
+pub fn bytes(text: &str, at: &Location) -> Range<usize> {
+    let (start, len) = match (at.span().byte_offset(), at.span().byte_len()) {
+        (Some(start), Some(len)) => (start as usize, len as usize),
+        _ => {
+            let line_start: usize = text.split_inclusive('\n').take((at.line().max(1) - 1) as usize).map(str::len).sum();
+            let column = at.column().max(1) as usize - 1;
+            let line = text.get(line_start..).unwrap_or_default();
+            (line_start + line.char_indices().nth(column).map_or(line.len(), |(offset, _)| offset), 1)
+        }
+    };
+    // Never beyond the text, never between the bytes of a character.
+    let floor = |mut offset: usize| {
+        offset = offset.min(text.len());
+        while !text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        offset
+    };
+    floor(start)..floor(start.saturating_add(len))
+}
+
+fn options() -> Options {
+    let mut options = serde_yaml::options! {
+        // Repeated keys are found later, where both places are known.
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        strict_booleans: true,
+        reject_unsupported_tags: true,
+        non_finite_float_policy: serde_yaml::NonFiniteFloatPolicy::AsString,
+        with_snippet: false,
+        alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: 500_000, max_replay_stack_depth: 16 },
+    };
+    options.budget = serde_yaml::budget! {
+        max_events: 2_000_000,
+        max_nodes: 1_000_000,
+        max_depth: 64,
+        max_documents: 1,
+        max_merge_keys: 20_000,
+        // One anchor used by every route is what anchors are for.
+        enforce_alias_anchor_ratio: false,
+    };
+    options
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue)
+    }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+    fn visit_none<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Bool(value))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
+        Ok(Raw::Unsigned(value))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
+        Ok(u64::try_from(value).map_or(Raw::Signed(value), Raw::Unsigned))
+    }
+    fn visit_u128<E>(self, value: u128) -> Result<Raw, E> {
+        Ok(u64::try_from(value).map_or(Raw::Float(value as f64), Raw::Unsigned))
+    }
+    fn visit_i128<E>(self, value: i128) -> Result<Raw, E> {
+        Ok(i64::try_from(value).map_or(Raw::Float(value as f64), Raw::Signed))
+    }
+    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
+        Ok(if value.is_finite() { Raw::Float(value) } else { Raw::Text(value.to_string()) })
+    }
+    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
+        Ok(Raw::Text(value.to_owned()))
+    }
+    fn visit_string<E>(self, value: String) -> Result<Raw, E> {
+        Ok(Raw::Text(value))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Raw::Seq(items))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Raw::Map(entries))
+    }
+}

@@ -1,0 +1,176 @@
+//! What all requests of one running gateway share: the snapshot in force, the metrics, the deadlines, the count of requests in flight.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use frontgate_filters::filter::Facts;
+use frontgate_filters::reply::Reply;
+use http::{Method, StatusCode};
+use parking_lot::Mutex;
+
+use crate::config::Loaded;
+use crate::door::wire::Refusal;
+use crate::door::{Conn, Keeper, Rules};
+use crate::proxy::new_request_id;
+use crate::snapshot::Snapshot;
+use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
+use crate::upstream::watchdog::Watchdog;
+
+/// The shared state of a running gateway.
+pub struct Gateway {
+    snapshot: ArcSwap<Snapshot>,
+    /// Its metrics.
+    pub metrics: Arc<Metrics>,
+    /// The upstream deadlines.
+    pub watchdog: Arc<Watchdog>,
+    listeners: Box<[Arc<ListenerMetrics>]>,
+    in_flight: Arc<AtomicUsize>,
+    draining: AtomicBool,
+    /// One reload at a time; no request waits for it.
+    reloading: Mutex<()>,
+}
+
+/// A request in flight, until it is dropped.
+pub struct InFlight {
+    all: Arc<AtomicUsize>,
+    _listener: Option<Gauge>,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.all.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Gateway {
+    /// The state of a gateway that begins with this snapshot.
+    pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>) -> Arc<Self> {
+        let listeners = snapshot.loaded.config.server.listeners.iter().map(|l| metrics.listener(&l.address.to_string())).collect();
+        metrics.reloaded(&snapshot.loaded.hash, SystemTime::now());
+        let watchdog = Arc::new(Watchdog::default());
+        watchdog.pace_for(snapshot.shortest_wait());
+        Arc::new(Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            metrics,
+            watchdog,
+            listeners,
+            in_flight: Arc::default(),
+            draining: AtomicBool::new(false),
+            reloading: Mutex::new(()),
+        })
+    }
+
+    /// The configuration in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Counts a request on this listener.
+    pub fn in_flight(&self, listener: usize) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        InFlight { all: self.in_flight.clone(), _listener: self.listeners.get(listener).map(|metrics| metrics.request()) }
+    }
+
+    /// The metrics of a listener.
+    pub fn listener(&self, index: usize) -> Arc<ListenerMetrics> {
+        self.listeners[index].clone()
+    }
+
+    /// How many requests are in flight.
+    pub fn requests(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// Whether the process is on its way out.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// From now on readiness fails and answers close their connections.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Puts a checked configuration in force, all of it or nothing. Requests in flight end under the one they began with.
+    pub fn reload(&self, loaded: Loaded) -> Result<String, String> {
+        let _one = self.reloading.lock();
+        let current = self.snapshot();
+        let result = fixed_parts(&current.loaded, &loaded).and_then(|()| Snapshot::compile(loaded, Some(&current), &self.metrics));
+        match result {
+            Ok(next) => {
+                let hash = next.loaded.hash.clone();
+                self.watchdog.pace_for(next.shortest_wait());
+                let next = Arc::new(next);
+                self.snapshot.store(next.clone());
+                self.metrics.retire(
+                    &|name| next.loaded.config.routes.iter().any(|route| route.name.value == name),
+                    &|name| next.pools.contains_key(name),
+                );
+                self.metrics.reloaded(&hash, SystemTime::now());
+                Ok(hash)
+            }
+            Err(why) => {
+                self.metrics.reload_failed();
+                Err(why)
+            }
+        }
+    }
+}
+
+/// Listeners, admin address and threads belong to the process: changing them takes a new one.
+fn fixed_parts(old: &Loaded, new: &Loaded) -> Result<(), String> {
+    let (old, new) = (&old.config.server, &new.config.server);
+    let changed = [
+        ("server.listeners", old.listeners != new.listeners),
+        ("server.admin", old.admin != new.admin),
+        ("server.status", old.status != new.status),
+        ("server.threads", old.threads != new.threads),
+    ];
+    let names: Vec<&str> = changed.iter().filter(|(_, changed)| *changed).map(|(name, _)| *name).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{} cannot be changed by a reload: start a new process for it", names.join(" and ")))
+}
+
+impl Keeper for Gateway {
+    fn rules(&self) -> Rules {
+        self.snapshot.load().rules
+    }
+
+    fn refuse(&self, refusal: Refusal, conn: &Conn) -> Vec<u8> {
+        let began = Instant::now();
+        let snapshot = self.snapshot();
+        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let facts = Facts {
+            client_ip: conn.peer.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip().to_canonical()),
+            request_id: new_request_id(),
+            version: None,
+        };
+        let (mut head, body) = Reply::problem(status, refusal.code, refusal.detail).render(&facts.request_id);
+        snapshot.unmatched.chain.mark(&mut head, &facts);
+        head.insert_header("Connection", "close").expect("a valid header");
+        head.insert_header("Date", httpdate::fmt_http_date(SystemTime::now())).expect("a valid header");
+        // The method was not read; it counts as an odd one.
+        let odd = Method::from_bytes(b"UNREAD").unwrap_or(Method::GET);
+        snapshot.unmatched.metrics.record(&odd, refusal.status, began.elapsed(), began.elapsed());
+        snapshot.access_log.log(&Line {
+            request_id: facts.request_id.to_str().unwrap_or_default(),
+            client_ip: Some(facts.client_ip),
+            method: "-",
+            path: b"-",
+            route: &snapshot.unmatched.name,
+            status: Some(refusal.status),
+            reason: Some(refusal.code),
+            bytes_out: body.len() as u64,
+            ..Line::at(SystemTime::now())
+        });
+        let mut page = format!("HTTP/1.1 {} {}\r\n", refusal.status, status.canonical_reason().unwrap_or("Error")).into_bytes();
+        head.header_to_h1_wire(&mut page);
+        page.extend_from_slice(b"\r\n");
+        page.extend_from_slice(&body);
+        page
+    }
+}

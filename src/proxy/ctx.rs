@@ -1,0 +1,248 @@
+//! One request's state: what it learnt on its way, the attempt in progress, and what the log will say.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use frontgate_filters::chain::Exchange;
+use frontgate_filters::filter::{Facts, Outcome};
+use frontgate_filters::reply::Reply;
+use http::{HeaderName, HeaderValue};
+use pingora_core::Error;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+
+use crate::door::{Conn, conn_of};
+use crate::gateway::{Gateway, InFlight};
+use crate::snapshot::Snapshot;
+use crate::telemetry::{Attempt, Line};
+use crate::upstream::Pick;
+use crate::upstream::watchdog::{Wait, Watchdog};
+
+/// One request's state.
+pub struct Ctx {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) conn: Option<Arc<Conn>>,
+    pub(super) began: Instant,
+    pub(super) route: Option<usize>,
+    pub(super) facts: Facts,
+    pub(super) exchange: Exchange,
+    /// The path to send where the route rewrites it.
+    pub(super) rewritten: Option<String>,
+    /// Until when all attempts together may take.
+    pub(super) deadline: Option<Instant>,
+    /// Until when this attempt may take.
+    pub(super) attempt_deadline: Option<Instant>,
+    /// The answer to give when the request fails from here.
+    pub(super) refusal: Option<Reply>,
+    pub(super) body_in: u64,
+    pub(super) reason: &'static str,
+    pub(super) flags: &'static str,
+    pub(super) from_trusted: bool,
+    in_flight: Option<InFlight>,
+    pick: Option<Pick>,
+    attempts: u32,
+    /// The upstream connection whose watchdog slot is ours.
+    fd: Option<i32>,
+    whole: bool,
+    attempt_began: Instant,
+    /// Since when nothing but the upstream is waited for, and how long that was in all.
+    waiting: Option<Instant>,
+    waited: Duration,
+    upstream_status: Option<u16>,
+}
+
+impl Ctx {
+    pub(super) fn new(gateway: &Arc<Gateway>) -> Self {
+        let now = Instant::now();
+        Self {
+            snapshot: gateway.snapshot(),
+            gateway: gateway.clone(),
+            conn: None,
+            began: now,
+            route: None,
+            facts: Facts {
+                client_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                request_id: HeaderValue::from_static("-"),
+                version: None,
+            },
+            exchange: Exchange::default(),
+            rewritten: None,
+            deadline: None,
+            attempt_deadline: None,
+            refusal: None,
+            body_in: 0,
+            reason: "",
+            flags: "",
+            from_trusted: false,
+            in_flight: None,
+            pick: None,
+            attempts: 0,
+            fd: None,
+            whole: false,
+            attempt_began: now,
+            waiting: None,
+            waited: Duration::ZERO,
+            upstream_status: None,
+        }
+    }
+
+    /// The request has reached the hooks.
+    pub(super) fn enter(&mut self, session: &Session) {
+        self.conn = conn_of(session.as_downstream());
+        if let Some(conn) = &self.conn {
+            conn.reached();
+            conn.wait_on(None);
+            self.in_flight = Some(self.gateway.in_flight(conn.listener));
+            if let Some(peer) = conn.peer {
+                self.facts.client_ip = peer.ip().to_canonical();
+            }
+        }
+    }
+
+    pub(super) fn pick(&self) -> Option<&Pick> {
+        self.pick.as_ref()
+    }
+
+    pub(super) fn attempt_begins(&mut self, pick: Pick, now: Instant) {
+        self.pick = Some(pick);
+        self.attempts += 1;
+        self.attempt_began = now;
+        self.waiting = Some(now);
+        self.body_in = 0;
+        self.upstream_status = None;
+        self.whole = false;
+    }
+
+    pub(super) fn connected(&mut self, watchdog: &Watchdog, fd: i32, whole: bool) {
+        self.fd = Some(fd);
+        watchdog.begin(fd, self.attempt_deadline);
+        if let Some(conn) = &self.conn {
+            conn.wait_on(Some(fd));
+        }
+        if whole {
+            self.request_sent(watchdog);
+        }
+    }
+
+    /// The request's last byte is on its way: from here the upstream is waited for.
+    pub(super) fn request_sent(&mut self, watchdog: &Watchdog) {
+        if std::mem::replace(&mut self.whole, true) {
+            return;
+        }
+        if let (Some(fd), Some(pick), None) = (self.fd, &self.pick, self.upstream_status) {
+            watchdog.first_byte(fd, pick.pool().timeouts.first_byte.0);
+        }
+    }
+
+    pub(super) fn head_arrived(&mut self, watchdog: &Watchdog, status: u16) {
+        self.upstream_status = Some(status);
+        self.rest();
+        let Some(pick) = &self.pick else { return };
+        self.facts.version = pick.endpoint().version.clone();
+        if let (Some(fd), true) = (self.fd, self.whole) {
+            watchdog.between_bytes(fd, pick.pool().timeouts.between_bytes.0);
+        }
+    }
+
+    pub(super) fn body_arrived(&mut self, watchdog: &Watchdog, end: bool) {
+        if end {
+            self.attempt_over(watchdog);
+        } else if let (Some(fd), Some(pick), true) = (self.fd, &self.pick, self.whole) {
+            watchdog.between_bytes(fd, pick.pool().timeouts.between_bytes.0);
+        }
+    }
+
+    /// Gives the watchdog's slot back; `Some` when the upstream was cut off for being slow.
+    pub(super) fn attempt_over(&mut self, watchdog: &Watchdog) -> Option<Wait> {
+        self.rest();
+        let fd = self.fd.take()?;
+        if let Some(conn) = &self.conn {
+            conn.wait_on(None);
+        }
+        let late = watchdog.end(fd);
+        if late.is_none() && self.upstream_status.is_some() && let Some(pick) = &self.pick {
+            let metrics = &pick.pool().metrics;
+            metrics.attempt(Attempt::Ok);
+            metrics.observe(self.attempt_began.elapsed());
+        }
+        late
+    }
+
+    pub(super) fn attempt_failed(&mut self, watchdog: &Watchdog, result: Attempt) {
+        self.rest();
+        if let Some(fd) = self.fd.take() {
+            watchdog.end(fd);
+        }
+        if let Some(pick) = &self.pick {
+            pick.pool().metrics.attempt(result);
+        }
+    }
+
+    /// Counts a failure of an attempt whose slot was given back already.
+    pub(super) fn attempt_result(&self, result: Attempt) {
+        if let Some(pick) = &self.pick {
+            pick.pool().metrics.attempt(result);
+        }
+    }
+
+    fn rest(&mut self) {
+        if let Some(since) = self.waiting.take() {
+            self.waited += since.elapsed();
+        }
+    }
+
+    /// What every answer carries: the filters' marks and the request's identifier.
+    pub(super) fn mark(&self, head: &mut ResponseHeader) {
+        self.snapshot.route(self.route).chain.mark(head, &self.facts);
+        head.insert_header(HeaderName::from_static("x-request-id"), self.facts.request_id.clone())
+            .expect("a name and a value that were checked");
+    }
+
+    /// Ends the request: filters, metrics, log.
+    pub(super) fn log(&mut self, session: &Session, error: Option<&Error>) {
+        let duration = self.began.elapsed();
+        let overhead = duration.saturating_sub(self.waited);
+        let status = session.response_written().map_or(0, |head| head.status.as_u16());
+        let head = session.req_header();
+        let route = self.snapshot.route(self.route);
+        self.exchange.done(&Outcome { status, complete: error.is_none() });
+        route.metrics.record(&head.method, status, duration, overhead);
+        if self.snapshot.access_log.is_off() {
+            return;
+        }
+        let pick = self.pick.as_ref();
+        let line = Line {
+            request_id: self.facts.request_id.to_str().unwrap_or_default(),
+            client_ip: Some(self.facts.client_ip),
+            method: head.method.as_str(),
+            host: head.headers.get(http::header::HOST).map(HeaderValue::as_bytes).or(head.uri.authority().map(|a| a.as_str().as_bytes())),
+            path: head.uri.path().as_bytes(),
+            route: &route.name,
+            status: (status != 0).then_some(status),
+            reason: (!self.reason.is_empty()).then_some(self.reason),
+            bytes_in: session.body_bytes_read() as u64,
+            bytes_out: session.body_bytes_sent() as u64,
+            duration,
+            overhead,
+            upstream: pick.map(|pick| &*pick.pool().name),
+            upstream_status: self.upstream_status,
+            endpoint: pick.map(|pick| &*pick.endpoint().text),
+            attempts: (self.attempts > 0).then_some(self.attempts),
+            version: self.facts.version.as_ref().and_then(|version| version.to_str().ok()),
+            user_agent: head.headers.get(http::header::USER_AGENT).map(HeaderValue::as_bytes),
+            flags: (!self.flags.is_empty()).then_some(self.flags),
+            ..Line::at(SystemTime::now())
+        };
+        self.snapshot.access_log.log(&line);
+    }
+}
+
+impl Drop for Ctx {
+    fn drop(&mut self) {
+        // A panic in a hook comes here without `logging`.
+        let gateway = self.gateway.clone();
+        self.attempt_over(&gateway.watchdog);
+    }
+}

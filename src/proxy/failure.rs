@@ -1,0 +1,101 @@
+//! What a failure means: which answer the client gets, what is counted, what the log's two letters say.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+use frontgate_filters::reply::Reply;
+use http::StatusCode;
+use pingora_core::{Error, ErrorSource, ErrorType};
+
+use super::{Ctx, REFUSED};
+use crate::telemetry::Attempt;
+use crate::upstream::watchdog::Wait;
+
+/// A filter panicked: its request is answered 500, and no other one notices.
+#[derive(Debug)]
+pub struct Panicked;
+
+/// Runs a piece of the chain.
+pub fn caught<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|_| Panicked)
+}
+
+/// Runs a piece of the chain that may wait.
+pub async fn guarded<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| match caught(|| future.as_mut().poll(cx)) {
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(panicked) => Poll::Ready(Err(panicked)),
+    })
+    .await
+}
+
+/// The answer to what should not happen.
+pub fn internal() -> Reply {
+    Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The gateway failed to handle the request.")
+}
+
+fn bad_gateway() -> Reply {
+    Reply::problem(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The service behind the gateway did not answer.")
+}
+
+fn too_slow() -> Reply {
+    Reply::problem(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The service behind the gateway did not answer in time.")
+}
+
+/// Counts a failed attempt and settles the log's letters and the answer.
+pub fn classify(error: &Error, waited: Option<Wait>, ctx: &mut Ctx) {
+    if waited.is_some() {
+        ctx.flags = "UT";
+        ctx.refusal = Some(too_slow());
+        ctx.attempt_result(Attempt::Timeout);
+        return;
+    }
+    if ctx.refusal.is_some() || ctx.conn.as_ref().is_some_and(|conn| conn.refusal().is_some()) {
+        return;
+    }
+    match error.esource() {
+        ErrorSource::Downstream => ctx.flags = "DC",
+        ErrorSource::Upstream => {
+            let timed_out = matches!(error.etype, ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+            ctx.flags = if timed_out { "UT" } else { "UC" };
+            ctx.attempt_result(match error.etype {
+                _ if timed_out => Attempt::Timeout,
+                ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => Attempt::Reset,
+                _ => Attempt::Error,
+            });
+        }
+        _ => {}
+    }
+}
+
+/// The answer to a failed request; none for a client that has left.
+pub fn reply(error: &Error, ctx: &mut Ctx) -> Option<Reply> {
+    if let Some(reply) = ctx.refusal.take() {
+        return Some(reply);
+    }
+    if let Some(refusal) = ctx.conn.as_ref().and_then(|conn| conn.refusal()) {
+        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+        return Some(Reply::problem(status, refusal.code, refusal.detail));
+    }
+    match (&error.etype, error.esource()) {
+        (ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout, _) => Some(too_slow()),
+        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => Some(too_slow()),
+        (_, ErrorSource::Upstream) => Some(bad_gateway()),
+        (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => {
+            Some(Reply::problem(StatusCode::BAD_REQUEST, "bad_request", "The request could not be read."))
+        }
+        (_, ErrorSource::Downstream) => {
+            ctx.flags = "DC";
+            None
+        }
+        (etype, _) if *etype == REFUSED => Some(internal()),
+        _ => {
+            log::error!("a request failed inside of the gateway: {error}");
+            Some(internal())
+        }
+    }
+}

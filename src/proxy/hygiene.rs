@@ -1,0 +1,170 @@
+//! What a request must be before anything is decided about it: one host, one normal path, a size, and a client that is who it is.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use frontgate_filters::reply::Reply;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderValue, StatusCode, Version};
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+
+use super::Ctx;
+use crate::door::wire::Refusal;
+use crate::router::{host_of, normalise};
+
+/// A request that may be routed. Its path stands in the session's head.
+pub struct Arrival {
+    /// The host, lower-cased, without its port; empty where HTTP/1.0 names none.
+    pub host: String,
+}
+
+/// Checks the request and settles what is known of it: identifier, client, host, path.
+pub fn receive(session: &mut Session, ctx: &mut Ctx) -> Result<Arrival, Reply> {
+    let peer = ctx.facts.client_ip;
+    ctx.from_trusted = ctx.snapshot.trusts(peer);
+    let head = session.req_header();
+    ctx.facts.request_id = request_id(head, ctx.from_trusted);
+    if ctx.from_trusted {
+        ctx.facts.client_ip = client_ip(head, peer, &|ip| ctx.snapshot.trusts(ip));
+    }
+    if head.version == Version::HTTP_2 {
+        limits(head, ctx)?;
+    }
+    let host = host(head)?;
+    path(session)?;
+    if !ctx.from_trusted {
+        // Which version answers is not an untrusted client's to say.
+        session.req_header_mut().remove_header("x-bff-version");
+    }
+    Ok(Arrival { host })
+}
+
+/// The limits that the guard keeps for HTTP/1.
+fn limits(head: &RequestHeader, ctx: &Ctx) -> Result<(), Reply> {
+    let limits = ctx.snapshot.rules.head;
+    let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if head.headers.len() > limits.lines {
+        return Err(refusal(Refusal::MANY_HEADERS));
+    }
+    if size > limits.bytes {
+        return Err(refusal(Refusal::LARGE_HEAD));
+    }
+    if head.raw_path().len() > limits.target {
+        return Err(refusal(Refusal::LONG_URI));
+    }
+    Ok(())
+}
+
+fn refusal(refusal: Refusal) -> Reply {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+    Reply::problem(status, refusal.code, refusal.detail)
+}
+
+fn bad(detail: &'static str) -> Reply {
+    Reply::problem(StatusCode::BAD_REQUEST, "bad_request", detail)
+}
+
+/// Kept from a proxy that is trusted, where it is harmless; else a UUIDv7, which sorts by time.
+fn request_id(head: &RequestHeader, trusted: bool) -> HeaderValue {
+    if trusted
+        && let Some(id) = head.headers.get("x-request-id")
+        && (1..=128).contains(&id.len())
+        && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    {
+        return id.clone();
+    }
+    new_request_id()
+}
+
+/// A fresh identifier.
+pub fn new_request_id() -> HeaderValue {
+    let mut text = [0_u8; uuid::fmt::Hyphenated::LENGTH];
+    let text = uuid::Uuid::now_v7().as_hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).expect("hexadecimal digits and hyphens")
+}
+
+/// The rightmost address of X-Forwarded-For that is not a trusted proxy's. A list that cannot be read ends at the last proxy that can.
+fn client_ip(head: &RequestHeader, peer: IpAddr, trusts: &dyn Fn(IpAddr) -> bool) -> IpAddr {
+    let mut client = peer;
+    let values: Vec<&str> = head.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
+    for entry in values.iter().rev().flat_map(|value| value.rsplit(',')) {
+        let Some(ip) = address(entry.trim()) else { break };
+        client = ip;
+        if !trusts(ip) {
+            break;
+        }
+    }
+    client
+}
+
+/// An address, with or without a port, IPv6 in brackets or not.
+fn address(text: &str) -> Option<IpAddr> {
+    let ip = text.parse::<IpAddr>().ok().or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()));
+    let ip = ip.or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok());
+    ip.map(|ip| ip.to_canonical())
+}
+
+fn host(head: &RequestHeader) -> Result<String, Reply> {
+    let header = match head.headers.get(HOST) {
+        Some(value) => Some(value.to_str().map_err(|_| bad("The Host header is not a host."))?),
+        None => None,
+    };
+    let authority = head.uri.authority().map(|authority| authority.as_str());
+    let read = |text: &str| host_of(text).map(Cow::into_owned).map_err(|_| bad("The Host header is not a host."));
+    match (header, authority) {
+        (Some(header), None) => read(header),
+        (None, Some(authority)) => read(authority),
+        // Of the two the URL's authority counts, so they must agree (RFC 9112, section 3.2.2).
+        (Some(header), Some(authority)) if header.eq_ignore_ascii_case(authority) => read(header),
+        (Some(_), Some(_)) => Err(bad("The Host header and the URL name different hosts.")),
+        (None, None) if head.version == Version::HTTP_10 => Ok(String::new()),
+        (None, None) => Err(bad("The request names no host.")),
+    }
+}
+
+/// Makes the target a normalised path in origin form: what is checked from here on is what is sent.
+fn path(session: &mut Session) -> Result<(), Reply> {
+    let head = session.req_header();
+    let absolute = head.uri.authority().is_some() && head.version != Version::HTTP_2;
+    let raw = match absolute {
+        false => std::str::from_utf8(head.raw_path()).map_err(|_| bad("The path is not ASCII."))?,
+        true => head.uri.path_and_query().map_or("/", |path| path.as_str()),
+    };
+    if raw == "*" {
+        return Ok(());
+    }
+    let (path, query) = raw.split_once('?').map_or((raw, None), |(path, query)| (path, Some(query)));
+    let path = if path.is_empty() { "/" } else { path };
+    let normal = normalise(path).map_err(|reason| bad(reason.reason()))?;
+    let unchanged = matches!(normal, Cow::Borrowed(_)) && !absolute;
+    if unchanged && head.uri.path() == path {
+        return Ok(());
+    }
+    let target = match query {
+        Some(query) => format!("{normal}?{query}"),
+        None => normal.into_owned(),
+    };
+    let uri = target.parse::<http::Uri>().map_err(|_| bad("The path holds a character that must be percent-encoded."))?;
+    if head.version == Version::HTTP_2
+        && let Some(authority) = head.uri.authority()
+        && let Some(scheme) = head.uri.scheme()
+    {
+        let parts = http::Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query(target);
+        let uri = parts.build().map_err(|_| bad("The path holds a character that must be percent-encoded."))?;
+        session.req_header_mut().set_uri(uri);
+        return Ok(());
+    }
+    session.req_header_mut().set_uri(uri);
+    Ok(())
+}
+
+/// What Content-Length says.
+pub fn content_length(head: &RequestHeader) -> Option<u64> {
+    head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The body is over the limit.
+pub fn body_too_large() -> Reply {
+    Reply::problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is larger than allowed.")
+}

@@ -1,0 +1,308 @@
+//! The one implementation of Pingora's `ProxyHttp`: it translates phases and decides nothing.
+//!
+//! What a request is allowed to be stands in `hygiene`, which answer a failure gets in `failure`; routes, filters and pools are the
+//! snapshot's, which is pinned here once for each request.
+
+mod ctx;
+mod failure;
+mod forward;
+mod hygiene;
+pub use hygiene::new_request_id;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use frontgate_filters::filter::{Flow, Request};
+use frontgate_filters::reply::{Reply, ReplyBody};
+use http::header::{ALLOW, LOCATION};
+use http::{HeaderValue, Method, StatusCode, Version};
+use pingora_core::modules::http::HttpModules;
+use pingora_core::protocols::Digest;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+
+use crate::gateway::Gateway;
+use crate::router::Found;
+use crate::snapshot::Action;
+use crate::telemetry::Attempt;
+pub use ctx::Ctx;
+
+/// The proxy behind every listener.
+pub struct Proxy(pub Arc<Gateway>);
+
+/// The error that ends a request whose answer stands in the context.
+const REFUSED: ErrorType = ErrorType::Custom("refused");
+
+impl Proxy {
+    /// Everything up to the choice of an endpoint: `Some` is the answer, made here.
+    async fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Reply> {
+        let arrival = match hygiene::receive(session, ctx) {
+            Ok(arrival) => arrival,
+            Err(reply) => return Some(reply),
+        };
+        let snapshot = ctx.snapshot.clone();
+        let method = session.req_header().method.clone();
+        let path = session.req_header().uri.path();
+        if path == "*" {
+            // About the gateway as a whole (RFC 9110, section 9.3.7).
+            return Some(Reply { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: ReplyBody::Bytes(Bytes::new()) });
+        }
+        match snapshot.router.find(&arrival.host, path, &method) {
+            Found::Route(index) => ctx.route = Some(index),
+            Found::WrongMethod { allow } => {
+                let reply = Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This resource has other methods.");
+                let allow = HeaderValue::from_str(allow).expect("method names are tokens");
+                return Some(reply.with(ALLOW, allow));
+            }
+            Found::None => {
+                ctx.flags = "NR";
+                return Some(Reply::problem(StatusCode::NOT_FOUND, "no_route", "Nothing is served under this host and path."));
+            }
+        }
+        let route = snapshot.route(ctx.route);
+        ctx.deadline = route.timeout.map(|timeout| ctx.began + timeout);
+        if hygiene::content_length(session.req_header()).is_some_and(|length| length > route.body_limit) {
+            return Some(hygiene::body_too_large());
+        }
+        let mut request = Request::new(session.req_header_mut(), &mut ctx.facts, ctx.began);
+        let run = route.chain.request(&mut request, &mut ctx.exchange);
+        match failure::guarded(run).await {
+            Ok(None) => {}
+            Ok(Some(reply)) => return Some(reply),
+            Err(failure::Panicked) => return Some(failure::internal()),
+        }
+        match &route.action {
+            Action::Pool(_) => {
+                let path = session.req_header().uri.path();
+                ctx.rewritten = route.rewrite.as_ref().map(|rewrite| rewrite.apply(path));
+                None
+            }
+            Action::Redirect(template, status) => {
+                let uri = &session.req_header().uri;
+                let mut to = template.expand(uri.path());
+                if let Some(query) = uri.query() {
+                    to.push(if to.contains('?') { '&' } else { '?' });
+                    to.push_str(query);
+                }
+                let Ok(to) = HeaderValue::from_str(&to) else { return Some(failure::internal()) };
+                let reply = Reply { status: *status, headers: Vec::new(), body: ReplyBody::Bytes(Bytes::new()) };
+                Some(reply.with(LOCATION, to))
+            }
+            Action::Respond(reply) => Some(reply.clone()),
+            Action::Nothing => Some(failure::internal()),
+        }
+    }
+
+    /// Sends an answer of the gateway's own, marked by the route's filters.
+    async fn answer(&self, session: &mut Session, ctx: &mut Ctx, reply: &Reply) -> Result<()> {
+        let snapshot = ctx.snapshot.clone();
+        ctx.reason = reply.code();
+        let (mut head, body) = reply.render(&ctx.facts.request_id);
+        snapshot.route(ctx.route).chain.mark(&mut head, &ctx.facts);
+        let bodyless = session.req_header().method == Method::HEAD || body.is_empty();
+        session.write_response_header(Box::new(head), bodyless).await?;
+        if !bodyless {
+            session.write_response_body(Some(body), true).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Ctx;
+
+    fn new_ctx(&self) -> Ctx {
+        Ctx::new(&self.0)
+    }
+
+    /// Compression would be fixed at start; the pipeline brings its own.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+        ctx.enter(session);
+        // Finite, and said anew for every request: a reused connection would otherwise wait for ever.
+        let keepalive = (!self.0.is_draining()).then_some(ctx.snapshot.keepalive);
+        session.set_keepalive(keepalive);
+        // The guard's patience is the real bound of the body; this one only must not come first.
+        session.set_read_timeout(Some(ctx.snapshot.rules.body_timeout + Duration::from_secs(60)));
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        let Some(reply) = self.receive(session, ctx).await else { return Ok(false) };
+        if reply.status == StatusCode::BAD_REQUEST || reply.status == StatusCode::PAYLOAD_TOO_LARGE {
+            session.set_keepalive(None);
+        }
+        self.answer(session, ctx, &reply).await?;
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        ctx.attempt_over(&self.0.watchdog);
+        let snapshot = ctx.snapshot.clone();
+        let Action::Pool(pool) = &snapshot.route(ctx.route).action else { return Error::e_explain(ErrorType::InternalError, "no pool") };
+        let Some(pick) = pool.choose() else {
+            ctx.flags = "UH";
+            ctx.refusal = Some(
+                Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "no_endpoint", "No endpoint can take the request.")
+                    .with(http::header::RETRY_AFTER, HeaderValue::from_static("1")),
+            );
+            return Err(Error::new(REFUSED));
+        };
+        let now = Instant::now();
+        let total = pool.timeouts.total.map(|total| now + total.0);
+        ctx.attempt_deadline = [total, ctx.deadline].into_iter().flatten().min();
+        let left = ctx.attempt_deadline.map(|deadline| deadline.saturating_duration_since(now).max(Duration::from_millis(1)));
+        let peer = pick.peer(left);
+        ctx.attempt_begins(pick, now);
+        Ok(peer)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        fd: std::os::fd::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        let whole = session.is_body_empty();
+        ctx.connected(&self.0.watchdog, fd, whole);
+        Ok(())
+    }
+
+    async fn upstream_request_filter(&self, session: &mut Session, head: &mut RequestHeader, ctx: &mut Ctx) -> Result<()> {
+        forward::prepare(session, head, ctx)
+    }
+
+    async fn request_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<()> {
+        ctx.body_in += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        if ctx.body_in > ctx.snapshot.route(ctx.route).body_limit {
+            ctx.refusal = Some(hygiene::body_too_large());
+            return Err(Error::new_down(REFUSED));
+        }
+        // An H2 client that ends its body with an empty DATA frame would have the last chunk written twice to an H1 upstream, which
+        // reads the second one as a request of its own.
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
+        if end {
+            ctx.request_sent(&self.0.watchdog);
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(&self, session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+        if head.status.is_informational() {
+            if head.status == StatusCode::SWITCHING_PROTOCOLS
+                && let Some(conn) = &ctx.conn
+            {
+                conn.upgrade();
+                ctx.attempt_over(&self.0.watchdog);
+                ctx.mark(head);
+            }
+            return Ok(());
+        }
+        ctx.head_arrived(&self.0.watchdog, head.status.as_u16());
+        let method = &session.req_header().method;
+        let exchange = &mut ctx.exchange;
+        if !exchange.is_idle() && failure::caught(|| exchange.head(method, head)).is_err() {
+            ctx.refusal = Some(failure::internal());
+            return Err(Error::new(REFUSED));
+        }
+        ctx.mark(head);
+        Ok(())
+    }
+
+    async fn response_filter(&self, session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+        // HTTP/1.0 knows no chunks: the end of the connection ends the body (RFC 9112, section 6.3).
+        if session.req_header().version == Version::HTTP_10 && head.headers.contains_key(http::header::TRANSFER_ENCODING) {
+            head.remove_header(&http::header::TRANSFER_ENCODING);
+            session.set_keepalive(None);
+        }
+        if self.0.is_draining() {
+            session.set_keepalive(None);
+        }
+        let _ = ctx;
+        Ok(())
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Ctx,
+    ) -> Result<Option<Duration>> {
+        ctx.body_arrived(&self.0.watchdog, end);
+        Ok(None)
+    }
+
+    fn response_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<Option<Duration>> {
+        if ctx.exchange.is_idle() {
+            return Ok(None);
+        }
+        let exchange = &mut ctx.exchange;
+        match failure::caught(|| exchange.body(body, end)) {
+            Ok(Flow::Go) => Ok(None),
+            Ok(Flow::Abort) => Err(Error::new(REFUSED)),
+            Err(failure::Panicked) => {
+                ctx.refusal = Some(failure::internal());
+                Err(Error::new(REFUSED))
+            }
+        }
+    }
+
+    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
+        let timed_out = matches!(error.etype, ErrorType::ConnectTimedout);
+        ctx.flags = if timed_out { "UT" } else { "UF" };
+        ctx.attempt_failed(&self.0.watchdog, if timed_out { Attempt::Timeout } else { Attempt::ConnectFailure });
+        error.set_retry(false);
+        error
+    }
+
+    fn error_while_proxy(&self, _: &HttpPeer, session: &mut Session, mut error: Box<Error>, ctx: &mut Ctx, reused: bool) -> Box<Error> {
+        let waited = ctx.attempt_over(&self.0.watchdog);
+        let again = waited.is_none()
+            && ctx.refusal.is_none()
+            && session.response_written().is_none()
+            && session.req_header().method.is_idempotent()
+            && !session.as_ref().retry_buffer_truncated();
+        if again {
+            // Only a stale pooled connection is worth a second try.
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        failure::classify(&error, waited, ctx);
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+        ctx.attempt_over(&self.0.watchdog);
+        let reply = failure::reply(error, ctx);
+        if let Some(reply) = &reply
+            && session.response_written().is_none()
+        {
+            session.set_keepalive(None);
+            // A client that cannot be told is a client that has left; the log has the status all the same.
+            let _ = self.answer(session, ctx, reply).await;
+        }
+        FailToProxy { error_code: reply.map_or(0, |reply| reply.status.as_u16()), can_reuse_downstream: false }
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &Ctx, _: &Error) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
+        ctx.attempt_over(&self.0.watchdog);
+        ctx.log(session, error);
+    }
+}

@@ -1,0 +1,149 @@
+//! From host, path and method to one route, so that no request slips past a stricter route onto a wider one.
+//!
+//! The exact host comes first, then the longest `*.` suffix, then routes without a host; a tier without a matching path
+//! yields to the next. Paths compare segment by segment: literal, then `{x}`, then `**`. The first host and path that
+//! match decide alone: a method they lack is [`Found::WrongMethod`], never somebody else's request.
+//!
+//! Both inputs are normalised once, before anything else looks at them: [`host_of`] and [`normalise`]. Looking up
+//! allocates nothing and visits each node of the tree at most once, so no path can make it slow.
+
+mod explain;
+mod fold;
+mod host;
+mod leaf;
+mod path;
+mod pattern;
+mod template;
+#[cfg(test)]
+mod tests;
+mod trie;
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use http::Method;
+
+pub use explain::{Candidate, Explained};
+pub use host::{BadHost, host_of};
+pub use path::{BadPath, normalise};
+pub use pattern::{Pattern, Segment};
+pub use template::Template;
+
+use fold::Folding;
+use leaf::Leaf;
+use trie::{Id, Trie};
+
+/// What one route answers to. Its place in the slice given to [`Router::build`] is the route's index.
+#[derive(Clone, Debug)]
+pub struct Entry<'a> {
+    /// A host as [`host_of`] gives it, `*.` and such a host, or none for every host.
+    pub host: Option<&'a str>,
+    /// A path pattern that [`Pattern::parse`] accepts.
+    pub path: &'a str,
+    /// None takes every method; GET brings HEAD along, unless another route of the same host and path names it.
+    pub methods: Option<Vec<Method>>,
+}
+
+/// What the router has to say about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found<'r> {
+    /// The index of the route that takes it.
+    Route(usize),
+    /// The winning host and path exist, but not for this method: a 405.
+    WrongMethod {
+        /// The value of `Allow`: the methods of all routes with exactly that host and path.
+        allow: &'r str,
+    },
+    /// No host and path match: a 404.
+    None,
+}
+
+/// All routes, compiled: never changes, shared by every request of a snapshot.
+pub struct Router {
+    exact: Hosts,
+    /// The part behind `*.`.
+    suffixes: Hosts,
+    anywhere: Option<Id>,
+    trie: Trie,
+    leaves: Vec<Leaf>,
+    /// As configured, for [`Router::explain`].
+    routes: Vec<Origin>,
+}
+
+/// Where a host's paths begin in the tree.
+type Hosts = HashMap<Box<str>, Id, Folding>;
+
+struct Origin {
+    host: Option<Box<str>>,
+    path: Pattern,
+}
+
+impl Router {
+    /// Compiles entries that were checked: every pattern parses, and no two share host, path and method.
+    ///
+    /// # Panics
+    ///
+    /// When a pattern does not parse.
+    pub fn build(entries: &[Entry]) -> Self {
+        let (mut exact, mut suffixes, mut anywhere) = (Hosts::default(), Hosts::default(), None);
+        let mut tree = trie::Builder::default();
+        let mut claims: Vec<Vec<leaf::Claim>> = Vec::new();
+        let mut routes = Vec::with_capacity(entries.len());
+        for (index, entry) in entries.iter().enumerate() {
+            let path = Pattern::parse(entry.path).expect("patterns are checked with the configuration");
+            let root = match entry.host {
+                None => *anywhere.get_or_insert_with(|| tree.root()),
+                Some(host) => match host.strip_prefix("*.") {
+                    Some(suffix) => *suffixes.entry(suffix.into()).or_insert_with(|| tree.root()),
+                    None => *exact.entry(host.into()).or_insert_with(|| tree.root()),
+                },
+            };
+            let place = tree.place(root, &path);
+            let leaf = *place.get_or_insert_with(|| {
+                claims.push(Vec::new());
+                Id::of(claims.len() - 1)
+            });
+            claims[leaf.index()].push(leaf::Claim { route: index, methods: entry.methods.clone() });
+            routes.push(Origin { host: entry.host.map(Box::from), path });
+        }
+        let leaves = claims.iter().map(|claims| Leaf::compile(claims)).collect();
+        Self { exact, suffixes, anywhere, trie: tree.finish(), leaves, routes }
+    }
+
+    /// The route for a host from [`host_of`] (empty where the request names none) and a path from [`normalise`].
+    ///
+    /// The path of `OPTIONS *` matches nothing.
+    pub fn find(&self, host: &str, path: &str, method: &Method) -> Found<'_> {
+        match self.visit(host, path, &mut |leaf| ControlFlow::Break(leaf)) {
+            ControlFlow::Break(leaf) => self.settle(leaf, method),
+            ControlFlow::Continue(()) => Found::None,
+        }
+    }
+
+    /// Shows every host and path that match to `each`, best first, until it breaks.
+    fn visit<'r, B>(&'r self, host: &str, path: &str, each: &mut impl FnMut(&'r Leaf) -> ControlFlow<B>) -> ControlFlow<B> {
+        let Some(path) = path.strip_prefix('/') else { return ControlFlow::Continue(()) };
+        for root in self.roots(host) {
+            self.trie.visit(root, Some(path.as_bytes()), &mut |leaf| each(&self.leaves[leaf.index()]))?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The trees of the tiers this host belongs to, best first.
+    fn roots(&self, host: &str) -> impl Iterator<Item = Id> {
+        fn parent<'h>(name: &&'h str) -> Option<&'h str> {
+            name.split_once('.').map(|(_, parent)| parent)
+        }
+        let first = if self.suffixes.is_empty() { None } else { Some(host) };
+        let suffixes = std::iter::successors(first, parent).skip(1);
+        let exact = self.exact.get(host).copied();
+        exact.into_iter().chain(suffixes.filter_map(|name| self.suffixes.get(name).copied())).chain(self.anywhere)
+    }
+
+    fn settle<'r>(&self, leaf: &'r Leaf, method: &Method) -> Found<'r> {
+        match leaf.route(method) {
+            Some(index) => Found::Route(index),
+            None => Found::WrongMethod { allow: leaf.allow() },
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! A configuration compiled for serving: every name resolved, every header and metric handle ready.
+//!
+//! A snapshot never changes. A reload compiles the next one, taking over from the last whatever its configuration left alone.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use frontgate_filters::chain::{Chain, Link};
+use frontgate_filters::config::FilterEntry;
+use frontgate_filters::filter::Filter;
+use frontgate_filters::reply::{Reply, ReplyBody};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+
+use crate::config::Loaded;
+use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget, Rewrite};
+use crate::door::wire::HeadLimits;
+use crate::door::Rules;
+use crate::router::{Entry, Pattern, Router, Template};
+use crate::telemetry::{AccessLog, Metrics, RouteMetrics, Target, UNMATCHED};
+use crate::upstream::Pool;
+
+/// A compiled configuration.
+pub struct Snapshot {
+    /// What it was compiled from.
+    pub loaded: Loaded,
+    /// Finds the route.
+    pub router: Router,
+    /// The routes, by the router's index.
+    pub routes: Box<[Route]>,
+    /// What holds for requests that no route takes: the server's filters and the metrics of `_none`.
+    pub unmatched: Route,
+    /// The pools, by name.
+    pub pools: HashMap<String, Arc<Pool>>,
+    /// What a client may send, and how slowly.
+    pub rules: Rules,
+    /// How long an idle connection is kept, in whole seconds, at least one.
+    pub keepalive: u64,
+    /// Where the access log goes.
+    pub access_log: Arc<AccessLog>,
+    trusted: Box<[ipnet::IpNet]>,
+    filters: HashMap<String, Built>,
+}
+
+/// A filter with the configuration that it was built from.
+#[derive(Clone)]
+struct Built {
+    entry: FilterEntry,
+    filter: Arc<dyn Filter>,
+}
+
+/// A compiled route.
+pub struct Route {
+    /// Its name in logs and metrics.
+    pub name: Arc<str>,
+    /// The server's filters and its own.
+    pub chain: Chain,
+    /// What becomes of its requests.
+    pub action: Action,
+    /// Its metrics.
+    pub metrics: Arc<RouteMetrics>,
+    /// The most bytes of a request body.
+    pub body_limit: u64,
+    /// All attempts together.
+    pub timeout: Option<Duration>,
+    /// What the pool is sent instead of the path.
+    pub rewrite: Option<PathRewrite>,
+}
+
+/// What becomes of a route's requests.
+pub enum Action {
+    /// A pool answers.
+    Pool(Arc<Pool>),
+    /// The client is sent elsewhere.
+    Redirect(Template, StatusCode),
+    /// A fixed answer.
+    Respond(Reply),
+    /// No route took it.
+    Nothing,
+}
+
+/// A compiled rewrite.
+pub enum PathRewrite {
+    /// So many bytes off the front.
+    Strip(usize),
+    /// Another path.
+    Template(Template),
+}
+
+impl PathRewrite {
+    /// The path that is sent for this normalised one.
+    pub fn apply(&self, path: &str) -> String {
+        match self {
+            Self::Strip(length) => match path.get(*length..) {
+                Some(rest) if rest.starts_with('/') => rest.to_owned(),
+                Some(rest) => format!("/{rest}"),
+                None => "/".to_owned(),
+            },
+            Self::Template(template) => template.expand(path),
+        }
+    }
+}
+
+impl Snapshot {
+    /// Compiles a checked configuration. What fails here is outside of it: a log that cannot be opened.
+    pub fn compile(loaded: Loaded, previous: Option<&Self>, metrics: &Metrics) -> Result<Self, String> {
+        let config = &loaded.config;
+        let access_log = open_log(&loaded, previous, metrics)?;
+        let filters: HashMap<String, Built> = config
+            .filters
+            .iter()
+            .map(|(name, entry)| {
+                let kept = previous.and_then(|previous| previous.filters.get(name)).filter(|built| built.entry.config == entry.config);
+                let filter = kept.map_or_else(|| entry.config.build(), |built| built.filter.clone());
+                (name.clone(), Built { entry: entry.value.clone(), filter })
+            })
+            .collect();
+        let pools: HashMap<String, Arc<Pool>> = config
+            .upstreams
+            .iter()
+            .map(|(name, upstream)| {
+                let kept = previous.and_then(|previous| previous.pools.get(name)).filter(|pool| pool.is(upstream));
+                (name.clone(), kept.cloned().unwrap_or_else(|| Arc::new(Pool::new(name, upstream, metrics))))
+            })
+            .collect();
+        let link = |used: &FilterUse| match used {
+            FilterUse::Named(name) => {
+                let built = filters.get(name).ok_or_else(|| format!("the filter `{name}` is lost"))?;
+                Ok(Link { name: name.as_str().into(), kind: built.entry.config.kind(), mode: built.entry.mode, filter: built.filter.clone() })
+            }
+            FilterUse::Inline(entry) => {
+                let kind = entry.config.kind();
+                Ok(Link { name: kind.into(), kind, mode: entry.mode, filter: entry.config.build() })
+            }
+        };
+        let server = config.server.filters.iter().map(|used| link(used)).collect::<Result<Vec<Link>, String>>()?;
+        let limits = config.server.limits;
+        let compile = |route: &model::Route| -> Result<Route, String> {
+            let mut links = server.clone();
+            for used in &route.filters {
+                links.push(link(used)?);
+            }
+            let pattern = Pattern::parse(&route.path)?;
+            Ok(Route {
+                name: route.name.as_str().into(),
+                chain: Chain::new(links),
+                action: action(route, &pattern, &pools)?,
+                metrics: metrics.route(&route.name),
+                body_limit: route.limits.map_or(limits.body.0, |limits| limits.body.0),
+                timeout: route.timeout.map(|timeout| timeout.0),
+                rewrite: match route.rewrite.as_ref().map(|rewrite| &rewrite.value) {
+                    None => None,
+                    Some(Rewrite::StripPrefix(prefix)) => Some(PathRewrite::Strip(prefix.trim_end_matches('/').len())),
+                    Some(Rewrite::Path(template)) => Some(PathRewrite::Template(Template::parse(template, &pattern)?)),
+                },
+            })
+        };
+        let routes = config.routes.iter().map(|route| compile(route)).collect::<Result<Box<[Route]>, String>>()?;
+        let entries: Vec<Entry<'_>> = config.routes.iter().map(|route| entry(route)).collect();
+        Ok(Self {
+            router: Router::build(&entries),
+            routes,
+            unmatched: Route {
+                name: UNMATCHED.into(),
+                chain: Chain::new(server.clone()),
+                action: Action::Nothing,
+                metrics: metrics.route(UNMATCHED),
+                body_limit: limits.body.0,
+                timeout: None,
+                rewrite: None,
+            },
+            pools,
+            rules: Rules {
+                head: HeadLimits { bytes: limits.headers.0 as usize, lines: limits.header_count as usize, target: limits.uri.0 as usize },
+                header_timeout: config.server.timeouts.header.0,
+                body_timeout: config.server.timeouts.body.0,
+                write_timeout: config.server.timeouts.write.0,
+            },
+            keepalive: config.server.timeouts.keepalive.0.as_secs().max(1),
+            trusted: config.server.trusted_proxies.iter().map(|network| network.0).collect(),
+            access_log,
+            filters,
+            loaded,
+        })
+    }
+
+    /// The route of this index; without one, what holds for requests that no route takes.
+    pub fn route(&self, index: Option<usize>) -> &Route {
+        index.map_or(&self.unmatched, |index| &self.routes[index])
+    }
+
+    /// Whether this address may say who its client is.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted.iter().any(|network| network.contains(&address))
+    }
+
+    /// The shortest deadline that the watchdog has to keep.
+    pub fn shortest_wait(&self) -> Duration {
+        let pools = self.pools.values().flat_map(|pool| {
+            let timeouts = pool.timeouts;
+            [Some(timeouts.first_byte.0), Some(timeouts.between_bytes.0), timeouts.total.map(|total| total.0)]
+        });
+        let routes = self.routes.iter().map(|route| route.timeout);
+        pools.chain(routes).flatten().min().unwrap_or(Duration::from_secs(15))
+    }
+}
+
+fn open_log(loaded: &Loaded, previous: Option<&Snapshot>, metrics: &Metrics) -> Result<Arc<AccessLog>, String> {
+    let config = &loaded.config.telemetry.access_log;
+    if let Some(previous) = previous.filter(|previous| previous.loaded.config.telemetry.access_log == *config) {
+        // The same file under the same name may be another one since it was rotated.
+        previous.access_log.reopen().map_err(|error| format!("the access log cannot be opened again: {error}"))?;
+        return Ok(previous.access_log.clone());
+    }
+    let target = match config {
+        LogConfig::Off => return Ok(Arc::new(AccessLog::off())),
+        LogConfig::On { to: LogTarget::Stdout, .. } => Target::Stdout,
+        LogConfig::On { to: LogTarget::File(path), .. } => Target::File(loaded.resolve_path(path.place, path)),
+    };
+    AccessLog::start(target, metrics.log_dropped()).map(Arc::new).map_err(|error| format!("the access log cannot be opened: {error}"))
+}
+
+fn action(route: &model::Route, pattern: &Pattern, pools: &HashMap<String, Arc<Pool>>) -> Result<Action, String> {
+    if let Some(name) = &route.upstream {
+        return pools.get(&name.value).cloned().map(Action::Pool).ok_or_else(|| format!("the pool `{}` is lost", name.value));
+    }
+    if let Some(redirect) = &route.redirect {
+        let status = StatusCode::from_u16(*redirect.status).map_err(|error| error.to_string())?;
+        return Ok(Action::Redirect(Template::parse(&redirect.to, pattern)?, status));
+    }
+    let Some(respond) = &route.respond else { return Err(format!("the route `{}` leads nowhere", route.name.value)) };
+    let (kind, body) = match (&respond.json, &respond.body) {
+        (Some(json), _) => (Some("application/json"), json.value.to_string()),
+        (None, Some(text)) => (Some("text/plain; charset=utf-8"), text.value.clone()),
+        (None, None) => (None, String::new()),
+    };
+    let mut headers = Vec::new();
+    for (name, value) in &respond.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
+        headers.push((name, HeaderValue::from_str(value).map_err(|error| error.to_string())?));
+    }
+    if let Some(kind) = kind && !headers.iter().any(|(name, _)| name == http::header::CONTENT_TYPE) {
+        headers.push((http::header::CONTENT_TYPE, HeaderValue::from_static(kind)));
+    }
+    let status = StatusCode::from_u16(*respond.status).map_err(|error| error.to_string())?;
+    Ok(Action::Respond(Reply { status, headers, body: ReplyBody::Bytes(body.into()) }))
+}
+
+fn entry(route: &model::Route) -> Entry<'_> {
+    let methods = route.methods.as_ref().map(|methods| methods.iter().filter_map(|method| Method::from_bytes(method.as_bytes()).ok()).collect());
+    Entry { host: route.host.as_ref().map(|host| host.as_str()), path: &route.path, methods }
+}

@@ -1,0 +1,368 @@
+//! One request's line in the access log, as a JSON object.
+//!
+//! Whatever a client sent, the line is valid JSON without a control character, and no field outgrows its bound.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use super::timestamp;
+
+/// The facts of one request, borrowed until they are written. What is `None` is left out of the line.
+#[derive(Clone, Debug)]
+pub struct Line<'a> {
+    /// When the request was complete, or whichever moment the caller wants the line to bear.
+    pub ts: SystemTime,
+    /// The `X-Request-ID` given to the request or taken from it.
+    pub request_id: &'a str,
+    /// The W3C trace id, in hex.
+    pub trace_id: Option<&'a str>,
+    /// The client, as far as trusted proxies tell.
+    pub client_ip: Option<IpAddr>,
+    /// The method as it was sent.
+    pub method: &'a str,
+    /// The authority as it was sent.
+    pub host: Option<&'a [u8]>,
+    /// The path as it was sent; a query is cut off, as it may hold secrets.
+    pub path: &'a [u8],
+    /// The route's name, `_none` when none matched.
+    pub route: &'a str,
+    /// The status the client got; `None` when it got no answer.
+    pub status: Option<u16>,
+    /// Why the gateway itself answered, as the problem's code.
+    pub reason: Option<&'a str>,
+    /// The size of the request's body.
+    pub bytes_in: u64,
+    /// The size of the response's body as sent.
+    pub bytes_out: u64,
+    /// From the request's first byte to the response's last.
+    pub duration: Duration,
+    /// The part of `duration` that was the gateway's own.
+    pub overhead: Duration,
+    /// The upstream's name.
+    pub upstream: Option<&'a str>,
+    /// The upstream's own status.
+    pub upstream_status: Option<u16>,
+    /// The endpoint that answered, or the last one tried.
+    pub endpoint: Option<&'a str>,
+    /// How many times an endpoint was tried.
+    pub attempts: Option<u32>,
+    /// The class of the client's device.
+    pub device: Option<&'a str>,
+    /// The version of the backend that answered.
+    pub version: Option<&'a str>,
+    /// The keyed hash of the caller's subject, never the subject.
+    pub sub: Option<&'a str>,
+    /// The rate limiter's decision.
+    pub limit: Option<&'a str>,
+    /// The circuit's state.
+    pub circuit: Option<&'a str>,
+    /// The client's `User-Agent`.
+    pub user_agent: Option<&'a [u8]>,
+    /// What went wrong, in Envoy's two letters: `NR`, `RL`, `UO`, `UF`, `UT`, `UH`, `UC`, `DC`.
+    pub flags: Option<&'a str>,
+}
+
+impl Line<'_> {
+    /// A line of which only the time is known yet: texts are empty, numbers 0, the rest absent.
+    pub fn at(ts: SystemTime) -> Self {
+        Self {
+            ts,
+            request_id: "",
+            trace_id: None,
+            client_ip: None,
+            method: "",
+            host: None,
+            path: b"",
+            route: "",
+            status: None,
+            reason: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            duration: Duration::ZERO,
+            overhead: Duration::ZERO,
+            upstream: None,
+            upstream_status: None,
+            endpoint: None,
+            attempts: None,
+            device: None,
+            version: None,
+            sub: None,
+            limit: None,
+            circuit: None,
+            user_agent: None,
+            flags: None,
+        }
+    }
+
+    /// Appends the object to `out`, without the end of the line.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"ts\":\"");
+        timestamp::write(out, self.ts);
+        out.push(b'"');
+        word(out, "request_id", Some(self.request_id));
+        word(out, "trace_id", self.trace_id);
+        if let Some(ip) = self.client_ip {
+            key(out, "client_ip");
+            write!(out, "\"{ip}\"").expect("writing to a Vec does not fail");
+        }
+        word(out, "method", Some(self.method));
+        text(out, "host", self.host, HOST);
+        let path = self.path.split(|&byte| byte == b'?').next().unwrap_or_default();
+        text(out, "path", Some(path), PATH);
+        word(out, "route", Some(self.route));
+        number(out, "status", self.status);
+        word(out, "reason", self.reason);
+        number(out, "bytes_in", Some(self.bytes_in));
+        number(out, "bytes_out", Some(self.bytes_out));
+        millis(out, "duration_ms", self.duration);
+        millis(out, "overhead_ms", self.overhead);
+        word(out, "upstream", self.upstream);
+        number(out, "upstream_status", self.upstream_status);
+        word(out, "endpoint", self.endpoint);
+        number(out, "attempts", self.attempts);
+        word(out, "device", self.device);
+        word(out, "version", self.version);
+        word(out, "sub", self.sub);
+        word(out, "limit", self.limit);
+        word(out, "circuit", self.circuit);
+        text(out, "user_agent", self.user_agent, USER_AGENT);
+        word(out, "flags", self.flags);
+        out.push(b'}');
+    }
+}
+
+/// The longest path written, in bytes as sent.
+const PATH: usize = 2_048;
+/// The longest user agent written.
+const USER_AGENT: usize = 512;
+/// The longest host written.
+const HOST: usize = 255;
+/// The longest of every other text, some of which a client chooses too.
+const WORD: usize = 256;
+
+fn key(out: &mut Vec<u8>, key: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn word(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+    text(out, name, value.map(str::as_bytes), WORD);
+}
+
+fn text(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>, bound: usize) {
+    let Some(value) = value else { return };
+    key(out, name);
+    out.push(b'"');
+    escape(out, shorten(value, bound));
+    out.push(b'"');
+}
+
+fn number(out: &mut Vec<u8>, name: &str, value: Option<impl Into<u64>>) {
+    let Some(value) = value else { return };
+    key(out, name);
+    decimal(out, value.into());
+}
+
+fn millis(out: &mut Vec<u8>, name: &str, value: Duration) {
+    key(out, name);
+    let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
+    decimal(out, micros / 1_000);
+    let [hundreds, tens, ones] = [micros / 100 % 10, micros / 10 % 10, micros % 10].map(|digit| b'0' + digit as u8);
+    out.extend_from_slice(&[b'.', hundreds, tens, ones]);
+}
+
+/// Appends `value` in digits; `write!` takes five times as long, for ten numbers a line.
+fn decimal(out: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [b'0'; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// The first `bound` bytes, or up to three fewer so that no character is torn.
+fn shorten(value: &[u8], bound: usize) -> &[u8] {
+    if value.len() <= bound {
+        return value;
+    }
+    let torn = (0..=3).find(|back| value[bound - back] & 0xC0 != 0x80);
+    &value[..bound - torn.unwrap_or(0)]
+}
+
+/// Appends `value` as the inside of a JSON string (RFC 8259, section 7), U+FFFD in place of what is no UTF-8. DEL and the C1
+/// controls need no escape in JSON, but a terminal that shows the log would obey them.
+fn escape(out: &mut Vec<u8>, value: &[u8]) {
+    let plain = |byte: u8| (0x20..0x7F).contains(&byte) & (byte != b'"') & (byte != b'\\');
+    // Without an early exit, so that it is done in vectors: almost every text is plain.
+    if value.iter().fold(true, |all, &byte| all & plain(byte)) {
+        return out.extend_from_slice(value);
+    }
+    for chunk in value.utf8_chunks() {
+        let valid = chunk.valid();
+        let mut rest = 0;
+        for (at, character) in valid.char_indices() {
+            if !character.is_control() && character != '"' && character != '\\' {
+                continue;
+            }
+            out.extend_from_slice(&valid.as_bytes()[rest..at]);
+            rest = at + character.len_utf8();
+            match character {
+                '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
+                '\n' => out.extend_from_slice(b"\\n"),
+                '\r' => out.extend_from_slice(b"\\r"),
+                '\t' => out.extend_from_slice(b"\\t"),
+                other => write!(out, "\\u{:04x}", u32::from(other)).expect("writing to a Vec does not fail"),
+            }
+        }
+        out.extend_from_slice(&valid.as_bytes()[rest..]);
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn parsed(line: &Line<'_>) -> Value {
+        let mut out = Vec::new();
+        line.write(&mut out);
+        let text = String::from_utf8(out).expect("a line is UTF-8");
+        assert!(!text.chars().any(char::is_control), "control character in {text:?}");
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    #[test]
+    fn writes_every_field_in_order() {
+        let line = Line {
+            request_id: "r1",
+            trace_id: Some("0af7"),
+            client_ip: Some("2001:db8::1".parse().unwrap()),
+            method: "GET",
+            host: Some(b"api.example"),
+            path: b"/a?token=secret",
+            route: "users",
+            status: Some(503),
+            reason: Some("circuit_open"),
+            bytes_in: 0,
+            bytes_out: u64::MAX,
+            duration: Duration::from_micros(12_045),
+            overhead: Duration::from_nanos(900),
+            upstream: Some("users"),
+            upstream_status: Some(200),
+            endpoint: Some("10.0.0.1:80"),
+            attempts: Some(2),
+            device: Some("mobile"),
+            version: Some("v2"),
+            sub: Some("5f"),
+            limit: Some("ok"),
+            circuit: Some("open"),
+            user_agent: Some(b"curl/8"),
+            flags: Some("UO"),
+            ..Line::at(UNIX_EPOCH)
+        };
+
+        let mut out = Vec::new();
+        line.write(&mut out);
+
+        let expected = concat!(
+            r#"{"ts":"1970-01-01T00:00:00.000Z","request_id":"r1","trace_id":"0af7","client_ip":"2001:db8::1","#,
+            r#""method":"GET","host":"api.example","path":"/a","route":"users","status":503,"reason":"circuit_open","#,
+            r#""bytes_in":0,"bytes_out":18446744073709551615,"duration_ms":12.045,"overhead_ms":0.000,"upstream":"users","#,
+            r#""upstream_status":200,"endpoint":"10.0.0.1:80","attempts":2,"device":"mobile","version":"v2","sub":"5f","#,
+            r#""limit":"ok","circuit":"open","user_agent":"curl/8","flags":"UO"}"#,
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn leaves_out_what_is_absent() {
+        let object = parsed(&Line::at(UNIX_EPOCH));
+
+        let keys: Vec<_> = object.as_object().unwrap().keys().map(String::as_str).collect();
+        let always = ["ts", "request_id", "method", "path", "route", "bytes_in", "bytes_out", "duration_ms", "overhead_ms"];
+        assert_eq!(keys, always);
+    }
+
+    #[test]
+    fn hostile_strings_come_back_as_they_were_sent() {
+        let mut random = Random(7);
+        for _ in 0..20_000 {
+            let (bytes, other) = (random.bytes(40), random.bytes(40));
+            let word = String::from_utf8_lossy(&other).into_owned();
+            let line = Line { host: Some(&bytes), user_agent: Some(&bytes), version: Some(&word), ..Line::at(UNIX_EPOCH) };
+
+            let object = parsed(&line);
+
+            assert_eq!(object["host"], *String::from_utf8_lossy(&bytes));
+            assert_eq!(object["user_agent"], *String::from_utf8_lossy(&bytes));
+            assert_eq!(object["version"], *word);
+        }
+    }
+
+    #[test]
+    fn long_fields_are_cut_between_characters() {
+        let mut random = Random(8);
+        for _ in 0..300 {
+            let text = String::from_utf8_lossy(&random.bytes(9_000)).replace('?', "/") + &"é€😀".repeat(300);
+            let line = Line {
+                host: Some(text.as_bytes()),
+                path: text.as_bytes(),
+                user_agent: Some(text.as_bytes()),
+                request_id: &text,
+                ..Line::at(UNIX_EPOCH)
+            };
+
+            let object = parsed(&line);
+
+            for (name, bound) in [("host", HOST), ("path", PATH), ("user_agent", USER_AGENT), ("request_id", WORD)] {
+                let kept = object[name].as_str().unwrap();
+                assert!(text.starts_with(kept), "{name} was altered");
+                assert!((bound - 3..=bound).contains(&kept.len()), "{name}: {} bytes", kept.len());
+            }
+        }
+        assert_eq!(shorten(&[0x80; 10], 5).len(), 5);
+    }
+
+    /// SplitMix64, and byte strings of it that favour what JSON and UTF-8 stumble over.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            mixed ^ (mixed >> 31)
+        }
+
+        fn bytes(&mut self, most: u64) -> Vec<u8> {
+            #[rustfmt::skip]
+            const NASTY: [&[u8]; 12] = [
+                b"\"", b"\\", b"\n", b"\0", b"\x1b[2J", b"\x7f", b"\xc2\x9b", b"\xe2\x80\xa8", b"\xff", b"\xf0\x9f\x98",
+                b"\xed\xa0\x80", "é😀".as_bytes(),
+            ];
+            let mut bytes = Vec::new();
+            for _ in 0..self.next() % (most + 1) {
+                match self.next() % 3 {
+                    0 => bytes.extend_from_slice(NASTY[self.next() as usize % NASTY.len()]),
+                    1 => bytes.push(self.next() as u8),
+                    _ => bytes.push(b'a' + (self.next() % 26) as u8),
+                }
+            }
+            bytes
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What is counted for each route: answers by method and status, and how long they took.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::Method;
+use prometheus::Histogram;
+
+use super::{DURATION, OVERHEAD, histogram};
+use crate::telemetry::scrape::Scrape;
+
+/// A route's counters.
+pub struct RouteMetrics {
+    answers: [Answers; METHODS.len()],
+    duration: Histogram,
+    overhead: Histogram,
+}
+
+impl RouteMetrics {
+    pub(super) fn new() -> Self {
+        Self { answers: Default::default(), duration: histogram(DURATION), overhead: histogram(OVERHEAD) }
+    }
+
+    /// Counts a request that was answered with `status` after `duration`, of which `overhead` was the gateway's own.
+    ///
+    /// A method outside RFC 9110 and PATCH counts as `_OTHER`, and so does a status outside 100 to 599.
+    pub fn record(&self, method: &Method, status: u16, duration: Duration, overhead: Duration) {
+        self.answers[method_index(method)].count(status);
+        self.duration.observe(duration.as_secs_f64());
+        self.overhead.observe(overhead.as_secs_f64());
+    }
+
+    pub(super) fn scrape(&self, route: &str, scrape: &mut Scrape) {
+        let help = "Requests that were answered.";
+        for (method, answers) in METHODS.iter().zip(&self.answers) {
+            answers.each(|code, count| {
+                let labels = [("route", route), ("method", method), ("code", code)];
+                scrape.counter("frontgate_requests_total", help, &labels, count as f64);
+            });
+        }
+        let help = "From a request's first byte to its answer's last.";
+        scrape.histogram("frontgate_request_duration_seconds", help, &[("route", route)], &self.duration);
+        let help = "The gateway's own part of a request, without the wait for the upstream.";
+        scrape.histogram("frontgate_overhead_seconds", help, &[("route", route)], &self.overhead);
+    }
+}
+
+/// The methods told apart; anyone can send others, so they share the last label.
+const METHODS: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", OTHER];
+const OTHER: &str = "_OTHER";
+
+fn method_index(method: &Method) -> usize {
+    match *method {
+        Method::GET => 0,
+        Method::HEAD => 1,
+        Method::POST => 2,
+        Method::PUT => 3,
+        Method::DELETE => 4,
+        Method::CONNECT => 5,
+        Method::OPTIONS => 6,
+        Method::TRACE => 7,
+        Method::PATCH => 8,
+        _ => METHODS.len() - 1,
+    }
+}
+
+/// The answers to one method, by status. A class takes its 800 bytes when it first occurs: a route sees few of the fifty there
+/// are.
+#[derive(Default)]
+struct Answers {
+    classes: [OnceLock<Box<Class>>; 5],
+    other: AtomicU64,
+}
+
+/// One class of statuses, such as 200 to 299.
+type Class = [AtomicU64; 100];
+
+impl Answers {
+    fn count(&self, status: u16) {
+        let (class, code) = (usize::from(status / 100), usize::from(status % 100));
+        let counter = match class.checked_sub(1).and_then(|class| self.classes.get(class)) {
+            Some(class) => &class.get_or_init(|| Box::new([const { AtomicU64::new(0) }; 100]))[code],
+            None => &self.other,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Calls `each` with every status that occurred, as a label, and how often it did.
+    fn each(&self, mut each: impl FnMut(&str, u64)) {
+        for (index, class) in self.classes.iter().enumerate() {
+            for (code, counter) in class.get().into_iter().flat_map(|class| class.iter()).enumerate() {
+                let count = counter.load(Ordering::Relaxed);
+                if count > 0 {
+                    each(&((index + 1) * 100 + code).to_string(), count);
+                }
+            }
+        }
+        let other = self.other.load(Ordering::Relaxed);
+        if other > 0 {
+            each(OTHER, other);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(requests: &[(Method, u16)]) -> String {
+        let route = RouteMetrics::new();
+        for (method, status) in requests {
+            route.record(method, *status, Duration::ZERO, Duration::ZERO);
+        }
+        let mut scrape = Scrape::default();
+        route.scrape("r", &mut scrape);
+        scrape.page()
+    }
+
+    #[test]
+    fn each_method_has_its_own_label() {
+        let methods = METHODS.map(|method| Method::from_bytes(method.as_bytes()).unwrap());
+
+        let page = page(&methods.map(|method| (method, 204)));
+
+        for method in METHODS {
+            let line = format!(r#"frontgate_requests_total{{route="r",method="{method}",code="204"}} 1"#);
+            assert!(page.contains(&line), "no {line} in\n{page}");
+        }
+    }
+
+    #[test]
+    fn methods_that_clients_invent_share_a_label() {
+        let page = page(&["BREW", "get", "PROPFIND"].map(|method| (Method::from_bytes(method.as_bytes()).unwrap(), 200)));
+
+        assert!(page.contains(r#"{route="r",method="_OTHER",code="200"} 3"#), "{page}");
+        assert_eq!(page.matches("frontgate_requests_total{").count(), 1);
+    }
+
+    #[test]
+    fn every_status_counts_for_itself_and_odd_ones_together() {
+        let statuses: Vec<_> = (0..=999).map(|status| (Method::GET, status)).collect();
+
+        let page = page(&statuses);
+
+        for status in 100..=599 {
+            assert!(page.contains(&format!(r#"code="{status}"}} 1"#)), "{status}");
+        }
+        assert!(page.contains(r#"{route="r",method="GET",code="_OTHER"} 500"#));
+        assert_eq!(page.matches("frontgate_requests_total{").count(), 501);
+    }
+}

@@ -1,0 +1,123 @@
+//! What is counted for each upstream: attempts, how long answers took, and its endpoints by state.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus::Histogram;
+
+use super::{DURATION, histogram};
+use crate::telemetry::scrape::Scrape;
+
+/// How an attempt at an endpoint ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// With an answer, whatever its status.
+    Ok,
+    /// There was no connection, or its handshake failed.
+    ConnectFailure,
+    /// The answer did not come in time.
+    Timeout,
+    /// The connection was lost before the answer was complete.
+    Reset,
+    /// Otherwise, as with an answer that is no HTTP.
+    Error,
+}
+
+impl Attempt {
+    const ALL: [Self; 5] = [Self::Ok, Self::ConnectFailure, Self::Timeout, Self::Reset, Self::Error];
+
+    /// The `result` label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::ConnectFailure => "connect_failure",
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What is known about an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointState {
+    /// It gets requests.
+    Healthy,
+    /// Probes found it down.
+    Unhealthy,
+    /// Its answers were bad, and it rests for a while.
+    Ejected,
+}
+
+impl EndpointState {
+    const ALL: [Self; 3] = [Self::Healthy, Self::Unhealthy, Self::Ejected];
+
+    /// The `state` label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Ejected => "ejected",
+        }
+    }
+}
+
+/// An upstream's counters.
+pub struct UpstreamMetrics {
+    attempts: [AtomicU64; Attempt::ALL.len()],
+    endpoints: [AtomicI64; EndpointState::ALL.len()],
+    duration: Histogram,
+}
+
+impl UpstreamMetrics {
+    pub(super) fn new() -> Self {
+        Self { attempts: Default::default(), endpoints: Default::default(), duration: histogram(DURATION) }
+    }
+
+    /// Counts an attempt at one of the endpoints.
+    pub fn attempt(&self, result: Attempt) {
+        self.attempts[result as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes how long an endpoint took, from the request's first byte to the answer's last.
+    pub fn observe(&self, duration: Duration) {
+        self.duration.observe(duration.as_secs_f64());
+    }
+
+    /// Sets how many endpoints are in `state`.
+    pub fn endpoints(&self, state: EndpointState, number: i64) {
+        self.endpoints[state as usize].store(number, Ordering::Relaxed);
+    }
+
+    pub(super) fn scrape(&self, upstream: &str, scrape: &mut Scrape) {
+        let help = "Attempts at an upstream's endpoints, by how they ended.";
+        for result in Attempt::ALL {
+            let count = self.attempts[result as usize].load(Ordering::Relaxed);
+            let labels = [("upstream", upstream), ("result", result.label())];
+            scrape.counter("frontgate_upstream_attempts_total", help, &labels, count as f64);
+        }
+        let help = "An upstream's endpoints, by state.";
+        for state in EndpointState::ALL {
+            let number = self.endpoints[state as usize].load(Ordering::Relaxed);
+            let labels = [("upstream", upstream), ("state", state.label())];
+            scrape.gauge("frontgate_upstream_endpoints", help, &labels, number as f64);
+        }
+        let help = "How long an upstream took to answer.";
+        scrape.histogram("frontgate_upstream_duration_seconds", help, &[("upstream", upstream)], &self.duration);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variant_has_its_own_place() {
+        for (index, result) in Attempt::ALL.into_iter().enumerate() {
+            assert_eq!(result as usize, index);
+        }
+        for (index, state) in EndpointState::ALL.into_iter().enumerate() {
+            assert_eq!(state as usize, index);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The services behind the gateway: pools of endpoints, the choice between them, and their deadlines.
+
+pub mod balance;
+pub mod pool;
+pub mod watchdog;
+
+pub use pool::{Pick, Pool};
