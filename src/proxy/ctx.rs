@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use frontgate_filters::chain::Exchange;
 use frontgate_filters::filter::{Facts, Outcome};
 use frontgate_filters::reply::Reply;
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use pingora_core::Error;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -196,8 +196,7 @@ impl Ctx {
     /// What every answer carries: the filters' marks and the request's identifier.
     pub(super) fn mark(&self, head: &mut ResponseHeader) {
         self.snapshot.route(self.route).chain.mark(head, &self.facts);
-        head.insert_header(HeaderName::from_static("x-request-id"), self.facts.request_id.clone())
-            .expect("a name and a value that were checked");
+        head.insert_header("X-Request-Id", self.facts.request_id.clone()).expect("a name and a value that were checked");
     }
 
     /// Ends the request: filters, metrics, log.

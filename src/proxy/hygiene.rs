@@ -105,12 +105,22 @@ fn address(text: &str) -> Option<IpAddr> {
     ip.map(|ip| ip.to_canonical())
 }
 
+/// The target's authority and the rest of it, where it stands in absolute form (RFC 9112, section 3.2.2).
+fn absolute_form(target: &str) -> Option<(&str, &str)> {
+    let after = |scheme: &str| target.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme)).map(|_| &target[scheme.len()..]);
+    let rest = after("http://").or_else(|| after("https://"))?;
+    Some(rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
+}
+
 fn host(head: &RequestHeader) -> Result<String, Reply> {
     let header = match head.headers.get(HOST) {
         Some(value) => Some(value.to_str().map_err(|_| bad("The Host header is not a host."))?),
         None => None,
     };
-    let authority = head.uri.authority().map(|authority| authority.as_str());
+    let authority = match head.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => std::str::from_utf8(head.raw_path()).ok().and_then(absolute_form).map(|(authority, _)| authority),
+    };
     let read = |text: &str| host_of(text).map(Cow::into_owned).map_err(|_| bad("The Host header is not a host."));
     match (header, authority) {
         (Some(header), None) => read(header),
@@ -126,35 +136,29 @@ fn host(head: &RequestHeader) -> Result<String, Reply> {
 /// Makes the target a normalised path in origin form: what is checked from here on is what is sent.
 fn path(session: &mut Session) -> Result<(), Reply> {
     let head = session.req_header();
-    let absolute = head.uri.authority().is_some() && head.version != Version::HTTP_2;
-    let raw = match absolute {
-        false => std::str::from_utf8(head.raw_path()).map_err(|_| bad("The path is not ASCII."))?,
-        true => head.uri.path_and_query().map_or("/", |path| path.as_str()),
-    };
+    let raw = std::str::from_utf8(head.raw_path()).map_err(|_| bad("The path is not ASCII."))?;
     if raw == "*" {
         return Ok(());
     }
-    let (path, query) = raw.split_once('?').map_or((raw, None), |(path, query)| (path, Some(query)));
+    let absolute = absolute_form(raw);
+    let target = absolute.map_or(raw, |(_, rest)| rest);
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let path = if path.is_empty() { "/" } else { path };
     let normal = normalise(path).map_err(|reason| bad(reason.reason()))?;
-    let unchanged = matches!(normal, Cow::Borrowed(_)) && !absolute;
-    if unchanged && head.uri.path() == path {
+    if absolute.is_none() && matches!(normal, Cow::Borrowed(_)) && head.uri.path() == path {
         return Ok(());
     }
     let target = match query {
         Some(query) => format!("{normal}?{query}"),
         None => normal.into_owned(),
     };
-    let uri = target.parse::<http::Uri>().map_err(|_| bad("The path holds a character that must be percent-encoded."))?;
-    if head.version == Version::HTTP_2
-        && let Some(authority) = head.uri.authority()
-        && let Some(scheme) = head.uri.scheme()
-    {
-        let parts = http::Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query(target);
-        let uri = parts.build().map_err(|_| bad("The path holds a character that must be percent-encoded."))?;
-        session.req_header_mut().set_uri(uri);
-        return Ok(());
-    }
+    let unclean = || bad("The path holds a character that must be percent-encoded.");
+    let mut parts = http::uri::Parts::default();
+    parts.path_and_query = Some(target.parse().map_err(|_| unclean())?);
+    // An HTTP/2 request keeps its host there.
+    parts.authority = head.uri.authority().cloned();
+    parts.scheme = head.uri.scheme().cloned();
+    let uri = http::Uri::from_parts(parts).map_err(|_| unclean())?;
     session.req_header_mut().set_uri(uri);
     Ok(())
 }

@@ -117,7 +117,7 @@ pub fn response(status: &str, headers: &str, body: &str) -> String {
 fn serve(mut stream: TcpStream, behave: &Behaviour, received: &Mutex<Vec<Request>>, wire: &Mutex<Vec<u8>>, stop: &AtomicBool) {
     let _ = stream.set_read_timeout(Some(Duration::from_millis(100)));
     let mut held = Vec::new();
-    let mut more = |stream: &mut TcpStream, held: &mut Vec<u8>| -> bool {
+    let more = |stream: &mut TcpStream, held: &mut Vec<u8>| -> bool {
         let mut space = [0_u8; 65536];
         loop {
             match stream.read(&mut space) {

@@ -1,0 +1,322 @@
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use crate::harness::client::read_reply;
+use crate::harness::origin::response;
+use crate::harness::{Gateway, Origin, exchange, get, raw, until};
+
+/// One pool at `origin` with these timeouts.
+fn with_timeouts(origin: std::net::SocketAddr, timeouts: &str) -> Gateway {
+    Gateway::start(&format!(
+        "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:0\"}}]}}\n\
+         upstreams: {{main: {{endpoints: [\"{origin}\"], timeouts: {{{timeouts}}}}}}}\ntelemetry: {{access_log: \"off\"}}\n\
+         routes: [{{name: all, path: \"/**\", upstream: main}}, {{name: short, path: /short, upstream: main, timeout: 300ms}}]\n"
+    ))
+}
+
+#[track_caller]
+fn took(began: Instant, from: u64, to: u64) {
+    let millis = began.elapsed().as_millis() as u64;
+    assert!((from..to).contains(&millis), "{millis} ms");
+}
+
+#[test]
+fn an_origin_that_refuses_is_502_and_recovers_by_itself() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gateway = Gateway::over(address, "", "");
+    get(gateway.address, "/").is_problem(502);
+
+    let origin = Origin::on(address, |_, stream| stream.write_all(response("200 OK", "", "back").as_bytes()).is_ok());
+
+    assert_eq!(get(gateway.address, "/").text(), "back");
+    drop(origin);
+    until("502 again", || get(gateway.address, "/").status == 502);
+    assert!(gateway.metric("frontgate_upstream_attempts_total{result=\"connect_failure\",upstream=\"main\"}") >= 1.0);
+}
+
+#[test]
+fn an_origin_that_breaks_off_before_its_head_is_502() {
+    let origin = Origin::start(|_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Le");
+        false
+    });
+    let gateway = Gateway::over(origin.address, "", "");
+
+    get(gateway.address, "/").is_problem(502);
+}
+
+#[test]
+fn an_origin_that_speaks_no_http_is_502() {
+    let origin = Origin::start(|_, stream| {
+        let _ = stream.write_all(b"SSH-2.0-OpenSSH\r\n\r\n");
+        false
+    });
+    let gateway = Gateway::over(origin.address, "", "");
+
+    get(gateway.address, "/").is_problem(502);
+}
+
+#[test]
+fn a_body_that_breaks_off_never_looks_whole() {
+    for head in ["Content-Length: 10", "Transfer-Encoding: chunked"] {
+        let origin = Origin::start(move |_, stream| {
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\n{head}\r\n\r\n5\r\nhello\r\n");
+            false
+        });
+        let gateway = Gateway::over(origin.address, "", "");
+
+        let reply = get(gateway.address, "/");
+
+        assert_eq!((reply.status, reply.whole), (200, head.contains("10")), "{head}");
+        if head.contains("10") {
+            // Ten of the bytes came: the body is whole as counted, the rest is the origin's rubbish.
+            assert_eq!(reply.body.len(), 10);
+        }
+    }
+}
+
+#[test]
+fn a_stale_pooled_connection_is_tried_once_more() {
+    let origin = Origin::start(|request, stream| {
+        let close = request.line().contains("/last");
+        stream.write_all(response("200 OK", "", "x").as_bytes()).is_ok() && !close
+    });
+    let gateway = Gateway::over(origin.address, "", "");
+
+    for _ in 0..20 {
+        // The origin closes without having said so; the next request may meet the dead connection.
+        assert_eq!(get(gateway.address, "/last").status, 200);
+    }
+}
+
+#[test]
+fn every_timeout_of_a_pool_is_kept() {
+    // Answers what the path asks: wait before the head, or between two parts of the body.
+    let origin = Origin::start(|request, stream| {
+        let path = request.line().split(' ').nth(1).unwrap_or_default().to_owned();
+        if path == "/silent" || path == "/short" {
+            std::thread::sleep(Duration::from_secs(3));
+        }
+        if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n").is_err() {
+            return false;
+        }
+        let pause = if path == "/stall" { 3000 } else { 200 };
+        for _ in 0..10 {
+            std::thread::sleep(Duration::from_millis(pause));
+            if stream.write_all(b"data").is_err() {
+                return false;
+            }
+        }
+        true
+    });
+
+    let gateway = with_timeouts(origin.address, "first_byte: 400ms, between_bytes: 500ms");
+    let began = Instant::now();
+    get(gateway.address, "/silent").is_problem(504);
+    took(began, 380, 1500);
+    let began = Instant::now();
+    let stalled = get(gateway.address, "/stall");
+    assert_eq!((stalled.status, stalled.whole), (200, false));
+    took(began, 480, 1800);
+    let slow = get(gateway.address, "/slow");
+    assert!(slow.whole, "200 ms between parts are within 500 ms");
+    let began = Instant::now();
+    get(gateway.address, "/short").is_problem(504);
+    took(began, 280, 1300);
+    assert!(gateway.metric("frontgate_upstream_attempts_total{result=\"timeout\",upstream=\"main\"}") >= 2.0);
+
+    let gateway = with_timeouts(origin.address, "total: 600ms");
+    let began = Instant::now();
+    assert!(!get(gateway.address, "/slow").whole, "two seconds of body are over 600 ms");
+    took(began, 580, 1800);
+}
+
+#[test]
+fn a_blackhole_is_504_after_the_connect_timeout() {
+    // A listener whose queue is full takes no more connections: the kernel drops what comes.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    socket_backlog_of_zero(&listener);
+    let mut fill = Vec::new();
+    for _ in 0..8 {
+        if let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+            fill.push(stream);
+        }
+    }
+    let gateway = with_timeouts(address, "connect: 300ms");
+
+    let began = Instant::now();
+    get(gateway.address, "/").is_problem(504);
+
+    took(began, 280, 1500);
+}
+
+fn socket_backlog_of_zero(listener: &TcpListener) {
+    use std::os::fd::AsRawFd;
+    #[allow(unsafe_code, reason = "listen(2) touches no memory")]
+    // SAFETY: the descriptor is open for as long as the listener is.
+    let result = unsafe { libc::listen(listener.as_raw_fd(), 0) };
+    assert_eq!(result, 0);
+}
+
+#[test]
+fn a_client_that_pauses_an_upload_does_not_run_into_the_origins_timeout() {
+    let origin = Origin::json("{}");
+    let gateway = with_timeouts(origin.address, "first_byte: 200ms, between_bytes: 200ms");
+    let mut stream = raw(gateway.address);
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello").unwrap();
+    std::thread::sleep(Duration::from_millis(900));
+    stream.write_all(b"world").unwrap();
+
+    assert_eq!(read_reply(&mut stream, false).unwrap().status, 200);
+}
+
+#[test]
+fn a_head_that_drips_is_cut_at_its_deadline_on_fresh_and_reused_connections() {
+    let origin = Origin::json("{}");
+    let gateway = Gateway::over(origin.address, "  timeouts: {header: 700ms}", "");
+    let mut fresh = raw(gateway.address);
+    let mut reused = raw(gateway.address);
+    reused.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(read_reply(&mut reused, false).unwrap().status, 200);
+    // An idle connection is not a drip.
+    std::thread::sleep(Duration::from_millis(900));
+
+    for stream in [&mut fresh, &mut reused] {
+        let mut writer = stream.try_clone().unwrap();
+        let began = Instant::now();
+        let dripping = std::thread::spawn(move || {
+            for byte in b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" {
+                if writer.write_all(&[*byte]).is_err() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(40));
+            }
+        });
+        if let Some(reply) = read_reply(stream, false) {
+            reply.is_problem(408);
+        }
+        took(began, 0, 1500);
+        dripping.join().unwrap();
+    }
+    assert_eq!(origin.received().len(), 1);
+}
+
+#[test]
+fn a_body_that_drips_is_cut_at_its_deadline() {
+    let origin = Origin::json("{}");
+    let gateway = Gateway::over(origin.address, "  timeouts: {body: 600ms}", "");
+    let mut stream = raw(gateway.address);
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n").unwrap();
+    let mut writer = stream.try_clone().unwrap();
+    let began = Instant::now();
+    let dripping = std::thread::spawn(move || while began.elapsed() < Duration::from_secs(5) && writer.write_all(b"x").is_ok() {
+        std::thread::sleep(Duration::from_millis(50));
+    });
+
+    read_reply(&mut stream, false).unwrap().is_problem(408);
+
+    took(began, 550, 2000);
+    drop(stream);
+    dripping.join().unwrap();
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut_off() {
+    let body = "x".repeat(32 << 20);
+    let origin = Origin::start(move |_, stream| stream.write_all(response("200 OK", "", &body).as_bytes()).is_ok());
+    let gateway = Gateway::over(origin.address, "  timeouts: {write: 500ms}", "");
+    let mut stream = raw(gateway.address);
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut first = [0_u8; 100];
+    stream.read_exact(&mut first).unwrap();
+
+    // A second more for every 500 bytes that it took would be long; the buffers of the kernel take a few megabytes at once.
+    assert!(gateway.running.gateway.requests() <= 1);
+    drop(stream);
+    until("the request to end", || gateway.running.gateway.requests() == 0);
+}
+
+#[test]
+fn five_hundred_slow_clients_do_not_disturb_a_fast_one() {
+    let origin = Origin::json("{}");
+    let gateway = Gateway::over(origin.address, "  timeouts: {header: 20s}", "");
+    let mut slow: Vec<_> = (0..500).map(|_| raw(gateway.address)).collect();
+    for stream in &mut slow {
+        stream.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
+    }
+
+    let mut longest = Duration::ZERO;
+    for round in 0..50 {
+        for stream in slow.iter_mut().skip(round * 10).take(10) {
+            stream.write_all(b"s").unwrap();
+        }
+        let began = Instant::now();
+        assert_eq!(get(gateway.address, "/").status, 200);
+        longest = longest.max(began.elapsed());
+    }
+
+    assert!(longest < Duration::from_millis(500), "{longest:?}");
+}
+
+#[test]
+fn a_large_body_passes_in_constant_memory_both_ways() {
+    let megabytes: usize = if std::env::var_os("FRONTGATE_LONG").is_some() { 1024 } else { 64 };
+    let origin = Origin::start(move |_, stream| {
+        if write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", megabytes << 20).is_err() {
+            return false;
+        }
+        let part = vec![b'x'; 1 << 20];
+        (0..megabytes).all(|_| stream.write_all(&part).is_ok())
+    });
+    let gateway = Gateway::over(origin.address, "", "    limits: {body: 2GiB}");
+    let resident = || {
+        let text = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() >> 10
+    };
+    let before = resident();
+    let mut stream = raw(gateway.address);
+    let mut writer = stream.try_clone().unwrap();
+    let sending = std::thread::spawn(move || {
+        write!(writer, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", megabytes << 20).unwrap();
+        let part = vec![b'y'; 1 << 20];
+        for _ in 0..megabytes {
+            writer.write_all(&part).unwrap();
+        }
+    });
+
+    let mut space = vec![0_u8; 1 << 16];
+    let (mut count, mut peak) = (0, 0);
+    while count < megabytes << 20 {
+        match stream.read(&mut space).unwrap() {
+            0 => break,
+            read => count += read,
+        }
+        if count % (16 << 20) < 1 << 16 {
+            peak = peak.max(resident());
+        }
+    }
+    sending.join().unwrap();
+
+    println!("{megabytes} MiB each way: resident {before} MiB before, {peak} MiB at most while it passed");
+    assert!(count >= megabytes << 20, "{count} bytes");
+    assert!(peak < before + 60, "{before} MiB before, {peak} MiB at most");
+}
+
+#[test]
+fn a_client_that_leaves_frees_what_it_held() {
+    let origin = Origin::start(|_, stream| {
+        std::thread::sleep(Duration::from_millis(300));
+        stream.write_all(response("200 OK", "", "late").as_bytes()).is_ok()
+    });
+    let gateway = Gateway::over(origin.address, "", "");
+    for _ in 0..20 {
+        let mut stream = raw(gateway.address);
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    }
+
+    until("all requests to end", || gateway.running.gateway.requests() == 0);
+    assert_eq!(exchange(gateway.address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().status, 200);
+}

@@ -1,0 +1,170 @@
+use std::io::Write;
+
+use crate::harness::client::read_reply;
+use crate::harness::{Gateway, Origin, exchange, raw};
+
+fn pair() -> (Origin, Gateway) {
+    let origin = Origin::json("{}");
+    let gateway = Gateway::over(origin.address, "", "");
+    (origin, gateway)
+}
+
+#[test]
+fn the_path_that_was_checked_is_the_path_that_is_sent() {
+    let (origin, gateway) = pair();
+
+    for (sent, got) in [
+        ("/a/../b//%2e%2e/c", "/c"),
+        ("/%61dmin/%7Euser", "/admin/~user"),
+        ("/users//admin", "/users/admin"),
+        ("/a%2cb?x=%2F..//", "/a%2Cb?x=%2F..//"),
+        ("http://a/x//y?q", "/x/y?q"),
+        ("http://a", "/"),
+    ] {
+        let reply = exchange(gateway.address, format!("GET {sent} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+        assert_eq!(reply.status, 200, "{sent}: {}", reply.text());
+        assert_eq!(origin.last().line(), format!("GET {got} HTTP/1.1"), "{sent}");
+    }
+}
+
+#[test]
+fn paths_that_two_servers_could_read_differently_are_refused() {
+    let (origin, gateway) = pair();
+
+    for path in ["/a%2fb", "/a%5cb", "/a\\b", "/a%00b", "/a%zzb", "/a%2"] {
+        exchange(gateway.address, format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap().is_problem(400);
+    }
+    assert!(origin.received().is_empty());
+}
+
+#[test]
+fn hosts_that_are_none_are_refused() {
+    let (origin, gateway) = pair();
+
+    for host in ["a b", "a/b", "user@a", "a,b", "a:99999", "a:x", "[::1", "\u{e4}"] {
+        exchange(gateway.address, format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap().is_problem(400);
+    }
+    exchange(gateway.address, b"GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n").unwrap().is_problem(400);
+    assert!(origin.received().is_empty());
+    assert_eq!(exchange(gateway.address, b"GET / HTTP/1.0\r\n\r\n").unwrap().status, 200);
+}
+
+#[test]
+fn limits_answer_with_their_own_status() {
+    let origin = Origin::json("{}");
+    let limits = "  limits: {headers: 2KiB, header_count: 10, uri: 100B, body: 10B}";
+    let gateway = Gateway::over(origin.address, limits, "");
+    let send = |head: String| exchange(gateway.address, head.as_bytes()).unwrap();
+
+    send(format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(100))).is_problem(414);
+    send(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(2048))).is_problem(431);
+    send(format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(10))).is_problem(431);
+    send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world".into()).is_problem(413);
+    send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n".into()).is_problem(413);
+    assert_eq!(send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello worl".into()).status, 200);
+}
+
+#[test]
+fn a_route_may_allow_larger_bodies() {
+    let origin = Origin::json("{}");
+    let gateway = Gateway::over(origin.address, "  limits: {body: 1B}", "    limits: {body: 1MiB}");
+
+    let body = "x".repeat(100_000);
+    let reply = exchange(gateway.address, format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n{body}").as_bytes()).unwrap();
+
+    assert_eq!(reply.status, 200);
+    assert_eq!(origin.last().body.len(), 100_000);
+}
+
+#[test]
+fn what_a_client_says_of_itself_counts_only_from_trusted_proxies() {
+    let claims = "X-Forwarded-For: 9.9.9.9, 10.0.0.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: h\r\nForwarded: for=1.1.1.1\r\n\
+                  X-Request-Id: mine-1\r\nX-BFF-Version: v7\r\nX-Real-IP: 6.6.6.6\r\n";
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{claims}\r\n");
+    let (origin, gateway) = pair();
+    exchange(gateway.address, request.as_bytes()).unwrap();
+    let seen = origin.last();
+    assert_eq!(seen.header("x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(seen.header("x-forwarded-proto"), ["http"]);
+    assert_eq!(seen.header("x-forwarded-host"), ["a"]);
+    assert_eq!(seen.header("x-real-ip"), ["127.0.0.1"]);
+    assert!(seen.header("forwarded").is_empty() && seen.header("x-bff-version").is_empty());
+    assert_ne!(seen.header("x-request-id"), ["mine-1"]);
+
+    let gateway = Gateway::over(origin.address, "  trusted_proxies: [127.0.0.0/8, 10.0.0.0/8]", "");
+    let reply = exchange(gateway.address, request.as_bytes()).unwrap();
+    let seen = origin.last();
+    assert_eq!(seen.header("x-forwarded-for"), ["9.9.9.9, 10.0.0.7, 127.0.0.1"]);
+    assert_eq!(seen.header("x-forwarded-proto"), ["https"]);
+    assert_eq!(seen.header("x-forwarded-host"), ["h"]);
+    assert_eq!(seen.header("x-real-ip"), ["9.9.9.9"]);
+    assert_eq!(seen.header("x-bff-version"), ["v7"]);
+    assert_eq!(reply.header("x-request-id"), Some("mine-1"));
+}
+
+#[test]
+fn hop_by_hop_headers_go_no_further() {
+    let (origin, gateway) = pair();
+
+    exchange(gateway.address, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\n\r\n").unwrap();
+
+    let seen = origin.last();
+    assert!(seen.header("x-hop").is_empty() && seen.header("keep-alive").is_empty() && seen.header("te").is_empty(), "{}", seen.head);
+}
+
+#[test]
+fn idle_connections_are_closed_in_the_end() {
+    let origin = Origin::json("{}");
+    let gateway = Gateway::over(origin.address, "  timeouts: {keepalive: 1s}", "");
+    let mut stream = raw(gateway.address);
+    for _ in 0..2 {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert_eq!(read_reply(&mut stream, false).unwrap().status, 200);
+    }
+
+    let began = std::time::Instant::now();
+    assert!(read_reply(&mut stream, false).is_none(), "the gateway closes");
+
+    assert!((900..3000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+}
+
+#[test]
+fn an_empty_last_frame_of_http_2_ends_an_upstream_body_once() {
+    let origin = Origin::json("{}");
+    let gateway = Gateway::start(&format!(
+        "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:0\", protocols: [h2, http1]}}]}}\n\
+         upstreams: {{main: {{endpoints: [\"{}\"]}}}}\ntelemetry: {{access_log: \"off\"}}\nroutes: [{{name: all, path: \"/**\", upstream: main}}]\n",
+        origin.address
+    ));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+
+    let status = runtime.block_on(async {
+        let tcp = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+        let (mut client, connection) = h2::client::handshake(tcp).await.unwrap();
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        let request = http::Request::post("http://a.example/x//y").header("cookie", "a=1").header("cookie", "b=2").body(()).unwrap();
+        let (answer, mut body) = client.send_request(request, false).unwrap();
+        body.send_data(bytes::Bytes::from_static(b"hello"), false).unwrap();
+        body.send_data(bytes::Bytes::new(), true).unwrap();
+        let answer = answer.await.unwrap();
+        assert!(answer.headers().contains_key("x-request-id"));
+        answer.status().as_u16()
+    });
+
+    assert_eq!(status, 200);
+    let seen = origin.last();
+    assert_eq!((seen.line(), seen.body.as_slice()), ("POST /x/y HTTP/1.1", b"hello".as_slice()));
+    assert_eq!(seen.header("cookie"), ["a=1; b=2"]);
+    assert_eq!(seen.header("host"), ["a.example"]);
+    let wire = String::from_utf8_lossy(&origin.wire()).into_owned();
+    assert_eq!(wire.matches("0\r\n\r\n").count(), 1, "{wire:?}");
+}
+
+#[test]
+fn asking_for_a_tunnel_is_refused() {
+    let (_origin, gateway) = pair();
+
+    exchange(gateway.address, b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n").unwrap().is_problem(405);
+}

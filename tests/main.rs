@@ -1,0 +1,15 @@
+//! One binary over real sockets. Each module is one behaviour:
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so")]
+
+mod harness;
+
+/// Requests through to an origin and back: pools, rewrites, filters, keep-alive.
+mod traffic;
+/// What a request must be: one reading, one host, one path, limits.
+mod hygiene;
+/// Public collections of malformed requests, replayed over raw sockets.
+mod vectors;
+/// Clients and origins that are slow, gone or broken.
+mod failures;
+/// Reload, drain, health, metrics, and the binary itself.
+mod lifecycle;
