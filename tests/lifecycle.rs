@@ -1,0 +1,242 @@
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::harness::client::read_reply;
+use crate::harness::gateway::simple;
+use crate::harness::origin::response;
+use crate::harness::{Origin, exchange, get, raw, until};
+
+/// The real binary with its configuration in a folder of its own.
+struct Process {
+    child: Child,
+    folder: PathBuf,
+    address: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Process {
+    fn start(name: &str, text: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("frontgate-test-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("frontgate.yaml"), text).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_frontgate"))
+            .args(["run", "-c"])
+            .arg(folder.join("frontgate.yaml"))
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        // It says where it listens, since the ports were its choice.
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut find = |what: &str| loop {
+            let mut line = String::new();
+            assert!(lines.read_line(&mut line).unwrap() > 0, "the process ended before it said {what}");
+            if let Some((_, address)) = line.trim().split_once(what) {
+                return address.parse().unwrap();
+            }
+        };
+        let (address, admin) = (find("listening on "), find("admin on "));
+        // Nobody reads what it says from here on; a pipe that is full would stop it.
+        std::thread::spawn(move || for _ in lines.lines() {});
+        Self { child, folder, address, admin }
+    }
+
+    fn write(&self, text: &str) {
+        std::fs::write(self.folder.join("frontgate.yaml"), text).unwrap();
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    fn ended_within(&mut self, limit: Duration) -> bool {
+        let end = Instant::now() + limit;
+        while Instant::now() < end {
+            if self.child.try_wait().unwrap().is_some() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
+    fn ask(&self, method: &str, path: &str) -> crate::harness::Reply {
+        exchange(self.admin, format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes()).unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+const ADMIN: &str = "  admin: \"127.0.0.1:0\"";
+
+#[test]
+fn health_and_metrics_on_the_admin_address() {
+    let origin = Origin::json("{}");
+    let process = Process::start("health", &simple(origin.address, ADMIN, ""));
+    assert_eq!(get(process.address, "/").status, 200);
+
+    for path in ["/livez", "/readyz", "/healthz"] {
+        assert_eq!(process.ask("GET", path).status, 200, "{path}");
+    }
+    assert_eq!(process.ask("GET", "/none").status, 404);
+    assert_eq!(process.ask("GET", "/-/reload").status, 405);
+    let metrics = process.ask("GET", "/metrics").text();
+    for series in [
+        "frontgate_requests_total{route=\"all\",method=\"GET\",code=\"200\"} 1",
+        "frontgate_config_last_reload_successful 1",
+        "frontgate_upstream_attempts_total{upstream=\"main\",result=\"ok\"} 1",
+        "frontgate_upstream_endpoints{upstream=\"main\",state=\"healthy\"} 1",
+        "process_resident_memory_bytes",
+    ] {
+        assert!(metrics.contains(series), "{series} is not in\n{metrics}");
+    }
+}
+
+#[test]
+fn a_reload_swaps_all_or_nothing() {
+    let origin = Origin::json(r#"{"old":1}"#);
+    let text = simple(origin.address, ADMIN, "");
+    let process = Process::start("reload", &text);
+    let respond = text.replace("    upstream: main\n", "    respond: {json: {new: 1}}\n");
+
+    process.write(&respond);
+    assert_eq!(process.ask("POST", "/-/reload").status, 200);
+    assert_eq!(get(process.address, "/").json()["new"], 1);
+
+    process.write(&text);
+    process.signal("HUP");
+    until("the old answer", || get(process.address, "/").json()["old"] == 1);
+
+    for (broken, word) in [
+        (text.replace("upstream: main", "upstrem: main"), "upstrem"),
+        (text.replace("127.0.0.1:0\"}]", "127.0.0.1:1\"}]"), "server.listeners"),
+    ] {
+        process.write(&broken);
+        let refused = process.ask("POST", "/-/reload");
+        assert_eq!(refused.status, 422, "{}", refused.text());
+        assert!(refused.text().contains(word), "{}", refused.text());
+        assert_eq!(get(process.address, "/").json()["old"], 1, "the old configuration serves on");
+        assert!(process.ask("GET", "/metrics").text().contains("frontgate_config_last_reload_successful 0"));
+    }
+}
+
+#[test]
+fn reloads_under_traffic_lose_no_request() {
+    let origin = Origin::json(r#"{"a":1}"#);
+    let text = simple(origin.address, ADMIN, "");
+    let process = Process::start("reloads", &text);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+
+    std::thread::scope(|scope| {
+        let traffic: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut stream = raw(process.address);
+                    let mut count = 0;
+                    while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+                        assert_eq!(read_reply(&mut stream, false).unwrap().status, 200);
+                        count += 1;
+                    }
+                    count
+                })
+            })
+            .collect();
+        for round in 0..20 {
+            process.write(&text.replace("    upstream: main\n", &format!("    upstream: main\n    timeout: {}s\n", 10 + round)));
+            assert_eq!(process.ask("POST", "/-/reload").status, 200);
+        }
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        let counts: Vec<i32> = traffic.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    });
+    // A pool that stayed as it was kept its connections through twenty reloads.
+    assert!(origin.connections() <= 8, "{} connections", origin.connections());
+}
+
+#[test]
+fn term_lets_running_requests_end_and_leaves_at_once_after() {
+    let origin = Origin::start(|_, stream| {
+        std::thread::sleep(Duration::from_millis(700));
+        stream.write_all(response("200 OK", "", "done").as_bytes()).is_ok()
+    });
+    let mut process = Process::start("term", &simple(origin.address, ADMIN, ""));
+    let mut idle = raw(process.address);
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(read_reply(&mut idle, false).unwrap().text(), "done");
+    let mut busy = raw(process.address);
+    busy.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    until("the request to be under way", || origin.received().len() == 2);
+
+    let began = Instant::now();
+    process.signal("TERM");
+    until("readiness to fail or the address to close", || {
+        std::net::TcpStream::connect(process.admin).is_err() || process.ask("GET", "/readyz").status == 503
+    });
+    let reply = read_reply(&mut busy, false).unwrap();
+
+    assert_eq!(reply.text(), "done");
+    assert_eq!(reply.header("connection"), Some("close"));
+    assert!(process.ended_within(Duration::from_secs(3)));
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(std::net::TcpStream::connect(process.address).is_err());
+}
+
+#[test]
+fn int_stops_at_once() {
+    let origin = Origin::start(|_, _| {
+        std::thread::sleep(Duration::from_secs(5));
+        false
+    });
+    let mut process = Process::start("int", &simple(origin.address, ADMIN, ""));
+    let mut busy = raw(process.address);
+    busy.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    until("the request to be under way", || origin.received().len() == 1);
+
+    process.signal("INT");
+
+    assert!(process.ended_within(Duration::from_secs(1)));
+}
+
+#[test]
+fn an_address_in_use_ends_the_process_with_words() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let folder = std::env::temp_dir().join(format!("frontgate-test-{}-taken", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("frontgate.yaml");
+    std::fs::write(&file, simple(address, "", "").replace("127.0.0.1:0", &address.to_string())).unwrap();
+
+    let output = Command::new(env!("CARGO_BIN_EXE_frontgate")).args(["run", "-c"]).arg(&file).output().unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+
+    assert_eq!(output.status.code(), Some(1));
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(words.contains(&format!("cannot listen on {address}")), "{words}");
+}
+
+#[test]
+fn a_bad_configuration_is_exit_78_for_check_and_run() {
+    let folder = std::env::temp_dir().join(format!("frontgate-test-{}-bad", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("frontgate.yaml");
+    std::fs::write(&file, "version: 1\nserver:\n  listeners: [{address: \"127.0.0.1:0\"}]\n  timeouts: {headr: 5s}\n").unwrap();
+
+    for command in ["check", "run"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_frontgate")).args([command, "-c"]).arg(&file).output().unwrap();
+        assert_eq!(output.status.code(), Some(78), "{command}");
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(words.contains("frontgate.yaml:4:14") && words.contains("header"), "{words}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}

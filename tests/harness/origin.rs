@@ -120,6 +120,9 @@ fn serve(mut stream: TcpStream, behave: &Behaviour, received: &Mutex<Vec<Request
     let more = |stream: &mut TcpStream, held: &mut Vec<u8>| -> bool {
         let mut space = [0_u8; 65536];
         loop {
+            if stop.load(Ordering::SeqCst) {
+                return false;
+            }
             match stream.read(&mut space) {
                 Ok(0) => return false,
                 Ok(count) => {
@@ -131,11 +134,7 @@ fn serve(mut stream: TcpStream, behave: &Behaviour, received: &Mutex<Vec<Request
                     held.extend_from_slice(&space[..count]);
                     return true;
                 }
-                Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
-                    if stop.load(Ordering::SeqCst) {
-                        return false;
-                    }
-                }
+                Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
                 Err(_) => return false,
             }
         }
