@@ -1,1 +1,207 @@
-fn main(){}
+//! What a filterless route costs over the smallest Pingora proxy: heap allocations and system calls a request. A ratchet, not a benchmark.
+//!
+//! Its own binary, because its allocator counts everything that the process allocates. Client and origin allocate nothing per request.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::Result;
+use pingora_core::server::Fds;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::services::Service as _;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
+
+/// More allocations than this over bare Pingora, or more system calls, is a regression.
+const ALLOCATIONS: f64 = 5.0;
+const SYSTEM_CALLS: f64 = 0.0;
+
+struct Counting;
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+#[allow(unsafe_code, reason = "an allocator cannot be written without")]
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps alloc's contract.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps dealloc's contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps realloc's contract.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+struct Bare(HttpPeer);
+
+#[async_trait]
+impl ProxyHttp for Bare {
+    type CTX = ();
+    fn new_ctx(&self) {}
+    async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> Result<Box<HttpPeer>> {
+        Ok(Box::new(self.0.clone()))
+    }
+}
+
+/// Starts bare Pingora in a thread of this process.
+fn bare(origin: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.set_nonblocking(true).expect("a flag");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        runtime.block_on(async move {
+            let mut service = http_proxy_service(&Arc::new(ServerConf::default()), Bare(HttpPeer::new(origin, false, String::new())));
+            service.add_tcp(&address.to_string());
+            let mut fds = Fds::new();
+            fds.add(address.to_string(), std::os::fd::IntoRawFd::into_raw_fd(listener));
+            let (_keep, shutdown) = tokio::sync::watch::channel(false);
+            service.start_service(Some(Arc::new(parking_lot::Mutex::new(fds))), shutdown, 1).await;
+        });
+    });
+    address
+}
+
+fn gateway(origin: SocketAddr) -> frontgate::Running {
+    let text = format!(
+        "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:0\"}}], threads: 1}}\nupstreams: {{main: {{endpoints: [\"{origin}\"]}}}}\n\
+         routes: [{{name: all, path: \"/**\", upstream: main}}]\ntelemetry: {{access_log: \"off\"}}\n"
+    );
+    let loaded = frontgate::config::load_text("budget.yaml", &text).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+    frontgate::start(loaded, Box::new(|| frontgate::config::load(None))).expect("the gateway starts")
+}
+
+/// Answers every request head with the same small JSON, allocating nothing.
+fn origin() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            std::thread::spawn(move || {
+                let mut space = [0_u8; 4096];
+                while stream.read(&mut space).is_ok_and(|count| count > 0) {
+                    let answer =
+                        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 27\r\n\r\n{\"id\":1,\"name\":\"something\"}";
+                    if stream.write_all(answer).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Sends this many requests on one connection.
+fn drive(address: SocketAddr, requests: usize) {
+    let mut stream = TcpStream::connect(address).expect("a listener");
+    stream.set_nodelay(true).expect("a flag");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    let mut space = [0_u8; 4096];
+    for _ in 0..requests {
+        let request =
+            b"GET /api/v1/products/7?lang=en HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: budget\r\nAccept: application/json\r\n\r\n";
+        stream.write_all(request).expect("a request");
+        let mut held = 0;
+        while !space[..held].ends_with(b"}") {
+            let count = stream.read(&mut space[held..]).expect("an answer");
+            assert!(count > 0, "the connection was closed");
+            held += count;
+        }
+        assert!(space.starts_with(b"HTTP/1.1 200"));
+    }
+}
+
+fn allocations(address: SocketAddr) -> f64 {
+    drive(address, 200);
+    const REQUESTS: usize = 2000;
+    let mut rounds: Vec<u64> = (0..5)
+        .map(|_| {
+            let before = COUNT.load(Ordering::SeqCst);
+            drive(address, REQUESTS);
+            COUNT.load(Ordering::SeqCst) - before
+        })
+        .collect();
+    rounds.sort_unstable();
+    rounds[2] as f64 / REQUESTS as f64
+}
+
+/// System calls a request of this binary serving as `kind`, from the difference of two runs.
+fn system_calls(kind: &str, origin: SocketAddr) -> f64 {
+    let count = |requests: usize| -> f64 {
+        let file = std::env::temp_dir().join(format!("frontgate-budget-{}-{kind}-{requests}", std::process::id()));
+        let mut child = Command::new("strace")
+            .args(["-f", "-c", "-o"])
+            .arg(&file)
+            .arg(std::env::current_exe().expect("this binary"))
+            .args(["serve", kind, &origin.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("strace runs");
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().expect("a pipe")), &mut line).expect("an address");
+        drive(line.trim().parse().expect("an address"), requests);
+        drop(child.stdin.take());
+        child.wait().expect("an end");
+        let table = std::fs::read_to_string(&file).expect("a table");
+        let _ = std::fs::remove_file(&file);
+        let total = table.lines().find(|line| line.ends_with("total")).expect("a total");
+        let calls = total.split_whitespace().filter_map(|word| word.parse::<f64>().ok()).nth(3);
+        calls.unwrap_or_else(|| panic!("no total in {table}"))
+    };
+    (count(2200) - count(200)) / 2000.0
+}
+
+/// Serves as `kind` until standard input ends.
+fn serve(kind: &str, origin: SocketAddr) {
+    let running = (kind == "gateway").then(|| gateway(origin));
+    let address = running.as_ref().map_or_else(|| bare(origin), |running| running.addresses()[0]);
+    #[allow(clippy::print_stdout, reason = "the parent reads it")]
+    {
+        println!("{address}");
+    }
+    let _ = std::io::stdin().read(&mut [0_u8; 1]);
+    std::process::exit(0);
+}
+
+#[allow(clippy::print_stdout, reason = "the figures are this test's product")]
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, command, kind, origin] = &arguments[..]
+        && command == "serve"
+    {
+        return serve(kind, origin.parse().expect("an address"));
+    }
+    let origin = origin();
+    let running = gateway(origin);
+    let (bare_count, ours) = (allocations(bare(origin)), allocations(running.addresses()[0]));
+    println!("allocations a request: bare {bare_count:.2}, filterless route {ours:.2}, {:+.2}", ours - bare_count);
+    let mut good = ours - bare_count <= ALLOCATIONS;
+    if Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        let (bare_calls, our_calls) = (system_calls("bare", origin), system_calls("gateway", origin));
+        println!("system calls a request: bare {bare_calls:.2}, filterless route {our_calls:.2}, {:+.2}", our_calls - bare_calls);
+        // A hundredth of a call is a timer that happened to tick.
+        good &= our_calls - bare_calls <= SYSTEM_CALLS + 0.05;
+    } else {
+        println!("SKIPPED: strace is not installed, system calls were not counted");
+    }
+    println!("{} passed, {} failed", u8::from(good), u8::from(!good));
+    assert!(good, "over budget: {ALLOCATIONS} allocations, {SYSTEM_CALLS} system calls");
+}

@@ -211,8 +211,10 @@ fn a_body_that_drips_is_cut_at_its_deadline() {
     stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n").unwrap();
     let mut writer = stream.try_clone().unwrap();
     let began = Instant::now();
-    let dripping = std::thread::spawn(move || while began.elapsed() < Duration::from_secs(5) && writer.write_all(b"x").is_ok() {
-        std::thread::sleep(Duration::from_millis(50));
+    let dripping = std::thread::spawn(move || {
+        while began.elapsed() < Duration::from_secs(5) && writer.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
     });
 
     read_reply(&mut stream, false).unwrap().is_problem(408);

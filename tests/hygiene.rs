@@ -70,7 +70,8 @@ fn a_route_may_allow_larger_bodies() {
     let gateway = Gateway::over(origin.address, "  limits: {body: 1B}", "    limits: {body: 1MiB}");
 
     let body = "x".repeat(100_000);
-    let reply = exchange(gateway.address, format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n{body}").as_bytes()).unwrap();
+    let reply =
+        exchange(gateway.address, format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n{body}").as_bytes()).unwrap();
 
     assert_eq!(reply.status, 200);
     assert_eq!(origin.last().body.len(), 100_000);
@@ -106,7 +107,11 @@ fn what_a_client_says_of_itself_counts_only_from_trusted_proxies() {
 fn hop_by_hop_headers_go_no_further() {
     let (origin, gateway) = pair();
 
-    exchange(gateway.address, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\n\r\n").unwrap();
+    exchange(
+        gateway.address,
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\n\r\n",
+    )
+    .unwrap();
 
     let seen = origin.last();
     assert!(seen.header("x-hop").is_empty() && seen.header("keep-alive").is_empty() && seen.header("te").is_empty(), "{}", seen.head);

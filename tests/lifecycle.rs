@@ -65,7 +65,11 @@ impl Process {
     }
 
     fn ask(&self, method: &str, path: &str) -> crate::harness::Reply {
-        exchange(self.admin, format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes()).unwrap()
+        exchange(
+            self.admin,
+            format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
+        .unwrap()
     }
 }
 

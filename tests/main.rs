@@ -3,13 +3,13 @@
 
 mod harness;
 
-/// Requests through to an origin and back: pools, rewrites, filters, keep-alive.
-mod traffic;
-/// What a request must be: one reading, one host, one path, limits.
-mod hygiene;
-/// Public collections of malformed requests, replayed over raw sockets.
-mod vectors;
 /// Clients and origins that are slow, gone or broken.
 mod failures;
+/// What a request must be: one reading, one host, one path, limits.
+mod hygiene;
 /// Reload, drain, health, metrics, and the binary itself.
 mod lifecycle;
+/// Requests through to an origin and back: pools, rewrites, filters, keep-alive.
+mod traffic;
+/// Public collections of malformed requests, replayed over raw sockets.
+mod vectors;

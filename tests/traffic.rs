@@ -44,9 +44,11 @@ fn bodies_arrive_whole_counted_or_in_chunks() {
     let gateway = Gateway::over(origin.address, "", "");
 
     let counted = exchange(gateway.address, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello").unwrap();
-    let chunked =
-        exchange(gateway.address, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nT: u\r\n\r\n")
-            .unwrap();
+    let chunked = exchange(
+        gateway.address,
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nT: u\r\n\r\n",
+    )
+    .unwrap();
 
     assert_eq!((counted.status, chunked.status), (200, 200));
     for request in origin.received() {
@@ -134,11 +136,7 @@ fn a_servers_filter_marks_every_answer_there_is() {
 #[test]
 fn an_observing_filter_leaves_no_mark() {
     let origin = Origin::json("{}");
-    let gateway = Gateway::over(
-        origin.address,
-        "",
-        "    filters: [{version_header: {value: v1, to: [client, upstream], mode: observe}}]",
-    );
+    let gateway = Gateway::over(origin.address, "", "    filters: [{version_header: {value: v1, to: [client, upstream], mode: observe}}]");
 
     let reply = get(gateway.address, "/");
 

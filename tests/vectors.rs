@@ -83,7 +83,8 @@ fn what_must_be_rejected_is_rejected() {
         if !(refused && origin.received().len() == before) && !canonical {
             wrong.push(format!("{id}: {status:?}, expected {expected}"));
         }
-        let listed = status.is_none_or(|status| expected.contains(&status.to_string()) || expected.contains("close") || expected.contains("timeout"));
+        let listed = status
+            .is_none_or(|status| expected.contains(&status.to_string()) || expected.contains("close") || expected.contains("timeout"));
         if !listed && !canonical {
             wrong.push(format!("{id}: {status:?} is not what its file says: {expected}"));
         }

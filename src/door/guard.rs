@@ -14,7 +14,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
+use http::HeaderValue;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
@@ -61,6 +62,7 @@ pub struct Conn {
     seen: AtomicU32,
     upgraded: AtomicBool,
     refusal: OnceLock<Refusal>,
+    peer_value: OnceLock<HeaderValue>,
     /// The upstream connection that the current request waits on, or -1: not read while the client is slow.
     upstream: AtomicI32,
 }
@@ -75,8 +77,18 @@ impl Conn {
             seen: AtomicU32::new(0),
             upgraded: AtomicBool::new(false),
             refusal: OnceLock::new(),
+            peer_value: OnceLock::new(),
             upstream: AtomicI32::new(-1),
         }
+    }
+    /// The client's address as a header value, made once a connection.
+    pub fn peer_value(&self) -> Option<&HeaderValue> {
+        let peer = self.peer?;
+        Some(self.peer_value.get_or_init(|| {
+            // An owned value is shared without another allocation.
+            let text = Bytes::from_owner(peer.ip().to_canonical().to_string());
+            HeaderValue::from_maybe_shared(text).expect("an address is plain ASCII")
+        }))
     }
     /// A request's head is about to be read.
     pub fn begin(&self) {

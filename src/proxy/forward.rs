@@ -1,6 +1,6 @@
 //! The request as the upstream gets it: the path that was checked, and who asked, told by the gateway alone.
 
-use http::header::{COOKIE, FORWARDED, HOST};
+use http::header::{COOKIE, Entry, FORWARDED, HOST, HeaderMap};
 use http::{HeaderName, HeaderValue, Version};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
@@ -11,75 +11,103 @@ use super::Ctx;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Prepares the head for the attempt that begins.
-pub fn prepare(session: &Session, head: &mut RequestHeader, ctx: &mut Ctx) -> Result<()> {
-    let is_h2 = session.req_header().version == Version::HTTP_2;
-    if let Some(path) = &ctx.rewritten {
-        let raw = match session.req_header().uri.query() {
-            Some(query) => format!("{path}?{query}").into_bytes(),
-            None => path.clone().into_bytes(),
-        };
-        head.set_raw_path(&raw)?;
-    }
-    let peer = ctx.conn.as_ref().and_then(|conn| conn.peer).map(|peer| peer.ip().to_canonical());
-    if ctx.from_trusted {
-        keep_forwarded(head, peer)?;
-    } else {
-        head.remove_header(&FORWARDED);
-        if let Some(peer) = peer {
-            head.insert_header("X-Forwarded-For", ip_value(peer))?;
-        }
-    }
-    let host = head.headers.get(HOST).cloned().or_else(|| {
-        let authority = session.req_header().uri.authority()?;
-        HeaderValue::from_str(authority.as_str()).ok()
-    });
-    if let Some(host) = host {
-        if !(ctx.from_trusted && head.headers.contains_key(X_FORWARDED_HOST)) {
-            head.insert_header("X-Forwarded-Host", host.clone())?;
-        }
-        if is_h2 && !head.headers.contains_key(HOST) {
-            head.insert_header("Host", host)?;
-        }
-    }
-    if !(ctx.from_trusted && head.headers.contains_key(X_FORWARDED_PROTO)) {
-        head.insert_header("X-Forwarded-Proto", HeaderValue::from_static("http"))?;
-    }
-    head.insert_header("X-Real-IP", ip_value(ctx.facts.client_ip))?;
-    head.insert_header("X-Request-Id", ctx.facts.request_id.clone())?;
+///
+/// Header names go out in lower case, as every HTTP/2 hop would have made them: Pingora keeps the client's spelling in a second map, and
+/// each name added to both costs two allocations.
+pub fn prepare(session: &Session, head: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+    let received = session.req_header();
+    let is_h2 = received.version == Version::HTTP_2;
+    let raw = match &ctx.rewritten {
+        Some(path) => Some(received.uri.query().map_or_else(|| path.clone(), |query| format!("{path}?{query}")).into_bytes()),
+        // A path that no `Uri` can hold is kept beside it, where the conversion below loses it.
+        None if head.uri.path_and_query().map(|path| path.as_str().as_bytes()) != Some(head.raw_path()) => Some(head.raw_path().to_vec()),
+        None => None,
+    };
+    let empty = RequestHeader::from(http::Request::new(()).into_parts().0);
+    let mut parts = http::request::Parts::from(std::mem::replace(head, empty));
+    parts.headers.reserve(6);
+    identify(&mut parts.headers, received, ctx);
     if is_h2 {
-        merge_cookies(head)?;
+        merge_cookies(&mut parts.headers);
     }
-    let pool_host = ctx.pick().and_then(|pick| pick.pool().host.clone());
-    if let Some(host) = pool_host {
-        head.insert_header("Host", host)?;
+    if let Some(host) = ctx.pick().and_then(|pick| pick.pool().host.as_ref()) {
+        parts.headers.insert(HOST, host.clone());
+    }
+    *head = RequestHeader::from(parts);
+    if let Some(raw) = raw {
+        head.set_raw_path(&raw)?;
     }
     Ok(())
 }
 
-fn ip_value(ip: std::net::IpAddr) -> HeaderValue {
-    HeaderValue::from_str(&ip.to_string()).expect("an address is plain ASCII")
+/// Says who asked.
+fn identify(headers: &mut HeaderMap, received: &RequestHeader, ctx: &Ctx) {
+    let conn = ctx.conn.as_deref();
+    let peer = conn.and_then(|conn| conn.peer_value());
+    let host = headers.get(HOST).cloned().or_else(|| HeaderValue::from_str(received.uri.authority()?.as_str()).ok());
+    if ctx.from_trusted {
+        if let Some(peer) = peer {
+            append_peer(headers, peer);
+        }
+        let client = ctx.facts.client_ip;
+        match peer.filter(|_| conn.and_then(|conn| conn.peer).is_some_and(|peer| peer.ip().to_canonical() == client)) {
+            Some(peer) => headers.insert(X_REAL_IP, peer.clone()),
+            None => headers.insert(X_REAL_IP, HeaderValue::from_str(&client.to_string()).expect("an address is plain ASCII")),
+        };
+    } else {
+        headers.remove(FORWARDED);
+        for name in [X_FORWARDED_FOR, X_REAL_IP] {
+            match peer {
+                Some(peer) => headers.insert(name, peer.clone()),
+                None => headers.remove(name),
+            };
+        }
+    }
+    if let Some(host) = host {
+        say(headers, X_FORWARDED_HOST, host.clone(), ctx.from_trusted);
+        say(headers, HOST, host, true);
+    }
+    say(headers, X_FORWARDED_PROTO, HeaderValue::from_static("http"), ctx.from_trusted);
+    headers.insert(X_REQUEST_ID, ctx.facts.request_id.clone());
+}
+
+/// Sets a header; `keep` leaves one that is there.
+fn say(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue, keep: bool) {
+    match headers.entry(name) {
+        Entry::Occupied(_) if keep => {}
+        Entry::Occupied(mut entry) => {
+            entry.insert(value);
+        }
+        Entry::Vacant(entry) => {
+            entry.insert(value);
+        }
+    }
 }
 
 /// A trusted proxy's list goes on, with the proxy itself at its end.
-fn keep_forwarded(head: &mut RequestHeader, peer: Option<std::net::IpAddr>) -> Result<()> {
-    let Some(peer) = peer else { return Ok(()) };
+fn append_peer(headers: &mut HeaderMap, peer: &HeaderValue) {
     let mut list: Vec<u8> = Vec::new();
-    for value in head.headers.get_all(X_FORWARDED_FOR) {
+    for value in headers.get_all(X_FORWARDED_FOR) {
         list.extend_from_slice(value.as_bytes());
         list.extend_from_slice(b", ");
     }
-    list.extend_from_slice(peer.to_string().as_bytes());
-    head.insert_header("X-Forwarded-For", list)
+    list.extend_from_slice(peer.as_bytes());
+    if let Ok(list) = HeaderValue::from_maybe_shared(bytes::Bytes::from(list)) {
+        headers.insert(X_FORWARDED_FOR, list);
+    }
 }
 
 /// HTTP/2 clients may send a cookie in crumbs; HTTP/1 has one header for all (RFC 9113, section 8.2.3).
-fn merge_cookies(head: &mut RequestHeader) -> Result<()> {
-    if head.headers.get_all(COOKIE).iter().nth(1).is_none() {
-        return Ok(());
+fn merge_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
     }
-    let crumbs: Vec<&[u8]> = head.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    let whole = crumbs.join(&b"; "[..]);
-    head.insert_header("Cookie", whole)
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(whole) = HeaderValue::from_maybe_shared(bytes::Bytes::from(crumbs.join(&b"; "[..]))) {
+        headers.insert(COOKIE, whole);
+    }
 }

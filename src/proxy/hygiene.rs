@@ -13,14 +13,8 @@ use super::Ctx;
 use crate::door::wire::Refusal;
 use crate::router::{host_of, normalise};
 
-/// A request that may be routed. Its path stands in the session's head.
-pub struct Arrival {
-    /// The host, lower-cased, without its port; empty where HTTP/1.0 names none.
-    pub host: String,
-}
-
-/// Checks the request and settles what is known of it: identifier, client, host, path.
-pub fn receive(session: &mut Session, ctx: &mut Ctx) -> Result<Arrival, Reply> {
+/// Checks the request and settles what is known of it: identifier, client, path. What passes has a host and a normalised path.
+pub fn receive(session: &mut Session, ctx: &mut Ctx) -> Result<(), Reply> {
     let peer = ctx.facts.client_ip;
     ctx.from_trusted = ctx.snapshot.trusts(peer);
     let head = session.req_header();
@@ -31,13 +25,13 @@ pub fn receive(session: &mut Session, ctx: &mut Ctx) -> Result<Arrival, Reply> {
     if head.version == Version::HTTP_2 {
         limits(head, ctx)?;
     }
-    let host = host(head)?;
+    host(head)?;
     path(session)?;
     if !ctx.from_trusted {
         // Which version answers is not an untrusted client's to say.
         session.req_header_mut().remove_header("x-bff-version");
     }
-    Ok(Arrival { host })
+    Ok(())
 }
 
 /// The limits that the guard keeps for HTTP/1.
@@ -80,8 +74,9 @@ fn request_id(head: &RequestHeader, trusted: bool) -> HeaderValue {
 /// A fresh identifier.
 pub fn new_request_id() -> HeaderValue {
     let mut text = [0_u8; uuid::fmt::Hyphenated::LENGTH];
-    let text = uuid::Uuid::now_v7().as_hyphenated().encode_lower(&mut text);
-    HeaderValue::from_str(text).expect("hexadecimal digits and hyphens")
+    uuid::Uuid::now_v7().as_hyphenated().encode_lower(&mut text);
+    // An owned value is shared without another allocation.
+    HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(text)).expect("hexadecimal digits and hyphens")
 }
 
 /// The rightmost address of X-Forwarded-For that is not a trusted proxy's. A list that cannot be read ends at the last proxy that can.
@@ -112,7 +107,8 @@ fn absolute_form(target: &str) -> Option<(&str, &str)> {
     Some(rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
 }
 
-fn host(head: &RequestHeader) -> Result<String, Reply> {
+/// The host, lower-cased, without its port; empty where HTTP/1.0 names none.
+pub fn host(head: &RequestHeader) -> Result<Cow<'_, str>, Reply> {
     let header = match head.headers.get(HOST) {
         Some(value) => Some(value.to_str().map_err(|_| bad("The Host header is not a host."))?),
         None => None,
@@ -121,14 +117,14 @@ fn host(head: &RequestHeader) -> Result<String, Reply> {
         Some(authority) => Some(authority.as_str()),
         None => std::str::from_utf8(head.raw_path()).ok().and_then(absolute_form).map(|(authority, _)| authority),
     };
-    let read = |text: &str| host_of(text).map(Cow::into_owned).map_err(|_| bad("The Host header is not a host."));
+    let read = |text| host_of(text).map_err(|_| bad("The Host header is not a host."));
     match (header, authority) {
         (Some(header), None) => read(header),
         (None, Some(authority)) => read(authority),
         // Of the two the URL's authority counts, so they must agree (RFC 9112, section 3.2.2).
         (Some(header), Some(authority)) if header.eq_ignore_ascii_case(authority) => read(header),
         (Some(_), Some(_)) => Err(bad("The Host header and the URL name different hosts.")),
-        (None, None) if head.version == Version::HTTP_10 => Ok(String::new()),
+        (None, None) if head.version == Version::HTTP_10 => Ok(Cow::Borrowed("")),
         (None, None) => Err(bad("The request names no host.")),
     }
 }

@@ -40,10 +40,9 @@ const REFUSED: ErrorType = ErrorType::Custom("refused");
 impl Proxy {
     /// Everything up to the choice of an endpoint: `Some` is the answer, made here.
     async fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Reply> {
-        let arrival = match hygiene::receive(session, ctx) {
-            Ok(arrival) => arrival,
-            Err(reply) => return Some(reply),
-        };
+        if let Err(reply) = hygiene::receive(session, ctx) {
+            return Some(reply);
+        }
         let snapshot = ctx.snapshot.clone();
         let method = session.req_header().method.clone();
         let path = session.req_header().uri.path();
@@ -51,7 +50,11 @@ impl Proxy {
             // About the gateway as a whole (RFC 9110, section 9.3.7).
             return Some(Reply { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: ReplyBody::Bytes(Bytes::new()) });
         }
-        match snapshot.router.find(&arrival.host, path, &method) {
+        let host = match hygiene::host(session.req_header()) {
+            Ok(host) => host,
+            Err(reply) => return Some(reply),
+        };
+        match snapshot.router.find(&host, path, &method) {
             Found::Route(index) => ctx.route = Some(index),
             Found::WrongMethod { allow } => {
                 let reply = Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This resource has other methods.");

@@ -66,7 +66,8 @@ impl Origin {
             stop: Arc::default(),
         };
         let behave: Arc<Behaviour> = Arc::new(behave);
-        let (received, wire, connections, stop) = (origin.received.clone(), origin.wire.clone(), origin.connections.clone(), origin.stop.clone());
+        let (received, wire, connections, stop) =
+            (origin.received.clone(), origin.wire.clone(), origin.connections.clone(), origin.stop.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stop.load(Ordering::SeqCst) {

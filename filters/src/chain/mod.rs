@@ -157,11 +157,7 @@ impl Exchange {
     pub fn head(&mut self, method: &Method, head: &mut ResponseHeader) {
         let bodyless = has_no_body(method, head.status);
         for half in self.halves.iter_mut().rev() {
-            let want = if half.observed {
-                half.filter.head(&mut head.clone())
-            } else {
-                half.filter.head(head)
-            };
+            let want = if half.observed { half.filter.head(&mut head.clone()) } else { half.filter.head(head) };
             half.wants_body = want == Want::Chunks && !bodyless;
         }
     }

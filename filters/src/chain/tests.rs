@@ -101,10 +101,7 @@ fn requests_run_in_order_and_responses_in_reverse() {
     assert!(reply.is_none());
     assert_eq!(answer.headers["x-half"], "a");
     assert_eq!(body.as_deref(), Some(b"[a]".as_slice()));
-    assert_eq!(
-        *log.lock().expect("a log"),
-        ["a request", "b request", "b head", "a head", "b body", "a body", "b done 200", "a done 200"]
-    );
+    assert_eq!(*log.lock().expect("a log"), ["a request", "b request", "b head", "a head", "b body", "a body", "b done 200", "a done 200"]);
 }
 
 #[test]

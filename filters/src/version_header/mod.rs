@@ -62,8 +62,18 @@ impl TryFrom<String> for Name {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
         /// Names that say how a message is framed or routed: marking one would break it.
-        const RESERVED: &[&str] =
-            &["connection", "content-length", "date", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "x-request-id"];
+        const RESERVED: &[&str] = &[
+            "connection",
+            "content-length",
+            "date",
+            "host",
+            "keep-alive",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+            "x-request-id",
+        ];
         let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("`{text}` is not a header name"))?;
         if RESERVED.contains(&name.as_str()) {
             return Err(format!("`{text}` is a header that the gateway itself sets"));

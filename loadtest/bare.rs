@@ -1,0 +1,36 @@
+//! The measure of all figures: the smallest proxy that Pingora allows, with the gateway's allocator and profile.
+//!
+//! `cargo run --release --example bare -- 127.0.0.1:8090 127.0.0.1:8081` forwards everything from the second address to the first.
+
+use async_trait::async_trait;
+use pingora_core::Result;
+use pingora_core::server::Server;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+struct Bare(HttpPeer);
+
+#[async_trait]
+impl ProxyHttp for Bare {
+    type CTX = ();
+    fn new_ctx(&self) {}
+    async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> Result<Box<HttpPeer>> {
+        Ok(Box::new(self.0.clone()))
+    }
+}
+
+fn main() {
+    let addresses: Vec<String> = std::env::args().skip(1).collect();
+    let [origin, listen] = &addresses[..] else { panic!("two addresses: the origin's and ours") };
+    let mut server = Server::new_with_opt_and_conf(None, ServerConf { threads: 1, ..ServerConf::default() });
+    server.bootstrap();
+    let mut service = http_proxy_service(&server.configuration, Bare(HttpPeer::new(origin.as_str(), false, String::new())));
+    service.add_tcp(listen);
+    server.add_service(service);
+    server.run_forever();
+}
