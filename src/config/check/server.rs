@@ -1,0 +1,70 @@
+//! `server`: addresses that do not collide, an admin address that is locked, limits and timeouts that can work.
+
+use frontgate_filters::spanned::Place;
+
+use super::{ReadSecret, Report};
+use crate::config::model::Config;
+
+/// Pingora's parser takes no larger head, and no more lines.
+const MOST: (u64, u32) = (1 << 20, 256);
+
+pub fn check(config: &Config, report: &mut Report<'_, '_>, secret: ReadSecret<'_>) {
+    let server = &config.server;
+    if server.listeners.is_empty() && !report.tree.torn {
+        report.error(config.version.place, "there is no listener: write `server: {listeners: [{address: \"0.0.0.0:8080\"}]}`");
+    }
+    for listener in &server.listeners {
+        if listener.protocols.is_empty() {
+            report.error(listener.place, "`protocols` is empty: nobody could be served");
+        } else if !listener.protocols.contains(&crate::config::model::Protocol::Http1) {
+            report.error(listener.place, "a listener in clear text speaks http1, too: write `protocols: [h2, http1]`");
+        }
+    }
+    let mut taken: Vec<(std::net::SocketAddr, Place)> = Vec::new();
+    let listeners = server.listeners.iter().map(|listener| (listener.address, listener.place));
+    let admin = server.admin.iter().map(|admin| (admin.address, admin.place));
+    let status = server.status.iter().map(|status| (status.value, status.place));
+    for (address, place) in listeners.chain(admin).chain(status) {
+        if address.port() != 0
+            && let Some((_, first)) = taken.iter().find(|(other, _)| *other == address)
+        {
+            report.both(place, format!("`{address}` is listened on twice"), *first, "here, too");
+        }
+        taken.push((address, place));
+    }
+    if let Some(admin) = &server.admin {
+        match &admin.token {
+            None if !admin.address.ip().is_loopback() => {
+                report.error(admin.place, "an admin address elsewhere than on loopback needs a token: write `{address: …, token: {file: …}}`");
+            }
+            None => {}
+            Some(token) => {
+                if let Err(why) = secret(token) {
+                    report.error(admin.place, why);
+                }
+            }
+        }
+    }
+    let place = report.tree.root.get("server").and_then(|server| server.get("limits")).map_or(config.version.place, |node| Place(node.id));
+    let limits = server.limits;
+    if !(1 << 10..=MOST.0).contains(&limits.headers.0) {
+        report.error(place, "`limits.headers` is between 1KiB and 1MiB");
+    }
+    if !(1..=MOST.1).contains(&limits.header_count) {
+        report.error(place, "`limits.header_count` is between 1 and 256");
+    }
+    if limits.uri.0 == 0 || limits.uri.0 > limits.headers.0 {
+        report.error(place, "`limits.uri` is more than nothing and no more than `limits.headers`");
+    }
+    let place = report.tree.root.get("server").and_then(|server| server.get("timeouts")).map_or(config.version.place, |node| Place(node.id));
+    let timeouts = server.timeouts;
+    for (key, value) in [("header", timeouts.header), ("body", timeouts.body), ("keepalive", timeouts.keepalive), ("write", timeouts.write)] {
+        if value.0.is_zero() {
+            report.error(place, format!("`timeouts.{key}` is 0: nobody could be served"));
+        }
+    }
+    // Whole seconds are what the connection's own clock counts.
+    if timeouts.keepalive.0.subsec_millis() != 0 {
+        report.error(place, "`timeouts.keepalive` is a whole number of seconds");
+    }
+}
