@@ -117,9 +117,7 @@ impl Admin {
         // Reading and compiling take their time; the workers go on serving.
         match tokio::task::spawn_blocking(move || reloader.reload()).await {
             Ok(Ok(hash)) => json_answer(StatusCode::OK, &json!({"hash": hash})),
-            Ok(Err(Refused::Problems(problems))) => {
-                json_answer(StatusCode::UNPROCESSABLE_ENTITY, &json!({"problems": problems.to_json()}))
-            }
+            Ok(Err(Refused::Problems(problems))) => json_answer(StatusCode::UNPROCESSABLE_ENTITY, &json!({"problems": problems.to_json()})),
             Ok(Err(Refused::Because(why))) => {
                 json_answer(StatusCode::UNPROCESSABLE_ENTITY, &json!({"problems": [{"severity": "error", "message": why}]}))
             }

@@ -137,17 +137,14 @@ fn explained(snapshot: &Snapshot, mut head: RequestHeader, host: &str) -> Explan
     let Some(index) = index else { return told };
     let route = &snapshot.routes[index];
     told.route = Some((route.name.to_string(), snapshot.loaded.describe(snapshot.loaded.config.routes[index].place)));
-    let mut facts = Facts {
-        client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        request_id: HeaderValue::from_static("explained"),
-        version: None,
-    };
+    let mut facts = Facts { client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST), request_id: HeaderValue::from_static("explained"), version: None };
     let Some(decisions) = now(route.chain.explain(&mut Request::new(&mut head, &mut facts, Instant::now()))) else {
         told.outcome = answered(StatusCode::SERVICE_UNAVAILABLE, "a filter waits for something that is not there offline");
         return told;
     };
     told.decisions = decisions;
-    let refused = told.decisions.iter().find_map(|decision| decision.replies.filter(|_| !decision.observed).map(|status| (status, &decision.name)));
+    let refused =
+        told.decisions.iter().find_map(|decision| decision.replies.filter(|_| !decision.observed).map(|status| (status, &decision.name)));
     told.outcome = match (&route.action, refused) {
         (_, Some((status, name))) => answered(status, &format!("the filter `{name}` answers")),
         (Action::Pool(pool), None) => {

@@ -104,10 +104,9 @@ impl Gateway {
                 self.watchdog.pace_for(next.shortest_wait());
                 let next = Arc::new(next);
                 self.snapshot.store(next.clone());
-                self.metrics.retire(
-                    &|name| next.loaded.config.routes.iter().any(|route| route.name.value == name),
-                    &|name| next.pools.contains_key(name),
-                );
+                self.metrics.retire(&|name| next.loaded.config.routes.iter().any(|route| route.name.value == name), &|name| {
+                    next.pools.contains_key(name)
+                });
                 self.metrics.reloaded(&hash, SystemTime::now());
                 Ok(hash)
             }

@@ -15,8 +15,8 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget, Rewrite};
-use crate::door::wire::HeadLimits;
 use crate::door::Rules;
+use crate::door::wire::HeadLimits;
 use crate::router::{Entry, Pattern, Router, Template};
 use crate::telemetry::{AccessLog, Metrics, RouteMetrics, Target, UNMATCHED};
 use crate::upstream::Pool;
@@ -127,7 +127,12 @@ impl Snapshot {
         let link = |used: &FilterUse| match used {
             FilterUse::Named(name) => {
                 let built = filters.get(name).ok_or_else(|| format!("the filter `{name}` is lost"))?;
-                Ok(Link { name: name.as_str().into(), kind: built.entry.config.kind(), mode: built.entry.mode, filter: built.filter.clone() })
+                Ok(Link {
+                    name: name.as_str().into(),
+                    kind: built.entry.config.kind(),
+                    mode: built.entry.mode,
+                    filter: built.filter.clone(),
+                })
             }
             FilterUse::Inline(entry) => {
                 let kind = entry.config.kind();
@@ -241,7 +246,9 @@ fn action(route: &model::Route, pattern: &Pattern, pools: &HashMap<String, Arc<P
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
         headers.push((name, HeaderValue::from_str(value).map_err(|error| error.to_string())?));
     }
-    if let Some(kind) = kind && !headers.iter().any(|(name, _)| name == http::header::CONTENT_TYPE) {
+    if let Some(kind) = kind
+        && !headers.iter().any(|(name, _)| name == http::header::CONTENT_TYPE)
+    {
         headers.push((http::header::CONTENT_TYPE, HeaderValue::from_static(kind)));
     }
     let status = StatusCode::from_u16(*respond.status).map_err(|error| error.to_string())?;
@@ -249,6 +256,7 @@ fn action(route: &model::Route, pattern: &Pattern, pools: &HashMap<String, Arc<P
 }
 
 fn entry(route: &model::Route) -> Entry<'_> {
-    let methods = route.methods.as_ref().map(|methods| methods.iter().filter_map(|method| Method::from_bytes(method.as_bytes()).ok()).collect());
+    let methods =
+        route.methods.as_ref().map(|methods| methods.iter().filter_map(|method| Method::from_bytes(method.as_bytes()).ok()).collect());
     Entry { host: route.host.as_ref().map(|host| host.as_str()), path: &route.path, methods }
 }

@@ -80,7 +80,7 @@ fn what_must_be_rejected_is_rejected() {
         let refused = matches!(status, None | Some(400 | 408 | 413 | 414 | 431 | 501));
         // Extensions may stay behind instead: the origin sees a canonical chunk.
         let canonical = id.contains("CHUNK") && id.contains("EXT") && status == Some(200);
-        if !(refused && origin.received().len() == before) && !canonical {
+        if !(canonical || refused && origin.received().len() == before) {
             wrong.push(format!("{id}: {status:?}, expected {expected}"));
         }
         let listed = status
@@ -138,9 +138,8 @@ fn no_obfuscated_transfer_encoding_reaches_the_origin() {
         if status == Some(200) {
             accepted += 1;
         }
-        if received.len() > before && received[before..].iter().any(|request| request.head.to_ascii_lowercase().contains("chunked")) {
-            wrong.push(format!("{} {:?}: {status:?}", case["name"], String::from_utf8_lossy(&lines)));
-        } else if status != Some(400) && status != Some(200) {
+        let smuggled = received[before..].iter().any(|request| request.head.to_ascii_lowercase().contains("chunked"));
+        if smuggled || (status != Some(400) && status != Some(200)) {
             wrong.push(format!("{} {:?}: {status:?}", case["name"], String::from_utf8_lossy(&lines)));
         }
     }

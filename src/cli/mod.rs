@@ -2,6 +2,7 @@
 
 pub mod check;
 mod config;
+mod demo;
 mod explain;
 mod run;
 
@@ -28,6 +29,8 @@ struct Arguments {
 enum Command {
     /// Serve in the foreground (the default)
     Run,
+    /// Serve an embedded configuration with embedded upstreams, and print what to try
+    Demo,
     /// Say every problem of a configuration
     Check {
         /// How problems are shown
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
     }
     match arguments.command {
         None | Some(Command::Run) => run::run(path),
+        Some(Command::Demo) => demo::run(),
         Some(Command::Check { format }) => check::run(path, format),
 
         Some(Command::Explain(request)) => explain::run(path, &request),

@@ -12,7 +12,6 @@ use crate::server::{Running, start};
 
 /// Serves the configuration at `path`.
 pub fn run(path: Option<&Path>) -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,pingora_core=warn,pingora_proxy=warn")).init();
     let loaded = match config::load(path) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -29,6 +28,7 @@ pub fn run(path: Option<&Path>) -> ExitCode {
 
 /// Runs what was started until a signal: HUP reloads, TERM drains, INT stops at once.
 pub fn serve(started: Result<Running, String>) -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,pingora_core=warn,pingora_proxy=warn")).init();
     let running = match started {
         Ok(running) => running,
         Err(why) => {

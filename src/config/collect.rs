@@ -67,7 +67,13 @@ impl<'t> Index<'t> {
 
 /// Reads a type from the tree, adding to `problems` what is wrong and to `skip` what was left out for it. Nothing where too little
 /// is left to read.
-pub fn read<T: DeserializeOwned>(root: &Node, index: &Index<'_>, places: &Places, skip: &mut HashSet<u32>, problems: &mut Vec<Diagnostic>) -> Option<T> {
+pub fn read<T: DeserializeOwned>(
+    root: &Node,
+    index: &Index<'_>,
+    places: &Places,
+    skip: &mut HashSet<u32>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<T> {
     let mut torn: HashSet<u32> = skip.iter().map(|id| index.parent(*id)).collect();
     loop {
         let problem = match T::deserialize(Reader { node: root, skip }) {

@@ -7,7 +7,9 @@ use std::fmt;
 
 use frontgate_filters::spanned::SPANNED;
 use serde::de::value::StrDeserializer;
-use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor};
+use serde::de::{
+    self, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 use super::tree::{Entry, Node, Value};
@@ -229,7 +231,12 @@ impl<'t> Deserializer<'t> for Reader<'t> {
         result.map_err(|problem| self.locate(problem))
     }
 
-    fn deserialize_enum<V: Visitor<'t>>(self, name: &'static str, variants: &'static [&'static str], visitor: V) -> Result<V::Value, Problem> {
+    fn deserialize_enum<V: Visitor<'t>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Problem> {
         let scalar = !matches!(self.node.value, Value::Null | Value::Seq(_) | Value::Map(_));
         if name == "Secret" && scalar {
             let message = "a secret is not written here but named by where it is kept: {file: path} or {env: NAME}";
@@ -238,7 +245,8 @@ impl<'t> Deserializer<'t> for Reader<'t> {
         if scalar {
             return visitor.visit_enum(StrDeserializer::new(&self.node.text)).map_err(|problem| self.locate(problem));
         }
-        let mut entries = self.node.entries().iter().filter(|entry| !self.skip.contains(&entry.key_id) && !self.skip.contains(&entry.node.id));
+        let mut entries =
+            self.node.entries().iter().filter(|entry| !self.skip.contains(&entry.key_id) && !self.skip.contains(&entry.node.id));
         match (entries.next(), entries.next()) {
             (Some(entry), None) => visitor.visit_enum(Variant { reader: self, entry }).map_err(|problem| self.locate(problem)),
             _ => Err(Problem::new(format!("expected a map of one key: {}", listed(variants)), Kind::Other).at(self.node.id)),
@@ -282,7 +290,9 @@ impl<'t> MapAccess<'t> for Entries<'t> {
             None => Ok(None),
             Some(entry) => {
                 self.value = Some(&entry.node);
-                seed.deserialize(serde::de::value::BorrowedStrDeserializer::new(&entry.key)).map(Some).map_err(|problem: Problem| problem.at(entry.key_id))
+                seed.deserialize(de::value::BorrowedStrDeserializer::new(&entry.key))
+                    .map(Some)
+                    .map_err(|problem: Problem| problem.at(entry.key_id))
             }
         }
     }

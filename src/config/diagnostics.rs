@@ -111,7 +111,11 @@ impl Diagnostic {
 /// The name nearest to a misspelled one, if any is near.
 pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (name.chars().count() / 3).max(1);
-    names.map(|known| (strsim::damerau_levenshtein(name, known), known)).filter(|(distance, _)| *distance <= allowed).min().map(|(_, known)| known)
+    names
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, known)| known)
 }
 
 /// All that is wrong, and the files it is wrong in.

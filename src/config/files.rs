@@ -43,7 +43,8 @@ fn read_one(path: &Path) -> Result<Source, String> {
         return Err(format!("`{}` is larger than {} MiB", path.display(), MAX_BYTES >> 20));
     }
     let bytes = std::fs::read(path).map_err(cannot)?;
-    let text = String::from_utf8(bytes).map_err(|error| format!("`{}` is not UTF-8: byte {} is wrong", path.display(), error.utf8_error().valid_up_to()))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| format!("`{}` is not UTF-8: byte {} is wrong", path.display(), error.utf8_error().valid_up_to()))?;
     Ok(Source { name: path.display().to_string(), text })
 }
 

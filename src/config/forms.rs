@@ -188,7 +188,10 @@ impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let single = || text.parse::<IpAddr>().map(ipnet::IpNet::from);
-        text.parse().or_else(|_| single()).map(Self).map_err(|_| de::Error::custom(format!("`{text}` is neither a network such as 10.0.0.0/8 nor an IP address")))
+        text.parse()
+            .or_else(|_| single())
+            .map(Self)
+            .map_err(|_| de::Error::custom(format!("`{text}` is neither a network such as 10.0.0.0/8 nor an IP address")))
     }
 }
 
@@ -216,7 +219,11 @@ impl<'de> Deserialize<'de> for AccessLog {
                 f.write_str("`off`, or a map of `format` and `to`")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<AccessLog, E> {
-                if text == "off" { Ok(AccessLog::Off) } else { Err(E::custom(format!("expected `off` or a map of `format` and `to`, found `{text}`"))) }
+                if text == "off" {
+                    Ok(AccessLog::Off)
+                } else {
+                    Err(E::custom(format!("expected `off` or a map of `format` and `to`, found `{text}`")))
+                }
             }
             /// Tools that write YAML of version 1.1 turn `off` into `false`.
             fn visit_bool<E: de::Error>(self, on: bool) -> Result<AccessLog, E> {

@@ -62,11 +62,7 @@ impl Ctx {
             conn: None,
             began: now,
             route: None,
-            facts: Facts {
-                client_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                request_id: HeaderValue::from_static("-"),
-                version: None,
-            },
+            facts: Facts { client_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), request_id: HeaderValue::from_static("-"), version: None },
             exchange: Exchange::default(),
             rewritten: None,
             deadline: None,
@@ -162,7 +158,10 @@ impl Ctx {
             conn.wait_on(None);
         }
         let late = watchdog.end(fd);
-        if late.is_none() && self.upstream_status.is_some() && let Some(pick) = &self.pick {
+        if late.is_none()
+            && self.upstream_status.is_some()
+            && let Some(pick) = &self.pick
+        {
             let metrics = &pick.pool().metrics;
             metrics.attempt(Attempt::Ok);
             metrics.observe(self.attempt_began.elapsed());

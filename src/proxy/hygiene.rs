@@ -102,7 +102,8 @@ fn address(text: &str) -> Option<IpAddr> {
 
 /// The target's authority and the rest of it, where it stands in absolute form (RFC 9112, section 3.2.2).
 fn absolute_form(target: &str) -> Option<(&str, &str)> {
-    let after = |scheme: &str| target.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme)).map(|_| &target[scheme.len()..]);
+    let after =
+        |scheme: &str| target.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme)).map(|_| &target[scheme.len()..]);
     let rest = after("http://").or_else(|| after("https://"))?;
     Some(rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
 }

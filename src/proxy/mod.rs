@@ -236,13 +236,7 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    fn upstream_response_body_filter(
-        &self,
-        _: &mut Session,
-        _: &mut Option<Bytes>,
-        end: bool,
-        ctx: &mut Ctx,
-    ) -> Result<Option<Duration>> {
+    fn upstream_response_body_filter(&self, _: &mut Session, _: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<Option<Duration>> {
         ctx.body_arrived(&self.0.watchdog, end);
         Ok(None)
     }

@@ -25,17 +25,8 @@ struct Share {
     route: u32,
 }
 
-const STANDARD: [Method; 9] = [
-    Method::GET,
-    Method::HEAD,
-    Method::POST,
-    Method::PUT,
-    Method::PATCH,
-    Method::DELETE,
-    Method::OPTIONS,
-    Method::TRACE,
-    Method::CONNECT,
-];
+const STANDARD: [Method; 9] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS, Method::TRACE, Method::CONNECT];
 const GET: u16 = 1 << 0;
 const HEAD: u16 = 1 << 1;
 /// Every method that no route names.

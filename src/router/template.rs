@@ -36,10 +36,7 @@ impl Template {
         let mut left = template;
         while let Some(at) = left.find(['{', '}']) {
             let (text, brace) = left.split_at(at);
-            let (name, after) = brace
-                .strip_prefix('{')
-                .and_then(|inner| inner.split_once('}'))
-                .ok_or("a brace has no counterpart")?;
+            let (name, after) = brace.strip_prefix('{').and_then(|inner| inner.split_once('}')).ok_or("a brace has no counterpart")?;
             let position = pattern.position(name).ok_or_else(|| unknown(name, pattern))?;
             if !text.is_empty() {
                 parts.push(Part::Text(text.into()));
@@ -133,13 +130,7 @@ mod tests {
         assert_eq!(refused("/{a", "/{a}"), "a brace has no counterpart");
         assert_eq!(refused("/a}", "/{a}"), "a brace has no counterpart");
         assert_eq!(refused("//{a}", "/{a}"), "it begins with `//`, which names a host");
-        assert_eq!(
-            refused("https://{a}/", "/{a}"),
-            "a variable stands in the host, which a client could then choose"
-        );
-        assert_eq!(
-            refused("https://a.example{rest}", "/**"),
-            "a variable stands in the host, which a client could then choose"
-        );
+        assert_eq!(refused("https://{a}/", "/{a}"), "a variable stands in the host, which a client could then choose");
+        assert_eq!(refused("https://a.example{rest}", "/**"), "a variable stands in the host, which a client could then choose");
     }
 }

@@ -65,12 +65,7 @@ struct Slot {
 impl Trie {
     /// Shows the leaves that match to `each`, best first, until it breaks. `rest` is the path behind the slash that
     /// follows `node`, or none where the path ends.
-    pub(super) fn visit<B>(
-        &self,
-        id: Id,
-        rest: Option<&[u8]>,
-        each: &mut impl FnMut(Id) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
+    pub(super) fn visit<B>(&self, id: Id, rest: Option<&[u8]>, each: &mut impl FnMut(Id) -> ControlFlow<B>) -> ControlFlow<B> {
         let node = &self.nodes[id.index()];
         if let Some(rest) = rest {
             let (segment, rest) = match memchr::memchr(b'/', rest) {
@@ -102,10 +97,7 @@ impl Trie {
                 loop {
                     let slot = self.slots[at];
                     let child = slot.child?;
-                    if slot.hash == (hash >> 32) as u32
-                        && self.nodes[child.index()].parent == Some(id)
-                        && self.text(child) == segment
-                    {
+                    if slot.hash == (hash >> 32) as u32 && self.nodes[child.index()].parent == Some(id) && self.text(child) == segment {
                         return Some(child);
                     }
                     at = (at + 1) & mask;
@@ -176,21 +168,13 @@ impl Builder {
         let at = |length: usize| u32::try_from(length).expect("patterns take less than 4 GiB");
         let text_at = (at(self.text.len()), at(text.len()));
         self.text.extend_from_slice(text.as_bytes());
-        self.nodes.push(Node {
-            parent,
-            text: text_at,
-            literals: Literals::None,
-            variable: None,
-            ends: None,
-            below: None,
-        });
+        self.nodes.push(Node { parent, text: text_at, literals: Literals::None, variable: None, ends: None, below: None });
         Id::of(self.nodes.len() - 1)
     }
 
     pub(super) fn finish(self) -> Trie {
-        let crowded: Vec<_> = (self.children.iter())
-            .filter(|((parent, _), _)| matches!(self.nodes[parent.index()].literals, Literals::Many))
-            .collect();
+        let crowded: Vec<_> =
+            (self.children.iter()).filter(|((parent, _), _)| matches!(self.nodes[parent.index()].literals, Literals::Many)).collect();
         let mut slots = vec![Slot::default(); (crowded.len() * 2).next_power_of_two().max(2)];
         let mask = slots.len() - 1;
         for ((parent, text), child) in crowded {

@@ -91,7 +91,11 @@ fn host(route: &Route, report: &mut Report<'_, '_>) -> Option<String> {
         Ok(normal) if normal == bare => Some(host.value.clone()),
         Ok(normal) => {
             let help = host.value.replace(bare, &normal);
-            report.helped(host.place, format!("`{}` is not a host as it is compared: no port, no capitals", host.value), Some(format!("write `{help}`")));
+            report.helped(
+                host.place,
+                format!("`{}` is not a host as it is compared: no port, no capitals", host.value),
+                Some(format!("write `{help}`")),
+            );
             None
         }
         Err(_) => {

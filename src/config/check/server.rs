@@ -35,7 +35,10 @@ pub fn check(config: &Config, report: &mut Report<'_, '_>, secret: ReadSecret<'_
     if let Some(admin) = &server.admin {
         match &admin.token {
             None if !admin.address.ip().is_loopback() => {
-                report.error(admin.place, "an admin address elsewhere than on loopback needs a token: write `{address: …, token: {file: …}}`");
+                report.error(
+                    admin.place,
+                    "an admin address elsewhere than on loopback needs a token: write `{address: …, token: {file: …}}`",
+                );
             }
             None => {}
             Some(token) => {
@@ -56,9 +59,11 @@ pub fn check(config: &Config, report: &mut Report<'_, '_>, secret: ReadSecret<'_
     if limits.uri.0 == 0 || limits.uri.0 > limits.headers.0 {
         report.error(place, "`limits.uri` is more than nothing and no more than `limits.headers`");
     }
-    let place = report.tree.root.get("server").and_then(|server| server.get("timeouts")).map_or(config.version.place, |node| Place(node.id));
+    let place =
+        report.tree.root.get("server").and_then(|server| server.get("timeouts")).map_or(config.version.place, |node| Place(node.id));
     let timeouts = server.timeouts;
-    for (key, value) in [("header", timeouts.header), ("body", timeouts.body), ("keepalive", timeouts.keepalive), ("write", timeouts.write)] {
+    for (key, value) in [("header", timeouts.header), ("body", timeouts.body), ("keepalive", timeouts.keepalive), ("write", timeouts.write)]
+    {
         if value.0.is_zero() {
             report.error(place, format!("`timeouts.{key}` is 0: nobody could be served"));
         }

@@ -27,7 +27,8 @@ impl Refusal {
     /// The head is too large.
     pub const LARGE_HEAD: Self = Self { status: 431, code: "headers_too_large", detail: "The request head is larger than allowed." };
     /// The head has too many lines.
-    pub const MANY_HEADERS: Self = Self { status: 431, code: "headers_too_large", detail: "The request has more header lines than allowed." };
+    pub const MANY_HEADERS: Self =
+        Self { status: 431, code: "headers_too_large", detail: "The request has more header lines than allowed." };
     /// The target is too long.
     pub const LONG_URI: Self = Self { status: 414, code: "uri_too_long", detail: "The request target is longer than allowed." };
     /// A method that asks for a tunnel.
@@ -183,8 +184,10 @@ fn check_request_line(line: &[u8], limits: HeadLimits) -> Result<Version, Refusa
     if !target.iter().all(|byte| (0x21..0x7f).contains(byte) && *byte != b'#') {
         return Err(Refusal::bad("The request target holds a character that must be percent-encoded."));
     }
-    let absolute = || target.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"http://"))
-        || target.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https://"));
+    let absolute = || {
+        target.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"http://"))
+            || target.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https://"))
+    };
     if target.first() != Some(&b'/') && !(target == b"*" && method == b"OPTIONS") && !absolute() {
         return Err(Refusal::bad("The request target is neither a path nor an http URL."));
     }

@@ -59,9 +59,7 @@ mod tests {
     #[test]
     fn counts_what_is_alive() {
         let listener = Arc::new(ListenerMetrics::default());
-        let now = |listener: &ListenerMetrics| {
-            (listener.connections.load(Ordering::Relaxed), listener.requests.load(Ordering::Relaxed))
-        };
+        let now = |listener: &ListenerMetrics| (listener.connections.load(Ordering::Relaxed), listener.requests.load(Ordering::Relaxed));
 
         let connection = listener.connection();
         let requests = [listener.request(), listener.request()];
