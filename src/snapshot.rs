@@ -35,8 +35,6 @@ pub struct Snapshot {
     pub pools: HashMap<String, Arc<Pool>>,
     /// What a client may send, and how slowly.
     pub rules: Rules,
-    /// How long an idle connection is kept, in whole seconds, at least one.
-    pub keepalive: u64,
     /// Where the access log goes.
     pub access_log: Arc<AccessLog>,
     trusted: Box<[ipnet::IpNet]>,
@@ -178,11 +176,11 @@ impl Snapshot {
             pools,
             rules: Rules {
                 head: HeadLimits { bytes: limits.headers.0 as usize, lines: limits.header_count as usize, target: limits.uri.0 as usize },
+                keepalive: config.server.timeouts.keepalive.0,
                 header_timeout: config.server.timeouts.header.0,
                 body_timeout: config.server.timeouts.body.0,
                 write_timeout: config.server.timeouts.write.0,
             },
-            keepalive: config.server.timeouts.keepalive.0.as_secs().max(1),
             trusted: config.server.trusted_proxies.iter().map(|network| network.0).collect(),
             access_log,
             filters,

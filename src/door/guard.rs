@@ -40,6 +40,8 @@ pub trait Keeper: Send + Sync + 'static {
 pub struct Rules {
     /// How large a head may be.
     pub head: HeadLimits,
+    /// How long a connection may be idle between two requests.
+    pub keepalive: Duration,
     /// How long a head may take.
     pub header_timeout: Duration,
     /// How long a body may keep us waiting, and one second more for every 500 bytes.
@@ -129,6 +131,10 @@ pub struct Guard {
     ready: usize,
     /// When the head began; for a connection's first one, when it was accepted.
     head_began: Option<Instant>,
+    /// Since when the connection has been idle, and the timer that looks at it: it is not set anew for every request, but looks again
+    /// when it fires.
+    idle_since: Instant,
+    idle: Option<Pin<Box<Sleep>>>,
     reading: Patience,
     writing: Patience,
     refusing: Option<Refusing>,
@@ -211,6 +217,8 @@ impl Guard {
             held: BytesMut::new(),
             ready: 0,
             head_began: Some(Instant::now()),
+            idle_since: Instant::now(),
+            idle: None,
             reading: Patience::default(),
             writing: Patience::default(),
             refusing: None,
@@ -230,6 +238,7 @@ impl Guard {
             if self.request > 0 {
                 self.rules = self.keeper.rules();
                 self.head_began = None;
+                self.idle_since = Instant::now();
             }
             self.request = begun;
             self.in_head = true;
@@ -333,7 +342,7 @@ impl Guard {
 
     /// No byte of the head to be had now: its deadline runs from its first byte, however it drips.
     fn wait_for_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(began) = self.head_began else { return Poll::Pending };
+        let Some(began) = self.head_began else { return self.wait_idle(cx) };
         if self.reading.since.is_none() {
             self.reading.since = Some(began);
             arm(&mut self.reading.timer, began + self.rules.header_timeout);
@@ -346,6 +355,19 @@ impl Guard {
             }
             _ => Poll::Pending,
         }
+    }
+
+    /// Between two requests: Pingora would wait for ever, so the connection ends here.
+    fn wait_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (since, keepalive) = (self.idle_since, self.rules.keepalive);
+        let timer = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep_until((since + keepalive).into())));
+        while timer.as_mut().poll(cx).is_ready() {
+            if since.elapsed() >= keepalive {
+                return Poll::Ready(Ok(()));
+            }
+            timer.as_mut().reset((since + keepalive).into());
+        }
+        Poll::Pending
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -128,11 +128,13 @@ impl ProxyHttp for Proxy {
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
         ctx.enter(session);
-        // Finite, and said anew for every request: a reused connection would otherwise wait for ever.
-        let keepalive = (!self.0.is_draining()).then_some(ctx.snapshot.keepalive);
-        session.set_keepalive(keepalive);
-        // The guard's patience is the real bound of the body; this one only must not come first.
-        session.set_read_timeout(Some(ctx.snapshot.rules.body_timeout + Duration::from_secs(60)));
+        // The guard ends idle connections and slow bodies; Pingora's own timers would be set anew for every read.
+        if self.0.is_draining() {
+            session.set_keepalive(None);
+        }
+        if !session.is_body_empty() {
+            session.set_read_timeout(Some(ctx.snapshot.rules.body_timeout + Duration::from_secs(60)));
+        }
         Ok(())
     }
 
@@ -145,7 +147,7 @@ impl ProxyHttp for Proxy {
         Ok(true)
     }
 
-    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         ctx.attempt_over(&self.0.watchdog);
         let snapshot = ctx.snapshot.clone();
         let Action::Pool(pool) = &snapshot.route(ctx.route).action else { return Error::e_explain(ErrorType::InternalError, "no pool") };
@@ -161,7 +163,7 @@ impl ProxyHttp for Proxy {
         let total = pool.timeouts.total.map(|total| now + total.0);
         ctx.attempt_deadline = [total, ctx.deadline].into_iter().flatten().min();
         let left = ctx.attempt_deadline.map(|deadline| deadline.saturating_duration_since(now).max(Duration::from_millis(1)));
-        let peer = pick.peer(left);
+        let peer = pick.peer(left, !session.is_body_empty());
         ctx.attempt_begins(pick, now);
         Ok(peer)
     }

@@ -113,9 +113,13 @@ impl Pick {
         &self.pool.endpoints[self.index]
     }
 
-    /// What Pingora connects to, within `left` where the attempt has a deadline.
-    pub fn peer(&self, left: Option<Duration>) -> Box<HttpPeer> {
+    /// What Pingora connects to, within `left` where the attempt has a deadline. With an upload, an upstream that does not take it is cut off
+    /// as one that does not answer.
+    pub fn peer(&self, left: Option<Duration>, upload: bool) -> Box<HttpPeer> {
         let mut peer = Box::new(self.endpoint().peer.clone());
+        if upload {
+            peer.options.write_timeout = Some(self.pool.timeouts.between_bytes.0);
+        }
         if let Some(left) = left {
             let connect = self.pool.timeouts.connect.0.min(left);
             peer.options.connection_timeout = Some(connect);
@@ -138,6 +142,5 @@ fn peer(address: SocketAddr, timeouts: &UpstreamTimeouts, group: u64) -> HttpPee
     peer.options.total_connection_timeout = Some(timeouts.connect.0);
     peer.options.idle_timeout = Some(timeouts.idle.0);
     // Reads are the watchdog's: Pingora's own read timeout would also run while the client pauses an upload.
-    peer.options.write_timeout = Some(timeouts.between_bytes.0);
     peer
 }

@@ -68,8 +68,4 @@ pub fn check(config: &Config, report: &mut Report<'_, '_>, secret: ReadSecret<'_
             report.error(place, format!("`timeouts.{key}` is 0: nobody could be served"));
         }
     }
-    // Whole seconds are what the connection's own clock counts.
-    if timeouts.keepalive.0.subsec_millis() != 0 {
-        report.error(place, "`timeouts.keepalive` is a whole number of seconds");
-    }
 }
