@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -261,8 +262,9 @@ impl Guard {
 
     /// Reads into `held`. `None` while nothing came, else how much.
     fn read_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut space = [0_u8; 4096];
-        let mut buf = ReadBuf::new(&mut space);
+        // Not zeroed: this is asked at least once a request, and mostly nothing comes.
+        let mut space = [const { MaybeUninit::uninit() }; 4096];
+        let mut buf = ReadBuf::uninit(&mut space);
         match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
             Poll::Ready(Ok(())) => {
                 self.held.extend_from_slice(buf.filled());
