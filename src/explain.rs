@@ -137,7 +137,8 @@ fn explained(snapshot: &Snapshot, mut head: RequestHeader, host: &str) -> Explan
     let Some(index) = index else { return told };
     let route = &snapshot.routes[index];
     told.route = Some((route.name.to_string(), snapshot.loaded.describe(snapshot.loaded.config.routes[index].place)));
-    let mut facts = Facts { client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST), request_id: HeaderValue::from_static("explained"), version: None };
+    let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("explained"));
+    route.introduce(index, &mut facts);
     let Some(decisions) = now(route.chain.explain(&mut Request::new(&mut head, &mut facts, Instant::now()))) else {
         told.outcome = answered(StatusCode::SERVICE_UNAVAILABLE, "a filter waits for something that is not there offline");
         return told;

@@ -143,11 +143,8 @@ impl Keeper for Gateway {
         let began = Instant::now();
         let snapshot = self.snapshot();
         let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-        let facts = Facts {
-            client_ip: conn.peer.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip().to_canonical()),
-            request_id: new_request_id(),
-            version: None,
-        };
+        let peer = conn.peer.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip().to_canonical());
+        let facts = Facts::new(peer, new_request_id());
         let (mut head, body) = Reply::problem(status, refusal.code, refusal.detail).render(&facts.request_id);
         snapshot.unmatched.chain.mark(&mut head, &facts);
         head.insert_header("Connection", "close").expect("a valid header");

@@ -7,10 +7,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use frontgate_filters::build::{Build, Outside, Secret};
 use frontgate_filters::chain::{Chain, Link};
 use frontgate_filters::config::FilterEntry;
-use frontgate_filters::filter::Filter;
+use frontgate_filters::filter::{Facts, Filter};
 use frontgate_filters::reply::{Reply, ReplyBody};
+use frontgate_filters::spanned::Place;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::config::Loaded;
@@ -38,6 +40,9 @@ pub struct Snapshot {
     /// Where the access log goes.
     pub access_log: Arc<AccessLog>,
     trusted: Box<[ipnet::IpNet]>,
+    /// Request headers that only the gateway may send to an upstream: what `claim_headers` name.
+    identity_headers: Box<[HeaderName]>,
+    /// The filters, by name, or by `route/place` where they stand inline.
     filters: HashMap<String, Built>,
 }
 
@@ -86,6 +91,57 @@ pub enum PathRewrite {
     Template(Template),
 }
 
+impl Route {
+    /// Tells filters which route the request took.
+    pub fn introduce(&self, index: usize, facts: &mut Facts) {
+        facts.route = self.name.clone();
+        facts.route_index = index;
+        facts.upstream = match &self.action {
+            Action::Pool(pool) => Some(pool.name.clone()),
+            _ => None,
+        };
+    }
+}
+
+/// What filters may ask of the configuration around them.
+struct FromConfig<'c> {
+    loaded: &'c Loaded,
+    pools: Vec<Arc<str>>,
+    routes: Vec<Arc<str>>,
+}
+
+impl Outside for FromConfig<'_> {
+    fn read(&self, place: Place, path: &std::path::Path) -> Result<Vec<u8>, String> {
+        let path = self.loaded.resolve_path(place, path);
+        std::fs::read(&path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
+    }
+    fn secret(&self, secret: &Secret) -> Result<String, String> {
+        self.loaded.secret(secret)
+    }
+    fn pools(&self) -> &[Arc<str>] {
+        &self.pools
+    }
+    fn routes(&self) -> &[Arc<str>] {
+        &self.routes
+    }
+}
+
+/// Filters that stand in place: the route's name, empty for the server's, and where in its list.
+fn inline(config: &model::Config) -> impl Iterator<Item = (&str, usize, &FilterEntry)> {
+    let routes = config.routes.iter().map(|route| (route.name.as_str(), &route.filters));
+    std::iter::once(("", &config.server.filters)).chain(routes).flat_map(|(owner, list)| {
+        list.iter().enumerate().filter_map(move |(index, used)| match &used.value {
+            FilterUse::Inline(entry) => Some((owner, index, entry)),
+            FilterUse::Named(_) => None,
+        })
+    })
+}
+
+/// No name holds a slash, so no name is one of these.
+fn inline_key(owner: &str, index: usize) -> String {
+    format!("{owner}/{index}")
+}
+
 impl PathRewrite {
     /// The path that is sent for this normalised one.
     pub fn apply(&self, path: &str) -> String {
@@ -105,15 +161,25 @@ impl Snapshot {
     pub fn compile(loaded: Loaded, previous: Option<&Self>, metrics: &Metrics) -> Result<Self, String> {
         let config = &loaded.config;
         let access_log = open_log(&loaded, previous, metrics)?;
-        let filters: HashMap<String, Built> = config
-            .filters
-            .iter()
-            .map(|(name, entry)| {
-                let kept = previous.and_then(|previous| previous.filters.get(name)).filter(|built| built.entry.config == entry.config);
-                let filter = kept.map_or_else(|| entry.config.build(), |built| built.filter.clone());
-                (name.clone(), Built { entry: entry.value.clone(), filter })
-            })
-            .collect();
+        let outside = FromConfig {
+            loaded: &loaded,
+            pools: config.upstreams.keys().map(|name| name.as_str().into()).collect(),
+            routes: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
+        };
+        let build = |key: &str, name: &str, entry: &FilterEntry| {
+            let kept = previous.and_then(|previous| previous.filters.get(key)).filter(|built| built.entry.config == entry.config);
+            let with = Build { name, metrics: &metrics.filters, outside: &outside, previous: kept.map(|built| &built.filter) };
+            let filter = entry.config.build(&with).map_err(|why| format!("the filter `{name}`: {why}"))?;
+            Ok::<_, String>(Built { entry: entry.clone(), filter })
+        };
+        let mut filters: HashMap<String, Built> = HashMap::new();
+        for (name, entry) in &config.filters {
+            filters.insert(name.clone(), build(name, name, entry)?);
+        }
+        for (owner, index, entry) in inline(config) {
+            let key = inline_key(owner, index);
+            filters.insert(key.clone(), build(&key, entry.config.kind(), entry)?);
+        }
         let pools: HashMap<String, Arc<Pool>> = config
             .upstreams
             .iter()
@@ -122,27 +188,21 @@ impl Snapshot {
                 (name.clone(), kept.cloned().unwrap_or_else(|| Arc::new(Pool::new(name, upstream, metrics))))
             })
             .collect();
-        let link = |used: &FilterUse| match used {
-            FilterUse::Named(name) => {
-                let built = filters.get(name).ok_or_else(|| format!("the filter `{name}` is lost"))?;
-                Ok(Link {
-                    name: name.as_str().into(),
-                    kind: built.entry.config.kind(),
-                    mode: built.entry.mode,
-                    filter: built.filter.clone(),
-                })
-            }
-            FilterUse::Inline(entry) => {
-                let kind = entry.config.kind();
-                Ok(Link { name: kind.into(), kind, mode: entry.mode, filter: entry.config.build() })
-            }
+        let link = |owner: &str, index: usize, used: &FilterUse| {
+            let (key, name) = match used {
+                FilterUse::Named(name) => (name.clone(), name.as_str()),
+                FilterUse::Inline(entry) => (inline_key(owner, index), entry.config.kind()),
+            };
+            let built = filters.get(&key).ok_or_else(|| format!("the filter `{key}` is lost"))?;
+            Ok(Link { name: name.into(), kind: built.entry.config.kind(), mode: built.entry.mode, filter: built.filter.clone() })
         };
-        let server = config.server.filters.iter().map(|used| link(used)).collect::<Result<Vec<Link>, String>>()?;
+        let server: Vec<Link> =
+            config.server.filters.iter().enumerate().map(|(index, used)| link("", index, used)).collect::<Result<_, String>>()?;
         let limits = config.server.limits;
         let compile = |route: &model::Route| -> Result<Route, String> {
             let mut links = server.clone();
-            for used in &route.filters {
-                links.push(link(used)?);
+            for (index, used) in route.filters.iter().enumerate() {
+                links.push(link(&route.name, index, used)?);
             }
             let pattern = Pattern::parse(&route.path)?;
             Ok(Route {
@@ -182,10 +242,16 @@ impl Snapshot {
                 write_timeout: config.server.timeouts.write.0,
             },
             trusted: config.server.trusted_proxies.iter().map(|network| network.0).collect(),
+            identity_headers: filters.values().flat_map(|built| built.entry.config.identity_headers()).collect(),
             access_log,
             filters,
             loaded,
         })
+    }
+
+    /// Request headers that only the gateway may send to an upstream.
+    pub fn identity_headers(&self) -> &[HeaderName] {
+        &self.identity_headers
     }
 
     /// The route of this index; without one, what holds for requests that no route takes.

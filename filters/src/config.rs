@@ -13,7 +13,10 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializ
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::build::{Build, Problem};
 use crate::filter::Filter;
+use crate::selector::Selector;
+use crate::spanned::Spanned;
 use crate::version_header;
 
 /// Whether a filter's decisions are carried out.
@@ -78,10 +81,39 @@ registry! {
 }
 
 impl FilterConfig {
-    /// Compiles the options to a filter. What can be wrong with them was an error of reading them.
-    pub fn build(&self) -> Arc<dyn Filter> {
+    /// Compiles the options to a filter, taking over what may be kept of its earlier self. The error is outside of the options: a file
+    /// that cannot be read.
+    pub fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        Ok(match self {
+            Self::VersionHeader(config) => with.kept().unwrap_or_else(|| Arc::new(version_header::VersionHeader::new(config))),
+        })
+    }
+
+    /// What is wrong with the options that their types could not refuse.
+    pub fn problems(&self) -> Vec<Problem> {
         match self {
-            Self::VersionHeader(config) => Arc::new(version_header::VersionHeader::new(config)),
+            Self::VersionHeader(_) => Vec::new(),
+        }
+    }
+
+    /// The facts of a request that it reads.
+    pub fn selectors(&self) -> Vec<&Spanned<Selector>> {
+        match self {
+            Self::VersionHeader(_) => Vec::new(),
+        }
+    }
+
+    /// The pools that it may send a request to.
+    pub fn pools(&self) -> Vec<&Spanned<String>> {
+        match self {
+            Self::VersionHeader(_) => Vec::new(),
+        }
+    }
+
+    /// The request headers that say who is asking: what a client sends under these names is removed on every route.
+    pub fn identity_headers(&self) -> Vec<http::HeaderName> {
+        match self {
+            Self::VersionHeader(_) => Vec::new(),
         }
     }
 }

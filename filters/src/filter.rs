@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -39,6 +40,11 @@ pub enum Verdict<'a> {
 
 /// One request's response half. Its fields are the request's private state, and dropping it gives back what it holds.
 pub trait ResponseFilter: Send + Sync {
+    /// An attempt at the upstream has ended with a head or a failure, and nothing was sent to the client yet: each attempt once. A rescue
+    /// is honoured when `attempt.last`, from the filter that is listed last of those that offer one.
+    fn attempt(&mut self, _attempt: &Attempt<'_>) -> Rescue {
+        Rescue::Pass
+    }
     /// The head that goes out. May run again after a failed attempt: overwrite, never accumulate.
     fn head(&mut self, _head: &mut ResponseHeader) -> Want {
         Want::Nothing
@@ -78,6 +84,62 @@ pub struct Outcome {
     pub complete: bool,
 }
 
+/// One attempt at an upstream.
+pub struct Attempt<'a> {
+    /// The pool that was asked.
+    pub upstream: &'a str,
+    /// What came of it.
+    pub result: Result<&'a ResponseHeader, Failure>,
+    /// How long it took to the head or the failure.
+    pub took: Duration,
+    /// Now.
+    pub now: Instant,
+    /// Whether no further attempt would follow.
+    pub last: bool,
+    /// Whether the request could be sent once more: nothing of its body is lost.
+    pub replayable: bool,
+}
+
+/// Why an attempt brought no head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection, or it broke off before the head.
+    Connect,
+    /// Too slow to connect or to answer.
+    Timeout,
+    /// No endpoint could take it.
+    Unavailable,
+    /// The client left, or the gateway itself refused: nobody's fault upstream.
+    Neutral,
+}
+
+/// What is done instead of passing a failed attempt on.
+#[derive(Debug)]
+pub enum Rescue {
+    /// Nothing.
+    Pass,
+    /// This pool is asked.
+    Pool(Arc<str>),
+    /// This is the answer.
+    Reply(Reply),
+}
+
+/// Who is asking, as a verified token says.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The token's claims.
+    pub claims: serde_json::Map<String, serde_json::Value>,
+    /// The claim `sub` under a keyed hash, as logs show it; empty where there is none.
+    pub sub_hash: Box<str>,
+}
+
+impl Identity {
+    /// An identity whose `sub` is not to be logged.
+    pub fn new(claims: serde_json::Map<String, serde_json::Value>) -> Self {
+        Self { claims, sub_hash: "".into() }
+    }
+}
+
 /// What filters have learnt of a request. Later filters, the log and the metrics read it; a new fact is a new field.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -85,8 +147,52 @@ pub struct Facts {
     pub client_ip: IpAddr,
     /// The request's identifier, as it goes into `X-Request-Id`.
     pub request_id: HeaderValue,
+    /// The route's name.
+    pub route: Arc<str>,
+    /// The route's index among those of the configuration.
+    pub route_index: usize,
+    /// The pool that the route names.
+    pub upstream: Option<Arc<str>>,
+    /// Who is asking, once `jwt` has verified it; none for an anonymous request.
+    pub identity: Option<Arc<Identity>>,
+    /// The class of the client's device, where something asks for it.
+    pub device: Option<Arc<str>>,
+    /// The tier that a rate limit chose.
+    pub tier: Option<Arc<str>>,
+    /// The rate limit that refused.
+    pub limit: Option<Arc<str>>,
+    /// The circuit's state, where a circuit breaker looked: `closed`, `half_open` or `open`.
+    pub circuit: Option<&'static str>,
+    /// Why a filter refused, in one short word for the log; empty where the answer's own code says enough.
+    pub reason: &'static str,
     /// The version of the endpoint that answered, where it has one.
     pub version: Option<HeaderValue>,
+}
+
+impl Facts {
+    /// Nothing is known but who is connected.
+    pub fn new(client_ip: IpAddr, request_id: HeaderValue) -> Self {
+        Self {
+            client_ip,
+            request_id,
+            route: nameless(),
+            route_index: usize::MAX,
+            upstream: None,
+            identity: None,
+            device: None,
+            tier: None,
+            limit: None,
+            circuit: None,
+            reason: "",
+            version: None,
+        }
+    }
+}
+
+/// The name of no route, made once.
+fn nameless() -> Arc<str> {
+    static NAMELESS: std::sync::LazyLock<Arc<str>> = std::sync::LazyLock::new(|| "".into());
+    NAMELESS.clone()
 }
 
 /// A request as a filter sees it.

@@ -4,10 +4,13 @@
 //! [`chain`] knows their order; the filters know `pingora-http`'s header types and each other's [`filter::Facts`], no sockets.
 //! How to write one is in this crate's README.
 
+pub mod build;
 pub mod chain;
 pub mod config;
 pub mod filter;
+pub mod metrics;
 pub mod reply;
+pub mod selector;
 pub mod spanned;
 pub mod units;
 pub mod version_header;

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+pub use frontgate_filters::build::Secret;
 use frontgate_filters::config::FilterEntry;
 use frontgate_filters::spanned::Spanned;
 use frontgate_filters::units::{Duration, Size};
@@ -126,16 +127,6 @@ pub struct Admin {
     pub address: SocketAddr,
     /// What `Authorization: Bearer` must carry; required elsewhere than on loopback.
     pub token: Option<Secret>,
-}
-
-/// A secret, named by where it is kept, never written into the configuration itself.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub enum Secret {
-    /// A file, relative to the one that names it; a trailing line break does not count.
-    File(Spanned<PathBuf>),
-    /// An environment variable.
-    Env(Spanned<String>),
 }
 
 /// The number of worker threads.

@@ -62,7 +62,7 @@ impl Ctx {
             conn: None,
             began: now,
             route: None,
-            facts: Facts { client_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), request_id: HeaderValue::from_static("-"), version: None },
+            facts: Facts::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), HeaderValue::from_static("-")),
             exchange: Exchange::default(),
             rewritten: None,
             deadline: None,
@@ -111,34 +111,36 @@ impl Ctx {
         self.whole = false;
     }
 
-    pub(super) fn connected(&mut self, watchdog: &Watchdog, fd: i32, whole: bool) {
+    pub(super) fn connected(&mut self, watchdog: &Watchdog, fd: i32, reused: bool, whole: bool) {
         self.fd = Some(fd);
         watchdog.begin(fd, self.attempt_deadline);
         if let Some(conn) = &self.conn {
             conn.wait_on(Some(fd));
         }
         if whole {
-            self.request_sent(watchdog);
+            // A pooled connection took no time.
+            self.request_sent(watchdog, if reused { self.attempt_began } else { Instant::now() });
         }
     }
 
     /// The request's last byte is on its way: from here the upstream is waited for.
-    pub(super) fn request_sent(&mut self, watchdog: &Watchdog) {
+    pub(super) fn request_sent(&mut self, watchdog: &Watchdog, now: Instant) {
         if std::mem::replace(&mut self.whole, true) {
             return;
         }
         if let (Some(fd), Some(pick), None) = (self.fd, &self.pick, self.upstream_status) {
-            watchdog.first_byte(fd, pick.pool().timeouts.first_byte.0);
+            watchdog.first_byte(fd, pick.pool().timeouts.first_byte.0, now);
         }
     }
 
     pub(super) fn head_arrived(&mut self, watchdog: &Watchdog, status: u16) {
         self.upstream_status = Some(status);
-        self.rest();
+        let now = Instant::now();
+        self.rest(now);
         let Some(pick) = &self.pick else { return };
         self.facts.version = pick.endpoint().version.clone();
         if let (Some(fd), true) = (self.fd, self.whole) {
-            watchdog.between_bytes(fd, pick.pool().timeouts.between_bytes.0);
+            watchdog.between_bytes(fd, pick.pool().timeouts.between_bytes.0, now);
         }
     }
 
@@ -146,13 +148,17 @@ impl Ctx {
         if end {
             self.attempt_over(watchdog);
         } else if let (Some(fd), Some(pick), true) = (self.fd, &self.pick, self.whole) {
-            watchdog.between_bytes(fd, pick.pool().timeouts.between_bytes.0);
+            watchdog.between_bytes(fd, pick.pool().timeouts.between_bytes.0, Instant::now());
         }
     }
 
     /// Gives the watchdog's slot back; `Some` when the upstream was cut off for being slow.
     pub(super) fn attempt_over(&mut self, watchdog: &Watchdog) -> Option<Wait> {
-        self.rest();
+        if self.fd.is_none() && self.waiting.is_none() {
+            return None;
+        }
+        let now = Instant::now();
+        self.rest(now);
         let fd = self.fd.take()?;
         if let Some(conn) = &self.conn {
             conn.wait_on(None);
@@ -164,13 +170,13 @@ impl Ctx {
         {
             let metrics = &pick.pool().metrics;
             metrics.attempt(Attempt::Ok);
-            metrics.observe(self.attempt_began.elapsed());
+            metrics.observe(now.saturating_duration_since(self.attempt_began));
         }
         late
     }
 
     pub(super) fn attempt_failed(&mut self, watchdog: &Watchdog, result: Attempt) {
-        self.rest();
+        self.rest(Instant::now());
         if let Some(fd) = self.fd.take() {
             watchdog.end(fd);
         }
@@ -186,9 +192,9 @@ impl Ctx {
         }
     }
 
-    fn rest(&mut self) {
+    fn rest(&mut self, now: Instant) {
         if let Some(since) = self.waiting.take() {
-            self.waited += since.elapsed();
+            self.waited += now.saturating_duration_since(since);
         }
     }
 
@@ -219,7 +225,7 @@ impl Ctx {
             path: head.uri.path().as_bytes(),
             route: &route.name,
             status: (status != 0).then_some(status),
-            reason: (!self.reason.is_empty()).then_some(self.reason),
+            reason: [self.facts.reason, self.reason].into_iter().find(|reason| !reason.is_empty()),
             bytes_in: session.body_bytes_read() as u64,
             bytes_out: session.body_bytes_sent() as u64,
             duration,
@@ -229,6 +235,10 @@ impl Ctx {
             endpoint: pick.map(|pick| &*pick.endpoint().text),
             attempts: (self.attempts > 0).then_some(self.attempts),
             version: self.facts.version.as_ref().and_then(|version| version.to_str().ok()),
+            device: self.facts.device.as_deref(),
+            sub: self.facts.identity.as_ref().map(|identity| &*identity.sub_hash).filter(|sub| !sub.is_empty()),
+            limit: self.facts.limit.as_deref(),
+            circuit: self.facts.circuit,
             user_agent: head.headers.get(http::header::USER_AGENT).map(HeaderValue::as_bytes),
             flags: (!self.flags.is_empty()).then_some(self.flags),
             ..Line::at(SystemTime::now())
@@ -240,7 +250,9 @@ impl Ctx {
 impl Drop for Ctx {
     fn drop(&mut self) {
         // A panic in a hook comes here without `logging`.
-        let gateway = self.gateway.clone();
-        self.attempt_over(&gateway.watchdog);
+        if self.fd.is_some() {
+            let gateway = self.gateway.clone();
+            self.attempt_over(&gateway.watchdog);
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use frontgate_filters::reply::Reply;
 use http::header::{CONTENT_LENGTH, HOST};
-use http::{HeaderValue, StatusCode, Version};
+use http::{HeaderName, HeaderValue, StatusCode, Version};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
@@ -28,11 +28,29 @@ pub fn receive(session: &mut Session, ctx: &mut Ctx) -> Result<(), Reply> {
     }
     host(head)?;
     path(session)?;
+    strip_identity(session, ctx);
     if !ctx.from_trusted {
         // Which version answers is not an untrusted client's to say.
         session.req_header_mut().remove_header("x-bff-version");
     }
     Ok(())
+}
+
+/// Removes every header that says who is asking, whatever its case, and with underscores too: some servers read both alike.
+fn strip_identity(session: &mut Session, ctx: &Ctx) {
+    let names = ctx.snapshot.identity_headers();
+    if names.is_empty() {
+        return;
+    }
+    let alike = |name: &HeaderName, other: &HeaderName| {
+        let (name, other) = (name.as_str().as_bytes(), other.as_str().as_bytes());
+        name.len() == other.len() && name.iter().zip(other).all(|(a, b)| a == b || matches!((a, b), (b'_' | b'-', b'_' | b'-')))
+    };
+    let forged: Vec<HeaderName> =
+        session.req_header().headers.keys().filter(|key| names.iter().any(|name| alike(key, name))).cloned().collect();
+    for name in forged {
+        session.req_header_mut().remove_header(&name);
+    }
 }
 
 /// The limits that the guard keeps for HTTP/1.

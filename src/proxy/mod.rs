@@ -67,6 +67,9 @@ impl Proxy {
             }
         }
         let route = snapshot.route(ctx.route);
+        if let Some(index) = ctx.route {
+            route.introduce(index, &mut ctx.facts);
+        }
         ctx.deadline = route.timeout.map(|timeout| ctx.began + timeout);
         if hygiene::content_length(session.req_header()).is_some_and(|length| length > route.body_limit) {
             return Some(hygiene::body_too_large());
@@ -100,11 +103,40 @@ impl Proxy {
         }
     }
 
+    /// An answer of the gateway's own passes the response halves outside of the filter that made it, as any other answer does.
+    fn through_halves(&self, session: &Session, ctx: &mut Ctx, head: &mut ResponseHeader, body: Bytes) -> Bytes {
+        if ctx.exchange.is_idle() {
+            return body;
+        }
+        let method = &session.req_header().method;
+        let exchange = &mut ctx.exchange;
+        let whole = body.clone();
+        let passed = failure::caught(|| {
+            exchange.head(method, head);
+            let mut body = Some(body);
+            match exchange.body(&mut body, true) {
+                Flow::Go => body.unwrap_or_default(),
+                Flow::Abort => Bytes::new(),
+            }
+        });
+        let Ok(passed) = passed else {
+            log::error!("a filter panicked over an answer of the gateway's own");
+            return whole;
+        };
+        if !passed.is_empty() && passed.len() != whole.len()
+            || !head.headers.contains_key(http::header::CONTENT_LENGTH) && !whole.is_empty()
+        {
+            head.insert_header("Content-Length", HeaderValue::from(passed.len())).expect("a known name and a number");
+        }
+        passed
+    }
+
     /// Sends an answer of the gateway's own, marked by the route's filters.
     async fn answer(&self, session: &mut Session, ctx: &mut Ctx, reply: &Reply) -> Result<()> {
         let snapshot = ctx.snapshot.clone();
         ctx.reason = reply.code();
         let (mut head, body) = reply.render(&ctx.facts.request_id);
+        let body = self.through_halves(session, ctx, &mut head, body);
         snapshot.route(ctx.route).chain.mark(&mut head, &ctx.facts);
         let bodyless = session.req_header().method == Method::HEAD || body.is_empty();
         session.write_response_header(Box::new(head), bodyless).await?;
@@ -171,14 +203,14 @@ impl ProxyHttp for Proxy {
     async fn connected_to_upstream(
         &self,
         session: &mut Session,
-        _reused: bool,
+        reused: bool,
         _peer: &HttpPeer,
         fd: std::os::fd::RawFd,
         _digest: Option<&Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
         let whole = session.is_body_empty();
-        ctx.connected(&self.0.watchdog, fd, whole);
+        ctx.connected(&self.0.watchdog, fd, reused, whole);
         Ok(())
     }
 
@@ -198,7 +230,7 @@ impl ProxyHttp for Proxy {
             *body = None;
         }
         if end {
-            ctx.request_sent(&self.0.watchdog);
+            ctx.request_sent(&self.0.watchdog, Instant::now());
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use frontgate_filters::metrics::FilterMetrics;
 use parking_lot::Mutex;
 use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
 
@@ -32,6 +33,8 @@ pub struct Metrics {
     listeners: Handles<ListenerMetrics>,
     reload: Mutex<Reload>,
     log_dropped: IntCounter,
+    /// What the filters count.
+    pub filters: FilterMetrics,
     registry: Registry,
 }
 
@@ -48,6 +51,7 @@ impl Metrics {
             listeners: Handles::default(),
             reload: Mutex::default(),
             log_dropped,
+            filters: FilterMetrics::new(&registry),
             registry,
         })
     }

@@ -67,7 +67,11 @@ impl Watchdog {
     }
 
     fn now(&self) -> u64 {
-        self.start.elapsed().as_millis() as u64 + 1
+        self.millis(Instant::now())
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.start).as_millis() as u64 + 1
     }
 
     fn slot(&self, fd: i32) -> Option<&Slot> {
@@ -79,27 +83,27 @@ impl Watchdog {
     /// Takes the descriptor's slot for a new attempt, with the attempt's deadline if it has one.
     pub fn begin(&self, fd: i32, total: Option<Instant>) {
         let Some(slot) = self.slot(fd) else { return };
-        let deadline = total.map_or(0, |at| at.saturating_duration_since(self.start).as_millis() as u64 + 1);
+        let deadline = total.map_or(0, |at| self.millis(at));
         slot.fired.store(0, Ordering::Relaxed);
         slot.wait.store(0, Ordering::Relaxed);
         slot.total.store(deadline, Ordering::Release);
     }
 
-    /// Waits for the response's head from now on.
-    pub fn first_byte(&self, fd: i32, allowance: Duration) {
-        self.arm(fd, allowance, FIRST_BYTE);
+    /// Waits for the response's head from `now` on.
+    pub fn first_byte(&self, fd: i32, allowance: Duration, now: Instant) {
+        self.arm(fd, allowance, now, FIRST_BYTE);
     }
 
-    /// Waits for the next part of the body from now on.
-    pub fn between_bytes(&self, fd: i32, allowance: Duration) {
-        self.arm(fd, allowance, BETWEEN_BYTES);
+    /// Waits for the next part of the body from `now` on.
+    pub fn between_bytes(&self, fd: i32, allowance: Duration, now: Instant) {
+        self.arm(fd, allowance, now, BETWEEN_BYTES);
     }
 
-    fn arm(&self, fd: i32, allowance: Duration, kind: u64) {
+    fn arm(&self, fd: i32, allowance: Duration, now: Instant, kind: u64) {
         let Some(slot) = self.slot(fd) else { return };
         let allowance = (allowance.as_millis() as u64).max(1);
         slot.resume.store(allowance << 2 | kind, Ordering::Relaxed);
-        slot.wait.store((self.now() + allowance) << 2 | kind, Ordering::Release);
+        slot.wait.store((self.millis(now) + allowance) << 2 | kind, Ordering::Release);
     }
 
     /// The client is slow: the upstream's clock stands still.
@@ -195,9 +199,9 @@ mod tests {
     fn shuts_down_what_is_late_and_says_why() {
         let watchdog = Watchdog { start: Instant::now() - Duration::from_secs(60), ..Watchdog::default() };
         watchdog.begin(7, None);
-        watchdog.first_byte(7, Duration::from_secs(3600));
+        watchdog.first_byte(7, Duration::from_secs(3600), Instant::now());
         watchdog.begin(5000, Some(Instant::now() - Duration::from_secs(1)));
-        watchdog.between_bytes(5000, Duration::from_secs(3600));
+        watchdog.between_bytes(5000, Duration::from_secs(3600), Instant::now());
 
         assert_eq!(swept(&watchdog), [5000]);
         assert_eq!(swept(&watchdog), [] as [i32; 0]);
@@ -209,7 +213,7 @@ mod tests {
     fn a_paused_wait_does_not_run_out_and_a_resumed_one_starts_anew() {
         let watchdog = Watchdog::default();
         watchdog.begin(3, None);
-        watchdog.between_bytes(3, Duration::ZERO);
+        watchdog.between_bytes(3, Duration::ZERO, Instant::now());
         watchdog.pause(3);
         std::thread::sleep(Duration::from_millis(5));
         assert!(swept(&watchdog).is_empty());

@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 use pingora_http::ResponseHeader;
 
 use crate::config::Mode;
-use crate::filter::{Facts, Filter, Flow, Outcome, Request, ResponseFilter, Verdict, Want};
+use crate::filter::{Attempt, Facts, Filter, Flow, Outcome, Request, Rescue, ResponseFilter, Verdict, Want};
 use crate::reply::Reply;
 
 /// A filter at its place in a chain.
@@ -42,6 +42,8 @@ pub struct Exchange {
 struct Half {
     observed: bool,
     wants_body: bool,
+    /// It made the answer itself, or stands inside of the one that did.
+    silent: bool,
     filter: Box<dyn ResponseFilter>,
 }
 
@@ -71,8 +73,8 @@ impl Chain {
         &self.links
     }
 
-    /// Runs the request through. A reply has passed the response halves of the filters before the one that made it, but not yet
-    /// [`Chain::mark`], which every answer gets.
+    /// Runs the request through. A reply has still to pass the response halves of the filters before the one that made it, with
+    /// [`Exchange::head`] and [`Exchange::body`], and then [`Chain::mark`], which every answer gets.
     pub async fn request(&self, request: &mut Request<'_>, exchange: &mut Exchange) -> Option<Reply> {
         for link in &self.links {
             if let Some(reply) = link.run(request, exchange).await {
@@ -138,7 +140,7 @@ async fn settle(mut verdict: Verdict<'_>, observed: bool, exchange: &mut Exchang
         match verdict {
             Verdict::Continue => return None,
             Verdict::ContinueWith(filter) => {
-                exchange.halves.push(Half { observed, wants_body: false, filter });
+                exchange.halves.push(Half { observed, wants_body: false, silent: false, filter });
                 return None;
             }
             Verdict::Reply(reply) => return Some(reply),
@@ -153,10 +155,28 @@ impl Exchange {
         self.halves.is_empty()
     }
 
+    /// An attempt at the upstream has ended, and nothing was sent yet. Every half hears of it; the rescue is the innermost one's. A reply
+    /// passes only the halves outside of the one that gives it, so the others end here.
+    pub fn attempt(&mut self, attempt: &Attempt<'_>) -> Rescue {
+        let mut rescue = Rescue::Pass;
+        let mut inner = self.halves.len();
+        for (index, half) in self.halves.iter_mut().enumerate().rev() {
+            let offer = half.filter.attempt(attempt);
+            if attempt.last && !half.observed && matches!(rescue, Rescue::Pass) && !matches!(offer, Rescue::Pass) {
+                rescue = offer;
+                inner = index;
+            }
+        }
+        if matches!(rescue, Rescue::Reply(_)) {
+            self.halves.iter_mut().skip(inner).for_each(|half| half.silent = true);
+        }
+        rescue
+    }
+
     /// The response's head, through the halves in reverse. `method` is the request's: an answer to HEAD has no body to offer.
     pub fn head(&mut self, method: &Method, head: &mut ResponseHeader) {
         let bodyless = has_no_body(method, head.status);
-        for half in self.halves.iter_mut().rev() {
+        for half in self.halves.iter_mut().rev().filter(|half| !half.silent) {
             let want = if half.observed { half.filter.head(&mut head.clone()) } else { half.filter.head(head) };
             half.wants_body = want == Want::Chunks && !bodyless;
         }
@@ -164,7 +184,7 @@ impl Exchange {
 
     /// A part of the body, through the halves that want it, in reverse.
     pub fn body(&mut self, body: &mut Option<Bytes>, last: bool) -> Flow {
-        for half in self.halves.iter_mut().rev().filter(|half| half.wants_body) {
+        for half in self.halves.iter_mut().rev().filter(|half| half.wants_body && !half.silent) {
             if half.observed {
                 half.filter.body(&mut body.clone(), last);
             } else if half.filter.body(body, last) == Flow::Abort {

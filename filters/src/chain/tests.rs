@@ -75,7 +75,7 @@ impl Bench {
 }
 
 fn facts() -> Facts {
-    Facts { client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST), request_id: HeaderValue::from_static("r"), version: None }
+    Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("r"))
 }
 
 /// The probes never wait for anything, so one poll is enough.

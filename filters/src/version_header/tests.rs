@@ -10,11 +10,9 @@ fn filter(options: &str) -> VersionHeader {
 }
 
 fn facts(version: Option<&'static str>) -> Facts {
-    Facts {
-        client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        request_id: HeaderValue::from_static("r-1"),
-        version: version.map(HeaderValue::from_static),
-    }
+    let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("r-1"));
+    facts.version = version.map(HeaderValue::from_static);
+    facts
 }
 
 #[test]

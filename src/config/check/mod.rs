@@ -1,5 +1,6 @@
 //! What the types alone cannot say: names that point somewhere, values that fit each other. Every problem at once, each at its value.
 
+mod filters;
 mod routes;
 mod server;
 
@@ -81,6 +82,7 @@ pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>, s
     for (name, filter) in &config.filters {
         self::name("filters", name, filter.place, report);
     }
+    filters::check(config, report);
     routes::check(config, report);
     references(config, report);
 }

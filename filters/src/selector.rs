@@ -1,0 +1,297 @@
+//! Selectors: one way to name a fact of a request, the same for every filter that asks.
+//!
+//! `client_ip`, `route`, `device`, `method`, `path`, `header.X-Api-Key`, `cookie.sid`, `query.tenant`, `claim.realm.roles`. A claim's
+//! path is dotted, and a name that holds dots itself is quoted: `claim."https://x/roles"`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use http::HeaderName;
+use http::header::COOKIE;
+use pingora_http::RequestHeader;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
+
+use crate::filter::Facts;
+
+/// The name of a fact.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Selector {
+    /// The client's address.
+    ClientIp,
+    /// The route's name.
+    Route,
+    /// The class of the client's device.
+    Device,
+    /// The request's method.
+    Method,
+    /// The normalised path.
+    Path,
+    /// The first value of a header.
+    Header(HeaderName),
+    /// A cookie.
+    Cookie(String),
+    /// A parameter of the query, percent-decoded.
+    Query(String),
+    /// A claim of the verified token.
+    Claim(ClaimPath),
+}
+
+/// Where a claim stands in the token: names from the outside in, never empty.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClaimPath(Box<[String]>);
+
+impl Selector {
+    /// The fact of this request; nothing where it has none. A claim that is an array is joined by commas, and one that is an object is none.
+    pub fn find<'r>(&self, head: &'r RequestHeader, facts: &'r Facts) -> Option<Cow<'r, str>> {
+        match self {
+            Self::ClientIp => Some(facts.client_ip.to_string().into()),
+            Self::Route => Some(Cow::Borrowed(&facts.route)),
+            Self::Device => facts.device.as_deref().map(Cow::Borrowed),
+            Self::Method => Some(head.method.as_str().into()),
+            Self::Path => Some(head.uri.path().into()),
+            Self::Header(name) => head.headers.get(name)?.to_str().ok().map(Cow::Borrowed),
+            Self::Cookie(name) => cookie(head, name).map(Cow::Borrowed),
+            Self::Query(name) => query(head.uri.query()?, name),
+            Self::Claim(path) => text_of(path.find(&facts.identity.as_ref()?.claims)?),
+        }
+    }
+
+    /// Whether it needs a token that was verified before.
+    pub fn reads_claims(&self) -> bool {
+        matches!(self, Self::Claim(_))
+    }
+
+    /// The request headers it reads, for `Vary`.
+    pub fn varies_by(&self) -> &'static str {
+        match self {
+            Self::Device => "User-Agent, Sec-CH-UA-Mobile, Sec-CH-UA-Platform",
+            Self::Claim(_) => "Authorization",
+            Self::Cookie(_) => "Cookie",
+            _ => "",
+        }
+    }
+}
+
+impl ClaimPath {
+    /// The claim in these claims.
+    pub fn find<'c>(&self, claims: &'c serde_json::Map<String, Value>) -> Option<&'c Value> {
+        let (first, rest) = self.0.split_first()?;
+        rest.iter().try_fold(claims.get(first)?, |value, name| value.as_object()?.get(name))
+    }
+
+    /// The first name.
+    pub fn root(&self) -> &str {
+        &self.0[0]
+    }
+}
+
+/// A claim as text. Objects and null have none.
+pub fn text_of(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(text.as_str().into()),
+        Value::Number(number) => Some(number.to_string().into()),
+        Value::Bool(flag) => Some(if *flag { "true" } else { "false" }.into()),
+        Value::Array(items) => {
+            let parts = items.iter().map(text_of).collect::<Option<Vec<_>>>()?;
+            Some(parts.join(",").into())
+        }
+        Value::Null | Value::Object(_) => None,
+    }
+}
+
+/// A cookie's value (RFC 6265, section 4.2.1), the first of its name; quotes around it do not belong to it.
+pub fn cookie<'r>(head: &'r RequestHeader, name: &str) -> Option<&'r str> {
+    head.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';')).find_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        (key.trim() == name).then(|| {
+            let value = value.trim();
+            value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(value)
+        })
+    })
+}
+
+/// The first parameter of this name.
+fn query<'r>(query: &'r str, name: &str) -> Option<Cow<'r, str>> {
+    query.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decoded(key)? == name).then(|| decoded(value)).flatten()
+    })
+}
+
+/// As HTML forms write it: plus is a space, `%` begins two hexadecimal digits. Nothing where that is not UTF-8.
+fn decoded(text: &str) -> Option<Cow<'_, str>> {
+    if !text.bytes().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Some(text.into());
+    }
+    let spaced = text.replace('+', " ");
+    percent_encoding::percent_decode_str(&spaced).decode_utf8().ok().map(|text| text.into_owned().into())
+}
+
+impl FromStr for Selector {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, name) = text.split_once('.').unwrap_or((text, ""));
+        let named = |what: &str| {
+            if name.is_empty() { Err(format!("`{text}` names no {what}: write `{kind}.NAME`")) } else { Ok(name.to_owned()) }
+        };
+        match (kind, name) {
+            ("client_ip", "") => Ok(Self::ClientIp),
+            ("route", "") => Ok(Self::Route),
+            ("device", "") => Ok(Self::Device),
+            ("method", "") => Ok(Self::Method),
+            ("path", "") => Ok(Self::Path),
+            ("header", _) => {
+                let name = named("header")?;
+                HeaderName::from_bytes(name.as_bytes()).map(Self::Header).map_err(|_| format!("`{name}` is not a header name"))
+            }
+            ("cookie", _) => named("cookie").map(Self::Cookie),
+            ("query", _) => named("parameter").map(Self::Query),
+            ("claim", _) => named("claim")?.parse().map(Self::Claim),
+            _ => Err(format!(
+                "`{text}` is not a selector: client_ip, route, device, method, path, header.NAME, cookie.NAME, query.NAME or claim.NAME"
+            )),
+        }
+    }
+}
+
+impl FromStr for ClaimPath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut names = Vec::new();
+        let mut rest = text;
+        loop {
+            let (name, after) = match rest.strip_prefix('"') {
+                Some(quoted) => quoted.split_once('"').ok_or_else(|| format!("`{text}`: a quote is not closed"))?,
+                None => rest.split_at(rest.find('.').unwrap_or(rest.len())),
+            };
+            if name.is_empty() {
+                return Err(format!("`{text}` is not the path of a claim: a name is empty"));
+            }
+            names.push(name.to_owned());
+            match after.strip_prefix('.') {
+                Some(more) => rest = more,
+                None if after.is_empty() => return Ok(Self(names.into())),
+                None => return Err(format!("`{text}` is not the path of a claim: a dot must follow the quoted name")),
+            }
+        }
+    }
+}
+
+impl fmt::Display for ClaimPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in self.0.iter().enumerate() {
+            let dot = if index > 0 { "." } else { "" };
+            if name.contains('.') { write!(f, "{dot}\"{name}\"")? } else { write!(f, "{dot}{name}")? }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClientIp => f.write_str("client_ip"),
+            Self::Route => f.write_str("route"),
+            Self::Device => f.write_str("device"),
+            Self::Method => f.write_str("method"),
+            Self::Path => f.write_str("path"),
+            Self::Header(name) => write!(f, "header.{name}"),
+            Self::Cookie(name) => write!(f, "cookie.{name}"),
+            Self::Query(name) => write!(f, "query.{name}"),
+            Self::Claim(path) => write!(f, "claim.{path}"),
+        }
+    }
+}
+
+macro_rules! as_text {
+    ($($form:ty: $name:literal, $what:literal);*) => {$(
+        impl<'de> serde::Deserialize<'de> for $form {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+        impl serde::Serialize for $form {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl JsonSchema for $form {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "description": $what})
+            }
+        }
+    )*};
+}
+as_text!(
+    Selector: "Selector", "A fact of the request: client_ip, route, device, method, path, header.NAME, cookie.NAME, query.NAME, claim.PATH.";
+    ClaimPath: "ClaimPath", "A claim's dotted path in the token; a name with dots is quoted."
+);
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::Arc;
+
+    use http::HeaderValue;
+    use serde_json::json;
+
+    use super::*;
+    use crate::filter::Identity;
+
+    fn facts(claims: Value) -> Facts {
+        let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("r-1"));
+        facts.route = "shop".into();
+        facts.identity = Some(Arc::new(Identity::new(claims.as_object().cloned().expect("an object"))));
+        facts
+    }
+
+    fn find(selector: &str, head: &RequestHeader, facts: &Facts) -> Option<String> {
+        selector.parse::<Selector>().expect("a selector").find(head, facts).map(Cow::into_owned)
+    }
+
+    #[test]
+    fn finds_what_it_names() {
+        let mut head = RequestHeader::build("GET", b"/a?x=1&tenant=a%20b+c&tenant=no", None).expect("a head");
+        head.append_header("X-Api-Key", "k1").expect("a header");
+        head.append_header("Cookie", "a=1; sid=\"s 1\"").expect("a header");
+        let facts = facts(json!({"sub": "u1", "realm": {"roles": ["a", "b"]}, "https://x/roles": 7, "deep": {}}));
+
+        for (selector, value) in [
+            ("client_ip", Some("127.0.0.1")),
+            ("route", Some("shop")),
+            ("device", None),
+            ("method", Some("GET")),
+            ("path", Some("/a")),
+            ("header.x-api-key", Some("k1")),
+            ("header.absent", None),
+            ("cookie.sid", Some("s 1")),
+            ("cookie.SID", None),
+            ("query.tenant", Some("a b c")),
+            ("query.none", None),
+            ("claim.sub", Some("u1")),
+            ("claim.realm.roles", Some("a,b")),
+            (r#"claim."https://x/roles""#, Some("7")),
+            ("claim.deep", None),
+            ("claim.sub.more", None),
+        ] {
+            assert_eq!(find(selector, &head, &facts).as_deref(), value, "{selector}");
+        }
+    }
+
+    #[test]
+    fn prints_as_it_is_written() {
+        for text in ["client_ip", "header.x-a", "cookie.Sid", "query.q.r", "claim.a.b", r#"claim."a.b".c"#] {
+            assert_eq!(text.parse::<Selector>().expect("a selector").to_string(), text);
+        }
+        for text in ["", "clientip", "client_ip.x", "header", "header.a b", "cookie.", "claim.a..b", r#"claim."a"#, r#"claim."a"b"#] {
+            assert!(text.parse::<Selector>().is_err(), "{text}");
+        }
+    }
+}
