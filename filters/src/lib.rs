@@ -6,6 +6,7 @@
 
 pub mod chain;
 pub mod config;
+pub mod device;
 pub mod filter;
 pub mod reply;
 pub mod spanned;

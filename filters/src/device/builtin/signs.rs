@@ -1,0 +1,168 @@
+//! What the parts of a User-Agent are signs of. [`Pattern::marked`](super::Pattern::marked) explains the marks.
+
+use super::Signs;
+
+macro_rules! signs {
+    ($($(#[$doc:meta])* $sign:ident),* $(,)?) => {
+        /// One thing that a User-Agent can tell.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Sign { $($(#[$doc])* $sign),* }
+    };
+}
+
+signs! {
+    /// What browsers have begun with since 1994.
+    Mozilla,
+    /// An engine that draws pages.
+    Engine,
+    /// `compatible;`, which browsers stopped to say and crawlers did not.
+    Compatible,
+    /// The browsers that did say it.
+    OldCompatible,
+    /// Where a desktop browser runs.
+    Desktop,
+    /// A browser that does not say Mozilla.
+    OldBrowser,
+    /// The word of a program that fetches.
+    Crawler,
+    /// `bot`.
+    Bot,
+    /// Names that end in it.
+    NotBot,
+    /// An address on the web or of a mailbox: who wants to be asked.
+    Contact,
+    /// The word of a program, weaker than a device's name.
+    Program,
+    /// A console.
+    Console,
+    /// A watch, glasses.
+    Wearable,
+    /// A television's own words.
+    Tv,
+    /// The word TV alone.
+    TvWord,
+    /// Televisions, watches and some phones.
+    Tizen,
+    /// Models of boxes and sticks, which are all that an Android box says.
+    BoxName,
+    /// A tablet's own words.
+    TabletName,
+    /// An electronic book's.
+    Bookish,
+    /// `tab`, `pad`.
+    TabletWord,
+    /// Models of Android tablets.
+    TabletModel,
+    /// Android.
+    Android,
+    /// The word Mobile.
+    Mobile,
+    /// A phone's own words.
+    PhoneName,
+    /// Models of Android phones.
+    PhoneModel,
+    /// Phones before Android.
+    FeaturePhone,
+    /// An iPad.
+    Ipad,
+    /// An iPhone, an iPod, or a program on one.
+    Iphone,
+    /// Any of Apple's that fit in a hand.
+    Apple,
+    /// The hints say a phone.
+    HintMobile,
+    /// The hints say a system of phones and no phone.
+    HintTablet,
+    /// The hints say a television.
+    HintTv,
+    /// There is a User-Agent.
+    Named,
+}
+
+impl Sign {
+    /// The sign as a set of one.
+    pub const fn bit(self) -> Signs {
+        1 << self as u8
+    }
+}
+
+/// The signs' patterns.
+pub const ALL: &[(Sign, &[&str])] = &[
+    (Sign::Mozilla, &["mozilla", "^opera/"]),
+    (Sign::Engine, &["applewebkit", "gecko/", "like gecko", "trident/", "presto/", "msie ", "khtml", "netfront", "opera/", "goanna", "servo/"]),
+    (Sign::Compatible, &["compatible;", "compatible)", "compatible,"]),
+    (
+        Sign::OldCompatible,
+        &["msie ", "konqueror", "haiku", "webpositive", "syllable", "ibrowse", "amiga", "netfront", "opera ", "windows phone", "beos", "playstation", "omniweb", "icab", "webtv", "risc os", "kindle", "avantgo", "elaine", "palmos"],
+    ),
+    (
+        Sign::Desktop,
+        &["windows nt", "windows 9", "windows 2000", "windows 3", "windows xp", "windows me", "win98", "win95", "win9x", "win32", "winnt", "macintosh", "mac_powerpc", "mac os x 10", "mac os x;", "macos", "x11;", "|cros ", "haiku", "beos", "amiga", "morphos", "os/2", "freebsd", "openbsd", "netbsd", "sunos", "solaris", "risc os", "syllable", "serenityos", "ubuntu;"],
+    ),
+    (
+        Sign::OldBrowser,
+        &["^lynx/", "^links (", "^elinks", "^w3m/", "^dillo/", "^netsurf", "mosaic", "ice browser", "^surf/", "itunes/", "microsoft office", "outlook", "^vlc/", "libvlc", "^emacs", "ibrowse", "thunderbird", "charon; inferno", "^sonos", "sonos/", "^winamp", "foobar2000", "^mpv ", "^lavf/", "^songbird", "steam client", "^obs/", "spotify/"],
+    ),
+    (
+        Sign::Crawler,
+        &["crawl", "spider", "scrap", "slurp", "headless", "phantomjs", "lighthouse", "archiver", "archive.org", "heritrix", "nutch", "|wget", "|curl/", "^curl", "libcurl", "python-", "|python/", "urllib", "aiohttp", "httpx", "libwww", "|lwp", "go-http", "|java/", "apache-httpclient", "httpclient", "http client", "http_client", "httpunit", "guzzle", "axios", "node-fetch", "undici", "postman", "insomnia/", "httpie", "scalaj", "restsharp", "validator", "validation", "facebookexternalhit", "facebookcatalog", "externalagent", "mediapartners", "feedfetcher", "feedburner", "feedly", "|rss", "rss|", "rss/", "feed:", "feeds", "|feed", "uptime", "pingdom", "statuscake", "site24x7", "monitor", "synthetic", "checker", "linkcheck", "|checklink", "scanner", "|scan|", "nmap", "masscan", "zgrab", "nikto", "sqlmap", "nuclei", "openvas", "acunetix", "nessus", "netcraft", "preview", "screenshot", "thumb", "webthumb", "snapshot", "favicon", "metadata", "unfurl", "embedly", "iframely", "extractor", "fetcher", "|fetch|", "indexer", "harvest", "collector/", "sniffer", "grabber", "downloader", "copier", "webcopy", "httrack", "sitesucker", "teleport", "offline explorer", "wordpress/", "drupal", "selenium", "playwright", "puppeteer", "webdriver", "cypress/", "splash", "ptst/", "gtmetrix", "catchpoint", "gomezagent", "thousandeyes", "dareboost", "datanyze", "detector", "analyzer", "analyser", "auditor", "siteaudit", "inspectiontool", "inspector", "verification", "verify", "verifier", "survey", "researcher", "|research", "webhook", "|probe", "probe|", "health check", "healthcheck", "health-check", "health service", "healthservice", "search engine", "searchengine", "webcollage", "google favicon", "googleother", "google-", "apis-google", "|yandex.com/bots", "ips-agent", "-agent|", "synapse", "chatgpt", "openai", "anthropic", "claude-", "perplexity", "cohere", "bytespider", "ai2bot", "appinsights", "page speed", "pagespeed", "optimizer", "imageproxy", "image proxy", "imgproxy", "googleweblight", "transcoder", "burpcollaborator", "whatweb", "wpscan", "libfetch", "fasthttp", "okhttp-", "reqwest", "hyper/", "rest-client", "rest client", "ruby", "perl|", "|php", "php/", "perl/", "jakarta", "winhttp", "cfnetwork/ ", "w3c_", "w3c-", "jigsaw", "sitemap", "parser", "resolver", "|ping", "proxy", "seo|", "seo:", "watchdog", "security", "certificat", "|dcv", "ssl labs", "cloudflare", "amazon-", "aws-", "azure-", "datadog", "newrelic", "nagios", "zabbix", "prometheus", "grafana", "kube-", "elb-health", "haproxy", "varnish", "nginx", "mj12", "ahrefs", "semrush", "dotbot", "yacy", "ezooms", "ia_archiver", "wayback", "bitly", "bit.ly", "embed", "discourse", "mastodon", "pleroma", "misskey", "whatsapp/", "^whatsapp", "skypeuri", "slackbot", "telegrambot", "vkshare", "bufferbot", "flipboardproxy", "tumblr/", "pinterest/0", "bluesky", "hatena", "dalvik/2.1.0 (linux; u; android 5.1.1_r1"],
+    ),
+    (Sign::Bot, &["bot:", "|bot", "bots:", "bot_", "robot", "-bot"]),
+    (Sign::NotBot, &["cubot", "|botho", "|botsw"]),
+    (Sign::Contact, &["http://", "https://", "http:/", "www.", "@", "+http", "mailto", ".com/", ".org/", ".html", ".net/", ".io/", ".com)", ".com;"]),
+    (
+        Sign::Program,
+        &["agent:", "search", "client/", "client:", "api|", "|api", "sdk", "crawler", "daemon", "library", "|lib", "test:", "check:", "service/", "server", "engine", "|cli|", "http", "script", "|job", "sender", "reader", "podcast", "news", "link", "web:", "connector", "integration", "request", "plugin", "backend", "worker", "cron", "scheduler", "task", "watch"],
+    ),
+    (
+        Sign::Console,
+        &["playstation", "nintendo", ":xbox:", "|psp|", "dreamcast", "|wii|", "|wiiu", "steam deck", "|ouya", "steamdeck", "nintendobrowser", "sega "],
+    ),
+    (
+        Sign::Wearable,
+        &["watchos", "apple watch", "|watch#", "galaxy watch", "pixel watch", "|wear os", "wearos", "android wear", "|sm-r#", "|sm-l#", "fitbit", "google glass", "|glass #", "glass build", "oculusbrowser", "quest #", "quest)", "quest pro", "vr safari", "|picobrowser", "pico neo", "ticwatch", "smartwatch", "smart watch", "sony sw2", "smartwatch", "|gear s", "huawei watch", "wearable", "garmin/", "wolvic"],
+    ),
+    (
+        Sign::Tv,
+        &[
+            "smart-tv", "smarttv", "smart tv", "hbbtv", "ce-html", "web0s", "webos.tv", "webos tv", "netcast", "nettv", "netrange", "bravia", "viera", "philipstv", "toshibatp", "toshiba-dtv", "|dtv", "inettv", "opentv", "webtv", "googletv", "google tv", "google-tv", "android tv", "androidtv", "android-tv", "appletv", "apple tv", "tvos", "|roku", "crkey", "chromecast", "vidaa", "vizio", "smartcast", "firetv", "fire tv", "; aft", "^aft", "/aft", "tivo", "mibox", "mi box", "mitv", "mi tv", "tvbox", "tv box", "tv-box", "tv stick", "tvstick", "tv_box", "android box", "set-top", "settop", "set top box", "|stb|", ":stb_", "stb:", "|iptv", "|ott|", "opera tv", "opr tv", "omi/", "vewd", "espial", "antgalio", "maple2", "maple_2", "maple 2", "maple;", "directfb", "qtembedded", "lg browser", "lge;", "sonydtv", "sonycebrowser", "|kdl", "dvb", "|mag2#", "mag 2#", "|mag3#", "|mag4#", "|mag5#", "infomir", "dreambox", "enigma2", "dune hd", "freebox", "livebox", "bbox", "decoder", "nexus player", "|adt-#", "aquosbrowser", "aquos tv", "hisense_tv", "ctv|", "kodi/", "xbmc", "plex home theater", "hdmi", "xumo", "(linux armv", "(linux mips", "(linux sh4", "(linux; armv", "(linux aarch64", "u; linux mips", "linux sh4", "blu-ray", "bluray", "bdplayer", "bd player", "videoweb", "boxee", "fetchtv", "youview", "freesat", "humax", "technisat", "sagemcom", "skyq", "|sky_", "jiostb", "stbapp", "|onn ", "onn.", "streaming stick", "streambox", "iconbit movie", "tvapp", "tv/", "_tv_", "-tv-", "_tv ", " tv browser", "tv safari", "sraf/", "ekioh", "netflix/", "nrdp", "cobalt/", "ytlr", "starboard/", "tpm1#", "philips tv", "sharp tv", "panasonic tv", "tcl tv", "wtv", "atv:",
+        ],
+    ),
+    (Sign::TvWord, &["|tv|", "|tv#"]),
+    (Sign::Tizen, &["tizen"]),
+    (
+        Sign::BoxName,
+        &["|mxq", "|x96", "|tx3", "|tx2", "|tx5", "|tx6", "|tx8", "|tx9", "|h96", "|t95", "|t96", "|a95x", "|hk1", "|m8s", "|mbox", "|mk8#", "|mk9#", "|rk3#", "rockchip rk", "|s905", "|s912", "|s802", "|s805", "|s812", "|p281", "|p212", "|q201", "|gxl", "|km#", "mecool", "beelink", "tanix", "ugoos", "minix", "|neo-x", "|neo-u", "zidoo", "himedia", "egreat", "tronsmart", "nexbox", "wetek", "|probox", "vontar", "pendoo", "scishion", "alfawise", "sunvell", "bqeel", "|z28", "|z69", "|g-box", "matricom", "box:", "|box", "stick:", "dongle", "|cx-#", "|mygica", "|shield", "|dv8#", "|b860", "|b700", "|uhd", "|4k|", "tvs|", "|v88", "|m9c", "|x98", "|r69", "|k1 plus", "|rkm", "|ebox", "amlogic", "|aml", "|hisi", "|hi37", "allwinner h"],
+    ),
+    (
+        Sign::TabletName,
+        &["|ipad", "|kindle", "silk-accelerated", "playbook", "touchpad", "hp-tablet", "|xoom", "nexus 7", "nexus_7", "nexus 9", "nexus 10", "nexus7", "nexus10", "pixel c|", "pixel tablet", "surface pro tablet", "galaxy tab", "galaxytab", "mediapad", "matepad", "lifetab", "ideatab", "yoga tab", "android; tablet", "(tablet;", "wetab", "opera tablet", "lumia 2520", "transformer t", "transformer p", "eee pad", "barnes & noble", "|nook", "|bntv", "|bnrv", "|kobo"],
+    ),
+    (Sign::Bookish, &[]),
+    (Sign::TabletWord, &["tablet", "tab:", "|tab", "pad:", "|pad-", "tab_", "webtab", "viewpad", "slatebook", "|slate "]),
+    (
+        Sign::TabletModel,
+        &[
+            "tablet", "|sm-t#", "|sm-p#", "|sm-x#", "|gt-p#", "|gt-n5#", "|gt-n8#", "|sch-i800", "|sch-i815", "|sch-i905", "|sch-i915", "|sch-i925", "|sch-i705", "|shw-m180", "|shw-m380", "|shw-m480", "|shw-m500", "|shw-m305", "|sgh-t849", "|sgh-t859", "|sgh-t869", "|sgh-t779", "|sgh-i987", "|sgh-i957", "|sgh-i497", "|sgh-i467", "|sph-p#", "|sc-01c", "|sc-02d", "|sc-01d", "|sc-01e", "|mz5#", "|mz6#", "|tf#", "|me1#", "|me3#", "|me5#", "|k00#", "|k01#", "|p00#", "|p01#", "|p02#", "|sgp#", "|sgpt", "xperia tablet", "tablet z", "tablet s", "|kf#", "; kf", "|lg-v#", "|vk8", "|vk7", "|a1-#", "|a3-#", "|b1-#", "|b3-#", "iconia", "|a100|", "|a101|", "|a200|", "|a210", "|a211", "|a500|", "|a501|", "|a510|", "|a511|", "|a700|", "|a701|", "|w5#", "streak 7", "streak 10", "streak_10", "streak pro", "streak_pro", "|venue 7", "|venue 8", "|venue 10", "thrive", "|at1#", "|at2#", "|at3#", "|at5#", "|at7-", "|at10", "folio", "|archos", "|tb-#", "|tb#", "lenovo b6", "lenovo b8", "lenovo a1_", "lenovo a1-", "lenovo a1000", "lenovo a2107", "lenovo a3000", "lenovo a3300", "lenovo a3500", "lenovo a5500", "lenovo a76", "lenovo s6000", "lenovo s5000", "|yt3", "|yt-", "|yb1-", "mid#", "|mid|", ":mid", "pmid", "midc", "|pmp#", "|pmt#", "|tpc", "|tp-#", "|tp#", "|nid_", "|nt-#", "|tad-", "|tac-", "|taq-", "|tm-7#", "|tm-8#", "|tm-9#", "|rc#", "|qs#", "|lc#", "|bc#", "|ac#", "|m-mp", "|mp7#", "|mp8#", "|mp9#", "|mpdc", "|mpqc", "|mp1#", "kyros", "novo#", "ainol", "|momo#", "|u30gt", "|u9gt", "|u#gt", "|pipo", "ployer", "yarvik", "|odys", "|xenta", "|goclever", "|hsg#", "hannspree", "playtab", "sero 7", "slate 7", "slate 8", "slate 10", "slate7", "|slate", "|hs-7d", "|hs-9d", "|hs-10d", "childpad", "gamepad", "surftab", "|next#", "nextbook", "|pov", "coby", "bioniq", "touch9#", "|aoson", "|ifive", "|onda", "|teclast", "|chuwi", "|vi10", "|hi10", "|hi12", "alldocube", "|iplay", "blackview tab", "|oukitel rt", "doogee t", "|t10|", "|t20|", "|t30|", "|agr-w", "|ags", "|bah", "|bzt", "|bzk", "|cmr", "|jdn", "|kob", "|sht", "|vrd", "|mrx", "|scm", "|dby", "|wgr", "|btv", "|ple-", "|cpn-", "|agm-", "|21051182", "|22081283", "|23043", "|opd#", "|lifetab", "|mediacom", "|smartpad", "smarttab", "|vivotab", "|bb-", "|xoro", "|versus", "|lexibook", "|skytex", "|proscan", "|rct#", "|dl#", "|ns-p", "|ns-1", "|qmv#", "|qtab", "|portal", "|ct1#", "|ct7#", "|ct8#", "|ct9#", "funbook", "|edison", "|elcano", "|maxwell", "|curie", "|pascal", "|kepler", "livingstone", "xpress", "|boox", "|inkpad", "pocketbook", "|remarkable", "fire hd", "|fairphone tab",
+        ],
+    ),
+    (Sign::Android, &["android", "dalvik", "|harmonyos", "|adr ", "linux; u; 2.", "linux; u; 4.", "linux;u;", "silk/"]),
+    (Sign::Mobile, &["mobile", "mobi|", "|phone", "iemobile", "mobi/"]),
+    (
+        Sign::PhoneName,
+        &[
+            "iphone", "|ipod", "windows phone", "windows ce", "windows mobile", "blackberry", "|bb10", "symbian", "series60", "series40", "series 60", "s60v", "maemo", "meego", "kaios", "sailfish", "|bada", "firefox os", "opera mini", "opera mobi", "ucweb", "ucbrowser/", "uc browser", "webos/1", "webos/2", "hpwos", "palmos", "palmsource", "|brew", "midp", "j2me", "cldc", "up.browser", "up.link", "obigo", "teleca", "|wap", "wap1", "wap2", "docomo", "softbank", "vodafone/", "kddi", "willcom", "j-phone", "netfront/3", "polaris", "openwave", "blazer", "zunewp", "xblwp", "|lumia", "iris", "semc", "mmp/", "|pre/", "pixi/",
+        ],
+    ),
+    (
+        Sign::PhoneModel,
+        &["|gt-i#", "|gt-s#", "|gt-b#", "|gt-c#", "|gt-e#", "|gt-m#", "|gt-n7#", "|gt-l#", "|sch-", "|sph-", "|sgh-", "|shv-", "|shw-m", "|sm-a#", "|sm-c#", "|sm-e#", "|sm-f#", "|sm-g#", "|sm-j#", "|sm-m#", "|sm-n#", "|sm-s#", "|htc", "|nokia", "xperia", "sonyericsson", "|lg-", "|lge ", "|lgm", "|mot-", "|moto ", "|xt#", "|mb#", "droid ", "droidx", "|zte", "|alcatel", "|huawei", "|honor", "|redmi", "|mi #", "|hm ", "|vivo", "|oppo", "|cph#", "|rmx#", "|oneplus", "|in20", "pixel #", "|nexus one", "nexus s", "nexus 4", "nexus 5", "nexus 6", "galaxy s", "galaxy n", "galaxy a", "micromax", "coolpad", "gionee", "karbonn", "|tecno", "infinix", "|itel", "|wiko", "|blu ", "|bq-#", "|doogee", "|ulefone", "|umi", "lenovo p", "lenovo s", "lenovo k", "lenovo a", "desire", "sensation", "incredible", "|evo ", "wildfire", "one touch", "|idol", "|cubot", "meizu", "|mx#", "zopo", "|thl", "|fly", "|iq#", "|jiayu", "|im-a#", "|pantech", "|adr6", "|l-0#", "|so-0#", "|sh-0#", "|f-0#", "|p-0#", "|t-0#", "|n-0#", "|sc-0#", "|is#", "|sol#", "|shl#", "|kyl#"],
+    ),
+    (
+        Sign::FeaturePhone,
+        &["^samsung", "^sec-", "^lg", "^mot-", "^nokia", "^sonyericsson", "^ericsson", "^sie-", "^siemens", "^alcatel", "^htc", "^zte", "^huawei", "^hw-", "^blackberry", "^panasonic", "^sharp", "^philips", "^sagem", "^benq", "^haier", "^acer", "^audiovox", "^kyocera", "^sanyo", "^pantech", "^motorola", "^palm", "^dell", "^lenovo", "^amoi", "^bird", "^tcl", "^coolpad", "^gionee", "^vodafone", "^docomo", "^kddi", "^tianyu", "^k-touch", "^ktouch", "^cect", "^sprd", "^doov", "^zopo", "^spice", "^micromax", "^lava", "^karbonn", "^fly", "^g'five", "^gfive", "^nec-", "^toshiba", "^i-mobile", "^imobile", "^iphone", "^i-mate", "^hp ipaq", "^hpipaq", "^juc", "^ucweb", "^iuc", "^oppo", "^vivo", "^xiaomi", "^meizu", "^cricket", "^utstar", "^pg-", "^pcd", "^cdm", "^treo", "^o2 ", "^orange", "^t-mobile", "^qc-", "^wap", "^jbr", "^konka", "^hisense", "^mqqbrowser", "^onebrowser", "^opera/9.80 (j2me", "|dopod", "^asus", "^casio", "^danger", "^mitsu", "^rim", "^portalmmm", "^telit", "^vk", "^maui", "^nexian", "^cross", "^sunmicro"],
+    ),
+    (Sign::Ipad, &["ipad"]),
+    (Sign::Iphone, &["iphone", "|ipod", "|ios|", "cfnetwork", "ios/", "ios "]),
+    (Sign::Apple, &["iphone", "ipad", "|ipod"]),
+];

@@ -1,0 +1,138 @@
+//! One pass over a User-Agent, then ordered rules over what it found.
+//!
+//! Every pattern sets bits, its signs; a rule asks for signs. Neither the pass nor the rules allocate.
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+
+/// A set of signs, one bit each.
+pub type Signs = u128;
+
+/// What must stand beside a pattern's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// Anything.
+    Any,
+    /// No letter.
+    NoLetter,
+    /// Neither letter nor digit.
+    Word,
+    /// A digit.
+    Digit,
+    /// The end of the User-Agent.
+    End,
+}
+
+impl Edge {
+    fn fits(self, beside: Option<u8>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::NoLetter => !beside.is_some_and(|byte| byte.is_ascii_alphabetic()),
+            Self::Word => !beside.is_some_and(|byte| byte.is_ascii_alphanumeric()),
+            Self::Digit => beside.is_some_and(|byte| byte.is_ascii_digit()),
+            Self::End => beside.is_none(),
+        }
+    }
+}
+
+/// A text, found whatever its case, and the signs it sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern<'t> {
+    /// The text, not empty.
+    pub text: &'t str,
+    /// What stands before it.
+    pub left: Edge,
+    /// What stands behind it.
+    pub right: Edge,
+    /// What it is a sign of.
+    pub signs: Signs,
+}
+
+impl<'t> Pattern<'t> {
+    /// The text as it is, wherever it stands.
+    pub fn plain(text: &'t str, signs: Signs) -> Self {
+        Self { text, left: Edge::Any, right: Edge::Any, signs }
+    }
+
+    /// The built-in table's notation: marks at either end say what stands beside the text. `|` is no letter or digit, `:` no letter, `^`
+    /// and `$` the User-Agent's ends, and a last `#` is a digit.
+    pub fn marked(notation: &'t str, signs: Signs) -> Self {
+        let (left, text) = match notation.as_bytes() {
+            [b'|', ..] => (Edge::Word, &notation[1..]),
+            [b':', ..] => (Edge::NoLetter, &notation[1..]),
+            [b'^', ..] => (Edge::End, &notation[1..]),
+            _ => (Edge::Any, notation),
+        };
+        let (right, text) = match text.as_bytes() {
+            [.., b'|'] => (Edge::Word, &text[..text.len() - 1]),
+            [.., b':'] => (Edge::NoLetter, &text[..text.len() - 1]),
+            [.., b'$'] => (Edge::End, &text[..text.len() - 1]),
+            [.., b'#'] => (Edge::Digit, &text[..text.len() - 1]),
+            _ => (Edge::Any, text),
+        };
+        Self { text, left, right, signs }
+    }
+}
+
+/// A class and the signs that lead to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// The class's index.
+    pub class: usize,
+    /// One of these at least; where there are none, nothing is asked.
+    pub any: Signs,
+    /// All of these.
+    pub all: Signs,
+    /// None of these.
+    pub none: Signs,
+}
+
+impl Rule {
+    fn fits(&self, found: Signs) -> bool {
+        (self.any == 0 || found & self.any != 0) && found & self.all == self.all && found & self.none == 0
+    }
+}
+
+/// The compiled patterns and rules.
+pub struct Matcher {
+    automaton: AhoCorasick,
+    patterns: Vec<(Edge, Edge, Signs)>,
+    rules: Vec<Rule>,
+}
+
+impl Matcher {
+    /// Compiles patterns and rules.
+    pub fn new(patterns: &[Pattern<'_>], rules: Vec<Rule>) -> Result<Self, String> {
+        // A full automaton is the fastest and takes some hundred bytes a state, so a table out of proportion gets the compact one.
+        let bytes: usize = patterns.iter().map(|pattern| pattern.text.len()).sum();
+        let kind = (bytes <= 32 << 10).then_some(AhoCorasickKind::DFA);
+        let automaton = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .kind(kind)
+            .build(patterns.iter().map(|pattern| pattern.text))
+            .map_err(|error| format!("the table of devices is too large: {error}"))?;
+        let patterns = patterns.iter().map(|pattern| (pattern.left, pattern.right, pattern.signs)).collect();
+        Ok(Self { automaton, patterns, rules })
+    }
+
+    /// The signs in a User-Agent.
+    pub fn signs(&self, agent: &[u8]) -> Signs {
+        let mut found = 0;
+        for hit in self.automaton.find_overlapping_iter(agent) {
+            let (left, right, signs) = self.patterns[hit.pattern().as_usize()];
+            // An edge is looked up only where it can still change something.
+            if found & signs != signs {
+                let before = hit.start().checked_sub(1).map(|at| agent[at]);
+                if left.fits(before) && right.fits(agent.get(hit.end()).copied()) {
+                    found |= signs;
+                }
+            }
+        }
+        found
+    }
+
+    /// The class of the first rule that fits.
+    pub fn class(&self, found: Signs) -> Option<usize> {
+        self.rules.iter().find(|rule| rule.fits(found)).map(|rule| rule.class)
+    }
+}
