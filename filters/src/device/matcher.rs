@@ -12,6 +12,8 @@ pub type Signs = u128;
 pub enum Edge {
     /// Anything.
     Any,
+    /// A letter.
+    Letter,
     /// No letter.
     NoLetter,
     /// Neither letter nor digit.
@@ -26,6 +28,7 @@ impl Edge {
     fn fits(self, beside: Option<u8>) -> bool {
         match self {
             Self::Any => true,
+            Self::Letter => beside.is_some_and(|byte| byte.is_ascii_alphabetic()),
             Self::NoLetter => !beside.is_some_and(|byte| byte.is_ascii_alphabetic()),
             Self::Word => !beside.is_some_and(|byte| byte.is_ascii_alphanumeric()),
             Self::Digit => beside.is_some_and(|byte| byte.is_ascii_digit()),
@@ -53,17 +56,19 @@ impl<'t> Pattern<'t> {
         Self { text, left: Edge::Any, right: Edge::Any, signs }
     }
 
-    /// The built-in table's notation: marks at either end say what stands beside the text. `|` is no letter or digit, `:` no letter, `^`
-    /// and `$` the User-Agent's ends, and a last `#` is a digit.
+    /// The built-in table's notation: marks at either end say what stands beside the text. `|` is no letter or digit, `:` no letter, `=` a letter,
+    /// `^` and `$` the User-Agent's ends, and a last `#` is a digit.
     pub fn marked(notation: &'t str, signs: Signs) -> Self {
         let (left, text) = match notation.as_bytes() {
             [b'|', ..] => (Edge::Word, &notation[1..]),
+            [b'=', ..] => (Edge::Letter, &notation[1..]),
             [b':', ..] => (Edge::NoLetter, &notation[1..]),
             [b'^', ..] => (Edge::End, &notation[1..]),
             _ => (Edge::Any, notation),
         };
         let (right, text) = match text.as_bytes() {
             [.., b'|'] => (Edge::Word, &text[..text.len() - 1]),
+            [.., b'='] => (Edge::Letter, &text[..text.len() - 1]),
             [.., b':'] => (Edge::NoLetter, &text[..text.len() - 1]),
             [.., b'$'] => (Edge::End, &text[..text.len() - 1]),
             [.., b'#'] => (Edge::Digit, &text[..text.len() - 1]),

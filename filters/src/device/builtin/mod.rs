@@ -44,21 +44,25 @@ pub fn rules() -> Vec<matcher::Rule> {
         rule(TABLET, &[TabletName], &[], &[Bookish]),
         rule(SMART_TV, &[TvWord, Tizen, HintTv], &[], &[Mobile, PhoneName, Apple, Desktop, Contact]),
         rule(SMART_TV, &[BoxName], &[Android], &[Mobile]),
-        rule(BOT, &[Contact], &[], &[FeaturePhone]),
-        rule(BOT, &[Program], &[], &[PhoneName, FeaturePhone]),
+        // Applications on phones may carry an address, pages' visitors do not.
+        rule(BOT, &[Contact, Errand], &[], &[Android, PhoneName, FeaturePhone]),
+        rule(BOT, &[Contact, Errand], &[Engine], &[PhoneName, FeaturePhone]),
         // Apple's, whose applications do not say Mozilla.
         rule(TABLET, &[Ipad], &[], &[]),
         rule(MOBILE, &[Iphone], &[], &[]),
+        rule(DESKTOP, &[Desktop], &[CfNetwork], &[]),
+        rule(MOBILE, &[CfNetwork], &[], &[]),
         // Android: by the model, by what the browser hints, by the word Mobile, which browsers leave out on tablets.
         rule(TABLET, &[TabletModel], &[Android], &[]),
         rule(TABLET, &[TabletWord], &[], &[Desktop]),
+        rule(TABLET, &[Pad], &[], &[Desktop, NotPad]),
         rule(MOBILE, &[HintMobile], &[], &[]),
         rule(MOBILE, &[Mobile, PhoneName, PhoneModel], &[Android], &[]),
         rule(TABLET, &[HintTablet], &[], &[]),
         rule(TABLET, &[Engine], &[Android, Mozilla], &[]),
         rule(MOBILE, &[Android], &[], &[Desktop]),
         // Other phones.
-        rule(MOBILE, &[FeaturePhone, PhoneName], &[], &[]),
+        rule(MOBILE, &[FeaturePhone, PhoneName, PhoneModel], &[], &[]),
         rule(MOBILE, &[Mobile], &[], &[Desktop]),
         // A browser says Mozilla and its engine, or where it runs; a program says neither.
         rule(DESKTOP, &[Desktop, OldBrowser], &[], &[]),

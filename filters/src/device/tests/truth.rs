@@ -40,6 +40,7 @@ pub fn class(family: &str, brand: &str, model: &str) -> Option<&'static str> {
     }
     if ["hbbtv", "netcast.tv", "inettv", "webtv", "googletv", "roku", "appletv", "chromecast"].contains(&family.as_str())
         || brand == "generic_inettv"
+        || family.starts_with("netcast")
         || has(&["smart-tv", "smarttv", "google tv", "viera", "tv-hdmi", "tv box"])
     {
         return Some("smart_tv");
@@ -62,6 +63,10 @@ pub fn class(family: &str, brand: &str, model: &str) -> Option<&'static str> {
     }
     if has(&["tablet", "galaxy tab", "mediapad", "playbook", "touchpad", "lifetab", "ideatab", "iconia", "xoom", "transformer", "nexus 7", "nexus 9", "nexus 10", "kindle fire", "viewpad", "streak 7", "streak 10", "yoga tab", "smarttab", "pixel c", "lumia 2520", "slate 7", "slate 8", "slate 10"]) {
         return Some("tablet");
+    }
+    // Phones of makers whose other devices are tablets.
+    if begins(&["m-pp", "mob-", "sx-sp", "sp-"]) || has(&["phone", "mobii"]) {
+        return None;
     }
     if TABLET_BRANDS.contains(&brand.as_str()) {
         return Some("tablet");
