@@ -23,7 +23,7 @@ const DESKTOP: usize = 6;
 
 /// The patterns of all signs.
 pub fn patterns() -> Vec<Pattern<'static>> {
-    let each = |&(sign, texts): &(Sign, &'static [&'static str])| texts.iter().map(move |text| Pattern::marked(text, sign.bit()));
+    let each = |&(sign, texts): &(Sign, &'static str)| texts.split(", ").map(move |text| Pattern::marked(text, sign.bit()));
     ALL.iter().flat_map(each).collect()
 }
 
@@ -41,12 +41,12 @@ pub fn rules() -> Vec<matcher::Rule> {
         rule(CONSOLE, &[Console], &[], &[]),
         rule(WEARABLE, &[Wearable], &[], &[]),
         rule(SMART_TV, &[Tv], &[], &[]),
-        rule(TABLET, &[TabletName], &[], &[Bookish]),
+        rule(TABLET, &[TabletName], &[], &[]),
         rule(SMART_TV, &[TvWord, Tizen, HintTv], &[], &[Mobile, PhoneName, Apple, Desktop, Contact]),
         rule(SMART_TV, &[BoxName], &[Android], &[Mobile]),
         // Applications on phones may carry an address, pages' visitors do not.
-        rule(BOT, &[Contact, Errand], &[], &[Android, PhoneName, FeaturePhone]),
-        rule(BOT, &[Contact, Errand], &[Engine], &[PhoneName, FeaturePhone]),
+        rule(BOT, &[Contact, Mail, Errand], &[], &[Android, PhoneName, FeaturePhone, NotBot]),
+        rule(BOT, &[Contact, Errand], &[Engine], &[PhoneName, FeaturePhone, NotBot]),
         // Apple's, whose applications do not say Mozilla.
         rule(TABLET, &[Ipad], &[], &[]),
         rule(MOBILE, &[Iphone], &[], &[]),
@@ -63,6 +63,7 @@ pub fn rules() -> Vec<matcher::Rule> {
         rule(MOBILE, &[Android], &[], &[Desktop]),
         // Other phones.
         rule(MOBILE, &[FeaturePhone, PhoneName, PhoneModel], &[], &[]),
+        rule(MOBILE, &[Maker], &[], &[Desktop, Engine]),
         rule(MOBILE, &[Mobile], &[], &[Desktop]),
         // A browser says Mozilla and its engine, or where it runs; a program says neither.
         rule(DESKTOP, &[Desktop, OldBrowser], &[], &[]),

@@ -149,7 +149,12 @@ fn the_builtin_table_agrees_with_the_collections_in_every_class() {
         let both = Count { right: seen.right + unseen.right, all: seen.all + unseen.all };
         println!(
             "{class:10} {:>5} {:5.1} % {:>13} {:5.1} % {:>13} {:5.1} %",
-            both.all, both.share(), seen.all, seen.share(), unseen.all, unseen.share()
+            both.all,
+            both.share(),
+            seen.all,
+            seen.share(),
+            unseen.all,
+            unseen.share()
         );
         if both.share() < 95.0 {
             failed.push(*class);
@@ -159,11 +164,7 @@ fn the_builtin_table_agrees_with_the_collections_in_every_class() {
     if std::env::var_os("FRONTGATE_DEVICE_MISSES").is_some() {
         for ((class, told), agents) in wrong {
             println!("\n{class} taken for {told}: {}", agents.len());
-            for agent in agents {
-                let lower = agent.to_ascii_lowercase();
-                let hits: Vec<_> = crate::device::builtin::patterns().into_iter().filter(|p| lower.contains(p.text)).map(|p| (p.text, p.signs.trailing_zeros())).collect();
-                println!("  {agent}\n      {hits:?}");
-            }
+            agents.iter().for_each(|agent| println!("  {agent}"));
         }
     }
     assert!(failed.is_empty(), "below 95 %: {failed:?}");

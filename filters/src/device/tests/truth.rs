@@ -5,18 +5,126 @@
 
 /// Makers that sold tablets and no phones under these brands.
 const TABLET_BRANDS: &[&str] = &[
-    "ainol", "airis", "amaway", "aoc", "aoson", "arival", "arnova", "attab", "audiosonic", "azend", "bedove", "blusens", "captiva", "cmx", "cobykyros",
-    "cube", "danew", "denver", "dex", "enot", "haipad", "hannspree", "hena", "impression", "informer", "ionik", "jaytech", "lenco", "lexibook",
-    "malata", "manta", "mediacom", "modecom", "mpman", "mytab", "nabi", "nextbook", "nook", "odys", "omega", "orion", "papyre", "pipo", "ployer",
-    "pov", "proscan", "skytex", "smartq", "touchmate", "trekstor", "versus", "woxter", "xoro", "yarvik", "yifang", "3q", "zync", "kobo",
+    "ainol",
+    "airis",
+    "amaway",
+    "aoc",
+    "aoson",
+    "arival",
+    "arnova",
+    "attab",
+    "audiosonic",
+    "azend",
+    "bedove",
+    "blusens",
+    "captiva",
+    "cmx",
+    "cobykyros",
+    "cube",
+    "danew",
+    "denver",
+    "dex",
+    "enot",
+    "haipad",
+    "hannspree",
+    "hena",
+    "impression",
+    "informer",
+    "ionik",
+    "jaytech",
+    "lenco",
+    "lexibook",
+    "malata",
+    "manta",
+    "mediacom",
+    "modecom",
+    "mpman",
+    "mytab",
+    "nabi",
+    "nextbook",
+    "nook",
+    "odys",
+    "omega",
+    "orion",
+    "papyre",
+    "pipo",
+    "ployer",
+    "pov",
+    "proscan",
+    "skytex",
+    "smartq",
+    "touchmate",
+    "trekstor",
+    "versus",
+    "woxter",
+    "xoro",
+    "yarvik",
+    "yifang",
+    "3q",
+    "zync",
+    "kobo",
 ];
 
 /// Makers that sold phones and no tablets under these brands.
 const PHONE_BRANDS: &[&str] = &[
-    "amoi", "bird", "blackberry", "cat", "coolpad", "docomo", "doov", "garmin-asus", "geeksphone", "gfive", "gionee", "i-mate", "infinix", "itel",
-    "jiayu", "k-touch", "kddi", "ktouch", "lava", "maxx", "meizu", "mobistel", "nec", "nokia", "oneplus", "oppo", "palm", "siemens", "sonyericsson",
-    "spice", "sprint", "tecno", "thl", "tmobile", "tooky", "umeox", "vertu", "vivo", "walton", "wiko", "xolo", "zopo", "cubot", "fly", "micromax",
-    "imobile", "htc", "motorola", "pantech", "qmobile", "qmobilevn", "lemon", "videocon", "phicomm", "kyocera", "telstra", "lyf", "runbo",
+    "amoi",
+    "bird",
+    "blackberry",
+    "cat",
+    "coolpad",
+    "docomo",
+    "doov",
+    "garmin-asus",
+    "geeksphone",
+    "gfive",
+    "gionee",
+    "i-mate",
+    "infinix",
+    "itel",
+    "jiayu",
+    "k-touch",
+    "kddi",
+    "ktouch",
+    "lava",
+    "maxx",
+    "meizu",
+    "mobistel",
+    "nec",
+    "nokia",
+    "oneplus",
+    "oppo",
+    "palm",
+    "siemens",
+    "sonyericsson",
+    "spice",
+    "sprint",
+    "tecno",
+    "thl",
+    "tmobile",
+    "tooky",
+    "umeox",
+    "vertu",
+    "vivo",
+    "walton",
+    "wiko",
+    "xolo",
+    "zopo",
+    "cubot",
+    "fly",
+    "micromax",
+    "imobile",
+    "htc",
+    "motorola",
+    "pantech",
+    "qmobile",
+    "qmobilevn",
+    "lemon",
+    "videocon",
+    "phicomm",
+    "kyocera",
+    "telstra",
+    "lyf",
+    "runbo",
 ];
 
 /// The class, where family, brand and model settle it.
@@ -61,11 +169,36 @@ pub fn class(family: &str, brand: &str, model: &str) -> Option<&'static str> {
     if ["sprd", "xianghe", "alps", "unknown", "sumsung", "generic_android"].contains(&brand.as_str()) {
         return None;
     }
-    if has(&["tablet", "galaxy tab", "mediapad", "playbook", "touchpad", "lifetab", "ideatab", "iconia", "xoom", "transformer", "nexus 7", "nexus 9", "nexus 10", "kindle fire", "viewpad", "streak 7", "streak 10", "yoga tab", "smarttab", "pixel c", "lumia 2520", "slate 7", "slate 8", "slate 10"]) {
+    if has(&[
+        "tablet",
+        "galaxy tab",
+        "mediapad",
+        "playbook",
+        "touchpad",
+        "lifetab",
+        "ideatab",
+        "iconia",
+        "xoom",
+        "transformer",
+        "nexus 7",
+        "nexus 9",
+        "nexus 10",
+        "kindle fire",
+        "viewpad",
+        "streak 7",
+        "streak 10",
+        "yoga tab",
+        "smarttab",
+        "pixel c",
+        "lumia 2520",
+        "slate 7",
+        "slate 8",
+        "slate 10",
+    ]) {
         return Some("tablet");
     }
     // Phones of makers whose other devices are tablets.
-    if begins(&["m-pp", "mob-", "sx-sp", "sp-"]) || has(&["phone", "mobii"]) {
+    if begins(&["m-pp", "mob-", "sx-sp", "sp4", "smp"]) || has(&["phone", "mobii"]) {
         return None;
     }
     if TABLET_BRANDS.contains(&brand.as_str()) {
@@ -89,7 +222,11 @@ pub fn class(family: &str, brand: &str, model: &str) -> Option<&'static str> {
         "motorola" | "htc" | "siemens" | "fujitsu" if begins(&["m532"]) => None,
         "huawei" if has(&["ideoss7"]) || begins(&["s7"]) => Some("tablet"),
         "huawei" if has(&["pad", "tab"]) => None,
-        "huawei" | "zte" | "alcatel" if has(&["tab", "pad", "t10", "t20", "t60", "evo7", "evo8", "v9", "v55", "v71", "v72", "k9", "e10", "light"]) => None,
+        "huawei" | "zte" | "alcatel"
+            if has(&["tab", "pad", "t10", "t20", "t60", "evo7", "evo8", "v9", "v55", "v71", "v72", "k9", "e10", "light"]) =>
+        {
+            None
+        }
         "huawei" | "zte" | "alcatel" => Some("mobile"),
         "prestigio" if begins(&["pmp", "pmt"]) => Some("tablet"),
         "prestigio" if begins(&["pap"]) => Some("mobile"),
@@ -111,7 +248,12 @@ pub fn class(family: &str, brand: &str, model: &str) -> Option<&'static str> {
         "archos" if begins(&["70", "80", "97", "101", "a70", "a101", "an7", "an8", "an9", "an10"]) => Some("tablet"),
         "archos" if begins(&["40", "45", "50", "53"]) => Some("mobile"),
         "lenovo" if begins(&["b6000", "b8000", "s6000", "a2107", "a3000", "a1000", "a5000"]) => Some("tablet"),
-        "lenovo" if begins(&["k", "p", "s5", "s6", "s7", "s8", "s9", "a5", "a6", "a7", "a8"]) && !begins(&["s5000", "s6000", "a7600", "k1", "a5500", "a7-"]) => Some("mobile"),
+        "lenovo"
+            if begins(&["k", "p", "s5", "s6", "s7", "s8", "s9", "a5", "a6", "a7", "a8"])
+                && !begins(&["s5000", "s6000", "a7600", "k1", "a5500", "a7-"]) =>
+        {
+            Some("mobile")
+        }
         "xiaomi" if has(&["pad"]) => Some("tablet"),
         "xiaomi" => Some("mobile"),
         "karbonn" if begins(&["a", "e", "s2", "s5", "titanium"]) => Some("mobile"),
@@ -127,13 +269,35 @@ pub fn class(family: &str, brand: &str, model: &str) -> Option<&'static str> {
 /// Samsung's series.
 fn samsung(model: &str) -> Option<&'static str> {
     let begins = |parts: &[&str]| parts.iter().any(|part| model.starts_with(part));
-    if begins(&["gt-p", "gt-n5", "gt-n8", "sm-t", "sm-p", "sm-x", "sch-i800", "sch-i815", "sch-i905", "sch-i915", "shw-m180", "shw-m380", "shw-m480", "shw-m500", "sgh-t849", "sgh-t859", "sgh-i957", "sgh-i987", "sc-01c"]) {
+    if begins(&[
+        "gt-p", "gt-n5", "gt-n8", "sm-t", "sm-p", "sm-x", "sch-i800", "sch-i815", "sch-i905", "sch-i915", "shw-m180", "shw-m380",
+        "shw-m480", "shw-m500", "sgh-t849", "sgh-t859", "sgh-i957", "sgh-i987", "sc-01c",
+    ]) {
         return Some("tablet");
     }
-    if begins(&["sch-i705", "sch-i925", "sgh-i467", "sgh-i497", "sgh-t779", "sgh-t869", "sgh-i957", "sc-02d", "sc-01d", "sc-01e", "shw-m305", "sph-p"]) {
+    if begins(&[
+        "sch-i705", "sch-i925", "sgh-i467", "sgh-i497", "sgh-t779", "sgh-t869", "sgh-i957", "sc-02d", "sc-01d", "sc-01e", "shw-m305",
+        "sph-p",
+    ]) {
         return None;
     }
-    if begins(&["gt-", "sgh", "sch", "sph", "shw", "shv", "sm-a", "sm-c", "sm-g", "sm-j", "sm-n", "sm-s", "sc-0", "galaxy s", "galaxy nexus"]) {
+    if begins(&[
+        "gt-",
+        "sgh",
+        "sch",
+        "sph",
+        "shw",
+        "shv",
+        "sm-a",
+        "sm-c",
+        "sm-g",
+        "sm-j",
+        "sm-n",
+        "sm-s",
+        "sc-0",
+        "galaxy s",
+        "galaxy nexus",
+    ]) {
         return Some("mobile");
     }
     None
@@ -142,12 +306,25 @@ fn samsung(model: &str) -> Option<&'static str> {
 /// Where a system settles the class: the families of the operating system fixtures.
 pub fn class_of_system(family: &str) -> Option<&'static str> {
     match family {
-        "Windows" | "Mac OS X" | "Mac OS" | "Ubuntu" | "FreeBSD" | "OpenBSD" | "NetBSD" | "Solaris" | "Debian" | "Gentoo" | "Mandriva" | "Red Hat"
-        | "BSD" | "Chrome OS" | "SerenityOS" => Some("desktop"),
-        "GoogleTV" | "WebTV" | "tvOS" | "ATV OS X" | "Web0S" | "Roku" | "FireHbbTV" | "Chromecast Linux" | "Chromecast Android" => Some("smart_tv"),
+        "Windows" | "Mac OS X" | "Mac OS" | "Ubuntu" | "FreeBSD" | "OpenBSD" | "NetBSD" | "Solaris" | "Debian" | "Gentoo" | "Mandriva"
+        | "Red Hat" | "BSD" | "Chrome OS" | "SerenityOS" => Some("desktop"),
+        "GoogleTV" | "WebTV" | "tvOS" | "ATV OS X" | "Web0S" | "Roku" | "FireHbbTV" | "Chromecast Linux" | "Chromecast Android" => {
+            Some("smart_tv")
+        }
         "WatchOS" => Some("wearable"),
-        "Windows Phone" | "Windows Mobile" | "Symbian OS" | "Symbian^3" | "Symbian^3 Anna" | "Symbian^3 Belle" | "BlackBerry OS" | "KaiOS" | "BREW"
-        | "Brew MP" | "Bada" | "Nokia Series 40" | "Nokia Series 30 Plus" => Some("mobile"),
+        "Windows Phone"
+        | "Windows Mobile"
+        | "Symbian OS"
+        | "Symbian^3"
+        | "Symbian^3 Anna"
+        | "Symbian^3 Belle"
+        | "BlackBerry OS"
+        | "KaiOS"
+        | "BREW"
+        | "Brew MP"
+        | "Bada"
+        | "Nokia Series 40"
+        | "Nokia Series 30 Plus" => Some("mobile"),
         "BlackBerry Tablet OS" | "WeTab" | "Kindle" => Some("tablet"),
         _ => None,
     }
