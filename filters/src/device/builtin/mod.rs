@@ -43,7 +43,7 @@ pub fn rules() -> Vec<matcher::Rule> {
         rule(SMART_TV, &[Tv], &[], &[]),
         rule(TABLET, &[TabletName], &[], &[]),
         rule(SMART_TV, &[TvWord, Tizen, HintTv], &[], &[Mobile, PhoneName, Apple, Desktop, Contact]),
-        rule(SMART_TV, &[BoxName], &[Android], &[Mobile]),
+        rule(SMART_TV, &[BoxName], &[Android], &[Mobile, TabletWord]),
         // Applications on phones may carry an address, pages' visitors do not.
         rule(BOT, &[Contact, Mail, Errand], &[], &[Android, PhoneName, FeaturePhone, NotBot]),
         rule(BOT, &[Contact, Errand], &[Engine], &[PhoneName, FeaturePhone, NotBot]),
@@ -54,8 +54,8 @@ pub fn rules() -> Vec<matcher::Rule> {
         rule(MOBILE, &[CfNetwork], &[], &[]),
         // Android: by the model, by what the browser hints, by the word Mobile, which browsers leave out on tablets.
         rule(TABLET, &[TabletModel], &[Android], &[]),
-        rule(TABLET, &[TabletWord], &[], &[Desktop]),
-        rule(TABLET, &[Pad], &[], &[Desktop, NotPad]),
+        rule(TABLET, &[TabletWord], &[Android], &[Desktop]),
+        rule(TABLET, &[Pad], &[Android], &[Desktop, NotPad]),
         rule(MOBILE, &[HintMobile], &[], &[]),
         rule(MOBILE, &[Mobile, PhoneName, PhoneModel], &[Android], &[]),
         rule(TABLET, &[HintTablet], &[], &[]),

@@ -182,13 +182,13 @@ pub const ALL: &[(Sign, &str)] = &[
     (
         Sign::BoxName,
         "; mxq, ; x96, ; tx3, ; tx2, ; tx5, ; tx6, ; tx8, ; tx9, ; h96, ; t95, ; t96, ; a95x, ; hk1, ; m8s, |mbox, |mk8#, \
-         |mk9#, |rk3#, rockchip rk, |s905, |s912, |s802, |s805, |s812, |p281, |p212, |q201, |gxl, |km#, mecool, beelink, \
-         tanix, ugoos, minix, |neo-x, |neo-u, zidoo, himedia, egreat, tronsmart, nexbox, wetek, |probox, vontar, pendoo, \
-         scishion, alfawise, sunvell, bqeel, |z28, |z69, |g-box, matricom, box:, |box, stick:, dongle, |cx-#, |mygica, \
-         |shield, |dv8#, |b860, |b700, |uhd|, |4k|, tvs|, |v88, |m9c, |x98, |r69, |k1 plus, |rkm, |ebox, amlogic, |aml, |hisi, \
-         |hi37, allwinner h, projector, xgimi, ai pont, |mbx, ; m96, ; n96, ; w95, magicsee, yundoo, |kivi, |jvc, vestel, |unt40#, \
-         ; b866, ; b760, ematic agt, cloudwalker, streamer, led tv, |oled, |qled, |sei#, geniatech, |dtv, |iptv, \
-         nokia streaming, |kstb, |hmb#, |eltex, |rombica, |dune",
+         |mk9#, |s905, |s912, |s802, |s805, |s812, |p281, |p212, |q201, |gxl, mecool, beelink, tanix, ugoos, minix, |neo-x, \
+         |neo-u, zidoo, himedia, egreat, tronsmart, nexbox, wetek, |probox, vontar, pendoo, scishion, alfawise, sunvell, \
+         bqeel, |z28, |z69, |g-box, matricom, box:, stick:, dongle, |cx-#, |mygica, |shield, |dv8#, |b860, |uhd|, |4k|, tvs|, \
+         |m9c, |r69, |k1 plus, |rkm, |ebox, amlogic, |aml, |hisi, |hi37, allwinner h, projector, xgimi, ai pont, |mbx, ; m96, \
+         ; n96, ; w95, magicsee, yundoo, |kivi, |jvc, vestel, |unt40#, ; b866, ; b760, ematic agt, cloudwalker, streamer, \
+         led tv, |oled, |qled, |sei#, geniatech, |dtv, |iptv, nokia streaming, |kstb, |hmb#, |eltex, |rombica, |dune, |km9, \
+         |km8, |km6, |km5, |km3|, rk322, rk331, rk332, rk336, rk339, |v88|",
     ),
     (
         Sign::TabletName,

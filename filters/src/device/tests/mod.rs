@@ -45,6 +45,7 @@ fn a_rule_without_any_takes_everything_it_does_not_exclude() {
     let devices = devices("- old: {none: [Mozilla/5.0]}\n");
 
     assert_eq!(told(&devices, "curl/8", None, None), "old");
+    assert_eq!(told(&devices, "", None, None), "old");
     assert_eq!(told(&devices, WINDOWS, None, None), "desktop");
 }
 
