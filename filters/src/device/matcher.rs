@@ -136,8 +136,8 @@ impl Matcher {
 
     /// The signs in a User-Agent.
     ///
-    /// The automaton is walked by hand, which takes a tenth less than the crate's iterator over overlapping matches: that one goes through
-    /// a trait object for every byte.
+    /// The automaton is walked by hand: the crate's iterator over overlapping matches goes through a trait object, and was the slower one in a
+    /// benchmark whose noise is of the size of the difference, 5 to 15 %.
     pub fn signs(&self, agent: &[u8]) -> Signs {
         let mut found = 0;
         let mut state = self.automaton.start_state(Anchored::No).expect("built with an unanchored start");
