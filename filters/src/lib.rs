@@ -7,6 +7,7 @@
 pub mod build;
 pub mod chain;
 pub mod config;
+pub mod device;
 pub mod filter;
 pub mod metrics;
 pub mod reply;
