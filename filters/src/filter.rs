@@ -82,6 +82,8 @@ pub struct Outcome {
     pub status: u16,
     /// Whether the whole answer was sent.
     pub complete: bool,
+    /// Whether it was the upstream that broke off after its head.
+    pub upstream_broke: bool,
 }
 
 /// One attempt at an upstream.

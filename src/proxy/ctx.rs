@@ -211,7 +211,8 @@ impl Ctx {
         let status = session.response_written().map_or(0, |head| head.status.as_u16());
         let head = session.req_header();
         let route = self.snapshot.route(self.route);
-        self.exchange.done(&Outcome { status, complete: error.is_none() });
+        let upstream_broke = self.upstream_status.is_some() && matches!(self.flags, "UC" | "UT");
+        self.exchange.done(&Outcome { status, complete: error.is_none(), upstream_broke });
         route.metrics.record(&head.method, status, duration, overhead);
         if self.snapshot.access_log.is_off() {
             return;
