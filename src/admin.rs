@@ -88,8 +88,14 @@ impl Admin {
         let head = session.req_header();
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
         match head.uri.path() {
+            "/healthz" if is_read && self.is_full(session) => {
+                let down = self.gateway.down().is_some();
+                let status = if down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+                json_answer(status, &self.gateway.status())
+            }
             "/livez" | "/healthz" if is_read => text(StatusCode::OK, "ok\n"),
             "/readyz" if is_read && self.gateway.is_draining() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            "/readyz" if is_read && self.gateway.down().is_some() => text(StatusCode::SERVICE_UNAVAILABLE, "a required pool is down\n"),
             "/readyz" if is_read => text(StatusCode::OK, "ready\n"),
             "/metrics" if is_read => {
                 let body = self.gateway.metrics.render();
@@ -110,6 +116,12 @@ impl Admin {
             }
             _ => problem(StatusCode::NOT_FOUND, "not_found", "There is no such resource."),
         }
+    }
+
+    /// Whether every dependency is asked for, by one who may know of them.
+    fn is_full(&self, session: &ServerSession) -> bool {
+        let full = session.req_header().uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "full=1"));
+        full && matches!(self.scope, Scope::All(_))
     }
 
     async fn reload(&self) -> Answer {

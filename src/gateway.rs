@@ -1,7 +1,7 @@
 //! What all requests of one running gateway share: the snapshot in force, the metrics, the deadlines, the count of requests in flight.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -16,6 +16,7 @@ use crate::door::{Conn, Keeper, Rules};
 use crate::proxy::new_request_id;
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
+use crate::upstream::health;
 use crate::upstream::watchdog::Watchdog;
 
 /// The shared state of a running gateway.
@@ -30,6 +31,8 @@ pub struct Gateway {
     draining: AtomicBool,
     /// One reload at a time; no request waits for it.
     reloading: Mutex<()>,
+    /// Where what no request waits for runs: probes.
+    background: OnceLock<tokio::runtime::Handle>,
 }
 
 /// A request in flight, until it is dropped.
@@ -59,12 +62,49 @@ impl Gateway {
             in_flight: Arc::default(),
             draining: AtomicBool::new(false),
             reloading: Mutex::new(()),
+            background: OnceLock::new(),
         })
     }
 
     /// The configuration in force.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Begins what runs beside the requests, on this runtime.
+    pub fn run_background(&self, runtime: tokio::runtime::Handle) {
+        let runtime = self.background.get_or_init(|| runtime);
+        self.snapshot().pools.values().for_each(|pool| health::watch(pool, runtime));
+    }
+
+    /// Brings up to date what follows from time alone.
+    pub fn tick(&self) {
+        let now = Instant::now();
+        self.snapshot().pools.values().for_each(|pool| pool.tick(now));
+    }
+
+    /// A required pool of which no endpoint is well.
+    pub fn down(&self) -> Option<Arc<str>> {
+        let now = Instant::now();
+        self.snapshot().pools.values().find(|pool| pool.is_required() && !pool.is_alive(now)).map(|pool| pool.name.clone())
+    }
+
+    /// The state of everything the gateway depends on, for operators.
+    pub fn status(&self) -> serde_json::Value {
+        let now = Instant::now();
+        let snapshot = self.snapshot();
+        let mut names: Vec<_> = snapshot.pools.keys().collect();
+        names.sort();
+        let upstreams: serde_json::Map<String, serde_json::Value> =
+            names.into_iter().map(|name| (name.clone(), snapshot.pools[name].status(now))).collect();
+        serde_json::json!({
+            "status": if self.is_draining() { "draining" } else if self.down().is_some() { "down" } else { "ok" },
+            "version": env!("CARGO_PKG_VERSION"),
+            "config": snapshot.loaded.hash,
+            "requests_in_flight": self.requests(),
+            "log_lines_dropped": self.metrics.log_dropped().get(),
+            "upstreams": upstreams,
+        })
     }
 
     /// Counts a request on this listener.
@@ -104,6 +144,9 @@ impl Gateway {
                 self.watchdog.pace_for(next.shortest_wait());
                 let next = Arc::new(next);
                 self.snapshot.store(next.clone());
+                if let Some(runtime) = self.background.get() {
+                    next.pools.values().for_each(|pool| health::watch(pool, runtime));
+                }
                 self.metrics.retire(&|name| next.loaded.config.routes.iter().any(|route| route.name.value == name), &|name| {
                     next.pools.contains_key(name)
                 });

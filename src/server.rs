@@ -183,6 +183,8 @@ impl Operators {
             }
         }
         tokio::spawn(sweep(self.gateway.clone()));
+        tokio::spawn(tick(self.gateway.clone()));
+        self.gateway.run_background(tokio::runtime::Handle::current());
         // A sender that is gone stops at once, as does a deadline that has passed.
         let deadline = match stopped.wait_for(Option::is_some).await {
             Ok(deadline) => deadline.unwrap_or_else(Instant::now),
@@ -213,6 +215,14 @@ async fn sweep(gateway: Arc<Gateway>) {
     loop {
         tokio::time::sleep(gateway.watchdog.pace()).await;
         gateway.watchdog.sweep(watchdog::shut_down);
+    }
+}
+
+/// Brings up to date what follows from time alone.
+async fn tick(gateway: Arc<Gateway>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        gateway.tick();
     }
 }
 

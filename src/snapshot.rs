@@ -269,7 +269,11 @@ impl Snapshot {
     pub fn shortest_wait(&self) -> Duration {
         let pools = self.pools.values().flat_map(|pool| {
             let timeouts = pool.timeouts;
-            [Some(timeouts.first_byte.0), Some(timeouts.between_bytes.0), timeouts.total.map(|total| total.0)]
+            let first_byte = match timeouts.first_byte {
+                model::FirstByte::Fixed(timeout) => timeout.0,
+                model::FirstByte::Adaptive(bounds) => bounds.min.0,
+            };
+            [Some(first_byte), Some(timeouts.between_bytes.0), timeouts.total.map(|total| total.0)]
         });
         let routes = self.routes.iter().map(|route| route.timeout);
         pools.chain(routes).flatten().min().unwrap_or(Duration::from_secs(15))

@@ -3,6 +3,8 @@
 
 mod harness;
 
+/// Pools that know which endpoints live: retries, probes, ejection, hashing, adaptive timeouts.
+mod endpoints;
 /// Clients and origins that are slow, gone or broken.
 mod failures;
 /// What a request must be: one reading, one host, one path, limits.

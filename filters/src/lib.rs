@@ -6,6 +6,7 @@
 
 pub mod build;
 pub mod chain;
+pub mod condition;
 pub mod config;
 pub mod device;
 pub mod filter;

@@ -13,7 +13,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
 
-use super::model::{AccessLog, Admin, Endpoint, FilterUse, LogFormat, LogTarget, Network, Secret, Threads};
+use super::model::{AccessLog, Adaptive, Admin, Endpoint, FilterUse, FirstByte, LogFormat, LogTarget, Network, Secret, Threads};
 
 /// A value that can be written as text; where `Long` is not [`NoMap`], also as a map.
 trait Short: Sized {
@@ -50,7 +50,7 @@ macro_rules! deserialize_short_or_long {
         }
     )*};
 }
-deserialize_short_or_long!(Admin, Endpoint, FilterUse);
+deserialize_short_or_long!(Admin, Endpoint, FilterUse, FirstByte);
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("`{text}` is not an IP address and a port, as in 127.0.0.1:8080 or \"[::1]:8080\""))
@@ -128,6 +128,36 @@ impl Serialize for Endpoint {
             return self.address.serialize(serializer);
         }
         EndpointMap { address: self.address, weight: self.weight, version: self.version.clone() }.serialize(serializer)
+    }
+}
+
+#[derive(serde::Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct FirstByteMap {
+    /// As long as 99 of 100 took lately and 200 ms more, within these bounds.
+    adaptive: Adaptive,
+}
+
+impl From<FirstByteMap> for FirstByte {
+    fn from(map: FirstByteMap) -> Self {
+        Self::Adaptive(map.adaptive)
+    }
+}
+
+impl Short for FirstByte {
+    type Long = FirstByteMap;
+    const EXPECTED: &'static str = "a duration such as 2s, `adaptive`, or {adaptive: {min: 100ms, max: 5s}}";
+    fn short(text: &str) -> Result<Self, String> {
+        if text == "adaptive" { Ok(Self::Adaptive(Adaptive::default())) } else { text.parse().map(Self::Fixed) }
+    }
+}
+
+impl Serialize for FirstByte {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Fixed(duration) => duration.serialize(serializer),
+            Self::Adaptive(adaptive) => FirstByteMap { adaptive: *adaptive }.serialize(serializer),
+        }
     }
 }
 
@@ -264,6 +294,7 @@ schemas! {
     Admin: "Admin" = |generator| short_or(generator.subschema_for::<AdminMap>(), "127.0.0.1:9901, or a map with a token.");
     Endpoint: "Endpoint" = |generator| short_or(generator.subschema_for::<EndpointMap>(), "10.0.0.1:80, or a map with its weight and version.");
     FilterUse: "FilterUse" = |generator| short_or(generator.subschema_for::<FilterEntry>(), "The name of a filter, or a filter written in place.");
+    FirstByte: "FirstByte" = |generator| short_or(generator.subschema_for::<FirstByteMap>(), "A duration such as 2s, `adaptive`, or its bounds.");
     AccessLog: "AccessLog" = |generator| json_schema!({
         "description": "`off`, or where the lines go.", "anyOf": [{"const": "off"}, generator.subschema_for::<AccessLogMap>()],
     });

@@ -9,9 +9,11 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 pub use frontgate_filters::build::Secret;
+use frontgate_filters::condition::{Condition, StatusRange};
 use frontgate_filters::config::FilterEntry;
+use frontgate_filters::selector::Selector;
 use frontgate_filters::spanned::Spanned;
-use frontgate_filters::units::{Duration, Size};
+use frontgate_filters::units::{Duration, Share, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -209,6 +211,21 @@ pub struct Upstream {
     /// How one of them is chosen.
     #[serde(default)]
     pub balance: Balance,
+    /// How it is found out whether they live; by default only by the requests themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Spanned<Health>>,
+    /// Whether the gateway is not ready without it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub required: bool,
+    /// When an endpoint whose answers fail is left alone for a while; by default never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlier: Option<Spanned<Outlier>>,
+    /// How long an endpoint that has come back takes to get its whole share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<Duration>,
+    /// When a failed attempt is followed by another; by default only where a pooled connection was stale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Spanned<Retry>>,
     /// How long it may take.
     #[serde(default)]
     pub timeouts: UpstreamTimeouts,
@@ -228,8 +245,99 @@ pub struct Endpoint {
     pub version: Option<Spanned<String>>,
 }
 
-/// How an endpoint is chosen.
+/// How it is found out whether endpoints live: a probe of each, every `interval` and up to a tenth more or less.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Health {
+    /// What is asked for with GET; this or `tcp`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<Spanned<String>>,
+    /// Only whether a connection is taken.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tcp: bool,
+    /// From one probe to the next.
+    pub interval: Duration,
+    /// How long a probe may take.
+    pub timeout: Duration,
+    /// So many failed probes in a row make an endpoint unhealthy.
+    pub unhealthy_after: NonZeroU32,
+    /// So many good ones in a row make it healthy.
+    pub healthy_after: NonZeroU32,
+    /// The statuses of a good answer.
+    pub expect: StatusRange,
+    /// What an endpoint is before its first probe.
+    pub start: Start,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        let seconds = |s| Duration(std::time::Duration::from_secs(s));
+        Self {
+            path: None,
+            tcp: false,
+            interval: seconds(2),
+            timeout: seconds(1),
+            unhealthy_after: NonZeroU32::MIN.saturating_add(2),
+            healthy_after: NonZeroU32::MIN.saturating_add(1),
+            expect: StatusRange { first: 200, last: 299 },
+            start: Start::Healthy,
+        }
+    }
+}
+
+/// What an endpoint is before its first probe.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// It takes requests at once.
+    #[default]
+    Healthy,
+    /// It waits for good probes.
+    Unhealthy,
+}
+
+/// When an endpoint is left alone although probes find it well.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Outlier {
+    /// So many failed requests in a row: no connection, too slow, broken off, or a status from 500 on.
+    pub consecutive: NonZeroU32,
+    /// For how long the first time; the second time for twice that, and so on up to ten times.
+    pub eject_for: Duration,
+    /// No more than this share of a pool, but one endpoint of two or more always.
+    pub max_ejected: Share,
+}
+
+impl Default for Outlier {
+    fn default() -> Self {
+        Self {
+            consecutive: NonZeroU32::MIN.saturating_add(4),
+            eject_for: Duration(std::time::Duration::from_secs(30)),
+            max_ejected: Share(0.1),
+        }
+    }
+}
+
+/// When a failed attempt is followed by another. Only idempotent methods, and only before a byte went to the client.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// Attempts in all, the first one counted.
+    pub attempts: NonZeroU32,
+    /// What is tried again.
+    pub when: Vec<Condition>,
+    /// The share of the pool's requests in flight that may be further attempts; three always may.
+    pub budget: Share,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: NonZeroU32::MIN.saturating_add(1), when: vec![Condition::ConnectFailure], budget: Share(0.2) }
+    }
+}
+
+/// How an endpoint is chosen.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum Balance {
     /// In turn, by weight.
@@ -239,6 +347,8 @@ pub enum Balance {
     Random,
     /// The one of two drawn by weight that has fewer requests in flight for its weight.
     LeastRequest,
+    /// The same one for the same value of a fact, as long as it lives and is not overloaded; `client_ip` where a request has no such fact.
+    ConsistentHash(Spanned<Selector>),
 }
 
 /// How long a pool may take.
@@ -247,8 +357,8 @@ pub enum Balance {
 pub struct UpstreamTimeouts {
     /// To take the connection.
     pub connect: Duration,
-    /// From the request's last byte to the response's head.
-    pub first_byte: Duration,
+    /// From the request's last byte to the response's head: a duration, or `adaptive`.
+    pub first_byte: FirstByte,
     /// Between two parts of the response's body.
     pub between_bytes: Duration,
     /// One attempt to its last byte; none by default.
@@ -261,7 +371,33 @@ pub struct UpstreamTimeouts {
 impl Default for UpstreamTimeouts {
     fn default() -> Self {
         let seconds = |s| Duration(std::time::Duration::from_secs(s));
-        Self { connect: seconds(1), first_byte: seconds(15), between_bytes: seconds(30), total: None, idle: seconds(60) }
+        Self { connect: seconds(1), first_byte: FirstByte::Fixed(seconds(15)), between_bytes: seconds(30), total: None, idle: seconds(60) }
+    }
+}
+
+/// How long the response's head may take: `2s`, `adaptive`, or `{adaptive: {min: 100ms, max: 5s}}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstByte {
+    /// So long.
+    Fixed(Duration),
+    /// As long as 99 of 100 took lately and 200 ms more.
+    Adaptive(Adaptive),
+}
+
+/// The bounds of an adaptive timeout.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Adaptive {
+    /// Never shorter.
+    pub min: Duration,
+    /// Never longer, and so long while too little is known.
+    pub max: Duration,
+}
+
+impl Default for Adaptive {
+    fn default() -> Self {
+        let millis = |ms| Duration(std::time::Duration::from_millis(ms));
+        Self { min: millis(100), max: millis(5000) }
     }
 }
 

@@ -105,6 +105,12 @@ fn variables_of_the_environment_are_values_and_never_yaml() {
     assert!(found.items.iter().any(|item| item.message.contains("UNSET") && item.place.is_some()), "{}", found.render(false));
 }
 
+/// How long this thread has been on a processor: a busy machine makes nothing of it longer.
+fn busy() -> std::time::Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells");
+    std::time::Duration::from_nanos(text.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("a number"))
+}
+
 #[test]
 fn a_bomb_of_aliases_is_refused_quickly() {
     let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
@@ -112,11 +118,11 @@ fn a_bomb_of_aliases_is_refused_quickly() {
         let alias = format!("*a{}", level - 1);
         text.push_str(&format!("a{level}: &a{level} [{}]\n", vec![alias; 10].join(", ")));
     }
-    let began = std::time::Instant::now();
+    let began = busy();
 
     assert!(load_text("bomb.yaml", &text).is_err());
 
-    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(busy() - began < std::time::Duration::from_secs(5), "{:?}", busy() - began);
 }
 
 #[test]

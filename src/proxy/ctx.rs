@@ -12,6 +12,7 @@ use pingora_core::Error;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
+use super::attempts::Attempts;
 use crate::door::{Conn, conn_of};
 use crate::gateway::{Gateway, InFlight};
 use crate::snapshot::Snapshot;
@@ -40,13 +41,15 @@ pub struct Ctx {
     pub(super) reason: &'static str,
     pub(super) flags: &'static str,
     pub(super) from_trusted: bool,
+    pub(super) attempts: Attempts,
     in_flight: Option<InFlight>,
     pick: Option<Pick>,
-    attempts: u32,
+    /// How many attempts there were, at whichever pool.
+    attempted: u32,
     /// The upstream connection whose watchdog slot is ours.
     fd: Option<i32>,
     whole: bool,
-    attempt_began: Instant,
+    pub(super) attempt_began: Instant,
     /// Since when nothing but the upstream is waited for, and how long that was in all.
     waiting: Option<Instant>,
     waited: Duration,
@@ -72,9 +75,10 @@ impl Ctx {
             reason: "",
             flags: "",
             from_trusted: false,
+            attempts: Attempts::default(),
             in_flight: None,
             pick: None,
-            attempts: 0,
+            attempted: 0,
             fd: None,
             whole: false,
             attempt_began: now,
@@ -101,9 +105,14 @@ impl Ctx {
         self.pick.as_ref()
     }
 
+    /// Whether this attempt has brought a head.
+    pub(super) fn has_upstream_head(&self) -> bool {
+        self.upstream_status.is_some()
+    }
+
     pub(super) fn attempt_begins(&mut self, pick: Pick, now: Instant) {
         self.pick = Some(pick);
-        self.attempts += 1;
+        self.attempted += 1;
         self.attempt_began = now;
         self.waiting = Some(now);
         self.body_in = 0;
@@ -129,7 +138,7 @@ impl Ctx {
             return;
         }
         if let (Some(fd), Some(pick), None) = (self.fd, &self.pick, self.upstream_status) {
-            watchdog.first_byte(fd, pick.pool().timeouts.first_byte.0, now);
+            watchdog.first_byte(fd, pick.pool().first_byte(), now);
         }
     }
 
@@ -137,8 +146,8 @@ impl Ctx {
         self.upstream_status = Some(status);
         let now = Instant::now();
         self.rest(now);
+        self.facts.version = self.version_of_pick();
         let Some(pick) = &self.pick else { return };
-        self.facts.version = pick.endpoint().version.clone();
         if let (Some(fd), true) = (self.fd, self.whole) {
             watchdog.between_bytes(fd, pick.pool().timeouts.between_bytes.0, now);
         }
@@ -234,7 +243,7 @@ impl Ctx {
             upstream: pick.map(|pick| &*pick.pool().name),
             upstream_status: self.upstream_status,
             endpoint: pick.map(|pick| &*pick.endpoint().text),
-            attempts: (self.attempts > 0).then_some(self.attempts),
+            attempts: (self.attempted > 0).then_some(self.attempted),
             version: self.facts.version.as_ref().and_then(|version| version.to_str().ok()),
             device: self.facts.device.as_deref(),
             sub: self.facts.identity.as_ref().map(|identity| &*identity.sub_hash).filter(|sub| !sub.is_empty()),

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
+use frontgate_filters::filter::Failure;
 use frontgate_filters::reply::Reply;
 use http::StatusCode;
 use pingora_core::{Error, ErrorSource, ErrorType};
@@ -46,19 +47,22 @@ fn too_slow() -> Reply {
     Reply::problem(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The service behind the gateway did not answer in time.")
 }
 
-/// Counts a failed attempt and settles the log's letters and the answer.
-pub fn classify(error: &Error, waited: Option<Wait>, ctx: &mut Ctx) {
+/// Counts a failed attempt and settles the log's letters and the answer. Whose fault it was.
+pub fn classify(error: &Error, waited: Option<Wait>, ctx: &mut Ctx) -> Failure {
     if waited.is_some() {
         ctx.flags = "UT";
         ctx.refusal = Some(too_slow());
         ctx.attempt_result(Attempt::Timeout);
-        return;
+        return Failure::Timeout;
     }
     if ctx.refusal.is_some() || ctx.conn.as_ref().is_some_and(|conn| conn.refusal().is_some()) {
-        return;
+        return Failure::Neutral;
     }
     match error.esource() {
-        ErrorSource::Downstream => ctx.flags = "DC",
+        ErrorSource::Downstream => {
+            ctx.flags = "DC";
+            Failure::Neutral
+        }
         ErrorSource::Upstream => {
             let timed_out = matches!(error.etype, ErrorType::ReadTimedout | ErrorType::WriteTimedout);
             ctx.flags = if timed_out { "UT" } else { "UC" };
@@ -67,8 +71,9 @@ pub fn classify(error: &Error, waited: Option<Wait>, ctx: &mut Ctx) {
                 ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => Attempt::Reset,
                 _ => Attempt::Error,
             });
+            if timed_out { Failure::Timeout } else { Failure::Connect }
         }
-        _ => {}
+        _ => Failure::Neutral,
     }
 }
 

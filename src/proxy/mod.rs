@@ -3,6 +3,7 @@
 //! What a request is allowed to be stands in `hygiene`, which answer a failure gets in `failure`; routes, filters and pools are the
 //! snapshot's, which is pinned here once for each request.
 
+mod attempts;
 mod ctx;
 mod failure;
 mod forward;
@@ -14,21 +15,22 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use frontgate_filters::filter::{Flow, Request};
+use frontgate_filters::filter::{Failure, Flow, Request};
 use frontgate_filters::reply::{Reply, ReplyBody};
 use http::header::{ALLOW, LOCATION};
 use http::{HeaderValue, Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorType, Result};
+use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::gateway::Gateway;
 use crate::router::Found;
 use crate::snapshot::Action;
 use crate::telemetry::Attempt;
+use attempts::Next;
 pub use ctx::Ctx;
 
 /// The proxy behind every listener.
@@ -82,7 +84,8 @@ impl Proxy {
             Err(failure::Panicked) => return Some(failure::internal()),
         }
         match &route.action {
-            Action::Pool(_) => {
+            Action::Pool(pool) => {
+                ctx.ask(pool, session);
                 let path = session.req_header().uri.path();
                 ctx.rewritten = route.rewrite.as_ref().map(|rewrite| rewrite.apply(path));
                 None
@@ -181,18 +184,25 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         ctx.attempt_over(&self.0.watchdog);
-        let snapshot = ctx.snapshot.clone();
-        let Action::Pool(pool) = &snapshot.route(ctx.route).action else { return Error::e_explain(ErrorType::InternalError, "no pool") };
-        let Some(pick) = pool.choose() else {
+        let now = Instant::now();
+        let pick = loop {
+            if let Some(pick) = ctx.attempts.choose(now) {
+                break pick;
+            }
             ctx.flags = "UH";
-            ctx.refusal = Some(
-                Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "no_endpoint", "No endpoint can take the request.")
-                    .with(http::header::RETRY_AFTER, HeaderValue::from_static("1")),
-            );
+            match ctx.settle(session, Err(Failure::Unavailable)) {
+                Next::Again => continue,
+                Next::Answer => {}
+                Next::Pass => {
+                    ctx.refusal = Some(
+                        Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "no_endpoint", "No endpoint can take the request.")
+                            .with(http::header::RETRY_AFTER, HeaderValue::from_static("1")),
+                    );
+                }
+            }
             return Err(Error::new(REFUSED));
         };
-        let now = Instant::now();
-        let total = pool.timeouts.total.map(|total| now + total.0);
+        let total = pick.pool().timeouts.total.map(|total| now + total.0);
         ctx.attempt_deadline = [total, ctx.deadline].into_iter().flatten().min();
         let left = ctx.attempt_deadline.map(|deadline| deadline.saturating_duration_since(now).max(Duration::from_millis(1)));
         let peer = pick.peer(left, !session.is_body_empty());
@@ -247,6 +257,13 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         ctx.head_arrived(&self.0.watchdog, head.status.as_u16());
+        let next = ctx.settle(session, Ok(head));
+        if next != Next::Pass {
+            ctx.attempts.decided = Some(next);
+            let mut error = Error::new(REFUSED);
+            error.set_retry(next == Next::Again);
+            return Err(error);
+        }
         let method = &session.req_header().method;
         let exchange = &mut ctx.exchange;
         if !exchange.is_idle() && failure::caught(|| exchange.head(method, head)).is_err() {
@@ -290,28 +307,38 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
+    fn fail_to_connect(&self, session: &mut Session, _: &HttpPeer, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
         let timed_out = matches!(error.etype, ErrorType::ConnectTimedout);
         ctx.flags = if timed_out { "UT" } else { "UF" };
         ctx.attempt_failed(&self.0.watchdog, if timed_out { Attempt::Timeout } else { Attempt::ConnectFailure });
-        error.set_retry(false);
+        let next = ctx.settle(session, Err(if timed_out { Failure::Timeout } else { Failure::Connect }));
+        error.set_retry(next == Next::Again);
         error
     }
 
     fn error_while_proxy(&self, _: &HttpPeer, session: &mut Session, mut error: Box<Error>, ctx: &mut Ctx, reused: bool) -> Box<Error> {
+        let headless = !ctx.has_upstream_head();
         let waited = ctx.attempt_over(&self.0.watchdog);
+        if let Some(next) = ctx.attempts.decided.take() {
+            error.set_retry(next == Next::Again);
+            return error;
+        }
         let again = waited.is_none()
             && ctx.refusal.is_none()
             && session.response_written().is_none()
             && session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated();
-        if again {
-            // Only a stale pooled connection is worth a second try.
-            error.retry.decide_reuse(reused);
-        } else {
-            error.set_retry(false);
+        if again && reused && headless && matches!(error.esource(), ErrorSource::Upstream) && ctx.attempts.forgives_stale() {
+            // A stale pooled connection: the upstream has done nothing wrong.
+            error.set_retry(true);
+            return error;
         }
-        failure::classify(&error, waited, ctx);
+        let fault = failure::classify(&error, waited, ctx);
+        let next = if headless && session.response_written().is_none() { ctx.settle(session, Err(fault)) } else { Next::Pass };
+        error.set_retry(next == Next::Again);
+        if next == Next::Again {
+            ctx.refusal = None;
+        }
         error
     }
 
@@ -326,6 +353,10 @@ impl ProxyHttp for Proxy {
             let _ = self.answer(session, ctx, reply).await;
         }
         FailToProxy { error_code: reply.map_or(0, |reply| reply.status.as_u16()), can_reuse_downstream: false }
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Ctx, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
     }
 
     fn suppress_error_log(&self, _: &Session, _: &Ctx, _: &Error) -> bool {

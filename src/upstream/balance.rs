@@ -1,4 +1,4 @@
-//! How an endpoint is chosen. Weights are laid out once as a schedule; a choice is an index into it.
+//! How an endpoint is chosen. Weights are laid out once as a schedule, or as a ring; a choice is an index into it.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,41 +7,129 @@ use crate::config::model::Balance;
 
 /// Schedules no longer than this: weights beyond it are scaled down, and keep at least one turn.
 const LONGEST: u64 = 4096;
+/// Points of an endpoint of weight 1 on the ring, and the most of a whole ring: with 160 points shares differ by a few percent.
+const POINTS: (u64, u64) = (160, 1 << 18);
+/// How often one draws again before the schedule is looked through.
+const DRAWS: usize = 4;
+/// An endpoint of a consistent hash takes no more than this share of the mean load, in hundredths (Mirrokni and others, 2018).
+const LOAD_BOUND: u64 = 125;
+/// So many requests in flight for a weight of 1 are no overload, however idle the others are: few requests keep to their endpoint.
+const IDLE: u64 = 8;
+/// Loads are counted in this fraction of a request.
+pub const UNIT: u64 = 1 << 20;
 
 /// A pool's balancing rule with its state.
 pub struct Balancer {
-    rule: Balance,
+    rule: Rule,
     /// Endpoint indexes, each as often as its weight says, spread evenly.
     schedule: Box<[u32]>,
     turn: AtomicUsize,
 }
 
+enum Rule {
+    RoundRobin,
+    Random,
+    LeastRequest,
+    /// Points in order, each with its endpoint.
+    Ring(Box<[(u64, u32)]>),
+}
+
+/// What a choice depends on beside the rule.
+pub trait Candidates {
+    /// Whether the endpoint may be chosen.
+    fn takes(&self, index: usize) -> bool;
+    /// Its requests in flight for its weight, in [`UNIT`]s.
+    fn load(&self, index: usize) -> u64;
+    /// The mean of [`Candidates::load`] over all endpoints that take requests, with the one to be placed.
+    fn mean_load(&self) -> u64;
+}
+
 impl Balancer {
-    /// The rule over endpoints with these weights.
-    pub fn new(rule: Balance, weights: &[u32]) -> Self {
+    /// The rule over endpoints with these weights and names; the names place them on a ring.
+    pub fn new(rule: &Balance, weights: &[u32], names: &[&str]) -> Self {
+        let rule = match rule {
+            Balance::RoundRobin => Rule::RoundRobin,
+            Balance::Random => Rule::Random,
+            Balance::LeastRequest => Rule::LeastRequest,
+            Balance::ConsistentHash(_) => Rule::Ring(ring(weights, names)),
+        };
         // Every process begins elsewhere, lest a restart of many sends all first requests to one endpoint.
         let turn = AtomicUsize::new(random() as usize % (1 << 20));
         Self { rule, schedule: spread(weights), turn }
     }
 
-    /// The endpoint whose turn it is; `load` tells one's requests in flight for its weight. `None` where no endpoint takes any.
-    pub fn choose(&self, load: impl Fn(usize) -> u64) -> Option<usize> {
+    /// The endpoint whose turn it is, for a request with this hash. `None` where no endpoint takes it.
+    pub fn choose(&self, hash: Option<u64>, candidates: &impl Candidates) -> Option<usize> {
         let length = self.schedule.len();
         if length == 0 {
             return None;
         }
         let drawn = |number: u64| self.schedule[(number % length as u64) as usize] as usize;
-        Some(match self.rule {
-            Balance::RoundRobin => self.schedule[self.turn.fetch_add(1, Ordering::Relaxed) % length] as usize,
-            Balance::Random => drawn(random()),
-            // The power of two choices (Mitzenmacher, 2001): nearly as even as asking all, and no herd.
-            Balance::LeastRequest => {
-                let number = random();
-                let (first, second) = (drawn(number & 0xffff_ffff), drawn(number >> 32));
-                if load(second) < load(first) { second } else { first }
+        match &self.rule {
+            Rule::RoundRobin => {
+                for _ in 0..length {
+                    let index = self.schedule[self.turn.fetch_add(1, Ordering::Relaxed) % length] as usize;
+                    if candidates.takes(index) {
+                        return Some(index);
+                    }
+                }
+                None
             }
-        })
+            Rule::Random => (0..DRAWS).map(|_| drawn(random())).find(|index| candidates.takes(*index)).or_else(|| self.any(candidates)),
+            // The power of two choices (Mitzenmacher, 2001): nearly as even as asking all, and no herd.
+            Rule::LeastRequest => {
+                for _ in 0..DRAWS {
+                    let number = random();
+                    let (first, second) = (drawn(number & 0xffff_ffff), drawn(number >> 32));
+                    match (candidates.takes(first), candidates.takes(second)) {
+                        (true, true) if candidates.load(second) < candidates.load(first) => return Some(second),
+                        (true, _) => return Some(first),
+                        (false, true) => return Some(second),
+                        (false, false) => {}
+                    }
+                }
+                self.any(candidates)
+            }
+            Rule::Ring(ring) => {
+                let hash = hash.unwrap_or_else(random);
+                let start = ring.partition_point(|(point, _)| *point < hash);
+                let bound = (candidates.mean_load() * LOAD_BOUND / 100).max(IDLE * UNIT);
+                let around = || ring[start..].iter().chain(&ring[..start]).map(|(_, index)| *index as usize);
+                around()
+                    .find(|index| candidates.takes(*index) && candidates.load(*index) <= bound)
+                    .or_else(|| around().find(|index| candidates.takes(*index)))
+            }
+        }
     }
+
+    /// Any one that takes the request, beginning anywhere.
+    fn any(&self, candidates: &impl Candidates) -> Option<usize> {
+        let start = random() as usize % self.schedule.len();
+        self.schedule[start..].iter().chain(&self.schedule[..start]).map(|index| *index as usize).find(|index| candidates.takes(*index))
+    }
+}
+
+/// Points by name, so that an endpoint's place does not depend on the others: one more or less moves only its own share.
+fn ring(weights: &[u32], names: &[&str]) -> Box<[(u64, u32)]> {
+    let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+    let each = POINTS.0.min((POINTS.1 / total.max(1)).max(1));
+    let mut points: Vec<(u64, u32)> = Vec::new();
+    for (index, (weight, name)) in weights.iter().zip(names).enumerate() {
+        let number = (u64::from(*weight) * each).min(POINTS.1);
+        points.extend((0..number).map(|point| (hash_of(name.as_bytes(), point), index as u32)));
+    }
+    points.sort_unstable();
+    points.into()
+}
+
+/// A hash that is the same on every node of a fleet: FNV-1a, mixed by the finisher of SplitMix64 (Steele and others, 2014).
+pub fn hash_of(bytes: &[u8], seed: u64) -> u64 {
+    let fnv = bytes.iter().fold(0xcbf2_9ce4_8422_2325 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mixed = (fnv ^ (fnv >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 /// Smooth weighted round robin, as nginx does it, written out for one period.
@@ -76,7 +164,7 @@ fn gcd(a: u64, b: u64) -> u64 {
 }
 
 /// A number that nobody needs to be unable to guess: xorshift64* (Vigna, 2016), one state a thread.
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     thread_local!(static STATE: Cell<u64> = Cell::new(uuid::Uuid::now_v7().as_u128() as u64 | 1));
     STATE.with(|state| {
         let mut x = state.get();
@@ -90,22 +178,63 @@ fn random() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use frontgate_filters::spanned::Spanned;
+
     use super::*;
 
-    fn counts(rule: Balance, weights: &[u32], choices: usize) -> Vec<usize> {
-        let balancer = Balancer::new(rule, weights);
+    /// Endpoints of equal load, of which some take nothing.
+    struct Even(Vec<usize>);
+
+    impl Candidates for Even {
+        fn takes(&self, index: usize) -> bool {
+            !self.0.contains(&index)
+        }
+        fn load(&self, _: usize) -> u64 {
+            0
+        }
+        fn mean_load(&self) -> u64 {
+            0
+        }
+    }
+
+    /// Loads as they are given.
+    struct Loads(Vec<u64>);
+
+    impl Candidates for Loads {
+        fn takes(&self, _: usize) -> bool {
+            true
+        }
+        fn load(&self, index: usize) -> u64 {
+            self.0[index]
+        }
+        fn mean_load(&self) -> u64 {
+            self.0.iter().sum::<u64>() / self.0.len() as u64
+        }
+    }
+
+    fn balancer(rule: &Balance, weights: &[u32]) -> Balancer {
+        let names: Vec<String> = (0..weights.len()).map(|index| format!("10.0.0.{index}:80")).collect();
+        Balancer::new(rule, weights, &names.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn hashing() -> Balance {
+        Balance::ConsistentHash(Spanned::nowhere("client_ip".parse().expect("a selector")))
+    }
+
+    fn counts(rule: &Balance, weights: &[u32], choices: u64) -> Vec<usize> {
+        let balancer = balancer(rule, weights);
         let mut counts = vec![0; weights.len()];
-        for _ in 0..choices {
-            counts[balancer.choose(|_| 0).expect("an endpoint")] += 1;
+        for number in 0..choices {
+            counts[balancer.choose(Some(hash_of(&number.to_le_bytes(), 0)), &Even(vec![])).expect("an endpoint")] += 1;
         }
         counts
     }
 
     #[test]
     fn round_robin_keeps_the_weights_exactly() {
-        assert_eq!(counts(Balance::RoundRobin, &[1, 1, 1], 300), [100, 100, 100]);
-        assert_eq!(counts(Balance::RoundRobin, &[5, 1, 0, 2], 800), [500, 100, 0, 200]);
-        assert_eq!(counts(Balance::RoundRobin, &[100, 300], 400), [100, 300]);
+        assert_eq!(counts(&Balance::RoundRobin, &[1, 1, 1], 300), [100, 100, 100]);
+        assert_eq!(counts(&Balance::RoundRobin, &[5, 1, 0, 2], 800), [500, 100, 0, 200]);
+        assert_eq!(counts(&Balance::RoundRobin, &[100, 300], 400), [100, 300]);
     }
 
     #[test]
@@ -115,31 +244,69 @@ mod tests {
     }
 
     #[test]
-    fn random_keeps_the_weights_roughly() {
-        let counts = counts(Balance::Random, &[1, 3], 40_000);
+    fn random_and_a_ring_keep_the_weights_roughly() {
+        for rule in [Balance::Random, hashing()] {
+            let counts = counts(&rule, &[1, 3], 40_000);
 
-        assert!((9_000..11_000).contains(&counts[0]), "{counts:?}");
+            assert!((8_000..12_000).contains(&counts[0]), "{rule:?} {counts:?}");
+        }
     }
 
     #[test]
     fn least_request_avoids_the_busy_one() {
-        let balancer = Balancer::new(Balance::LeastRequest, &[1, 1]);
-        let busy = (0..1000).filter(|_| balancer.choose(|index| if index == 0 { 10 } else { 0 }) == Some(0)).count();
+        let balancer = balancer(&Balance::LeastRequest, &[1, 1]);
+        let busy = (0..1000).filter(|_| balancer.choose(None, &Loads(vec![10, 0])) == Some(0)).count();
 
         // Only where both draws were the busy one.
         assert!((150..350).contains(&busy), "{busy}");
     }
 
     #[test]
-    fn enormous_weights_make_a_bounded_schedule() {
-        let schedule = spread(&[u32::MAX, 1, u32::MAX - 1]);
+    fn every_rule_passes_over_endpoints_that_take_nothing() {
+        for rule in [Balance::RoundRobin, Balance::Random, Balance::LeastRequest, hashing()] {
+            let balancer = balancer(&rule, &[1, 1, 1, 1, 1]);
+            for _ in 0..200 {
+                assert_eq!(balancer.choose(Some(random()), &Even(vec![0, 1, 3, 4])), Some(2), "{rule:?}");
+            }
+            assert_eq!(balancer.choose(Some(random()), &Even((0..5).collect())), None, "{rule:?}");
+        }
+    }
 
+    #[test]
+    fn a_ring_moves_only_the_share_of_the_endpoint_that_is_lost() {
+        let balancer = balancer(&hashing(), &[1; 10]);
+        let moved = (0..10_000_u64)
+            .map(|number| hash_of(&number.to_le_bytes(), 7))
+            .filter(|hash| {
+                let before = balancer.choose(Some(*hash), &Even(vec![]));
+                before != Some(3) && balancer.choose(Some(*hash), &Even(vec![3])) != before
+            })
+            .count();
+
+        assert_eq!(moved, 0);
+    }
+
+    #[test]
+    fn an_overloaded_endpoint_of_a_ring_passes_its_requests_on() {
+        let balancer = balancer(&hashing(), &[1, 1, 1]);
+        for number in 0..1000_u64 {
+            assert_ne!(balancer.choose(Some(hash_of(&number.to_le_bytes(), 1)), &Loads(vec![0, 90 * UNIT, 0])), Some(1));
+        }
+    }
+
+    #[test]
+    fn enormous_weights_make_a_bounded_schedule_and_ring() {
+        let schedule = spread(&[u32::MAX, 1, u32::MAX - 1]);
         assert!(schedule.len() as u64 <= LONGEST + 3);
         assert!(schedule.contains(&1));
+
+        let ring = ring(&[u32::MAX, 1, u32::MAX - 1], &["a", "b", "c"]);
+        assert!(ring.len() as u64 <= 2 * POINTS.1 + POINTS.0, "{}", ring.len());
+        assert!(ring.iter().any(|(_, index)| *index == 1));
     }
 
     #[test]
     fn no_weight_at_all_chooses_nothing() {
-        assert_eq!(Balancer::new(Balance::Random, &[]).choose(|_| 0), None);
+        assert_eq!(balancer(&Balance::Random, &[]).choose(None, &Even(vec![])), None);
     }
 }

@@ -10,7 +10,7 @@ use frontgate_filters::spanned::{Place, Spanned};
 
 use super::collect::Index;
 use super::diagnostics::{Diagnostic, nearest};
-use super::model::{Config, FilterUse, Secret, Upstream};
+use super::model::{Config, FilterUse, FirstByte, Secret, Upstream};
 use super::tree::{Node, Places};
 
 /// Reads a secret now, to find out whether it can be had.
@@ -123,15 +123,53 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
     {
         report.error(host.place, format!("`{}` is not a host", host.value));
     }
+    living(upstream, report);
     let timeouts = upstream.timeouts;
+    if let FirstByte::Adaptive(bounds) = timeouts.first_byte
+        && (bounds.min.0.is_zero() || bounds.min.0 > bounds.max.0)
+    {
+        report.error(place, format!("`timeouts.first_byte` of the pool `{name}`: `min` is more than nothing and no more than `max`"));
+    }
     for (key, zero) in [
         ("connect", timeouts.connect.0.is_zero()),
-        ("first_byte", timeouts.first_byte.0.is_zero()),
+        ("first_byte", matches!(timeouts.first_byte, FirstByte::Fixed(timeout) if timeout.0.is_zero())),
         ("between_bytes", timeouts.between_bytes.0.is_zero()),
         ("total", timeouts.total.is_some_and(|total| total.0.is_zero())),
     ] {
         if zero {
             report.error(place, format!("`timeouts.{key}` of the pool `{name}` is 0: every request would fail"));
+        }
+    }
+}
+
+/// How a pool finds out which endpoints live, and what it does about it.
+fn living(upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
+    if let Some(health) = &upstream.health {
+        match &health.path {
+            Some(path) if health.tcp => report.error(path.place, "a probe has `path` or `tcp`, not both"),
+            Some(path) if !path.starts_with('/') || path.bytes().any(|byte| !(0x21..0x7f).contains(&byte)) => {
+                report.error(path.place, format!("`{}` is not a path", path.value));
+            }
+            None if !health.tcp => report.error(health.place, "a probe needs `path`, what it asks for, or `tcp: true`"),
+            _ => {}
+        }
+        for (key, value) in [("interval", health.interval), ("timeout", health.timeout)] {
+            if value.0.is_zero() {
+                report.error(health.place, format!("`{key}` of a probe is more than nothing"));
+            }
+        }
+    }
+    if let Some(outlier) = &upstream.outlier
+        && outlier.eject_for.0.is_zero()
+    {
+        report.error(outlier.place, "`eject_for` is more than nothing");
+    }
+    if let Some(retry) = &upstream.retry {
+        if retry.attempts.get() > 10 {
+            report.error(retry.place, "`attempts` is at most 10");
+        }
+        if retry.when.is_empty() {
+            report.error(retry.place, "`when` is empty: nothing would be tried again");
         }
     }
 }

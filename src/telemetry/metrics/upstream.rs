@@ -50,7 +50,8 @@ pub enum EndpointState {
 }
 
 impl EndpointState {
-    const ALL: [Self; 3] = [Self::Healthy, Self::Unhealthy, Self::Ejected];
+    /// Every state, each at its own number.
+    pub const ALL: [Self; 3] = [Self::Healthy, Self::Unhealthy, Self::Ejected];
 
     /// The `state` label.
     pub fn label(self) -> &'static str {
@@ -66,12 +67,14 @@ impl EndpointState {
 pub struct UpstreamMetrics {
     attempts: [AtomicU64; Attempt::ALL.len()],
     endpoints: [AtomicI64; EndpointState::ALL.len()],
+    /// An adaptive timeout in microseconds; 0 where there is none.
+    first_byte: AtomicU64,
     duration: Histogram,
 }
 
 impl UpstreamMetrics {
     pub(super) fn new() -> Self {
-        Self { attempts: Default::default(), endpoints: Default::default(), duration: histogram(DURATION) }
+        Self { attempts: Default::default(), endpoints: Default::default(), first_byte: AtomicU64::new(0), duration: histogram(DURATION) }
     }
 
     /// Counts an attempt at one of the endpoints.
@@ -89,6 +92,11 @@ impl UpstreamMetrics {
         self.endpoints[state as usize].store(number, Ordering::Relaxed);
     }
 
+    /// Sets how long a response's head may take, where that is adaptive.
+    pub fn first_byte(&self, timeout: Duration) {
+        self.first_byte.store(timeout.as_micros() as u64, Ordering::Relaxed);
+    }
+
     pub(super) fn scrape(&self, upstream: &str, scrape: &mut Scrape) {
         let help = "Attempts at an upstream's endpoints, by how they ended.";
         for result in Attempt::ALL {
@@ -101,6 +109,12 @@ impl UpstreamMetrics {
             let number = self.endpoints[state as usize].load(Ordering::Relaxed);
             let labels = [("upstream", upstream), ("state", state.label())];
             scrape.gauge("frontgate_upstream_endpoints", help, &labels, number as f64);
+        }
+        let first_byte = self.first_byte.load(Ordering::Relaxed);
+        if first_byte > 0 {
+            let help = "How long an upstream's head may take just now, where that is adaptive.";
+            let seconds = first_byte as f64 / 1e6;
+            scrape.gauge("frontgate_upstream_adaptive_timeout_seconds", help, &[("upstream", upstream)], seconds);
         }
         let help = "How long an upstream took to answer.";
         scrape.histogram("frontgate_upstream_duration_seconds", help, &[("upstream", upstream)], &self.duration);

@@ -1,0 +1,173 @@
+//! Pools that know which endpoints live: retries, probes, ejection, hashing, adaptive timeouts.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::harness::{Gateway, Origin, exchange, get, origin::response, until};
+
+/// An origin that answers its own name with a status that can be changed.
+fn named(name: &'static str, well: Arc<AtomicBool>) -> Origin {
+    Origin::start(move |_, stream| {
+        let status = if well.load(Ordering::SeqCst) { "200 OK" } else { "503 Service Unavailable" };
+        stream.write_all(response(status, "Content-Type: text/plain\r\n", name).as_bytes()).is_ok()
+    })
+}
+
+fn over(endpoints: &[SocketAddr], pool: &str, route: &str) -> Gateway {
+    let endpoints: Vec<String> = endpoints.iter().map(|address| format!("\"{address}\"")).collect();
+    Gateway::start(&format!(
+        "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:0\"}}], admin: \"127.0.0.1:0\"}}\nupstreams:\n  main:\n    endpoints: [{}]\n{pool}\n\
+         routes:\n  - name: all\n    path: /**\n    upstream: main\n{route}\ntelemetry: {{access_log: \"off\"}}\n",
+        endpoints.join(", ")
+    ))
+}
+
+/// An address where nothing listens.
+fn dead() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+#[test]
+fn a_failed_connection_is_tried_again_elsewhere() {
+    let origin = Origin::json("{}");
+    let gateway = over(&[dead(), origin.address], "    retry: {attempts: 2, when: [connect_failure]}", "");
+
+    for _ in 0..20 {
+        assert_eq!(get(gateway.address, "/").status, 200);
+    }
+
+    let failed = gateway.metric("frontgate_upstream_attempts_total{upstream=\"main\",result=\"connect_failure\"}");
+    assert!(failed >= 9.0, "{failed}");
+}
+
+#[test]
+fn a_status_is_tried_again_where_it_is_listed_and_the_method_is_idempotent() {
+    let (sick, well) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
+    let (a, b) = (named("a", sick), named("b", well));
+    let gateway = over(&[a.address, b.address], "    retry: {attempts: 2, when: [503]}", "");
+
+    for _ in 0..10 {
+        assert_eq!(get(gateway.address, "/").text(), "b");
+    }
+    let posts: Vec<u16> = (0..10)
+        .map(|_| {
+            exchange(gateway.address, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi").unwrap().status
+        })
+        .collect();
+
+    assert!(posts.contains(&503) && posts.contains(&200), "{posts:?}");
+    assert_eq!(a.received().iter().filter(|request| request.line().starts_with("POST")).count(), 5);
+}
+
+#[test]
+fn a_put_is_sent_again_with_its_body() {
+    let (sick, well) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
+    let (a, b) = (named("a", sick), named("b", well));
+    let gateway = over(&[a.address, b.address], "    retry: {attempts: 2, when: [503]}", "");
+
+    for _ in 0..4 {
+        let reply = exchange(gateway.address, b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nwhole").unwrap();
+        assert_eq!((reply.status, reply.text()), (200, "b".to_owned()));
+    }
+
+    assert!(b.received().iter().all(|request| request.body == b"whole"));
+    assert_eq!(b.received().len(), 4);
+}
+
+#[test]
+fn without_retry_a_failure_is_passed_on() {
+    let gateway = over(&[dead()], "", "");
+
+    get(gateway.address, "/").is_problem(502);
+}
+
+#[test]
+fn probes_take_an_endpoint_out_and_bring_it_back() {
+    let (a_well, b_well) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
+    let (a, b) = (named("a", a_well.clone()), named("b", b_well));
+    let health = "    required: true\n    health: {path: /healthz, interval: 20ms, timeout: 500ms, unhealthy_after: 2, healthy_after: 2}";
+    let gateway = over(&[a.address, b.address], health, "");
+    let healthy = "frontgate_upstream_endpoints{upstream=\"main\",state=\"healthy\"}";
+    until("both healthy", || gateway.metric(healthy) == 2.0);
+
+    a_well.store(false, Ordering::SeqCst);
+    until("a out", || gateway.metric(healthy) == 1.0);
+    assert!((0..20).all(|_| get(gateway.address, "/").text() == "b"));
+
+    a_well.store(true, Ordering::SeqCst);
+    until("a back", || gateway.metric(healthy) == 2.0);
+    until("a serves", || get(gateway.address, "/").text() == "a");
+}
+
+#[test]
+fn a_required_pool_that_is_down_makes_the_gateway_unready_but_not_dead() {
+    let gateway = over(
+        &[dead()],
+        "    required: true\n    health: {tcp: true, interval: 20ms, timeout: 500ms, unhealthy_after: 1, healthy_after: 1}",
+        "",
+    );
+    let admin = gateway.running.admin().unwrap();
+
+    until("unready", || get(admin, "/readyz").status == 503);
+
+    assert_eq!(get(admin, "/healthz").status, 200);
+    let full = get(admin, "/healthz?full=1");
+    assert_eq!(full.status, 503);
+    assert_eq!(full.json()["upstreams"]["main"]["endpoints"][0]["state"], "unhealthy");
+    // Nothing else is left, so it is asked all the same.
+    get(gateway.address, "/").is_problem(502);
+}
+
+#[test]
+fn an_endpoint_whose_answers_fail_is_left_alone_for_a_while() {
+    let (sick, well) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
+    let (a, b) = (named("a", sick.clone()), named("b", well));
+    let gateway = over(&[a.address, b.address], "    outlier: {consecutive: 3, eject_for: 400ms, max_ejected: 50%}", "");
+
+    let failed = (0..40).filter(|_| get(gateway.address, "/").status == 503).count();
+    assert_eq!(failed, 3);
+
+    sick.store(true, Ordering::SeqCst);
+    until("a is asked again", || get(gateway.address, "/").text() == "a");
+}
+
+#[test]
+fn a_consistent_hash_sends_the_same_key_to_the_same_endpoint() {
+    let origins: Vec<Origin> = ["a", "b", "c", "d"].into_iter().map(|name| named(name, Arc::new(AtomicBool::new(true)))).collect();
+    let addresses: Vec<SocketAddr> = origins.iter().map(|origin| origin.address).collect();
+    let gateway = over(&addresses, "    balance: {consistent_hash: query.user}", "");
+
+    let mut seen = std::collections::BTreeSet::new();
+    for user in 0..24 {
+        let path = format!("/?user={user}");
+        let first = get(gateway.address, &path).text();
+        assert!((0..3).all(|_| get(gateway.address, &path).text() == first));
+        seen.insert(first);
+    }
+
+    assert!(seen.len() >= 3, "{seen:?}");
+}
+
+#[test]
+fn an_adaptive_timeout_follows_what_the_upstream_takes() {
+    let slow = Arc::new(AtomicUsize::new(0));
+    let delay = slow.clone();
+    let origin = Origin::start(move |_, stream| {
+        std::thread::sleep(Duration::from_millis(delay.load(Ordering::SeqCst) as u64));
+        stream.write_all(response("200 OK", "", "ok").as_bytes()).is_ok()
+    });
+    let gateway = over(&[origin.address], "    timeouts: {first_byte: {adaptive: {min: 100ms, max: 5s}}}", "");
+    (0..120).for_each(|_| assert_eq!(get(gateway.address, "/").status, 200));
+    let timeout = "frontgate_upstream_adaptive_timeout_seconds{upstream=\"main\"}";
+    until("the timeout to follow", || gateway.metric(timeout) < 1.0);
+
+    slow.store(2_000, Ordering::SeqCst);
+    let began = Instant::now();
+    get(gateway.address, "/").is_problem(504);
+
+    assert!(began.elapsed() < Duration::from_millis(1_900), "{:?}", began.elapsed());
+}
