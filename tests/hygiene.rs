@@ -168,6 +168,41 @@ fn an_empty_last_frame_of_http_2_ends_an_upstream_body_once() {
 }
 
 #[test]
+fn an_upload_that_drips_over_http_2_is_cut_at_its_deadline() {
+    let origin = Origin::json("{}");
+    let gateway = Gateway::start(&format!(
+        "version: 1\nserver:\n  listeners: [{{address: \"127.0.0.1:0\", protocols: [h2, http1]}}]\n  timeouts: {{body: 400ms}}\n\
+         upstreams: {{main: {{endpoints: [\"{}\"], timeouts: {{first_byte: 400ms}}}}}}\ntelemetry: {{access_log: \"off\"}}\n\
+         routes: [{{name: all, path: \"/**\", upstream: main}}]\n",
+        origin.address
+    ));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let began = std::time::Instant::now();
+
+    let status = runtime.block_on(async {
+        let tcp = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+        let (mut client, connection) = h2::client::handshake(tcp).await.unwrap();
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        let request = http::Request::post("http://a.example/").body(()).unwrap();
+        let (answer, mut body) = client.send_request(request, false).unwrap();
+        tokio::spawn(async move {
+            for _ in 0..200 {
+                if body.send_data(bytes::Bytes::from_static(b"x"), false).is_err() {
+                    return;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        });
+        answer.await.map(|answer| answer.status().as_u16())
+    });
+
+    assert_eq!(status.unwrap(), 408);
+    assert!(began.elapsed() < std::time::Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[test]
 fn asking_for_a_tunnel_is_refused() {
     let (_origin, gateway) = pair();
 

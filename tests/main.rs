@@ -11,6 +11,8 @@ mod failures;
 mod hygiene;
 /// Reload, drain, health, metrics, and the binary itself.
 mod lifecycle;
+/// Real peers from their packages: nginx, Python, curl, wrk.
+mod peers;
 /// Requests through to an origin and back: pools, rewrites, filters, keep-alive.
 mod traffic;
 /// Public collections of malformed requests, replayed over raw sockets.

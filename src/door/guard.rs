@@ -161,10 +161,10 @@ struct Patience {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patience {
-    /// Bytes per second below which a transfer is a drip.
-    const DRIP: u64 = 500;
+/// Bytes per second below which a transfer is a drip.
+pub const DRIP: u64 = 500;
 
+impl Patience {
     fn moved(&mut self, bytes: usize) {
         self.moved += bytes as u64;
         if let Some(since) = self.since.take() {
@@ -176,7 +176,7 @@ impl Patience {
     fn wait(&mut self, allowance: Duration, cx: &mut Context<'_>) -> bool {
         if self.since.is_none() {
             let now = Instant::now();
-            let left = (allowance + Duration::from_secs(self.moved / Self::DRIP)).saturating_sub(self.waited);
+            let left = (allowance + Duration::from_secs(self.moved / DRIP)).saturating_sub(self.waited);
             self.since = Some(now);
             arm(&mut self.timer, now + left);
         }

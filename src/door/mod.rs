@@ -19,7 +19,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_proxy::{HttpProxy, ProxyHttp};
 
 use crate::upstream::watchdog::Watchdog;
-pub use guard::{Conn, Guard, Keeper, Rules};
+pub use guard::{Conn, DRIP, Guard, Keeper, Rules};
 
 /// One listener's app.
 pub struct Door<P: ProxyHttp>(Arc<Inner<P>>);

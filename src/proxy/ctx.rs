@@ -13,7 +13,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::attempts::Attempts;
-use crate::door::{Conn, conn_of};
+use crate::door::{Conn, DRIP, conn_of};
 use crate::gateway::{Gateway, InFlight};
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Attempt, Line};
@@ -129,6 +129,15 @@ impl Ctx {
         if whole {
             // A pooled connection took no time.
             self.request_sent(watchdog, if reused { self.attempt_began } else { Instant::now() });
+        }
+    }
+
+    /// A part of an upload has come. HTTP/1 bodies are timed by the guard; those of HTTP/2 here, by the same rule.
+    pub(super) fn upload_moved(&self, watchdog: &Watchdog) {
+        if let (Some(fd), false) = (self.fd, self.whole) {
+            let now = Instant::now();
+            let allowance = self.snapshot.rules.body_timeout + Duration::from_secs(self.body_in / DRIP);
+            watchdog.upload(fd, allowance.saturating_sub(now.saturating_duration_since(self.attempt_began)), now);
         }
     }
 

@@ -49,6 +49,11 @@ fn too_slow() -> Reply {
 
 /// Counts a failed attempt and settles the log's letters and the answer. Whose fault it was.
 pub fn classify(error: &Error, waited: Option<Wait>, ctx: &mut Ctx) -> Failure {
+    if waited == Some(Wait::Upload) {
+        ctx.flags = "DC";
+        ctx.refusal = Some(Reply::problem(StatusCode::REQUEST_TIMEOUT, "slow_body", "The request's body did not come in time."));
+        return Failure::Neutral;
+    }
     if waited.is_some() {
         ctx.flags = "UT";
         ctx.refusal = Some(too_slow());

@@ -221,6 +221,9 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         let whole = session.is_body_empty();
         ctx.connected(&self.0.watchdog, fd, reused, whole);
+        if !whole && session.is_http2() {
+            ctx.upload_moved(&self.0.watchdog);
+        }
         Ok(())
     }
 
@@ -228,7 +231,7 @@ impl ProxyHttp for Proxy {
         forward::prepare(session, head, ctx)
     }
 
-    async fn request_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<()> {
+    async fn request_body_filter(&self, session: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<()> {
         ctx.body_in += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         if ctx.body_in > ctx.snapshot.route(ctx.route).body_limit {
             ctx.refusal = Some(hygiene::body_too_large());
@@ -241,6 +244,8 @@ impl ProxyHttp for Proxy {
         }
         if end {
             ctx.request_sent(&self.0.watchdog, Instant::now());
+        } else if session.is_http2() {
+            ctx.upload_moved(&self.0.watchdog);
         }
         Ok(())
     }

@@ -22,6 +22,8 @@ pub enum Wait {
     BetweenBytes,
     /// The whole attempt.
     Total,
+    /// The next part of the client's upload, on a connection that no guard looks into (HTTP/2).
+    Upload,
 }
 
 /// The table of deadlines.
@@ -44,6 +46,7 @@ struct Slot {
 
 const FIRST_BYTE: u64 = 1;
 const BETWEEN_BYTES: u64 = 2;
+const UPLOAD: u64 = 3;
 /// Values of `fired` besides 0: being shut down just now, and over (plus what it was for).
 const FIRING: u64 = 1;
 const FIRED: u64 = 2;
@@ -99,6 +102,11 @@ impl Watchdog {
         self.arm(fd, allowance, now, BETWEEN_BYTES);
     }
 
+    /// Waits for the client's upload for as long as this from `now` on.
+    pub fn upload(&self, fd: i32, allowance: Duration, now: Instant) {
+        self.arm(fd, allowance, now, UPLOAD);
+    }
+
     fn arm(&self, fd: i32, allowance: Duration, now: Instant, kind: u64) {
         let Some(slot) = self.slot(fd) else { return };
         let allowance = (allowance.as_millis() as u64).max(1);
@@ -139,6 +147,7 @@ impl Watchdog {
                     return Some(match fired - FIRED {
                         FIRST_BYTE => Wait::FirstByte,
                         BETWEEN_BYTES => Wait::BetweenBytes,
+                        UPLOAD => Wait::Upload,
                         _ => Wait::Total,
                     });
                 }

@@ -1,0 +1,118 @@
+//! Real peers from their packages: nginx and Python as origins, curl and wrk as clients. What is not installed is skipped by name.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::{Gateway, until};
+
+/// A peer's process, ended with the test.
+struct Peer(Child);
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn installed(tool: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found =
+        std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]).map(|folder| folder.join(tool)).find(|tool| tool.is_file());
+    if found.is_none() {
+        println!("SKIPPED: {tool} is not installed");
+    }
+    found
+}
+
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn listening(peer: Command, address: SocketAddr) -> Peer {
+    let mut peer = peer;
+    let peer = Peer(peer.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    until("the peer to listen", || TcpStream::connect(address).is_ok());
+    peer
+}
+
+/// A folder of its own in the build's place for temporary files.
+fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn nginx(address: SocketAddr) -> Option<Peer> {
+    let program = installed("nginx")?;
+    let folder = folder("nginx");
+    let here = folder.display();
+    let text = format!(
+        "daemon off; master_process off; pid {here}/pid; error_log {here}/error.log crit;\nevents {{}}\nhttp {{ access_log off;\n\
+         client_body_temp_path {here}/body; proxy_temp_path {here}/proxy; fastcgi_temp_path {here}/fastcgi; uwsgi_temp_path {here}/uwsgi;\n\
+         scgi_temp_path {here}/scgi; keepalive_requests 100000;\n\
+         server {{ listen {address}; location / {{ default_type application/json; return 200 '{{\"from\":\"nginx\"}}'; }} }} }}\n"
+    );
+    let config = folder.join("nginx.conf");
+    std::fs::write(&config, text).unwrap();
+    let mut command = Command::new(program);
+    command.arg("-c").arg(config).arg("-e").arg(folder.join("error.log"));
+    Some(listening(command, address))
+}
+
+fn curl(arguments: &[&str]) -> Option<String> {
+    let output = Command::new(installed("curl")?).args(["-sS", "--max-time", "20"]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn curl_and_wrk_reach_a_real_nginx() {
+    let address = free();
+    let Some(_nginx) = nginx(address) else { return };
+    let gateway = Gateway::over(address, "", "");
+    let url = format!("http://{}/products", gateway.address);
+
+    // Twice on one connection, as a browser does.
+    if let Some(text) = curl(&["-i", &url, &url]) {
+        assert_eq!(text.matches("HTTP/1.1 200").count(), 2, "{text}");
+        assert_eq!(text.matches(r#"{"from":"nginx"}"#).count(), 2, "{text}");
+    }
+    let Some(wrk) = installed("wrk") else { return };
+    let output = Command::new(wrk).args(["-t1", "-c16", "-d1s", &url]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
+    assert!(gateway.metric("frontgate_requests_total{route=\"all\",method=\"GET\",code=\"200\"}") > 100.0, "{text}");
+}
+
+#[test]
+fn curl_reaches_a_python_origin_and_uploads_to_it() {
+    let Some(python) = installed("python3") else { return };
+    let address = free();
+    let script = folder("python").join("origin.py");
+    let mut file = std::fs::File::create(&script).unwrap();
+    write!(
+        file,
+        "import http.server, sys\n\
+         class Origin(http.server.BaseHTTPRequestHandler):\n    protocol_version = 'HTTP/1.1'\n    def log_message(self, *_): pass\n\
+         \x20   def answer(self, body):\n        self.send_response(200); self.send_header('Content-Length', str(len(body))); self.end_headers(); self.wfile.write(body)\n\
+         \x20   def do_GET(self): self.answer(b'from python')\n\
+         \x20   def do_PUT(self): self.answer(str(len(self.rfile.read(int(self.headers['Content-Length'])))).encode())\n\
+         http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Origin).serve_forever()\n"
+    )
+    .unwrap();
+    drop(file);
+    let mut command = Command::new(python);
+    command.arg(&script).arg(address.port().to_string());
+    let _python = listening(command, address);
+    let gateway = Gateway::over(address, "", "");
+    let url = format!("http://{}/", gateway.address);
+
+    let Some(text) = curl(&[&url]) else { return };
+    assert_eq!(text, "from python");
+    let upload = folder("python").join("upload");
+    std::fs::write(&upload, vec![b'x'; 3 << 20]).unwrap();
+    assert_eq!(curl(&["-T", upload.to_str().unwrap(), &url]).unwrap(), (3 << 20).to_string());
+}
