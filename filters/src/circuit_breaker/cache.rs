@@ -271,8 +271,16 @@ fn kept(headers: &HeaderMap) -> Arc<[(HeaderName, HeaderValue)]> {
         TRANSFER_ENCODING,
         UPGRADE,
     ];
-    const WITHOUT_TOO: &[&str] =
-        &["cache-status", "keep-alive", "proxy-connection", "ratelimit", "ratelimit-policy", "server-timing", "x-bff-fallback", "x-request-id"];
+    const WITHOUT_TOO: &[&str] = &[
+        "cache-status",
+        "keep-alive",
+        "proxy-connection",
+        "ratelimit",
+        "ratelimit-policy",
+        "server-timing",
+        "x-bff-fallback",
+        "x-request-id",
+    ];
     let nominated = |name: &HeaderName| {
         let tokens = headers.get_all(CONNECTION).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         tokens.map(<[u8]>::trim_ascii).any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()))

@@ -148,7 +148,9 @@ impl Blame {
         let (from, to) = text.split_once('-').unwrap_or((text, text));
         match (status(from), status(to)) {
             (Some(from), Some(to)) if from <= to => Ok(Self::Status(from..=to)),
-            _ => Err(format!("`{text}` is not a failure: connect_failure, timeout, or a status or range between 400 and 599, as in 500-599")),
+            _ => {
+                Err(format!("`{text}` is not a failure: connect_failure, timeout, or a status or range between 400 and 599, as in 500-599"))
+            }
         }
     }
 }
