@@ -87,7 +87,9 @@ fn every_row_ends_in_the_state_it_says() {
 /// A gate that has just opened at 0.
 fn opened(rules: Rules) -> Gate {
     let gate = Gate::new(rules);
-    (0..4).for_each(|_| drop(one(&gate, BAD, 0)));
+    for _ in 0..4 {
+        one(&gate, BAD, 0);
+    }
     assert_eq!(gate.view(0).state, State::Open);
     gate
 }
@@ -117,7 +119,9 @@ fn a_probe_that_goes_home_silently_makes_room_for_another() {
 fn what_was_let_through_before_says_nothing_after() {
     let gate = Gate::new(rules());
     let mut early: Vec<_> = (0..6).map(|_| pass(&gate, 0).expect("closed")).collect();
-    (0..4).for_each(|_| drop(one(&gate, BAD, 0)));
+    for _ in 0..4 {
+        one(&gate, BAD, 0);
+    }
     let mut probe = pass(&gate, 1_000).expect("a probe");
 
     for ticket in &mut early {
@@ -182,7 +186,9 @@ fn a_probe_whose_body_breaks_has_failed() {
 fn an_operator_holds_it_and_lets_it_go_with_nothing_remembered() {
     let gate = Gate::new(rules());
     gate.force(Some(Forced::Closed));
-    (0..20).for_each(|_| drop(one(&gate, BAD, 0)));
+    for _ in 0..20 {
+        one(&gate, BAD, 0);
+    }
     assert_eq!((gate.view(0).state, gate.view(0).counts.failures), (State::Closed, 20));
 
     gate.force(Some(Forced::Open));
@@ -283,7 +289,9 @@ proptest! {
         under_way.iter_mut().for_each(|ticket| gate.release(ticket));
         gate.force(None);
         now += 20_000;
-        (0..2).for_each(|_| drop(one(&gate, FINE, now)));
+        for _ in 0..2 {
+ one(&gate, FINE, now);
+ }
         prop_assert_eq!(gate.view(now).state, State::Closed);
         prop_assert_eq!(gate.view(now).probes, 0);
     }
