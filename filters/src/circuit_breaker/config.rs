@@ -292,11 +292,12 @@ impl Config {
 
     /// The pools that its fallbacks ask.
     pub fn pools(&self) -> Vec<&Spanned<String>> {
-        let pool = |fallback| match fallback {
-            &Fallback::Upstream(ref pool) => Some(pool),
+        let each = self.fallback.iter().map(|fallback| &fallback.value);
+        each.filter_map(|fallback| match fallback {
+            Fallback::Upstream(pool) => Some(pool),
             Fallback::Cached(_) | Fallback::Respond(_) => None,
-        };
-        self.fallback.iter().filter_map(|fallback| pool(&fallback.value)).collect()
+        })
+        .collect()
     }
 
     /// Where it keeps answers for everybody alike: a `cached` without `per`. Behind a `jwt` that would show one user's data to others.
