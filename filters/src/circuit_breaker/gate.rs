@@ -388,15 +388,23 @@ impl Gate {
 
     /// Open: for `open_for`, doubled for every opening before this one without a closing between, and as long as the upstream asked for.
     /// Chance moves the end by up to a tenth, so that many gateways do not probe at once.
-    fn open(&self, word: Word, cause: Cause, now: u64, chance: f64) -> Option<Change> {
+    fn open(&self, mut word: Word, cause: Cause, now: u64, chance: f64) -> Option<Change> {
         let rules = &self.rules;
         let usual = rules.open_for.saturating_mul(1 << word.openings()).min(rules.max_open_for);
         let tenth = (usual as f64 * 0.1 * chance) as u64;
         let jittered = if usual + tenth <= rules.max_open_for { usual + tenth } else { usual - tenth };
         let asked = self.asked_until.load(Ordering::Relaxed).saturating_sub(now).min(rules.max_open_for);
         let until = now.saturating_add(jittered.max(asked));
-        let next = Word::new(State::Open, None, word.openings() + 1, word.epoch() + 1, until);
-        self.exchange(word, next).then_some(Change { to: State::Open, cause })
+        let epoch = word.epoch();
+        let next = Word::new(State::Open, None, word.openings() + 1, epoch + 1, until);
+        // Another probe's success may change the word under probation, which takes nothing from this failure.
+        while word.epoch() == epoch {
+            if self.exchange(word, next) {
+                return Some(Change { to: State::Open, cause });
+            }
+            word = self.load();
+        }
+        None
     }
 
     /// Probation: one more success, and perhaps the last that was wanted.

@@ -36,6 +36,9 @@ fn one(gate: &Gate, finding: Finding, now: u64) -> &'static str {
     gate.view(now).state.name()
 }
 
+/// What is shown, under which rules, what happens when, and the state after it.
+type Row<'r> = (&'r str, &'r Rules, &'r [(Finding, u64)], &'r str);
+
 #[test]
 fn every_row_ends_in_the_state_it_says() {
     let consecutive = Rules { consecutive: Some(3), min_requests: 100, ..rules() };
@@ -43,7 +46,7 @@ fn every_row_ends_in_the_state_it_says() {
     let asked = Finding::Failure { slow: false, retry_after: Some(2_500) };
     let asked_much = Finding::Failure { slow: false, retry_after: Some(3_600_000) };
     #[rustfmt::skip]
-    let rows: &[(&str, &Rules, &[(Finding, u64)], &str)] = &[
+    let rows: &[Row<'_>] = &[
         ("too few requests", &rules(), &[(BAD, 0), (BAD, 0), (BAD, 0)], "closed"),
         ("enough of them", &rules(), &[(BAD, 0), (BAD, 0), (BAD, 0), (BAD, 0)], "open"),
         ("just half", &rules(), &[(FINE, 0), (FINE, 0), (BAD, 0), (BAD, 0)], "open"),

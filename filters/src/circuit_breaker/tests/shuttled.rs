@@ -11,8 +11,10 @@ use self::gate::*;
 mod sync {
     pub use shuttle::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
+#[allow(clippy::duplicate_mod, reason = "the same source over other atomics is what is wanted")]
 #[path = "../gate.rs"]
 mod gate;
+#[allow(clippy::duplicate_mod, reason = "the same source over other atomics is what is wanted")]
 #[path = "../window.rs"]
 mod window;
 
@@ -21,7 +23,11 @@ const BAD: Finding = Finding::Failure { slow: false, retry_after: None };
 const FINE: Finding = Finding::Success { slow: false };
 
 fn gate() -> Gate {
-    Gate::new(Rules {
+    Gate::new(rules())
+}
+
+fn rules() -> Rules {
+    Rules {
         window: 10_000,
         min_requests: 2,
         failure_ratio: 0.5,
@@ -31,7 +37,7 @@ fn gate() -> Gate {
         max_open_for: 60_000,
         probes: 1,
         successes: 2,
-    })
+    }
 }
 
 /// Runs the test in many orders of its threads, each with three changes of priority at random places.
@@ -103,6 +109,46 @@ fn successes_at_once_close_it_once_and_leave_an_empty_window() {
 
         assert_eq!(changes.iter().filter(|change| change.to == State::Closed).count(), 1, "{changes:?}");
         assert_eq!(gate.view(1_000).counts.failures, 0);
+    });
+}
+
+/// A gate on probation at 1,000 with so many probes under way.
+fn probing<const N: usize>() -> (Arc<Gate>, [Ticket; N]) {
+    let gate = Arc::new(Gate::new(Rules { probes: N as u32, ..rules() }));
+    (0..2).for_each(|_| drop(ask(&gate, BAD, 0)));
+    let probes = std::array::from_fn(|_| match gate.admit(1_000).0 {
+        Admission::Pass(ticket) => ticket,
+        Admission::Refuse { .. } => panic!("it is time to probe"),
+    });
+    (gate, probes)
+}
+
+#[test]
+fn the_place_of_a_probe_that_failed_is_nobodys() {
+    in_every_order(|| {
+        let (gate, [mut probe]) = probing();
+        let other = gate.clone();
+        let other = thread::spawn(move || ask(&other, FINE, 1_000).1);
+
+        gate.report(&mut probe, BAD, 1_000, || 0.0);
+        gate.release(&mut probe);
+
+        assert!(!other.join().expect("no thread panics"), "a probe passed an open circuit");
+        assert_eq!(gate.view(1_000).probes, 0);
+    });
+}
+
+#[test]
+fn a_success_beside_a_failure_does_not_close_it() {
+    in_every_order(|| {
+        let (gate, [mut bad, mut fine]) = probing();
+        let other = gate.clone();
+        let other = thread::spawn(move || other.report(&mut fine, FINE, 1_000, || 0.0));
+
+        gate.report(&mut bad, BAD, 1_000, || 0.0);
+
+        assert_eq!(other.join().expect("no thread panics"), None);
+        assert_eq!(gate.view(1_000).state, State::Open);
     });
 }
 
