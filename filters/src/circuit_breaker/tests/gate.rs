@@ -73,6 +73,7 @@ fn every_row_ends_in_the_state_it_says() {
         ("as long as the upstream asks", &rules(), &[(asked, 0), (BAD, 0), (BAD, 0), (BAD, 0), (FINE, 2_499)], "open"),
         ("and then", &rules(), &[(asked, 0), (BAD, 0), (BAD, 0), (BAD, 0), (FINE, 2_500)], "half_open"),
         ("but not for an hour", &rules(), &[(asked_much, 0), (BAD, 0), (BAD, 0), (BAD, 0), (FINE, 3_000)], "half_open"),
+        ("what was asked long ago is over", &rules(), &[(asked_much, 0), (BAD, 11_000), (BAD, 11_000), (BAD, 11_000), (BAD, 11_000), (FINE, 12_000)], "half_open"),
         ("a slow probe fails", &slow, &[(BAD, 0), (BAD, 0), (BAD, 0), (BAD, 0), (SLOW, 1_000)], "open"),
         ("a slow probe where slow is no matter", &rules(), &[(BAD, 0), (BAD, 0), (BAD, 0), (BAD, 0), (SLOW, 1_000), (SLOW, 1_000)], "closed"),
     ];

@@ -12,7 +12,7 @@ mod sync {
     pub use shuttle::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
 #[allow(clippy::duplicate_mod, reason = "the same source over other atomics is what is wanted")]
-#[path = "../gate.rs"]
+#[path = "../gate/mod.rs"]
 mod gate;
 #[allow(clippy::duplicate_mod, reason = "the same source over other atomics is what is wanted")]
 #[path = "../window.rs"]

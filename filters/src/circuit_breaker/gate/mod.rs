@@ -3,166 +3,14 @@
 //! Everything that requests contend for is one atomic word, so a change of state is one exchange that one of them wins, and the way through
 //! a closed circuit is one load. Time is an argument, in milliseconds since whenever; so is chance.
 
-use std::fmt;
+mod terms;
+mod word;
 
+use self::word::Word;
 use super::sync::{AtomicU32, AtomicU64, Ordering};
-use super::window::{Counts, Window};
+use super::window::Window;
 
-/// When a circuit opens and closes. Times are in milliseconds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rules {
-    /// What is remembered.
-    pub window: u64,
-    /// Shares are not looked at below so many requests in the window.
-    pub min_requests: u32,
-    /// The share of failures that opens.
-    pub failure_ratio: f64,
-    /// So many failures without a success between them open.
-    pub consecutive: Option<u32>,
-    /// The share of slow answers that opens.
-    pub slow_ratio: Option<f64>,
-    /// How long it stays open the first time.
-    pub open_for: u64,
-    /// How long it stays open at most.
-    pub max_open_for: u64,
-    /// How many probes may be under way.
-    pub probes: u32,
-    /// So many probes in a row must succeed.
-    pub successes: u32,
-}
-
-/// The state of a circuit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Everything passes.
-    Closed,
-    /// A few probes pass.
-    HalfOpen,
-    /// Nothing passes.
-    Open,
-}
-
-impl State {
-    /// As logs and metrics write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::HalfOpen => "half_open",
-            Self::Open => "open",
-        }
-    }
-}
-
-/// A state that an operator holds a circuit in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forced {
-    /// Nothing passes, without end.
-    Open,
-    /// Everything passes, whatever comes of it.
-    Closed,
-}
-
-/// What came of a request that was let through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding {
-    /// It was answered.
-    Success {
-        /// Too slowly.
-        slow: bool,
-    },
-    /// It failed.
-    Failure {
-        /// And slowly.
-        slow: bool,
-        /// The upstream asked to be left alone for so many milliseconds.
-        retry_after: Option<u64>,
-    },
-    /// It says nothing about the upstream.
-    Neutral,
-}
-
-/// Whether a request may pass.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// It may. The ticket must come back by [`Gate::release`].
-    Pass(Ticket),
-    /// It may not, for so many milliseconds where that is known.
-    Refuse {
-        /// Open or half-open.
-        state: State,
-        /// Until a probe may be tried.
-        left: Option<u64>,
-    },
-}
-
-/// What a request that was let through holds.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Ticket {
-    epoch: u64,
-    /// Whether it is one of the few that try an upstream whose circuit was open.
-    pub probe: bool,
-    /// Whether it still counts among the probes that are under way.
-    held: bool,
-    /// When it was counted as a success.
-    counted: Option<u64>,
-}
-
-/// A circuit changed its state.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Change {
-    /// To this one.
-    pub to: State,
-    /// For this reason.
-    pub cause: Cause,
-}
-
-/// Why a circuit changed its state.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Cause {
-    /// Too large a share of failures.
-    Failures(Counts),
-    /// Too large a share of slow answers.
-    Slow(Counts),
-    /// So many failures in a row.
-    Consecutive(u32),
-    /// A probe failed.
-    ProbeFailed,
-    /// It was open for long enough.
-    TimeUp,
-    /// So many probes succeeded.
-    Proven(u32),
-    /// An operator said so.
-    Operator,
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failures(counts) => write!(f, "{} of {} requests failed", counts.failures, counts.requests),
-            Self::Slow(counts) => write!(f, "{} of {} requests were slow", counts.slow, counts.requests),
-            Self::Consecutive(count) => write!(f, "{count} failures in a row"),
-            Self::ProbeFailed => f.write_str("a probe failed or was slow"),
-            Self::TimeUp => f.write_str("it is time to probe"),
-            Self::Proven(count) => write!(f, "{count} probes in a row succeeded"),
-            Self::Operator => f.write_str("an operator asked for it"),
-        }
-    }
-}
-
-/// A circuit's state, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct View {
-    /// What requests meet.
-    pub state: State,
-    /// What the window holds.
-    pub counts: Counts,
-    /// Milliseconds until it is probed, while it is open by itself.
-    pub left: Option<u64>,
-    /// What an operator holds it in.
-    pub forced: Option<Forced>,
-    /// Probes under way.
-    pub probes: u32,
-}
+pub use self::terms::{Admission, Cause, Change, Finding, Forced, Rules, State, Ticket, View};
 
 /// One circuit.
 pub struct Gate {
@@ -175,55 +23,6 @@ pub struct Gate {
     probes: AtomicU32,
     /// Until when the upstream asked to be left alone.
     asked_until: AtomicU64,
-}
-
-/// The word: 2 bits of state, 2 of force, 5 of openings in a row, 15 of epoch, 40 of the state's own: when it ends, or probes that succeeded.
-/// The epoch changes with every change of state, so that what comes late is known to be late.
-#[derive(Clone, Copy)]
-struct Word(u64);
-
-const OWN_BITS: u32 = 40;
-const OWN_MASK: u64 = (1 << OWN_BITS) - 1;
-const EPOCH_MASK: u64 = (1 << 15) - 1;
-const MOST_OPENINGS: u64 = (1 << 5) - 1;
-
-impl Word {
-    fn new(state: State, forced: Option<Forced>, openings: u64, epoch: u64, own: u64) -> Self {
-        let state = match state {
-            State::Closed => 0,
-            State::HalfOpen => 1,
-            State::Open => 2,
-        };
-        let forced = match forced {
-            None => 0,
-            Some(Forced::Open) => 1,
-            Some(Forced::Closed) => 2,
-        };
-        Self(state << 62 | forced << 60 | openings.min(MOST_OPENINGS) << 55 | (epoch & EPOCH_MASK) << OWN_BITS | own.min(OWN_MASK))
-    }
-    fn state(self) -> State {
-        match self.0 >> 62 {
-            0 => State::Closed,
-            1 => State::HalfOpen,
-            _ => State::Open,
-        }
-    }
-    fn forced(self) -> Option<Forced> {
-        match self.0 >> 60 & 3 {
-            0 => None,
-            1 => Some(Forced::Open),
-            _ => Some(Forced::Closed),
-        }
-    }
-    fn openings(self) -> u64 {
-        self.0 >> 55 & MOST_OPENINGS
-    }
-    fn epoch(self) -> u64 {
-        self.0 >> OWN_BITS & EPOCH_MASK
-    }
-    fn own(self) -> u64 {
-        self.0 & OWN_MASK
-    }
 }
 
 impl Gate {
@@ -275,7 +74,8 @@ impl Gate {
     /// Says what came of a request, once. What was let through before the last change of state is not counted: it tells of another time.
     pub fn report(&self, ticket: &mut Ticket, finding: Finding, now: u64, chance: impl Fn() -> f64) -> Option<Change> {
         if let Finding::Failure { retry_after: Some(millis), .. } = finding {
-            self.asked_until.fetch_max(now.saturating_add(millis), Ordering::Relaxed);
+            // Bounded here too: what was asked long ago, and then not needed, has no say in a later opening.
+            self.asked_until.fetch_max(now.saturating_add(millis.min(self.rules.max_open_for)), Ordering::Relaxed);
         }
         let word = self.load();
         let (failed, slow) = match finding {
