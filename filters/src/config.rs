@@ -17,7 +17,7 @@ use crate::build::{Build, Problem};
 use crate::filter::Filter;
 use crate::selector::Selector;
 use crate::spanned::Spanned;
-use crate::version_header;
+use crate::{circuit_breaker, version_header};
 
 /// Whether a filter's decisions are carried out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
@@ -78,6 +78,8 @@ macro_rules! registry {
 registry! {
     /// Names the version that answered.
     "version_header" => VersionHeader(version_header::Config),
+    /// Leaves a failing upstream alone and answers in its place.
+    "circuit_breaker" => CircuitBreaker(circuit_breaker::Config),
 }
 
 impl FilterConfig {
@@ -86,6 +88,8 @@ impl FilterConfig {
     pub fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
         Ok(match self {
             Self::VersionHeader(config) => with.kept().unwrap_or_else(|| Arc::new(version_header::VersionHeader::new(config))),
+            // Always anew, since pools may have come and gone; it takes over its circuits itself.
+            Self::CircuitBreaker(config) => Arc::new(circuit_breaker::CircuitBreaker::new(config, with)),
         })
     }
 
@@ -93,6 +97,7 @@ impl FilterConfig {
     pub fn problems(&self) -> Vec<Problem> {
         match self {
             Self::VersionHeader(_) => Vec::new(),
+            Self::CircuitBreaker(config) => config.problems(),
         }
     }
 
@@ -100,6 +105,7 @@ impl FilterConfig {
     pub fn selectors(&self) -> Vec<&Spanned<Selector>> {
         match self {
             Self::VersionHeader(_) => Vec::new(),
+            Self::CircuitBreaker(config) => config.selectors(),
         }
     }
 
@@ -107,13 +113,14 @@ impl FilterConfig {
     pub fn pools(&self) -> Vec<&Spanned<String>> {
         match self {
             Self::VersionHeader(_) => Vec::new(),
+            Self::CircuitBreaker(config) => config.pools(),
         }
     }
 
     /// The request headers that say who is asking: what a client sends under these names is removed on every route.
     pub fn identity_headers(&self) -> Vec<http::HeaderName> {
         match self {
-            Self::VersionHeader(_) => Vec::new(),
+            Self::VersionHeader(_) | Self::CircuitBreaker(_) => Vec::new(),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod build;
 pub mod chain;
+pub mod circuit_breaker;
 pub mod condition;
 pub mod config;
 pub mod device;

@@ -128,8 +128,12 @@ impl Link {
             Mode::Enforce => settle(self.filter.request(request), false, exchange).await,
             Mode::Observe => {
                 let mut copy = request.head.clone();
+                // Facts are for the log, but this one says where the request goes.
+                let upstream = request.facts.upstream.clone();
                 let mut looking = request.with_head(&mut copy);
-                settle(self.filter.request(&mut looking), true, exchange).await
+                let reply = settle(self.filter.request(&mut looking), true, exchange).await;
+                request.facts.upstream = upstream;
+                reply
             }
         }
     }

@@ -1,0 +1,179 @@
+//! A circuit as the outside sees it: the state machine with a name, a clock, metrics and a log line for every change.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use prometheus::IntGauge;
+
+use super::gate::{Admission, Change, Finding, Forced, Gate, Rules, State, Ticket};
+use crate::metrics::FilterMetrics;
+
+/// The circuit between one filter and one pool.
+pub struct Circuit {
+    gate: Gate,
+    filter: Arc<str>,
+    upstream: Arc<str>,
+    base: Instant,
+    metrics: FilterMetrics,
+    /// Its gauge, there once the circuit is asked: a pool that no route of the filter uses is no series.
+    gauge: OnceLock<IntGauge>,
+}
+
+/// What an operator sees of a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// What requests meet.
+    pub state: State,
+    /// Requests in the window.
+    pub requests: u32,
+    /// Those of them that failed.
+    pub failures: u32,
+    /// Those of them that were slow.
+    pub slow: u32,
+    /// How long until it is probed, while it is open and not forced.
+    pub left: Option<Duration>,
+    /// What an operator holds it in.
+    pub forced: Option<Forced>,
+    /// Probes under way.
+    pub probes: u32,
+    /// Whether any request or operator ever asked for it; one that nobody did is of no interest.
+    pub asked: bool,
+}
+
+/// What a request holds that was let through. Dropping it gives a probe's place back.
+pub struct Permit {
+    circuit: Arc<Circuit>,
+    ticket: Ticket,
+    /// What came of it, once that is known.
+    found: Option<Finding>,
+}
+
+/// What a circuit says to a request.
+pub enum Answer {
+    /// Go on.
+    Pass(Permit),
+    /// Not now.
+    Refuse {
+        /// Open or half-open.
+        state: State,
+        /// How long that will last, where it is known.
+        left: Option<Duration>,
+    },
+}
+
+impl Circuit {
+    pub(super) fn new(rules: Rules, filter: Arc<str>, upstream: Arc<str>, metrics: FilterMetrics) -> Self {
+        Self { gate: Gate::new(rules), filter, upstream, base: Instant::now(), metrics, gauge: OnceLock::new() }
+    }
+
+    /// The pool it stands before.
+    pub fn upstream(&self) -> &str {
+        &self.upstream
+    }
+
+    /// What it is doing now.
+    pub fn status(&self) -> Status {
+        let view = self.gate.view(self.millis(Instant::now()));
+        Status {
+            state: view.state,
+            requests: view.counts.requests,
+            failures: view.counts.failures,
+            slow: view.counts.slow,
+            left: view.left.map(Duration::from_millis),
+            forced: view.forced,
+            probes: view.probes,
+            asked: self.gauge.get().is_some(),
+        }
+    }
+
+    /// Holds it open or closed, whatever happens, until it is let go by `None`: then it begins closed, with nothing remembered.
+    pub fn force(&self, forced: Option<Forced>) {
+        let change = self.gate.force(forced);
+        self.tell(change, Instant::now());
+    }
+
+    /// Whether a request may pass.
+    pub(super) fn admit(self: &Arc<Self>, now: Instant) -> Answer {
+        let (admission, change) = self.gate.admit(self.millis(now));
+        if change.is_some() || self.gauge.get().is_none() {
+            self.tell(change, now);
+        }
+        match admission {
+            Admission::Pass(ticket) => Answer::Pass(Permit { circuit: self.clone(), ticket, found: None }),
+            Admission::Refuse { state, left } => Answer::Refuse { state, left: left.map(Duration::from_millis) },
+        }
+    }
+
+    fn tell(&self, change: Option<Change>, now: Instant) {
+        let gauge = self.gauge.get_or_init(|| self.metrics.circuit_state.with_label_values(&[&*self.filter, &*self.upstream]));
+        // Read again, not taken from the change: of two changes at once the later one must stay.
+        gauge.set(match self.gate.view(self.millis(now)).state {
+            State::Closed => 0,
+            State::HalfOpen => 1,
+            State::Open => 2,
+        });
+        let Some(Change { to, cause }) = change else { return };
+        let to = to.name();
+        self.metrics.circuit_transitions.with_label_values(&[&*self.filter, &*self.upstream, to]).inc();
+        log::warn!("the circuit `{}` before the pool `{}` is now {to}: {cause}", self.filter, self.upstream);
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.base).as_millis() as u64
+    }
+}
+
+impl Permit {
+    /// Whether the request is a probe.
+    pub(super) fn is_probe(&self) -> bool {
+        self.ticket.probe
+    }
+
+    /// Whether it is known what came of the request.
+    pub(super) fn is_settled(&self) -> bool {
+        self.found.is_some()
+    }
+
+    /// Says what came of the request, the first time that it is known, and gives a probe's place back.
+    pub(super) fn settle(&mut self, finding: Finding, now: Instant) {
+        if self.found.is_some() {
+            return;
+        }
+        self.found = Some(finding);
+        let circuit = &self.circuit;
+        let change = circuit.gate.report(&mut self.ticket, finding, circuit.millis(now), chance);
+        circuit.gate.release(&mut self.ticket);
+        if change.is_some() {
+            circuit.tell(change, now);
+        }
+    }
+
+    /// The whole answer was sent on.
+    pub(super) fn whole(&self) {
+        if matches!(self.found, Some(Finding::Success { .. })) {
+            self.circuit.gate.whole();
+        }
+    }
+
+    /// The upstream broke its answer off.
+    pub(super) fn broke(&self, now: Instant) {
+        if matches!(self.found, Some(Finding::Success { .. })) {
+            let change = self.circuit.gate.broke(&self.ticket, self.circuit.millis(now), chance);
+            if change.is_some() {
+                self.circuit.tell(change, now);
+            }
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.circuit.gate.release(&mut self.ticket);
+    }
+}
+
+/// Somewhere between 0 and 1. The standard library's hasher is seeded anew each time, which is chance enough for a jitter.
+fn chance() -> f64 {
+    RandomState::new().hash_one(0) as f64 / u64::MAX as f64
+}

@@ -1,0 +1,221 @@
+//! `circuit_breaker`: leaves an upstream alone that is failing, and answers in its place.
+//!
+//! ```yaml
+//! guard:
+//!   circuit_breaker:
+//!     failure_ratio: 65%
+//!     fallback: [{cached: {max_age: 10m}}, {respond: {json: {items: []}}}]
+//! ```
+//!
+//! One circuit stands between the filter and each pool, and lives on over reloads that leave the filter's options as they were. A request
+//! counts once, by its last attempt; the way through a closed circuit takes no lock.
+
+mod cache;
+mod circuit;
+mod config;
+mod fallback;
+mod gate;
+mod watch;
+mod window;
+
+/// What the state machine is made of. The tests put a scheduler of their own in its place.
+mod sync {
+    pub use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+}
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::header::{DATE, RETRY_AFTER};
+use http::{HeaderName, Method, StatusCode};
+use pingora_http::ResponseHeader;
+
+use self::cache::Store;
+use self::circuit::Answer;
+use self::fallback::{Served, Serving, Why};
+use self::gate::Finding;
+use self::watch::Watch;
+use crate::build::Build;
+use crate::filter::{Attempt, Failure, Filter, Request, Verdict};
+use crate::selector::Selector;
+
+pub use self::circuit::{Circuit, Status};
+pub use self::config::{Blame, Cached, Config, Fallback, HalfOpen, Respond, Slow};
+pub use self::gate::{Forced, State};
+
+/// The compiled filter.
+pub struct CircuitBreaker {
+    /// By the name of the pool.
+    circuits: Box<[Arc<Circuit>]>,
+    inner: Arc<Inner>,
+}
+
+/// What the response halves need too.
+struct Inner {
+    blamed: Box<[RangeInclusive<u16>]>,
+    blames_connect: bool,
+    blames_timeout: bool,
+    slow_over: Option<Duration>,
+    open_for: Duration,
+    fallbacks: Box<[Serving]>,
+    store: Option<Arc<Store>>,
+    per: Option<Selector>,
+    /// When circuits open, for `explain`.
+    thresholds: Box<str>,
+}
+
+impl CircuitBreaker {
+    /// Compiles the options, with a circuit for every pool. Those of its earlier self are taken over, and so is what it keeps of answers.
+    pub fn new(config: &Config, with: &Build<'_>) -> Self {
+        let earlier = with.earlier::<Self>();
+        let name: Arc<str> = with.name.into();
+        let pools = with.outside.pools();
+        let circuit = |pool: &Arc<str>| {
+            let kept = earlier.and_then(|earlier| earlier.circuit(pool)).cloned();
+            kept.unwrap_or_else(|| Arc::new(Circuit::new(config.rules(), name.clone(), pool.clone(), with.metrics.clone())))
+        };
+        let mut circuits: Vec<_> = pools.iter().map(circuit).collect();
+        circuits.sort_unstable_by(|a, b| a.upstream().cmp(b.upstream()));
+        let counter = |kind: &str| with.metrics.fallback.with_label_values(&[with.name, kind]);
+        let cached = config.cached().map(|(_, cached)| cached);
+        let store = cached.map(|_| earlier.and_then(|earlier| earlier.inner.store.clone()).unwrap_or_else(|| Arc::new(Store::new())));
+        let status = |blame: &Blame| match blame {
+            Blame::Status(range) => Some(range.clone()),
+            Blame::ConnectFailure | Blame::Timeout => None,
+        };
+        let inner = Inner {
+            blamed: config.failures.iter().filter_map(status).collect(),
+            blames_connect: config.failures.contains(&Blame::ConnectFailure),
+            blames_timeout: config.failures.contains(&Blame::Timeout),
+            slow_over: config.slow.as_ref().map(|slow| slow.over.0),
+            open_for: config.open_for.0,
+            fallbacks: config.fallback.iter().map(|fallback| Serving::new(fallback, pools, counter)).collect(),
+            store,
+            per: cached.and_then(|cached| cached.per.as_ref()).map(|per| per.value.clone()),
+            thresholds: thresholds(config).into(),
+        };
+        Self { circuits: circuits.into(), inner: Arc::new(inner) }
+    }
+
+    /// Its circuits, by the names of their pools, in order.
+    pub fn circuits(&self) -> impl Iterator<Item = (&str, &Circuit)> {
+        self.circuits.iter().map(|circuit| (circuit.upstream(), &**circuit))
+    }
+
+    fn circuit(&self, upstream: &str) -> Option<&Arc<Circuit>> {
+        let index = self.circuits.binary_search_by(|circuit| circuit.upstream().cmp(upstream)).ok()?;
+        Some(&self.circuits[index])
+    }
+}
+
+impl Filter for CircuitBreaker {
+    fn request<'a>(&'a self, request: &'a mut Request<'_>) -> Verdict<'a> {
+        let Some(circuit) = request.facts.upstream.as_deref().and_then(|upstream| self.circuit(upstream)) else {
+            request.because(|| "no pool is asked");
+            return Verdict::Continue;
+        };
+        let upstream = request.facts.upstream.clone().expect("a circuit was found by it");
+        let serves = matches!(request.head.method, Method::GET | Method::HEAD);
+        let inner = &self.inner;
+        let asked = inner.store.as_ref().filter(|_| serves).and_then(|store| store.ask(request.head, request.facts, inner.per.as_ref()));
+        let mut watch = Watch {
+            inner: inner.clone(),
+            permit: None,
+            upstream,
+            asked,
+            serves,
+            next: 0,
+            diverted: false,
+            marks: false,
+            fresh: false,
+            pending: None,
+            copying: None,
+            left: Duration::ZERO,
+            now: request.now,
+        };
+        let (state, left) = match circuit.admit(request.now) {
+            Answer::Pass(permit) => {
+                let state = if permit.is_probe() { State::HalfOpen } else { State::Closed };
+                request.facts.circuit = Some(state.name());
+                request.because(|| format!("the circuit of `{}` is {}; {}", watch.upstream, state.name(), inner.thresholds));
+                watch.permit = Some(permit);
+                return Verdict::ContinueWith(Box::new(watch));
+            }
+            Answer::Refuse { state, left } => (state, left),
+        };
+        request.facts.circuit = Some(state.name());
+        watch.left = match (left, state) {
+            (Some(left), _) => left,
+            // An operator holds it open: nobody knows how long.
+            (None, State::Open) => inner.open_for,
+            (None, _) => Duration::from_secs(1),
+        };
+        let served = watch.serve(Why::Open, true);
+        request.because(|| {
+            let by = match &served {
+                Some(Served::Reply(kind, _)) => format!("the fallback `{kind}` answers"),
+                Some(Served::Pool(pool)) => format!("the fallback pool `{pool}` is asked"),
+                None => "no fallback serves".to_owned(),
+            };
+            format!("the circuit of `{}` is {} for another {:?}: {by}; {}", watch.upstream, state.name(), watch.left, inner.thresholds)
+        });
+        match served {
+            Some(Served::Reply(_, reply)) => Verdict::Reply(reply),
+            Some(Served::Pool(pool)) => {
+                request.facts.upstream = Some(pool);
+                Verdict::ContinueWith(Box::new(watch))
+            }
+            None => Verdict::Reply(fallback::circuit_open(watch.left)),
+        }
+    }
+}
+
+impl Inner {
+    /// What an attempt says about the upstream.
+    fn judge(&self, attempt: &Attempt<'_>) -> Finding {
+        let slow = self.slow_over.is_some_and(|over| attempt.took > over);
+        match attempt.result {
+            Err(Failure::Connect) if self.blames_connect => Finding::Failure { slow, retry_after: None },
+            Err(Failure::Timeout) if self.blames_timeout => Finding::Failure { slow, retry_after: None },
+            Err(_) => Finding::Neutral,
+            Ok(head) if self.blames(head.status) => Finding::Failure { slow, retry_after: retry_after(head) },
+            Ok(head) if head.status.is_client_error() => Finding::Neutral,
+            Ok(_) => Finding::Success { slow },
+        }
+    }
+
+    fn blames(&self, status: StatusCode) -> bool {
+        self.blamed.iter().any(|range| range.contains(&status.as_u16()))
+    }
+}
+
+/// How long the upstream asks to be left alone, in milliseconds: a number of seconds or a date (RFC 9110, section 10.2.3).
+fn retry_after(head: &ResponseHeader) -> Option<u64> {
+    let text = |name: HeaderName| head.headers.get(name)?.to_str().ok();
+    let value = text(RETRY_AFTER)?.trim();
+    if let Ok(seconds) = value.parse::<u64>() {
+        return Some(seconds.saturating_mul(1000));
+    }
+    let until = httpdate::parse_http_date(value).ok()?;
+    // The upstream's own clock, where it tells it.
+    let now = text(DATE).and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or_else(SystemTime::now);
+    Some(until.duration_since(now).ok()?.as_millis() as u64)
+}
+
+fn thresholds(config: &Config) -> String {
+    let mut text = format!(
+        "it opens at {} failures of at least {} requests in {}",
+        config.failure_ratio.value, config.min_requests.value, config.window.value
+    );
+    if let Some(consecutive) = &config.consecutive {
+        text += &format!(", at {} failures in a row", consecutive.value);
+    }
+    if let Some(slow) = &config.slow {
+        text += &format!(", at {} answers slower than {}", slow.ratio.value, slow.over.value);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! The breaker's half on the way out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::StatusCode;
+use pingora_http::ResponseHeader;
+
+use super::Inner;
+use super::cache::{Asked, Copying};
+use super::circuit::Permit;
+use super::fallback::{self, Served, Situation, Why};
+use super::gate::Finding;
+use crate::filter::{Attempt, Failure, Flow, Outcome, Rescue, ResponseFilter, Want};
+
+/// One request's eye on its upstream: it settles with the circuit, marks a fallback pool's answer, and copies a good one into the store.
+pub(super) struct Watch {
+    pub(super) inner: Arc<Inner>,
+    /// Nothing where the circuit let the request through to a fallback only.
+    pub(super) permit: Option<Permit>,
+    /// The pool whose circuit it is.
+    pub(super) upstream: Arc<str>,
+    pub(super) asked: Option<Asked>,
+    /// Whether fallbacks may answer this method.
+    pub(super) serves: bool,
+    /// The fallback that would be tried next.
+    pub(super) next: usize,
+    /// Whether attempts are at a fallback pool by now: what they bring is neither counted nor kept.
+    pub(super) diverted: bool,
+    /// Whether the answer is a fallback pool's.
+    pub(super) marks: bool,
+    /// Whether the last attempt brought an answer of the upstream itself.
+    pub(super) fresh: bool,
+    /// What the last attempt said, until it is settled.
+    pub(super) pending: Option<Finding>,
+    pub(super) copying: Option<Copying>,
+    /// How long the circuit refuses, where it does.
+    pub(super) left: Duration,
+    /// When the last thing happened.
+    pub(super) now: Instant,
+}
+
+impl Watch {
+    /// The next fallback that can serve, if this method may have one.
+    pub(super) fn serve(&mut self, why: Why, replayable: bool) -> Option<Served> {
+        if !self.serves {
+            return None;
+        }
+        let cache = self.inner.store.as_deref().zip(self.asked.as_ref());
+        let situation = Situation { why, upstream: &self.upstream, cache, replayable, now: self.now };
+        let served = fallback::serve(&self.inner.fallbacks, &mut self.next, &situation);
+        if matches!(served, Some(Served::Pool(_))) {
+            self.diverted = true;
+            self.marks = true;
+        }
+        served
+    }
+}
+
+impl ResponseFilter for Watch {
+    fn attempt(&mut self, attempt: &Attempt<'_>) -> Rescue {
+        self.now = attempt.now;
+        self.fresh = !self.diverted && attempt.result.is_ok();
+        if let Some(permit) = self.permit.as_mut().filter(|_| !self.diverted) {
+            let finding = self.inner.judge(attempt);
+            self.pending = Some(finding);
+            if attempt.last {
+                permit.settle(finding, attempt.now);
+            }
+        }
+        let status = match attempt.result {
+            Err(Failure::Neutral) => return Rescue::Pass,
+            Err(Failure::Connect | Failure::Timeout | Failure::Unavailable) => None,
+            Ok(head) if self.inner.blames(head.status) => Some(head.status),
+            Ok(_) => return Rescue::Pass,
+        };
+        if !attempt.last {
+            return Rescue::Pass;
+        }
+        let why = if self.permit.is_some() { Why::Failed(status) } else { Why::Open };
+        match self.serve(why, attempt.replayable) {
+            Some(Served::Reply(_, reply)) => Rescue::Reply(reply),
+            Some(Served::Pool(pool)) => Rescue::Pool(pool),
+            // The circuit is open, and the fallback pool was the last hope.
+            None if self.permit.is_none() => Rescue::Reply(fallback::circuit_open(self.left)),
+            None => {
+                // What goes out now is the gateway's own refusal where there is no head.
+                self.marks &= status.is_some();
+                Rescue::Pass
+            }
+        }
+    }
+
+    fn head(&mut self, head: &mut ResponseHeader) -> Want {
+        self.copying = None;
+        if self.marks {
+            fallback::mark(head);
+        }
+        let (true, Some(store), Some(asked)) = (self.fresh, &self.inner.store, &self.asked) else { return Want::Nothing };
+        let Some(copying) = store.copying(asked, head) else { return Want::Nothing };
+        if head.status == StatusCode::NO_CONTENT {
+            store.keep(copying, self.now);
+            return Want::Nothing;
+        }
+        self.copying = Some(copying);
+        Want::Chunks
+    }
+
+    fn body(&mut self, body: &mut Option<Bytes>, last: bool) -> Flow {
+        if let Some(mut copying) = self.copying.take()
+            // Copied, not cloned: a filter outside of this one may want to change the bytes in place.
+            && copying.take(body.as_deref().unwrap_or_default())
+        {
+            match &self.inner.store {
+                Some(store) if last => store.keep(copying, self.now),
+                _ => self.copying = Some(copying),
+            }
+        }
+        Flow::Go
+    }
+
+    fn done(mut self: Box<Self>, outcome: &Outcome) {
+        let Some(permit) = &mut self.permit else { return };
+        if let Some(finding) = self.pending.filter(|_| outcome.complete && !permit.is_settled()) {
+            permit.settle(finding, self.now);
+        }
+        if outcome.upstream_broke {
+            permit.broke(Instant::now());
+        } else if outcome.complete {
+            permit.whole();
+        }
+    }
+}
