@@ -9,6 +9,8 @@ pub mod chain;
 pub mod config;
 pub mod filter;
 pub mod metrics;
+pub mod path;
+pub mod pattern;
 pub mod reply;
 pub mod selector;
 pub mod spanned;
