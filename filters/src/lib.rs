@@ -7,10 +7,13 @@
 pub mod build;
 pub mod chain;
 pub mod config;
+pub mod cors;
 pub mod filter;
+pub mod jwt;
 pub mod metrics;
 pub mod path;
 pub mod pattern;
+pub mod rbac;
 pub mod reply;
 pub mod selector;
 pub mod spanned;
