@@ -3,6 +3,8 @@
 
 mod harness;
 
+/// Who may ask: tokens, key sets that rotate, roles, preflights.
+mod auth;
 /// Clients and origins that are slow, gone or broken.
 mod failures;
 /// What a request must be: one reading, one host, one path, limits.

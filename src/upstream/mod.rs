@@ -1,7 +1,10 @@
-//! The services behind the gateway: pools of endpoints, the choice between them, and their deadlines.
+//! The services behind the gateway: pools of endpoints, the choice between them, their deadlines, and the key sets that tokens need.
 
 pub mod balance;
+mod fetch;
+pub mod keys;
 pub mod pool;
 pub mod watchdog;
 
+pub use keys::KeyRing;
 pub use pool::{Pick, Pool};
