@@ -308,12 +308,12 @@ mod tests {
     #[test]
     fn other_parts_register_metrics_of_their_own() {
         let metrics = Metrics::new();
-        let own = IntCounter::new("frontgate_fallback_total", "Fallbacks.").unwrap();
+        let own = IntCounter::new("frontgate_other_total", "Others.").unwrap();
         metrics.registry().register(Box::new(own.clone())).unwrap();
 
         own.inc();
 
-        assert_has(&metrics.render(), &["frontgate_fallback_total 1"]);
+        assert_has(&metrics.render(), &["frontgate_other_total 1"]);
     }
 
     #[test]

@@ -109,7 +109,8 @@ fn roles(roles: &Roles, problems: &mut Vec<Problem>) {
             } else if !roles.contains_key(entry.as_str()) {
                 let help = Some(format!("the roles are {}", roles.keys().cloned().collect::<Vec<_>>().join(", ")));
                 problems.push(Problem { place: entry.place, message: format!("there is no role `{}`", entry.value), help });
-            } else if let Some(way) = back(roles, name, entry) {
+            } else if let Some(way) = back(roles, name, entry).filter(|way| way.iter().all(|role| name.as_str() <= *role)) {
+                // Each cycle is told once, from the first of its roles.
                 let message = format!("`{name}` inherits from itself: {name} → {}", way.join(" → "));
                 problems.push(Problem::at(entry.place, message));
             }

@@ -55,7 +55,13 @@ fn order(list: &[Used<'_>], before: usize, report: &mut Report<'_, '_>) {
         let Some(entry) = entry else { continue };
         let earlier = &list[..index];
         let name = name_of(used, entry);
-        let first = |kind: &str| earlier.iter().find(|(_, entry)| entry.is_some_and(|entry| entry.config.kind() == kind));
+        // A name that stands twice is told of elsewhere.
+        let first = |kind: &str| {
+            let named = matches!(used.value, FilterUse::Named(_));
+            earlier
+                .iter()
+                .find(|(other, entry)| !(named && other.value == used.value) && entry.is_some_and(|entry| entry.config.kind() == kind))
+        };
         match &entry.config {
             FilterConfig::Jwt(_) => {
                 if let Some((other, _)) = first("jwt") {
