@@ -411,3 +411,138 @@ fn observing_filters_refuse_nobody() {
     assert!(origin.last().header("x-user-id").is_empty());
     assert_eq!(gateway.metric(r#"frontgate_auth_decisions_total{decision="deny",filter="login",reason="no_token"}"#), 1.0);
 }
+
+/// `frontgate explain` on this configuration: what it prints.
+fn explain(config: &Kept, arguments: &[&str]) -> String {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_frontgate"))
+        .args(["explain", "-c"])
+        .arg(&config.0)
+        .args(arguments)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn explain_takes_claims_in_place_of_a_token_and_fetches_nothing() {
+    let provider = Provider::start(issuer("k1").jwks());
+    let config =
+        Kept::new("explain.yaml", &text("127.0.0.1:9".parse().unwrap(), &provider.keys(""), ", claim_headers: {X-User-Id: claim.sub}"));
+
+    let told = explain(&config, &["GET", "/admin/x", "--claims", r#"{"sub": "u-1", "roles": ["admin"]}"#]);
+    for words in ["in place of a token", "X-User-Id from sub", "what roles holds is enough", "pool      main"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let told = explain(&config, &["GET", "/admin/x", "--claims", r#"{"roles": "user"}"#]);
+    assert!(told.contains("roles holds none of admin") && told.contains("answers   403"), "{told}");
+    let told = explain(&config, &["GET", "/admin/x"]);
+    assert!(told.contains("no_token") && told.contains("answers   401"), "{told}");
+    let told = explain(&config, &["GET", "/x", "-H", "Authorization: Bearer a.b.c"]);
+    assert!(told.contains("not asked offline") && told.contains("answers   503"), "{told}");
+    let told = explain(&config, &["OPTIONS", "/web", "-H", "Origin: https://shop.example", "-H", "Access-Control-Request-Method: GET"]);
+    assert!(told.contains("preflight") && told.contains("answers   204"), "{told}");
+    let told = explain(&config, &["GET", "/x", "--claims", "[1]"]);
+    assert!(told.contains("not a JSON object"), "{told}");
+    assert_eq!(provider.fetches(), 0);
+}
+
+#[test]
+fn the_log_says_why_and_names_nobody() {
+    let (origin, issuer) = (Origin::json("{}"), issuer("k1"));
+    let (file, log) = (Kept::new("log.json", &issuer.jwks()), Kept::new("log.txt", ""));
+    let text = text(origin.address, &format!("{{jwks: {{file: \"{}\"}}}}", file.0.display()), "");
+    let to = format!("access_log: {{to: {{file: \"{}\"}}}}", log.0.display());
+    let gateway = Gateway::start(&text.replace("access_log: \"off\"", &to));
+    let (good, mut late) = (issuer.token(&claims(&["user"])), claims(&[]));
+    late["exp"] = 1.into();
+    let late = issuer.token(&late);
+
+    assert_eq!(get(gateway.address, &good).status, 200);
+    assert_eq!(get(gateway.address, &late).status, 401);
+    assert_eq!(ask(gateway.address, "GET /admin/x", &format!("Authorization: Bearer {good}\r\n")).status, 403);
+
+    until("three lines", || std::fs::read_to_string(&log.0).unwrap().lines().count() == 3);
+    let text = std::fs::read_to_string(&log.0).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[1]["reason"], "expired");
+    assert_eq!(lines[2]["reason"], "any_of");
+    assert!(lines[0]["sub"].as_str().is_some_and(|sub| sub.len() == 16) && lines[0]["sub"] == lines[2]["sub"], "{text}");
+    assert!(!text.contains("u-1") && !text.contains(&good) && !text.contains(&late), "{text}");
+}
+
+/// Runs openssl; false where it is not installed or does not know this.
+fn openssl(folder: &std::path::Path, arguments: &str) -> bool {
+    let run = std::process::Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output();
+    run.is_ok_and(|output| output.status.success())
+}
+
+/// Ends with the test.
+struct Ends(std::process::Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The first line that holds these words: what follows them.
+fn after(lines: &mut impl Iterator<Item = std::io::Result<String>>, words: &str) -> String {
+    lines.map_while(Result::ok).find_map(|line| line.split_once(words).map(|(_, rest)| rest.trim().to_owned())).unwrap()
+}
+
+#[test]
+fn a_key_set_over_https_needs_a_certificate_that_is_trusted() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let folder = std::env::temp_dir().join(format!("frontgate-auth-{}-https", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let made = openssl(
+        &folder,
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test-ca -keyout ca.key -out ca.pem",
+    ) && openssl(
+        &folder,
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+             -addext basicConstraints=critical,CA:FALSE -CA ca.pem -CAkey ca.key -keyout id.key -out id.pem",
+    );
+    if !made {
+        eprintln!("SKIPPED: openssl is not installed, or makes no certificates");
+        return;
+    }
+    let (origin, issuer) = (Origin::json("{}"), issuer("k1"));
+    std::fs::write(folder.join("keys"), response("200 OK", "Content-Type: application/json\r\n", &issuer.jwks())).unwrap();
+    let mut server = Command::new("openssl")
+        .args(["s_server", "-accept", "127.0.0.1:0", "-cert", "id.pem", "-key", "id.key", "-HTTP"])
+        .current_dir(&folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(server.stdout.take().unwrap()).lines();
+    let _server = Ends(server);
+    let address = after(&mut said, "ACCEPT ");
+    std::thread::spawn(move || for _ in said {});
+    let port = address.rsplit_once(':').unwrap().1.to_owned();
+    let text = text(origin.address, &format!("{{jwks: {{url: \"https://localhost:{port}/keys\", refresh: 1s}}}}"), "");
+    let token = issuer.token(&claims(&[]));
+
+    let distrustful = Gateway::start(&text);
+    get(distrustful.address, &token).is_problem(503);
+
+    std::fs::write(folder.join("frontgate.yaml"), &text).unwrap();
+    let mut process = Command::new(env!("CARGO_BIN_EXE_frontgate"))
+        .args(["run", "-c"])
+        .arg(folder.join("frontgate.yaml"))
+        .env("SSL_CERT_FILE", folder.join("ca.pem"))
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(process.stderr.take().unwrap()).lines();
+    let _process = Ends(process);
+    let address: SocketAddr = after(&mut said, "listening on ").parse().unwrap();
+    std::thread::spawn(move || for _ in said {});
+    until("a good answer", || get(address, &token).status == 200);
+    let _ = std::fs::remove_dir_all(&folder);
+}

@@ -19,17 +19,22 @@ pub struct Config {
     pub claim: Spanned<ClaimPath>,
     /// At least one of these is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub any_of: Option<Spanned<Vec<Spanned<String>>>>,
+    pub any_of: Option<List>,
     /// All of these are held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub all_of: Option<Spanned<Vec<Spanned<String>>>>,
+    pub all_of: Option<List>,
     /// None of these is held. A claim that is missing is denied all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub none_of: Option<Spanned<Vec<Spanned<String>>>>,
+    pub none_of: Option<List>,
     /// What each role may do: `GET /a/**`, `* /**`, or another role's name, whose permissions it inherits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub roles: Option<Spanned<BTreeMap<String, Spanned<Vec<Spanned<String>>>>>>,
+    pub roles: Option<Spanned<Roles>>,
 }
+
+/// Texts, each with its place.
+pub type List = Spanned<Vec<Spanned<String>>>;
+/// Each role with what it may do.
+pub type Roles = BTreeMap<String, List>;
 
 /// A method and a path.
 #[derive(Clone, Debug)]
@@ -92,9 +97,7 @@ pub fn problems(config: &Config) -> Vec<Problem> {
     problems
 }
 
-type Roles = Spanned<BTreeMap<String, Spanned<Vec<Spanned<String>>>>>;
-
-fn roles(roles: &Roles, problems: &mut Vec<Problem>) {
+fn roles(roles: &Spanned<Roles>, problems: &mut Vec<Problem>) {
     if roles.is_empty() {
         problems.push(Problem::at(roles.place, "`roles` is empty: everybody would be denied"));
     }

@@ -14,14 +14,14 @@
 
 mod config;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
 use prometheus::IntCounter;
 use serde_json::Value;
 
-pub use config::{Config, problems};
+pub use config::{Config, List, Roles, problems};
 
 use crate::build::Build;
 use crate::filter::{Filter, Request, Verdict};
@@ -104,7 +104,6 @@ impl<'c> Held<'c> {
 impl Rbac {
     /// Compiles options that were checked: every role exists, and none inherits from itself.
     pub fn build(config: &Config, with: &Build<'_>) -> Result<Self, String> {
-        type List = crate::spanned::Spanned<Vec<crate::spanned::Spanned<String>>>;
         let names = |list: &Option<List>| -> Box<[Box<str>]> {
             list.iter().flat_map(|list| list.iter()).map(|name| name.as_str().into()).collect()
         };
@@ -196,9 +195,7 @@ fn refusal(claim: &ClaimPath, any_of: &[Box<str>], all_of: &[Box<str>]) -> Reply
     Reply::problem(StatusCode::FORBIDDEN, "insufficient_scope", "This is not allowed to you.").with(WWW_AUTHENTICATE, challenge)
 }
 
-type Written = BTreeMap<String, crate::spanned::Spanned<Vec<crate::spanned::Spanned<String>>>>;
-
-fn compile(written: &Written) -> Result<HashMap<Box<str>, Box<[Permission]>>, String> {
+fn compile(written: &Roles) -> Result<HashMap<Box<str>, Box<[Permission]>>, String> {
     let mut roles = HashMap::new();
     for name in written.keys() {
         let (mut permissions, mut seen, mut open) = (Vec::new(), HashSet::new(), vec![name.as_str()]);
