@@ -8,7 +8,7 @@ use crate::config::diagnostics::nearest;
 use crate::config::model::{Config, FilterUse};
 
 pub fn check(config: &Config, report: &mut Report<'_, '_>) {
-    for (_, entry) in &config.filters {
+    for entry in config.filters.values() {
         options(entry, report);
     }
     let lists = std::iter::once(&config.server.filters).chain(config.routes.iter().map(|route| &route.filters));
