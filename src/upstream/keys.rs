@@ -207,8 +207,12 @@ impl KeyStore for RemoteKeys {
         (held.at.elapsed() <= self.refresh + self.stale_for).then(|| held.keys.clone())
     }
 
-    fn refresh(&self) -> BoxFuture<'static, ()> {
+    fn refresh(&self, seen: u64) -> BoxFuture<'static, ()> {
         let mut gate = self.gate.lock();
+        // Another set came between the caller's look and its question: fetching once more would bring nothing new and bar those who need it.
+        if self.keys().map_or(0, |keys| keys.generation()) != seen {
+            return Box::pin(std::future::ready(()));
+        }
         if !gate.busy {
             if gate.barred_until.is_some_and(|until| Instant::now() < until) {
                 return Box::pin(std::future::ready(()));

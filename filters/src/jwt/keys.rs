@@ -54,9 +54,9 @@ pub struct Keys {
 pub trait KeyStore: Send + Sync {
     /// The keys in force; none while they never could be had, or not for longer than they may be stale.
     fn keys(&self) -> Option<Arc<Keys>>;
-    /// Asks for the set anew, where that is due: waits for a fetch that is on its way, else begins one, unless the last one of this kind
+    /// Asks for another set than the one of generation `seen` (0: none), where that is due: at once where it is there already, else waits for a fetch that is on its way, else begins one, unless the last one of this kind
     /// was a moment ago. Its end, however it ends, is within a bounded time.
-    fn refresh(&self) -> BoxFuture<'static, ()>;
+    fn refresh(&self, seen: u64) -> BoxFuture<'static, ()>;
     /// How long ago the set was last known to be the issuer's.
     fn age(&self) -> Option<Duration>;
 }
@@ -68,7 +68,7 @@ impl KeyStore for NoKeys {
     fn keys(&self) -> Option<Arc<Keys>> {
         None
     }
-    fn refresh(&self) -> BoxFuture<'static, ()> {
+    fn refresh(&self, _: u64) -> BoxFuture<'static, ()> {
         Box::pin(ready(()))
     }
     fn age(&self) -> Option<Duration> {

@@ -156,15 +156,22 @@ impl Jwt {
 
     /// Looks at the request and changes nothing.
     fn look(&self, head: &RequestHeader) -> Found {
+        self.look_with(self.current().as_ref(), head)
+    }
+
+    fn current(&self) -> Option<Arc<Keys>> {
+        match &self.keys {
+            Source::Held(keys) => Some(keys.clone()),
+            Source::Remote(store, _) => store.keys(),
+        }
+    }
+
+    fn look_with(&self, keys: Option<&Arc<Keys>>, head: &RequestHeader) -> Found {
         let token = match self.sources.token(head) {
             Ok(Some(token)) => token,
             Ok(None) if self.optional => return Found::Anonymous,
             Ok(None) => return Found::Bad(Reason::NoToken),
             Err(reason) => return Found::Bad(reason),
-        };
-        let keys = match &self.keys {
-            Source::Held(keys) => Some(keys.clone()),
-            Source::Remote(store, _) => store.keys(),
         };
         let Some(keys) = keys else { return Found::Bad(Reason::NoKeys) };
         let now = (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
@@ -172,7 +179,7 @@ impl Jwt {
         if let Some(known) = self.verified.get(name).filter(|known| known.generation == keys.generation()) {
             return if now < known.until { Found::Good(known) } else { Found::Bad(Reason::Expired) };
         }
-        match self.verify(token, &keys, now) {
+        match self.verify(token, keys, now) {
             Ok(verified) => {
                 let verified = Arc::new(verified);
                 self.verified.put(name, verified.clone());
@@ -257,22 +264,25 @@ impl Filter for Jwt {
         if request.is_explained() {
             return self.explain(request);
         }
-        let found = self.look(request.head);
+        let keys = self.current();
+        let found = self.look_with(keys.as_ref(), request.head);
         let (Found::Bad(reason), Source::Remote(store, _)) = (&found, &self.keys) else { return self.act(request, found) };
         if !reason.may_pass() {
             return self.act(request, found);
         }
-        let store = store.clone();
+        let (store, mut found) = (store.clone(), found);
+        let mut seen = keys.map_or(0, |keys| keys.generation());
         Verdict::Wait(Box::pin(async move {
             // The first fetch may have begun before the issuer changed its keys; the second has not.
             for _ in 0..2 {
-                store.refresh().await;
-                match self.look(request.head) {
-                    Found::Bad(reason) if reason.may_pass() => {}
-                    found => return self.act(request, found),
+                store.refresh(seen).await;
+                let keys = self.current();
+                found = self.look_with(keys.as_ref(), request.head);
+                if !matches!(found, Found::Bad(reason) if reason.may_pass()) {
+                    break;
                 }
+                seen = keys.map_or(0, |keys| keys.generation());
             }
-            let found = self.look(request.head);
             self.act(request, found)
         }))
     }

@@ -134,7 +134,7 @@ impl KeyStore for Shelf {
     fn keys(&self) -> Option<Arc<Keys>> {
         self.current.lock().expect("a lock").clone()
     }
-    fn refresh(&self) -> crate::filter::BoxFuture<'static, ()> {
+    fn refresh(&self, _: u64) -> crate::filter::BoxFuture<'static, ()> {
         let (current, next, asked) = (self.current.clone(), self.next.clone(), self.asked.clone());
         Box::pin(async move {
             *asked.lock().expect("a lock") += 1;
