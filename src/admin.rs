@@ -96,9 +96,10 @@ impl Admin {
             "/livez" | "/healthz" if is_read => text(StatusCode::OK, "ok\n"),
             "/readyz" if is_read && self.gateway.is_draining() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
             "/readyz" if is_read && self.gateway.down().is_some() => text(StatusCode::SERVICE_UNAVAILABLE, "a required pool is down\n"),
+            "/readyz" if is_read && !self.gateway.keys.has_settled() => text(StatusCode::SERVICE_UNAVAILABLE, "fetching keys\n"),
             "/readyz" if is_read => text(StatusCode::OK, "ready\n"),
             "/metrics" if is_read => {
-                let body = self.gateway.metrics.render();
+                let body = self.gateway.scrape();
                 answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body.into_bytes())
             }
             "/-/reload" if matches!(self.scope, Scope::All(_)) => match head.method {

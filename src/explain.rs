@@ -6,11 +6,12 @@ use std::fmt;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use frontgate_filters::chain::Decision;
-use frontgate_filters::filter::{Facts, Request};
+use frontgate_filters::filter::{Facts, Identity, Request};
 use http::{HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 use serde_json::json;
@@ -54,8 +55,11 @@ pub enum Outcome {
     },
 }
 
-/// Explains what `loaded` does with a request. What makes the request unreadable is the error.
-pub fn explain(loaded: Loaded, method: &str, url: &str, headers: &[String]) -> Result<Explanation, String> {
+/// What a token is assumed to say.
+pub type Claims = serde_json::Map<String, serde_json::Value>;
+
+/// Explains what `loaded` does with a request, whose token is assumed to have these claims. What makes the request unreadable is the error.
+pub fn explain(loaded: Loaded, method: &str, url: &str, headers: &[String], claims: Option<Claims>) -> Result<Explanation, String> {
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| format!("`{method}` is not a method"))?;
     let (authority, target) = split(url)?;
     let mut head = RequestHeader::build(method.clone(), target.as_bytes(), None).map_err(|_| format!("`{url}` is not a URL"))?;
@@ -70,8 +74,8 @@ pub fn explain(loaded: Loaded, method: &str, url: &str, headers: &[String]) -> R
     // No access log: an explanation leaves no trace.
     let mut loaded = loaded;
     loaded.config.telemetry.access_log = crate::config::model::AccessLog::Off;
-    let snapshot = Snapshot::compile(loaded, None, &Metrics::new())?;
-    Ok(explained(&snapshot, head, &host))
+    let snapshot = Snapshot::compile(loaded, None, &Metrics::new(), None)?;
+    Ok(explained(&snapshot, head, &host, claims))
 }
 
 fn split(url: &str) -> Result<(Option<&str>, &str), String> {
@@ -85,7 +89,7 @@ fn split(url: &str) -> Result<(Option<&str>, &str), String> {
     Ok((Some(&rest[..end]), target))
 }
 
-fn explained(snapshot: &Snapshot, mut head: RequestHeader, host: &str) -> Explanation {
+fn explained(snapshot: &Snapshot, mut head: RequestHeader, host: &str, claims: Option<Claims>) -> Explanation {
     let mut told = Explanation {
         path: head.uri.path().to_owned(),
         route: None,
@@ -118,6 +122,7 @@ fn explained(snapshot: &Snapshot, mut head: RequestHeader, host: &str) -> Explan
     }
     told.path = normal;
     let found = snapshot.router.explain(&host, &told.path, &head.method);
+    let taken = snapshot.find(&host, &told.path, &head);
     told.beaten = found
         .candidates
         .iter()
@@ -126,7 +131,7 @@ fn explained(snapshot: &Snapshot, mut head: RequestHeader, host: &str) -> Explan
             candidate.beaten.clone().map(|why| (pattern, why))
         })
         .collect();
-    let index = match found.found {
+    let index = match taken {
         Found::Route(index) => Some(index),
         Found::WrongMethod { allow } => {
             told.outcome = answered(StatusCode::METHOD_NOT_ALLOWED, &format!("the path has other methods: {allow}"));
@@ -139,6 +144,8 @@ fn explained(snapshot: &Snapshot, mut head: RequestHeader, host: &str) -> Explan
     told.route = Some((route.name.to_string(), snapshot.loaded.describe(snapshot.loaded.config.routes[index].place)));
     let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("explained"));
     route.introduce(index, &mut facts);
+    facts.origin = head.headers.get(http::header::ORIGIN).cloned();
+    facts.assumed = claims.map(|claims| Arc::new(Identity::new(claims)));
     let Some(decisions) = now(route.chain.explain(&mut Request::new(&mut head, &mut facts, Instant::now()))) else {
         told.outcome = answered(StatusCode::SERVICE_UNAVAILABLE, "a filter waits for something that is not there offline");
         return told;

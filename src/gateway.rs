@@ -16,6 +16,7 @@ use crate::door::{Conn, Keeper, Rules};
 use crate::proxy::new_request_id;
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
+use crate::upstream::KeyRing;
 use crate::upstream::health;
 use crate::upstream::watchdog::Watchdog;
 
@@ -24,6 +25,8 @@ pub struct Gateway {
     snapshot: ArcSwap<Snapshot>,
     /// Its metrics.
     pub metrics: Arc<Metrics>,
+    /// The key sets that tokens are verified with.
+    pub keys: Arc<KeyRing>,
     /// The upstream deadlines.
     pub watchdog: Arc<Watchdog>,
     listeners: Box<[Arc<ListenerMetrics>]>,
@@ -49,7 +52,7 @@ impl Drop for InFlight {
 
 impl Gateway {
     /// The state of a gateway that begins with this snapshot.
-    pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>, keys: Arc<KeyRing>) -> Arc<Self> {
         let listeners = snapshot.loaded.config.server.listeners.iter().map(|l| metrics.listener(&l.address.to_string())).collect();
         metrics.reloaded(&snapshot.loaded.hash, SystemTime::now());
         let watchdog = Arc::new(Watchdog::default());
@@ -57,6 +60,7 @@ impl Gateway {
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             metrics,
+            keys,
             watchdog,
             listeners,
             in_flight: Arc::default(),
@@ -128,6 +132,11 @@ impl Gateway {
         self.draining.load(Ordering::Acquire)
     }
 
+    /// The page for Prometheus.
+    pub fn scrape(&self) -> String {
+        self.metrics.render_with(&self.snapshot().key_ages())
+    }
+
     /// From now on readiness fails and answers close their connections.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
@@ -137,7 +146,8 @@ impl Gateway {
     pub fn reload(&self, loaded: Loaded) -> Result<String, String> {
         let _one = self.reloading.lock();
         let current = self.snapshot();
-        let result = fixed_parts(&current.loaded, &loaded).and_then(|()| Snapshot::compile(loaded, Some(&current), &self.metrics));
+        let result =
+            fixed_parts(&current.loaded, &loaded).and_then(|()| Snapshot::compile(loaded, Some(&current), &self.metrics, Some(&self.keys)));
         match result {
             Ok(next) => {
                 let hash = next.loaded.hash.clone();

@@ -2,26 +2,30 @@
 //!
 //! A snapshot never changes. A reload compiles the next one, taking over from the last whatever its configuration left alone.
 
-use std::collections::HashMap;
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use frontgate_filters::build::{Build, Outside, Secret};
 use frontgate_filters::chain::{Chain, Link};
-use frontgate_filters::config::FilterEntry;
+use frontgate_filters::config::{FilterEntry, Mode};
+use frontgate_filters::cors;
 use frontgate_filters::filter::{Facts, Filter};
+use frontgate_filters::jwt::{Jwt, KeyStore, NoKeys, Url};
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::spanned::Place;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use pingora_http::RequestHeader;
 
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget, Rewrite};
 use crate::door::Rules;
 use crate::door::wire::HeadLimits;
-use crate::router::{Entry, Pattern, Router, Template};
+use crate::router::{Entry, Found, Pattern, Router, Template};
 use crate::telemetry::{AccessLog, Metrics, RouteMetrics, Target, UNMATCHED};
-use crate::upstream::Pool;
+use crate::upstream::{KeyRing, Pool};
 
 /// A compiled configuration.
 pub struct Snapshot {
@@ -105,6 +109,7 @@ impl Route {
 
 /// What filters may ask of the configuration around them.
 struct FromConfig<'c> {
+    keys: Option<&'c KeyRing>,
     loaded: &'c Loaded,
     pools: Vec<Arc<str>>,
     routes: Vec<Arc<str>>,
@@ -117,6 +122,12 @@ impl Outside for FromConfig<'_> {
     }
     fn secret(&self, secret: &Secret) -> Result<String, String> {
         self.loaded.secret(secret)
+    }
+    fn key_store(&self, url: &Url, refresh: Duration, stale_for: Duration) -> Arc<dyn KeyStore> {
+        match self.keys {
+            Some(keys) => keys.get(url, refresh, stale_for),
+            None => Arc::new(NoKeys),
+        }
     }
     fn pools(&self) -> &[Arc<str>] {
         &self.pools
@@ -158,10 +169,13 @@ impl PathRewrite {
 
 impl Snapshot {
     /// Compiles a checked configuration. What fails here is outside of it: a log that cannot be opened.
-    pub fn compile(loaded: Loaded, previous: Option<&Self>, metrics: &Metrics) -> Result<Self, String> {
+    ///
+    /// Without `keys` no key set is ever fetched.
+    pub fn compile(loaded: Loaded, previous: Option<&Self>, metrics: &Metrics, keys: Option<&KeyRing>) -> Result<Self, String> {
         let config = &loaded.config;
         let access_log = open_log(&loaded, previous, metrics)?;
         let outside = FromConfig {
+            keys,
             loaded: &loaded,
             pools: config.upstreams.keys().map(|name| name.as_str().into()).collect(),
             routes: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
@@ -252,6 +266,32 @@ impl Snapshot {
     /// Request headers that only the gateway may send to an upstream.
     pub fn identity_headers(&self) -> &[HeaderName] {
         &self.identity_headers
+    }
+
+    /// What takes a request: a preflight belongs to the route that it asks about, where that one lists `cors` and carries it out.
+    pub fn find(&self, host: &str, path: &str, head: &RequestHeader) -> Found<'_> {
+        if let Some(method) = cors::asked_method(head)
+            && let found @ Found::Route(index) = self.router.find(host, path, &method)
+            && self.routes[index].chain.links().iter().any(|link| link.kind == "cors" && link.mode == Mode::Enforce)
+        {
+            return found;
+        }
+        self.router.find(host, path, &head.method)
+    }
+
+    /// The filters that verify with a key set from elsewhere, by name, with the age of their keys.
+    pub fn key_ages(&self) -> BTreeMap<&str, Duration> {
+        let mut ages = BTreeMap::new();
+        for (key, built) in &self.filters {
+            let jwt = (&*built.filter as &dyn Any).downcast_ref::<Jwt>();
+            if let Some(age) = jwt.and_then(Jwt::key_age) {
+                // Filters that stand in place share the name of their kind; the oldest keys speak for them.
+                let name = if key.contains('/') { built.entry.config.kind() } else { key.as_str() };
+                let oldest = ages.entry(name).or_insert(age);
+                *oldest = age.max(*oldest);
+            }
+        }
+        ages
     }
 
     /// The route of this index; without one, what holds for requests that no route takes.

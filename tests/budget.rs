@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use frontgate_filters::jwt::Algorithm;
+use frontgate_filters::jwt::issuer::Issuer;
 use pingora_core::Result;
 use pingora_core::server::Fds;
 use pingora_core::server::configuration::ServerConf;
@@ -21,6 +23,8 @@ use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
 /// More allocations than this over bare Pingora, or more system calls, is a regression.
 const ALLOCATIONS: f64 = 5.0;
 const SYSTEM_CALLS: f64 = 0.0;
+/// What a `jwt` that has seen the token, one of its claims in a header, and an `rbac` may add.
+const AUTHENTICATED: f64 = 6.0;
 
 struct Counting;
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -86,6 +90,24 @@ fn gateway(origin: SocketAddr) -> frontgate::Running {
     frontgate::start(loaded, Box::new(|| frontgate::config::load(None))).expect("the gateway starts")
 }
 
+/// The same with a `jwt` and an `rbac` on its route.
+fn authenticated(origin: SocketAddr, keys: &str) -> frontgate::Running {
+    let file = std::env::temp_dir().join(format!("frontgate-budget-{}.json", std::process::id()));
+    std::fs::write(&file, keys).expect("a file");
+    let text = format!(
+        "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:0\"}}], threads: 1}}\nupstreams: {{main: {{endpoints: [\"{origin}\"]}}}}\n\
+         filters:\n  login: {{jwt: {{issuer: any, audience: any, algorithms: [ES256], keys: {{jwks: {{file: \"{}\"}}}}, \
+         claim_headers: {{X-User-Id: claim.sub}}}}}}\n  \
+         roles: {{rbac: {{claim: roles, any_of: [user], roles: {{user: [GET /api/**]}}}}}}\n\
+         routes: [{{name: all, path: \"/**\", upstream: main, filters: [login, roles]}}]\ntelemetry: {{access_log: \"off\"}}\n",
+        file.display()
+    );
+    let loaded = frontgate::config::load_text("budget.yaml", &text).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+    let running = frontgate::start(loaded, Box::new(|| frontgate::config::load(None))).expect("the gateway starts");
+    let _ = std::fs::remove_file(&file);
+    running
+}
+
 /// Answers every request head with the same small JSON, allocating nothing.
 fn origin() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -109,15 +131,16 @@ fn origin() -> SocketAddr {
 }
 
 /// Sends this many requests on one connection.
-fn drive(address: SocketAddr, requests: usize) {
+fn drive(address: SocketAddr, requests: usize, more: &str) {
     let mut stream = TcpStream::connect(address).expect("a listener");
     stream.set_nodelay(true).expect("a flag");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
     let mut space = [0_u8; 4096];
+    let request = format!(
+        "GET /api/v1/products/7?lang=en HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: budget\r\nAccept: application/json\r\n{more}\r\n"
+    );
     for _ in 0..requests {
-        let request =
-            b"GET /api/v1/products/7?lang=en HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: budget\r\nAccept: application/json\r\n\r\n";
-        stream.write_all(request).expect("a request");
+        stream.write_all(request.as_bytes()).expect("a request");
         let mut held = 0;
         while !space[..held].ends_with(b"}") {
             let count = stream.read(&mut space[held..]).expect("an answer");
@@ -128,13 +151,14 @@ fn drive(address: SocketAddr, requests: usize) {
     }
 }
 
-fn allocations(address: SocketAddr) -> f64 {
-    drive(address, 200);
+/// Allocations a request, with `more` headers.
+fn allocations(address: SocketAddr, more: &str) -> f64 {
+    drive(address, 200, more);
     const REQUESTS: usize = 2000;
     let mut rounds: Vec<u64> = (0..5)
         .map(|_| {
             let before = COUNT.load(Ordering::SeqCst);
-            drive(address, REQUESTS);
+            drive(address, REQUESTS, more);
             COUNT.load(Ordering::SeqCst) - before
         })
         .collect();
@@ -157,7 +181,7 @@ fn system_calls(kind: &str, origin: SocketAddr) -> f64 {
             .expect("strace runs");
         let mut line = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().expect("a pipe")), &mut line).expect("an address");
-        drive(line.trim().parse().expect("an address"), requests);
+        drive(line.trim().parse().expect("an address"), requests, "");
         drop(child.stdin.take());
         child.wait().expect("an end");
         let table = std::fs::read_to_string(&file).expect("a table");
@@ -191,9 +215,16 @@ fn main() {
     }
     let origin = origin();
     let running = gateway(origin);
-    let (bare_count, ours) = (allocations(bare(origin)), allocations(running.addresses()[0]));
+    let (bare_count, ours) = (allocations(bare(origin), ""), allocations(running.addresses()[0], ""));
     println!("allocations a request: bare {bare_count:.2}, filterless route {ours:.2}, {:+.2}", ours - bare_count);
     let mut good = ours - bare_count <= ALLOCATIONS;
+    let issuer = Issuer::fresh("k1", Algorithm::ES256).expect("a key");
+    let token = issuer.token(&serde_json::json!({"sub": "user-1", "exp": 9_999_999_999_u64, "roles": ["user", "editor"]}));
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    let guarded = authenticated(origin, &issuer.jwks());
+    let (open, closed) = (allocations(running.addresses()[0], &bearer), allocations(guarded.addresses()[0], &bearer));
+    println!("with a token: filterless route {open:.2}, jwt and rbac {closed:.2}, {:+.2}", closed - open);
+    good &= closed - open <= AUTHENTICATED;
     if Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
         let (bare_calls, our_calls) = (system_calls("bare", origin), system_calls("gateway", origin));
         println!("system calls a request: bare {bare_calls:.2}, filterless route {our_calls:.2}, {:+.2}", our_calls - bare_calls);
@@ -203,5 +234,5 @@ fn main() {
         println!("SKIPPED: strace is not installed, system calls were not counted");
     }
     println!("{} passed, {} failed", u8::from(good), u8::from(!good));
-    assert!(good, "over budget: {ALLOCATIONS} allocations, {SYSTEM_CALLS} system calls");
+    assert!(good, "over budget: {ALLOCATIONS} allocations, {AUTHENTICATED} more with a token, {SYSTEM_CALLS} system calls");
 }

@@ -94,6 +94,8 @@ fn health_and_metrics_on_the_admin_address() {
     }
     assert_eq!(process.ask("GET", "/none").status, 404);
     assert_eq!(process.ask("GET", "/-/reload").status, 405);
+    // A request is counted once its answer is out, which the client may see first.
+    until("the count", || process.ask("GET", "/metrics").text().contains("frontgate_requests_total{route=\"all\""));
     let metrics = process.ask("GET", "/metrics").text();
     for series in [
         "frontgate_requests_total{route=\"all\",method=\"GET\",code=\"200\"} 1",

@@ -3,6 +3,8 @@
 
 mod harness;
 
+/// Who may ask: tokens, key sets that rotate, roles, preflights.
+mod auth;
 /// Pools that know which endpoints live: retries, probes, ejection, hashing, adaptive timeouts.
 mod endpoints;
 /// Clients and origins that are slow, gone or broken.

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::filter::Filter;
+use crate::jwt::{KeyStore, NoKeys, Url};
 use crate::metrics::FilterMetrics;
 use crate::spanned::{Place, Spanned};
 
@@ -26,6 +28,10 @@ pub trait Outside {
     fn read(&self, place: Place, path: &Path) -> Result<Vec<u8>, String>;
     /// The present value of a secret.
     fn secret(&self, secret: &Secret) -> Result<String, String>;
+    /// The key set at this URL, which the gateway keeps fresh; one that never has any keys where nothing is fetched.
+    fn key_store(&self, _url: &Url, _refresh: Duration, _stale_for: Duration) -> Arc<dyn KeyStore> {
+        Arc::new(NoKeys)
+    }
     /// The names of all pools.
     fn pools(&self) -> &[Arc<str>];
     /// The names of all routes, by the index in [`crate::filter::Facts::route_index`].

@@ -17,7 +17,7 @@ use crate::build::{Build, Problem};
 use crate::filter::Filter;
 use crate::selector::Selector;
 use crate::spanned::Spanned;
-use crate::{circuit_breaker, version_header};
+use crate::{circuit_breaker, cors, jwt, rbac, version_header};
 
 /// Whether a filter's decisions are carried out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
@@ -76,6 +76,12 @@ macro_rules! registry {
 }
 
 registry! {
+    /// Which pages of other origins may read answers.
+    "cors" => Cors(cors::Config),
+    /// Who is asking, as a signed token says.
+    "jwt" => Jwt(jwt::Config),
+    /// What the one who asks may do.
+    "rbac" => Rbac(rbac::Config),
     /// Names the version that answered.
     "version_header" => VersionHeader(version_header::Config),
     /// Leaves a failing upstream alone and answers in its place.
@@ -87,6 +93,13 @@ impl FilterConfig {
     /// that cannot be read.
     pub fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
         Ok(match self {
+            Self::Cors(config) => with.kept().unwrap_or_else(|| Arc::new(cors::Cors::new(config))),
+            // Always built: keys in files may be others by now.
+            Self::Jwt(config) => Arc::new(jwt::Jwt::build(config, with)?),
+            Self::Rbac(config) => match with.kept() {
+                Some(kept) => kept,
+                None => Arc::new(rbac::Rbac::build(config, with)?),
+            },
             Self::VersionHeader(config) => with.kept().unwrap_or_else(|| Arc::new(version_header::VersionHeader::new(config))),
             // Always anew, since pools may have come and gone; it takes over its circuits itself.
             Self::CircuitBreaker(config) => Arc::new(circuit_breaker::CircuitBreaker::new(config, with)),
@@ -96,6 +109,9 @@ impl FilterConfig {
     /// What is wrong with the options that their types could not refuse.
     pub fn problems(&self) -> Vec<Problem> {
         match self {
+            Self::Cors(config) => cors::problems(config),
+            Self::Jwt(config) => jwt::problems(config),
+            Self::Rbac(config) => rbac::problems(config),
             Self::VersionHeader(_) => Vec::new(),
             Self::CircuitBreaker(config) => config.problems(),
         }
@@ -104,23 +120,35 @@ impl FilterConfig {
     /// The facts of a request that it reads.
     pub fn selectors(&self) -> Vec<&Spanned<Selector>> {
         match self {
-            Self::VersionHeader(_) => Vec::new(),
             Self::CircuitBreaker(config) => config.selectors(),
+            // What `jwt` names in `claim_headers` is what it has verified itself.
+            Self::Cors(_) | Self::Jwt(_) | Self::Rbac(_) | Self::VersionHeader(_) => Vec::new(),
         }
     }
 
     /// The pools that it may send a request to.
     pub fn pools(&self) -> Vec<&Spanned<String>> {
         match self {
-            Self::VersionHeader(_) => Vec::new(),
             Self::CircuitBreaker(config) => config.pools(),
+            Self::Cors(_) | Self::Jwt(_) | Self::Rbac(_) | Self::VersionHeader(_) => Vec::new(),
+        }
+    }
+
+    /// Whether it may answer a request in place of the upstream.
+    pub fn can_refuse(&self) -> bool {
+        match self {
+            Self::Jwt(_) | Self::Rbac(_) | Self::CircuitBreaker(_) => true,
+            Self::Cors(_) | Self::VersionHeader(_) => false,
         }
     }
 
     /// The request headers that say who is asking: what a client sends under these names is removed on every route.
     pub fn identity_headers(&self) -> Vec<http::HeaderName> {
         match self {
-            Self::VersionHeader(_) | Self::CircuitBreaker(_) => Vec::new(),
+            Self::Jwt(config) => {
+                config.claim_headers.keys().filter_map(|name| http::HeaderName::from_bytes(name.as_bytes()).ok()).collect()
+            }
+            Self::Cors(_) | Self::Rbac(_) | Self::VersionHeader(_) | Self::CircuitBreaker(_) => Vec::new(),
         }
     }
 }

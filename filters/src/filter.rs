@@ -157,6 +157,10 @@ pub struct Facts {
     pub upstream: Option<Arc<str>>,
     /// Who is asking, once `jwt` has verified it; none for an anonymous request.
     pub identity: Option<Arc<Identity>>,
+    /// Claims that `explain` was told to assume; `jwt` takes them in place of a token. Never there while serving.
+    pub assumed: Option<Arc<Identity>>,
+    /// The request's `Origin`, where it has one.
+    pub origin: Option<HeaderValue>,
     /// The class of the client's device, where something asks for it.
     pub device: Option<Arc<str>>,
     /// The tier that a rate limit chose.
@@ -181,6 +185,8 @@ impl Facts {
             route_index: usize::MAX,
             upstream: None,
             identity: None,
+            assumed: None,
+            origin: None,
             device: None,
             tier: None,
             limit: None,
@@ -219,6 +225,11 @@ impl<'r> Request<'r> {
     pub fn explained(mut self, reasons: &'r mut Vec<Cow<'static, str>>) -> Self {
         self.reasons = Some(reasons);
         self
+    }
+
+    /// Whether this is only being explained: then nothing is fetched and nothing waited for.
+    pub fn is_explained(&self) -> bool {
+        self.reasons.is_some()
     }
 
     /// Says why the filter decides as it does. The closure runs only while somebody asked, so it may format freely.

@@ -35,6 +35,12 @@ impl Reply {
         Self { status, headers: Vec::new(), body: ReplyBody::Problem { code, detail } }
     }
 
+    /// Nobody has said who is asking (RFC 6750, section 3.1).
+    pub fn unauthenticated() -> Self {
+        Self::problem(StatusCode::UNAUTHORIZED, "unauthenticated", "A token is needed.")
+            .with(http::header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="frontgate""#))
+    }
+
     /// The same with one more header.
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::exit;
 use crate::config;
-use crate::explain::explain;
+use crate::explain::{Claims, explain};
 
 /// The request to explain.
 #[derive(clap::Args)]
@@ -18,6 +18,9 @@ pub struct Arguments {
     /// A header, `Name: value`; may stand more than once
     #[arg(short = 'H', value_name = "K: V")]
     headers: Vec<String>,
+    /// Claims, as a JSON object, in place of a token: nothing of them is checked
+    #[arg(long, value_name = "JSON", value_parser = claims)]
+    claims: Option<Claims>,
     /// Print JSON, for programs
     #[arg(long)]
     json: bool,
@@ -32,7 +35,7 @@ pub fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCode {
             return ExitCode::from(exit::CONFIG);
         }
     };
-    match explain(loaded, &arguments.method, &arguments.url, &arguments.headers) {
+    match explain(loaded, &arguments.method, &arguments.url, &arguments.headers, arguments.claims.clone()) {
         Ok(told) => {
             let text = if arguments.json { format!("{:#}\n", told.to_json()) } else { told.to_string() };
             let _ = std::io::stdout().write_all(text.as_bytes());
@@ -43,4 +46,8 @@ pub fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCode {
             ExitCode::from(exit::RUNTIME)
         }
     }
+}
+
+fn claims(text: &str) -> Result<Claims, String> {
+    serde_json::from_str(text).map_err(|_| "the claims are not a JSON object".to_owned())
 }

@@ -175,6 +175,103 @@ fn the_annotated_example_is_good() {
 }
 
 #[test]
+fn filters_stand_where_they_can_work() {
+    let filters = "filters:
+  login: {jwt: {issuer: any, audience: any, algorithms: [ES256], keys: {jwks: {file: keys.json}}}}
+  watch: {jwt: {mode: observe, issuer: any, audience: any, algorithms: [ES256], keys: {jwks: {file: keys.json}}}}
+  admins: {rbac: {claim: roles, any_of: [admin]}}
+  counts: {rbac: {mode: observe, claim: roles, any_of: [admin]}}
+  web: {cors: {origins: [https://shop.example]}}
+  more: {cors: {origins: [\"*\"]}}
+";
+    let all = "  - {name: used, path: /used, respond: {}, filters: [web, login, admins]}\n  \
+               - {name: seen, path: /seen, respond: {}, filters: [more, watch, counts]}\n";
+    for (server, list, words) in [
+        ("", "[admins]", "no `jwt` comes before it"),
+        ("", "[admins, login]", "no `jwt` comes before it"),
+        ("", "[login, login]", "stands twice"),
+        ("", "[login, watch]", "two `jwt`"),
+        ("", "[watch, admins]", "only observes"),
+        ("", "[watch, counts]", ""),
+        ("", "[login, web]", "can refuse"),
+        ("", "[web, more, login]", "two `cors`"),
+        ("", "[web, login, admins, counts]", ""),
+        ("", "[web, login, {rbac: {claim: roles, none_of: [x]}}]", ""),
+        ("", "[lgoin, admins]", "there is no filter `lgoin`"),
+        ("filters: [login]", "[admins]", ""),
+        ("filters: [login]", "[watch]", "two `jwt`"),
+        ("filters: [admins, login]", "[]", "no `jwt` comes before it"),
+    ] {
+        let routes = if server.is_empty() { all } else { "  - {name: seen, path: /seen, respond: {}}\n" };
+        let server = server.replace("filters", ", filters");
+        let text = format!(
+            "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:8080\"}}]{server}}}\n{filters}routes:\n{routes}  \
+             - {{name: a, path: /, respond: {{}}, filters: {list}}}\n"
+        );
+        let found: Vec<String> = problems(&text).into_iter().filter(|problem| !problem.contains("nothing uses")).collect();
+        if words.is_empty() {
+            assert_eq!(found, Vec::<String>::new(), "{server} {list}");
+        } else {
+            assert!(found.iter().any(|problem| problem.contains(words)), "{server} {list}: {found:?}");
+            assert_eq!(found.len(), 1, "{server} {list}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn mistakes_in_tokens_and_roles_have_their_places() {
+    let text = "version: 1
+server: {listeners: [{address: \"127.0.0.1:8080\"}]}
+filters:
+  login:
+    jwt:
+      issuer: []
+      audience: shop
+      algorithms: [ES256]
+      keys: {jwks: {file: keys.json}}
+  none:
+    jwt: {issuer: a, audience: b, algorithms: [none], keys: {jwks: {file: keys.json}}}
+  mixed:
+    jwt:
+      issuer: a
+      audience: b
+      algorithms: [ES256, HS256]
+      keys: {jwks: {url: \"ftp://x\"}}
+      from: [query.token]
+      claim_headers: {X-A: header.x, Host: claim.sub, \"X B\": claim.b}
+  roles:
+    rbac:
+      claim: roles
+      roles:
+        a: [b, GET /x]
+        b: [c, nobody]
+        c: [a]
+routes:
+  - {name: a, path: /, respond: {}, filters: [login, roles]}
+";
+    let found = problems(text);
+
+    for (place, words) in [
+        ("6:15", "empty list"),
+        ("11:48", "`none` is none of"),
+        ("16:27", "HS256 is signed with a secret"),
+        ("17:26", "neither http:// nor https://"),
+        ("18:14", "`query.token`"),
+        ("19:28", "write claim.NAME"),
+        ("19:44", "`Host`"),
+        ("19:62", "not a header name"),
+        ("24:13", "inherits from itself: a → b → c → a"),
+        ("25:16", "there is no role `nobody`"),
+    ] {
+        assert!(
+            found.iter().any(|problem| problem.starts_with(&format!("{place} ")) && problem.contains(words)),
+            "{place} {words}:\n{found:#?}"
+        );
+    }
+    assert_eq!(found.iter().filter(|problem| problem.contains("inherits from itself")).count(), 1, "{found:#?}");
+}
+
+#[test]
 fn ten_thousand_routes_load_in_a_second() {
     let mut text = format!("{HEAD}upstreams: {{a: {{endpoints: [\"1.1.1.1:1\"]}}}}\nroutes:\n");
     for number in 0..10_000 {
@@ -188,6 +285,7 @@ fn ten_thousand_routes_load_in_a_second() {
         Loaded { config: Config { telemetry: model::Telemetry { access_log: model::AccessLog::Off }, ..loaded.config.clone() }, ..loaded },
         None,
         &crate::telemetry::Metrics::new(),
+        None,
     );
 
     println!("10,000 routes: read and checked in {read:?}, compiled in {:?}", began.elapsed() - read);

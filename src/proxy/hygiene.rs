@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use frontgate_filters::reply::Reply;
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, HOST, ORIGIN};
 use http::{HeaderName, HeaderValue, StatusCode, Version};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -23,6 +23,7 @@ pub fn receive(session: &mut Session, ctx: &mut Ctx) -> Result<(), Reply> {
     if ctx.from_trusted {
         ctx.facts.client_ip = client_ip(head, peer, &|ip| ctx.snapshot.trusts(ip));
     }
+    ctx.facts.origin = head.headers.get(ORIGIN).cloned();
     if head.version == Version::HTTP_2 {
         limits(head, ctx)?;
     }

@@ -46,7 +46,6 @@ impl Proxy {
             return Some(reply);
         }
         let snapshot = ctx.snapshot.clone();
-        let method = session.req_header().method.clone();
         let path = session.req_header().uri.path();
         if path == "*" {
             // About the gateway as a whole (RFC 9110, section 9.3.7).
@@ -56,7 +55,7 @@ impl Proxy {
             Ok(host) => host,
             Err(reply) => return Some(reply),
         };
-        match snapshot.router.find(&host, path, &method) {
+        match snapshot.find(&host, path, session.req_header()) {
             Found::Route(index) => ctx.route = Some(index),
             Found::WrongMethod { allow } => {
                 let reply = Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This resource has other methods.");

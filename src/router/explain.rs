@@ -4,8 +4,7 @@ use std::ops::ControlFlow;
 
 use http::Method;
 
-use super::pattern::{Pattern, Segment};
-use super::{Found, Origin, Router};
+use super::{Found, Origin, Pattern, Router, Segment};
 
 /// The router's answer with its reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]

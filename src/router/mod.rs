@@ -11,8 +11,6 @@ mod explain;
 mod fold;
 mod host;
 mod leaf;
-mod path;
-mod pattern;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -24,9 +22,9 @@ use std::ops::ControlFlow;
 use http::Method;
 
 pub use explain::{Candidate, Explained};
+pub use frontgate_filters::path::{BadPath, normalise};
+pub use frontgate_filters::pattern::{Pattern, Segment};
 pub use host::{BadHost, host_of};
-pub use path::{BadPath, normalise};
-pub use pattern::{Pattern, Segment};
 pub use template::Template;
 
 use fold::Folding;

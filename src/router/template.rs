@@ -1,6 +1,6 @@
 //! What a rewrite or a redirect makes of a path: `/v2/{rest}`, compiled against the route's pattern.
 
-use super::pattern::{Pattern, Segment};
+use super::{Pattern, Segment};
 
 /// Text with places for what the variables and `**` of one pattern matched.
 #[derive(Clone, Debug, PartialEq, Eq)]

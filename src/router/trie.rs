@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::ops::ControlFlow;
 
 use super::fold::{Folding, hash};
-use super::pattern::{Pattern, Segment};
+use super::{Pattern, Segment};
 
 /// The index of a node or a leaf; an `Option` of it takes four bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -10,7 +10,7 @@ mod upstream;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use frontgate_filters::metrics::FilterMetrics;
 use parking_lot::Mutex;
@@ -102,7 +102,16 @@ impl Metrics {
 
     /// The page for Prometheus, in the text format 0.0.4.
     pub fn render(&self) -> String {
+        self.render_with(&BTreeMap::new())
+    }
+
+    /// The same with the ages of key sets, by the filters that use them.
+    pub fn render_with(&self, key_ages: &BTreeMap<&str, Duration>) -> String {
         let mut scrape = Scrape::default();
+        for (filter, age) in key_ages {
+            let help = "The time since the keys of a filter were last known to be the issuer's.";
+            scrape.gauge("frontgate_jwks_age_seconds", help, &[("filter", filter)], age.as_secs_f64());
+        }
         scrape.families(self.registry.gather());
         self.routes.0.lock().iter().for_each(|(name, route)| route.scrape(name, &mut scrape));
         self.upstreams.0.lock().iter().for_each(|(name, upstream)| upstream.scrape(name, &mut scrape));
@@ -169,8 +178,6 @@ fn histogram(bounds: &[f64]) -> Histogram {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use http::Method;
 
     use super::*;

@@ -5,6 +5,12 @@ mod shop;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use frontgate_filters::jwt::Algorithm;
+use frontgate_filters::jwt::issuer::Issuer;
+use serde_json::json;
 
 use super::exit;
 use crate::config;
@@ -14,9 +20,8 @@ const CONFIGURATION: &str = include_str!("../../../conf/demo.yaml");
 
 /// Serves the demo until a signal ends it.
 pub fn run() -> ExitCode {
-    let started = shop::start("v2.4").and_then(|one| Ok((one, shop::start("v2.5")?))).map_err(|error| error.to_string());
-    let (catalog, next) = match started {
-        Ok(addresses) => addresses,
+    let (catalog, next, tokens) = match upstreams() {
+        Ok(started) => started,
         Err(why) => {
             let _ = writeln!(std::io::stderr(), "frontgate: the demo's upstreams cannot be started: {why}");
             return ExitCode::from(exit::RUNTIME);
@@ -28,7 +33,7 @@ pub fn run() -> ExitCode {
         Ok(loaded) => {
             let running = start(loaded, Box::new(read));
             if let Ok(running) = &running {
-                let _ = std::io::stdout().write_all(guide(running).as_bytes());
+                let _ = std::io::stdout().write_all(guide(running, &tokens).as_bytes());
             }
             super::run::serve(running)
         }
@@ -39,19 +44,51 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// What the demo's identity provider gave to two people.
+struct Tokens {
+    user: String,
+    admin: String,
+}
+
+/// Starts both shops, with the keys of an identity provider whose key is made now and lost with the process.
+fn upstreams() -> Result<(SocketAddr, SocketAddr, Tokens), String> {
+    let issuer = Issuer::fresh("demo", Algorithm::ES256)?;
+    let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() + 24 * 3600;
+    let token = |subject: &str, roles: &[&str]| {
+        issuer.token(&json!({"iss": "https://id.demo/", "aud": "shop", "sub": subject, "exp": until, "roles": roles}))
+    };
+    let tokens = Tokens { user: token("ursula", &["user"]), admin: token("adam", &["user", "admin"]) };
+    let keys: Arc<str> = issuer.jwks().into();
+    let start = |version| shop::start(version, &keys).map_err(|error| error.to_string());
+    Ok((start("v2.4")?, start("v2.5")?, tokens))
+}
+
 /// The embedded text, with the upstreams' addresses in it.
 fn configuration(catalog: SocketAddr, next: SocketAddr) -> String {
     CONFIGURATION.replace("${DEMO_CATALOG}", &catalog.to_string()).replace("${DEMO_CATALOG_NEXT}", &next.to_string())
 }
 
-fn guide(running: &Running) -> String {
+fn guide(running: &Running, tokens: &Tokens) -> String {
     let gateway = format!("http://{}", running.addresses()[0]);
     let admin = running.admin().map(|admin| format!("http://{admin}")).unwrap_or_default();
-    let mut text = String::from("\nA small shop is behind the gateway. Try:\n\n");
+    let mut text = String::from("\nA small shop is behind the gateway, and two people have tokens for it:\n\n");
+    text.push_str(&format!("  USER={}\n  ADMIN={}\n\nTry:\n\n", tokens.user, tokens.admin));
     for (line, what) in [
         (format!("curl -i {gateway}/api/v1/products"), "a list; X-BFF-Version tells which of two endpoints answered"),
         (format!("curl -i {gateway}/api/v1/products/7"), "one product, its path rewritten on the way"),
-        (format!("curl -i {gateway}/api/v1/users/1"), "a user, from another service's path"),
+        (format!("curl -i {gateway}/api/v1/users/1"), "401: users are shown to those who are known"),
+        (
+            format!("curl -i -H \"Authorization: Bearer $USER\" {gateway}/api/v1/users/1"),
+            "200: the token is good, and roles are not asked for",
+        ),
+        (format!("curl -i -H \"Authorization: Bearer $USER\" {gateway}/api/v1/admin/users/1"), "403: good, but not an admin's"),
+        (format!("curl -i -H \"Authorization: Bearer $ADMIN\" {gateway}/api/v1/admin/users/1"), "200"),
+        (
+            format!(
+                "curl -i -X OPTIONS -H 'Origin: http://localhost:3000' -H 'Access-Control-Request-Method: GET' {gateway}/api/v1/users/1"
+            ),
+            "204: a browser's preflight needs no token",
+        ),
         (format!("curl -i -X DELETE {gateway}/api/v1/products/7"), "405 with Allow: the route has GET only"),
         (format!("curl -i {gateway}/slow"), "504: the endpoint takes longer than first_byte allows"),
         (format!("curl -i {gateway}/failing"), "the endpoint's own 500, passed on and stamped"),
@@ -74,16 +111,17 @@ mod tests {
 
     #[test]
     fn the_demo_serves_what_it_tells_to_try() {
-        let (one, two) = (shop::start("v2.4").expect("a shop"), shop::start("v2.5").expect("a shop"));
+        let (one, two, tokens) = upstreams().expect("upstreams");
         let text = configuration(one, two).replace("{access_log: {to: stdout}}", "{access_log: \"off\"}");
         let loaded = config::load_text("conf/demo.yaml", &text).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
         assert!(loaded.warnings.is_empty(), "{}", loaded.warnings.render(false));
         let running = start(loaded, Box::new(|| config::load(None))).expect("it starts");
 
-        let ask = |path: &str| {
+        let ask = |path: &str, token: &str| {
             use std::io::Read;
+            let bearer = if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
             let mut stream = std::net::TcpStream::connect(running.addresses()[0]).expect("it listens");
-            write!(stream, "GET {path} HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n").expect("a request");
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: demo\r\n{bearer}Connection: close\r\n\r\n").expect("a request");
             let mut text = String::new();
             stream.read_to_string(&mut text).expect("an answer");
             text
@@ -92,7 +130,6 @@ mod tests {
         for (path, status, words) in [
             ("/api/v1/products", 200, "\"items\""),
             ("/api/v1/products/7", 200, "\"id\":7"),
-            ("/api/v1/users/1", 200, "\"plan\""),
             ("/images/7.svg", 200, "<svg"),
             ("/slow", 504, "upstream_timeout"),
             ("/failing", 500, "out of order"),
@@ -101,9 +138,20 @@ mod tests {
             ("/", 200, "hello"),
             ("/a%2fb", 400, "bad_request"),
         ] {
-            let answer = ask(path);
+            let answer = ask(path, "");
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(words), "{path}: {answer}");
         }
-        assert!(guide(&running).contains("curl"));
+        for (path, token, status) in [
+            ("/api/v1/users/1", "", 401),
+            ("/api/v1/users/1", &*tokens.user, 200),
+            ("/api/v1/admin/users/1", "", 401),
+            ("/api/v1/admin/users/1", &tokens.user, 403),
+            ("/api/v1/admin/users/1", &tokens.admin, 200),
+        ] {
+            let answer = ask(path, token);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+        }
+        let guide = guide(&running, &tokens);
+        assert!(guide.contains("curl") && guide.contains(&tokens.admin));
     }
 }

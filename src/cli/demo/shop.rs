@@ -22,17 +22,20 @@ const PRODUCTS: u32 = 24;
 
 struct Shop {
     version: &'static str,
+    /// The key set of the demo's identity provider, which lives here, too.
+    keys: Arc<str>,
 }
 
 /// Starts a shop in a thread of its own that lives as long as the process.
-pub fn start(version: &'static str) -> io::Result<SocketAddr> {
+pub fn start(version: &'static str, keys: &Arc<str>) -> io::Result<SocketAddr> {
+    let keys = keys.clone();
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("demo-shop".into()).spawn(move || {
         runtime.block_on(async move {
-            let mut service = Service::new("shop".into(), HttpServer::new_app(Shop { version }));
+            let mut service = Service::new("shop".into(), HttpServer::new_app(Shop { version, keys }));
             service.add_tcp(&address.to_string());
             let mut fds = Fds::new();
             fds.add(address.to_string(), listener.into_raw_fd());
@@ -65,6 +68,7 @@ impl ServeHttp for Shop {
                 let image = r##"<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><circle cx="32" cy="32" r="24" fill="#c63"/></svg>"##;
                 answer(StatusCode::OK, "image/svg+xml", image.to_owned())
             }
+            ["keys"] => answer(StatusCode::OK, "application/jwk-set+json", self.keys.to_string()),
             ["slow"] => {
                 tokio::time::sleep(SLOW).await;
                 answer(StatusCode::OK, "application/json", json!({"late": true}).to_string())

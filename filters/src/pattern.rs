@@ -1,6 +1,6 @@
 //! Path patterns as they are written in routes and permissions: `/users/{id}/files/**`.
 
-use super::path::normalise;
+use crate::path::normalise;
 
 /// A pattern, segment by segment. `/a/` ends with an empty literal, so it differs from `/a`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Pattern {
     }
 
     /// Where the variable of this name stands, counted from 0; `rest` is `**`.
-    pub(super) fn position(&self, name: &str) -> Option<usize> {
+    pub fn position(&self, name: &str) -> Option<usize> {
         let rest = || (name == "rest").then(|| self.segments.iter().position(|segment| *segment == Segment::Rest));
         position(&self.segments, name).or_else(|| rest().flatten())
     }

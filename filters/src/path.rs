@@ -190,8 +190,27 @@ fn decode(path: &str) -> Result<String, BadPath> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::Random;
     use super::*;
+
+    /// Xorshift64*: the same cases on every run.
+    struct Random(u64);
+
+    impl Random {
+        fn new(seed: u64) -> Self {
+            Self(seed)
+        }
+
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 ^= self.0 >> 12;
+            self.0 ^= self.0 << 25;
+            self.0 ^= self.0 >> 27;
+            (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
+        }
+
+        fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+            from[self.below(from.len())]
+        }
+    }
 
     #[test]
     fn brings_paths_into_one_form() {

@@ -1,0 +1,204 @@
+//! `cors`: which pages of other origins may read answers (Fetch, section 3.2, <https://fetch.spec.whatwg.org/#http-cors-protocol>).
+//!
+//! ```yaml
+//! web:
+//!   cors: {origins: [https://shop.example], methods: [GET, POST], headers: [Authorization], credentials: true, max_age: 10m}
+//! ```
+//!
+//! Preflights are answered here, before anything asks for a token, and every answer of the route is marked, so that a page can read a 401,
+//! too. It allows browsers to show an answer to a page; it keeps nobody from asking.
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
+    VARY,
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use pingora_http::{RequestHeader, ResponseHeader};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::build::Problem;
+use crate::filter::{Facts, Filter, Request, Verdict};
+use crate::reply::{Reply, ReplyBody};
+use crate::spanned::Spanned;
+use crate::units::Duration;
+
+/// The options of `cors`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The origins that may read: `https://shop.example`, with a port where it is not the usual one; or `*` alone.
+    pub origins: Spanned<Vec<Spanned<String>>>,
+    /// The methods that a preflight allows; by default GET, HEAD and POST.
+    #[serde(default = "Config::usual_methods")]
+    pub methods: Vec<Spanned<String>>,
+    /// The request headers that a preflight allows beside the harmless ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<Spanned<String>>,
+    /// The response headers that a page may read beside the harmless ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expose: Vec<Spanned<String>>,
+    /// Whether cookies and HTTP authentication may be sent along.
+    #[serde(default)]
+    pub credentials: Spanned<bool>,
+    /// For how long a browser may remember a preflight's answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Duration>,
+}
+
+impl Config {
+    fn usual_methods() -> Vec<Spanned<String>> {
+        ["GET", "HEAD", "POST"].into_iter().map(|method| Spanned::nowhere(method.to_owned())).collect()
+    }
+}
+
+/// What is wrong with these options.
+pub fn problems(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if config.origins.is_empty() {
+        problems.push(Problem::at(config.origins.place, "`origins` is empty: no page could read anything"));
+    }
+    for origin in &config.origins.value {
+        if origin.value == "*" {
+            if config.credentials.value {
+                problems.push(Problem::at(origin.place, "`*` and `credentials` together are refused by browsers: list the origins"));
+            }
+            if config.origins.len() > 1 {
+                problems.push(Problem::at(origin.place, "`*` stands alone: it holds every other origin"));
+            }
+        } else if !is_origin(origin) {
+            let message =
+                format!("`{}` is not an origin: write scheme, host in small letters, and a port that is not the usual one", origin.value);
+            problems.push(Problem { place: origin.place, message, help: Some("as in https://shop.example".to_owned()) });
+        }
+    }
+    for method in &config.methods {
+        if Method::from_bytes(method.as_bytes()).is_err() || method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            problems.push(Problem::at(method.place, format!("`{}` is not a method", method.value)));
+        }
+    }
+    for header in config.headers.iter().chain(&config.expose) {
+        if HeaderName::from_bytes(header.as_bytes()).is_err() {
+            problems.push(Problem::at(header.place, format!("`{}` is not a header name", header.value)));
+        }
+    }
+    problems
+}
+
+/// As browsers write it: no path, no capitals, no usual port.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let usual = match scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => "",
+    };
+    let plain = text.bytes().all(|byte| (0x21..0x7f).contains(&byte) && !byte.is_ascii_uppercase());
+    let bare = !rest.is_empty() && !rest.contains(['/', '?', '#', '@', '*', ',', '"']);
+    !scheme.is_empty() && plain && bare && (usual.is_empty() || !rest.ends_with(usual))
+}
+
+/// The compiled filter.
+pub struct Cors {
+    /// None: every origin.
+    origins: Option<Box<[HeaderValue]>>,
+    methods: Option<HeaderValue>,
+    headers: Option<HeaderValue>,
+    expose: Option<HeaderValue>,
+    max_age: Option<HeaderValue>,
+    credentials: bool,
+}
+
+/// Whether this asks if another request may be made.
+pub fn is_preflight(head: &RequestHeader) -> bool {
+    head.method == Method::OPTIONS && head.headers.contains_key(ORIGIN) && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The method that a preflight asks about.
+pub fn asked_method(head: &RequestHeader) -> Option<Method> {
+    let value = head.headers.get(ACCESS_CONTROL_REQUEST_METHOD).filter(|_| is_preflight(head))?;
+    Method::from_bytes(value.as_bytes()).ok()
+}
+
+impl Cors {
+    /// Compiles options that were checked.
+    pub fn new(config: &Config) -> Self {
+        let list = |names: &[Spanned<String>]| {
+            let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            if names.is_empty() { None } else { HeaderValue::from_str(&names.join(", ")).ok() }
+        };
+        let every = config.origins.iter().any(|origin| origin.value == "*");
+        let origins = || config.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+        Self {
+            origins: (!every).then(origins),
+            methods: list(&config.methods),
+            headers: list(&config.headers),
+            expose: list(&config.expose),
+            max_age: config.max_age.map(|age| HeaderValue::from(age.0.as_secs())),
+            credentials: config.credentials.value && !every,
+        }
+    }
+
+    fn takes(&self, origin: &HeaderValue) -> bool {
+        self.origins.as_ref().is_none_or(|origins| origins.contains(origin))
+    }
+}
+
+impl Filter for Cors {
+    fn request<'a>(&'a self, request: &'a mut Request<'_>) -> Verdict<'a> {
+        let allowed = request.head.headers.get(ORIGIN).map(|origin| self.takes(origin));
+        request.because(|| match allowed {
+            None => "the request names no origin",
+            Some(true) => "the page's origin may read the answer",
+            Some(false) => "the page's origin is none of `origins`: its browser will not show it the answer",
+        });
+        if !is_preflight(request.head) {
+            return Verdict::Continue;
+        }
+        if allowed != Some(true) {
+            let detail = "Pages of this origin may not ask.";
+            return Verdict::Reply(Reply::problem(StatusCode::FORBIDDEN, "origin_not_allowed", detail));
+        }
+        request.because(|| "it is a preflight, which is answered here");
+        let mut reply = Reply { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: ReplyBody::Bytes(bytes::Bytes::new()) };
+        for (name, value) in [
+            (http::header::ACCESS_CONTROL_ALLOW_METHODS, &self.methods),
+            (http::header::ACCESS_CONTROL_ALLOW_HEADERS, &self.headers),
+            (http::header::ACCESS_CONTROL_MAX_AGE, &self.max_age),
+        ] {
+            if let Some(value) = value {
+                reply = reply.with(name, value.clone());
+            }
+        }
+        Verdict::Reply(reply)
+    }
+
+    fn answer(&self, head: &mut ResponseHeader, facts: &Facts) {
+        // The upstream's own word would stand beside ours, and browsers take only one.
+        for name in [ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_EXPOSE_HEADERS] {
+            head.remove_header(&name);
+        }
+        const CHECKED: &str = "known names and checked values";
+        if self.origins.is_some() && !varies(head) {
+            head.append_header(VARY, HeaderValue::from_static("Origin")).expect(CHECKED);
+        }
+        let Some(origin) = facts.origin.as_ref().filter(|origin| self.takes(origin)) else { return };
+        let named = if self.origins.is_none() { HeaderValue::from_static("*") } else { origin.clone() };
+        head.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, named).expect(CHECKED);
+        if self.credentials {
+            head.insert_header(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true")).expect(CHECKED);
+        }
+        if let Some(expose) = &self.expose {
+            head.insert_header(ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone()).expect(CHECKED);
+        }
+    }
+}
+
+/// Whether `Vary` names the origin already.
+fn varies(head: &ResponseHeader) -> bool {
+    let values = head.headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|name| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case("origin"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Where a request carries its token: one place, once, in the form that belongs there.
+
+use http::HeaderName;
+use http::header::{AUTHORIZATION, COOKIE};
+use pingora_http::RequestHeader;
+
+use super::reason::Reason;
+use crate::selector::Selector;
+
+/// The places, in order.
+pub(super) struct Sources(Box<[Source]>);
+
+enum Source {
+    /// `Authorization: Bearer …` (RFC 6750, section 2.1).
+    Bearer,
+    /// The whole value of a header.
+    Header(HeaderName),
+    Cookie(Box<str>),
+}
+
+impl Sources {
+    pub(super) fn new<'s>(selectors: impl Iterator<Item = &'s Selector>) -> Self {
+        let source = |selector: &Selector| match selector {
+            Selector::Header(AUTHORIZATION) => Some(Source::Bearer),
+            Selector::Header(name) => Some(Source::Header(name.clone())),
+            Selector::Cookie(name) => Some(Source::Cookie(name.as_str().into())),
+            _ => None,
+        };
+        Self(selectors.filter_map(source).collect())
+    }
+
+    /// The token of the first place that has one. A place that holds two has none to trust.
+    pub(super) fn token<'r>(&self, head: &'r RequestHeader) -> Result<Option<&'r str>, Reason> {
+        for source in &self.0 {
+            if let Some(token) = source.token(head)? {
+                return Ok(Some(token));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the tokens out of every place; another scheme's Authorization stays.
+    pub(super) fn remove(&self, head: &mut RequestHeader) {
+        for source in &self.0 {
+            match source {
+                Source::Bearer => {
+                    if head.headers.get(AUTHORIZATION).is_some_and(|value| bearer(value.as_bytes()).is_some()) {
+                        head.remove_header(&AUTHORIZATION);
+                    }
+                }
+                Source::Header(name) => {
+                    head.remove_header(name);
+                }
+                Source::Cookie(name) => remove_cookie(head, name),
+            }
+        }
+    }
+}
+
+impl Source {
+    fn token<'r>(&self, head: &'r RequestHeader) -> Result<Option<&'r str>, Reason> {
+        match self {
+            Self::Bearer => {
+                let Some(value) = only(head, &AUTHORIZATION)? else { return Ok(None) };
+                match bearer(value) {
+                    None => Ok(None),
+                    Some(token) => checked(token).map(Some),
+                }
+            }
+            Self::Header(name) => only(head, name)?.map(checked).transpose(),
+            Self::Cookie(name) => {
+                let mut found = cookies(head).filter(|pair| name_of(pair) == name.as_bytes());
+                let Some(pair) = found.next() else { return Ok(None) };
+                if found.next().is_some() {
+                    return Err(Reason::BadRequest);
+                }
+                let value = &pair[name.len() + 1..];
+                let value = value.strip_prefix(b"\"").and_then(|inner| inner.strip_suffix(b"\"")).unwrap_or(value);
+                if value.is_empty() { Ok(None) } else { checked(value).map(Some) }
+            }
+        }
+    }
+}
+
+/// The value of a header that may stand once.
+fn only<'r>(head: &'r RequestHeader, name: &HeaderName) -> Result<Option<&'r [u8]>, Reason> {
+    let mut values = head.headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value.map(|value| value.as_bytes())),
+        _ => Err(Reason::BadRequest),
+    }
+}
+
+/// What follows the scheme, where it is Bearer; schemes ignore case (RFC 9110, section 11.1).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.split_at_checked(6)?;
+    let ends = rest.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'));
+    (scheme.eq_ignore_ascii_case(b"Bearer") && ends).then(|| rest.trim_ascii())
+}
+
+/// A token as RFC 6750, section 2.1, spells it: not empty, and of the characters of `b64token`.
+fn checked(token: &[u8]) -> Result<&str, Reason> {
+    let good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+    if token.is_empty() || !token.iter().all(good) {
+        return Err(Reason::BadRequest);
+    }
+    std::str::from_utf8(token).map_err(|_| Reason::BadRequest)
+}
+
+fn cookies(head: &RequestHeader) -> impl Iterator<Item = &[u8]> {
+    head.headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';')).map(<[u8]>::trim_ascii)
+}
+
+/// The name of `name=value`; the whole where there is no value, which then is no token's.
+fn name_of(pair: &[u8]) -> &[u8] {
+    pair.iter().position(|byte| *byte == b'=').map_or(&[], |at| &pair[..at])
+}
+
+fn remove_cookie(head: &mut RequestHeader, name: &str) {
+    if !cookies(head).any(|pair| name_of(pair) == name.as_bytes()) {
+        return;
+    }
+    let kept: Vec<&[u8]> = cookies(head).filter(|pair| !pair.is_empty() && name_of(pair) != name.as_bytes()).collect();
+    let kept = kept.join(&b"; "[..]);
+    head.remove_header(&COOKIE);
+    if !kept.is_empty() {
+        let value = http::HeaderValue::from_bytes(&kept).expect("parts of header values are one");
+        head.insert_header(COOKIE, value).expect("a known name");
+    }
+}

@@ -1,0 +1,130 @@
+use super::*;
+
+#[test]
+fn a_token_is_verified_once_until_its_end() {
+    let mut filter = filter(all_keys(), "{}");
+    let token = ES256.token(&good());
+
+    let first = bearer(&filter, &token).facts.identity.expect("an identity");
+    let second = bearer(&filter, &token).facts.identity.expect("an identity");
+
+    assert!(Arc::ptr_eq(&first, &second));
+    filter.clock = || UNIX_EPOCH + Duration::from_secs(NOW + 629);
+    assert_eq!(bearer(&filter, &token).status(), 200);
+    filter.clock = || UNIX_EPOCH + Duration::from_secs(NOW + 630);
+    assert_eq!(bearer(&filter, &token).facts.reason, "expired");
+}
+
+#[test]
+fn a_key_that_was_taken_out_ends_what_it_verified_at_once() {
+    let mut filter = filter(all_keys(), "{}");
+    let token = ES256.token(&good());
+    assert_eq!(bearer(&filter, &token).status(), 200);
+
+    filter.keys = Source::Held(Arc::new(Keys::from_jwks(RS256.jwks().as_bytes()).expect("keys")));
+    assert_eq!(bearer(&filter, &token).facts.reason, "unknown_key");
+
+    // Another key under the same name.
+    let other = Issuer::fresh("es", Algorithm::ES256).expect("a key");
+    filter.keys = Source::Held(Arc::new(Keys::from_jwks(other.jwks().as_bytes()).expect("keys")));
+    assert_eq!(bearer(&filter, &token).facts.reason, "signature");
+
+    filter.keys = Source::Held(Arc::new(all_keys()));
+    assert_eq!(bearer(&filter, &token).status(), 200);
+}
+
+#[test]
+fn a_changed_signature_is_another_token() {
+    let filter = filter(all_keys(), "{}");
+    let token = ES256.token(&good());
+    assert_eq!(bearer(&filter, &token).status(), 200);
+
+    let (message, _) = token.rsplit_once('.').expect("a signature");
+    assert_eq!(bearer(&filter, &format!("{message}.AAAA")).status(), 401);
+}
+
+#[test]
+fn bad_tokens_are_not_remembered_and_good_ones_only_up_to_a_bound() {
+    let filter = filter(all_keys(), "{}");
+    for number in 0..500 {
+        let header = json!({"alg": "ES256", "kid": format!("random-{number}")});
+        bearer(&filter, &ES256.sign(&header.to_string(), b"{}"));
+    }
+    assert_eq!(filter.verified.len(), 0);
+
+    let padding = "x".repeat(9000);
+    for number in 0..1500 {
+        let mut claims = with("jti", json!(number));
+        claims["padding"] = padding.as_str().into();
+        assert_eq!(bearer(&filter, &EDDSA.token(&claims)).status(), 200);
+    }
+    assert!(filter.verified.weight() <= 64 << 20, "{}", filter.verified.weight());
+    assert!(filter.verified.len() < 1200, "{}", filter.verified.len());
+}
+
+/// The state goes on over a reload where neither options nor keys changed.
+#[test]
+fn a_reload_keeps_what_was_verified_only_under_the_same_keys() {
+    let file = std::env::temp_dir().join(format!("frontgate-jwt-{}.json", std::process::id()));
+    let config: Config = serde_json::from_value(json!({"issuer": "https://id/", "audience": "shop", "algorithms": ["ES256"],
+        "keys": {"jwks": {"file": file}}}))
+    .expect("options");
+    let metrics = metrics();
+    let outside = Nowhere::default();
+    let build = |previous: Option<&Arc<dyn Filter>>| {
+        let mut filter = Jwt::build(&config, &Build { name: "login", metrics: &metrics, outside: &outside, previous }).expect("a filter");
+        filter.clock = || UNIX_EPOCH + Duration::from_secs(NOW);
+        filter
+    };
+    std::fs::write(&file, ES256.jwks()).expect("a file");
+    let token = ES256.token(&good());
+    let first = build(None);
+    assert_eq!(bearer(&first, &token).status(), 200);
+    let first: Arc<dyn Filter> = Arc::new(first);
+
+    let second = build(Some(&first));
+    assert_eq!(second.verified.len(), 1);
+    assert_eq!(bearer(&second, &token).status(), 200);
+    let second: Arc<dyn Filter> = Arc::new(second);
+
+    std::fs::write(&file, Issuer::fresh("es", Algorithm::ES256).expect("a key").jwks()).expect("a file");
+    let third = build(Some(&second));
+    assert_eq!(third.verified.len(), 0);
+    assert_eq!(bearer(&third, &token).status(), 401);
+    let _ = std::fs::remove_file(&file);
+}
+
+/// Two microseconds are for an optimised build; a debug build only has to come near.
+#[test]
+fn a_token_seen_before_costs_next_to_nothing() {
+    let filter = filter(all_keys(), r#"{"claim_headers": {"X-User-Id": "claim.sub"}}"#);
+    let token = format!("Bearer {}", RS256.token(&good()));
+    let mut head = RequestHeader::build("GET", b"/", None).expect("a head");
+    head.insert_header("Authorization", &token).expect("a header");
+    let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("r-1"));
+    const TIMES: u32 = 20_000;
+
+    let mut best = Duration::MAX;
+    for _ in 0..5 {
+        let began = Instant::now();
+        for _ in 0..TIMES {
+            let verdict = filter.request(&mut Request::new(&mut head, &mut facts, began)).is_continue();
+            assert!(verdict);
+        }
+        best = best.min(began.elapsed() / TIMES);
+    }
+
+    eprintln!("a token of {} bytes, seen before: {best:?}", token.len());
+    let bound = if cfg!(debug_assertions) { Duration::from_micros(20) } else { Duration::from_micros(2) };
+    assert!(best < bound, "{best:?}");
+}
+
+trait IsContinue {
+    fn is_continue(&self) -> bool;
+}
+
+impl IsContinue for Verdict<'_> {
+    fn is_continue(&self) -> bool {
+        matches!(self, Verdict::Continue)
+    }
+}

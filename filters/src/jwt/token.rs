@@ -1,0 +1,171 @@
+//! One token: its signature, then its claims. Every way in which it can be bad is a [`Reason`].
+//!
+//! Of the header only `alg`, `kid` and `crit` are read: keys that a token brings along or points to (`jwk`, `jku`, `x5c`, `x5u`) do not
+//! exist here, and `kid` is compared with the names of keys that are there already.
+
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use super::config::{Algorithm, Expected};
+use super::keys::Keys;
+use super::reason::Reason;
+use super::strict;
+
+/// More than any issuer sends, less than would make verifying a weapon.
+pub const LONGEST: usize = 16 * 1024;
+
+/// Verifies a compact JWS (RFC 7515, section 7.1) and gives its payload.
+pub fn payload(token: &str, keys: &Keys, allowed: &[Algorithm]) -> Result<Vec<u8>, Reason> {
+    if token.len() > LONGEST {
+        return Err(Reason::TooLong);
+    }
+    let (message, signature) = token.rsplit_once('.').ok_or(Reason::Malformed)?;
+    let (header, payload) = message.split_once('.').ok_or(Reason::Malformed)?;
+    if payload.contains('.') || signature.is_empty() {
+        return Err(Reason::Malformed);
+    }
+    let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Reason::Malformed);
+    let header = strict::object(&decoded(header)?).ok_or(Reason::Malformed)?;
+    let payload = decoded(payload)?;
+    decoded(signature)?;
+
+    let name = header.get("alg").and_then(Value::as_str).ok_or(Reason::Malformed)?;
+    let algorithm = *allowed.iter().find(|algorithm| algorithm.name() == name).ok_or(Reason::Algorithm)?;
+    // No extension is understood, so all that must be understood is not (RFC 7515, section 4.1.11; RFC 7797).
+    if header.contains_key("crit") || header.contains_key("b64") {
+        return Err(Reason::Critical);
+    }
+    let kid = match header.get("kid") {
+        None => None,
+        Some(kid) => Some(kid.as_str().ok_or(Reason::Malformed)?),
+    };
+    if !keys.knows(kid) {
+        return Err(Reason::UnknownKey);
+    }
+    let mut tried = false;
+    for key in keys.candidates(algorithm, kid) {
+        tried = true;
+        if jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.verifies, algorithm.into()).unwrap_or(false) {
+            return Ok(payload);
+        }
+    }
+    Err(if tried { Reason::Signature } else { Reason::KeyType })
+}
+
+impl From<Algorithm> for jsonwebtoken::Algorithm {
+    fn from(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::HS256 => Self::HS256,
+            Algorithm::HS384 => Self::HS384,
+            Algorithm::HS512 => Self::HS512,
+            Algorithm::RS256 => Self::RS256,
+            Algorithm::RS384 => Self::RS384,
+            Algorithm::RS512 => Self::RS512,
+            Algorithm::PS256 => Self::PS256,
+            Algorithm::PS384 => Self::PS384,
+            Algorithm::PS512 => Self::PS512,
+            Algorithm::ES256 => Self::ES256,
+            Algorithm::ES384 => Self::ES384,
+            Algorithm::EdDSA => Self::EdDSA,
+        }
+    }
+}
+
+/// What a token's claims must be.
+pub struct Rules {
+    /// `iss`.
+    pub issuer: Expected,
+    /// `aud`.
+    pub audience: Expected,
+    /// By how many seconds clocks may differ.
+    pub leeway: f64,
+}
+
+/// Claims that were found good.
+pub struct Claims {
+    /// All of them.
+    pub all: Map<String, Value>,
+    /// When they end, leeway included, in seconds since 1970.
+    pub until: f64,
+}
+
+impl Rules {
+    /// Checks a payload (RFC 7519, section 4.1) at this time, in seconds since 1970.
+    pub fn check(&self, payload: &[u8], now: f64) -> Result<Claims, Reason> {
+        let all = strict::object(payload).ok_or(Reason::Claims)?;
+        let issuer = text(&all, "iss")?;
+        if self.issuer != Expected::Any && !issuer.is_some_and(|issuer| self.issuer.takes(issuer)) {
+            return Err(Reason::Issuer);
+        }
+        if !self.is_for_us(&all)? {
+            return Err(Reason::Audience);
+        }
+        text(&all, "sub")?;
+        let until = date(&all, "exp")?.ok_or(Reason::NoExpiry)? + self.leeway;
+        if now >= until {
+            return Err(Reason::Expired);
+        }
+        if date(&all, "nbf")?.is_some_and(|from| now + self.leeway < from) {
+            return Err(Reason::NotYetValid);
+        }
+        date(&all, "iat")?;
+        Ok(Claims { all, until })
+    }
+
+    fn is_for_us(&self, claims: &Map<String, Value>) -> Result<bool, Reason> {
+        match claims.get("aud") {
+            None => Ok(self.audience == Expected::Any),
+            Some(Value::String(audience)) => Ok(self.audience.takes(audience)),
+            Some(Value::Array(list)) => {
+                let names = list.iter().map(Value::as_str).collect::<Option<Vec<_>>>().ok_or(Reason::ClaimType)?;
+                Ok(self.audience == Expected::Any || names.iter().any(|audience| self.audience.takes(audience)))
+            }
+            Some(_) => Err(Reason::ClaimType),
+        }
+    }
+}
+
+fn text<'c>(claims: &'c Map<String, Value>, name: &str) -> Result<Option<&'c str>, Reason> {
+    claims.get(name).map(|value| value.as_str().ok_or(Reason::ClaimType)).transpose()
+}
+
+/// A NumericDate: a number, never a text that looks like one.
+fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, Reason> {
+    let number = |value: &Value| value.as_f64().filter(|number| number.is_finite() && *number >= 0.0).ok_or(Reason::ClaimType);
+    claims.get(name).map(number).transpose()
+}
+
+/// Secrets of this process, made once: what is keyed with them can be recognised by nobody else.
+pub struct ProcessKeys {
+    tokens: hmac::Key,
+    subjects: hmac::Key,
+}
+
+impl ProcessKeys {
+    /// The one pair there is.
+    pub fn get() -> &'static Self {
+        static KEYS: std::sync::LazyLock<ProcessKeys> = std::sync::LazyLock::new(|| {
+            let fresh = || {
+                let random = aws_lc_rs::rand::SystemRandom::new();
+                hmac::Key::generate(hmac::HMAC_SHA256, &random).expect("the system's source of randomness never fails once it is open")
+            };
+            ProcessKeys { tokens: fresh(), subjects: fresh() }
+        });
+        &KEYS
+    }
+
+    /// The name under which a token is remembered.
+    pub fn token(&self, token: &str) -> u128 {
+        let tag = hmac::sign(&self.tokens, token.as_bytes());
+        let (half, _) = tag.as_ref().split_first_chunk::<16>().expect("SHA-256 has 32 bytes");
+        u128::from_le_bytes(*half)
+    }
+
+    /// What logs show in place of a subject: the same for the same one until the process ends.
+    pub fn subject(&self, subject: &str) -> Box<str> {
+        let tag = hmac::sign(&self.subjects, subject.as_bytes());
+        URL_SAFE_NO_PAD.encode(&tag.as_ref()[..12]).into()
+    }
+}

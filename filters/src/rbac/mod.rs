@@ -1,0 +1,221 @@
+//! `rbac`: what the one who asks may do, by roles or scopes of the verified token. What is not allowed is denied.
+//!
+//! ```yaml
+//! shop_roles:
+//!   rbac:
+//!     claim: roles
+//!     roles:
+//!       viewer: [GET /api/v1/products/**]
+//!       editor: [viewer, PUT /api/v1/products/**]
+//! ```
+//!
+//! Names are compared byte by byte: no case folding, no trimming, no Unicode form. Permissions are matched against the normalised path,
+//! before it is rewritten.
+
+mod config;
+
+use std::collections::{HashMap, HashSet};
+
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderValue, StatusCode};
+use prometheus::IntCounter;
+use serde_json::Value;
+
+pub use config::{Config, List, Roles, problems};
+
+use crate::build::Build;
+use crate::filter::{Filter, Request, Verdict};
+use crate::reply::Reply;
+use crate::selector::ClaimPath;
+use config::{Permission, is_permission};
+
+/// The compiled filter.
+pub struct Rbac {
+    claim: ClaimPath,
+    any_of: Box<[Box<str>]>,
+    all_of: Box<[Box<str>]>,
+    none_of: Box<[Box<str>]>,
+    /// Each role with what it may do, inherited permissions included.
+    roles: Option<HashMap<Box<str>, Box<[Permission]>>>,
+    /// The 403, with its challenge.
+    refusal: Reply,
+    allowed: IntCounter,
+    denied: Box<[IntCounter]>,
+}
+
+/// Why a request is denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    Anonymous,
+    MissingClaim,
+    ClaimType,
+    NoneOf,
+    AllOf,
+    AnyOf,
+    Permission,
+}
+
+impl Reason {
+    const ALL: [Self; 7] = [Self::Anonymous, Self::MissingClaim, Self::ClaimType, Self::NoneOf, Self::AllOf, Self::AnyOf, Self::Permission];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::MissingClaim => "missing_claim",
+            Self::ClaimType => "claim_type",
+            Self::NoneOf => "none_of",
+            Self::AllOf => "all_of",
+            Self::AnyOf => "any_of",
+            Self::Permission => "no_permission",
+        }
+    }
+}
+
+/// What a claim holds.
+#[derive(Clone, Copy)]
+enum Held<'c> {
+    /// Words between spaces (RFC 6749, section 3.3).
+    Words(&'c str),
+    /// Every member is text.
+    List(&'c [Value]),
+}
+
+impl<'c> Held<'c> {
+    fn of(claim: &'c Value) -> Option<Self> {
+        match claim {
+            Value::String(text) => Some(Self::Words(text)),
+            Value::Array(list) if list.iter().all(Value::is_string) => Some(Self::List(list)),
+            _ => None,
+        }
+    }
+
+    fn any(self, mut check: impl FnMut(&str) -> bool) -> bool {
+        match self {
+            Self::Words(text) => text.split(' ').any(|word| !word.is_empty() && check(word)),
+            Self::List(list) => list.iter().filter_map(Value::as_str).any(check),
+        }
+    }
+
+    fn has(self, name: &str) -> bool {
+        self.any(|held| held == name)
+    }
+}
+
+impl Rbac {
+    /// Compiles options that were checked: every role exists, and none inherits from itself.
+    pub fn build(config: &Config, with: &Build<'_>) -> Result<Self, String> {
+        let names = |list: &Option<List>| -> Box<[Box<str>]> {
+            list.iter().flat_map(|list| list.iter()).map(|name| name.as_str().into()).collect()
+        };
+        let (any_of, all_of, none_of) = (names(&config.any_of), names(&config.all_of), names(&config.none_of));
+        let roles = match &config.roles {
+            None => None,
+            Some(roles) => Some(compile(&roles.value)?),
+        };
+        let handle = |decision: &str, reason: &str| with.metrics.auth_decisions.with_label_values(&[with.name, decision, reason]);
+        Ok(Self {
+            refusal: refusal(&config.claim, &any_of, &all_of),
+            claim: config.claim.value.clone(),
+            any_of,
+            all_of,
+            none_of,
+            roles,
+            allowed: handle("allow", "granted"),
+            denied: Reason::ALL.iter().map(|reason| handle("deny", reason.word())).collect(),
+        })
+    }
+
+    fn judge(&self, request: &Request<'_>) -> Result<(), Reason> {
+        let identity = request.facts.identity.as_ref().ok_or(Reason::Anonymous)?;
+        let claim = self.claim.find(&identity.claims).filter(|claim| !claim.is_null()).ok_or(Reason::MissingClaim)?;
+        let held = Held::of(claim).ok_or(Reason::ClaimType)?;
+        if self.none_of.iter().any(|name| held.has(name)) {
+            return Err(Reason::NoneOf);
+        }
+        if !self.all_of.iter().all(|name| held.has(name)) {
+            return Err(Reason::AllOf);
+        }
+        if !self.any_of.is_empty() && !self.any_of.iter().any(|name| held.has(name)) {
+            return Err(Reason::AnyOf);
+        }
+        let Some(roles) = &self.roles else { return Ok(()) };
+        let (method, path) = (&request.head.method, request.head.uri.path());
+        let covered = |role: &str| roles.get(role).is_some_and(|permissions| permissions.iter().any(|one| one.covers(method, path)));
+        if held.any(covered) { Ok(()) } else { Err(Reason::Permission) }
+    }
+
+    fn explain(&self, request: &mut Request<'_>, judged: Result<(), Reason>) {
+        let list = |names: &[Box<str>]| names.join(", ");
+        let text = match judged {
+            Ok(()) => format!("what {} holds is enough", self.claim),
+            Err(Reason::Anonymous) => "nobody has said who is asking".to_owned(),
+            Err(Reason::MissingClaim) => format!("the token has no claim {}", self.claim),
+            Err(Reason::ClaimType) => format!("{} is neither text nor a list of texts", self.claim),
+            Err(Reason::NoneOf) => format!("{} holds one of what none_of forbids: {}", self.claim, list(&self.none_of)),
+            Err(Reason::AllOf) => format!("{} does not hold all of {}", self.claim, list(&self.all_of)),
+            Err(Reason::AnyOf) => format!("{} holds none of {}", self.claim, list(&self.any_of)),
+            Err(Reason::Permission) => {
+                format!("no role of {} may {} {}", self.claim, request.head.method, request.head.uri.path())
+            }
+        };
+        request.because(|| text);
+    }
+}
+
+impl Filter for Rbac {
+    fn request<'a>(&'a self, request: &'a mut Request<'_>) -> Verdict<'a> {
+        let judged = self.judge(request);
+        if request.is_explained() {
+            self.explain(request, judged);
+        }
+        match judged {
+            Ok(()) => {
+                self.allowed.inc();
+                Verdict::Continue
+            }
+            Err(reason) => {
+                self.denied[reason as usize].inc();
+                request.facts.reason = reason.word();
+                Verdict::Reply(if reason == Reason::Anonymous { Reply::unauthenticated() } else { self.refusal.clone() })
+            }
+        }
+    }
+}
+
+/// RFC 6750, section 3.1. A scope is named only where the claim holds scopes, and then a set of them that would do.
+fn refusal(claim: &ClaimPath, any_of: &[Box<str>], all_of: &[Box<str>]) -> Reply {
+    let mut challenge = String::from(r#"Bearer realm="frontgate", error="insufficient_scope""#);
+    let needed: Vec<&str> = all_of.iter().chain(any_of.first()).map(|name| &**name).collect();
+    // The characters of `scope-token` (RFC 6749, section 3.3): no quote and no backslash among them.
+    let spelled = |name: &&str| name.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
+    if matches!(claim.to_string().as_str(), "scope" | "scp" | "scopes") && !needed.is_empty() && needed.iter().all(spelled) {
+        challenge.push_str(&format!(r#", scope="{}""#, needed.join(" ")));
+    }
+    let challenge = HeaderValue::from_maybe_shared(bytes::Bytes::from(challenge)).expect("checked characters");
+    Reply::problem(StatusCode::FORBIDDEN, "insufficient_scope", "This is not allowed to you.").with(WWW_AUTHENTICATE, challenge)
+}
+
+fn compile(written: &Roles) -> Result<HashMap<Box<str>, Box<[Permission]>>, String> {
+    let mut roles = HashMap::new();
+    for name in written.keys() {
+        let (mut permissions, mut seen, mut open) = (Vec::new(), HashSet::new(), vec![name.as_str()]);
+        while let Some(role) = open.pop() {
+            if !seen.insert(role) {
+                continue;
+            }
+            let entries = written.get(role).ok_or_else(|| format!("there is no role `{role}`"))?;
+            for entry in entries.iter() {
+                if is_permission(entry) {
+                    permissions.push(Permission::parse(entry)?);
+                } else {
+                    open.push(entry);
+                }
+            }
+        }
+        roles.insert(name.as_str().into(), permissions.into());
+    }
+    Ok(roles)
+}
+
+#[cfg(test)]
+mod tests;
