@@ -22,7 +22,7 @@ fn installed(tool: &str) -> Option<PathBuf> {
     let found =
         std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]).map(|folder| folder.join(tool)).find(|tool| tool.is_file());
     if found.is_none() {
-        println!("SKIPPED: {tool} is not installed");
+        eprintln!("SKIPPED: {tool} is not installed");
     }
     found
 }

@@ -72,7 +72,7 @@ pub fn read_reply(stream: &mut TcpStream, to_head: bool) -> Option<Reply> {
             if let Some(at) = held.windows(4).position(|window| window == b"\r\n\r\n") {
                 break at + 4;
             }
-            if read_some(stream, &mut held) == 0 {
+            if read_some(stream, &mut held, 1) == 0 {
                 return None;
             }
         };
@@ -89,12 +89,17 @@ pub fn read_reply(stream: &mut TcpStream, to_head: bool) -> Option<Reply> {
         if reply.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
             (reply.body, reply.whole) = read_chunks(stream, held);
         } else if let Some(length) = reply.header("content-length").map(|value| value.parse::<usize>().expect("a length")) {
-            while held.len() < length && read_some(stream, &mut held) > 0 {}
+            while held.len() < length {
+                let left = length - held.len();
+                if read_some(stream, &mut held, left) == 0 {
+                    break;
+                }
+            }
             reply.whole = held.len() >= length;
             held.truncate(length);
             reply.body = held;
         } else {
-            while read_some(stream, &mut held) > 0 {}
+            while read_some(stream, &mut held, usize::MAX) > 0 {}
             reply.body = held;
         }
         return Some(reply);
@@ -108,13 +113,14 @@ fn read_chunks(stream: &mut TcpStream, mut held: Vec<u8>) -> (Vec<u8>, bool) {
             if let Some(at) = held.windows(2).position(|window| window == b"\r\n") {
                 break at;
             }
-            if read_some(stream, &mut held) == 0 {
+            if read_some(stream, &mut held, 1) == 0 {
                 return (body, false);
             }
         };
         let size = usize::from_str_radix(String::from_utf8_lossy(&held[..line]).trim(), 16).expect("a chunk size");
         while held.len() < line + 2 + size + 2 {
-            if read_some(stream, &mut held) == 0 {
+            let left = line + 2 + size + 2 - held.len();
+            if read_some(stream, &mut held, left) == 0 {
                 body.extend_from_slice(&held[(line + 2).min(held.len())..]);
                 return (body, false);
             }
@@ -127,9 +133,11 @@ fn read_chunks(stream: &mut TcpStream, mut held: Vec<u8>) -> (Vec<u8>, bool) {
     }
 }
 
-fn read_some(stream: &mut TcpStream, held: &mut Vec<u8>) -> usize {
+/// Reads no more than `most`: what follows belongs to the next answer.
+fn read_some(stream: &mut TcpStream, held: &mut Vec<u8>, most: usize) -> usize {
     let mut space = [0_u8; 65536];
-    let count = stream.read(&mut space).unwrap_or(0);
+    let most = most.min(space.len());
+    let count = stream.read(&mut space[..most]).unwrap_or(0);
     held.extend_from_slice(&space[..count]);
     count
 }
