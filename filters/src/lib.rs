@@ -9,5 +9,6 @@ pub mod config;
 pub mod filter;
 pub mod reply;
 pub mod spanned;
+pub mod trim;
 pub mod units;
 pub mod version_header;
