@@ -19,7 +19,7 @@ pub(super) fn equal(word: u64, byte: u8) -> u64 {
 /// Bytes greater than the space.
 #[inline(always)]
 pub(super) fn above_space(word: u64) -> u64 {
-    ((word & !HIGH) + ONES * (0x7f - 0x20) | word) & HIGH
+    (((word & !HIGH) + ONES * (0x7f - 0x20)) | word) & HIGH
 }
 
 /// Bytes whose highest bit is not set.
