@@ -229,7 +229,19 @@ impl<C: Classify> Walker<'_, C> {
         }
     }
 
-    /// What follows the header that begins at `head` is no value, or the header none: it goes out only where nothing is hidden.
+    /// No value stands at `at`. What is before it shares the fate that the name alone decides, as it would if a chunk ended there.
+    #[cold]
+    #[inline(never)]
+    fn no_value(&mut self, head: usize, at: usize, target: Target) -> Result<usize, Defect> {
+        match target.node() {
+            None if target == Target::DROP => self.state.out.stop(head),
+            Some(node) if !self.policy.nodes[node as usize].scalars => self.state.out.stop(head),
+            _ => self.state.out.resume(head),
+        }
+        Err(Defect(at))
+    }
+
+    /// What begins at `head` is no member's header: it goes out only where nothing is hidden.
     #[cold]
     #[inline(never)]
     fn defect(&mut self, head: usize, at: usize) -> Result<usize, Defect> {
@@ -307,7 +319,7 @@ impl<C: Classify> Walker<'_, C> {
     pub(super) fn value(&mut self, head: usize, at: usize, first: u8, target: Target) -> Result<usize, Defect> {
         let container = matches!(first, b'{' | b'[');
         if !container && first != b'"' && !is_scalar(first) {
-            return self.defect(head, at);
+            return self.no_value(head, at, target);
         }
         let stays = match target.node() {
             None => target == Target::KEEP,

@@ -91,20 +91,50 @@ impl Avx2 {
         unsafe { [_mm256_loadu_si256(block.as_ptr().cast()), _mm256_loadu_si256(block.as_ptr().add(32).cast())] }
     }
 
+    /// The highest bit of each byte.
     #[inline(always)]
-    fn each(self, pair: Pair, op: impl Fn(__m256i) -> __m256i) -> u64 {
+    fn gather(self, pair: Pair) -> u64 {
         // SAFETY: `self` proves AVX2.
-        let mask = |half| u64::from(unsafe { _mm256_movemask_epi8(op(half)) } as u32);
-        mask(pair[0]) | mask(pair[1]) << 32
+        unsafe { u64::from(_mm256_movemask_epi8(pair[0]) as u32) | u64::from(_mm256_movemask_epi8(pair[1]) as u32) << 32 }
+    }
+
+    #[inline(always)]
+    fn equal(self, pair: Pair, byte: u8) -> u64 {
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let byte = _mm256_set1_epi8(byte as i8);
+            self.gather([_mm256_cmpeq_epi8(pair[0], byte), _mm256_cmpeq_epi8(pair[1], byte)])
+        }
     }
 
     #[inline(always)]
     fn structure(self, pair: Pair) -> Bytes64 {
         // SAFETY: `self` proves AVX2.
-        let equal = |byte: u8| self.each(pair, |v| unsafe { _mm256_cmpeq_epi8(v, _mm256_set1_epi8(byte as i8)) });
-        let folded = pair.map(|v| unsafe { _mm256_or_si256(v, _mm256_set1_epi8(0x20)) });
-        let equal_folded = |byte: u8| self.each(folded, |v| unsafe { _mm256_cmpeq_epi8(v, _mm256_set1_epi8(byte as i8)) });
-        Bytes64 { quote: equal(b'"'), backslash: equal(b'\\'), open: equal_folded(b'{'), close: equal_folded(b'}') }
+        let folded = unsafe {
+            let bit = _mm256_set1_epi8(0x20);
+            [_mm256_or_si256(pair[0], bit), _mm256_or_si256(pair[1], bit)]
+        };
+        Bytes64 {
+            quote: self.equal(pair, b'"'),
+            backslash: self.equal(pair, b'\\'),
+            open: self.equal(folded, b'{'),
+            close: self.equal(folded, b'}'),
+        }
+    }
+
+    /// All ones for each byte that, with the one before it, does not hash like the end of a name.
+    #[inline(always)]
+    fn misses(self, half: __m256i, before: __m256i, names: &Prefilter) -> __m256i {
+        // SAFETY: `self` proves AVX2; the tables are 16 bytes long.
+        unsafe {
+            let low = _mm256_broadcastsi128_si256(_mm_loadu_si128(names.low.as_ptr().cast()));
+            let high = _mm256_broadcastsi128_si256(_mm_loadu_si128(names.high.as_ptr().cast()));
+            let nibble = _mm256_set1_epi8(15);
+            let hash = _mm256_xor_si256(half, _mm256_add_epi8(before, before));
+            let low = _mm256_shuffle_epi8(low, _mm256_and_si256(hash, nibble));
+            let high = _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16::<4>(hash), nibble));
+            _mm256_cmpeq_epi8(_mm256_and_si256(low, high), _mm256_setzero_si256())
+        }
     }
 }
 
@@ -119,27 +149,21 @@ impl Classify for Avx2 {
         let own: &[u8; 64] = block.last_chunk().expect("64 of 65 bytes");
         let before: &[u8; 64] = block.first_chunk().expect("64 of 65 bytes");
         let (pair, before) = (self.load(own), self.load(before));
-        // SAFETY: `self` proves AVX2; the tables are 16 bytes long.
-        unsafe {
-            let low = _mm256_broadcastsi128_si256(_mm_loadu_si128(names.low.as_ptr().cast()));
-            let high = _mm256_broadcastsi128_si256(_mm_loadu_si128(names.high.as_ptr().cast()));
-            let nibble = _mm256_set1_epi8(15);
-            let hash = |v: __m256i, before: __m256i| {
-                let hash = _mm256_xor_si256(v, _mm256_add_epi8(before, before));
-                let low = _mm256_shuffle_epi8(low, _mm256_and_si256(hash, nibble));
-                let high = _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16::<4>(hash), nibble));
-                _mm256_cmpeq_epi8(_mm256_and_si256(low, high), _mm256_setzero_si256())
-            };
-            let misses = [hash(pair[0], before[0]), hash(pair[1], before[1])];
+        // SAFETY: `self` proves AVX2.
+        let (white, fifth) = unsafe {
             let space = _mm256_set1_epi8(0x20);
-            let keys = Keys64 {
-                colon: self.each(pair, |v| _mm256_cmpeq_epi8(v, _mm256_set1_epi8(b':' as i8))),
-                white: self.each(pair, |v| _mm256_cmpeq_epi8(_mm256_min_epu8(v, space), v)),
-                square: !self.each(pair, |v| _mm256_slli_epi16::<2>(v)),
-                hash: !self.each(misses, |v| v),
-            };
-            (self.structure(pair), keys)
-        }
+            (
+                [_mm256_cmpeq_epi8(_mm256_min_epu8(pair[0], space), pair[0]), _mm256_cmpeq_epi8(_mm256_min_epu8(pair[1], space), pair[1])],
+                [_mm256_slli_epi16::<2>(pair[0]), _mm256_slli_epi16::<2>(pair[1])],
+            )
+        };
+        let keys = Keys64 {
+            colon: self.equal(pair, b':'),
+            white: self.gather(white),
+            square: !self.gather(fifth),
+            hash: !self.gather([self.misses(pair[0], before[0], names), self.misses(pair[1], before[1], names)]),
+        };
+        (self.structure(pair), keys)
     }
 
     #[inline(always)]

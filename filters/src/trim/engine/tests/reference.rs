@@ -182,7 +182,10 @@ impl Reader<'_> {
             };
             let container = matches!(first, b'{' | b'[');
             if !container && first != b'"' && !(first.is_ascii_alphanumeric() || matches!(first, b'+' | b'-' | b'.')) {
-                return Err(self.cut(head, at));
+                if matches!(fate, Fate::Drop | Fate::Inside { scalars: false }) {
+                    self.gone[head..at].fill(true);
+                }
+                return Err(at);
             }
             let mut bare = false;
             match fate {
