@@ -1,7 +1,7 @@
 //! Trims one of the benchmark's payloads a few times, for instruction counts: `trim_once [PAYLOAD [ROUNDS]]`, without arguments all of them.
 //!
 //! ```text
-//! valgrind --tool=callgrind --toggle-collect='*Payload::trim*' target/release/examples/trim_once 200K-min-drop
+//! valgrind --tool=callgrind --toggle-collect='*Trimmer*push*' target/release/examples/trim_once 200K-min-drop
 //! ```
 #![allow(clippy::print_stdout, reason = "that is what it is for")]
 #![allow(dead_code, reason = "the payloads are shared with the benchmark")]

@@ -39,41 +39,47 @@ impl<'a, C: Classify> Index<'a, C> {
     /// Classifies the next window.
     #[inline(always)]
     fn fill(&mut self) {
-        let last = (self.end + WINDOW).min(self.data.len().div_ceil(64));
+        let (data, classify) = (self.data, self.classify);
+        let last = (self.end + WINDOW).min(data.len().div_ceil(64));
+        let whole = last.min(data.len() / 64);
+        // In registers, not behind a reference.
+        let mut carry = *self.carry;
+        let mut number = self.end;
         match self.names {
             None => {
-                while self.end < last {
-                    let from = 64 * self.end;
-                    self.blocks[self.end % WINDOW] = match self.data[from..].first_chunk() {
-                        Some(whole) => self.carry.resolve(self.classify, self.classify.bytes(whole), 64),
-                        None => {
-                            let (block, valid) = padded(self.data, from);
-                            let own = block.last_chunk().expect("64 of 65 bytes");
-                            self.carry.resolve(self.classify, self.classify.bytes(own), valid)
-                        }
-                    };
-                    self.end += 1;
+                while number < whole {
+                    let block = data[64 * number..].first_chunk().expect("a whole block");
+                    self.blocks[number % WINDOW] = carry.resolve(classify, classify.bytes(block), 64).0;
+                    number += 1;
+                }
+                if number < last {
+                    let (block, valid) = padded(data, number);
+                    let own = block.last_chunk().expect("64 of 65 bytes");
+                    self.blocks[number % WINDOW] = carry.resolve(classify, classify.bytes(own), valid).0;
                 }
             }
             Some(names) => {
-                while self.end < last {
-                    let from = 64 * self.end;
-                    let whole = if from == 0 { None } else { self.data[from - 1..].first_chunk() };
-                    self.blocks[self.end % WINDOW] = match whole {
-                        Some(whole) => {
-                            let (bytes, keys) = self.classify.keys(whole, names);
-                            self.carry.resolve_keys(self.classify, bytes, keys, 64)
-                        }
-                        None => {
-                            let (block, valid) = padded(self.data, from);
-                            let (bytes, keys) = self.classify.keys(&block, names);
-                            self.carry.resolve_keys(self.classify, bytes, keys, valid)
-                        }
-                    };
-                    self.end += 1;
+                // The first block has no byte before it.
+                if number == 0 && whole > 0 {
+                    let (bytes, keys) = classify.keys(&padded(data, 0).0, names);
+                    self.blocks[0] = carry.resolve_keys(classify, bytes, keys, 64);
+                    number = 1;
+                }
+                while number < whole {
+                    let block = data[64 * number - 1..].first_chunk().expect("a whole block and the byte before it");
+                    let (bytes, keys) = classify.keys(block, names);
+                    self.blocks[number % WINDOW] = carry.resolve_keys(classify, bytes, keys, 64);
+                    number += 1;
+                }
+                if number < last {
+                    let (block, valid) = padded(data, number);
+                    let (bytes, keys) = classify.keys(&block, names);
+                    self.blocks[number % WINDOW] = carry.resolve_keys(classify, bytes, keys, valid);
                 }
             }
         }
+        self.end = last;
+        *self.carry = carry;
     }
 
     /// Classifies what is left, for the next chunk's sake. Returns whether the chunk ends within a string.
@@ -144,9 +150,10 @@ impl<'a, C: Classify> Index<'a, C> {
     }
 }
 
-/// The block at `from`, with the byte before it where the chunk has one and spaces after the chunk's end; and how much of it is input.
-#[inline(always)]
-fn padded(data: &[u8], from: usize) -> ([u8; 65], u32) {
+/// The block of this number, with the byte before it where the chunk has one and spaces after the chunk's end; and how much of it is input.
+#[inline(never)]
+fn padded(data: &[u8], number: usize) -> ([u8; 65], u32) {
+    let from = 64 * number;
     let mut block = [b' '; 65];
     if from > 0 {
         block[0] = data[from - 1];

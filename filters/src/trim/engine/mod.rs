@@ -80,6 +80,7 @@ impl Trimmer {
     /// few bytes of the one before. `last` says that no chunk follows.
     ///
     /// Once it failed, nothing more goes out and it fails each time.
+    #[inline(never)]
     pub fn push(&mut self, body: &mut Option<Bytes>, last: bool) -> Result<(), Malformed> {
         let chunk = body.take().unwrap_or_default();
         let before = self.input;

@@ -117,8 +117,6 @@ impl fmt::Debug for Backend {
 pub(crate) struct Block {
     /// Quotes that begin or end a string.
     pub(crate) quotes: u64,
-    /// Those that end one.
-    pub(crate) closing: u64,
     /// Those that end a string with a backslash in it.
     pub(crate) escaped: u64,
     pub(crate) open: u64,
@@ -159,9 +157,9 @@ impl Carry {
         (self.hash, self.name, self.colon) = (0, 0, 0);
     }
 
-    /// `valid` bytes of the block are input, the others are spaces.
+    /// `valid` bytes of the block are input, the others are spaces. Returns the closing quotes too.
     #[inline(always)]
-    pub(crate) fn resolve<C: Classify>(&mut self, classify: C, bytes: Bytes64, valid: u32) -> Block {
+    pub(crate) fn resolve<C: Classify>(&mut self, classify: C, bytes: Bytes64, valid: u32) -> (Block, u64) {
         let mut escaped = self.escape;
         if bytes.backslash == 0 {
             self.escape = 0;
@@ -188,14 +186,14 @@ impl Carry {
         self.backslash = u64::from(first | second);
 
         let (open, close) = (bytes.open & !in_string, bytes.close & !in_string);
-        Block { quotes, closing, escaped: sum & closing, open, close, candidates: 0, nested: 0 }
+        (Block { quotes, escaped: sum & closing, open, close, candidates: 0, nested: 0 }, closing)
     }
 
     /// As [`Self::resolve`], with what finds keys.
     #[inline(always)]
     pub(crate) fn resolve_keys<C: Classify>(&mut self, classify: C, bytes: Bytes64, keys: Keys64, valid: u32) -> Block {
-        let mut block = self.resolve(classify, bytes, valid);
-        let names = block.closing & ((keys.hash << 1 | self.hash) | block.escaped);
+        let (mut block, closing) = self.resolve(classify, bytes, valid);
+        let names = closing & ((keys.hash << 1 | self.hash) | block.escaped);
         let inside = u64::MAX >> (64 - valid);
         block.candidates = (names << 1 | self.name) & (keys.colon | keys.white) & inside;
         block.nested = block.open & keys.square & !(keys.colon << 1 | self.colon);

@@ -30,7 +30,7 @@ fn strings_and_escapes_are_found_across_blocks_and_chunks() {
             let valid = if round % 2 == 0 { 64 } else { 1 + next(64) }.min(text.len() - at);
             let mut block = [b' '; 64];
             block[..valid].copy_from_slice(&text[at..at + valid]);
-            let found = carry.resolve(Scalar, Scalar.bytes(&block), valid as u32);
+            let (found, _) = carry.resolve(Scalar, Scalar.bytes(&block), valid as u32);
             for bit in 0..valid {
                 let (quote, inside) = expected[at + bit];
                 assert_eq!(found.quotes >> bit & 1 == 1, quote, "{at} {bit} {:?}", str::from_utf8(&text));
