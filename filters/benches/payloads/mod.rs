@@ -53,7 +53,7 @@ pub fn all() -> Vec<Payload> {
     for (name, file, keep, paths) in documents {
         match fs::read(format!("{folder}/{file}")) {
             Ok(text) => all.push(Payload::new(name.to_owned(), text, keep, paths)),
-            Err(_) => println!("skipped: there is no {folder}/{file}"),
+            Err(_) => eprintln!("skipped: there is no {folder}/{file}"),
         }
     }
     all.push(Payload::new("geometry-drop".to_owned(), geometry(), false, &["features.properties", "features.geometry.type"]));
