@@ -86,7 +86,8 @@ impl Reader<'_> {
         let mut depth = 0;
         loop {
             match self.text.get(at) {
-                None => return Err(at),
+                // A backslash may have led past the end.
+                None => return Err(self.text.len()),
                 Some(b'"') => {
                     at = self.string(at).ok_or(self.text.len())?;
                     continue;
