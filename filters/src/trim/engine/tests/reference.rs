@@ -86,14 +86,13 @@ impl Reader<'_> {
         let mut depth = 0;
         loop {
             match self.text.get(at) {
-                // A backslash may have led past the end.
-                None => return Err(self.text.len()),
+                None => return Err(at),
                 Some(b'"') => {
                     at = self.string(at).ok_or(self.text.len())?;
                     continue;
                 }
-                // Backslashes outside of strings are no JSON; they escape all the same.
-                Some(b'\\') => at += 1,
+                // Backslashes outside of strings are no JSON; they escape quotes and each other all the same, but no bracket.
+                Some(b'\\') if matches!(self.text.get(at + 1), Some(b'"' | b'\\')) => at += 1,
                 Some(b'{' | b'[') => depth += 1,
                 Some(b'}' | b']') => depth -= 1,
                 _ => {}
