@@ -195,7 +195,8 @@ impl<C: Classify> Walker<'_, C> {
                 _ => None,
             }
         };
-        if let Some(head) = key.and_then(|quote| self.head(quote)) {
+        // In defective input the last quote may be escaped, outside of any string: then the one found may be long gone.
+        if let Some(head) = key.filter(|&quote| quote >= begin).and_then(|quote| self.head(quote)) {
             header::hold(self.policy, self.state, data, head)?;
         }
         Ok(end)

@@ -186,3 +186,15 @@ fn a_failed_body_stays_failed() {
     assert_eq!(body, None);
     assert!(trimmer.was_malformed());
 }
+
+#[test]
+fn a_stray_backslash_does_not_make_a_byte_go_out_twice() {
+    let text = b"{\"id\"\\\"\"";
+    for first in 0..text.len() {
+        for second in first..text.len() {
+            let cuts = [first, second, text.len()];
+            let (out, malformed) = run(&dropping(&["x.y"]), OnMalformed::Pass, Backend::best(), text, &cuts, true);
+            assert_eq!((&out[..], malformed.is_some()), (&text[..], true), "cut {cuts:?}");
+        }
+    }
+}

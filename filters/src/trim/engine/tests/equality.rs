@@ -94,14 +94,14 @@ fn defective_documents_end_where_the_reference_ends_and_never_show_what_is_hidde
         }
         let results: Vec<_> = backends.iter().map(|&backend| run(&policy, OnMalformed::Pass, backend, &text, &cuts, true)).collect();
         assert!(results.iter().all(|result| *result == results[0]));
-        assert!(is_subsequence(&results[0].0, &text));
+        assert!(is_subsequence(&results[0].0, &text), "by candidates: {}", shown(&results[0].0));
         if policy.prefilter.is_some() && defect.is_none() {
             assert!(results[0].0 == expected, "by candidates: {}", shown(&results[0].0));
         }
         // What went out before a failure is a beginning of what `Pass` lets out.
         let (aborted, malformed) = run(&policy, OnMalformed::Abort, backends[0], &text, &cuts, true);
-        assert!(results[0].0.starts_with(&aborted));
-        assert_eq!(malformed, results[0].1);
+        assert!(results[0].0.starts_with(&aborted), "{}", shown(&aborted));
+        assert_eq!(malformed, results[0].1, "{}", shown(&aborted));
     }
 }
 
