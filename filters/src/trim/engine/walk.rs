@@ -301,14 +301,12 @@ impl<C: Classify> Walker<'_, C> {
     #[inline(never)]
     fn late_value(&mut self, at: usize, first: u8, target: Target) -> Result<usize, Defect> {
         if self.state.header.pending() {
+            let container = matches!(first, b'{' | b'[');
             let stays = match target.node() {
                 None => target == Target::KEEP,
-                Some(node) => matches!(first, b'{' | b'[') || self.policy.nodes[node as usize].scalars,
+                Some(node) => container || self.policy.nodes[node as usize].scalars,
             };
-            // A defect shows only after this, so nothing may be let go that `value` would not.
-            if !matches!(first, b'{' | b'[' | b'"') && !is_scalar(first) {
-                return Err(Defect(at));
-            }
+            // What is no value at all shows nothing hidden where scalars stay: `value` finds the defect then, as it would without a cut.
             if stays { header::release(self.state, at) } else { header::forget(self.state) }
         }
         self.value(at, at, first, target)
