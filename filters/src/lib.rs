@@ -20,5 +20,6 @@ pub mod rbac;
 pub mod reply;
 pub mod selector;
 pub mod spanned;
+pub mod trim;
 pub mod units;
 pub mod version_header;

@@ -1,0 +1,234 @@
+//! AVX2 and AVX-512.
+//!
+//! All `unsafe` of the trimmer is here, and of one kind: instructions that not every processor has. An `Avx2` or `Avx512` can only be had
+//! from `detect`, so whoever holds one may use them. Loads take whole arrays.
+#![allow(unsafe_code, reason = "the standard library has no safe way to call instructions that the compiler may not assume")]
+
+use std::arch::x86_64::*;
+
+use super::scalar::Scalar;
+use super::{Bytes64, Classify, Defect, Keys64, Policy, Prefilter, State, walk};
+
+/// Proof that the processor has AVX2, carry-less multiplication and the bit instructions that came with them.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(());
+
+/// Proof that the processor has AVX-512 on bytes, and all that [`Avx2`] proves.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512(());
+
+impl Avx2 {
+    pub(super) fn detect() -> Option<Self> {
+        let all = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
+            && is_x86_feature_detected!("popcnt")
+            && is_x86_feature_detected!("pclmulqdq");
+        all.then_some(Self(()))
+    }
+}
+
+impl Avx512 {
+    pub(super) fn detect() -> Option<Self> {
+        let all = Avx2::detect().is_some() && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+        all.then_some(Self(()))
+    }
+}
+
+/// Whether `token` sees every byte value, at every place of a block and after every other, as the scalar form does.
+pub(super) fn agrees_with_scalar<C: Classify>(token: C) -> bool {
+    let names = Prefilter {
+        low: std::array::from_fn(|i| 0x35 ^ (i as u8).wrapping_mul(29)),
+        high: std::array::from_fn(|i| 0x5a ^ (i as u8).wrapping_mul(71)),
+    };
+    let mut block = [0u8; 65];
+    (0u32..1024).all(|round| {
+        let mut mixed = round.wrapping_mul(0x9e37_79b9);
+        for (at, byte) in block.iter_mut().enumerate() {
+            mixed = mixed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            // Every second round each byte value in turn, else mostly the bytes that matter.
+            *byte = match round % 2 {
+                0 => (round / 2).wrapping_add(at as u32) as u8,
+                _ => b"\"\\{}[]:, \t\n\r\x0c;ZzAa\x80\xdb\xfb\xfd\xa2\xdc\x7f\x00"[(mixed >> 16) as usize % 26],
+            };
+        }
+        let own: &[u8; 64] = block.last_chunk().expect("64 of 65 bytes");
+        let bits = (u64::from(mixed) << 32 | u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        token.bytes(own) == Scalar.bytes(own)
+            && token.keys(&block, &names) == Scalar.keys(&block, &names)
+            && token.prefix_xor(bits) == Scalar.prefix_xor(bits)
+    })
+}
+
+pub(super) fn walk_avx2(policy: &Policy, state: &mut State, data: &[u8]) -> Result<(), Defect> {
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq")]
+    fn inner(policy: &Policy, state: &mut State, data: &[u8]) -> Result<(), Defect> {
+        walk(Avx2(()), policy, state, data)
+    }
+    // SAFETY: `Backend` names AVX2 only after `Avx2::detect`.
+    unsafe { inner(policy, state, data) }
+}
+
+pub(super) fn walk_avx512(policy: &Policy, state: &mut State, data: &[u8]) -> Result<(), Defect> {
+    #[target_feature(enable = "avx512f,avx512bw,avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq")]
+    fn inner(policy: &Policy, state: &mut State, data: &[u8]) -> Result<(), Defect> {
+        walk(Avx512(()), policy, state, data)
+    }
+    // SAFETY: `Backend` names AVX-512 only after `Avx512::detect`.
+    unsafe { inner(policy, state, data) }
+}
+
+/// Two registers of 32 bytes.
+type Pair = [__m256i; 2];
+
+// These must be inlined into a function that has the features, else each vector would go through memory: hence no `#[target_feature]`
+// on them, which excludes `inline(always)`.
+impl Avx2 {
+    #[inline(always)]
+    fn load(self, block: &[u8; 64]) -> Pair {
+        // SAFETY: `self` proves AVX2; the two loads stay within the 64 bytes.
+        unsafe { [_mm256_loadu_si256(block.as_ptr().cast()), _mm256_loadu_si256(block.as_ptr().add(32).cast())] }
+    }
+
+    /// The highest bit of each byte.
+    #[inline(always)]
+    fn gather(self, pair: Pair) -> u64 {
+        // SAFETY: `self` proves AVX2.
+        unsafe { u64::from(_mm256_movemask_epi8(pair[0]) as u32) | u64::from(_mm256_movemask_epi8(pair[1]) as u32) << 32 }
+    }
+
+    #[inline(always)]
+    fn equal(self, pair: Pair, byte: u8) -> u64 {
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let byte = _mm256_set1_epi8(byte as i8);
+            self.gather([_mm256_cmpeq_epi8(pair[0], byte), _mm256_cmpeq_epi8(pair[1], byte)])
+        }
+    }
+
+    #[inline(always)]
+    fn structure(self, pair: Pair) -> Bytes64 {
+        // SAFETY: `self` proves AVX2.
+        let folded = unsafe {
+            let bit = _mm256_set1_epi8(0x20);
+            [_mm256_or_si256(pair[0], bit), _mm256_or_si256(pair[1], bit)]
+        };
+        Bytes64 {
+            quote: self.equal(pair, b'"'),
+            backslash: self.equal(pair, b'\\'),
+            open: self.equal(folded, b'{'),
+            close: self.equal(folded, b'}'),
+        }
+    }
+
+    /// All ones for each byte that, with the one before it, does not hash like the end of a name.
+    #[inline(always)]
+    fn misses(self, half: __m256i, before: __m256i, names: &Prefilter) -> __m256i {
+        // SAFETY: `self` proves AVX2; the tables are 16 bytes long.
+        unsafe {
+            let low = _mm256_broadcastsi128_si256(_mm_loadu_si128(names.low.as_ptr().cast()));
+            let high = _mm256_broadcastsi128_si256(_mm_loadu_si128(names.high.as_ptr().cast()));
+            let nibble = _mm256_set1_epi8(15);
+            let hash = _mm256_xor_si256(half, _mm256_add_epi8(before, before));
+            let low = _mm256_shuffle_epi8(low, _mm256_and_si256(hash, nibble));
+            let high = _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16::<4>(hash), nibble));
+            _mm256_cmpeq_epi8(_mm256_and_si256(low, high), _mm256_setzero_si256())
+        }
+    }
+}
+
+impl Classify for Avx2 {
+    #[inline(always)]
+    fn bytes(self, block: &[u8; 64]) -> Bytes64 {
+        self.structure(self.load(block))
+    }
+
+    #[inline(always)]
+    fn keys(self, block: &[u8; 65], names: &Prefilter) -> (Bytes64, Keys64) {
+        let own: &[u8; 64] = block.last_chunk().expect("64 of 65 bytes");
+        let before: &[u8; 64] = block.first_chunk().expect("64 of 65 bytes");
+        let (pair, before) = (self.load(own), self.load(before));
+        // SAFETY: `self` proves AVX2.
+        let (white, fifth) = unsafe {
+            let space = _mm256_set1_epi8(0x20);
+            (
+                [_mm256_cmpeq_epi8(_mm256_min_epu8(pair[0], space), pair[0]), _mm256_cmpeq_epi8(_mm256_min_epu8(pair[1], space), pair[1])],
+                [_mm256_slli_epi16::<2>(pair[0]), _mm256_slli_epi16::<2>(pair[1])],
+            )
+        };
+        let keys = Keys64 {
+            colon: self.equal(pair, b':'),
+            white: self.gather(white),
+            square: !self.gather(fifth),
+            hash: !self.gather([self.misses(pair[0], before[0], names), self.misses(pair[1], before[1], names)]),
+        };
+        (self.structure(pair), keys)
+    }
+
+    #[inline(always)]
+    fn prefix_xor(self, bits: u64) -> u64 {
+        // SAFETY: `self` proves carry-less multiplication.
+        unsafe { multiply_by_ones(bits) }
+    }
+}
+
+impl Classify for Avx512 {
+    #[inline(always)]
+    fn bytes(self, block: &[u8; 64]) -> Bytes64 {
+        // SAFETY: `self` proves AVX-512BW; the load is of the 64 bytes.
+        unsafe { structure_512(_mm512_loadu_si512(block.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn keys(self, block: &[u8; 65], names: &Prefilter) -> (Bytes64, Keys64) {
+        // SAFETY: `self` proves AVX-512BW; the loads are of bytes 0..64 and 1..65 of 65, the tables are 16 bytes long.
+        unsafe {
+            let before = _mm512_loadu_si512(block.as_ptr().cast());
+            let own = _mm512_loadu_si512(block.as_ptr().add(1).cast());
+            let low = _mm512_broadcast_i32x4(_mm_loadu_si128(names.low.as_ptr().cast()));
+            let high = _mm512_broadcast_i32x4(_mm_loadu_si128(names.high.as_ptr().cast()));
+            let nibble = _mm512_set1_epi8(15);
+            let hash = _mm512_xor_si512(own, _mm512_add_epi8(before, before));
+            let low = _mm512_shuffle_epi8(low, _mm512_and_si512(hash, nibble));
+            let high = _mm512_shuffle_epi8(high, _mm512_and_si512(_mm512_srli_epi16::<4>(hash), nibble));
+            let keys = Keys64 {
+                colon: _mm512_cmpeq_epi8_mask(own, _mm512_set1_epi8(b':' as i8)),
+                white: _mm512_cmple_epu8_mask(own, _mm512_set1_epi8(0x20)),
+                square: _mm512_testn_epi8_mask(own, _mm512_set1_epi8(0x20)),
+                hash: _mm512_test_epi8_mask(low, high),
+            };
+            (structure_512(own), keys)
+        }
+    }
+
+    #[inline(always)]
+    fn prefix_xor(self, bits: u64) -> u64 {
+        // SAFETY: `self` proves carry-less multiplication.
+        unsafe { multiply_by_ones(bits) }
+    }
+}
+
+/// # Safety
+/// The processor must have AVX-512BW.
+#[inline(always)]
+unsafe fn structure_512(own: __m512i) -> Bytes64 {
+    // SAFETY: the caller's.
+    unsafe {
+        let folded = _mm512_or_si512(own, _mm512_set1_epi8(0x20));
+        Bytes64 {
+            quote: _mm512_cmpeq_epi8_mask(own, _mm512_set1_epi8(b'"' as i8)),
+            backslash: _mm512_cmpeq_epi8_mask(own, _mm512_set1_epi8(b'\\' as i8)),
+            open: _mm512_cmpeq_epi8_mask(folded, _mm512_set1_epi8(b'{' as i8)),
+            close: _mm512_cmpeq_epi8_mask(folded, _mm512_set1_epi8(b'}' as i8)),
+        }
+    }
+}
+
+/// # Safety
+/// The processor must have carry-less multiplication.
+#[inline(always)]
+unsafe fn multiply_by_ones(bits: u64) -> u64 {
+    // SAFETY: the caller's.
+    unsafe { _mm_cvtsi128_si64(_mm_clmulepi64_si128::<0>(_mm_cvtsi64_si128(bits as i64), _mm_set1_epi8(-1))) as u64 }
+}
