@@ -17,7 +17,7 @@ use crate::build::{Build, Problem};
 use crate::filter::Filter;
 use crate::selector::Selector;
 use crate::spanned::Spanned;
-use crate::{circuit_breaker, cors, jwt, rbac, version_header};
+use crate::{circuit_breaker, cors, jwt, rbac, trim, version_header};
 
 /// Whether a filter's decisions are carried out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
@@ -82,6 +82,8 @@ registry! {
     "jwt" => Jwt(jwt::Config),
     /// What the one who asks may do.
     "rbac" => Rbac(rbac::Config),
+    /// Leaves out of JSON answers what a client cannot use or may not see.
+    "trim" => Trim(trim::Config),
     /// Names the version that answered.
     "version_header" => VersionHeader(version_header::Config),
     /// Leaves a failing upstream alone and answers in its place.
@@ -100,6 +102,8 @@ impl FilterConfig {
                 Some(kept) => kept,
                 None => Arc::new(rbac::Rbac::build(config, with)?),
             },
+            // Always anew, since routes may have come and gone; it has no state.
+            Self::Trim(config) => Arc::new(trim::Trim::build(config, with)?),
             Self::VersionHeader(config) => with.kept().unwrap_or_else(|| Arc::new(version_header::VersionHeader::new(config))),
             // Always anew, since pools may have come and gone; it takes over its circuits itself.
             Self::CircuitBreaker(config) => Arc::new(circuit_breaker::CircuitBreaker::new(config, with)),
@@ -112,6 +116,7 @@ impl FilterConfig {
             Self::Cors(config) => cors::problems(config),
             Self::Jwt(config) => jwt::problems(config),
             Self::Rbac(config) => rbac::problems(config),
+            Self::Trim(config) => config.problems(),
             Self::VersionHeader(_) => Vec::new(),
             Self::CircuitBreaker(config) => config.problems(),
         }
@@ -121,6 +126,7 @@ impl FilterConfig {
     pub fn selectors(&self) -> Vec<&Spanned<Selector>> {
         match self {
             Self::CircuitBreaker(config) => config.selectors(),
+            Self::Trim(config) => config.selectors(),
             // What `jwt` names in `claim_headers` is what it has verified itself.
             Self::Cors(_) | Self::Jwt(_) | Self::Rbac(_) | Self::VersionHeader(_) => Vec::new(),
         }
@@ -130,7 +136,7 @@ impl FilterConfig {
     pub fn pools(&self) -> Vec<&Spanned<String>> {
         match self {
             Self::CircuitBreaker(config) => config.pools(),
-            Self::Cors(_) | Self::Jwt(_) | Self::Rbac(_) | Self::VersionHeader(_) => Vec::new(),
+            Self::Cors(_) | Self::Jwt(_) | Self::Rbac(_) | Self::Trim(_) | Self::VersionHeader(_) => Vec::new(),
         }
     }
 
@@ -138,7 +144,7 @@ impl FilterConfig {
     pub fn can_refuse(&self) -> bool {
         match self {
             Self::Jwt(_) | Self::Rbac(_) | Self::CircuitBreaker(_) => true,
-            Self::Cors(_) | Self::VersionHeader(_) => false,
+            Self::Cors(_) | Self::Trim(_) | Self::VersionHeader(_) => false,
         }
     }
 
@@ -148,7 +154,7 @@ impl FilterConfig {
             Self::Jwt(config) => {
                 config.claim_headers.keys().filter_map(|name| http::HeaderName::from_bytes(name.as_bytes()).ok()).collect()
             }
-            Self::Cors(_) | Self::Rbac(_) | Self::VersionHeader(_) | Self::CircuitBreaker(_) => Vec::new(),
+            Self::Cors(_) | Self::Rbac(_) | Self::Trim(_) | Self::VersionHeader(_) | Self::CircuitBreaker(_) => Vec::new(),
         }
     }
 }

@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use frontgate_filters::filter::{Failure, Flow, Request};
 use frontgate_filters::reply::{Reply, ReplyBody};
+use frontgate_filters::trim::unreadable;
 use http::header::{ALLOW, LOCATION};
 use http::{HeaderValue, Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
@@ -303,7 +304,11 @@ impl ProxyHttp for Proxy {
         let exchange = &mut ctx.exchange;
         match failure::caught(|| exchange.body(body, end)) {
             Ok(Flow::Go) => Ok(None),
-            Ok(Flow::Abort) => Err(Error::new(REFUSED)),
+            Ok(Flow::Abort) => {
+                // Where nothing was sent yet this is the answer, else the body is broken off.
+                ctx.refusal = Some(unreadable());
+                Err(Error::new(REFUSED))
+            }
             Err(failure::Panicked) => {
                 ctx.refusal = Some(failure::internal());
                 Err(Error::new(REFUSED))

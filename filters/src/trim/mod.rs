@@ -16,10 +16,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod coding;
+mod config;
 pub mod engine;
+mod filter;
 pub mod path;
 pub mod policy;
 
+pub use config::Config;
 pub use engine::{Malformed, OnMalformed, Trimmer};
+pub use filter::{Trim, unreadable};
 pub use path::{Path, PathError};
 pub use policy::{Policy, PolicyError};

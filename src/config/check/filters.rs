@@ -77,6 +77,11 @@ fn order(list: &[Used<'_>], before: usize, report: &mut Report<'_, '_>) {
                     report.both(used.place, message, other.place, "this one can refuse");
                 }
             }
+            FilterConfig::Trim(_) => {
+                if let Some((other, _)) = first("trim") {
+                    report.both(used.place, "a route has one `trim` at most", other.place, "the first one");
+                }
+            }
             FilterConfig::CircuitBreaker(config) => {
                 if let Some((other, _)) = first("circuit_breaker") {
                     report.both(used.place, "a route has one circuit breaker at most", other.place, "the first one");
