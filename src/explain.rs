@@ -144,6 +144,7 @@ fn explained(snapshot: &Snapshot, mut head: RequestHeader, host: &str, claims: O
     told.route = Some((route.name.to_string(), snapshot.loaded.describe(snapshot.loaded.config.routes[index].place)));
     let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("explained"));
     route.introduce(index, &mut facts);
+    snapshot.recognise(&head, &mut facts);
     facts.origin = head.headers.get(http::header::ORIGIN).cloned();
     facts.assumed = claims.map(|claims| Arc::new(Identity::new(claims)));
     let Some(decisions) = now(route.chain.explain(&mut Request::new(&mut head, &mut facts, Instant::now()))) else {

@@ -12,9 +12,11 @@ use frontgate_filters::build::{Build, Outside, Secret};
 use frontgate_filters::chain::{Chain, Link};
 use frontgate_filters::config::{FilterEntry, Mode};
 use frontgate_filters::cors;
+use frontgate_filters::device::Devices;
 use frontgate_filters::filter::{Facts, Filter};
 use frontgate_filters::jwt::{Jwt, KeyStore, NoKeys, Url};
 use frontgate_filters::reply::{Reply, ReplyBody};
+use frontgate_filters::selector::Selector;
 use frontgate_filters::spanned::Place;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
@@ -43,6 +45,8 @@ pub struct Snapshot {
     pub rules: Rules,
     /// Where the access log goes.
     pub access_log: Arc<AccessLog>,
+    /// The classes of devices, where something asks for them.
+    devices: Option<Arc<Devices>>,
     trusted: Box<[ipnet::IpNet]>,
     /// Request headers that only the gateway may send to an upstream: what `claim_headers` name.
     identity_headers: Box<[HeaderName]>,
@@ -257,10 +261,18 @@ impl Snapshot {
             },
             trusted: config.server.trusted_proxies.iter().map(|network| network.0).collect(),
             identity_headers: filters.values().flat_map(|built| built.entry.config.identity_headers()).collect(),
+            devices: devices(config)?,
             access_log,
             filters,
             loaded,
         })
+    }
+
+    /// Learns what the request's head says of the client, where something asks for it.
+    pub fn recognise(&self, head: &RequestHeader, facts: &mut Facts) {
+        if let Some(devices) = &self.devices {
+            facts.device = devices.classes().get(devices.classify(&head.headers)).cloned();
+        }
     }
 
     /// Request headers that only the gateway may send to an upstream.
@@ -317,6 +329,23 @@ impl Snapshot {
         });
         let routes = self.routes.iter().map(|route| route.timeout);
         pools.chain(routes).flatten().min().unwrap_or(Duration::from_secs(15))
+    }
+}
+
+/// The table of devices: the configuration's or the built-in one, where a filter or a pool asks for the class.
+fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
+    let named = config.filters.values().map(|entry| &entry.value);
+    let filters = named.chain(inline(config).map(|(_, _, entry)| entry)).flat_map(|entry| entry.config.selectors());
+    let hashes = config.upstreams.values().filter_map(|upstream| match &upstream.balance {
+        model::Balance::ConsistentHash(selector) => Some(selector),
+        _ => None,
+    });
+    if config.devices.is_none() && !filters.chain(hashes).any(|selector| selector.value == Selector::Device) {
+        return Ok(None);
+    }
+    match &config.devices {
+        Some(table) => Devices::new(table).map(|devices| Some(Arc::new(devices))),
+        None => Ok(Some(Devices::builtin().clone())),
     }
 }
 

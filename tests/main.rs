@@ -17,5 +17,7 @@ mod lifecycle;
 mod peers;
 /// Requests through to an origin and back: pools, rewrites, filters, keep-alive.
 mod traffic;
+/// JSON answers that are trimmed on their way.
+mod trim;
 /// Public collections of malformed requests, replayed over raw sockets.
 mod vectors;

@@ -52,7 +52,7 @@ const WRITTEN: &str = r#"[
 fn classify(criterion: &mut Criterion) {
     let table: Table = serde_json::from_str(WRITTEN).expect("a table");
     let written = Devices::new(&table).expect("a table that compiles");
-    for (name, devices) in [("builtin", Devices::builtin()), ("written", &written)] {
+    for (name, devices) in [("builtin", &**Devices::builtin()), ("written", &written)] {
         let mut group = criterion.benchmark_group(name);
         for &(class, agent) in AGENTS {
             let mut headers = HeaderMap::new();

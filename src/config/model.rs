@@ -11,6 +11,7 @@ use std::path::PathBuf;
 pub use frontgate_filters::build::Secret;
 use frontgate_filters::condition::{Condition, StatusRange};
 use frontgate_filters::config::FilterEntry;
+use frontgate_filters::device::Table;
 use frontgate_filters::selector::Selector;
 use frontgate_filters::spanned::Spanned;
 use frontgate_filters::units::{Duration, Share, Size};
@@ -29,6 +30,10 @@ pub struct Config {
     /// The pools of endpoints, by name.
     #[serde(default)]
     pub upstreams: BTreeMap<String, Spanned<Upstream>>,
+    /// Classes of devices, first match first, by the User-Agent; by default a built-in table of smart_tv, console, wearable, tablet, mobile,
+    /// bot and desktop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devices: Option<Spanned<Table>>,
     /// The filters, by name: each defined once, used by routes.
     #[serde(default)]
     pub filters: BTreeMap<String, Spanned<FilterEntry>>,

@@ -71,6 +71,7 @@ impl Proxy {
         let route = snapshot.route(ctx.route);
         if let Some(index) = ctx.route {
             route.introduce(index, &mut ctx.facts);
+            snapshot.recognise(session.req_header(), &mut ctx.facts);
         }
         ctx.deadline = route.timeout.map(|timeout| ctx.began + timeout);
         if hygiene::content_length(session.req_header()).is_some_and(|length| length > route.body_limit) {

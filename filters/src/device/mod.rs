@@ -51,10 +51,10 @@ enum Hinted {
 
 impl Devices {
     /// The built-in table, compiled at its first use.
-    pub fn builtin() -> &'static Self {
-        static BUILTIN: LazyLock<Devices> = LazyLock::new(|| {
+    pub fn builtin() -> &'static Arc<Self> {
+        static BUILTIN: LazyLock<Arc<Devices>> = LazyLock::new(|| {
             let matcher = Matcher::new(&builtin::patterns(), builtin::rules()).expect("its size is known to do");
-            Devices { classes: builtin::CLASSES.iter().map(|&name| name.into()).collect(), matcher, hinted: Hinted::Signs }
+            Arc::new(Devices { classes: builtin::CLASSES.iter().map(|&name| name.into()).collect(), matcher, hinted: Hinted::Signs })
         });
         &BUILTIN
     }

@@ -83,6 +83,11 @@ pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>, s
         self::name("filters", name, filter.place, report);
     }
     filters::check(config, report);
+    if let Some(table) = &config.devices
+        && let Err(why) = frontgate_filters::device::Devices::new(table)
+    {
+        report.error(table.place, why);
+    }
     routes::check(config, report);
     references(config, report);
 }

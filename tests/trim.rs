@@ -1,0 +1,235 @@
+//! JSON answers that are trimmed on their way: by device, tenant and the client's own list, and what HTTP says of them.
+
+use std::io::{Read, Write};
+
+use crate::harness::{Gateway, Origin, Reply, client::read_reply, exchange, origin::response, raw};
+
+const TV: &str = "Mozilla/5.0 (SMART-TV; Linux; Tizen 6.0) AppleWebKit/537.36";
+const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 Safari/604.1";
+const DESKTOP: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+
+const BODY: &str =
+    r#"{"code": 0, "items": [{"id": 1, "title": "Lamp", "images": {"hd": "h", "thumb": "t"}, "debug": {"sql": "x"}}], "secret": 7}"#;
+
+const SLIM: &str = "{trim: {profiles: {smart_tv: {drop: [items.images.hd, \"**.debug\"]}, mobile: {keep: [code, items.id, items.images.thumb]}}, fields: query.fields}}";
+
+fn over(origin: &Origin, filter: &str) -> Gateway {
+    Gateway::start(&format!(
+        "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:0\"}}]}}\nupstreams: {{main: {{endpoints: [\"{}\"]}}}}\nfilters:\n  slim: {filter}\n\
+         routes: [{{name: all, path: \"/**\", upstream: main, filters: [slim]}}]\ntelemetry: {{access_log: \"off\"}}\n",
+        origin.address
+    ))
+}
+
+/// An origin whose JSON has a strong tag.
+fn tagged(body: &'static str) -> Origin {
+    let answer = response("200 OK", "Content-Type: application/json; charset=utf-8\r\nETag: \"v1\"\r\nAccept-Ranges: bytes\r\n", body);
+    Origin::start(move |_, stream| stream.write_all(answer.as_bytes()).is_ok())
+}
+
+fn ask(gateway: &Gateway, agent: &str, path: &str, headers: &str) -> Reply {
+    let text = format!("GET {path} HTTP/1.1\r\nHost: a\r\nUser-Agent: {agent}\r\n{headers}Connection: close\r\n\r\n");
+    exchange(gateway.address, text.as_bytes()).unwrap()
+}
+
+#[test]
+fn each_device_gets_what_its_profile_leaves() {
+    let origin = tagged(BODY);
+    let gateway = over(&origin, SLIM);
+
+    let tv = ask(&gateway, TV, "/", "");
+    let phone = ask(&gateway, PHONE, "/", "");
+    let desktop = ask(&gateway, DESKTOP, "/", "");
+
+    assert_eq!(tv.text(), r#"{"code": 0, "items": [{"id": 1, "title": "Lamp", "images": {"thumb": "t"}}], "secret": 7}"#);
+    assert_eq!(phone.json(), serde_json::json!({"code": 0, "items": [{"id": 1, "images": {"thumb": "t"}}]}));
+    assert_eq!(desktop.text(), BODY);
+    for reply in [&tv, &phone] {
+        assert!(reply.whole && reply.header("content-length").is_none() && reply.header("accept-ranges").is_none(), "{}", reply.head);
+        assert!(reply.header("etag").unwrap().starts_with("W/\"v1-"), "{}", reply.head);
+    }
+    assert_ne!(tv.header("etag"), phone.header("etag"));
+    assert_eq!((desktop.header("etag"), desktop.header("content-length")), (Some("\"v1\""), Some(BODY.len().to_string().as_str())));
+    assert!([&tv, &phone, &desktop].iter().all(|reply| reply.header("vary").unwrap().contains("User-Agent")));
+    assert!(gateway.metric("frontgate_trim_input_bytes_total{profile=\"mobile\",route=\"all\"}") >= BODY.len() as f64);
+}
+
+#[test]
+fn a_tag_is_undone_for_the_upstream_and_only_its_own() {
+    let origin = Origin::start(|request, stream| {
+        let answer = match request.header("if-none-match").as_slice() {
+            [tag] if tag.contains("\"v1\"") => "HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n\r\n".to_owned(),
+            _ => response("200 OK", "Content-Type: application/json\r\nETag: \"v1\"\r\n", BODY),
+        };
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    let gateway = over(&origin, SLIM);
+    let tag = ask(&gateway, TV, "/", "").header("etag").unwrap().to_owned();
+
+    let again = ask(&gateway, TV, "/", &format!("If-None-Match: \"other\", {tag}\r\n"));
+    assert_eq!((again.status, again.header("etag")), (304, Some(tag.as_str())));
+    assert_eq!(origin.last().header("if-none-match"), ["W/\"v1\""]);
+
+    // Another profile's tag, and the upstream's own, are news.
+    assert_eq!(ask(&gateway, PHONE, "/", &format!("If-None-Match: {tag}\r\n")).status, 200);
+    assert_eq!(ask(&gateway, TV, "/", "If-None-Match: \"v1\"\r\n").status, 200);
+}
+
+#[test]
+fn a_client_narrows_what_it_may_have() {
+    let origin = tagged(BODY);
+    let gateway = over(&origin, SLIM);
+
+    assert_eq!(
+        ask(&gateway, DESKTOP, "/?fields=items.title,secret", "").json(),
+        serde_json::json!({"items": [{"title": "Lamp"}], "secret": 7})
+    );
+    assert_eq!(ask(&gateway, PHONE, "/?fields=items.id,secret", "").json(), serde_json::json!({"items": [{"id": 1}]}));
+    assert_eq!(ask(&gateway, PHONE, "/?fields=items..id", "").is_problem(400).json()["code"], "bad_fields");
+}
+
+#[test]
+fn only_whole_json_is_trimmed_and_ranges_are_not_asked_for() {
+    let origin = Origin::start(|request, stream| {
+        let answer = match request.line().split(' ').nth(1) {
+            Some("/html") => response("200 OK", "Content-Type: text/html\r\n", BODY),
+            Some("/missing") => response("404 Not Found", "Content-Type: application/json\r\n", BODY),
+            Some("/hal") => response("200 OK", "Content-Type: application/hal+json\r\n", BODY),
+            _ => response("200 OK", "Content-Type: application/json\r\n", BODY),
+        };
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    let gateway = over(&origin, SLIM);
+
+    assert_eq!(ask(&gateway, PHONE, "/html", "").text(), BODY);
+    assert_eq!(ask(&gateway, PHONE, "/missing", "").text(), BODY);
+    assert!(ask(&gateway, PHONE, "/hal", "Range: bytes=0-9\r\nAccept-Encoding: gzip\r\n").json().get("secret").is_none());
+    assert!(origin.last().header("range").is_empty());
+    assert_eq!(origin.last().header("accept-encoding"), ["identity"]);
+    let head = exchange(gateway.address, format!("HEAD / HTTP/1.1\r\nHost: a\r\nUser-Agent: {PHONE}\r\n\r\n").as_bytes()).unwrap();
+    assert_eq!((head.status, head.header("content-length")), (200, None));
+}
+
+#[test]
+fn what_is_packed_is_opened_trimmed_and_packed_for_the_client() {
+    let body = format!(r#"{{"code": 0, "secret": 1, "items": [{}{{"id": 0}}]}}"#, r#"{"id": 1, "title": "Lamp No. 1"},"#.repeat(200));
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(body.as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    let origin = Origin::start(move |_, stream| {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+            packed.len()
+        );
+        stream.write_all(head.as_bytes()).is_ok() && stream.write_all(&packed).is_ok()
+    });
+    let gateway = over(&origin, SLIM);
+
+    let plain = ask(&gateway, PHONE, "/", "");
+    assert_eq!((plain.header("content-encoding"), plain.json()["items"].as_array().unwrap().len()), (None, 201));
+    assert!(plain.json().get("secret").is_none() && plain.json()["items"][0].get("title").is_none());
+    let gzip = ask(&gateway, PHONE, "/", "Accept-Encoding: gzip\r\n");
+    assert_eq!(gzip.header("content-encoding"), Some("gzip"));
+    let mut opened = String::new();
+    flate2::read::MultiGzDecoder::new(&gzip.body[..]).read_to_string(&mut opened).unwrap();
+    assert_eq!(opened, plain.text());
+    assert!(gzip.body.len() * 4 < opened.len());
+}
+
+#[test]
+fn what_keep_hides_stays_hidden_in_a_malformed_answer() {
+    for body in [r#"{"code": 0, "secret": "s3cret" "x": 1}"#, r#"["s3cret", {"code": 1, "x": s3cret]"#, r#"{"code": 0, "secret": "s3cret""#]
+    {
+        let origin = tagged(body);
+        let gateway = over(&origin, SLIM);
+
+        let phone =
+            exchange(gateway.address, format!("GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: {PHONE}\r\nConnection: close\r\n\r\n").as_bytes());
+
+        let phone = phone.unwrap();
+        assert!(!phone.text().contains("s3cret"), "{body}: {}", phone.text());
+        assert!(phone.status == 502 || !phone.whole, "{body}: {}\n{}", phone.head, phone.text());
+        assert_eq!(gateway.metric("frontgate_trim_skipped_total{reason=\"malformed\",route=\"all\"}"), 1.0);
+        // What only saves bytes lets it pass.
+        assert!(ask(&gateway, TV, "/", "").text().contains("s3cret"));
+    }
+}
+
+#[test]
+fn a_coding_that_cannot_be_opened_is_refused_where_something_is_hidden() {
+    let answer = response("200 OK", "Content-Type: application/json\r\nContent-Encoding: zstd\r\n", "{}");
+    let origin = Origin::start(move |_, stream| stream.write_all(answer.as_bytes()).is_ok());
+    let gateway = over(&origin, SLIM);
+
+    ask(&gateway, PHONE, "/", "").is_problem(502);
+    assert_eq!(ask(&gateway, TV, "/", "").header("content-encoding"), Some("zstd"));
+}
+
+#[test]
+fn http_1_0_gets_a_trimmed_body_without_chunks() {
+    let origin = tagged(BODY);
+    let gateway = over(&origin, SLIM);
+
+    let reply = exchange(gateway.address, format!("GET / HTTP/1.0\r\nHost: a\r\nUser-Agent: {PHONE}\r\n\r\n").as_bytes()).unwrap();
+
+    assert_eq!(reply.header("transfer-encoding"), None);
+    assert!(reply.json().get("secret").is_none());
+}
+
+#[test]
+fn one_connection_carries_trimmed_answers_one_after_the_other() {
+    let origin = tagged(BODY);
+    let gateway = over(&origin, SLIM);
+    let mut stream = raw(gateway.address);
+
+    for agent in [PHONE, TV, DESKTOP, PHONE] {
+        stream.write_all(format!("GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: {agent}\r\n\r\n").as_bytes()).unwrap();
+        assert_eq!(read_reply(&mut stream, false).unwrap().status, 200);
+    }
+    assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn large_bodies_are_trimmed_in_constant_memory() {
+    let megabytes: usize = if std::env::var_os("FRONTGATE_LONG").is_some() { 1024 } else { 5 };
+    let item = format!(r#"{{"id": 1, "title": "{}", "debug": "{}"}},"#, "t".repeat(400), "d".repeat(500));
+    let part = item.repeat((1 << 20) / item.len());
+    let origin = Origin::start(move |_, stream| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{\"items\": [";
+        let sent = stream.write_all(head.as_bytes()).is_ok() && (0..megabytes).all(|_| stream.write_all(part.as_bytes()).is_ok());
+        if sent {
+            let _ = stream.write_all(b"{}]}");
+        }
+        false
+    });
+    let gateway = over(&origin, SLIM);
+    let resident = || {
+        let text = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() >> 10
+    };
+    let before = resident();
+    let mut stream = raw(gateway.address);
+    stream.write_all(format!("GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: {TV}\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+
+    let mut space = vec![0_u8; 1 << 16];
+    let (mut count, mut peak, mut found, mut end) = (0_usize, 0, false, Vec::new());
+    loop {
+        let read = stream.read(&mut space).unwrap();
+        if read == 0 {
+            break;
+        }
+        found |= space[..read].windows(7).any(|window| window == b"\"debug\"");
+        if count % (8 << 20) < 1 << 16 {
+            peak = peak.max(resident());
+        }
+        count += read;
+        end.extend_from_slice(&space[..read]);
+        end.drain(..end.len().saturating_sub(16));
+    }
+
+    println!("{megabytes} MiB trimmed to {} MiB: resident {before} MiB before, {peak} MiB at most", count >> 20);
+    assert!(!found && end.ends_with(b"0\r\n\r\n"));
+    assert!((megabytes << 20) / 3 < count && count < (megabytes << 20) * 2 / 3, "{count}");
+    assert!(peak < before + 60, "{before} {peak}");
+}
