@@ -17,7 +17,7 @@ use crate::build::{Build, Problem};
 use crate::filter::Filter;
 use crate::selector::Selector;
 use crate::spanned::Spanned;
-use crate::version_header;
+use crate::{rate_limit, version_header};
 
 /// Whether a filter's decisions are carried out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
@@ -76,6 +76,8 @@ macro_rules! registry {
 }
 
 registry! {
+    /// Limits how many requests somebody may make.
+    "rate_limit" => RateLimit(rate_limit::Config),
     /// Names the version that answered.
     "version_header" => VersionHeader(version_header::Config),
 }
@@ -85,6 +87,10 @@ impl FilterConfig {
     /// that cannot be read.
     pub fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
         Ok(match self {
+            Self::RateLimit(config) => match with.kept() {
+                Some(kept) => kept,
+                None => Arc::new(rate_limit::RateLimit::new(config, with, std::time::Instant::now())?),
+            },
             Self::VersionHeader(config) => with.kept().unwrap_or_else(|| Arc::new(version_header::VersionHeader::new(config))),
         })
     }
@@ -92,6 +98,7 @@ impl FilterConfig {
     /// What is wrong with the options that their types could not refuse.
     pub fn problems(&self) -> Vec<Problem> {
         match self {
+            Self::RateLimit(config) => config.problems(),
             Self::VersionHeader(_) => Vec::new(),
         }
     }
@@ -99,6 +106,7 @@ impl FilterConfig {
     /// The facts of a request that it reads.
     pub fn selectors(&self) -> Vec<&Spanned<Selector>> {
         match self {
+            Self::RateLimit(config) => config.selectors(),
             Self::VersionHeader(_) => Vec::new(),
         }
     }
@@ -106,14 +114,14 @@ impl FilterConfig {
     /// The pools that it may send a request to.
     pub fn pools(&self) -> Vec<&Spanned<String>> {
         match self {
-            Self::VersionHeader(_) => Vec::new(),
+            Self::RateLimit(_) | Self::VersionHeader(_) => Vec::new(),
         }
     }
 
     /// The request headers that say who is asking: what a client sends under these names is removed on every route.
     pub fn identity_headers(&self) -> Vec<http::HeaderName> {
         match self {
-            Self::VersionHeader(_) => Vec::new(),
+            Self::RateLimit(_) | Self::VersionHeader(_) => Vec::new(),
         }
     }
 }

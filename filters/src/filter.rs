@@ -226,6 +226,11 @@ impl<'r> Request<'r> {
         }
     }
 
+    /// Whether anybody reads the reasons: for one that is made of what the request holds.
+    pub fn is_explained(&self) -> bool {
+        self.reasons.is_some()
+    }
+
     /// The same request with another head, for a filter that may look but not alter.
     pub(crate) fn with_head<'s>(&'s mut self, head: &'s mut RequestHeader) -> Request<'s> {
         Request { head, facts: self.facts, now: self.now, reasons: self.reasons.as_deref_mut() }

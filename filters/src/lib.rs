@@ -9,6 +9,7 @@ pub mod chain;
 pub mod config;
 pub mod filter;
 pub mod metrics;
+pub mod rate_limit;
 pub mod reply;
 pub mod selector;
 pub mod spanned;
