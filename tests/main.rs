@@ -9,6 +9,8 @@ mod failures;
 mod hygiene;
 /// Reload, drain, health, metrics, and the binary itself.
 mod lifecycle;
+/// Rate limits: refusals, headers, requests in flight, reload.
+mod limits;
 /// Requests through to an origin and back: pools, rewrites, filters, keep-alive.
 mod traffic;
 /// Public collections of malformed requests, replayed over raw sockets.
