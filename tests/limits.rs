@@ -104,11 +104,13 @@ fn a_place_in_flight_is_held_to_the_answers_last_byte() {
     let may = go.clone();
     let origin = Origin::start(move |request, stream| {
         if request.line().contains("/slow") {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab").unwrap();
+            // So much that the gateway does not wait for more before it sends.
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 200004\r\n\r\n").unwrap();
+            stream.write_all(&[b'a'; 200_000]).unwrap();
             while !may.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            return stream.write_all(b"cd").is_ok();
+            return stream.write_all(b"bbbb").is_ok();
         }
         stream.write_all(response("200 OK", "", "{}").as_bytes()).is_ok()
     });
@@ -123,7 +125,7 @@ fn a_place_in_flight_is_held_to_the_answers_last_byte() {
     go.store(true, Ordering::SeqCst);
     let mut rest = String::new();
     first.read_to_string(&mut rest).unwrap();
-    assert!(rest.ends_with("abcd"));
+    assert!(rest.ends_with("abbbb"));
     until("a free place", || get(gateway.address, "/").status == 200);
 }
 
@@ -176,7 +178,7 @@ fn mistakes_in_a_limit_are_told_with_their_places() {
     let fixed = text.replace("burst: 0", "burst: 1").replace("rate: 5}", "rate: 5/s}");
     let Err(problems) = config::load_text("test.yaml", &fixed) else { panic!("it was taken") };
     let told = problems.render(false);
-    for part in ["there is no tier `fre`", "test.yaml:17:", "the key has no parts", "one of `free`"] {
+    for part in ["there is no tier `fre`", "test.yaml:20:", "the key has no parts", "one of `free`"] {
         assert!(told.contains(part), "{part} is not in\n{told}");
     }
 }
