@@ -1,9 +1,8 @@
-//! How many requests of a key are on their way, given back however they end.
+//! How many requests of a key are on their way.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -18,27 +17,30 @@ pub struct InFlight {
     shards: Box<[Mutex<Counts>]>,
 }
 
-/// One request's place, given back when it is dropped.
-pub struct Slot {
-    of: Arc<InFlight>,
-    key: u64,
-}
-
 impl InFlight {
     /// Nothing is in flight; of one key at most `most` may be.
-    pub fn new(most: u32) -> Arc<Self> {
-        Arc::new(Self { most, shards: (0..SHARDS).map(|_| Mutex::default()).collect() })
+    pub fn new(most: u32) -> Self {
+        Self { most, shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
-    /// A place for one more, unless all are taken.
-    pub fn enter(self: &Arc<Self>, key: u64) -> Option<Slot> {
+    /// Takes a place for one more, unless all are taken. Whoever got one gives it back with [`InFlight::leave`].
+    #[must_use]
+    pub fn enter(&self, key: u64) -> bool {
         let mut counts = self.shard(key).lock();
         let count = counts.entry(key).or_insert(0);
-        if *count >= self.most {
-            return None;
+        let free = *count < self.most;
+        *count += u32::from(free);
+        free
+    }
+
+    /// Gives a place back.
+    pub fn leave(&self, key: u64) {
+        if let Entry::Occupied(mut entry) = self.shard(key).lock().entry(key) {
+            match entry.get() {
+                0 | 1 => drop(entry.remove()),
+                _ => *entry.get_mut() -= 1,
+            }
         }
-        *count += 1;
-        Some(Slot { of: self.clone(), key })
     }
 
     /// How many requests of this key are on their way.
@@ -48,17 +50,6 @@ impl InFlight {
 
     fn shard(&self, key: u64) -> &Mutex<Counts> {
         &self.shards[(key % SHARDS as u64) as usize]
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if let Entry::Occupied(mut entry) = self.of.shard(self.key).lock().entry(self.key) {
-            match entry.get() {
-                0 | 1 => drop(entry.remove()),
-                _ => *entry.get_mut() -= 1,
-            }
-        }
     }
 }
 

@@ -31,7 +31,7 @@ use crate::selector::Selector;
 pub use config::Config;
 use estimate::Estimate;
 use exact::Exact;
-use in_flight::{InFlight, Slot};
+use in_flight::InFlight;
 use key::{Key, Keys};
 use law::{Law, Ledger, Ruling};
 use permit::Permit;
@@ -41,16 +41,26 @@ pub const NO_TIER: &str = "_none";
 
 /// The compiled filter.
 pub struct RateLimit {
-    name: Arc<str>,
     keys: Keys,
-    /// What names the tier, and where each stands in `tiers`.
+    /// What names the tier, and where each stands in [`Share::tiers`].
     choice: Option<Choice>,
-    tiers: Box<[Arc<Tier>]>,
+    /// The same several times: threads that count references in one place wait for each other.
+    shares: Box<[Arc<Share>]>,
     /// None where only requests in flight are limited.
     ledger: Option<Box<dyn Ledger>>,
-    in_flight: Option<Arc<InFlight>>,
     /// In words, for `explain`.
     how: &'static str,
+}
+
+/// How often what requests refer to is there. A power of two.
+const SHARES: usize = 16;
+
+/// What requests refer to, apart from others of its kind.
+#[repr(align(128))]
+pub(crate) struct Share {
+    name: Arc<str>,
+    tiers: Box<[Tier]>,
+    in_flight: Option<Arc<InFlight>>,
 }
 
 struct Choice {
@@ -70,6 +80,7 @@ pub(crate) struct Tier {
 }
 
 /// `rate_limit_decisions_total` of one tier.
+#[derive(Clone)]
 struct Counts {
     allowed: IntCounter,
     limited: IntCounter,
@@ -82,34 +93,18 @@ struct Counts {
 impl RateLimit {
     /// Compiles options that were checked; its ledger begins empty at `now`.
     pub fn new(config: &Config, with: &Build<'_>, now: Instant) -> Result<Self, String> {
-        let quoted: Box<str> = format!("\"{}\"", with.name).into();
-        let mut tiers = Vec::new();
-        for (name, rate) in config.tiers() {
-            let law = match rate {
-                None => None,
-                Some(rate) => Some(rate.law().ok_or("a burst takes too long to come back")?),
+        let written = config.tiers();
+        let laws = written.iter().filter_map(|(_, rate)| *rate).map(|rate| rate.law().ok_or("a burst takes too long to come back"));
+        let laws = laws.collect::<Result<Box<[Law]>, _>>()?;
+        let counts: Vec<Counts> = written.iter().map(|(name, _)| Counts::new(with, name.unwrap_or(NO_TIER))).collect();
+        let in_flight = config.concurrency.map(|most| Arc::new(InFlight::new(most.get())));
+        let share = |_| {
+            let tier = |(index, (name, _)): (usize, &(Option<&str>, _))| {
+                Tier::new(with.name, name.unwrap_or(NO_TIER), laws.get(index).copied(), counts[index].clone())
             };
-            let name = name.unwrap_or(NO_TIER);
-            let count = |decision: &str| with.metrics.rate_limit_decisions.with_label_values(&[with.name, name, decision]);
-            tiers.push(Arc::new(Tier {
-                name: name.into(),
-                policy: match &law {
-                    Some(law) => permit::policy(&quoted, law.burst, law.seconds_for(law.burst)),
-                    None => HeaderValue::from_static(""),
-                },
-                law,
-                quoted: quoted.clone(),
-                counts: Counts {
-                    allowed: count("allowed"),
-                    limited: count("limited"),
-                    crowded: count("crowded"),
-                    concurrency: count("concurrency"),
-                    rejected: count("rejected"),
-                    exempt: count("exempt"),
-                },
-            }));
-        }
-        let laws: Box<[Law]> = tiers.iter().filter_map(|tier| tier.law).collect();
+            Arc::new(Share { name: with.name.into(), tiers: written.iter().enumerate().map(tier).collect(), in_flight: in_flight.clone() })
+        };
+        let shares: Box<[Arc<Share>]> = (0..SHARES).map(share).collect();
         let exact = config.is_exact(&laws);
         let ledger: Option<Box<dyn Ledger>> = match (laws.is_empty(), exact) {
             (true, _) => None,
@@ -120,41 +115,28 @@ impl RateLimit {
             (false, false) => Some(Box::new(Estimate::new(&laws, now))),
         };
         let choice = config.tier.as_ref().map(|selector| {
-            let index: HashMap<Box<str>, usize> = tiers.iter().enumerate().map(|(index, tier)| ((&*tier.name).into(), index)).collect();
+            let names = written.iter().enumerate().map(|(index, (name, _))| (name.unwrap_or(NO_TIER).into(), index));
+            let index: HashMap<Box<str>, usize> = names.collect();
             let otherwise = config.otherwise.as_ref().and_then(|name| index.get(name.as_str()));
             Choice { selector: selector.value.clone(), otherwise: otherwise.copied().unwrap_or(0), index }
         });
         Ok(Self {
-            name: with.name.into(),
             keys: Keys::new(config.key.0.iter().map(|part| part.value.clone()).collect(), config.on_missing_key),
             choice,
-            tiers: tiers.into(),
+            shares,
             how: match (&ledger, exact) {
                 (None, _) => "requests in flight only",
                 (Some(_), true) => "exact",
                 (Some(_), false) => "estimated",
             },
             ledger,
-            in_flight: config.concurrency.map(|most| InFlight::new(most.get())),
         })
     }
 
-    fn tier(&self, request: &mut Request<'_>) -> usize {
+    fn tier(&self, request: &Request<'_>) -> usize {
         let Some(choice) = &self.choice else { return 0 };
         let named = choice.selector.find(request.head, request.facts);
-        let index = named.and_then(|name| choice.index.get(&*name)).copied().unwrap_or(choice.otherwise);
-        request.facts.tier = Some(self.tiers[index].name.clone());
-        index
-    }
-
-    /// What is said to a request that came too early or with too many others.
-    fn refuse<'a>(&self, request: &mut Request<'_>, tier: &Tier, ruling: Option<Ruling>, reply: Reply) -> Verdict<'a> {
-        request.facts.limit = Some(self.name.clone());
-        let Some(ruling) = ruling else { return Verdict::Reply(reply) };
-        let reply = reply
-            .with(HeaderName::from_static("ratelimit-policy"), tier.policy.clone())
-            .with(HeaderName::from_static("ratelimit"), permit::member(tier, &ruling));
-        Verdict::Reply(reply)
+        named.and_then(|name| choice.index.get(&*name)).copied().unwrap_or(choice.otherwise)
     }
 
     fn because(&self, request: &mut Request<'_>, tier: &Tier, key: Key, decision: &str) {
@@ -174,53 +156,90 @@ impl RateLimit {
     }
 }
 
+impl Share {
+    /// What is said to a request that came too early or with too many others.
+    fn refuse<'a>(&self, request: &mut Request<'_>, tier: &Tier, ruling: Option<Ruling>, reply: Reply) -> Verdict<'a> {
+        request.facts.limit = Some(self.name.clone());
+        let Some(ruling) = ruling else { return Verdict::Reply(reply) };
+        let reply = reply
+            .with(HeaderName::from_static("ratelimit-policy"), tier.policy.clone())
+            .with(HeaderName::from_static("ratelimit"), permit::member(tier, &ruling));
+        Verdict::Reply(reply)
+    }
+}
+
+impl Tier {
+    fn new(limit: &str, name: &str, law: Option<Law>, counts: Counts) -> Self {
+        let quoted: Box<str> = format!("\"{limit}\"").into();
+        let policy = match &law {
+            Some(law) => permit::policy(&quoted, law.burst, law.seconds_for(law.burst)),
+            None => HeaderValue::from_static(""),
+        };
+        Self { name: name.into(), law, quoted, policy, counts }
+    }
+}
+
+impl Counts {
+    fn new(with: &Build<'_>, tier: &str) -> Self {
+        let count = |decision: &str| with.metrics.rate_limit_decisions.with_label_values(&[with.name, tier, decision]);
+        Self {
+            allowed: count("allowed"),
+            limited: count("limited"),
+            crowded: count("crowded"),
+            concurrency: count("concurrency"),
+            rejected: count("rejected"),
+            exempt: count("exempt"),
+        }
+    }
+}
+
 impl Filter for RateLimit {
     fn request<'a>(&'a self, request: &'a mut Request<'_>) -> Verdict<'a> {
         let index = self.tier(request);
-        let tier = &self.tiers[index];
         let account = self.keys.of(request.head, request.facts, index);
         let key = match account {
-            Key::Known(key) | Key::Address(key) => key,
-            Key::Exempt => {
+            Key::Known(key) | Key::Address(key) => Some(key),
+            Key::Exempt | Key::Missing => None,
+        };
+        let share = &self.shares[key.unwrap_or(0) as usize % SHARES];
+        let tier = &share.tiers[index];
+        if self.choice.is_some() {
+            request.facts.tier = Some(tier.name.clone());
+        }
+        let Some(key) = key else {
+            if account == Key::Exempt {
                 tier.counts.exempt.inc();
                 self.because(request, tier, account, "not counted");
                 return Verdict::Continue;
             }
-            Key::Missing => {
-                tier.counts.rejected.inc();
-                self.because(request, tier, account, "refused");
-                return self.refuse(request, tier, None, missing_key());
-            }
+            tier.counts.rejected.inc();
+            self.because(request, tier, account, "refused");
+            return share.refuse(request, tier, None, missing_key());
         };
-        // Before the rate: a request that finds no place spends nothing.
-        let slot: Option<Slot> = match &self.in_flight {
-            None => None,
-            Some(in_flight) => match in_flight.enter(key) {
-                Some(slot) => Some(slot),
-                None => {
-                    tier.counts.concurrency.inc();
-                    self.because(request, tier, account, "too many in flight");
-                    let ruling = self.ledger.as_ref().map(|ledger| ledger.peek(key, index, request.now));
-                    return self.refuse(request, tier, ruling, too_many_at_once());
-                }
-            },
-        };
+        // In flight before the rate: a request that finds no place spends nothing.
+        let mut permit = Permit::new(share.clone(), index);
+        if !permit.enter(key) {
+            tier.counts.concurrency.inc();
+            self.because(request, tier, account, "too many in flight");
+            let ruling = self.ledger.as_ref().map(|ledger| ledger.peek(key, index, request.now));
+            return share.refuse(request, tier, ruling, too_many_at_once());
+        }
         let ruling = self.ledger.as_ref().map(|ledger| ledger.take(key, index, request.now));
         match ruling.map_or(law::Verdict::Allowed, |ruling| ruling.verdict) {
             law::Verdict::Allowed => {
                 tier.counts.allowed.inc();
                 self.because(request, tier, account, "allowed");
-                Verdict::ContinueWith(Box::new(Permit::new(ruling.map(|ruling| (tier.clone(), ruling)), slot)))
+                Verdict::ContinueWith(Box::new(permit.with(ruling)))
             }
             law::Verdict::Limited => {
                 tier.counts.limited.inc();
                 self.because(request, tier, account, "over the limit");
-                self.refuse(request, tier, ruling, too_many(ruling))
+                share.refuse(request, tier, ruling, too_many(ruling))
             }
             law::Verdict::Crowded => {
                 tier.counts.crowded.inc();
                 self.because(request, tier, account, "over what crowded keys share");
-                self.refuse(request, tier, ruling, too_many(ruling))
+                share.refuse(request, tier, ruling, too_many(ruling))
             }
         }
     }

@@ -7,9 +7,8 @@ use bytes::Bytes;
 use http::HeaderValue;
 use pingora_http::ResponseHeader;
 
-use super::Tier;
-use super::in_flight::Slot;
 use super::law::Ruling;
+use super::{Share, Tier};
 use crate::filter::{ResponseFilter, Want};
 
 /// The headers' names as they go out (draft-ietf-httpapi-ratelimit-headers-11).
@@ -19,27 +18,47 @@ pub const RATELIMIT_POLICY: &str = "RateLimit-Policy";
 
 /// One request that was let through.
 pub struct Permit {
-    standing: Option<Standing>,
-    /// Given back with the permit.
-    _slot: Option<Slot>,
-}
-
-/// What the headers say.
-struct Standing {
-    tier: Arc<Tier>,
-    ruling: Ruling,
+    share: Arc<Share>,
+    tier: usize,
+    /// How its key stands, where a rate was asked.
+    ruling: Option<Ruling>,
+    /// The key whose place in flight it holds.
+    holds: Option<u64>,
 }
 
 impl Permit {
-    /// A permit that says how its key stands, where a rate was asked, and holds a place, where there is a limit in flight.
-    pub fn new(standing: Option<(Arc<Tier>, Ruling)>, slot: Option<Slot>) -> Self {
-        Self { standing: standing.map(|(tier, ruling)| Standing { tier, ruling }), _slot: slot }
+    /// A permit that holds nothing yet.
+    pub fn new(share: Arc<Share>, tier: usize) -> Self {
+        Self { share, tier, ruling: None, holds: None }
+    }
+
+    /// Takes a place in flight, where those are limited; whether there was one. It is given back with the permit.
+    pub fn enter(&mut self, key: u64) -> bool {
+        let Some(in_flight) = &self.share.in_flight else { return true };
+        let free = in_flight.enter(key);
+        self.holds = free.then_some(key);
+        free
+    }
+
+    /// The same, saying how its key stands.
+    pub fn with(mut self, ruling: Option<Ruling>) -> Self {
+        self.ruling = ruling;
+        self
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let (Some(key), Some(in_flight)) = (self.holds, &self.share.in_flight) {
+            in_flight.leave(key);
+        }
     }
 }
 
 impl ResponseFilter for Permit {
     fn head(&mut self, head: &mut ResponseHeader) -> Want {
-        if let Some(Standing { tier, ruling }) = &self.standing {
+        if let Some(ruling) = &self.ruling {
+            let tier = &self.share.tiers[self.tier];
             append(head, RATELIMIT_POLICY, tier.policy.clone());
             append(head, RATELIMIT, member(tier, ruling));
         }

@@ -218,7 +218,11 @@ fn too_many_at_once_spend_nothing_and_leave_when_they_end() {
     assert!(bench.from("192.0.2.2").passed(), "others have places of their own");
 
     one.done(&Outcome { status: 200, complete: true });
-    drop(two);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let _held = two;
+        panic!("on purpose");
+    }));
+    assert!(panicked.is_err());
     assert!((0..3).all(|_| bench.from("192.0.2.1").passed()), "three were left");
     assert!(!bench.from("192.0.2.1").passed());
 }
