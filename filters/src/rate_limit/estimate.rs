@@ -2,8 +2,8 @@
 //!
 //! Memory is fixed and no key is ever looked up or forgotten. A window is as long as a burst takes to come back; what the previous one
 //! counted weighs as much as it still reaches into the last such span. A sketch never counts too little, so the law holds for every key;
-//! it may count too much where others fell into the same cells, which is why it is 4 × 65,536 cells: with Pingora's usual 4 × 1,024 a
-//! client that was never seen reads 41 requests once 50,000 others have come, with these 0.08.
+//! it may count too much where others fell into the same cells, which is why it is 4 × 65,536 cells. With Pingora's usual 4 × 1,024 a
+//! client that was never seen reads dozens of requests once 50,000 others have come; with these it reads less than one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
