@@ -13,6 +13,8 @@ mod failures;
 mod hygiene;
 /// Reload, drain, health, metrics, and the binary itself.
 mod lifecycle;
+/// Rate limits: refusals, headers, requests in flight, reload.
+mod limits;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
 /// Requests through to an origin and back: pools, rewrites, filters, keep-alive.

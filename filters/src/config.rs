@@ -17,7 +17,7 @@ use crate::build::{Build, Problem};
 use crate::filter::Filter;
 use crate::selector::Selector;
 use crate::spanned::Spanned;
-use crate::{circuit_breaker, cors, jwt, rbac, trim, version_header};
+use crate::{circuit_breaker, cors, jwt, rate_limit, rbac, trim, version_header};
 
 /// Whether a filter's decisions are carried out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
@@ -84,6 +84,8 @@ registry! {
     "rbac" => Rbac(rbac::Config),
     /// Leaves out of JSON answers what a client cannot use or may not see.
     "trim" => Trim(trim::Config),
+    /// Limits how many requests somebody may make.
+    "rate_limit" => RateLimit(rate_limit::Config),
     /// Names the version that answered.
     "version_header" => VersionHeader(version_header::Config),
     /// Leaves a failing upstream alone and answers in its place.
@@ -104,6 +106,10 @@ impl FilterConfig {
             },
             // Always anew, since routes may have come and gone; it has no state.
             Self::Trim(config) => Arc::new(trim::Trim::build(config, with)?),
+            Self::RateLimit(config) => match with.kept() {
+                Some(kept) => kept,
+                None => Arc::new(rate_limit::RateLimit::new(config, with, std::time::Instant::now())?),
+            },
             Self::VersionHeader(config) => with.kept().unwrap_or_else(|| Arc::new(version_header::VersionHeader::new(config))),
             // Always anew, since pools may have come and gone; it takes over its circuits itself.
             Self::CircuitBreaker(config) => Arc::new(circuit_breaker::CircuitBreaker::new(config, with)),
@@ -117,6 +123,7 @@ impl FilterConfig {
             Self::Jwt(config) => jwt::problems(config),
             Self::Rbac(config) => rbac::problems(config),
             Self::Trim(config) => config.problems(),
+            Self::RateLimit(config) => config.problems(),
             Self::VersionHeader(_) => Vec::new(),
             Self::CircuitBreaker(config) => config.problems(),
         }
@@ -125,6 +132,7 @@ impl FilterConfig {
     /// The facts of a request that it reads.
     pub fn selectors(&self) -> Vec<&Spanned<Selector>> {
         match self {
+            Self::RateLimit(config) => config.selectors(),
             Self::CircuitBreaker(config) => config.selectors(),
             Self::Trim(config) => config.selectors(),
             // What `jwt` names in `claim_headers` is what it has verified itself.
@@ -136,14 +144,14 @@ impl FilterConfig {
     pub fn pools(&self) -> Vec<&Spanned<String>> {
         match self {
             Self::CircuitBreaker(config) => config.pools(),
-            Self::Cors(_) | Self::Jwt(_) | Self::Rbac(_) | Self::Trim(_) | Self::VersionHeader(_) => Vec::new(),
+            Self::Cors(_) | Self::Jwt(_) | Self::RateLimit(_) | Self::Rbac(_) | Self::Trim(_) | Self::VersionHeader(_) => Vec::new(),
         }
     }
 
     /// Whether it may answer a request in place of the upstream.
     pub fn can_refuse(&self) -> bool {
         match self {
-            Self::Jwt(_) | Self::Rbac(_) | Self::CircuitBreaker(_) => true,
+            Self::Jwt(_) | Self::RateLimit(_) | Self::Rbac(_) | Self::CircuitBreaker(_) => true,
             Self::Cors(_) | Self::Trim(_) | Self::VersionHeader(_) => false,
         }
     }
@@ -154,7 +162,9 @@ impl FilterConfig {
             Self::Jwt(config) => {
                 config.claim_headers.keys().filter_map(|name| http::HeaderName::from_bytes(name.as_bytes()).ok()).collect()
             }
-            Self::Cors(_) | Self::Rbac(_) | Self::Trim(_) | Self::VersionHeader(_) | Self::CircuitBreaker(_) => Vec::new(),
+            Self::Cors(_) | Self::RateLimit(_) | Self::Rbac(_) | Self::Trim(_) | Self::VersionHeader(_) | Self::CircuitBreaker(_) => {
+                Vec::new()
+            }
         }
     }
 }

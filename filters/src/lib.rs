@@ -16,6 +16,7 @@ pub mod jwt;
 pub mod metrics;
 pub mod path;
 pub mod pattern;
+pub mod rate_limit;
 pub mod rbac;
 pub mod reply;
 pub mod selector;

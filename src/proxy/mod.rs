@@ -179,6 +179,9 @@ impl ProxyHttp for Proxy {
         if reply.status == StatusCode::BAD_REQUEST || reply.status == StatusCode::PAYLOAD_TOO_LARGE {
             session.set_keepalive(None);
         }
+        if reply.status == StatusCode::TOO_MANY_REQUESTS && ctx.facts.limit.is_some() {
+            ctx.flags = "RL";
+        }
         self.answer(session, ctx, &reply).await?;
         Ok(true)
     }

@@ -1,0 +1,99 @@
+//! What a decision costs while two threads decide: `cargo bench -p frontgate-filters --bench rate_limit`. The time is one thread's for one
+//! decision, both running; `filter` has key, tier, count and response half in it, the others are the ledger alone.
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use frontgate_filters::build::{Build, Nowhere};
+use frontgate_filters::config::FilterEntry;
+use frontgate_filters::filter::{Facts, Filter, Request, Verdict};
+use frontgate_filters::metrics::FilterMetrics;
+use frontgate_filters::rate_limit::estimate::Estimate;
+use frontgate_filters::rate_limit::exact::Exact;
+use frontgate_filters::rate_limit::law::{Law, Ledger};
+use http::HeaderValue;
+use pingora_http::RequestHeader;
+use prometheus::{IntCounter, Registry};
+
+/// Runs `work(thread, iterations)` in two threads at once; the longer of their times.
+fn two(iterations: u64, work: impl Fn(u64, u64) + Sync) -> Duration {
+    let ready = Barrier::new(2);
+    std::thread::scope(|scope| {
+        let (ready, work) = (&ready, &work);
+        let threads: Vec<_> = (0..2)
+            .map(|thread| {
+                scope.spawn(move || {
+                    ready.wait();
+                    let began = Instant::now();
+                    work(thread, iterations);
+                    began.elapsed()
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("a thread that does not panic")).max().unwrap_or_default()
+    })
+}
+
+fn ledgers(c: &mut Criterion) {
+    let law = Law::new("1000000/s".parse().expect("a rate"), 1_000_000).expect("a law");
+    let now = Instant::now();
+    let evictions = IntCounter::new("evictions", "Evictions.").expect("a counter");
+    let ledgers: [(&str, Box<dyn Ledger>); 2] = [
+        ("exact", Box::new(Exact::new([law].into(), Exact::BUCKETS, evictions, now))),
+        ("estimated", Box::new(Estimate::new(&[law], now))),
+    ];
+    for (name, ledger) in &ledgers {
+        for (keys, what) in [(1, "one key"), (10_000, "ten thousand keys")] {
+            c.bench_function(&format!("{name}, {what}"), |bencher| {
+                bencher.iter_custom(|iterations| {
+                    two(iterations, |thread, iterations| {
+                        for number in 0..iterations {
+                            let key = ((number + thread * 5_000) % keys).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                            black_box(ledger.take(key, 0, now + Duration::from_nanos(number * 500)));
+                        }
+                    })
+                });
+            });
+        }
+    }
+}
+
+fn filter(c: &mut Criterion) {
+    let metrics = FilterMetrics::new(&Registry::new());
+    for (name, options) in [
+        ("exact", r#"{"key": "client_ip", "rate": "1000000/s", "exact": true}"#),
+        ("estimated", r#"{"key": "client_ip", "rate": "1000000/s", "exact": false}"#),
+        ("header, with requests in flight", r#"{"key": "header.x-api-key", "rate": "1000000/s", "concurrency": 50}"#),
+        ("refusing", r#"{"key": "client_ip", "rate": "1/h", "exact": true}"#),
+    ] {
+        let entry: FilterEntry = serde_json::from_str(&format!(r#"{{"rate_limit": {options}}}"#)).expect("options");
+        let with = Build { name, metrics: &metrics, outside: &Nowhere::default(), previous: None };
+        let filter: Arc<dyn Filter> = entry.config.build(&with).expect("a filter");
+        let now = Instant::now();
+        c.bench_function(&format!("filter, {name}"), |bencher| {
+            bencher.iter_custom(|iterations| {
+                two(iterations, |thread, iterations| {
+                    let mut head = RequestHeader::build("GET", b"/", None).expect("a head");
+                    head.append_header("X-Api-Key", format!("key-{thread}")).expect("a header");
+                    let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("r-1"));
+                    for number in 0..iterations {
+                        facts.client_ip = IpAddr::V4(Ipv4Addr::from_bits((number % 1_000) as u32));
+                        let now = now + Duration::from_nanos(number * 500);
+                        let mut request = Request::new(&mut head, &mut facts, now);
+                        black_box(matches!(filter.request(&mut request), Verdict::ContinueWith(_)));
+                    }
+                })
+            });
+        });
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(30).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500));
+    targets = ledgers, filter
+}
+criterion_main!(benches);

@@ -1,0 +1,93 @@
+//! Who a request counts against, as a hash under a secret of the process: nobody can choose keys that meet in one place.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::IpAddr;
+
+use pingora_http::RequestHeader;
+
+use super::config::OnMissingKey;
+use crate::filter::Facts;
+use crate::selector::Selector;
+
+/// How requests are told apart.
+pub struct Keys {
+    parts: Box<[Selector]>,
+    on_missing: OnMissingKey,
+    secret: RandomState,
+}
+
+/// Who a request counts against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// Whoever this is.
+    Known(u64),
+    /// Its address, since it lacks a part of the key.
+    Address(u64),
+    /// Nobody: it lacks a part of the key and passes uncounted.
+    Exempt,
+    /// Nobody: it lacks a part of the key and is refused.
+    Missing,
+}
+
+impl Keys {
+    /// Keys of these parts, under a secret of their own.
+    pub fn new(parts: Box<[Selector]>, on_missing: OnMissingKey) -> Self {
+        Self { parts, on_missing, secret: RandomState::new() }
+    }
+
+    /// The request's key in this tier: each tier has its own account.
+    pub fn of(&self, head: &RequestHeader, facts: &Facts, tier: usize) -> Key {
+        let mut hasher = self.secret.build_hasher();
+        hasher.write_usize(tier);
+        for part in &self.parts {
+            if *part == Selector::ClientIp {
+                address(&mut hasher, facts.client_ip);
+                continue;
+            }
+            match part.find(head, facts) {
+                // With its length, so that `ab`, `c` is not `a`, `bc`.
+                Some(text) => {
+                    hasher.write_usize(text.len());
+                    hasher.write(text.as_bytes());
+                }
+                None => return self.missing(facts, tier),
+            }
+        }
+        Key::Known(hasher.finish())
+    }
+
+    fn missing(&self, facts: &Facts, tier: usize) -> Key {
+        match self.on_missing {
+            OnMissingKey::Allow => Key::Exempt,
+            OnMissingKey::Reject => Key::Missing,
+            OnMissingKey::ClientIp => {
+                let mut hasher = self.secret.build_hasher();
+                hasher.write_usize(tier);
+                // No text is as long as this, so no key that is known can be this one.
+                hasher.write_usize(usize::MAX);
+                address(&mut hasher, facts.client_ip);
+                Key::Address(hasher.finish())
+            }
+        }
+    }
+
+    /// The key in words, for `explain`.
+    pub fn describe(&self, head: &RequestHeader, facts: &Facts) -> String {
+        let part = |part: &Selector| match (part, facts.client_ip) {
+            (Selector::ClientIp, IpAddr::V6(ip)) => format!("client_ip={ip} (its /64)"),
+            _ => match part.find(head, facts) {
+                Some(value) => format!("{part}={value}"),
+                None => format!("{part} is missing"),
+            },
+        };
+        self.parts.iter().map(part).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// An IPv6 client has a whole /64 to choose addresses from, so that is one client.
+fn address(hasher: &mut impl Hasher, ip: IpAddr) {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => hasher.write_u32(ip.to_bits()),
+        IpAddr::V6(ip) => hasher.write_u64((ip.to_bits() >> 64) as u64),
+    }
+}

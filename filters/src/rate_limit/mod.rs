@@ -1,0 +1,268 @@
+//! `rate_limit`: how many requests somebody may make, and how many at once.
+//!
+//! ```yaml
+//! per_client:
+//!   rate_limit: {key: client_ip, rate: 100/s, burst: 200, concurrency: 50}
+//! ```
+//!
+//! For every key and every span of time `t` at most `burst + rate · t` requests pass. What exceeds that is answered with 429 and a
+//! `Retry-After`; answers say how the key stands in `RateLimit` and `RateLimit-Policy`. The decision is [`law::Ledger`]'s: [`exact`] for keys
+//! that are few, [`estimate`] for those that anybody can make more of.
+
+pub mod config;
+pub mod estimate;
+pub mod exact;
+pub mod in_flight;
+mod key;
+pub mod law;
+mod permit;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderName, HeaderValue, StatusCode, header::RETRY_AFTER};
+use prometheus::IntCounter;
+
+use crate::build::Build;
+use crate::filter::{Filter, Request, Verdict};
+use crate::reply::Reply;
+use crate::selector::Selector;
+pub use config::Config;
+use estimate::Estimate;
+use exact::Exact;
+use in_flight::InFlight;
+use key::{Key, Keys};
+use law::{Law, Ledger, Ruling};
+use permit::Permit;
+
+/// The tier's label where there are no tiers.
+pub const NO_TIER: &str = "_none";
+
+/// The compiled filter.
+pub struct RateLimit {
+    keys: Keys,
+    /// What names the tier, and where each stands in [`Share::tiers`].
+    choice: Option<Choice>,
+    /// The same several times: threads that count references in one place wait for each other.
+    shares: Box<[Arc<Share>]>,
+    /// None where only requests in flight are limited.
+    ledger: Option<Box<dyn Ledger>>,
+    /// In words, for `explain`.
+    how: &'static str,
+}
+
+/// How often what requests refer to is there. A power of two.
+const SHARES: usize = 16;
+
+/// What requests refer to, apart from others of its kind.
+#[repr(align(128))]
+pub(crate) struct Share {
+    name: Arc<str>,
+    tiers: Box<[Tier]>,
+    in_flight: Option<Arc<InFlight>>,
+}
+
+struct Choice {
+    selector: Selector,
+    index: HashMap<Box<str>, usize>,
+    otherwise: usize,
+}
+
+/// What holds for the requests of one tier.
+pub(crate) struct Tier {
+    name: Arc<str>,
+    law: Option<Law>,
+    /// The limit's name as the headers have it.
+    quoted: Box<str>,
+    policy: HeaderValue,
+    counts: Counts,
+}
+
+/// `rate_limit_decisions_total` of one tier.
+#[derive(Clone)]
+struct Counts {
+    allowed: IntCounter,
+    limited: IntCounter,
+    crowded: IntCounter,
+    concurrency: IntCounter,
+    rejected: IntCounter,
+    exempt: IntCounter,
+}
+
+impl RateLimit {
+    /// Compiles options that were checked; its ledger begins empty at `now`.
+    pub fn new(config: &Config, with: &Build<'_>, now: Instant) -> Result<Self, String> {
+        let written = config.tiers();
+        let laws = written.iter().filter_map(|(_, rate)| *rate).map(|rate| rate.law().ok_or("a burst takes too long to come back"));
+        let laws = laws.collect::<Result<Box<[Law]>, _>>()?;
+        let counts: Vec<Counts> = written.iter().map(|(name, _)| Counts::new(with, name.unwrap_or(NO_TIER))).collect();
+        let in_flight = config.concurrency.map(|most| Arc::new(InFlight::new(most.get())));
+        let share = |_| {
+            let tier = |(index, (name, _)): (usize, &(Option<&str>, _))| {
+                Tier::new(with.name, name.unwrap_or(NO_TIER), laws.get(index).copied(), counts[index].clone())
+            };
+            Arc::new(Share { name: with.name.into(), tiers: written.iter().enumerate().map(tier).collect(), in_flight: in_flight.clone() })
+        };
+        let shares: Box<[Arc<Share>]> = (0..SHARES).map(share).collect();
+        let exact = config.is_exact(&laws);
+        let ledger: Option<Box<dyn Ledger>> = match (laws.is_empty(), exact) {
+            (true, _) => None,
+            (false, true) => {
+                let evictions = with.metrics.rate_limit_evictions.with_label_values(&[with.name]);
+                Some(Box::new(Exact::new(laws, Exact::BUCKETS, evictions, now)))
+            }
+            (false, false) => Some(Box::new(Estimate::new(&laws, now))),
+        };
+        let choice = config.tier.as_ref().map(|selector| {
+            let names = written.iter().enumerate().map(|(index, (name, _))| (name.unwrap_or(NO_TIER).into(), index));
+            let index: HashMap<Box<str>, usize> = names.collect();
+            let otherwise = config.otherwise.as_ref().and_then(|name| index.get(name.as_str()));
+            Choice { selector: selector.value.clone(), otherwise: otherwise.copied().unwrap_or(0), index }
+        });
+        Ok(Self {
+            keys: Keys::new(config.key.0.iter().map(|part| part.value.clone()).collect(), config.on_missing_key),
+            choice,
+            shares,
+            how: match (&ledger, exact) {
+                (None, _) => "requests in flight only",
+                (Some(_), true) => "exact",
+                (Some(_), false) => "estimated",
+            },
+            ledger,
+        })
+    }
+
+    fn tier(&self, request: &Request<'_>) -> usize {
+        let Some(choice) = &self.choice else { return 0 };
+        let named = choice.selector.find(request.head, request.facts);
+        named.and_then(|name| choice.index.get(&*name)).copied().unwrap_or(choice.otherwise)
+    }
+
+    fn because(&self, request: &mut Request<'_>, tier: &Tier, key: Key, decision: &str) {
+        if !request.is_explained() {
+            return;
+        }
+        let rate = tier.law.map_or(self.how.to_owned(), |law| format!("{} with a burst of {}, {}", law.rate, law.burst, self.how));
+        let mut account = self.keys.describe(request.head, request.facts);
+        match key {
+            Key::Known(_) => {}
+            Key::Address(_) => account = format!("{account}, so client_ip={}", request.facts.client_ip),
+            Key::Exempt => account.push_str(", and `on_missing_key: allow` lets it pass"),
+            Key::Missing => account.push_str(", and `on_missing_key: reject` refuses it"),
+        }
+        let tiered = if self.choice.is_some() { format!("tier {}: ", tier.name) } else { String::new() };
+        request.because(|| format!("{decision}: {tiered}{rate}, by {account}"));
+    }
+}
+
+impl Share {
+    /// What is said to a request that came too early or with too many others.
+    fn refuse<'a>(&self, request: &mut Request<'_>, tier: &Tier, ruling: Option<Ruling>, reply: Reply) -> Verdict<'a> {
+        request.facts.limit = Some(self.name.clone());
+        let Some(ruling) = ruling else { return Verdict::Reply(reply) };
+        let reply = reply
+            .with(HeaderName::from_static("ratelimit-policy"), tier.policy.clone())
+            .with(HeaderName::from_static("ratelimit"), permit::member(tier, &ruling));
+        Verdict::Reply(reply)
+    }
+}
+
+impl Tier {
+    fn new(limit: &str, name: &str, law: Option<Law>, counts: Counts) -> Self {
+        let quoted: Box<str> = format!("\"{limit}\"").into();
+        let policy = match &law {
+            Some(law) => permit::policy(&quoted, law.burst, law.seconds_for(law.burst)),
+            None => HeaderValue::from_static(""),
+        };
+        Self { name: name.into(), law, quoted, policy, counts }
+    }
+}
+
+impl Counts {
+    fn new(with: &Build<'_>, tier: &str) -> Self {
+        let count = |decision: &str| with.metrics.rate_limit_decisions.with_label_values(&[with.name, tier, decision]);
+        Self {
+            allowed: count("allowed"),
+            limited: count("limited"),
+            crowded: count("crowded"),
+            concurrency: count("concurrency"),
+            rejected: count("rejected"),
+            exempt: count("exempt"),
+        }
+    }
+}
+
+impl Filter for RateLimit {
+    fn request<'a>(&'a self, request: &'a mut Request<'_>) -> Verdict<'a> {
+        let index = self.tier(request);
+        let account = self.keys.of(request.head, request.facts, index);
+        let key = match account {
+            Key::Known(key) | Key::Address(key) => Some(key),
+            Key::Exempt | Key::Missing => None,
+        };
+        let share = &self.shares[key.unwrap_or(0) as usize % SHARES];
+        let tier = &share.tiers[index];
+        if self.choice.is_some() {
+            request.facts.tier = Some(tier.name.clone());
+        }
+        let Some(key) = key else {
+            if account == Key::Exempt {
+                tier.counts.exempt.inc();
+                self.because(request, tier, account, "not counted");
+                return Verdict::Continue;
+            }
+            tier.counts.rejected.inc();
+            self.because(request, tier, account, "refused");
+            return share.refuse(request, tier, None, missing_key());
+        };
+        // In flight before the rate: a request that finds no place spends nothing.
+        let mut permit = Permit::new(share.clone(), index);
+        if !permit.enter(key) {
+            tier.counts.concurrency.inc();
+            self.because(request, tier, account, "too many in flight");
+            let ruling = self.ledger.as_ref().map(|ledger| ledger.peek(key, index, request.now));
+            return share.refuse(request, tier, ruling, too_many_at_once());
+        }
+        let ruling = self.ledger.as_ref().map(|ledger| ledger.take(key, index, request.now));
+        match ruling.map_or(law::Verdict::Allowed, |ruling| ruling.verdict) {
+            law::Verdict::Allowed => {
+                tier.counts.allowed.inc();
+                self.because(request, tier, account, "allowed");
+                Verdict::ContinueWith(Box::new(permit.with(ruling)))
+            }
+            law::Verdict::Limited => {
+                tier.counts.limited.inc();
+                self.because(request, tier, account, "over the limit");
+                share.refuse(request, tier, ruling, too_many(ruling))
+            }
+            law::Verdict::Crowded => {
+                tier.counts.crowded.inc();
+                self.because(request, tier, account, "over what crowded keys share");
+                share.refuse(request, tier, ruling, too_many(ruling))
+            }
+        }
+    }
+}
+
+fn too_many(ruling: Option<Ruling>) -> Reply {
+    refusal("rate_limited", "Too many requests. Retry-After says when the next one may come.", ruling.map_or(1, |r| r.retry_after()))
+}
+
+fn too_many_at_once() -> Reply {
+    refusal("too_many_at_once", "Too many requests of this client are still being answered.", 1)
+}
+
+fn refusal(code: &'static str, detail: &'static str, retry_after: u64) -> Reply {
+    let mut reply = Reply::problem(StatusCode::TOO_MANY_REQUESTS, code, detail);
+    reply.headers.reserve_exact(3);
+    reply.with(RETRY_AFTER, permit::seconds(retry_after))
+}
+
+/// Not 429: to wait would not help. Not 401 either, which speaks of credentials, while a key may be a header of any kind.
+fn missing_key() -> Reply {
+    Reply::problem(StatusCode::FORBIDDEN, "limit_key_missing", "The request does not carry what requests are counted by here.")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! The response half: the limit's members of the answer's headers, and the place in flight that the request gives back.
+
+use std::fmt::Write;
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use pingora_http::ResponseHeader;
+
+use super::law::Ruling;
+use super::{Share, Tier};
+use crate::filter::{ResponseFilter, Want};
+
+/// The headers' names as they go out (draft-ietf-httpapi-ratelimit-headers-11).
+pub const RATELIMIT: &str = "RateLimit";
+/// The limit's constants.
+pub const RATELIMIT_POLICY: &str = "RateLimit-Policy";
+
+/// One request that was let through.
+pub struct Permit {
+    share: Arc<Share>,
+    tier: usize,
+    /// How its key stands, where a rate was asked.
+    ruling: Option<Ruling>,
+    /// The key whose place in flight it holds.
+    holds: Option<u64>,
+}
+
+impl Permit {
+    /// A permit that holds nothing yet.
+    pub fn new(share: Arc<Share>, tier: usize) -> Self {
+        Self { share, tier, ruling: None, holds: None }
+    }
+
+    /// Takes a place in flight, where those are limited; whether there was one. It is given back with the permit.
+    pub fn enter(&mut self, key: u64) -> bool {
+        let Some(in_flight) = &self.share.in_flight else { return true };
+        let free = in_flight.enter(key);
+        self.holds = free.then_some(key);
+        free
+    }
+
+    /// The same, saying how its key stands.
+    pub fn with(mut self, ruling: Option<Ruling>) -> Self {
+        self.ruling = ruling;
+        self
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let (Some(key), Some(in_flight)) = (self.holds, &self.share.in_flight) {
+            in_flight.leave(key);
+        }
+    }
+}
+
+impl ResponseFilter for Permit {
+    fn head(&mut self, head: &mut ResponseHeader) -> Want {
+        if let Some(ruling) = &self.ruling {
+            let tier = &self.share.tiers[self.tier];
+            append(head, RATELIMIT_POLICY, tier.policy.clone());
+            append(head, RATELIMIT, member(tier, ruling));
+        }
+        Want::Nothing
+    }
+}
+
+/// Appends to what the upstream and other limits say. A head that comes a second time has the same member already.
+fn append(head: &mut ResponseHeader, name: &'static str, value: HeaderValue) {
+    if !head.headers.get_all(name).iter().any(|there| *there == value) {
+        head.append_header(name, value).expect("a known name and a checked value");
+    }
+}
+
+/// `"per_client";r=150;t=2`: what is left, and in how many seconds so much comes back; at nothing left, the seconds until something is.
+pub fn member(tier: &Tier, ruling: &Ruling) -> HeaderValue {
+    let comes_back = match (ruling.remaining, &tier.law) {
+        (0, _) | (_, None) => ruling.retry_after(),
+        (remaining, Some(law)) => law.seconds_for(remaining),
+    };
+    // Exactly as long as it gets: bytes with room to spare would be put on the heap a second time.
+    let digits = |number: u64| number.checked_ilog10().unwrap_or(0) as usize + 1;
+    let length = tier.quoted.len() + ";r=;t=".len() + digits(ruling.remaining.into()) + digits(comes_back);
+    let mut text = String::with_capacity(length);
+    write!(text, "{};r={};t={comes_back}", tier.quoted, ruling.remaining).expect("a String takes everything");
+    HeaderValue::from_maybe_shared(Bytes::from(text)).expect("a name in quotes and numbers")
+}
+
+/// `"per_client";q=200;w=2`: so many requests in so many seconds.
+pub fn policy(quoted: &str, burst: u32, seconds: u64) -> HeaderValue {
+    HeaderValue::try_from(format!("{quoted};q={burst};w={seconds}")).expect("a name in quotes and numbers")
+}
+
+/// So many seconds as a value; the usual ones are ready.
+pub fn seconds(seconds: u64) -> HeaderValue {
+    static READY: LazyLock<Box<[HeaderValue]>> = LazyLock::new(|| (0..=60_u64).map(HeaderValue::from).collect());
+    READY.get(seconds as usize).cloned().unwrap_or_else(|| HeaderValue::from(seconds))
+}

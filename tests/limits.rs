@@ -1,0 +1,184 @@
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use frontgate::config;
+
+use crate::harness::gateway::simple;
+use crate::harness::origin::response;
+use crate::harness::{Gateway, Origin, Reply, get, raw, until};
+
+/// All values of a header, as they stand in the head.
+fn values(reply: &Reply, name: &str) -> Vec<String> {
+    let lines = reply.head.lines().filter_map(|line| line.split_once(':'));
+    lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned()).collect()
+}
+
+/// One route under these filters, each written in full.
+fn limited(origin: &Origin, filters: &str, list: &str) -> String {
+    format!("{}filters:\n{filters}", simple(origin.address, "", &format!("    filters: [{list}]")))
+}
+
+#[test]
+fn over_the_limit_is_429_with_the_time_to_wait_and_every_answer_says_how_it_stands() {
+    let answer = response("200 OK", "RateLimit: \"theirs\";r=5;t=9\r\nRateLimit-Policy: \"theirs\";q=9;w=9\r\n", "{}");
+    let origin = Origin::start(move |_, stream| stream.write_all(answer.as_bytes()).is_ok());
+    let gateway = Gateway::start(&limited(
+        &origin,
+        "  stamp: {version_header: {value: v1}}\n  per_client: {rate_limit: {key: client_ip, rate: 4/m, burst: 2}}\n",
+        "stamp, per_client",
+    ));
+
+    let replies: Vec<Reply> = (0..3).map(|_| get(gateway.address, "/")).collect();
+
+    assert_eq!(replies[0].status, 200);
+    assert_eq!(values(&replies[0], "ratelimit"), ["\"theirs\";r=5;t=9", "\"per_client\";r=1;t=15"]);
+    assert_eq!(values(&replies[0], "ratelimit-policy"), ["\"theirs\";q=9;w=9", "\"per_client\";q=2;w=30"]);
+    assert_eq!(values(&replies[1], "ratelimit")[1], "\"per_client\";r=0;t=15");
+    let refused = replies[2].is_problem(429);
+    assert_eq!(refused.json()["code"], "rate_limited");
+    assert_eq!(refused.header("retry-after"), Some("15"));
+    assert_eq!(values(refused, "ratelimit"), ["\"per_client\";r=0;t=15"]);
+    assert_eq!(values(refused, "ratelimit-policy"), ["\"per_client\";q=2;w=30"]);
+    assert_eq!(refused.header("x-bff-version"), Some("v1"));
+    assert_eq!(origin.received().len(), 2);
+    let count = |decision| {
+        gateway.metric(&format!("frontgate_rate_limit_decisions_total{{decision=\"{decision}\",filter=\"per_client\",tier=\"_none\"}}"))
+    };
+    assert_eq!((count("allowed"), count("limited")), (2.0, 1.0));
+}
+
+#[test]
+fn limits_run_in_order_and_the_first_refusal_ends() {
+    let origin = Origin::json("{}");
+    let gateway = Gateway::start(&limited(
+        &origin,
+        "  wide: {rate_limit: {key: client_ip, rate: 3/h}}\n  narrow: {rate_limit: {key: [route, client_ip], rate: 1/h}}\n",
+        "wide, narrow",
+    ));
+
+    let replies: Vec<Reply> = (0..4).map(|_| get(gateway.address, "/")).collect();
+
+    let member = |name: &str, left: u32, time: u32| format!("\"{name}\";r={left};t={time}");
+    let mut both = values(&replies[0], "ratelimit");
+    both.sort();
+    assert_eq!(both, [member("narrow", 0, 3600), member("wide", 2, 2400)]);
+    let mut refused = values(replies[1].is_problem(429), "ratelimit");
+    refused.sort();
+    assert_eq!(refused, [member("narrow", 0, 3600), member("wide", 1, 1200)]);
+    assert_eq!(replies[2].is_problem(429).header("retry-after"), Some("3600"));
+    assert_eq!(values(replies[3].is_problem(429), "ratelimit"), [member("wide", 0, 1200)]);
+}
+
+#[test]
+fn a_place_in_flight_comes_back_when_the_client_leaves() {
+    let hold = Arc::new(AtomicBool::new(true));
+    let held = hold.clone();
+    let origin = Origin::start(move |_, stream| {
+        while held.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        stream.write_all(response("200 OK", "", "{}").as_bytes()).is_ok()
+    });
+    let gateway =
+        Gateway::start(&limited(&origin, "  per_client: {rate_limit: {key: client_ip, concurrency: 1, rate: 100/s}}\n", "per_client"));
+    let mut first = raw(gateway.address);
+    first.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    until("the first request", || !origin.received().is_empty());
+
+    let refused = get(gateway.address, "/");
+    refused.is_problem(429);
+    assert_eq!((refused.json()["code"].as_str(), refused.header("retry-after")), (Some("too_many_at_once"), Some("1")));
+
+    drop(first);
+    hold.store(false, Ordering::SeqCst);
+    until("a free place", || get(gateway.address, "/").status == 200);
+    until("every place free", || gateway.running.gateway.requests() == 0);
+    assert_eq!(get(gateway.address, "/").status, 200);
+}
+
+#[test]
+fn a_place_in_flight_is_held_to_the_answers_last_byte() {
+    let go = Arc::new(AtomicBool::new(false));
+    let may = go.clone();
+    let origin = Origin::start(move |request, stream| {
+        if request.line().contains("/slow") {
+            // So much that the gateway does not wait for more before it sends.
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 200004\r\n\r\n").unwrap();
+            stream.write_all(&[b'a'; 200_000]).unwrap();
+            while !may.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            return stream.write_all(b"bbbb").is_ok();
+        }
+        stream.write_all(response("200 OK", "", "{}").as_bytes()).is_ok()
+    });
+    let gateway = Gateway::start(&limited(&origin, "  per_client: {rate_limit: {key: client_ip, concurrency: 1}}\n", "per_client"));
+    let mut first = raw(gateway.address);
+    first.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut begun = [0; 12];
+    first.read_exact(&mut begun).unwrap();
+
+    assert_eq!(get(gateway.address, "/").status, 429);
+
+    go.store(true, Ordering::SeqCst);
+    let mut rest = String::new();
+    first.read_to_string(&mut rest).unwrap();
+    assert!(rest.ends_with("abbbb"));
+    until("a free place", || get(gateway.address, "/").status == 200);
+}
+
+#[test]
+fn an_observing_limit_counts_and_changes_nothing() {
+    let origin = Origin::json("{}");
+    let gateway =
+        Gateway::start(&limited(&origin, "  trial: {rate_limit: {key: client_ip, rate: 1/h, concurrency: 9, mode: observe}}\n", "trial"));
+
+    let replies: Vec<Reply> = (0..3).map(|_| get(gateway.address, "/")).collect();
+
+    for reply in &replies {
+        assert_eq!((reply.status, reply.header("ratelimit")), (200, None), "{}", reply.head);
+    }
+    let limited = "frontgate_rate_limit_decisions_total{decision=\"limited\",filter=\"trial\",tier=\"_none\"}";
+    assert_eq!(gateway.metric(limited), 2.0);
+}
+
+#[test]
+fn what_was_spent_stays_spent_across_a_reload_that_leaves_the_limit_alone() {
+    let origin = Origin::json("{}");
+    let text = limited(&origin, "  per_client: {rate_limit: {key: client_ip, rate: 2/h}}\n", "per_client");
+    let gateway = Gateway::start(&text);
+    let load = |text: &str| config::load_text("test.yaml", text).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+    assert_eq!(get(gateway.address, "/").status, 200);
+
+    let elsewhere = text.replace("    upstream: main\n", "    upstream: main\n    timeout: 7s\n");
+    gateway.running.gateway.reload(load(&elsewhere)).unwrap();
+    assert_eq!(get(gateway.address, "/").status, 200);
+    assert_eq!(get(gateway.address, "/").status, 429);
+
+    gateway.running.gateway.reload(load(&text.replace("2/h", "3/h"))).unwrap();
+    assert_eq!(get(gateway.address, "/").status, 200, "another limit begins anew");
+}
+
+#[test]
+fn mistakes_in_a_limit_are_told_with_their_places() {
+    let origin = Origin::json("{}");
+    let text = limited(
+        &origin,
+        "  a: {rate_limit: {key: client_ip, rate: 30/m, exact: false}}\n  b:\n    rate_limit:\n      key: claim.sub\n      tier: claim.plan\n\
+         \x20     rates: {free: {rate: 1/s, burst: 0}}\n      otherwise: fre\n  c: {rate_limit: {key: [], rate: 5}}\n",
+        "a, b, c",
+    );
+    let Err(problems) = config::load_text("test.yaml", &text) else { panic!("it was taken") };
+    let told = problems.render(false);
+    for part in ["a rate of 30/m with a burst of 30 cannot be estimated", "a whole number above 0", "`5` is not a rate"] {
+        assert!(told.contains(part), "{part} is not in\n{told}");
+    }
+    let fixed = text.replace("burst: 0", "burst: 1").replace("rate: 5}", "rate: 5/s}");
+    let Err(problems) = config::load_text("test.yaml", &fixed) else { panic!("it was taken") };
+    let told = problems.render(false);
+    for part in ["there is no tier `fre`", "test.yaml:20:", "the key has no parts", "one of `free`"] {
+        assert!(told.contains(part), "{part} is not in\n{told}");
+    }
+}
