@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use frontgate_filters::circuit_breaker::Forced;
 use http::{Method, Response, StatusCode};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
@@ -110,6 +111,18 @@ impl Admin {
                     refusal
                 }
             },
+            "/-/drain" if matches!(self.scope, Scope::All(_)) && head.method == Method::POST => {
+                self.gateway.ask_to_drain();
+                json_answer(StatusCode::ACCEPTED, &json!({"requests_in_flight": self.gateway.requests()}))
+            }
+            "/-/circuit" if matches!(self.scope, Scope::All(_)) && head.method == Method::POST => {
+                self.circuit(head.uri.query().unwrap_or_default())
+            }
+            "/-/drain" | "/-/circuit" if matches!(self.scope, Scope::All(_)) => {
+                let mut refusal = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This resource takes POST.");
+                refusal.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static("POST"));
+                refusal
+            }
             "/livez" | "/healthz" | "/readyz" | "/metrics" => {
                 let mut refusal = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This resource takes GET.");
                 refusal.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static("GET, HEAD"));
@@ -123,6 +136,25 @@ impl Admin {
     fn is_full(&self, session: &ServerSession) -> bool {
         let full = session.req_header().uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "full=1"));
         full && matches!(self.scope, Scope::All(_))
+    }
+
+    /// Holds a circuit open or closed, or lets it go: `filter`, `upstream` and `force`, which is `open`, `closed` or `auto`.
+    fn circuit(&self, query: &str) -> Answer {
+        let value = |name: &str| {
+            let pair = query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name));
+            pair.map(|(_, value)| percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned()).unwrap_or_default()
+        };
+        let forced = match value("force").as_str() {
+            "open" => Some(Forced::Open),
+            "closed" => Some(Forced::Closed),
+            "auto" => None,
+            _ => return problem(StatusCode::BAD_REQUEST, "bad_request", "`force` is open, closed or auto."),
+        };
+        if !self.gateway.force(&value("filter"), &value("upstream"), forced) {
+            return problem(StatusCode::NOT_FOUND, "not_found", "There is no circuit of this filter and upstream.");
+        }
+        log::warn!("an operator set the circuit {} of {} to {}", value("filter"), value("upstream"), value("force"));
+        json_answer(StatusCode::OK, &json!({"filter": value("filter"), "upstream": value("upstream"), "force": value("force")}))
     }
 
     async fn reload(&self) -> Answer {

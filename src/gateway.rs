@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use frontgate_filters::circuit_breaker::Forced;
 use frontgate_filters::filter::Facts;
 use frontgate_filters::reply::Reply;
 use http::{Method, StatusCode};
@@ -32,6 +33,7 @@ pub struct Gateway {
     listeners: Box<[Arc<ListenerMetrics>]>,
     in_flight: Arc<AtomicUsize>,
     draining: AtomicBool,
+    drain_asked: tokio::sync::Notify,
     /// One reload at a time; no request waits for it.
     reloading: Mutex<()>,
     /// Where what no request waits for runs: probes.
@@ -65,6 +67,7 @@ impl Gateway {
             listeners,
             in_flight: Arc::default(),
             draining: AtomicBool::new(false),
+            drain_asked: tokio::sync::Notify::new(),
             reloading: Mutex::new(()),
             background: OnceLock::new(),
         })
@@ -108,7 +111,43 @@ impl Gateway {
             "requests_in_flight": self.requests(),
             "log_lines_dropped": self.metrics.log_dropped().get(),
             "upstreams": upstreams,
+            "circuits": snapshot.circuits().filter(|(_, _, circuit)| circuit.status().asked).map(|(filter, upstream, circuit)| {
+                let status = circuit.status();
+                serde_json::json!({
+                    "filter": filter,
+                    "upstream": upstream,
+                    "state": status.state.name(),
+                    "requests": status.requests,
+                    "failures": status.failures,
+                    "slow": status.slow,
+                    "probes": status.probes,
+                    "open_for_ms": status.left.map(|left| left.as_millis() as u64),
+                    "forced": status.forced.map(|forced| if forced == Forced::Open { "open" } else { "closed" }),
+                })
+            }).collect::<Vec<_>>(),
+            "key_sets": snapshot.key_ages().into_iter().map(|(filter, age)| (filter.to_owned(), serde_json::json!({"age_seconds": age.as_secs()}))).collect::<serde_json::Map<_, _>>(),
         })
+    }
+
+    /// Holds a circuit, or lets it go; whether there is such a circuit.
+    pub fn force(&self, filter: &str, upstream: &str, forced: Option<Forced>) -> bool {
+        let snapshot = self.snapshot();
+        let mut found = false;
+        for (_, _, circuit) in snapshot.circuits().filter(|(name, pool, _)| *name == filter && *pool == upstream) {
+            circuit.force(forced);
+            found = true;
+        }
+        found
+    }
+
+    /// Waits until somebody asks the gateway to end.
+    pub async fn asked_to_drain(&self) {
+        self.drain_asked.notified().await;
+    }
+
+    /// Asks the gateway to end once its requests have.
+    pub fn ask_to_drain(&self) {
+        self.drain_asked.notify_one();
     }
 
     /// Counts a request on this listener.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use frontgate_filters::build::{Build, Outside, Secret};
 use frontgate_filters::chain::{Chain, Link};
+use frontgate_filters::circuit_breaker::{Circuit, CircuitBreaker};
 use frontgate_filters::config::{FilterEntry, Mode};
 use frontgate_filters::cors;
 use frontgate_filters::device::Devices;
@@ -265,6 +266,15 @@ impl Snapshot {
             access_log,
             filters,
             loaded,
+        })
+    }
+
+    /// Every circuit: the filter's name, the pool's, and the circuit.
+    pub fn circuits(&self) -> impl Iterator<Item = (&str, &str, &Circuit)> {
+        self.filters.iter().flat_map(|(name, built)| {
+            let filter: &dyn Any = &*built.filter;
+            let breaker = filter.downcast_ref::<CircuitBreaker>();
+            breaker.into_iter().flat_map(|breaker| breaker.circuits()).map(move |(upstream, circuit)| (name.as_str(), upstream, circuit))
         })
     }
 

@@ -5,6 +5,8 @@ mod harness;
 
 /// Who may ask: tokens, key sets that rotate, roles, preflights.
 mod auth;
+/// Upstreams that fail behind a circuit breaker: fallbacks, operators, recovery.
+mod breaker;
 /// Pools that know which endpoints live: retries, probes, ejection, hashing, adaptive timeouts.
 mod endpoints;
 /// Clients and origins that are slow, gone or broken.

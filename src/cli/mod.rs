@@ -4,6 +4,7 @@ pub mod check;
 mod config;
 mod demo;
 mod explain;
+mod operate;
 mod run;
 
 use std::path::PathBuf;
@@ -44,6 +45,26 @@ enum Command {
         #[command(subcommand)]
         what: config::What,
     },
+    /// Read the configuration of the running gateway again
+    Reload(Admin),
+    /// Everything the running gateway depends on, as JSON
+    Status(Admin),
+    /// Pools, endpoints and circuits of the running gateway
+    Upstreams(Admin),
+    /// End the running gateway once its requests have ended
+    Drain(Admin),
+    /// Hold a circuit of the running gateway open or closed, or let it go
+    Circuit {
+        #[command(flatten)]
+        admin: Admin,
+        /// The circuit breaker's name
+        filter: String,
+        /// The pool's name
+        upstream: String,
+        /// What becomes of it
+        #[arg(value_parser = ["open", "closed", "auto"])]
+        force: String,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -51,10 +72,20 @@ enum Command {
     },
 }
 
+/// Where the running gateway is asked.
+#[derive(clap::Args)]
+struct Admin {
+    /// Its admin address; by default the configuration's `server.admin`
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<std::net::SocketAddr>,
+}
+
 /// Exit codes beside 0, as sysexits.h has them.
 pub mod exit {
     /// Something failed at run time.
     pub const RUNTIME: u8 = 1;
+    /// Nothing answers.
+    pub const UNAVAILABLE: u8 = 69;
     /// The configuration cannot be used.
     pub const CONFIG: u8 = 78;
 }
@@ -73,6 +104,13 @@ pub fn main() -> ExitCode {
 
         Some(Command::Explain(request)) => explain::run(path, &request),
         Some(Command::Config { what }) => config::run(path, what),
+        Some(Command::Reload(at)) => operate::run(path, at.admin, &operate::Ask::Reload),
+        Some(Command::Status(at)) => operate::run(path, at.admin, &operate::Ask::Status),
+        Some(Command::Upstreams(at)) => operate::run(path, at.admin, &operate::Ask::Upstreams),
+        Some(Command::Drain(at)) => operate::run(path, at.admin, &operate::Ask::Drain),
+        Some(Command::Circuit { admin, filter, upstream, force }) => {
+            operate::run(path, admin.admin, &operate::Ask::Circuit { filter, upstream, force })
+        }
         Some(Command::Completions { shell }) => {
             use clap::CommandFactory;
             clap_complete::generate(shell, &mut Arguments::command(), "frontgate", &mut std::io::stdout());

@@ -81,6 +81,7 @@ fn wait_for_end(running: &Running) -> std::io::Result<End> {
                     let _ = tokio::task::spawn_blocking(move || reloader.reload().is_ok()).await;
                 }
                 _ = terminate.recv() => return Ok(End::Drain),
+                () = running.gateway.asked_to_drain() => return Ok(End::Drain),
                 _ = interrupt.recv() => return Ok(End::Now),
             }
         }

@@ -59,7 +59,8 @@ fn upstreams() -> Result<(SocketAddr, SocketAddr, Tokens), String> {
     };
     let tokens = Tokens { user: token("ursula", &["user"]), admin: token("adam", &["user", "admin"]) };
     let keys: Arc<str> = issuer.jwks().into();
-    let start = |version| shop::start(version, &keys).map_err(|error| error.to_string());
+    let down = Arc::default();
+    let start = |version| shop::start(version, &keys, &down).map_err(|error| error.to_string());
     Ok((start("v2.4")?, start("v2.5")?, tokens))
 }
 
@@ -75,6 +76,29 @@ fn guide(running: &Running, tokens: &Tokens) -> String {
     text.push_str(&format!("  USER={}\n  ADMIN={}\n\nTry:\n\n", tokens.user, tokens.admin));
     for (line, what) in [
         (format!("curl -i {gateway}/api/v1/products"), "a list; X-BFF-Version tells which of two endpoints answered"),
+        (
+            format!("curl -s -A 'SMART-TV; Tizen 6.0' {gateway}/api/v1/products | wc -c"),
+            "the same list for a television: no HD pictures, no debug",
+        ),
+        (format!("curl -s -A 'iPhone; Mobile' {gateway}/api/v1/products | wc -c"), "for a phone: only what it shows"),
+        (format!("curl -s -A 'X11; Linux' {gateway}/api/v1/products | wc -c"), "for a desktop: everything"),
+        (
+            format!("curl -s '{gateway}/api/v1/products?fields=items.id,items.title'"),
+            "what the client itself asks for, of what it may have",
+        ),
+        (
+            format!("curl -s {gateway}/demo/off; curl -i {gateway}/api/v1/products"),
+            "the catalogue fails, and the last good list is served: X-BFF-Fallback, Age and Cache-Status say so",
+        ),
+        (
+            format!("for i in 1 2 3 4 5; do curl -s -o /dev/null {gateway}/api/v1/products/1; done; curl -s '{admin}/healthz?full=1'"),
+            "after a few failures the circuit is open",
+        ),
+        (format!("curl -s {gateway}/demo/on; sleep 3; curl -i {gateway}/api/v1/products"), "it recovers by itself"),
+        (
+            format!("for i in $(seq 20); do curl -s -o /dev/null -w '%{{http_code}} ' {gateway}/limited; done"),
+            "ten at once, then 429 with Retry-After",
+        ),
         (format!("curl -i {gateway}/api/v1/products/7"), "one product, its path rewritten on the way"),
         (format!("curl -i {gateway}/api/v1/users/1"), "401: users are shown to those who are known"),
         (
@@ -151,6 +175,32 @@ mod tests {
             let answer = ask(path, token);
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
         }
+        let products = |agent: &str| {
+            use std::io::Read;
+            let mut stream = std::net::TcpStream::connect(running.addresses()[0]).expect("it listens");
+            write!(stream, "GET /api/v1/products HTTP/1.1\r\nHost: demo\r\nUser-Agent: {agent}\r\nConnection: close\r\n\r\n")
+                .expect("a request");
+            let mut text = String::new();
+            stream.read_to_string(&mut text).expect("an answer");
+            text
+        };
+        let (tv, phone, desktop) = (products("SMART-TV; Tizen 6.0"), products("iPhone; Mobile"), products("X11; Linux"));
+        assert!(phone.len() < tv.len() && tv.len() < desktop.len(), "{} {} {}", phone.len(), tv.len(), desktop.len());
+        ask("/demo/off", "");
+        for _ in 0..6 {
+            let stale = products("X11; Linux");
+            assert!(
+                stale.starts_with("HTTP/1.1 200") && stale.contains("X-BFF-Fallback: cached") || stale.contains("x-bff-fallback: cached"),
+                "{stale}"
+            );
+        }
+        ask("/demo/on", "");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while products("X11; Linux").to_ascii_lowercase().contains("x-bff-fallback") {
+            assert!(std::time::Instant::now() < deadline, "the catalogue does not recover");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        assert!((0..20).any(|_| ask("/limited", "").starts_with("HTTP/1.1 429 ")));
         let guide = guide(&running, &tokens);
         assert!(guide.contains("curl") && guide.contains(&tokens.admin));
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,18 +25,20 @@ struct Shop {
     version: &'static str,
     /// The key set of the demo's identity provider, which lives here, too.
     keys: Arc<str>,
+    /// Whether the catalogue is out of order, at every shop alike.
+    down: Arc<AtomicBool>,
 }
 
 /// Starts a shop in a thread of its own that lives as long as the process.
-pub fn start(version: &'static str, keys: &Arc<str>) -> io::Result<SocketAddr> {
-    let keys = keys.clone();
+pub fn start(version: &'static str, keys: &Arc<str>, down: &Arc<AtomicBool>) -> io::Result<SocketAddr> {
+    let (keys, down) = (keys.clone(), down.clone());
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("demo-shop".into()).spawn(move || {
         runtime.block_on(async move {
-            let mut service = Service::new("shop".into(), HttpServer::new_app(Shop { version, keys }));
+            let mut service = Service::new("shop".into(), HttpServer::new_app(Shop { version, keys, down }));
             service.add_tcp(&address.to_string());
             let mut fds = Fds::new();
             fds.add(address.to_string(), listener.into_raw_fd());
@@ -51,6 +54,13 @@ impl ServeHttp for Shop {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let path = session.req_header().uri.path().to_owned();
         match path.split('/').skip(1).collect::<Vec<_>>()[..] {
+            ["demo", switch @ ("off" | "on")] => {
+                self.down.store(switch == "off", Ordering::Relaxed);
+                answer(StatusCode::OK, "application/json", json!({"catalogue": switch}).to_string())
+            }
+            ["products", ..] if self.down.load(Ordering::Relaxed) => {
+                answer(StatusCode::SERVICE_UNAVAILABLE, "application/json", json!({"error": "the catalogue is closed"}).to_string())
+            }
             ["products"] | ["products", ""] => {
                 let items: Vec<Value> = (1..=PRODUCTS).map(|id| self.product(id)).collect();
                 answer(StatusCode::OK, "application/json", json!({"code": 0, "items": items}).to_string())

@@ -1,0 +1,151 @@
+//! Upstreams that fail behind a circuit breaker: fallbacks, their marks, operators, recovery.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use crate::harness::{Gateway, Origin, exchange, get, origin::response, until};
+
+/// An origin whose status can be changed; 0 closes the connection before the head.
+fn moody() -> (Origin, Arc<AtomicU16>) {
+    let mood = Arc::new(AtomicU16::new(200));
+    let status = mood.clone();
+    let origin = Origin::start(move |request, stream| {
+        let text = match status.load(Ordering::SeqCst) {
+            0 => return false,
+            200 => response("200 OK", "Content-Type: application/json\r\nETag: \"a\"\r\n", r#"{"items":[1,2],"debug":{"x":1}}"#),
+            status => response(&format!("{status} Bad"), "Content-Type: text/plain\r\n", &format!("failed {}", request.line())),
+        };
+        stream.write_all(text.as_bytes()).is_ok()
+    });
+    (origin, mood)
+}
+
+fn over(origin: &Origin, other: &Origin, breaker: &str) -> Gateway {
+    Gateway::start(&format!(
+        "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:0\"}}], admin: \"127.0.0.1:0\"}}\nupstreams:\n  main: {{endpoints: [\"{}\"]}}\n  other: {{endpoints: [\"{}\"]}}\n\
+         filters:\n  slim: {{trim: {{by: query.as, profiles: {{tv: {{drop: [debug]}}}}}}}}\n  guard:\n    circuit_breaker: {{consecutive: 3, open_for: 300ms, max_open_for: 400ms, half_open: {{max_concurrent: 1, successes: 1}}{breaker}}}\n\
+         routes:\n  - {{name: all, path: /**, upstream: main, filters: [slim, guard]}}\n  - {{name: other, path: /other, upstream: other}}\ntelemetry: {{access_log: \"off\"}}\n",
+        origin.address, other.address
+    ))
+}
+
+fn state(gateway: &Gateway) -> f64 {
+    gateway.metric("frontgate_circuit_state{filter=\"guard\",upstream=\"main\"}")
+}
+
+#[test]
+fn an_open_circuit_refuses_and_closes_again_by_itself() {
+    let (origin, mood) = moody();
+    let gateway = over(&origin, &origin, "");
+    mood.store(503, Ordering::SeqCst);
+    (0..3).for_each(|_| assert_eq!(get(gateway.address, "/").text(), "failed GET / HTTP/1.1"));
+
+    let refused = get(gateway.address, "/");
+    assert_eq!(refused.is_problem(503).json()["code"], "circuit_open");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!((state(&gateway), origin.received().len()), (2.0, 3));
+
+    mood.store(200, Ordering::SeqCst);
+    until("the circuit to close", || get(gateway.address, "/").status == 200);
+    assert_eq!(state(&gateway), 0.0);
+    assert!(gateway.metric("frontgate_circuit_transitions_total{filter=\"guard\",to=\"open\",upstream=\"main\"}") >= 1.0);
+}
+
+#[test]
+fn the_last_good_answer_is_served_marked_and_trimmed() {
+    let (origin, mood) = moody();
+    let gateway = over(&origin, &origin, ", fallback: [{cached: {max_age: 10m}}]");
+    assert!(get(gateway.address, "/list?as=pc").text().contains("debug"));
+    assert!(!get(gateway.address, "/list?as=tv").text().contains("debug"));
+
+    mood.store(503, Ordering::SeqCst);
+    let tried = get(gateway.address, "/list?as=tv");
+    assert_eq!((tried.status, tried.text().as_str()), (200, r#"{"items":[1,2]}"#));
+    assert_eq!(tried.header("x-bff-fallback"), Some("cached"));
+    assert_eq!(tried.header("cache-status"), Some("frontgate; fwd=stale; fwd-status=503"));
+    assert_eq!((tried.header("cache-control"), tried.header("age").is_some()), (Some("no-store"), true));
+    until("the circuit to open", || {
+        get(gateway.address, "/list?as=pc");
+        state(&gateway) == 2.0
+    });
+    let open = get(gateway.address, "/list?as=tv");
+    assert_eq!((open.status, open.text().as_str()), (200, r#"{"items":[1,2]}"#));
+    assert_eq!(open.header("cache-status"), Some("frontgate; hit; detail=circuit-open"));
+    assert_eq!(open.header("content-length"), Some("15"));
+
+    let head = exchange(gateway.address, b"HEAD /list?as=pc HTTP/1.1\r\nHost: test.example\r\nConnection: close\r\n\r\n").unwrap();
+    assert_eq!((head.status, head.header("x-bff-fallback")), (200, Some("cached")));
+    // Another path was never answered, and a POST has no stand-in.
+    assert_eq!(get(gateway.address, "/elsewhere").status, 503);
+    let post =
+        exchange(gateway.address, b"POST /list?as=pc HTTP/1.1\r\nHost: test.example\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    assert_eq!(post.unwrap().status, 503);
+}
+
+#[test]
+fn another_pool_answers_and_then_a_fixed_answer() {
+    let ((origin, mood), (other, other_mood)) = (moody(), moody());
+    let gateway = over(&origin, &other, ", fallback: [{upstream: other}, {respond: {status: 200, json: {items: [], degraded: true}}}]");
+    for failure in [0, 503] {
+        mood.store(failure, Ordering::SeqCst);
+        other_mood.store(200, Ordering::SeqCst);
+        let stand_in = get(gateway.address, "/list?as=pc");
+        assert_eq!((stand_in.status, stand_in.header("x-bff-fallback")), (200, Some("upstream")), "{failure}: {}", stand_in.head);
+        other_mood.store(500, Ordering::SeqCst);
+        let fixed = get(gateway.address, "/list?as=pc");
+        assert_eq!((fixed.status, fixed.header("x-bff-fallback")), (200, Some("respond")), "{failure}: {}", fixed.head);
+        assert_eq!(fixed.json(), serde_json::json!({"items": [], "degraded": true}));
+    }
+    until("the circuit to open", || {
+        get(gateway.address, "/");
+        state(&gateway) == 2.0
+    });
+    other_mood.store(200, Ordering::SeqCst);
+    assert_eq!(get(gateway.address, "/list?as=pc").header("x-bff-fallback"), Some("upstream"));
+    assert!(gateway.metric("frontgate_fallback_total{filter=\"guard\",kind=\"respond\"}") >= 2.0);
+}
+
+#[test]
+fn an_operator_holds_a_circuit_and_lets_it_go() {
+    let (origin, _mood) = moody();
+    let gateway = over(&origin, &origin, "");
+    let admin = gateway.running.admin().unwrap();
+    let post = |target: &str| {
+        exchange(admin, format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes())
+            .unwrap()
+            .status
+    };
+
+    assert_eq!(post("/-/circuit?filter=guard&upstream=main&force=open"), 200);
+    get(gateway.address, "/").is_problem(503);
+    assert_eq!(get(admin, "/healthz?full=1").json()["circuits"][0]["forced"], "open");
+    assert_eq!(post("/-/circuit?filter=guard&upstream=main&force=auto"), 200);
+    assert_eq!(get(gateway.address, "/").status, 200);
+    assert_eq!(post("/-/circuit?filter=guard&upstream=nowhere&force=open"), 404);
+    assert_eq!(post("/-/circuit?filter=guard&upstream=main&force=ajar"), 400);
+}
+
+#[test]
+fn a_breaker_stands_last_and_shares_no_users_answers() {
+    let check = |filters: &str, fallback: &str| {
+        let text = format!(
+            "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:0\"}}]}}\nupstreams: {{main: {{endpoints: [\"127.0.0.1:1\"]}}}}\nfilters:\n\
+             \x20 stamp: {{version_header: {{value: v1}}}}\n  login: {{jwt: {{issuer: any, audience: any, algorithms: [HS256], keys: {{secret: {{env: FRONTGATE_TEST_SECRET}}}}}}}}\n\
+             \x20 guard: {{circuit_breaker: {{fallback: [{fallback}]}}}}\nroutes: [{{name: all, path: \"/**\", upstream: main, filters: {filters}}}]\n"
+        );
+        match frontgate::config::load_text("t.yaml", &text) {
+            Ok(_) => String::new(),
+            Err(problems) => problems.render(false),
+        }
+    };
+
+    let found = check("[guard, stamp, login]", "{respond: {status: 200}}");
+    assert!(found.contains("must be the last filter"), "{found}");
+    let found = check("[stamp, login, guard]", "{cached: {max_age: 1m}}");
+    assert!(found.contains("per: claim.sub"), "{found}");
+    let found = check("[stamp, login, guard]", "{cached: {max_age: 1m, per: claim.sub}}");
+    assert!(!found.contains("per: claim.sub"), "{found}");
+    let found = check("[stamp, login, guard]", "{upstream: nowhere}");
+    assert!(found.contains("there is no upstream `nowhere`"), "{found}");
+}
