@@ -12,6 +12,7 @@ pub mod config;
 pub mod cors;
 pub mod device;
 pub mod filter;
+pub mod head;
 pub mod jwt;
 pub mod metrics;
 pub mod path;

@@ -57,7 +57,7 @@ impl Reply {
 
     /// The head and the body that go out, with `X-Request-Id`.
     pub fn render(&self, request_id: &HeaderValue) -> (ResponseHeader, Bytes) {
-        let mut head = ResponseHeader::build(self.status, Some(self.headers.len() + 6)).expect("a StatusCode is a valid status");
+        let mut head = ResponseHeader::build_no_case(self.status, Some(self.headers.len() + 6)).expect("a StatusCode is a valid status");
         let body = match &self.body {
             ReplyBody::Problem { code, detail } => {
                 insert(&mut head, "Content-Type", HeaderValue::from_static("application/problem+json"));

@@ -101,7 +101,7 @@ impl Ctx {
         self.attempts.permit = None;
         self.attempts.permit = self.permit(session, &pool, &attempt);
         attempt.last = self.attempts.permit.is_none();
-        if self.exchange.is_idle() && attempt.last {
+        if self.exchange.is_empty() && attempt.last {
             return Next::Pass;
         }
         let exchange = &mut self.exchange;

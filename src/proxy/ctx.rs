@@ -6,8 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use frontgate_filters::chain::Exchange;
 use frontgate_filters::filter::{Facts, Outcome};
+use frontgate_filters::head;
 use frontgate_filters::reply::Reply;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use pingora_core::Error;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -19,6 +20,9 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::{Attempt, Line};
 use crate::upstream::Pick;
 use crate::upstream::watchdog::{Wait, Watchdog};
+
+/// Known beforehand: a name in a string would be copied for every answer.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// One request's state.
 pub struct Ctx {
@@ -219,7 +223,7 @@ impl Ctx {
     /// What every answer carries: the filters' marks and the request's identifier.
     pub(super) fn mark(&self, head: &mut ResponseHeader) {
         self.snapshot.route(self.route).chain.mark(head, &self.facts);
-        head.insert_header("X-Request-Id", self.facts.request_id.clone()).expect("a name and a value that were checked");
+        head::set(head, X_REQUEST_ID, self.facts.request_id.clone());
     }
 
     /// Ends the request: filters, metrics, log.

@@ -109,7 +109,7 @@ impl Proxy {
 
     /// An answer of the gateway's own passes the response halves outside of the filter that made it, as any other answer does.
     fn through_halves(&self, session: &Session, ctx: &mut Ctx, head: &mut ResponseHeader, body: Bytes) -> Bytes {
-        if ctx.exchange.is_idle() {
+        if ctx.exchange.is_empty() {
             return body;
         }
         let method = &session.req_header().method;
@@ -149,6 +149,12 @@ impl Proxy {
         }
         Ok(())
     }
+}
+
+/// Lets go of the upstream's spelling of header names, as every HTTP/2 hop does: Pingora keeps it in a second map, and each name added to
+/// both, and each copy of both, costs allocations. Makes room for what `halves` filters and the gateway add.
+fn plain(head: &mut ResponseHeader, halves: usize) {
+    frontgate_filters::head::reserve(head, 2 + 2 * halves);
 }
 
 #[async_trait]
@@ -266,6 +272,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         ctx.head_arrived(&self.0.watchdog, head.status.as_u16());
+        plain(head, ctx.exchange.len());
         let next = ctx.settle(session, Ok(head));
         if next != Next::Pass {
             ctx.attempts.decided = Some(next);
@@ -275,7 +282,7 @@ impl ProxyHttp for Proxy {
         }
         let method = &session.req_header().method;
         let exchange = &mut ctx.exchange;
-        if !exchange.is_idle() && failure::caught(|| exchange.head(method, head)).is_err() {
+        if !exchange.is_empty() && failure::caught(|| exchange.head(method, head)).is_err() {
             ctx.refusal = Some(failure::internal());
             return Err(Error::new(REFUSED));
         }
@@ -302,7 +309,7 @@ impl ProxyHttp for Proxy {
     }
 
     fn response_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<Option<Duration>> {
-        if ctx.exchange.is_idle() {
+        if ctx.exchange.is_empty() {
             return Ok(None);
         }
         let exchange = &mut ctx.exchange;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use pingora_http::ResponseHeader;
+use smallvec::SmallVec;
 
 use crate::config::Mode;
 use crate::filter::{Attempt, Facts, Filter, Flow, Outcome, Request, Rescue, ResponseFilter, Verdict, Want};
@@ -36,7 +37,8 @@ pub struct Chain {
 /// One request's way through a chain: the response halves that it collected.
 #[derive(Default)]
 pub struct Exchange {
-    halves: Vec<Half>,
+    /// In place for as many as routes usually list.
+    halves: SmallVec<[Half; 4]>,
 }
 
 struct Half {
@@ -154,8 +156,13 @@ async fn settle(mut verdict: Verdict<'_>, observed: bool, exchange: &mut Exchang
 }
 
 impl Exchange {
+    /// How many filters wait for the response.
+    pub fn len(&self) -> usize {
+        self.halves.len()
+    }
+
     /// Whether any filter waits for the response.
-    pub fn is_idle(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.halves.is_empty()
     }
 

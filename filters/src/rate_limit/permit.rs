@@ -4,17 +4,18 @@ use std::fmt::Write;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use pingora_http::ResponseHeader;
 
 use super::law::Ruling;
 use super::{Share, Tier};
 use crate::filter::{ResponseFilter, Want};
+use crate::head;
 
 /// The headers' names as they go out (draft-ietf-httpapi-ratelimit-headers-11).
-pub const RATELIMIT: &str = "RateLimit";
+pub const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// The limit's constants.
-pub const RATELIMIT_POLICY: &str = "RateLimit-Policy";
+pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// One request that was let through.
 pub struct Permit {
@@ -67,9 +68,9 @@ impl ResponseFilter for Permit {
 }
 
 /// Appends to what the upstream and other limits say. A head that comes a second time has the same member already.
-fn append(head: &mut ResponseHeader, name: &'static str, value: HeaderValue) {
-    if !head.headers.get_all(name).iter().any(|there| *there == value) {
-        head.append_header(name, value).expect("a known name and a checked value");
+fn append(head: &mut ResponseHeader, name: HeaderName, value: HeaderValue) {
+    if !head.headers.get_all(&name).iter().any(|there| *there == value) {
+        head::append(head, name, value);
     }
 }
 

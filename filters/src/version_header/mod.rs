@@ -8,13 +8,13 @@
 //! Towards the client the value is the answering endpoint's `version` where it has one, else `value`; a copy that the upstream sent is
 //! replaced. It marks every answer of the routes that list it, refusals too. Towards the upstream it is always `value`.
 
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use pingora_http::ResponseHeader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::filter::{Facts, Filter, Request, Verdict};
+use crate::head;
 
 /// The options of `version_header`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -46,7 +46,7 @@ impl Side {
     }
 }
 
-/// A header name as it is written, which is how it goes out.
+/// A header name; it goes out in lower case.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(inline)]
@@ -113,8 +113,7 @@ impl From<Value> for String {
 
 /// The compiled filter.
 pub struct VersionHeader {
-    /// Shared bytes: a name outside of the well-known ones would be copied for every answer.
-    name: Bytes,
+    name: HeaderName,
     value: HeaderValue,
     client: bool,
     upstream: bool,
@@ -124,7 +123,7 @@ impl VersionHeader {
     /// Compiles the options.
     pub fn new(config: &Config) -> Self {
         Self {
-            name: Bytes::from(config.name.0.clone()),
+            name: HeaderName::from_bytes(config.name.0.as_bytes()).expect("checked when it was read"),
             value: HeaderValue::from_str(&config.value.0).expect("checked when it was read"),
             client: config.to.contains(&Side::Client),
             upstream: config.to.contains(&Side::Upstream),
@@ -149,7 +148,7 @@ impl Filter for VersionHeader {
     fn answer(&self, head: &mut ResponseHeader, facts: &Facts) {
         if self.client {
             let value = facts.version.as_ref().unwrap_or(&self.value);
-            head.insert_header(self.name.clone(), value.clone()).expect("the name was checked when it was read");
+            head::set(head, self.name.clone(), value.clone());
         }
     }
 }

@@ -1,0 +1,55 @@
+//! Headers set on an answer without a copy of their names.
+//!
+//! Pingora's own methods copy every name that is not one of the well-known ones, once for the map and once for its spelling. An answer's head
+//! has no spellings to keep here: names go out in lower case, as every HTTP/2 hop would make them.
+
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use pingora_http::ResponseHeader;
+
+/// Sets a header, in place of all of its name.
+pub fn set(head: &mut ResponseHeader, name: HeaderName, value: HeaderValue) {
+    with_map(head, |headers| {
+        headers.insert(name, value);
+    });
+}
+
+/// Adds a header to those of its name.
+pub fn append(head: &mut ResponseHeader, name: HeaderName, value: HeaderValue) {
+    with_map(head, |headers| {
+        headers.append(name, value);
+    });
+}
+
+/// Makes room for so many more headers at once.
+pub fn reserve(head: &mut ResponseHeader, more: usize) {
+    with_map(head, |headers| headers.reserve(more));
+}
+
+fn with_map(head: &mut ResponseHeader, change: impl FnOnce(&mut HeaderMap)) {
+    let empty = ResponseHeader::build_no_case(head.status, None).expect("a status that was read");
+    let mut parts = Parts::from(std::mem::replace(head, empty));
+    change(&mut parts.headers);
+    *head = ResponseHeader::from(parts);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_and_appends_and_keeps_the_rest() {
+        let mut head = ResponseHeader::build(404, None).expect("a head");
+        head.append_header("X-A", "1").expect("a header");
+
+        append(&mut head, HeaderName::from_static("x-a"), HeaderValue::from_static("2"));
+        set(&mut head, HeaderName::from_static("x-b"), HeaderValue::from_static("3"));
+        set(&mut head, HeaderName::from_static("x-b"), HeaderValue::from_static("4"));
+
+        let all: Vec<_> = head.headers.get_all("x-a").iter().chain(head.headers.get_all("x-b")).collect();
+        assert_eq!(
+            (head.status.as_u16(), all),
+            (404, vec![&HeaderValue::from_static("1"), &HeaderValue::from_static("2"), &HeaderValue::from_static("4")])
+        );
+    }
+}
