@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use pingora_core::apps::ServerApp;
 use pingora_core::apps::http_app::HttpServer;
+use pingora_core::listeners::{L4BufferSettings, ListenerConfig};
 use pingora_core::server::Fds;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::services::Service as _;
@@ -206,7 +207,8 @@ impl Operators {
 
 async fn listen<A: ServerApp + Send + Sync + 'static>(held: Held, app: A, shut: watch::Receiver<bool>) {
     let mut service = Service::new(held.name.clone(), app);
-    service.add_tcp(&held.name);
+    // The guard reads straight into the buffer that wants the bytes: 64 KiB a connection are not needed, nor is their copy.
+    service.add_listener(ListenerConfig::tcp(&held.name).l4_buffer(L4BufferSettings::default().read(0)));
     let mut fds = Fds::new();
     fds.add(held.name, held.listener.into_raw_fd());
     service.start_service(Some(Arc::new(Mutex::new(fds))), shut, 1).await;

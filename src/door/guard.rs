@@ -275,6 +275,24 @@ impl Guard {
         }
     }
 
+    /// The state that is shared with the hooks.
+    pub fn conn(&self) -> &Conn {
+        &self.conn
+    }
+
+    /// Waits for the next request. Ready with whether one has begun: its first bytes are held here until Pingora asks for them.
+    pub fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.turn();
+        if !self.held.is_empty() {
+            return Poll::Ready(true);
+        }
+        match self.read_more(cx) {
+            Poll::Ready(read) => Poll::Ready(matches!(read, Ok(1..))),
+            // What ends the wait ends the connection: a head whose first byte never came has no answer.
+            Poll::Pending => self.wait_for_head(cx).map(|_| false),
+        }
+    }
+
     /// A whole head at the front of `bytes`, checked, with what has come of its body: how many bytes are the request's.
     fn head_of(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
         let Some((start, end)) = self.head.find(bytes, self.rules.head)? else { return Ok(None) };

@@ -1,22 +1,24 @@
 //! The listeners' side: a guard around each connection, in front of the one proxy they share.
 //!
-//! `Door` wraps the stream and hands it to `Inner`, which marks where each request begins and gives it to the proxy. The guard's state
-//! reaches the request hooks through the connection's digest.
+//! `Door` wraps the stream, waits for each request, and gives it to the proxy; HTTP/2 connections are Pingora's from their first byte. The
+//! guard's state reaches the request hooks through the connection's digest.
 
 mod guard;
 pub mod wire;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
-use pingora_core::protocols::Stream;
+use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::{Peek, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::{HttpProxy, ProxyHttp};
+use tokio::sync::Notify;
 
 use crate::upstream::watchdog::Watchdog;
 pub use guard::{Conn, DRIP, Guard, Keeper, Rules};
@@ -30,6 +32,7 @@ struct Inner<P: ProxyHttp> {
     keeper: Arc<dyn Keeper>,
     watchdog: Arc<Watchdog>,
     options: HttpServerOptions,
+    closing: Closing,
     /// Counts a connection for as long as the value lives.
     count: Box<dyn Fn() -> Box<dyn Send + Sync> + Send + Sync>,
 }
@@ -48,7 +51,7 @@ impl<P: ProxyHttp> Door<P> {
         let mut options = HttpServerOptions::default();
         options.h2c = h2;
         options.h2_idle_timeout = Some(idle);
-        Self(Arc::new(Inner { listener, proxy, keeper, watchdog, options, count }))
+        Self(Arc::new(Inner { listener, proxy, keeper, watchdog, options, closing: Closing::default(), count }))
     }
 }
 
@@ -74,11 +77,6 @@ where
         'w: 'f,
         Self: 'f,
     {
-        if !session.is_http2()
-            && let Some(conn) = conn_of(&session)
-        {
-            conn.begin();
-        }
         self.proxy.process_new_http(session, shutdown)
     }
 
@@ -87,9 +85,71 @@ where
     }
 
     async fn http_cleanup(&self) {
+        self.closing.begin();
         self.proxy.http_cleanup().await;
     }
 }
+
+impl<P> Inner<P>
+where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
+    /// One request after the other. Between two of them, and before the first, only the guard waits: what the proxy needs for a request is
+    /// made when a request is there, so that an idle connection is a small thing.
+    async fn http1(&self, mut guard: Box<Guard>, shutdown: &ShutdownWatch) {
+        let mut earlier: Option<HttpPersistentSettings> = None;
+        loop {
+            guard.conn().begin();
+            tokio::select! {
+                biased;
+                begun = poll_fn(|cx| guard.poll_begun(cx)) => if !begun { return },
+                () = self.closing.begun() => return,
+            }
+            let mut session = ServerSession::new_http1(guard);
+            match earlier.take() {
+                Some(settings) => settings.apply_to_session(&mut session),
+                // How long is the guard's to say; here it only is not "never".
+                None => session.set_keepalive(if *shutdown.borrow() { None } else { Some(60) }),
+            }
+            let Some(reused) = self.proxy.process_new_http(session, shutdown).await else { return };
+            let (stream, settings) = reused.consume();
+            let Ok(again) = stream.into_any().downcast() else { return };
+            (guard, earlier) = (again, settings);
+        }
+    }
+}
+
+/// Tells connections that wait for a request that none will be taken.
+#[derive(Default)]
+struct Closing {
+    flag: AtomicBool,
+    notify: Notify,
+}
+
+impl Closing {
+    fn begin(&self) {
+        self.flag.store(true, Ordering::Release);
+        self.notify.notify_waiters();
+    }
+
+    async fn begun(&self) {
+        let notified = self.notify.notified();
+        tokio::pin!(notified);
+        // Registered before the flag is read: what begins in between is not missed.
+        if !notified.as_mut().enable() && !self.flag.load(Ordering::Acquire) {
+            notified.await;
+        }
+    }
+}
+
+/// Whether the client speaks HTTP/2 with prior knowledge (RFC 9113, section 3.3). `None` where the connection broke.
+async fn is_http2(guard: &mut Guard) -> Option<bool> {
+    let mut start = [0; PREFACE.len()];
+    Some(guard.try_peek(&mut start).await.ok()? && start == *PREFACE)
+}
+
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[async_trait]
 impl<P> ServerApp for Door<P>
@@ -101,8 +161,12 @@ where
         let inner = &self.0;
         let peer = io.get_socket_digest().and_then(|digest| digest.peer_addr().and_then(|addr| addr.as_inet().copied()));
         let conn = Arc::new(Conn::new(inner.listener, peer));
-        let guard = Guard::new(io, conn, inner.keeper.clone(), inner.watchdog.clone(), (inner.count)());
-        ServerApp::process_new(inner, Box::new(guard), shutdown).await
+        let mut guard = Box::new(Guard::new(io, conn, inner.keeper.clone(), inner.watchdog.clone(), (inner.count)()));
+        if inner.options.h2c && is_http2(&mut guard).await? {
+            return ServerApp::process_new(inner, guard, shutdown).await;
+        }
+        inner.http1(guard, shutdown).await;
+        None
     }
 
     async fn cleanup(&self) {

@@ -1,0 +1,146 @@
+"""Who is measured: where its binary is, its configuration for a scenario, and how it is started."""
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import urllib.request
+
+from .processes import Process
+
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROOT = os.path.dirname(HERE)
+#: Where `loadtest/peers/fetch` puts what Debian does not package.
+FETCHED = os.environ.get("LOADTEST_PEERS", os.path.join(HERE, ".peers"))
+#: Of the same port for a scenario's whole run, so that each has the same route through the kernel.
+ADMIN_OFFSET = 500
+
+
+class Contender:
+    """One proxy. `configurations` maps a scenario to the file it runs it with, and nothing else does it run."""
+
+    def __init__(self, name, label, binaries, configurations, command, version=("--version",), environment=None, reload=None):
+        self.name, self.label, self.binaries, self.configurations = name, label, binaries, configurations
+        self._command, self._version, self._environment, self._reload = command, version, environment or {}, reload
+
+    def binary(self):
+        """The first of its binaries that there is."""
+        for candidate in self.binaries:
+            found = candidate if os.path.sep in candidate and os.access(candidate, os.X_OK) else shutil.which(candidate, path=PATH)
+            if found:
+                return found
+        return None
+
+    def version(self):
+        if not self._version:
+            return ""
+        done = subprocess.run([self.binary(), *self._version], capture_output=True, text=True)
+        return (done.stdout + done.stderr).strip().splitlines()[0]
+
+    def start(self, scenario, run, port, origin):
+        """Starts it for a scenario; its configuration, with the ports put in, is left in the run's directory."""
+        template = self.configurations[scenario]
+        config = None
+        if template:
+            config = os.path.join(run, f"{self.name}-{scenario}{os.path.splitext(template)[1]}")
+            with open(os.path.join(HERE, "peers", template)) as source, open(config, "w") as target:
+                target.write(fill(source.read(), scenario, run, port, origin))
+        environment = {
+            "GATEWAY_PORT": str(port), "ADMIN_PORT": str(port + ADMIN_OFFSET), "ORIGIN_PORT": str(origin), "KEYS": run, "GOMAXPROCS": "1",
+            "HOME": run, **self._environment}
+        command = self._command(self.binary(), config, port, origin)
+        return Process(command, port, environment=environment, log=os.path.join(run, f"{self.name}.log"))
+
+    def most_clients(self):
+        """How many connections it can hold here."""
+        return CLIENTS - 100 if self.name == "haproxy" else DESCRIPTORS - 600
+
+    def reloads(self):
+        return self._reload is not None
+
+    def reload(self, process, run, scenario):
+        self._reload(process, os.path.join(run, f"{self.name}-{scenario}{os.path.splitext(self.configurations[scenario])[1]}"))
+
+
+PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/usr/local/bin"])
+#: What one process may have open here, and how many clients HAProxy takes of it: it counts two for each, and some of its own.
+DESCRIPTORS = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 65_536)
+CLIENTS = min(32_000, (DESCRIPTORS - 100) // 2)
+#: What stands for a circuit breaker in those that have none: benching a server that fails.
+GUARDS = {
+    "haproxy": ("default-server observe layer7 error-limit 10 on-error mark-down", " check inter 2s"),
+    "envoy": ("outlier_detection: {consecutive_5xx: 10, base_ejection_time: 5s}\n      circuit_breakers: {thresholds: [{max_requests: 4096}]}", ""),
+}
+
+
+def fill(text, scenario, run, port, origin):
+    guard, check = next(((g, c) for name, (g, c) in GUARDS.items() if scenario == "full" and marker(name) in text), ("", ""))
+    for key, value in {
+            "@DESCRIPTORS@": DESCRIPTORS - 100, "@CLIENTS@": CLIENTS, "@PORT@": port, "@ADMIN@": port + ADMIN_OFFSET, "@ORIGIN@": origin,
+            "@RUN@": run, "@GUARD@": guard, "@CHECK@": check}.items():
+        text = text.replace(key, str(value))
+    return text
+
+
+def marker(name):
+    return {"haproxy": "nbthread", "envoy": "static_resources"}[name]
+
+
+def hup(process, _config):
+    process.signal(signal.SIGHUP)
+
+
+def usr2(process, _config):
+    process.signal(signal.SIGUSR2)
+
+
+def caddy_load(process, config):
+    with open(config, "rb") as file:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{process.port + ADMIN_OFFSET}/load", data=file.read(),
+            headers={"Content-Type": "text/caddyfile", "Cache-Control": "must-revalidate"})
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+def release(name):
+    return os.path.join(ROOT, "target", "release", name)
+
+
+ALL = [
+    Contender(
+        "frontgate", "Frontgate", [os.environ.get("FRONTGATE", release("frontgate"))],
+        {name: f"frontgate/{name}.yaml" for name in ("plain", "auth", "full", "trim", "pipeline")}
+        | {"fresh": "frontgate/full.yaml", "idle": "frontgate/plain.yaml", "reload": "frontgate/full.yaml"},
+        lambda binary, config, port, origin: [binary, "run", "-c", config], reload=hup),
+    Contender(
+        "bare", "bare Pingora", [release("examples/bare")],
+        dict.fromkeys(("plain", "auth", "full", "trim", "pipeline", "idle"), None),
+        lambda binary, config, port, origin: [binary, f"127.0.0.1:{origin}", f"127.0.0.1:{port}"], version=None),
+    Contender(
+        "nginx", "nginx", ["nginx"],
+        {"plain": "nginx/plain.conf", "full": "nginx/plain.conf", "trim": "nginx/plain.conf", "idle": "nginx/plain.conf", "reload": "nginx/plain.conf"},
+        lambda binary, config, port, origin: [binary, "-c", config], version=("-v",), reload=hup),
+    Contender(
+        "nginx-lua", "nginx + Lua cjson", ["nginx"], {"trim": "nginx/trim.conf"},
+        lambda binary, config, port, origin: [binary, "-c", config], version=("-v",)),
+    Contender(
+        "haproxy", "HAProxy", ["haproxy"],
+        {"plain": "haproxy/plain.cfg", "auth": "haproxy/auth.cfg", "full": "haproxy/auth.cfg", "idle": "haproxy/plain.cfg", "reload": "haproxy/plain.cfg"},
+        lambda binary, config, port, origin: [binary, "-W", "-q", "-f", config], version=("-v",), reload=usr2),
+    Contender(
+        "envoy", "Envoy", [os.path.join(FETCHED, "bin", "envoy"), "envoy"],
+        {"plain": "envoy/plain.yaml", "auth": "envoy/auth.yaml", "full": "envoy/auth.yaml", "idle": "envoy/plain.yaml"},
+        lambda binary, config, port, origin: [
+            binary, "-c", config, "--concurrency", "1", "--disable-hot-restart", "-l", "error"]),
+    Contender(
+        "caddy", "Caddy", [os.path.join(FETCHED, "bin", "caddy"), "caddy"],
+        {"plain": "caddy/plain.Caddyfile", "idle": "caddy/plain.Caddyfile", "reload": "caddy/plain.Caddyfile"},
+        lambda binary, config, port, origin: [binary, "run", "--config", config, "--adapter", "caddyfile"], version=("version",),
+        reload=caddy_load),
+    Contender(
+        "nethttp", "Go net/http", [os.path.join(FETCHED, "nethttp")], dict.fromkeys(("plain", "full", "idle"), None),
+        lambda binary, config, port, origin: [binary, f"127.0.0.1:{origin}", f"127.0.0.1:{port}"], version=None),
+    Contender(
+        "fasthttp", "fasthttp", [os.path.join(FETCHED, "fasthttp")], dict.fromkeys(("plain", "full", "idle"), None),
+        lambda binary, config, port, origin: [binary, f"127.0.0.1:{origin}", f"127.0.0.1:{port}"], version=None),
+]

@@ -1,0 +1,99 @@
+"""The origin's documents, its keys and the tokens: made once a run, the same each time."""
+import base64
+import json
+import os
+import re
+import subprocess
+
+from .contenders import DESCRIPTORS, PATH, release
+from .processes import REST_CORE, Process
+
+#: So many tokens take turns where a token is seen again; so many are sent once where it is not.
+SEEN, FRESH = 64, 40_000
+
+
+def products():
+    """846 bytes of a shop's list."""
+    items = [
+        {"id": number, "title": f"Lamp No. {number}", "price": {"amount": 1990, "currency": "EUR"}, "images": {"thumb": f"/i/{number}.svg"}}
+        for number in range(1, 9)]
+    return pad({"code": 0, "items": items}, 846)
+
+
+def catalogue():
+    """17.5 KB; a third of it is nothing that a television can use."""
+    items = []
+    for number in range(1, 28):
+        items.append({
+            "id": f"p-{number:04}", "title": f"Lamp No. {number} with a shade of linen", "price": {"amount": 1990 + number, "currency": "EUR"},
+            "stock": {"berlin": number * 3 % 17, "hamburg": number * 7 % 23}, "tags": ["light", "home", "new" if number % 3 else "sale"],
+            "text": "A lamp that stands where it is put, with a cord of two metres and a switch by hand; the shade is of linen, the foot of oak.",
+            "images": {
+                "thumb": f"/img/t/{number}.webp", "hd": f"/img/hd/{number}-3840x2160.avif?sig={number * 7919:032x}",
+                "gallery_hd": [f"/img/hd/{number}-{view}.avif?v={view}" for view in range(3)]},
+            "debug": {"shard": number % 4, "took_us": 100 + number, "node": f"catalog-{number % 3}"},
+        })
+    return pad({"code": 0, "items": items}, 17_500)
+
+
+def pad(document, size):
+    text = json.dumps(document, separators=(",", ":"))
+    rest = size - len(text) - len(',"note":""')
+    assert rest >= 0, (len(text), size)
+    return json.dumps({**document, "note": "." * rest}, separators=(",", ":"))
+
+
+def trimmed(document):
+    """The document as a television gets it."""
+    document = json.loads(document)
+    for item in document["items"]:
+        item.pop("debug")
+        item["images"] = {"thumb": item["images"]["thumb"]}
+    return document
+
+
+def keys(run):
+    """An RSA key in the forms that the contenders read."""
+    private, public = os.path.join(run, "rsa.key"), os.path.join(run, "rsa.pub")
+
+    def openssl(*arguments):
+        return subprocess.run(["openssl", *arguments], check=True, capture_output=True).stdout
+
+    openssl("genrsa", "-out", private, "2048")
+    openssl("rsa", "-in", private, "-pubout", "-out", public)
+    openssl("rsa", "-in", private, "-outform", "DER", "-traditional", "-out", os.path.join(run, "rsa.der"))
+    openssl("rsa", "-in", private, "-RSAPublicKey_out", "-outform", "DER", "-out", os.path.join(run, "rsa.pub.der"))
+    modulus = bytes.fromhex(re.search(rb"=([0-9A-F]+)", openssl("rsa", "-in", private, "-noout", "-modulus")).group(1).decode())
+
+    def encode(octets):
+        return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+    with open(os.path.join(run, "jwks.json"), "w") as file:
+        json.dump({"keys": [{"kty": "RSA", "alg": "RS256", "use": "sig", "n": encode(modulus), "e": encode(b"\x01\x00\x01")}]}, file)
+
+
+def tokens(run, name, count, role="viewer"):
+    path = os.path.join(run, name)
+    if not os.path.exists(path):
+        with open(path + ".part", "w") as file:
+            subprocess.run([release("examples/tokens"), os.path.join(run, "rsa.der"), str(count), role], check=True, stdout=file)
+        os.rename(path + ".part", path)
+    return path
+
+
+def verify_microseconds(run):
+    """What one RS256 check takes, alone."""
+    done = subprocess.run([release("examples/tokens"), os.path.join(run, "rsa.der"), "time", "viewer"], check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def start(run, port, template):
+    os.makedirs(os.path.join(run, "www"), exist_ok=True)
+    for name, text in {"products.json": products(), "catalogue.json": catalogue()}.items():
+        with open(os.path.join(run, "www", name), "w") as file:
+            file.write(text)
+    os.chmod(run, 0o755)
+    config = os.path.join(run, "origin.conf")
+    with open(template) as source, open(config, "w") as target:
+        target.write(source.read().replace("@PORT@", str(port)).replace("@RUN@", run).replace("@DESCRIPTORS@", str(DESCRIPTORS - 100)))
+    return Process(["env", f"PATH={PATH}", "nginx", "-c", config], port, core=REST_CORE, log=os.path.join(run, "origin.log"))

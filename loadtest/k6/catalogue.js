@@ -1,0 +1,34 @@
+// Phones, browsers and televisions ask for the catalogue; each must get its own fields.
+import http from 'k6/http';
+import { check } from 'k6';
+import { record, summarise, summaryTrendStats as stats } from './lib/report.js';
+import { BASE, DROPPED, P99, RATE, SECONDS, anyDevice, open_model } from './lib/traffic.js';
+
+export const options = {
+  scenarios: {
+    catalogue: { ...open_model('catalogue'), executor: 'ramping-arrival-rate', rate: undefined, duration: undefined, startRate: Math.ceil(RATE / 10), stages: [
+      { target: RATE, duration: `${Math.ceil(SECONDS / 3)}s` },
+      { target: RATE, duration: `${Math.floor((SECONDS * 2) / 3)}s` },
+    ] },
+  },
+  thresholds: { http_req_duration: [`p(99)<${P99}`], dropped_iterations: DROPPED, checks: ['rate>0.999'] },
+  summaryTrendStats: stats,
+};
+
+export function catalogue() {
+  const { device, agent } = anyDevice();
+  const answer = http.get(`${BASE}/api/v1/catalogue`, { headers: { 'User-Agent': agent } });
+  record(answer, SECONDS);
+  check(answer, {
+    'is 200': ({ status }) => status === 200,
+    'has the fields of its device': ({ body }) => {
+      const item = JSON.parse(body).items[0];
+      if (device === 'desktop') return item.debug !== undefined && item.images.hd !== undefined;
+      if (device === 'smart_tv') return item.debug === undefined && item.images.hd === undefined && item.stock !== undefined;
+      return item.stock === undefined && item.images.hd === undefined && item.images.thumb !== undefined;
+    },
+    'names its version': ({ headers }) => headers['X-Bff-Version'] !== undefined,
+  });
+}
+
+export const handleSummary = (data) => summarise('catalogue', SECONDS, data);

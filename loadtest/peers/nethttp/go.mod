@@ -1,0 +1,3 @@
+module nethttp-proxy
+
+go 1.21

@@ -1,0 +1,48 @@
+-- The most that a proxy carries: closed loop, as fast as it answers. Clients and tokens take turns.
+--
+--   wrk -t1 -c64 -d10s -s loadtest/wrk/ceiling.lua http://127.0.0.1:8080/api/v1/products -- [agents=FILE] [tokens=FILE] [from=N] [upto=N] [once]
+--
+-- agents: a file with one User-Agent a line. tokens: a file with one bearer token a line, of which those `from`..`upto` are sent; with `once` the
+-- run ends when each was sent. Without either the request is bare.
+package.path = (debug.getinfo(1, "S").source:match("^@(.*/)") or "./") .. "?.lua;" .. package.path
+local report = require("report")
+
+local requests, at, once = {}, 0, false
+
+local function lines(path, from, upto)
+  local found, number = {}, 0
+  for line in io.lines(path) do
+    number = number + 1
+    if number >= from and number <= upto then found[#found + 1] = line end
+  end
+  return found
+end
+
+init = function(arguments)
+  local options = {}
+  for _, argument in ipairs(arguments) do
+    local key, value = argument:match("^(%w+)=(.*)$")
+    if key then options[key] = value else options[argument] = true end
+  end
+  once = options.once
+  local agents = options.agents and lines(options.agents, 1, math.huge) or { false }
+  local tokens = options.tokens and lines(options.tokens, tonumber(options.from or 1), tonumber(options.upto or math.huge)) or { false }
+  for index = 1, math.max(#agents, #tokens) do
+    local headers = {}
+    local agent, token = agents[(index - 1) % #agents + 1], tokens[(index - 1) % #tokens + 1]
+    if agent then headers["User-Agent"] = agent end
+    if token then headers["Authorization"] = "Bearer " .. token end
+    requests[index] = wrk.format("GET", nil, headers)
+  end
+end
+
+request = function()
+  at = at + 1
+  if at > #requests then
+    if once then wrk.thread:stop() end
+    at = 1
+  end
+  return requests[at]
+end
+
+done = report.done
