@@ -2,14 +2,12 @@
 import http from 'k6/http';
 import { check } from 'k6';
 import { record, summarise, summaryTrendStats as stats } from './lib/report.js';
-import { BASE, DROPPED, P99, RATE, SECONDS, anyDevice, open_model } from './lib/traffic.js';
+import { BASE, DROPPED, P99, SECONDS, anyDevice, rising } from './lib/traffic.js';
 
 export const options = {
   scenarios: {
-    catalogue: { ...open_model('catalogue'), executor: 'ramping-arrival-rate', rate: undefined, duration: undefined, startRate: Math.ceil(RATE / 10), stages: [
-      { target: RATE, duration: `${Math.ceil(SECONDS / 3)}s` },
-      { target: RATE, duration: `${Math.floor((SECONDS * 2) / 3)}s` },
-    ] },
+    // A third of the time the rate climbs, then it stays.
+    catalogue: rising('catalogue'),
   },
   thresholds: { http_req_duration: [`p(99)<${P99}`], dropped_iterations: DROPPED, checks: ['rate>0.999'] },
   summaryTrendStats: stats,

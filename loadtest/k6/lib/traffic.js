@@ -24,7 +24,17 @@ export function anyDevice() {
 
 // An open model: requests start on time, whatever the answers do.
 export function open_model(exec, rate = RATE, more = {}) {
-  return { executor: 'constant-arrival-rate', exec, rate, timeUnit: '1s', duration: `${SECONDS}s`, preAllocatedVUs: Math.max(20, rate / 5), maxVUs: Math.max(100, rate * 2), ...more };
+  return { executor: 'constant-arrival-rate', exec, rate, timeUnit: '1s', duration: `${SECONDS}s`, preAllocatedVUs: Math.max(20, rate), maxVUs: Math.max(100, rate * 2), ...more };
+}
+
+// The same, from a tenth of the rate up.
+export function rising(exec) {
+  const { preAllocatedVUs, maxVUs } = open_model(exec);
+  const stages = [
+    { target: RATE, duration: `${Math.ceil(SECONDS / 3)}s` },
+    { target: RATE, duration: `${SECONDS - Math.ceil(SECONDS / 3)}s` },
+  ];
+  return { executor: 'ramping-arrival-rate', exec, startRate: Math.ceil(RATE / 10), timeUnit: '1s', stages, preAllocatedVUs, maxVUs };
 }
 
 // One in a thousand may start late.
