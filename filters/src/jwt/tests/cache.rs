@@ -115,7 +115,8 @@ fn a_token_seen_before_costs_next_to_nothing() {
     }
 
     eprintln!("a token of {} bytes, seen before: {best:?}", token.len());
-    let bound = if cfg!(debug_assertions) { Duration::from_micros(20) } else { Duration::from_micros(2) };
+    // Unoptimised, and beside whatever else is built, it only shows that no signature is checked again.
+    let bound = if cfg!(debug_assertions) { Duration::from_micros(100) } else { Duration::from_micros(2) };
     assert!(best < bound, "{best:?}");
 }
 
