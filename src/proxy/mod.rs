@@ -152,9 +152,9 @@ impl Proxy {
 }
 
 /// Lets go of the upstream's spelling of header names, as every HTTP/2 hop does: Pingora keeps it in a second map, and each name added to
-/// both, and each copy of both, costs allocations. Makes room for what `halves` filters and the gateway add.
+/// both, and each copy of both, costs allocations. Makes room for what `halves` filters, the gateway and Pingora (two headers) add.
 fn plain(head: &mut ResponseHeader, halves: usize) {
-    frontgate_filters::head::reserve(head, 2 + 2 * halves);
+    frontgate_filters::head::reserve(head, 4 + 2 * halves);
 }
 
 #[async_trait]
