@@ -24,6 +24,8 @@ use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
 /// paid for here.
 const ALLOCATIONS: f64 = -5.5;
 const SYSTEM_CALLS: f64 = 0.0;
+/// System calls of a small trimmed answer over an untrimmed one's: though it says no length, it leaves in one send, too.
+const TRIMMED_CALLS: f64 = 0.0;
 /// What a `jwt` that has seen the token, one of its claims in a header, and an `rbac` may add.
 const AUTHENTICATED: f64 = 3.0;
 /// What a limit may add: its response half and the header that says how the key stands.
@@ -149,7 +151,7 @@ fn drive(address: SocketAddr, requests: usize, more: &str) {
     for _ in 0..requests {
         stream.write_all(request.as_bytes()).expect("a request");
         let mut held = 0;
-        while !space[..held].ends_with(b"}") {
+        while !space[..held].ends_with(b"}") && !space[..held].ends_with(b"\r\n0\r\n\r\n") {
             let count = stream.read(&mut space[held..]).expect("an answer");
             assert!(count > 0, "the connection was closed");
             held += count;
@@ -173,9 +175,16 @@ fn allocations(address: SocketAddr, more: &str) -> f64 {
     rounds[2] as f64 / REQUESTS as f64
 }
 
-/// System calls a request of this binary serving as `kind`, from the difference of two runs.
-fn system_calls(kind: &str, origin: SocketAddr) -> f64 {
-    let count = |requests: usize| -> f64 {
+/// What one request costs this binary while it serves as `kind`.
+struct Calls {
+    all: f64,
+    /// Those of them that send: one to the upstream, the others to the client.
+    sends: f64,
+}
+
+/// System calls a request, from the difference of two runs.
+fn system_calls(kind: &str, origin: SocketAddr) -> Calls {
+    let count = |requests: usize| -> (f64, f64) {
         let file = std::env::temp_dir().join(format!("frontgate-budget-{}-{kind}-{requests}", std::process::id()));
         let mut child = Command::new("strace")
             .args(["-f", "-c", "-o"])
@@ -193,16 +202,24 @@ fn system_calls(kind: &str, origin: SocketAddr) -> f64 {
         child.wait().expect("an end");
         let table = std::fs::read_to_string(&file).expect("a table");
         let _ = std::fs::remove_file(&file);
-        let total = table.lines().find(|line| line.ends_with("total")).expect("a total");
-        let calls = total.split_whitespace().filter_map(|word| word.parse::<f64>().ok()).nth(3);
-        calls.unwrap_or_else(|| panic!("no total in {table}"))
+        let calls = |name: &str| -> Option<f64> {
+            let line = table.lines().find(|line| line.split_whitespace().last() == Some(name))?;
+            line.split_whitespace().filter_map(|word| word.parse().ok()).nth(3)
+        };
+        let sends = ["sendto", "sendmsg", "writev"].into_iter().filter_map(calls).sum();
+        (calls("total").unwrap_or_else(|| panic!("no total in {table}")), sends)
     };
-    (count(2200) - count(200)) / 2000.0
+    let (many, few) = (count(2200), count(200));
+    Calls { all: (many.0 - few.0) / 2000.0, sends: (many.1 - few.1) / 2000.0 }
 }
 
 /// Serves as `kind` until standard input ends.
 fn serve(kind: &str, origin: SocketAddr) {
-    let running = (kind == "gateway").then(|| gateway(origin, ""));
+    let filters = match kind {
+        "trimming" => ", filters: [{trim: {by: query.lang, profiles: {en: {drop: [name]}}}}]",
+        _ => "",
+    };
+    let running = (kind != "bare").then(|| gateway(origin, filters));
     let address = running.as_ref().map_or_else(|| bare(origin), |running| running.addresses()[0]);
     #[allow(clippy::print_stdout, reason = "the parent reads it")]
     {
@@ -248,9 +265,12 @@ fn main() {
     }
     if Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
         let (bare_calls, our_calls) = (system_calls("bare", origin), system_calls("gateway", origin));
-        println!("system calls a request: bare {bare_calls:.2}, filterless route {our_calls:.2}, {:+.2}", our_calls - bare_calls);
+        println!("system calls a request: bare {:.2}, filterless route {:.2}", bare_calls.all, our_calls.all);
         // A hundredth of a call is a timer that happened to tick.
-        good &= our_calls - bare_calls <= SYSTEM_CALLS + 0.05;
+        good &= our_calls.all - bare_calls.all <= SYSTEM_CALLS + 0.05;
+        let trimmed = system_calls("trimming", origin);
+        println!("system calls a trimmed answer: {:.2}, {:.2} sends beside the upstream's", trimmed.all, trimmed.sends - 1.0);
+        good &= trimmed.all - our_calls.all <= TRIMMED_CALLS + 0.05 && trimmed.sends <= 2.05;
     } else {
         println!("SKIPPED: strace is not installed, system calls were not counted");
     }

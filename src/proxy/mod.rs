@@ -299,7 +299,7 @@ impl ProxyHttp for Proxy {
         if self.0.is_draining() {
             session.set_keepalive(None);
         }
-        let _ = ctx;
+        ctx.head_ready(&session.req_header().method, head);
         Ok(())
     }
 
@@ -309,12 +309,15 @@ impl ProxyHttp for Proxy {
     }
 
     fn response_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<Option<Duration>> {
-        if ctx.exchange.is_empty() {
-            return Ok(None);
-        }
         let exchange = &mut ctx.exchange;
-        match failure::caught(|| exchange.body(body, end)) {
-            Ok(Flow::Go) => Ok(None),
+        let flow = if exchange.is_empty() { Ok(Flow::Go) } else { failure::caught(|| exchange.body(body, end)) };
+        match flow {
+            Ok(Flow::Go) => {
+                if end {
+                    ctx.body_ready();
+                }
+                Ok(None)
+            }
             Ok(Flow::Abort) => {
                 // Where nothing was sent yet this is the answer, else the body is broken off.
                 ctx.refusal = Some(unreadable());
