@@ -22,7 +22,7 @@ use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
 
 /// More allocations than this over bare Pingora, or more system calls, is a regression. Fewer: its modules and its spelling of names are not
 /// paid for here.
-const ALLOCATIONS: f64 = -5.5;
+const ALLOCATIONS: f64 = -5.75;
 const SYSTEM_CALLS: f64 = 0.0;
 /// System calls of a small trimmed answer over an untrimmed one's: though it says no length, it leaves in one send, too.
 const TRIMMED_CALLS: f64 = 0.0;
@@ -34,6 +34,8 @@ const LIMIT: f64 = 2.0;
 const FIVE: f64 = 10.0;
 /// Allocations that come once in many requests: a table grows, a timer is made.
 const STRAY: f64 = 0.25;
+/// The same for system calls: a timer that happened to tick.
+const TICK: f64 = 0.08;
 
 struct Counting;
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -229,6 +231,16 @@ fn serve(kind: &str, origin: SocketAddr) {
     std::process::exit(0);
 }
 
+/// Whether this much is in the budget.
+#[allow(clippy::print_stdout, reason = "the figures are this test's product")]
+fn holds(what: &str, figure: f64, most: f64) -> bool {
+    let good = figure <= most;
+    if !good {
+        println!("OVER BUDGET: {what}: {figure:.2} instead of at most {most:.2}");
+    }
+    good
+}
+
 #[allow(clippy::print_stdout, reason = "the figures are this test's product")]
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -241,42 +253,39 @@ fn main() {
     let running = gateway(origin, "");
     let (bare_count, ours) = (allocations(bare(origin), ""), allocations(running.addresses()[0], ""));
     println!("allocations a request: bare {bare_count:.2}, filterless route {ours:.2}, {:+.2}", ours - bare_count);
-    let mut good = ours - bare_count <= ALLOCATIONS;
+    let mut good = holds("allocations of a filterless route", ours - bare_count, ALLOCATIONS + STRAY);
     let issuer = Issuer::fresh("k1", Algorithm::ES256).expect("a key");
     let token = issuer.token(&serde_json::json!({"sub": "user-1", "exp": 9_999_999_999_u64, "roles": ["user", "editor"]}));
     let bearer = format!("Authorization: Bearer {token}\r\n");
     let guarded = authenticated(origin, &issuer.jwks(), "", "login, roles");
     let (open, closed) = (allocations(running.addresses()[0], &bearer), allocations(guarded.addresses()[0], &bearer));
     println!("with a token: filterless route {open:.2}, jwt and rbac {closed:.2}, {:+.2}", closed - open);
-    good &= closed - open <= AUTHENTICATED + STRAY;
+    good &= holds("allocations of jwt and rbac", closed - open, AUTHENTICATED + STRAY);
     let three = "  per_user: {rate_limit: {key: claim.sub, rate: 1000000/s, concurrency: 50}}\n  \
                  guard: {circuit_breaker: {fallback: [{respond: {status: 503}}]}}\n  \
                  stamp: {version_header: {value: v2.4, to: [client, upstream]}}\n";
     let all = authenticated(origin, &issuer.jwks(), three, "login, roles, per_user, stamp, guard");
     let five = allocations(all.addresses()[0], &bearer);
     println!("with a token: five filters {five:.2}, {:+.2}", five - open);
-    good &= five - open <= FIVE + STRAY;
+    good &= holds("allocations of five filters", five - open, FIVE + STRAY);
     for exact in [true, false] {
         let filters = format!(", filters: [{{rate_limit: {{key: client_ip, rate: 1000000/s, concurrency: 50, exact: {exact}}}}}]");
         let limited = gateway(origin, &filters);
         let count = allocations(limited.addresses()[0], "");
         println!("allocations a request: a rate limit, exact {exact}: {:+.2}", count - ours);
-        good &= count - ours <= LIMIT + STRAY;
+        good &= holds("allocations of a limit", count - ours, LIMIT + STRAY);
     }
     if Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
         let (bare_calls, our_calls) = (system_calls("bare", origin), system_calls("gateway", origin));
         println!("system calls a request: bare {:.2}, filterless route {:.2}", bare_calls.all, our_calls.all);
-        // A hundredth of a call is a timer that happened to tick.
-        good &= our_calls.all - bare_calls.all <= SYSTEM_CALLS + 0.05;
+        good &= holds("system calls of a filterless route", our_calls.all - bare_calls.all, SYSTEM_CALLS + TICK);
         let trimmed = system_calls("trimming", origin);
         println!("system calls a trimmed answer: {:.2}, {:.2} sends beside the upstream's", trimmed.all, trimmed.sends - 1.0);
-        good &= trimmed.all - our_calls.all <= TRIMMED_CALLS + 0.05 && trimmed.sends <= 2.05;
+        good &= holds("system calls of a trimmed answer", trimmed.all - our_calls.all, TRIMMED_CALLS + TICK);
+        good &= holds("sends of a trimmed answer", trimmed.sends - 1.0, 1.0 + TICK);
     } else {
         println!("SKIPPED: strace is not installed, system calls were not counted");
     }
     println!("{} passed, {} failed", u8::from(good), u8::from(!good));
-    assert!(
-        good,
-        "over budget: {ALLOCATIONS} allocations, {AUTHENTICATED} more with a token, {LIMIT} for a limit, {FIVE} for five filters, {SYSTEM_CALLS} system calls"
-    );
+    assert!(good, "over budget: see above");
 }
