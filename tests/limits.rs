@@ -4,10 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use frontgate::config;
+use frontgate_filters::jwt::Algorithm;
+use frontgate_filters::jwt::issuer::Issuer;
+use serde_json::{Value, json};
 
 use crate::harness::gateway::simple;
 use crate::harness::origin::response;
-use crate::harness::{Gateway, Origin, Reply, get, raw, until};
+use crate::harness::{Gateway, Origin, Reply, exchange, get, raw, until};
 
 /// All values of a header, as they stand in the head.
 fn values(reply: &Reply, name: &str) -> Vec<String> {
@@ -181,4 +184,62 @@ fn mistakes_in_a_limit_are_told_with_their_places() {
     for part in ["there is no tier `fre`", "test.yaml:20:", "the key has no parts", "one of `free`"] {
         assert!(told.contains(part), "{part} is not in\n{told}");
     }
+}
+
+#[test]
+fn a_verified_claim_chooses_the_tier_and_the_log_names_the_limit_that_refused() {
+    let origin = Origin::json("{}");
+    let issuer = Issuer::fresh("k1", Algorithm::ES256).unwrap();
+    let place = |name: &str| std::env::temp_dir().join(format!("frontgate-limits-{}-{name}", std::process::id()));
+    let (keys, log) = (place("keys.json"), place("access.log"));
+    std::fs::write(&keys, issuer.jwks()).unwrap();
+    let filters = format!(
+        "  login: {{jwt: {{issuer: any, audience: any, algorithms: [ES256], keys: {{jwks: {{file: \"{}\"}}}}, optional: true}}}}\n  \
+         per_tier: {{rate_limit: {{key: claim.sub, tier: claim.plan, rates: {{free: 1/h, plus: {{rate: 60/h, burst: 2}}}}, otherwise: free}}}}\n",
+        keys.display()
+    );
+    let text = limited(&origin, &filters, "login, per_tier")
+        .replace("access_log: \"off\"", &format!("access_log: {{to: {{file: \"{}\"}}}}", log.display()));
+    let gateway = Gateway::start(&text);
+    let ask = |claims: &Value| {
+        let token = issuer.token(claims);
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
+        exchange(gateway.address, request.as_bytes()).unwrap()
+    };
+    let user = |sub: &str, plan: &str| json!({"sub": sub, "plan": plan, "exp": 9_999_999_999_u64});
+    let stands = |reply: &Reply| (reply.status, values(reply, "ratelimit"), values(reply, "ratelimit-policy"));
+    let tells =
+        |status: u16, left: &str, policy: &str| (status, vec![format!("\"per_tier\";{left}")], vec![format!("\"per_tier\";{policy}")]);
+
+    assert_eq!(stands(&ask(&user("ann", "plus"))), tells(200, "r=1;t=60", "q=2;w=120"));
+    assert_eq!(stands(&ask(&user("ann", "plus"))), tells(200, "r=0;t=60", "q=2;w=120"));
+    let refused = ask(&user("ann", "plus"));
+    assert_eq!(stands(refused.is_problem(429)), tells(429, "r=0;t=60", "q=2;w=120"));
+    assert_eq!(refused.header("retry-after"), Some("60"));
+    // Another user, another plan of the same user, and a plan that there is not: each has its own account.
+    assert_eq!(ask(&user("bob", "plus")).status, 200);
+    assert_eq!(stands(&ask(&user("ann", "free"))), tells(200, "r=0;t=3600", "q=1;w=3600"));
+    assert_eq!(ask(&user("eve", "gold")).status, 200);
+    assert_eq!(ask(&user("eve", "gold")).status, 429);
+    // Whoever nobody has vouched for counts by the address, in the tier for all others.
+    assert_eq!(get(gateway.address, "/").status, 200);
+    assert_eq!(get(gateway.address, "/").status, 429);
+
+    let count = |tier: &str, decision: &str| {
+        gateway.metric(&format!("frontgate_rate_limit_decisions_total{{decision=\"{decision}\",filter=\"per_tier\",tier=\"{tier}\"}}"))
+    };
+    let counts = [("plus", "allowed"), ("plus", "limited"), ("free", "allowed"), ("free", "limited")].map(|(tier, what)| count(tier, what));
+    assert_eq!(counts, [3.0, 1.0, 3.0, 2.0]);
+    let lines = || -> Vec<Value> {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    };
+    until("nine lines in the log", || lines().len() == 9);
+    for line in lines() {
+        let limited = line["status"] == 429;
+        assert_eq!(line["limit"], if limited { json!("per_tier") } else { Value::Null }, "{line}");
+        assert_eq!(line["flags"], if limited { json!("RL") } else { Value::Null }, "{line}");
+        assert_eq!(line["reason"] == "rate_limited", limited, "{line}");
+    }
+    let _ = (std::fs::remove_file(&keys), std::fs::remove_file(&log));
 }

@@ -221,3 +221,31 @@ fn a_websocket_passes_both_ways() {
     assert!(seen.starts_with(b"HTTP/1.1 101"));
     assert_eq!(&echo, b"\r\n\x00G");
 }
+
+#[test]
+fn answers_in_chunks_arrive_whole_whatever_their_length_and_end() {
+    // The second one's data looks like the last chunk; the others are around what is gathered before it is sent.
+    let bodies = |line: &str| match line.split(' ').nth(1) {
+        Some("/empty") => String::new(),
+        Some("/like") => "x\r\n0\r\n".to_owned(),
+        Some("/small") => "s".repeat(2_000),
+        Some("/bound") => "b".repeat((64 << 10) - 100),
+        _ => "l".repeat(1 << 20),
+    };
+    let origin = Origin::start(move |request, stream| {
+        let body = bodies(request.line());
+        let chunk = if body.is_empty() { String::new() } else { format!("{:x}\r\n{body}\r\n", body.len()) };
+        stream.write_all(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}0\r\n\r\n").as_bytes()).is_ok()
+    });
+    let gateway = Gateway::over(origin.address, "", "");
+    let mut client = raw(gateway.address);
+
+    for path in ["/empty", "/like", "/small", "/bound", "/large", "/empty", "/small"] {
+        client.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+        let reply = read_reply(&mut client, false).unwrap();
+        assert!(reply.whole, "{path}");
+        assert_eq!(reply.text(), bodies(&format!("GET {path} HTTP/1.1")), "{path}");
+    }
+    client.write_all(b"HEAD /small HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(read_reply(&mut client, true).unwrap().status, 200);
+}

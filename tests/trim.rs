@@ -233,3 +233,40 @@ fn large_bodies_are_trimmed_in_constant_memory() {
     assert!((megabytes << 20) / 3 < count && count < (megabytes << 20) * 2 / 3, "{count}");
     assert!(peak < before + 60, "{before} {peak}");
 }
+
+#[test]
+fn a_slow_stream_is_passed_on_part_by_part() {
+    const PARTS: [&str; 4] = [r#"{"items":[{"id":1,"debug":7},"#, r#"{"debug":8,"id":2},"#, r#"{"id":3}]"#, r#","secret":1}"#];
+    const PASSED: [&str; 3] = [r#"{"items":[{"id":1},"#, r#"{"id":2},"#, r#"{"id":3}]"#];
+    let (go, may) = std::sync::mpsc::channel::<()>();
+    let may = std::sync::Mutex::new(may);
+    let origin = Origin::start(move |_, stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+        for part in PARTS {
+            stream.write_all(format!("{:x}\r\n{part}\r\n", part.len()).as_bytes()).unwrap();
+            // The next part comes when the client has this one.
+            may.lock().unwrap().recv().unwrap();
+        }
+        stream.write_all(b"0\r\n\r\n").is_ok()
+    });
+    let gateway = over(&origin, "{trim: {profiles: {smart_tv: {drop: [secret, \"**.debug\"]}}}}");
+    let mut client = raw(gateway.address);
+    client.write_all(format!("GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: {TV}\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+
+    let mut held = Vec::new();
+    for part in PASSED {
+        // What a client cannot read before the separator that follows may wait for it.
+        let sure = part.trim_end_matches(',');
+        while !String::from_utf8_lossy(&held).contains(sure) {
+            let mut space = [0; 4096];
+            let count = client.read(&mut space).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&held)));
+            assert!(count > 0, "{}", String::from_utf8_lossy(&held));
+            held.extend_from_slice(&space[..count]);
+        }
+        go.send(()).unwrap();
+    }
+    go.send(()).unwrap();
+    client.read_to_end(&mut held).unwrap();
+
+    assert!(held.ends_with(b"\r\n0\r\n\r\n"), "{}", String::from_utf8_lossy(&held));
+}

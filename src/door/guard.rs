@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -63,6 +63,8 @@ pub struct Conn {
     /// How many requests have reached the hooks.
     seen: AtomicU32,
     upgraded: AtomicBool,
+    /// Whether the rest of a chunked answer is at hand.
+    ending: AtomicBool,
     refusal: OnceLock<Refusal>,
     peer_value: OnceLock<HeaderValue>,
     /// The upstream connection that the current request waits on, or -1: not read while the client is slow.
@@ -78,6 +80,7 @@ impl Conn {
             begun: AtomicU32::new(0),
             seen: AtomicU32::new(0),
             upgraded: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             refusal: OnceLock::new(),
             peer_value: OnceLock::new(),
             upstream: AtomicI32::new(-1),
@@ -103,6 +106,10 @@ impl Conn {
     /// The protocol changed: every byte goes through as it is.
     pub fn upgrade(&self) {
         self.upgraded.store(true, Ordering::Release);
+    }
+    /// The rest of a chunked answer is at hand, and Pingora is about to write it to its last chunk without waiting for anything.
+    pub fn ending(&self) {
+        self.ending.store(true, Ordering::Relaxed);
     }
     /// Why the guard broke the request off, if it did.
     pub fn refusal(&self) -> Option<Refusal> {
@@ -138,6 +145,7 @@ pub struct Guard {
     idle: Option<Pin<Box<Sleep>>>,
     reading: Patience,
     writing: Patience,
+    outgoing: Outgoing,
     refusing: Option<Refusing>,
     _count: Box<dyn Send + Sync>,
 }
@@ -150,6 +158,46 @@ struct Refusing {
     /// Until when the client's bytes are still taken and thrown away, so that it can read the answer (RFC 9112, section 9.6).
     linger: Option<Pin<Box<Sleep>>>,
     drained: usize,
+}
+
+/// The begin of an answer whose rest follows at once, so that all of it leaves together.
+#[derive(Default)]
+struct Outgoing {
+    bytes: BytesMut,
+}
+
+impl Outgoing {
+    /// More than this is not copied to save a system call or two.
+    const MOST: usize = 64 << 10;
+
+    /// Takes all of it, or nothing where that would be too much.
+    fn push(&mut self, slices: &[io::IoSlice<'_>]) -> bool {
+        if self.bytes.len() + length(slices) > Self::MOST {
+            return false;
+        }
+        if self.bytes.is_empty() {
+            self.bytes.reserve(2048);
+        }
+        slices.iter().for_each(|slice| self.bytes.extend_from_slice(slice));
+        true
+    }
+
+    /// Whether the last chunk is here (RFC 9112, section 7.1). Data that looks like it only makes the answer leave in two parts.
+    fn is_whole(&self) -> bool {
+        self.bytes.ends_with(b"\r\n0\r\n\r\n")
+    }
+
+    fn sent(&mut self, count: usize) {
+        self.bytes.advance(count);
+        if self.bytes.is_empty() {
+            // An idle connection holds no buffer.
+            self.bytes = BytesMut::new();
+        }
+    }
+}
+
+fn length(slices: &[io::IoSlice<'_>]) -> usize {
+    slices.iter().map(|slice| slice.len()).sum()
 }
 
 /// How long one direction has kept us waiting in all, against a budget that grows with the bytes moved.
@@ -222,6 +270,7 @@ impl Guard {
             idle: None,
             reading: Patience::default(),
             writing: Patience::default(),
+            outgoing: Outgoing::default(),
             refusing: None,
             _count: count,
         }
@@ -492,6 +541,44 @@ impl Guard {
         }
     }
 
+    /// Keeps what is written while the rest of the answer follows at once; whether it did.
+    fn keep(&mut self, slices: &[io::IoSlice<'_>]) -> bool {
+        if !self.conn.ending.load(Ordering::Relaxed) {
+            return false;
+        }
+        let fits = !self.is_open() && self.outgoing.push(slices);
+        if !fits || self.outgoing.is_whole() {
+            self.conn.ending.store(false, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Passes on what was kept. Ready when all of it has left.
+    fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outgoing.bytes.is_empty() {
+            let poll = Pin::new(&mut self.io).poll_write(cx, &self.outgoing.bytes);
+            match self.written(poll, |count| *count, cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => self.outgoing.sent(count),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Pingora waits for the client, or is done with it: nothing is kept any longer, whatever was announced.
+    fn let_go(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.conn.ending.store(false, Ordering::Relaxed);
+        if self.outgoing.bytes.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        match self.poll_kept(cx) {
+            Poll::Ready(Ok(())) => Pin::new(&mut self.io).poll_flush(cx),
+            other => other,
+        }
+    }
+
     /// Whether what Pingora writes now is a page of its own, for a request that reached no hook.
     fn is_parser_page(&self) -> bool {
         !self.is_open() && self.conn.seen.load(Ordering::Acquire) != self.conn.begun.load(Ordering::Acquire)
@@ -528,6 +615,9 @@ impl AsyncRead for Guard {
         if guard.refusing.is_some() {
             return guard.poll_refused(cx);
         }
+        if let Poll::Ready(Err(error)) = guard.let_go(cx) {
+            return Poll::Ready(Err(error));
+        }
         if guard.is_open() {
             guard.ready = guard.held.len();
         } else {
@@ -551,6 +641,10 @@ impl AsyncWrite for Guard {
             guard.refuse(Refusal::UNREADABLE);
             return Poll::Ready(Ok(bytes.len()));
         }
+        if guard.keep(&[io::IoSlice::new(bytes)]) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        ready!(guard.poll_kept(cx))?;
         let poll = Pin::new(&mut guard.io).poll_write(cx, bytes);
         guard.written(poll, |count| *count, cx)
     }
@@ -560,20 +654,31 @@ impl AsyncWrite for Guard {
         if guard.refusing.is_some() {
             return guard.poll_refusal(cx);
         }
+        if guard.conn.ending.load(Ordering::Relaxed) && !guard.outgoing.bytes.is_empty() {
+            // The flush after the last chunk is not far.
+            return Poll::Ready(Ok(()));
+        }
+        ready!(guard.poll_kept(cx))?;
         let poll = Pin::new(&mut guard.io).poll_flush(cx);
         guard.written(poll, |()| 0, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        let guard = self.get_mut();
+        ready!(guard.let_go(cx))?;
+        Pin::new(&mut guard.io).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let guard = self.get_mut();
         if guard.is_parser_page() {
             guard.refuse(Refusal::UNREADABLE);
-            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+            return Poll::Ready(Ok(length(slices)));
         }
+        if guard.keep(slices) {
+            return Poll::Ready(Ok(length(slices)));
+        }
+        ready!(guard.poll_kept(cx))?;
         let poll = Pin::new(&mut guard.io).poll_write_vectored(cx, slices);
         guard.written(poll, |count| *count, cx)
     }
@@ -594,6 +699,8 @@ impl Shutdown for Guard {
     async fn shutdown(&mut self) {
         if self.refusing.is_some() {
             let _ = std::future::poll_fn(|cx| self.poll_refused(cx)).await;
+        } else {
+            let _ = std::future::poll_fn(|cx| self.let_go(cx)).await;
         }
         self.io.shutdown().await;
     }

@@ -8,7 +8,8 @@ use frontgate_filters::chain::Exchange;
 use frontgate_filters::filter::{Facts, Outcome};
 use frontgate_filters::head;
 use frontgate_filters::reply::Reply;
-use http::{HeaderName, HeaderValue};
+use http::header::TRANSFER_ENCODING;
+use http::{HeaderName, HeaderValue, Method};
 use pingora_core::Error;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -53,6 +54,8 @@ pub struct Ctx {
     /// The upstream connection whose watchdog slot is ours.
     fd: Option<i32>,
     whole: bool,
+    /// Whether the answer goes out in chunks.
+    chunked: bool,
     pub(super) attempt_began: Instant,
     /// Since when nothing but the upstream is waited for, and how long that was in all.
     waiting: Option<Instant>,
@@ -85,6 +88,7 @@ impl Ctx {
             attempted: 0,
             fd: None,
             whole: false,
+            chunked: false,
             attempt_began: now,
             waiting: None,
             waited: Duration::ZERO,
@@ -171,6 +175,20 @@ impl Ctx {
             self.attempt_over(watchdog);
         } else if let (Some(fd), Some(pick), true) = (self.fd, &self.pick, self.whole) {
             watchdog.between_bytes(fd, pick.pool().timeouts.between_bytes.0, Instant::now());
+        }
+    }
+
+    /// The answer's head is as it goes out.
+    pub(super) fn head_ready(&mut self, method: &Method, head: &ResponseHeader) {
+        let bodyless = method == Method::HEAD || matches!(head.status.as_u16(), 204 | 304);
+        self.chunked = !bodyless && head.headers.get(TRANSFER_ENCODING).is_some_and(|coding| coding == "chunked");
+    }
+
+    /// The answer's last bytes are as they go out. Pingora has asked the hooks about all it is about to write, and writes it to the last
+    /// chunk without a wait: then head and body may leave together.
+    pub(super) fn body_ready(&self) {
+        if let (true, Some(conn)) = (self.chunked, &self.conn) {
+            conn.ending();
         }
     }
 

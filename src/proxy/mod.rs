@@ -152,9 +152,9 @@ impl Proxy {
 }
 
 /// Lets go of the upstream's spelling of header names, as every HTTP/2 hop does: Pingora keeps it in a second map, and each name added to
-/// both, and each copy of both, costs allocations. Makes room for what `halves` filters and the gateway add.
+/// both, and each copy of both, costs allocations. Makes room for what `halves` filters, the gateway and Pingora (two headers) add.
 fn plain(head: &mut ResponseHeader, halves: usize) {
-    frontgate_filters::head::reserve(head, 2 + 2 * halves);
+    frontgate_filters::head::reserve(head, 4 + 2 * halves);
 }
 
 #[async_trait]
@@ -299,7 +299,7 @@ impl ProxyHttp for Proxy {
         if self.0.is_draining() {
             session.set_keepalive(None);
         }
-        let _ = ctx;
+        ctx.head_ready(&session.req_header().method, head);
         Ok(())
     }
 
@@ -309,12 +309,15 @@ impl ProxyHttp for Proxy {
     }
 
     fn response_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<Option<Duration>> {
-        if ctx.exchange.is_empty() {
-            return Ok(None);
-        }
         let exchange = &mut ctx.exchange;
-        match failure::caught(|| exchange.body(body, end)) {
-            Ok(Flow::Go) => Ok(None),
+        let flow = if exchange.is_empty() { Ok(Flow::Go) } else { failure::caught(|| exchange.body(body, end)) };
+        match flow {
+            Ok(Flow::Go) => {
+                if end {
+                    ctx.body_ready();
+                }
+                Ok(None)
+            }
             Ok(Flow::Abort) => {
                 // Where nothing was sent yet this is the answer, else the body is broken off.
                 ctx.refusal = Some(unreadable());

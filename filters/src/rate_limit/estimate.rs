@@ -102,7 +102,9 @@ impl Window {
     fn ruling(&self, reading: &Reading, verdict: Verdict) -> Ruling {
         let span = u128::from(self.law.span);
         let room = (u128::from(self.law.burst) * span).saturating_sub(self.weight(reading));
-        Ruling::new(verdict, (room / span) as u32, self.wait(reading))
+        // The wait costs another division of 128 bits, and is only asked where nothing is left.
+        let wait = if room < span { self.wait(reading) } else { 0 };
+        Ruling::new(verdict, (room / span) as u32, wait)
     }
 
     /// Ticks until one request more would fit: in this window, or in the next, where what was counted now weighs as the past does.

@@ -11,16 +11,21 @@ const SHARDS: usize = 64;
 
 type Counts = HashMap<u64, u32, BuildHasherDefault<Hashed>>;
 
+/// Apart from its neighbours: threads at two of them do not wait for each other's cache line.
+#[repr(align(128))]
+#[derive(Default)]
+struct Shard(Mutex<Counts>);
+
 /// The requests in flight, by key. There are never more keys than requests.
 pub struct InFlight {
     most: u32,
-    shards: Box<[Mutex<Counts>]>,
+    shards: Box<[Shard]>,
 }
 
 impl InFlight {
     /// Nothing is in flight; of one key at most `most` may be.
     pub fn new(most: u32) -> Self {
-        Self { most, shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        Self { most, shards: (0..SHARDS).map(|_| Shard::default()).collect() }
     }
 
     /// Takes a place for one more, unless all are taken. Whoever got one gives it back with [`InFlight::leave`].
@@ -49,7 +54,7 @@ impl InFlight {
     }
 
     fn shard(&self, key: u64) -> &Mutex<Counts> {
-        &self.shards[(key % SHARDS as u64) as usize]
+        &self.shards[(key % SHARDS as u64) as usize].0
     }
 }
 

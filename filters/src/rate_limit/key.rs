@@ -1,6 +1,6 @@
 //! Who a request counts against, as a hash under a secret of the process: nobody can choose keys that meet in one place.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::net::IpAddr;
 
 use pingora_http::RequestHeader;
@@ -13,7 +13,8 @@ use crate::selector::Selector;
 pub struct Keys {
     parts: Box<[Selector]>,
     on_missing: OnMissingKey,
-    secret: RandomState,
+    /// A hash for each tier, with the secret and the tier in it.
+    begun: Box<[DefaultHasher]>,
 }
 
 /// Who a request counts against.
@@ -30,15 +31,20 @@ pub enum Key {
 }
 
 impl Keys {
-    /// Keys of these parts, under a secret of their own.
-    pub fn new(parts: Box<[Selector]>, on_missing: OnMissingKey) -> Self {
-        Self { parts, on_missing, secret: RandomState::new() }
+    /// Keys of these parts in so many tiers, under a secret of their own.
+    pub fn new(parts: Box<[Selector]>, on_missing: OnMissingKey, tiers: usize) -> Self {
+        let secret = RandomState::new();
+        let begin = |tier| {
+            let mut hasher = secret.build_hasher();
+            hasher.write_usize(tier);
+            hasher
+        };
+        Self { parts, on_missing, begun: (0..tiers).map(begin).collect() }
     }
 
     /// The request's key in this tier: each tier has its own account.
     pub fn of(&self, head: &RequestHeader, facts: &Facts, tier: usize) -> Key {
-        let mut hasher = self.secret.build_hasher();
-        hasher.write_usize(tier);
+        let mut hasher = self.begun[tier].clone();
         for part in &self.parts {
             if *part == Selector::ClientIp {
                 address(&mut hasher, facts.client_ip);
@@ -61,8 +67,7 @@ impl Keys {
             OnMissingKey::Allow => Key::Exempt,
             OnMissingKey::Reject => Key::Missing,
             OnMissingKey::ClientIp => {
-                let mut hasher = self.secret.build_hasher();
-                hasher.write_usize(tier);
+                let mut hasher = self.begun[tier].clone();
                 // No text is as long as this, so no key that is known can be this one.
                 hasher.write_usize(usize::MAX);
                 address(&mut hasher, facts.client_ip);

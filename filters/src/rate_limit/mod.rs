@@ -121,7 +121,7 @@ impl RateLimit {
             Choice { selector: selector.value.clone(), otherwise: otherwise.copied().unwrap_or(0), index }
         });
         Ok(Self {
-            keys: Keys::new(config.key.0.iter().map(|part| part.value.clone()).collect(), config.on_missing_key),
+            keys: Keys::new(config.key.0.iter().map(|part| part.value.clone()).collect(), config.on_missing_key, written.len()),
             choice,
             shares,
             how: match (&ledger, exact) {
@@ -139,10 +139,15 @@ impl RateLimit {
         named.and_then(|name| choice.index.get(&*name)).copied().unwrap_or(choice.otherwise)
     }
 
+    #[inline]
     fn because(&self, request: &mut Request<'_>, tier: &Tier, key: Key, decision: &str) {
-        if !request.is_explained() {
-            return;
+        if request.is_explained() {
+            self.explain(request, tier, key, decision);
         }
+    }
+
+    #[cold]
+    fn explain(&self, request: &mut Request<'_>, tier: &Tier, key: Key, decision: &str) {
         let rate = tier.law.map_or(self.how.to_owned(), |law| format!("{} with a burst of {}, {}", law.rate, law.burst, self.how));
         let mut account = self.keys.describe(request.head, request.facts);
         match key {
