@@ -34,6 +34,8 @@ const BACK: Duration = Duration::from_millis(2300);
 /// How long recovery is watched.
 const CALM: Duration = Duration::from_millis(2800);
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Idle client connections are not used again after this long.
+const IDLE: Duration = Duration::from_secs(30);
 const PATHS: u64 = 20;
 const STAND_IN: &str = r#"{"degraded":true}"#;
 
@@ -264,7 +266,8 @@ struct Record {
 struct Load {
     address: std::net::SocketAddr,
     began: Instant,
-    idle: Mutex<Vec<TcpStream>>,
+    /// Since when each is idle; the gateway would close one after 75 s.
+    idle: Mutex<Vec<(Instant, TcpStream)>>,
     in_flight: AtomicUsize,
     records: Mutex<Vec<Record>>,
 }
@@ -300,8 +303,8 @@ impl Load {
 
     async fn exchange(&self, path: &str) -> End {
         let idle = self.idle.lock().unwrap().pop();
-        let mut stream = match idle {
-            Some(stream) => stream,
+        let mut stream = match idle.filter(|(since, _)| since.elapsed() < IDLE) {
+            Some((_, stream)) => stream,
             None => match TcpStream::connect(self.address).await {
                 Ok(stream) => stream,
                 Err(error) => return End::Lost(format!("no connection: {error}")),
@@ -325,7 +328,7 @@ impl Load {
             (status, whole, _) => End::Lost(format!("{status}, whole: {whole}: {}", String::from_utf8_lossy(&reply.body))),
         };
         if reply.whole && reply.header("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close")) {
-            self.idle.lock().unwrap().push(stream);
+            self.idle.lock().unwrap().push((Instant::now(), stream));
         }
         end
     }
@@ -497,6 +500,9 @@ fn report(fault: Fault, during: &[Record], after: &[Record], to: Duration, openi
         count(during, |end| matches!(end, End::Lost(_))),
         count(during, |end| *end == End::Cut),
     );
+    for record in during.iter().filter(|record| matches!(record.end, End::Lost(_))) {
+        eprintln!("  {record:?}");
+    }
 }
 
 fn judge(fault: Fault, during: &[Record], openings: u64) {
