@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::harness::{Gateway, Origin, exchange, get, origin::response, until};
 
@@ -199,4 +200,31 @@ fn what_a_limit_refuses_a_circuit_never_sees() {
     let circuit = get(gateway.running.admin().unwrap(), "/healthz?full=1").json()["circuits"][0].clone();
     assert_eq!((&circuit["state"], &circuit["requests"], &circuit["failures"]), (&"closed".into(), &2.into(), &2.into()), "{circuit}");
     assert_eq!(origin.received().len(), 2);
+}
+
+#[test]
+fn an_adaptive_timeout_learns_nothing_from_those_in_flight_when_the_circuit_opens() {
+    let slow = Arc::new(AtomicU16::new(0));
+    let delay = slow.clone();
+    let origin = Origin::start(move |_, stream| {
+        std::thread::sleep(Duration::from_millis(delay.load(Ordering::SeqCst).into()));
+        stream.write_all(response("200 OK", "", "ok").as_bytes()).is_ok()
+    });
+    let adaptive =
+        format!("{{endpoints: [\"{}\"], timeouts: {{first_byte: {{adaptive: {{min: 100ms, max: 5s}}}}}}}}\n  other", origin.address);
+    let adaptive = text(&origin, &origin, "").replacen(&format!("{{endpoints: [\"{}\"]}}\n  other", origin.address), &adaptive, 1);
+    let gateway = Gateway::start(&adaptive.replace("open_for: 300ms, max_open_for: 400ms", "open_for: 60s, max_open_for: 60s"));
+    let timeout = || gateway.metric("frontgate_upstream_adaptive_timeout_seconds{upstream=\"main\"}");
+    (0..600).for_each(|_| assert_eq!(get(gateway.address, "/").status, 200));
+    until("the timeout to follow", || timeout() < 5.0);
+    let (address, before) = (gateway.address, timeout());
+
+    slow.store(10_000, Ordering::SeqCst);
+    let waiting: Vec<_> = (0..60).map(|_| std::thread::spawn(move || get(address, "/").status)).collect();
+    assert!(waiting.into_iter().all(|one| matches!(one.join().unwrap(), 503 | 504)));
+    assert_eq!(state(&gateway), 2.0);
+    let counted = Instant::now();
+    until("two more conclusions", || counted.elapsed() > Duration::from_millis(2_200));
+
+    assert!(timeout() < before + 0.1, "{before} became {}", timeout());
 }

@@ -92,7 +92,7 @@ impl Ctx {
         if let (Some(well), Some(pick)) = (judged, self.pick()) {
             pick.judge(well, now);
             // What a struggling upstream takes is no measure.
-            if !matches!(self.facts.circuit, Some("open" | "half_open")) && !matches!(result, Err(Failure::Connect)) {
+            if !matches!(result, Err(Failure::Connect)) && self.exchange.is_measure() {
                 pool.took(took);
             }
         }

@@ -92,6 +92,11 @@ impl ResponseFilter for Watch {
         }
     }
 
+    /// Those in flight when the circuit opens tell of the failure that opened it.
+    fn is_measure(&self) -> bool {
+        self.diverted || self.permit.as_ref().is_some_and(Permit::is_closed)
+    }
+
     fn head(&mut self, head: &mut ResponseHeader) -> Want {
         self.copying = None;
         if self.marks {
