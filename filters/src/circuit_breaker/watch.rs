@@ -72,7 +72,7 @@ impl ResponseFilter for Watch {
         let status = match attempt.result {
             Err(Failure::Neutral) => return Rescue::Pass,
             Err(Failure::Connect | Failure::Timeout | Failure::Unavailable) => None,
-            Ok(head) if self.inner.blames(head.status) => Some(head.status),
+            Ok(head) if self.inner.blames(attempt) => Some(head.status),
             Ok(_) => return Rescue::Pass,
         };
         if !attempt.last {
