@@ -180,7 +180,7 @@ impl Endpoint {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         match fault {
             Fault::None | Fault::Refused => stream.write_all(&whole).await.is_ok(),
-            Fault::Half if count % 2 == 0 => {
+            Fault::Half if count.is_multiple_of(2) => {
                 stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nsick").await.is_ok()
             }
             Fault::Half => stream.write_all(&whole).await.is_ok(),
