@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::harness::{Gateway, Origin, exchange, get, origin::response, until};
 
@@ -22,12 +23,16 @@ fn moody() -> (Origin, Arc<AtomicU16>) {
 }
 
 fn over(origin: &Origin, other: &Origin, breaker: &str) -> Gateway {
-    Gateway::start(&format!(
+    Gateway::start(&text(origin, other, breaker))
+}
+
+fn text(origin: &Origin, other: &Origin, breaker: &str) -> String {
+    format!(
         "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:0\"}}], admin: \"127.0.0.1:0\"}}\nupstreams:\n  main: {{endpoints: [\"{}\"]}}\n  other: {{endpoints: [\"{}\"]}}\n\
          filters:\n  slim: {{trim: {{by: query.as, profiles: {{tv: {{drop: [debug]}}}}}}}}\n  guard:\n    circuit_breaker: {{consecutive: 3, open_for: 300ms, max_open_for: 400ms, half_open: {{max_concurrent: 1, successes: 1}}{breaker}}}\n\
          routes:\n  - {{name: all, path: /**, upstream: main, filters: [slim, guard]}}\n  - {{name: other, path: /other, upstream: other}}\ntelemetry: {{access_log: \"off\"}}\n",
         origin.address, other.address
-    ))
+    )
 }
 
 fn state(gateway: &Gateway) -> f64 {
@@ -148,4 +153,78 @@ fn a_breaker_stands_last_and_shares_no_users_answers() {
     assert!(!found.contains("per: claim.sub"), "{found}");
     let found = check("[stamp, login, guard]", "{upstream: nowhere}");
     assert!(found.contains("there is no upstream `nowhere`"), "{found}");
+}
+
+#[test]
+fn an_observing_breaker_opens_and_changes_nothing() {
+    let (origin, mood) = moody();
+    let gateway = over(&origin, &origin, ", mode: observe, fallback: [{cached: {max_age: 10m}}, {respond: {status: 200}}]");
+    assert_eq!(get(gateway.address, "/list?as=pc").status, 200);
+
+    mood.store(503, Ordering::SeqCst);
+    for _ in 0..10 {
+        let reply = get(gateway.address, "/list?as=pc");
+        assert_eq!((reply.status, reply.header("x-bff-fallback")), (503, None), "{}", reply.head);
+        assert!(reply.text().starts_with("failed GET"));
+    }
+
+    assert_eq!(origin.received().len(), 11);
+    assert!(gateway.metric("frontgate_circuit_transitions_total{filter=\"guard\",to=\"open\",upstream=\"main\"}") >= 1.0);
+}
+
+#[test]
+fn an_upstream_that_asks_for_time_gets_it() {
+    let origin = Origin::start(|_, stream| stream.write_all(response("503 Busy", "Retry-After: 40\r\n", "busy").as_bytes()).is_ok());
+    let gateway = Gateway::start(&text(&origin, &origin, "").replace("max_open_for: 400ms", "max_open_for: 60s"));
+    (0..3).for_each(|_| assert_eq!(get(gateway.address, "/").text(), "busy"));
+
+    let refused = get(gateway.address, "/");
+
+    assert_eq!(refused.is_problem(503).json()["code"], "circuit_open");
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((30..=40).contains(&seconds), "{seconds}");
+}
+
+#[test]
+fn what_a_limit_refuses_a_circuit_never_sees() {
+    let (origin, mood) = moody();
+    let limited = text(&origin, &origin, "")
+        .replace("filters:\n", "filters:\n  few: {rate_limit: {key: client_ip, rate: 2/h, burst: 2}}\n")
+        .replace("[slim, guard]", "[slim, few, guard]");
+    let gateway = Gateway::start(&limited);
+    mood.store(503, Ordering::SeqCst);
+    (0..2).for_each(|_| assert_eq!(get(gateway.address, "/").status, 503));
+
+    (0..20).for_each(|_| assert_eq!(get(gateway.address, "/").status, 429));
+
+    let circuit = get(gateway.running.admin().unwrap(), "/healthz?full=1").json()["circuits"][0].clone();
+    assert_eq!((&circuit["state"], &circuit["requests"], &circuit["failures"]), (&"closed".into(), &2.into(), &2.into()), "{circuit}");
+    assert_eq!(origin.received().len(), 2);
+}
+
+#[test]
+fn an_adaptive_timeout_learns_nothing_from_those_in_flight_when_the_circuit_opens() {
+    let slow = Arc::new(AtomicU16::new(0));
+    let delay = slow.clone();
+    let origin = Origin::start(move |_, stream| {
+        std::thread::sleep(Duration::from_millis(delay.load(Ordering::SeqCst).into()));
+        stream.write_all(response("200 OK", "", "ok").as_bytes()).is_ok()
+    });
+    let adaptive =
+        format!("{{endpoints: [\"{}\"], timeouts: {{first_byte: {{adaptive: {{min: 100ms, max: 5s}}}}}}}}\n  other", origin.address);
+    let adaptive = text(&origin, &origin, "").replacen(&format!("{{endpoints: [\"{}\"]}}\n  other", origin.address), &adaptive, 1);
+    let gateway = Gateway::start(&adaptive.replace("open_for: 300ms, max_open_for: 400ms", "open_for: 60s, max_open_for: 60s"));
+    let timeout = || gateway.metric("frontgate_upstream_adaptive_timeout_seconds{upstream=\"main\"}");
+    (0..600).for_each(|_| assert_eq!(get(gateway.address, "/").status, 200));
+    until("the timeout to follow", || timeout() < 5.0);
+    let (address, before) = (gateway.address, timeout());
+
+    slow.store(10_000, Ordering::SeqCst);
+    let waiting: Vec<_> = (0..60).map(|_| std::thread::spawn(move || get(address, "/").status)).collect();
+    assert!(waiting.into_iter().all(|one| matches!(one.join().unwrap(), 503 | 504)));
+    assert_eq!(state(&gateway), 2.0);
+    let counted = Instant::now();
+    until("two more conclusions", || counted.elapsed() > Duration::from_millis(2_200));
+
+    assert!(timeout() < before + 0.1, "{before} became {}", timeout());
 }

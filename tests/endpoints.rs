@@ -171,3 +171,70 @@ fn an_adaptive_timeout_follows_what_the_upstream_takes() {
 
     assert!(began.elapsed() < Duration::from_millis(1_900), "{:?}", began.elapsed());
 }
+
+#[test]
+fn a_full_pool_refuses_at_once_and_has_room_again() {
+    let held = Arc::new(AtomicBool::new(true));
+    let gate = held.clone();
+    let origin = Origin::start(move |_, stream| {
+        while gate.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        stream.write_all(response("200 OK", "", "ok").as_bytes()).is_ok()
+    });
+    let gateway = over(&[origin.address], "    max_connections: 2", "");
+    let address = gateway.address;
+    let waiting: Vec<_> = (0..2).map(|_| std::thread::spawn(move || get(address, "/").status)).collect();
+    until("two requests to be held", || origin.received().len() == 2);
+
+    let refused = get(address, "/");
+    assert_eq!(refused.is_problem(503).json()["code"], "upstream_full");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+
+    held.store(false, Ordering::SeqCst);
+    assert!(waiting.into_iter().all(|one| one.join().unwrap() == 200));
+    until("room", || get(address, "/").status == 200);
+    assert_eq!(origin.connections(), 2);
+}
+
+#[test]
+fn a_further_attempt_takes_the_place_of_the_one_before() {
+    let origin = Origin::json("{}");
+    let gateway = over(&[dead(), origin.address], "    max_connections: 1\n    retry: {attempts: 2, when: [connect_failure]}", "");
+    let admin = gateway.running.admin().unwrap();
+
+    for _ in 0..10 {
+        until("the request before to be over", || get(admin, "/healthz?full=1").json()["upstreams"]["main"]["in_flight"] == 0);
+        assert_eq!(get(gateway.address, "/").status, 200);
+    }
+}
+
+#[test]
+fn probes_that_all_fail_do_not_stop_a_pool_that_answers() {
+    let origin = Origin::start(|request, stream| {
+        let status = if request.line().contains("/healthz") { "500 Sick" } else { "200 OK" };
+        stream.write_all(response(status, "", "ok").as_bytes()).is_ok()
+    });
+    let health = "    health: {path: /healthz, interval: 20ms, timeout: 500ms, unhealthy_after: 1, healthy_after: 1}";
+    let gateway = over(&[origin.address], health, "");
+    until("it to be found unhealthy", || gateway.metric("frontgate_upstream_endpoints{upstream=\"main\",state=\"unhealthy\"}") == 1.0);
+
+    assert!((0..10).all(|_| get(gateway.address, "/").status == 200));
+}
+
+#[test]
+fn an_endpoint_that_comes_back_gets_a_tenth_of_its_share_at_first() {
+    let (a_well, b_well) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
+    let (a, b) = (named("a", a_well.clone()), named("b", b_well));
+    let health = "    health: {path: /healthz, interval: 20ms, timeout: 500ms, unhealthy_after: 1, healthy_after: 1}\n    slow_start: 5m";
+    let gateway = over(&[a.address, b.address], health, "");
+    let healthy = "frontgate_upstream_endpoints{upstream=\"main\",state=\"healthy\"}";
+    until("a out", || gateway.metric(healthy) == 1.0);
+
+    a_well.store(true, Ordering::SeqCst);
+    until("a back", || gateway.metric(healthy) == 2.0);
+    let of_a = (0..400).filter(|_| get(gateway.address, "/").text() == "a").count();
+
+    // A whole share would be 200; a tenth of it is 20.
+    assert!((2..=60).contains(&of_a), "{of_a}");
+}

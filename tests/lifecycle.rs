@@ -1,85 +1,11 @@
-use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::io::Write;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::harness::client::read_reply;
 use crate::harness::gateway::simple;
 use crate::harness::origin::response;
-use crate::harness::{Origin, exchange, get, raw, until};
-
-/// The real binary with its configuration in a folder of its own.
-struct Process {
-    child: Child,
-    folder: PathBuf,
-    address: SocketAddr,
-    admin: SocketAddr,
-}
-
-impl Process {
-    fn start(name: &str, text: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("frontgate-test-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("frontgate.yaml"), text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_frontgate"))
-            .args(["run", "-c"])
-            .arg(folder.join("frontgate.yaml"))
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        // It says where it listens, since the ports were its choice.
-        let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let mut find = |what: &str| loop {
-            let mut line = String::new();
-            assert!(lines.read_line(&mut line).unwrap() > 0, "the process ended before it said {what}");
-            if let Some((_, address)) = line.trim().split_once(what) {
-                return address.parse().unwrap();
-            }
-        };
-        let (address, admin) = (find("listening on "), find("admin on "));
-        // Nobody reads what it says from here on; a pipe that is full would stop it.
-        std::thread::spawn(move || for _ in lines.lines() {});
-        Self { child, folder, address, admin }
-    }
-
-    fn write(&self, text: &str) {
-        std::fs::write(self.folder.join("frontgate.yaml"), text).unwrap();
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    fn ended_within(&mut self, limit: Duration) -> bool {
-        let end = Instant::now() + limit;
-        while Instant::now() < end {
-            if self.child.try_wait().unwrap().is_some() {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        false
-    }
-
-    fn ask(&self, method: &str, path: &str) -> crate::harness::Reply {
-        exchange(
-            self.admin,
-            format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes(),
-        )
-        .unwrap()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
+use crate::harness::{Origin, Process, get, raw, until};
 
 const ADMIN: &str = "  admin: \"127.0.0.1:0\"";
 

@@ -7,6 +7,8 @@ mod harness;
 mod auth;
 /// Upstreams that fail behind a circuit breaker: fallbacks, operators, recovery.
 mod breaker;
+/// A pool that fails in every way there is, under steady load, over and over.
+mod chaos;
 /// Pools that know which endpoints live: retries, probes, ejection, hashing, adaptive timeouts.
 mod endpoints;
 /// Clients and origins that are slow, gone or broken.

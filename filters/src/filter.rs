@@ -45,6 +45,10 @@ pub trait ResponseFilter: Send + Sync {
     fn attempt(&mut self, _attempt: &Attempt<'_>) -> Rescue {
         Rescue::Pass
     }
+    /// Whether what an attempt takes that ends now is a measure of its upstream in good health.
+    fn is_measure(&self) -> bool {
+        true
+    }
     /// The head that goes out. May run again after a failed attempt: overwrite, never accumulate.
     fn head(&mut self, _head: &mut ResponseHeader) -> Want {
         Want::Nothing

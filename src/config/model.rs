@@ -228,6 +228,9 @@ pub struct Upstream {
     /// How long an endpoint that has come back takes to get its whole share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_start: Option<Duration>,
+    /// So many requests at once and no more, each on a connection of its own with HTTP/1; probes do not count. By default there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<NonZeroU32>,
     /// When a failed attempt is followed by another; by default only where a pooled connection was stale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Spanned<Retry>>,

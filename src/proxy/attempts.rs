@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 
 use super::{Ctx, failure};
 use crate::upstream::balance::hash_of;
-use crate::upstream::{Pick, Pool, RetryPermit};
+use crate::upstream::{NoPick, Pick, Pool, RetryPermit};
 
 /// A request that met pooled connections which the upstream had closed is sent again so often.
 const STALE: u32 = 3;
@@ -52,9 +52,9 @@ impl Attempts {
     }
 
     /// An endpoint for the next attempt.
-    pub fn choose(&mut self, now: Instant) -> Option<Pick> {
+    pub fn choose(&mut self, now: Instant) -> Result<Pick, NoPick> {
         self.made += 1;
-        self.pool.as_ref()?.choose(self.hash, &self.tried, now)
+        self.pool.as_ref().ok_or(NoPick::NoEndpoint)?.choose(self.hash, &self.tried, now)
     }
 
     /// Whether a request that lost a pooled connection is sent again.
@@ -92,7 +92,7 @@ impl Ctx {
         if let (Some(well), Some(pick)) = (judged, self.pick()) {
             pick.judge(well, now);
             // What a struggling upstream takes is no measure.
-            if !matches!(self.facts.circuit, Some("open" | "half_open")) && !matches!(result, Err(Failure::Connect)) {
+            if !matches!(result, Err(Failure::Connect)) && self.exchange.is_measure() {
                 pool.took(took);
             }
         }

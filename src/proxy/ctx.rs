@@ -113,6 +113,11 @@ impl Ctx {
         self.pick.as_ref()
     }
 
+    /// The last attempt's place is free, for another request or for this one's next attempt.
+    pub(super) fn leave_endpoint(&mut self) {
+        self.pick = None;
+    }
+
     /// Whether this attempt has brought a head.
     pub(super) fn has_upstream_head(&self) -> bool {
         self.upstream_status.is_some()

@@ -31,6 +31,7 @@ use crate::gateway::Gateway;
 use crate::router::Found;
 use crate::snapshot::Action;
 use crate::telemetry::Attempt;
+use crate::upstream::NoPick;
 use attempts::Next;
 pub use ctx::Ctx;
 
@@ -194,20 +195,24 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         ctx.attempt_over(&self.0.watchdog);
+        ctx.leave_endpoint();
         let now = Instant::now();
         let pick = loop {
-            if let Some(pick) = ctx.attempts.choose(now) {
-                break pick;
-            }
-            ctx.flags = "UH";
+            let why = match ctx.attempts.choose(now) {
+                Ok(pick) => break pick,
+                Err(why) => why,
+            };
+            ctx.flags = if why == NoPick::Full { "UO" } else { "UH" };
             match ctx.settle(session, Err(Failure::Unavailable)) {
                 Next::Again => continue,
                 Next::Answer => {}
                 Next::Pass => {
-                    ctx.refusal = Some(
-                        Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "no_endpoint", "No endpoint can take the request.")
-                            .with(http::header::RETRY_AFTER, HeaderValue::from_static("1")),
-                    );
+                    let (code, detail) = match why {
+                        NoPick::Full => ("upstream_full", "The service behind the gateway has as many requests as it may."),
+                        NoPick::NoEndpoint => ("no_endpoint", "No endpoint can take the request."),
+                    };
+                    let reply = Reply::problem(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+                    ctx.refusal = Some(reply.with(http::header::RETRY_AFTER, HeaderValue::from_static("1")));
                 }
             }
             return Err(Error::new(REFUSED));

@@ -9,4 +9,4 @@ pub mod pool;
 pub mod watchdog;
 
 pub use keys::KeyRing;
-pub use pool::{Pick, Pool, RetryPermit};
+pub use pool::{NoPick, Pick, Pool, RetryPermit};

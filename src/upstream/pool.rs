@@ -67,8 +67,34 @@ const LONGEST_EJECTION: u32 = 10;
 
 /// An endpoint chosen for one attempt, counted as in flight until it is dropped.
 pub struct Pick {
-    pool: Arc<Pool>,
+    place: Place,
     index: usize,
+}
+
+/// Why there is no endpoint for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPick {
+    /// The pool has as many requests as it may.
+    Full,
+    /// No endpoint takes requests.
+    NoEndpoint,
+}
+
+/// An attempt's place among those that a pool may have at once, until it is dropped.
+struct Place(Arc<Pool>);
+
+impl Place {
+    fn take(pool: &Arc<Pool>) -> Option<Self> {
+        let before = pool.in_flight.fetch_add(1, Ordering::Relaxed);
+        let place = Self(pool.clone());
+        pool.config.max_connections.is_none_or(|most| before < u64::from(most.get())).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A further attempt, counted against the pool's budget until it is dropped.
@@ -232,14 +258,15 @@ impl Pool {
     }
 
     /// Chooses an endpoint for an attempt of a request with this hash, none of those tried before while another lives.
-    pub fn choose(self: &Arc<Self>, hash: Option<u64>, tried: &[usize], now: Instant) -> Option<Pick> {
+    pub fn choose(self: &Arc<Self>, hash: Option<u64>, tried: &[usize], now: Instant) -> Result<Pick, NoPick> {
+        let place = Place::take(self).ok_or(NoPick::Full)?;
         let now = self.millis(now);
         let index = [Choosy::Very, Choosy::Healthy, Choosy::Untried, Choosy::Not]
             .into_iter()
-            .find_map(|choosy| self.balancer.choose(hash, &Choice { pool: self, tried, now, choosy }))?;
+            .find_map(|choosy| self.balancer.choose(hash, &Choice { pool: self, tried, now, choosy }))
+            .ok_or(NoPick::NoEndpoint)?;
         self.endpoints[index].in_flight.fetch_add(1, Ordering::Relaxed);
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Some(Pick { pool: self.clone(), index })
+        Ok(Pick { place, index })
     }
 
     /// Whether an endpoint that has come back gets this request: at first one in ten of its share, all of it when slow start is over.
@@ -382,12 +409,12 @@ impl Pool {
 impl Pick {
     /// The pool it was chosen from.
     pub fn pool(&self) -> &Arc<Pool> {
-        &self.pool
+        &self.place.0
     }
 
     /// The chosen endpoint.
     pub fn endpoint(&self) -> &Endpoint {
-        &self.pool.endpoints[self.index]
+        &self.place.0.endpoints[self.index]
     }
 
     /// Its place in the pool.
@@ -397,7 +424,7 @@ impl Pick {
 
     /// The attempt went well, or failed by the endpoint's fault.
     pub fn judge(&self, well: bool, now: Instant) {
-        self.pool.judge(self.index, well, now);
+        self.place.0.judge(self.index, well, now);
     }
 
     /// What Pingora connects to, within `left` where the attempt has a deadline. With an upload, an upstream that does not take it is cut off
@@ -405,10 +432,10 @@ impl Pick {
     pub fn peer(&self, left: Option<Duration>, upload: bool) -> Box<HttpPeer> {
         let mut peer = Box::new(self.endpoint().peer.clone());
         if upload {
-            peer.options.write_timeout = Some(self.pool.timeouts.between_bytes.0);
+            peer.options.write_timeout = Some(self.place.0.timeouts.between_bytes.0);
         }
         if let Some(left) = left {
-            let connect = self.pool.timeouts.connect.0.min(left);
+            let connect = self.place.0.timeouts.connect.0.min(left);
             peer.options.connection_timeout = Some(connect);
             peer.options.total_connection_timeout = Some(connect);
         }
@@ -419,7 +446,6 @@ impl Pick {
 impl Drop for Pick {
     fn drop(&mut self) {
         self.endpoint().in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.pool.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

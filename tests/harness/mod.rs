@@ -3,10 +3,12 @@
 pub mod client;
 pub mod gateway;
 pub mod origin;
+pub mod process;
 
 pub use client::{Reply, exchange, get, raw};
 pub use gateway::Gateway;
 pub use origin::Origin;
+pub use process::Process;
 use std::time::{Duration, Instant};
 
 /// Waits for a condition, with an end.

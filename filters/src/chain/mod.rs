@@ -166,6 +166,11 @@ impl Exchange {
         self.halves.is_empty()
     }
 
+    /// Whether what an attempt takes that ends now is a measure of its upstream in good health; to be asked before [`Exchange::attempt`].
+    pub fn is_measure(&self) -> bool {
+        self.halves.iter().all(|half| half.filter.is_measure())
+    }
+
     /// An attempt at the upstream has ended, and nothing was sent yet. Every half hears of it; the rescue is the innermost one's. A reply
     /// passes only the halves outside of the one that gives it, so the others end here.
     pub fn attempt(&mut self, attempt: &Attempt<'_>) -> Rescue {

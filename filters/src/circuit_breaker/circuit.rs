@@ -130,6 +130,11 @@ impl Permit {
         self.ticket.probe
     }
 
+    /// Whether the circuit was closed for the request and has been ever since.
+    pub(super) fn is_closed(&self) -> bool {
+        self.circuit.gate.is_closed_for(&self.ticket)
+    }
+
     /// Whether it is known what came of the request.
     pub(super) fn is_settled(&self) -> bool {
         self.found.is_some()

@@ -23,12 +23,11 @@ mod sync {
     pub use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::{DATE, RETRY_AFTER};
-use http::{HeaderName, Method, StatusCode};
+use http::{HeaderName, Method};
 use pingora_http::ResponseHeader;
 
 use self::cache::Store;
@@ -37,11 +36,12 @@ use self::fallback::{Served, Serving, Why};
 use self::gate::Finding;
 use self::watch::Watch;
 use crate::build::Build;
+use crate::condition::Condition;
 use crate::filter::{Attempt, Failure, Filter, Request, Verdict};
 use crate::selector::Selector;
 
 pub use self::circuit::{Circuit, Status};
-pub use self::config::{Blame, Cached, Config, Fallback, HalfOpen, Respond, Slow};
+pub use self::config::{Cached, Config, Fallback, HalfOpen, Respond, Slow};
 pub use self::gate::{Forced, State};
 
 /// The compiled filter.
@@ -53,9 +53,7 @@ pub struct CircuitBreaker {
 
 /// What the response halves need too.
 struct Inner {
-    blamed: Box<[RangeInclusive<u16>]>,
-    blames_connect: bool,
-    blames_timeout: bool,
+    failures: Box<[Condition]>,
     slow_over: Option<Duration>,
     open_for: Duration,
     fallbacks: Box<[Serving]>,
@@ -80,14 +78,8 @@ impl CircuitBreaker {
         let counter = |kind: &str| with.metrics.fallback.with_label_values(&[with.name, kind]);
         let cached = config.cached().map(|(_, cached)| cached);
         let store = cached.map(|_| earlier.and_then(|earlier| earlier.inner.store.clone()).unwrap_or_else(|| Arc::new(Store::new())));
-        let status = |blame: &Blame| match blame {
-            Blame::Status(range) => Some(range.clone()),
-            Blame::ConnectFailure | Blame::Timeout => None,
-        };
         let inner = Inner {
-            blamed: config.failures.iter().filter_map(status).collect(),
-            blames_connect: config.failures.contains(&Blame::ConnectFailure),
-            blames_timeout: config.failures.contains(&Blame::Timeout),
+            failures: config.failures.value.as_slice().into(),
             slow_over: config.slow.as_ref().map(|slow| slow.over.0),
             open_for: config.open_for.0,
             fallbacks: config.fallback.iter().map(|fallback| Serving::new(fallback, pools, counter)).collect(),
@@ -176,17 +168,17 @@ impl Inner {
     fn judge(&self, attempt: &Attempt<'_>) -> Finding {
         let slow = self.slow_over.is_some_and(|over| attempt.took > over);
         match attempt.result {
-            Err(Failure::Connect) if self.blames_connect => Finding::Failure { slow, retry_after: None },
-            Err(Failure::Timeout) if self.blames_timeout => Finding::Failure { slow, retry_after: None },
+            Err(_) if self.blames(attempt) => Finding::Failure { slow, retry_after: None },
             Err(_) => Finding::Neutral,
-            Ok(head) if self.blames(head.status) => Finding::Failure { slow, retry_after: retry_after(head) },
+            Ok(head) if self.blames(attempt) => Finding::Failure { slow, retry_after: retry_after(head) },
             Ok(head) if head.status.is_client_error() => Finding::Neutral,
             Ok(_) => Finding::Success { slow },
         }
     }
 
-    fn blames(&self, status: StatusCode) -> bool {
-        self.blamed.iter().any(|range| range.contains(&status.as_u16()))
+    /// Whether it is the upstream's fault. That no endpoint was to be had is not: nothing was asked.
+    fn blames(&self, attempt: &Attempt<'_>) -> bool {
+        !matches!(attempt.result, Err(Failure::Unavailable)) && self.failures.iter().any(|condition| condition.meets(attempt))
     }
 }
 

@@ -72,7 +72,7 @@ impl ResponseFilter for Watch {
         let status = match attempt.result {
             Err(Failure::Neutral) => return Rescue::Pass,
             Err(Failure::Connect | Failure::Timeout | Failure::Unavailable) => None,
-            Ok(head) if self.inner.blames(head.status) => Some(head.status),
+            Ok(head) if self.inner.blames(attempt) => Some(head.status),
             Ok(_) => return Rescue::Pass,
         };
         if !attempt.last {
@@ -90,6 +90,11 @@ impl ResponseFilter for Watch {
                 Rescue::Pass
             }
         }
+    }
+
+    /// Those in flight when the circuit opens tell of the failure that opened it.
+    fn is_measure(&self) -> bool {
+        self.diverted || self.permit.as_ref().is_some_and(Permit::is_closed)
     }
 
     fn head(&mut self, head: &mut ResponseHeader) -> Want {

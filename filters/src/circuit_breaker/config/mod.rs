@@ -1,6 +1,5 @@
 //! What can be written under `circuit_breaker`, and what is wrong with it.
 
-mod blame;
 mod problems;
 
 use std::collections::BTreeMap;
@@ -9,11 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gate::Rules;
+use crate::condition::{Condition, StatusRange};
 use crate::selector::Selector;
 use crate::spanned::{Place, Spanned};
 use crate::units::{Duration, Share};
-
-pub use self::blame::Blame;
 
 /// The options of `circuit_breaker`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -44,8 +42,8 @@ pub struct Config {
     #[serde(default)]
     pub half_open: HalfOpen,
     /// What is a failure; by default `[connect_failure, timeout, 500-599]`.
-    #[serde(default = "Blame::usual")]
-    pub failures: Spanned<Vec<Blame>>,
+    #[serde(default = "faults")]
+    pub failures: Spanned<Vec<Condition>>,
     /// What is answered instead, to GET and HEAD; the first that can serve.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fallback: Vec<Spanned<Fallback>>,
@@ -126,6 +124,11 @@ fn seconds<const N: u64>() -> Spanned<Duration> {
 
 fn count<const N: u32>() -> Spanned<u32> {
     Spanned::nowhere(N)
+}
+
+fn faults() -> Spanned<Vec<Condition>> {
+    let status = Condition::Status(StatusRange { first: 500, last: 599 });
+    Spanned::nowhere(vec![Condition::ConnectFailure, Condition::Timeout, status])
 }
 
 fn half() -> Spanned<Share> {

@@ -5,6 +5,7 @@ use http::{HeaderName, HeaderValue};
 use super::super::window::LARGEST_SAMPLE;
 use super::{Config, Fallback, Respond};
 use crate::build::Problem;
+use crate::condition::Condition;
 use crate::spanned::Place;
 
 impl Config {
@@ -44,6 +45,10 @@ impl Config {
         let successes = &self.half_open.successes;
         unless(successes.value > 0, successes.place, "`successes` is at least 1".into());
         unless(!self.failures.is_empty(), self.failures.place, "without `failures` nothing opens the circuit".into());
+        for failure in self.failures.iter() {
+            let faulty = !matches!(failure, Condition::Status(range) if range.first < 400);
+            unless(faulty, self.failures.place, format!("`{failure}` is not a failure: a status of `failures` is between 400 and 599"));
+        }
         let mut cached = false;
         let mut last = false;
         for fallback in &self.fallback {

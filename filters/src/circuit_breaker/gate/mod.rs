@@ -123,6 +123,11 @@ impl Gate {
         }
     }
 
+    /// Whether the circuit has been closed since it gave this ticket.
+    pub fn is_closed_for(&self, ticket: &Ticket) -> bool {
+        !ticket.probe && self.load().epoch() == ticket.epoch
+    }
+
     /// Gives back what a ticket holds. Further times do nothing.
     pub fn release(&self, ticket: &mut Ticket) {
         if std::mem::take(&mut ticket.held) {

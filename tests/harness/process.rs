@@ -1,0 +1,98 @@
+//! The real binary, in a process of its own.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::client::{Reply, exchange};
+
+/// The real binary with its configuration in a folder of its own.
+pub struct Process {
+    pub child: Child,
+    pub folder: PathBuf,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+impl Process {
+    /// Starts it; `name` is the folder's.
+    pub fn start(name: &str, text: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("frontgate-test-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("frontgate.yaml"), text).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_frontgate"))
+            .args(["run", "-c"])
+            .arg(folder.join("frontgate.yaml"))
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        // It says where it listens, since the ports were its choice.
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut find = |what: &str| loop {
+            let mut line = String::new();
+            assert!(lines.read_line(&mut line).unwrap() > 0, "the process ended before it said {what}");
+            if let Some((_, address)) = line.trim().split_once(what) {
+                return address.parse().unwrap();
+            }
+        };
+        let (address, admin) = (find("listening on "), find("admin on "));
+        // Nobody reads what it says from here on; a pipe that is full would stop it.
+        std::thread::spawn(move || for _ in lines.lines() {});
+        Self { child, folder, address, admin }
+    }
+
+    /// Changes its configuration file.
+    pub fn write(&self, text: &str) {
+        std::fs::write(self.folder.join("frontgate.yaml"), text).unwrap();
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Whether it ends in this time.
+    pub fn ended_within(&mut self, limit: Duration) -> bool {
+        let end = Instant::now() + limit;
+        while Instant::now() < end {
+            if self.child.try_wait().unwrap().is_some() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
+    /// How many files and sockets it has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// Its resident memory in KiB.
+    pub fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Asks its admin address.
+    pub fn ask(&self, method: &str, path: &str) -> Reply {
+        exchange(
+            self.admin,
+            format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
+        .unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
