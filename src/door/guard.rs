@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::wire::{BodyScan, HeadLimits, HeadScan, Refusal, check_head};
-use crate::upstream::watchdog::Watchdog;
+use crate::upstream::watchdog::{Lease, Watchdog};
 
 /// What the guard asks of the gateway.
 pub trait Keeper: Send + Sync + 'static {
@@ -67,8 +67,8 @@ pub struct Conn {
     ending: AtomicBool,
     refusal: OnceLock<Refusal>,
     peer_value: OnceLock<HeaderValue>,
-    /// The upstream connection that the current request waits on, or -1: not read while the client is slow.
-    upstream: AtomicI32,
+    /// The lease of the upstream connection that the current request waits on, or `NOBODY`: not read while the client is slow.
+    upstream: AtomicU64,
 }
 
 impl Conn {
@@ -83,7 +83,7 @@ impl Conn {
             ending: AtomicBool::new(false),
             refusal: OnceLock::new(),
             peer_value: OnceLock::new(),
-            upstream: AtomicI32::new(-1),
+            upstream: AtomicU64::new(NOBODY),
         }
     }
     /// The client's address as a header value, made once a connection.
@@ -116,10 +116,18 @@ impl Conn {
         self.refusal.get().copied()
     }
     /// The upstream connection that the current request waits on.
-    pub fn wait_on(&self, upstream: Option<i32>) {
-        self.upstream.store(upstream.unwrap_or(-1), Ordering::Release);
+    pub fn wait_on(&self, upstream: Option<Lease>) {
+        self.upstream.store(upstream.map_or(NOBODY, Lease::to_bits), Ordering::Release);
+    }
+
+    fn upstream(&self) -> Option<Lease> {
+        let bits = self.upstream.load(Ordering::Relaxed);
+        (bits != NOBODY).then(|| Lease::from_bits(bits))
     }
 }
+
+/// No lease has these bits.
+const NOBODY: u64 = u64::MAX;
 
 /// A client's stream with the guard in front.
 pub struct Guard {
@@ -586,10 +594,11 @@ impl Guard {
 
     /// Lets a write through, with the client's patience and the upstream's clock in mind.
     fn written<T>(&mut self, poll: Poll<io::Result<T>>, bytes: impl Fn(&T) -> usize, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        let upstream = self.conn.upstream.load(Ordering::Relaxed);
         match poll {
             Poll::Ready(Ok(value)) => {
-                if self.writing.since.is_some() && upstream >= 0 {
+                if self.writing.since.is_some()
+                    && let Some(upstream) = self.conn.upstream()
+                {
                     self.watchdog.resume(upstream);
                 }
                 self.writing.moved(bytes(&value));
@@ -597,7 +606,9 @@ impl Guard {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
-                if self.writing.since.is_none() && upstream >= 0 {
+                if self.writing.since.is_none()
+                    && let Some(upstream) = self.conn.upstream()
+                {
                     self.watchdog.pause(upstream);
                 }
                 if self.writing.wait(self.rules.write_timeout, cx) {

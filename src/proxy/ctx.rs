@@ -20,7 +20,7 @@ use crate::gateway::{Gateway, InFlight};
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Attempt, Line};
 use crate::upstream::Pick;
-use crate::upstream::watchdog::{Wait, Watchdog};
+use crate::upstream::watchdog::{Lease, Wait, Watchdog};
 
 /// Known beforehand: a name in a string would be copied for every answer.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -52,7 +52,7 @@ pub struct Ctx {
     /// How many attempts there were, at whichever pool.
     attempted: u32,
     /// The upstream connection whose watchdog slot is ours.
-    fd: Option<i32>,
+    lease: Option<Lease>,
     whole: bool,
     /// Whether the answer goes out in chunks.
     chunked: bool,
@@ -86,7 +86,7 @@ impl Ctx {
             in_flight: None,
             pick: None,
             attempted: 0,
-            fd: None,
+            lease: None,
             whole: false,
             chunked: false,
             attempt_began: now,
@@ -134,10 +134,9 @@ impl Ctx {
     }
 
     pub(super) fn connected(&mut self, watchdog: &Watchdog, fd: i32, reused: bool, whole: bool) {
-        self.fd = Some(fd);
-        watchdog.begin(fd, self.attempt_deadline);
+        self.lease = watchdog.begin(fd, self.attempt_deadline);
         if let Some(conn) = &self.conn {
-            conn.wait_on(Some(fd));
+            conn.wait_on(self.lease);
         }
         if whole {
             // A pooled connection took no time.
@@ -147,10 +146,10 @@ impl Ctx {
 
     /// A part of an upload has come. HTTP/1 bodies are timed by the guard; those of HTTP/2 here, by the same rule.
     pub(super) fn upload_moved(&self, watchdog: &Watchdog) {
-        if let (Some(fd), false) = (self.fd, self.whole) {
+        if let (Some(lease), false) = (self.lease, self.whole) {
             let now = Instant::now();
             let allowance = self.snapshot.rules.body_timeout + Duration::from_secs(self.body_in / DRIP);
-            watchdog.upload(fd, allowance.saturating_sub(now.saturating_duration_since(self.attempt_began)), now);
+            watchdog.upload(lease, allowance.saturating_sub(now.saturating_duration_since(self.attempt_began)), now);
         }
     }
 
@@ -159,8 +158,8 @@ impl Ctx {
         if std::mem::replace(&mut self.whole, true) {
             return;
         }
-        if let (Some(fd), Some(pick), None) = (self.fd, &self.pick, self.upstream_status) {
-            watchdog.first_byte(fd, pick.pool().first_byte(), now);
+        if let (Some(lease), Some(pick), None) = (self.lease, &self.pick, self.upstream_status) {
+            watchdog.first_byte(lease, pick.pool().first_byte(), now);
         }
     }
 
@@ -170,16 +169,16 @@ impl Ctx {
         self.rest(now);
         self.facts.version = self.version_of_pick();
         let Some(pick) = &self.pick else { return };
-        if let (Some(fd), true) = (self.fd, self.whole) {
-            watchdog.between_bytes(fd, pick.pool().timeouts.between_bytes.0, now);
+        if let (Some(lease), true) = (self.lease, self.whole) {
+            watchdog.between_bytes(lease, pick.pool().timeouts.between_bytes.0, now);
         }
     }
 
     pub(super) fn body_arrived(&mut self, watchdog: &Watchdog, end: bool) {
         if end {
             self.attempt_over(watchdog);
-        } else if let (Some(fd), Some(pick), true) = (self.fd, &self.pick, self.whole) {
-            watchdog.between_bytes(fd, pick.pool().timeouts.between_bytes.0, Instant::now());
+        } else if let (Some(lease), Some(pick), true) = (self.lease, &self.pick, self.whole) {
+            watchdog.between_bytes(lease, pick.pool().timeouts.between_bytes.0, Instant::now());
         }
     }
 
@@ -199,16 +198,16 @@ impl Ctx {
 
     /// Gives the watchdog's slot back; `Some` when the upstream was cut off for being slow.
     pub(super) fn attempt_over(&mut self, watchdog: &Watchdog) -> Option<Wait> {
-        if self.fd.is_none() && self.waiting.is_none() {
+        if self.lease.is_none() && self.waiting.is_none() {
             return None;
         }
         let now = Instant::now();
         self.rest(now);
-        let fd = self.fd.take()?;
+        let lease = self.lease.take()?;
         if let Some(conn) = &self.conn {
             conn.wait_on(None);
         }
-        let late = watchdog.end(fd);
+        let late = watchdog.end(lease);
         if late.is_none()
             && self.upstream_status.is_some()
             && let Some(pick) = &self.pick
@@ -222,8 +221,8 @@ impl Ctx {
 
     pub(super) fn attempt_failed(&mut self, watchdog: &Watchdog, result: Attempt) {
         self.rest(Instant::now());
-        if let Some(fd) = self.fd.take() {
-            watchdog.end(fd);
+        if let Some(lease) = self.lease.take() {
+            watchdog.end(lease);
         }
         if let Some(pick) = &self.pick {
             pick.pool().metrics.attempt(result);
@@ -296,7 +295,7 @@ impl Ctx {
 impl Drop for Ctx {
     fn drop(&mut self) {
         // A panic in a hook comes here without `logging`.
-        if self.fd.is_some() {
+        if self.lease.is_some() {
             let gateway = self.gateway.clone();
             self.attempt_over(&gateway.watchdog);
         }
