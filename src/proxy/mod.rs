@@ -186,7 +186,8 @@ impl ProxyHttp for Proxy {
         if reply.status == StatusCode::BAD_REQUEST || reply.status == StatusCode::PAYLOAD_TOO_LARGE {
             session.set_keepalive(None);
         }
-        if reply.status == StatusCode::TOO_MANY_REQUESTS && ctx.facts.limit.is_some() {
+        // A fixed answer may have this status, too, and an observed limit is named for the log.
+        if reply.status == StatusCode::TOO_MANY_REQUESTS && ctx.facts.limit.is_some() && matches!(reply.body, ReplyBody::Problem { .. }) {
             ctx.flags = "RL";
         }
         self.answer(session, ctx, &reply).await?;
