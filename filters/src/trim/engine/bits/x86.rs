@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 
 use super::scalar::Scalar;
-use super::{Bytes64, Classify, Defect, Keys64, Policy, Prefilter, State, walk};
+use super::{Bytes64, Carry, Classify, Defect, Policy, Prefilter, State, Text, Window, fill, walk};
 
 /// Proof that the processor has AVX2, carry-less multiplication and the bit instructions that came with them.
 #[derive(Clone, Copy)]
@@ -56,7 +56,7 @@ pub(super) fn agrees_with_scalar<C: Classify>(token: C) -> bool {
         let own: &[u8; 64] = block.last_chunk().expect("64 of 65 bytes");
         let bits = (u64::from(mixed) << 32 | u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         token.bytes(own) == Scalar.bytes(own)
-            && token.keys(&block, &names) == Scalar.keys(&block, &names)
+            && token.names(&block, &names) == Scalar.names(&block, &names)
             && token.prefix_xor(bits) == Scalar.prefix_xor(bits)
     })
 }
@@ -145,31 +145,28 @@ impl Classify for Avx2 {
     }
 
     #[inline(always)]
-    fn keys(self, block: &[u8; 65], names: &Prefilter) -> (Bytes64, Keys64) {
+    fn names(self, block: &[u8; 65], names: &Prefilter) -> (Bytes64, u64) {
         let own: &[u8; 64] = block.last_chunk().expect("64 of 65 bytes");
         let before: &[u8; 64] = block.first_chunk().expect("64 of 65 bytes");
         let (pair, before) = (self.load(own), self.load(before));
-        // SAFETY: `self` proves AVX2.
-        let (white, fifth) = unsafe {
-            let space = _mm256_set1_epi8(0x20);
-            (
-                [_mm256_cmpeq_epi8(_mm256_min_epu8(pair[0], space), pair[0]), _mm256_cmpeq_epi8(_mm256_min_epu8(pair[1], space), pair[1])],
-                [_mm256_slli_epi16::<2>(pair[0]), _mm256_slli_epi16::<2>(pair[1])],
-            )
-        };
-        let keys = Keys64 {
-            colon: self.equal(pair, b':'),
-            white: self.gather(white),
-            square: !self.gather(fifth),
-            hash: !self.gather([self.misses(pair[0], before[0], names), self.misses(pair[1], before[1], names)]),
-        };
-        (self.structure(pair), keys)
+        let misses = self.gather([self.misses(pair[0], before[0], names), self.misses(pair[1], before[1], names)]);
+        (self.structure(pair), !misses)
     }
 
     #[inline(always)]
     fn prefix_xor(self, bits: u64) -> u64 {
         // SAFETY: `self` proves carry-less multiplication.
         unsafe { multiply_by_ones(bits) }
+    }
+    #[inline(always)]
+    fn fill(self, window: &mut Window, text: Text<'_>, carry: &mut Carry) {
+        #[inline(never)]
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq")]
+        fn inner(token: Avx2, window: &mut Window, text: Text<'_>, carry: &mut Carry) {
+            fill(token, window, text, carry);
+        }
+        // SAFETY: `self` proves AVX2 and the rest.
+        unsafe { inner(self, window, text, carry) }
     }
 }
 
@@ -181,7 +178,7 @@ impl Classify for Avx512 {
     }
 
     #[inline(always)]
-    fn keys(self, block: &[u8; 65], names: &Prefilter) -> (Bytes64, Keys64) {
+    fn names(self, block: &[u8; 65], names: &Prefilter) -> (Bytes64, u64) {
         // SAFETY: `self` proves AVX-512BW; the loads are of bytes 0..64 and 1..65 of 65, the tables are 16 bytes long.
         unsafe {
             let before = _mm512_loadu_si512(block.as_ptr().cast());
@@ -192,13 +189,7 @@ impl Classify for Avx512 {
             let hash = _mm512_xor_si512(own, _mm512_add_epi8(before, before));
             let low = _mm512_shuffle_epi8(low, _mm512_and_si512(hash, nibble));
             let high = _mm512_shuffle_epi8(high, _mm512_and_si512(_mm512_srli_epi16::<4>(hash), nibble));
-            let keys = Keys64 {
-                colon: _mm512_cmpeq_epi8_mask(own, _mm512_set1_epi8(b':' as i8)),
-                white: _mm512_cmple_epu8_mask(own, _mm512_set1_epi8(0x20)),
-                square: _mm512_testn_epi8_mask(own, _mm512_set1_epi8(0x20)),
-                hash: _mm512_test_epi8_mask(low, high),
-            };
-            (structure_512(own), keys)
+            (structure_512(own), _mm512_test_epi8_mask(low, high))
         }
     }
 
@@ -206,6 +197,16 @@ impl Classify for Avx512 {
     fn prefix_xor(self, bits: u64) -> u64 {
         // SAFETY: `self` proves carry-less multiplication.
         unsafe { multiply_by_ones(bits) }
+    }
+    #[inline(always)]
+    fn fill(self, window: &mut Window, text: Text<'_>, carry: &mut Carry) {
+        #[inline(never)]
+        #[target_feature(enable = "avx512f,avx512bw,avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq")]
+        fn inner(token: Avx512, window: &mut Window, text: Text<'_>, carry: &mut Carry) {
+            fill(token, window, text, carry);
+        }
+        // SAFETY: `self` proves AVX-512BW and the rest.
+        unsafe { inner(self, window, text, carry) }
     }
 }
 
