@@ -16,6 +16,7 @@ mod key;
 mod members;
 mod output;
 mod pass;
+mod seek;
 mod state;
 mod walk;
 

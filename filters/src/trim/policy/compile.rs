@@ -125,24 +125,29 @@ fn build<S: Ord + Clone>(
 
 fn finish(nodes: Vec<Node>, hides: bool) -> Policy {
     let drops = |node: &Node| !node.scalars || node.default == Target::DROP || node.names.iter().any(|name| name.target == Target::DROP);
+    let candidates = !hides && only_named_matter(&nodes);
+    let prefilter = if candidates || nodes.iter().any(Node::drops_unnamed) { prefilter(&nodes) } else { None };
     Policy {
         longest: nodes.iter().flat_map(|node| &node.names).map(|name| name.text.len()).max().unwrap_or(0),
         noop: !nodes.iter().any(drops),
-        prefilter: if hides { None } else { prefilter(&nodes) },
+        candidates: prefilter.is_some() && candidates,
+        prefilter,
         fingerprint: fingerprint(&nodes, hides),
         nodes,
         hides,
     }
 }
 
-fn prefilter(nodes: &[Node]) -> Option<Prefilter> {
+/// Whether an unnamed member leads to where nothing is dropped, or to a state that all unnamed members share.
+fn only_named_matter(nodes: &[Node]) -> bool {
     let shared = |node: &Node| match node.default.node() {
         None => node.default == Target::KEEP,
         Some(next) => nodes[next as usize].default.node() == Some(next),
     };
-    if !nodes.iter().all(shared) {
-        return None;
-    }
+    nodes.iter().all(shared)
+}
+
+fn prefilter(nodes: &[Node]) -> Option<Prefilter> {
     let mut hashes = BTreeSet::new();
     for name in nodes.iter().flat_map(|node| &node.names) {
         match *name.text {

@@ -24,7 +24,10 @@ pub struct Policy {
     /// Something is named to stay, so that the rest is hidden: a defect in the input must not show it.
     hides: bool,
     noop: bool,
+    /// Tells keys that may be names, where it is enough to look at these.
     pub(crate) prefilter: Option<Prefilter>,
+    /// The whole document may be read by looking at such keys alone.
+    pub(crate) candidates: bool,
     fingerprint: u64,
 }
 
@@ -90,6 +93,12 @@ fn head(key: &[u8]) -> u64 {
 }
 
 impl Node {
+    /// Whether all members go that are not named.
+    #[inline(always)]
+    pub(crate) fn drops_unnamed(&self) -> bool {
+        self.default == Target::DROP
+    }
+
     /// Where a name, already decoded, leads.
     #[inline(always)]
     pub(crate) fn find(&self, key: &[u8]) -> Target {
@@ -106,10 +115,7 @@ impl Node {
     }
 }
 
-/// Tells from a key's last two bytes whether it can be one of a policy's names, 64 at a time.
-///
-/// Only for policies in which an unnamed member leads to where nothing is dropped, or to a state that all unnamed members share: then the
-/// keys that the filter does not let through need not be looked at.
+/// Tells from a key's last two bytes whether it can be one of a policy's names, 64 at a time: others need not be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Prefilter {
     /// Bits for the lower half of the hash; a hash passes where the two have a bit in common.

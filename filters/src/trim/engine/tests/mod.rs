@@ -24,10 +24,10 @@ pub fn keeping(texts: &[&str]) -> Arc<Policy> {
     Arc::new(Policy::keep(&paths(texts)).expect("a policy"))
 }
 
-/// The same policy for the member walker only.
+/// The same policy for a walker that visits every member.
 pub fn without_candidates(policy: &Policy) -> Arc<Policy> {
     let mut policy = policy.clone();
-    policy.prefilter = None;
+    (policy.prefilter, policy.candidates) = (None, false);
     Arc::new(policy)
 }
 
