@@ -33,8 +33,8 @@ pub(crate) struct Bytes64 {
 /// One way to look at 64 bytes at once.
 pub(crate) trait Classify: Copy {
     fn bytes(self, block: &[u8; 64]) -> Bytes64;
-    /// Also which bytes, with the ones before them, hash like the end of a name. The first byte goes before the block.
-    fn names(self, block: &[u8; 65], names: &Prefilter) -> (Bytes64, u64);
+    /// Also which bytes, with those before them, may be the end of a name.
+    fn names(self, block: &[u8; 64], before: &[u8; 64], names: &Prefilter) -> (Bytes64, u64);
     /// Each bit becomes the parity of itself and all lower ones.
     fn prefix_xor(self, bits: u64) -> u64;
     /// [`fill`], as one function with the instructions of this form: not a part of each caller.
@@ -148,32 +148,35 @@ pub(crate) fn fill<C: Classify>(classify: C, window: &mut Window, text: Text<'_>
     let whole = last.min(data.len() / 64);
     // In registers, not behind a reference.
     let mut own = *carry;
+    let mut rest = whole.saturating_sub(number);
     match names {
         None => {
-            for block in data[64 * number.min(whole)..64 * whole].as_chunks().0 {
+            for block in data[64 * number..64 * (number + rest)].as_chunks().0 {
                 window.set(number, (own.resolve(classify, classify.bytes(block), 64), 0));
                 number += 1;
             }
             if number < last {
                 let (block, valid) = padded(data, number);
-                let block = block.last_chunk().expect("64 of 65 bytes");
-                window.set(number, (own.resolve(classify, classify.bytes(block), valid), 0));
+                window.set(number, (own.resolve(classify, classify.bytes(&after(&block)), valid), 0));
             }
         }
         Some(names) => {
             // The first block has no byte before it.
-            if number == 0 && whole > 0 {
-                window.set(0, own.resolve_names(classify, &padded(data, 0).0, names, 64));
-                number = 1;
+            if number == 0 && rest > 0 {
+                let (block, _) = padded(data, 0);
+                window.set(0, own.resolve_names(classify, &after(&block), &before(&block), names, 64));
+                (number, rest) = (1, rest - 1);
             }
-            while number < whole {
-                let block = data[64 * number - 1..].first_chunk().expect("a whole block and the byte before it");
-                window.set(number, own.resolve_names(classify, block, names, 64));
+            let from = 64 * number;
+            let blocks = data[from..from + 64 * rest].as_chunks().0;
+            let befores = data[from.saturating_sub(1)..][..64 * rest].as_chunks().0;
+            for (block, before) in blocks.iter().zip(befores) {
+                window.set(number, own.resolve_names(classify, block, before, names, 64));
                 number += 1;
             }
             if number < last {
                 let (block, valid) = padded(data, number);
-                window.set(number, own.resolve_names(classify, &block, names, valid));
+                window.set(number, own.resolve_names(classify, &after(&block), &before(&block), names, valid));
             }
         }
     }
@@ -191,6 +194,16 @@ fn padded(data: &[u8], number: usize) -> ([u8; 65], u32) {
     let own = &data[from..data.len().min(from + 64)];
     block[1..=own.len()].copy_from_slice(own);
     (block, own.len() as u32)
+}
+
+#[inline(always)]
+fn before(padded: &[u8; 65]) -> [u8; 64] {
+    *padded.first_chunk().expect("64 of 65 bytes")
+}
+
+#[inline(always)]
+fn after(padded: &[u8; 65]) -> [u8; 64] {
+    *padded.last_chunk().expect("64 of 65 bytes")
 }
 
 /// The structure of one block.
@@ -215,8 +228,8 @@ pub(crate) struct Carry {
     escape: u64,
     /// 1 where the string so far has a backslash.
     backslash: u64,
-    /// 1 where the last byte hashes like the end of a name.
-    hash: u64,
+    /// 1 where the last byte may be the end of a name.
+    end: u64,
 }
 
 const EVEN: u64 = 0x5555_5555_5555_5555;
@@ -229,7 +242,7 @@ impl Carry {
 
     /// Forgets what only serves keys within one chunk: a key that is cut is read byte by byte.
     pub(crate) fn begin_chunk(&mut self) {
-        self.hash = 0;
+        self.end = 0;
     }
 
     /// `valid` bytes of the block are input, the others are spaces.
@@ -252,13 +265,20 @@ impl Carry {
         Block { quotes, closing, escaped, open: bytes.open & !in_string, close: bytes.close & !in_string }
     }
 
-    /// Also the closing quotes of strings that may be names. The first byte goes before the block.
+    /// Also the closing quotes of strings that may be names.
     #[inline(always)]
-    fn resolve_names<C: Classify>(&mut self, classify: C, block: &[u8; 65], names: &Prefilter, valid: u32) -> (Block, u64) {
-        let (bytes, hash) = classify.names(block, names);
+    fn resolve_names<C: Classify>(
+        &mut self,
+        classify: C,
+        block: &[u8; 64],
+        before: &[u8; 64],
+        names: &Prefilter,
+        valid: u32,
+    ) -> (Block, u64) {
+        let (bytes, ends) = classify.names(block, before, names);
         let block = self.resolve(classify, bytes, valid);
-        let candidates = block.closing & (hash << 1 | self.hash | block.escaped);
-        self.hash = hash >> 63;
+        let candidates = block.closing & (ends << 1 | self.end | block.escaped);
+        self.end = ends >> 63;
         (block, candidates)
     }
 

@@ -23,13 +23,10 @@ impl Classify for Scalar {
     }
 
     #[inline(always)]
-    fn names(self, block: &[u8; 65], names: &Prefilter) -> (Bytes64, u64) {
-        let mut hits = 0;
-        for (at, pair) in block.array_windows::<2>().enumerate() {
-            let hash = usize::from(Prefilter::hash(pair[0], pair[1]));
-            hits |= u64::from(names.low[hash & 15] & names.high[hash >> 4] != 0) << at;
-        }
-        (self.bytes(block.last_chunk().expect("64 of 65 bytes")), hits)
+    fn names(self, block: &[u8; 64], before: &[u8; 64], names: &Prefilter) -> (Bytes64, u64) {
+        let pairs = before.iter().zip(block).enumerate();
+        let hits = pairs.fold(0, |hits, (at, (&before, &last))| hits | u64::from(names.passes(before, last)) << at);
+        (self.bytes(block), hits)
     }
 
     #[inline(always)]
