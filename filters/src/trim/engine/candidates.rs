@@ -23,20 +23,21 @@ impl<C: Classify> Walker<'_, C> {
         let mut from = u64::MAX << (at % 64);
         let mut depth = self.state.depth;
         let mut top = *self.frame();
+        let mut deaf = self.deaf(top);
         loop {
             if !self.index.has(number) {
                 self.state.depth = depth;
                 return self.cut(begin);
             }
+            let floor = watched(top);
+            // Keys of the frame are at `floor`, or deeper where unnamed members lead to the same state again.
+            (number, from, depth) = self.index.quiet(number, from, depth, floor, deaf);
+            if number >= self.index.end() {
+                continue;
+            }
             let window = &self.index.window;
             let slot = number % WINDOW;
             let (opens, closes, candidates) = (window.open[slot] & from, window.close[slot] & from, window.candidates[slot] & from);
-            if candidates == 0 && depth >= watched(top) + ones(closes) {
-                depth = depth + ones(opens) - ones(closes);
-                number += 1;
-                from = u64::MAX;
-                continue;
-            }
 
             // To the first candidate: all ones below it, everywhere where there is none.
             let event = candidates & candidates.wrapping_neg();
@@ -64,6 +65,7 @@ impl<C: Classify> Walker<'_, C> {
                         };
                         depth -= 1;
                         top = outer;
+                        deaf = self.deaf(top);
                     } else if !top.object && data[at] == b'[' {
                         self.state.depth = depth;
                         self.state.candidates = false;
@@ -123,6 +125,7 @@ impl<C: Classify> Walker<'_, C> {
                     let next = self.enter(node, at)?;
                     depth += 1;
                     top = *self.frame();
+                    deaf = self.deaf(top);
                     next
                 }
                 (Some(_), Some(_)) => continue,
@@ -143,6 +146,15 @@ impl<C: Classify> Walker<'_, C> {
             begin = next;
             number = next / 64;
             from = u64::MAX << (next % 64);
+        }
+    }
+
+    /// With so many containers open, no key means anything in this frame.
+    #[inline(always)]
+    fn deaf(&self, top: Frame) -> u64 {
+        match self.policy.nodes[top.node as usize].default.node() {
+            Some(_) => i64::MAX as u64,
+            None => watched(top) + 1,
         }
     }
 

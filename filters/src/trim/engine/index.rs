@@ -21,13 +21,20 @@ impl<'a, C: Classify> Index<'a, C> {
         Self { classify, data, window: Window::default(), end: 0, carry, names }
     }
 
+    /// The first block that is not classified yet.
+    #[inline(always)]
+    pub(super) fn end(&self) -> usize {
+        self.end
+    }
+
     /// Whether there is a block of this number; then the window has it. It must not lie more than a window behind the furthest one asked for.
     #[inline(always)]
     pub(super) fn has(&mut self, number: usize) -> bool {
         number < self.end || self.fill_to(number)
     }
 
-    #[inline(always)]
+    #[cold]
+    #[inline(never)]
     fn fill_to(&mut self, number: usize) -> bool {
         while number >= self.end {
             if self.end * 64 >= self.data.len() {
@@ -36,6 +43,25 @@ impl<'a, C: Classify> Index<'a, C> {
             self.fill();
         }
         true
+    }
+
+    /// From block `number`, of which only `from` is to come, past those in which nothing happens: no candidate, and no close that leaves
+    /// fewer than `floor` of the `depth` containers open. Where fewer than `deaf` are never left, candidates do not count. Returns the block
+    /// at which something happens or the window ends, what of it is to come, and how many containers are open there.
+    #[inline(always)]
+    pub(super) fn quiet(&self, mut number: usize, mut from: u64, mut depth: u64, floor: u64, deaf: u64) -> (usize, u64, u64) {
+        let (window, end) = (&self.window, self.end);
+        while number < end {
+            let slot = number % WINDOW;
+            let lowest = depth.wrapping_sub(u64::from((window.close[slot] & from).count_ones())) as i64;
+            if lowest < floor as i64 || (window.candidates[slot] & from != 0 && lowest < deaf as i64) {
+                break;
+            }
+            depth = lowest as u64 + u64::from((window.open[slot] & from).count_ones());
+            number += 1;
+            from = u64::MAX;
+        }
+        (number, from, depth)
     }
 
     /// Classifies the next window.

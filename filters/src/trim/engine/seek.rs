@@ -32,6 +32,10 @@ impl<C: Classify> Walker<'_, C> {
             if !self.index.has(number) {
                 return Sought::Cut { depth };
             }
+            (number, from, depth) = self.index.quiet(number, from, depth, 0, 1);
+            if number >= self.index.end() {
+                continue;
+            }
             let window = &self.index.window;
             let slot = number % WINDOW;
             let (opens, closes, candidates) = (window.open[slot] & from, window.close[slot] & from, window.candidates[slot] & from);
