@@ -3,7 +3,7 @@
 //! Only this much is ever held back, and it is bounded: a key longer than six times the longest name (`\u0061` for each letter) is none
 //! of the names, and white space beyond [`WHITE`] is not remembered.
 
-use super::state::{Frame, Mode, State};
+use super::state::{Mode, State};
 use super::walk::{Defect, context};
 use crate::trim::policy::{Policy, Target};
 
@@ -117,12 +117,6 @@ pub(super) fn resume(policy: &Policy, state: &mut State, data: &[u8], mut at: us
                 state.mode = Mode::Value(target);
                 return Ok(at);
             }
-            // No member after all, but a value.
-            _ if seeks(policy, state) => {
-                state.header.held.clear();
-                state.mode = Mode::Seek { depth: 0 };
-                return Ok(at);
-            }
             // No member after all: an element of an array, most often.
             _ if state.candidates => {
                 release(state, at);
@@ -141,22 +135,11 @@ pub(super) fn resume(policy: &Policy, state: &mut State, data: &[u8], mut at: us
     Ok(at)
 }
 
-/// Whether unnamed members of the innermost frame are passed over without a look.
-fn seeks(policy: &Policy, state: &State) -> bool {
-    let closed = |frame: &Frame| frame.object && policy.nodes[frame.node as usize].drops_unnamed();
-    !state.candidates && policy.prefilter.is_some() && state.frames.last().is_some_and(closed)
-}
-
 /// The key is longer than any name. Returns whether its member's fate hangs on the value still.
 fn long_key(policy: &Policy, state: &mut State, at: usize, length: usize) -> Result<bool, Defect> {
     if state.candidates {
         release(state, at);
         state.mode = Mode::Candidates;
-        return Ok(false);
-    }
-    if seeks(policy, state) {
-        state.header.held.clear();
-        state.mode = Mode::Seek { depth: 0 };
         return Ok(false);
     }
     let default = state.frames.last().map_or(Target::KEEP, |frame| policy.nodes[frame.node as usize].default);

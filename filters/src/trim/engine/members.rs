@@ -3,7 +3,6 @@
 use super::bits::Classify;
 use super::header;
 use super::pass::is_scalar;
-use super::seek::Sought;
 use super::state::Mode;
 use super::walk::{Defect, Walker};
 use crate::trim::policy::Target;
@@ -27,36 +26,9 @@ impl<C: Classify> Walker<'_, C> {
             let frame = *self.frame();
             let node = &policy.nodes[frame.node as usize];
             let mut kept = frame.kept;
-            let closed = frame.object && node.drops_unnamed();
             loop {
                 let mut target = Target(frame.node);
-                if closed && policy.prefilter.is_some() {
-                    match self.seek(at, 0, node) {
-                        Sought::Key { quote, colon, found } => {
-                            if quote != at {
-                                self.state.out.stop(head);
-                                head = if kept { self.comma_before(quote)? } else { quote };
-                            }
-                            target = found;
-                            match self.next(colon + 1) {
-                                Some(value) => (at, first) = value,
-                                None => return self.cut_value(head, target, colon - quote),
-                            }
-                        }
-                        Sought::End(close) => {
-                            self.state.out.stop(head);
-                            match self.after(close)? {
-                                Step::To(at) => return Ok(at),
-                                Step::Member(next_head, next, byte) => (head, at, first) = (next_head, next, byte),
-                            }
-                            continue 'frame;
-                        }
-                        Sought::Cut { depth } => {
-                            self.state.out.stop(head);
-                            return self.cut_seek(at, depth);
-                        }
-                    }
-                } else if frame.object {
+                if frame.object {
                     if first != b'"' {
                         return self.defect(head, at);
                     }
@@ -113,7 +85,7 @@ impl<C: Classify> Walker<'_, C> {
                     (at, first) = (end + 1, byte);
                     continue;
                 }
-                if kept && !closed {
+                if kept {
                     self.state.out.resume(end);
                 }
                 match self.after(end)? {
@@ -148,7 +120,7 @@ impl<C: Classify> Walker<'_, C> {
                 None => return Ok(Step::To(end)),
                 Some((comma, b',')) => {
                     // If all before it was removed, the comma and the space after it go too: as if the next member were the first.
-                    let on = self.frame().kept;
+                    let on = self.state.out.on();
                     match self.next(comma + 1) {
                         Some((at, first)) => return Ok(Step::Member(if on { comma } else { at }, at, first)),
                         None if on => header::hold(self.policy, self.state, self.index.data, comma)?,

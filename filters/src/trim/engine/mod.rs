@@ -16,7 +16,6 @@ mod key;
 mod members;
 mod output;
 mod pass;
-mod seek;
 mod state;
 mod walk;
 

@@ -72,7 +72,7 @@ impl<C: Classify> Walker<'_, C> {
             match self.state.frames.last() {
                 None => self.state.mode = Mode::Root,
                 Some(frame) => {
-                    if frame.kept && !(frame.object && self.policy.nodes[frame.node as usize].drops_unnamed()) {
+                    if frame.kept {
                         self.state.out.resume(at);
                     }
                     self.state.mode = Mode::After;
@@ -90,7 +90,7 @@ pub(super) fn ones(bits: u64) -> u64 {
 
 /// The place of the close with which none of `depth` containers is open any more.
 #[inline(always)]
-pub(super) fn closing(depth: u64, opens: u64, mut closes: u64) -> Option<u32> {
+fn closing(depth: u64, opens: u64, mut closes: u64) -> Option<u32> {
     let mut closed = 0;
     while closes != 0 {
         let bit = closes & closes.wrapping_neg();

@@ -46,10 +46,6 @@ pub(super) enum Mode {
     },
     /// Anything within the innermost frame: only keys that the policy may name are looked at.
     Candidates,
-    /// In the innermost frame's object, with `depth` containers open in it: the next member that is named, or the end.
-    Seek {
-        depth: u64,
-    },
     /// The comma after a removed first member, or the object's end; then the next key.
     Swallow {
         comma: bool,

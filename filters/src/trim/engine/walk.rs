@@ -61,7 +61,6 @@ impl<C: Classify> Walker<'_, C> {
                 Mode::Open => self.open(at)?,
                 Mode::Swallow { comma } => self.swallow(at, comma)?,
                 Mode::Candidates => Step::To(self.candidates(at)?),
-                Mode::Seek { depth } => self.seek_on(at, depth)?,
                 mode => Step::To(self.resume(at, mode)?),
             };
             at = match step {
@@ -99,7 +98,7 @@ impl<C: Classify> Walker<'_, C> {
                 None => None,
                 Some((at, first)) => return self.late_value(at, first, target),
             },
-            Mode::Rest | Mode::After | Mode::Open | Mode::Swallow { .. } | Mode::Candidates | Mode::Seek { .. } => None,
+            Mode::Rest | Mode::After | Mode::Open | Mode::Swallow { .. } | Mode::Candidates => None,
         };
         Ok(passed.map_or(end, |at| self.done(at)))
     }
@@ -121,7 +120,7 @@ impl<C: Classify> Walker<'_, C> {
     fn root(&mut self, at: usize) -> Result<usize, Defect> {
         match self.next(at) {
             None => Ok(self.index.data.len()),
-            Some((at, b'{' | b'[')) if self.policy.candidates => {
+            Some((at, b'{' | b'[')) if self.policy.prefilter.is_some() => {
                 self.state.candidates = true;
                 self.state.depth = 0;
                 self.enter(0, at)

@@ -125,13 +125,10 @@ fn build<S: Ord + Clone>(
 
 fn finish(nodes: Vec<Node>, hides: bool) -> Policy {
     let drops = |node: &Node| !node.scalars || node.default == Target::DROP || node.names.iter().any(|name| name.target == Target::DROP);
-    let candidates = !hides && only_named_matter(&nodes);
-    let prefilter = if candidates || nodes.iter().any(Node::drops_unnamed) { prefilter(&nodes) } else { None };
     Policy {
         longest: nodes.iter().flat_map(|node| &node.names).map(|name| name.text.len()).max().unwrap_or(0),
         noop: !nodes.iter().any(drops),
-        candidates: prefilter.is_some() && candidates,
-        prefilter,
+        prefilter: if hides || !only_named_matter(&nodes) { None } else { prefilter(&nodes) },
         fingerprint: fingerprint(&nodes, hides),
         nodes,
         hides,

@@ -24,10 +24,8 @@ pub struct Policy {
     /// Something is named to stay, so that the rest is hidden: a defect in the input must not show it.
     hides: bool,
     noop: bool,
-    /// Tells keys that may be names, where it is enough to look at these.
+    /// Tells keys that may be names, where it is enough to look at these in the whole document.
     pub(crate) prefilter: Option<Prefilter>,
-    /// The whole document may be read by looking at such keys alone.
-    pub(crate) candidates: bool,
     fingerprint: u64,
 }
 
@@ -93,12 +91,6 @@ fn head(key: &[u8]) -> u64 {
 }
 
 impl Node {
-    /// Whether all members go that are not named.
-    #[inline(always)]
-    pub(crate) fn drops_unnamed(&self) -> bool {
-        self.default == Target::DROP
-    }
-
     /// Where a name, already decoded, leads.
     #[inline(always)]
     pub(crate) fn find(&self, key: &[u8]) -> Target {

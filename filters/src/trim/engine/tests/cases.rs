@@ -115,7 +115,6 @@ fn long_keys_strings_and_white_space_pass_through_cuts() {
 
     let policy = keeping(&["a"]);
     assert_eq!(trimmed(&policy, &text), format!(r#"{{"a"{space}:{space}"{long}"{space}}}"#));
-    assert_eq!(trimmed(&policy, &format!(r#"{{{space}"a":1{space},{space}"b":2{space}}}"#)), format!(r#"{{{space}"a":1{space}}}"#));
 }
 
 #[test]
@@ -160,7 +159,7 @@ fn a_defect_passes_the_rest_of_what_drops_and_hides_the_rest_of_what_keeps() {
         (r#"{"b":2,}"#, r#"{"b":2,}"#, "{"),
         ("\u{feff}{\"a\":1}", "\u{feff}{\"a\":1}", ""),
     ] {
-        for (policy, expected) in [(without_candidates(&dropping(&["a"])), drop), (without_candidates(&keeping(&["a"])), keep)] {
+        for (policy, expected) in [(without_candidates(&dropping(&["a"])), drop), (keeping(&["a"]), keep)] {
             for step in 1..=text.len() {
                 let cuts: Vec<_> = (step..text.len()).step_by(step).chain([text.len()]).collect();
                 let (out, malformed) = run(&policy, OnMalformed::Pass, Backend::best(), text.as_bytes(), &cuts, true);

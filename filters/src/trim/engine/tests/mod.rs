@@ -24,10 +24,10 @@ pub fn keeping(texts: &[&str]) -> Arc<Policy> {
     Arc::new(Policy::keep(&paths(texts)).expect("a policy"))
 }
 
-/// The same policy for a walker that visits every member.
+/// The same policy for the member walker only.
 pub fn without_candidates(policy: &Policy) -> Arc<Policy> {
     let mut policy = policy.clone();
-    (policy.prefilter, policy.candidates) = (None, false);
+    policy.prefilter = None;
     Arc::new(policy)
 }
 

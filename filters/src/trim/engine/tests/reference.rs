@@ -150,8 +150,6 @@ impl Reader<'_> {
             Some(b'}' | b']') => return if self.text[at] == close { Ok(at + 1) } else { Err(at) },
             Some(_) => {}
         }
-        // Where unnamed members go, white space after what goes goes with it.
-        let closed = object && self.unnamed_go();
         // Where what goes with the next member begins: its comma, or itself.
         let mut head = at;
         loop {
@@ -189,7 +187,7 @@ impl Reader<'_> {
                 }
                 return Err(at);
             }
-            let (mut bare, mut went) = (false, false);
+            let mut bare = false;
             match fate {
                 Fate::Inside { .. } if container => {
                     kept = true;
@@ -204,7 +202,7 @@ impl Reader<'_> {
                     let (Ok(stop) | Err(stop)) = result;
                     self.gone[head..stop].fill(true);
                     at = result?;
-                    (bare, went) = (!kept, true);
+                    bare = !kept;
                 }
             }
             if object {
@@ -212,7 +210,7 @@ impl Reader<'_> {
             }
 
             let next = self.white(at);
-            if bare || went && closed {
+            if bare {
                 self.gone[at..next].fill(true);
             }
             match self.text.get(next) {
@@ -228,13 +226,6 @@ impl Reader<'_> {
                 head = at;
             }
         }
-    }
-
-    fn unnamed_go(&mut self) -> bool {
-        self.stack.push(Some("in no path".to_owned()));
-        let fate = self.fate();
-        self.stack.pop();
-        matches!(fate, Fate::Drop)
     }
 
     /// A header that begins at `head` turns out cut or wrong at `at`.
