@@ -30,11 +30,16 @@ impl<C: Classify> Walker<'_, C> {
     /// The rest of a number or a word.
     #[inline(always)]
     pub(super) fn scalar(&mut self, at: usize) -> Option<usize> {
-        let length = self.index.data[at..].iter().position(|&byte| !is_scalar(byte));
-        if length.is_none() {
-            self.state.mode = Mode::Scalar;
+        let data = self.index.data;
+        let mut end = at;
+        while let Some(&byte) = data.get(end) {
+            if !is_scalar(byte) {
+                return Some(end);
+            }
+            end += 1;
         }
-        length.map(|length| at + length)
+        self.state.mode = Mode::Scalar;
+        None
     }
 
     /// The rest of a container within which `depth` are open, itself included; `close` ends it.

@@ -107,9 +107,15 @@ impl<C: Classify> Walker<'_, C> {
     #[inline(always)]
     pub(super) fn next(&self, at: usize) -> Option<(usize, u8)> {
         match self.index.data.get(at) {
-            // Minified documents end it here.
+            // Minified documents end it here, printed ones between a colon and a value a byte later.
             Some(&byte) if byte > b' ' => Some((at, byte)),
-            Some(_) => {
+            Some(&space) => {
+                if let Some(&byte) = self.index.data.get(at + 1)
+                    && byte > b' '
+                    && space == b' '
+                {
+                    return Some((at + 1, byte));
+                }
                 let at = skip_white(self.index.data, at);
                 self.index.data.get(at).map(|&byte| (at, byte))
             }
