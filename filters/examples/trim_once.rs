@@ -6,10 +6,10 @@
 #![allow(clippy::print_stdout, reason = "that is what it is for")]
 #![allow(dead_code, reason = "the payloads are shared with the benchmark")]
 
-#[path = "../benches/payloads/mod.rs"]
-mod payloads;
 #[path = "../benches/payloads/dom.rs"]
 mod dom;
+#[path = "../benches/payloads/mod.rs"]
+mod payloads;
 
 use frontgate_filters::trim;
 use std::time::{Duration, Instant};

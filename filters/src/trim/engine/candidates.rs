@@ -108,7 +108,9 @@ impl<C: Classify> Walker<'_, C> {
             }
             // A key that began in an earlier chunk was looked at there.
             let before = self.index.window.quotes[slot] & below;
-            let quote = if before != 0 { 64 * number + 63 - before.leading_zeros() as usize } else {
+            let quote = if before != 0 {
+                64 * number + 63 - before.leading_zeros() as usize
+            } else {
                 match self.index.quote_before(end) {
                     Some(quote) => quote,
                     None => continue,
