@@ -66,6 +66,7 @@ impl Backend {
 
     /// All that run here, the slowest first. One that disagrees with the scalar form on a fixed sample is left out.
     pub fn available() -> Vec<Self> {
+        #[cfg_attr(any(miri, not(target_arch = "x86_64")), allow(unused_mut, reason = "there is no other"))]
         let mut all = vec![Self::SCALAR];
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         {
