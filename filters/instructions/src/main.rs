@@ -1,7 +1,7 @@
 //! Trims one of the benchmark's payloads, for its instructions to be counted: `trim-instructions PAYLOAD [ROUNDS]`. With
 //! `--backend` it only says which instructions it would use.
 #![allow(clippy::print_stdout, reason = "that is what it is for")]
-#![allow(dead_code, reason = "the engine has more to it than is used here")]
+#![allow(dead_code, unused_imports, reason = "the engine has more to it than is used here")]
 
 #[path = "../../benches/payloads/mod.rs"]
 mod payloads;
