@@ -12,10 +12,14 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 #[path = "payloads/mod.rs"]
 mod payloads;
 
+#[path = "payloads/dom.rs"]
+mod dom;
+
+use frontgate_filters::trim;
 use payloads::{CHUNK, Payload};
 
 fn benches(criterion: &mut Criterion) {
-    for payload in payloads::all() {
+    for payload in payloads::payloads(|_| true) {
         let mut group = criterion.benchmark_group(&payload.name);
         group.throughput(Throughput::Bytes(payload.text.len() as u64));
         group.sample_size(10).warm_up_time(Duration::from_millis(150)).measurement_time(Duration::from_millis(700));

@@ -6,9 +6,12 @@
 #![allow(clippy::print_stdout, reason = "that is what it is for")]
 #![allow(dead_code, reason = "the payloads are shared with the benchmark")]
 
+#[path = "../benches/payloads/dom.rs"]
+mod dom;
 #[path = "../benches/payloads/mod.rs"]
 mod payloads;
 
+use frontgate_filters::trim;
 use std::time::{Duration, Instant};
 
 fn best(rounds: usize, mut run: impl FnMut()) -> f64 {
@@ -25,7 +28,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let wanted = arguments.next();
     let rounds = arguments.next().and_then(|rounds| rounds.parse().ok());
-    for payload in payloads::all().into_iter().filter(|payload| wanted.as_ref().is_none_or(|wanted| payload.name == *wanted)) {
+    for payload in payloads::payloads(|name| wanted.as_ref().is_none_or(|wanted| name == wanted)) {
         let backend = *payloads::backends().last().expect("the scalar one");
         if let Some(rounds) = rounds {
             let left: u64 = (0..rounds).map(|_| payload.trim(backend)).sum();

@@ -4,23 +4,25 @@ use std::fs;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use frontgate_filters::trim::engine::bits::Backend;
-use frontgate_filters::trim::{OnMalformed, Path, Policy, Trimmer};
+use bytes::BytesMut;
 use serde_json::Value;
-use sonic_rs::{JsonContainerTrait, JsonType, JsonValueMutTrait, JsonValueTrait};
+
+use crate::trim::engine::bits::Backend;
+use crate::trim::{OnMalformed, Path, Policy, Trimmer};
 
 /// As Pingora reads from an upstream.
 pub const CHUNK: usize = 64 * 1024;
 
 /// A body and what of it goes.
 pub struct Payload {
-    /// Size, form and policy in a word each.
+    /// What it is, its form and its policy in a word each.
     pub name: String,
     /// The body.
     pub text: Vec<u8>,
-    paths: Vec<Path>,
-    keep: bool,
+    /// What the policy was made of.
+    pub paths: Vec<Path>,
+    /// The paths say what stays, not what goes.
+    pub keep: bool,
     policy: Arc<Policy>,
 }
 
@@ -28,36 +30,83 @@ const DROP: &[&str] = &["items.images.hd", "items.images.gallery_hd", "items.deb
 const KEEP: &[&str] = &["code", "items.id", "items.title", "items.price", "items.images.thumb", "total", "next"];
 const DEEP: &[&str] = &["**.hd", "**.gallery_hd", "**.debug", "**.description_html"];
 
-/// All of them; documents that are not part of this repository only where they are found.
-pub fn all() -> Vec<Payload> {
+/// Where a body comes from.
+enum Source {
+    /// A page of a shop with so many items.
+    Listing { items: usize, pretty: bool },
+    /// Little else than numbers in arrays.
+    Geometry,
+    /// A document that is not part of this repository.
+    File(&'static str),
+}
+
+struct Draft {
+    name: String,
+    source: Source,
+    keep: bool,
+    paths: &'static [&'static str],
+}
+
+fn drafts() -> Vec<Draft> {
     let mut all = Vec::new();
     for (size, items) in [("2K", 2), ("20K", 21), ("200K", 210), ("5M", 5300)] {
         for (form, pretty) in [("min", false), ("pretty", true)] {
-            let text = listing(items, pretty);
-            for (name, keep, paths) in
-                [("drop", false, DROP), ("keep", true, KEEP), ("deep", false, DEEP), ("none", false, &["items.nothing"][..])]
-            {
-                if name == "drop" || name == "keep" || (size == "200K" && !pretty) {
-                    all.push(Payload::new(format!("{size}-{form}-{name}"), text.clone(), keep, paths));
-                }
+            let mut add = |rule: &str, keep, paths| {
+                all.push(Draft { name: format!("{size}-{form}-{rule}"), source: Source::Listing { items, pretty }, keep, paths });
+            };
+            add("drop", false, DROP);
+            add("keep", true, KEEP);
+            if size == "200K" {
+                add("deep", false, DEEP);
+                add("none", false, &["items.nothing"]);
             }
         }
     }
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors/json-documents");
-    let documents: [(&str, &str, bool, &[&str]); 4] = [
-        ("twitter-drop", "twitter.json", false, &["statuses.user.description", "statuses.entities", "statuses.retweeted_status.entities"]),
-        ("twitter-keep", "twitter.json", true, &["statuses.id", "statuses.text", "statuses.user.screen_name", "search_metadata"]),
-        ("citm-drop", "citm_catalog.json", false, &["performances.seatCategories", "events.*.logo", "venueNames"]),
-        ("citm-drop-plain", "citm_catalog.json", false, &["performances.seatMapImage", "performances.logo", "venueNames"]),
+    let documents: [(&str, Source, bool, &[&str]); 8] = [
+        (
+            "twitter-drop",
+            Source::File("twitter.json"),
+            false,
+            &["statuses.user.description", "statuses.entities", "statuses.retweeted_status.entities"],
+        ),
+        (
+            "twitter-keep",
+            Source::File("twitter.json"),
+            true,
+            &["statuses.id", "statuses.text", "statuses.user.screen_name", "search_metadata"],
+        ),
+        ("citm-drop", Source::File("citm_catalog.json"), false, &["performances.seatMapImage", "performances.logo", "venueNames"]),
+        ("citm-drop-star", Source::File("citm_catalog.json"), false, &["performances.seatCategories", "events.*.logo", "venueNames"]),
+        (
+            "citm-keep",
+            Source::File("citm_catalog.json"),
+            true,
+            &["performances.id", "performances.eventId", "performances.start", "events.*.name"],
+        ),
+        ("canada-drop", Source::File("canada.json"), false, &["features.properties", "features.geometry.type"]),
+        ("geometry-drop", Source::Geometry, false, &["features.properties", "features.geometry.type"]),
+        ("geometry-keep", Source::Geometry, true, &["type", "features.properties"]),
     ];
-    for (name, file, keep, paths) in documents {
-        match fs::read(format!("{folder}/{file}")) {
-            Ok(text) => all.push(Payload::new(name.to_owned(), text, keep, paths)),
-            Err(_) => eprintln!("skipped: there is no {folder}/{file}"),
-        }
-    }
-    all.push(Payload::new("geometry-drop".to_owned(), geometry(), false, &["features.properties", "features.geometry.type"]));
+    all.extend(documents.into_iter().map(|(name, source, keep, paths)| Draft { name: name.to_owned(), source, keep, paths }));
     all
+}
+
+/// Those whose names are wanted, made one after the other; documents from elsewhere only where they are found.
+pub fn payloads(wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = Payload> {
+    drafts().into_iter().filter(move |draft| wanted(&draft.name)).filter_map(|draft| {
+        let text = match draft.source {
+            Source::Listing { items, pretty } => listing(items, pretty),
+            Source::Geometry => geometry(),
+            Source::File(file) => {
+                let place = format!("{}/../../shared/vectors/json-documents/{file}", env!("CARGO_MANIFEST_DIR"));
+                fs::read(&place).or_else(|_| fs::read(place.replacen("/../..", "/../../..", 1))).ok().or_else(|| {
+                    eprintln!("{}: skipped, {file} is not among the documents", draft.name);
+                    None
+                })?
+            }
+        };
+        Some(Payload::new(draft.name, text, draft.keep, draft.paths))
+    })
 }
 
 /// The slowest first.
@@ -116,95 +165,5 @@ impl Payload {
             black_box(&body);
         }
         trimmer.output_bytes()
-    }
-
-    /// Parses, deletes, prints.
-    pub fn by_serde_json(&self) -> Bytes {
-        let mut value: Value = serde_json::from_slice(&self.text).expect("a document");
-        self.prune(&mut value, &mut Vec::new());
-        serde_json::to_vec(&value).expect("a value prints").into()
-    }
-
-    /// The same with the fastest DOM there is.
-    pub fn by_sonic_rs(&self) -> Bytes {
-        let mut value: sonic_rs::Value = sonic_rs::from_slice(&self.text).expect("a document");
-        self.prune(&mut value, &mut Vec::new());
-        sonic_rs::to_vec(&value).expect("a value prints").into()
-    }
-
-    fn prune<D: Dom>(&self, value: &mut D, at: &mut Vec<String>) {
-        use frontgate_filters::trim::path::Segment;
-        fn spelled(pattern: &[Segment], names: &[String], begin_is_enough: bool) -> bool {
-            match pattern.split_first() {
-                None => names.is_empty(),
-                Some(_) if names.is_empty() => begin_is_enough,
-                Some((Segment::Deep, rest)) => (0..=names.len()).any(|skip| spelled(rest, &names[skip..], begin_is_enough)),
-                Some((Segment::Any, rest)) => spelled(rest, &names[1..], begin_is_enough),
-                Some((Segment::Name(own), rest)) => names[0] == *own && spelled(rest, &names[1..], begin_is_enough),
-            }
-        }
-        value.retain(at, &mut |value, at| {
-            let whole = self.paths.iter().any(|path| spelled(path.segments(), at, false));
-            if whole {
-                return self.keep;
-            }
-            let some = self.paths.iter().any(|path| spelled(path.segments(), at, true));
-            if some && value.is_container() {
-                self.prune(value, at);
-                return true;
-            }
-            !self.keep
-        });
-    }
-}
-
-/// What both DOMs can do.
-trait Dom: Sized {
-    fn is_container(&self) -> bool;
-    fn retain(&mut self, at: &mut Vec<String>, stays: &mut dyn FnMut(&mut Self, &mut Vec<String>) -> bool);
-}
-
-impl Dom for Value {
-    fn is_container(&self) -> bool {
-        self.is_object() || self.is_array()
-    }
-
-    fn retain(&mut self, at: &mut Vec<String>, stays: &mut dyn FnMut(&mut Self, &mut Vec<String>) -> bool) {
-        match self {
-            Self::Array(elements) => elements.iter_mut().for_each(|element| element.retain(at, stays)),
-            Self::Object(members) => members.retain(|name, member| {
-                at.push(name.clone());
-                let stay = stays(member, at);
-                at.pop();
-                stay
-            }),
-            _ => {}
-        }
-    }
-}
-
-impl Dom for sonic_rs::Value {
-    fn is_container(&self) -> bool {
-        matches!(self.get_type(), JsonType::Object | JsonType::Array)
-    }
-
-    fn retain(&mut self, at: &mut Vec<String>, stays: &mut dyn FnMut(&mut Self, &mut Vec<String>) -> bool) {
-        if let Some(elements) = self.as_array_mut() {
-            elements.iter_mut().for_each(|element| element.retain(at, stays));
-        } else if self.is_object() {
-            let mut gone = Vec::new();
-            let names: Vec<String> =
-                self.as_object().into_iter().flat_map(|members| members.iter().map(|(name, _)| name.to_owned())).collect();
-            for name in names {
-                at.push(name.clone());
-                if self.get_mut(&name).is_some_and(|member| !stays(member, at)) {
-                    gone.push(name);
-                }
-                at.pop();
-            }
-            if let Some(members) = self.as_object_mut() {
-                gone.iter().for_each(|name| drop(members.remove(name)));
-            }
-        }
     }
 }

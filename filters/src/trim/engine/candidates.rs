@@ -6,159 +6,185 @@
 //!
 //! Whether a removed member had others before it is seen from what stands before its key: a brace, or a comma that stays.
 
-use super::bits::Classify;
+use super::bits::{Classify, WINDOW};
 use super::header::{self, too_long};
+use super::pass::{is_scalar, ones};
 use super::state::{Frame, Mode};
 use super::walk::{Defect, Walker};
 use crate::trim::policy::Target;
 
-/// What a candidate turned out to be.
-enum Found {
-    /// Nothing to do.
-    Nothing,
-    /// Go on here, in the state's mode.
-    Next(usize),
-}
-
 impl<C: Classify> Walker<'_, C> {
     #[inline(always)]
     pub(super) fn candidates(&mut self, at: usize) -> Result<usize, Defect> {
+        let data = self.index.data;
         let mut begin = at;
-        'begin: loop {
-            let mut number = begin / 64;
-            // Brackets and candidates of the block that are still to come.
-            let mut from = u64::MAX << (begin % 64);
-            let mut fresh = from;
-            let mut depth = self.state.depth;
-            let mut top = *self.state.frames.last().expect("within a container there is its frame");
-            loop {
-                let Some(block) = self.index.block(number) else {
-                    self.state.depth = depth;
-                    return self.cut(begin);
-                };
-                let nested = if top.object { 0 } else { block.nested };
-                let events = (block.candidates | nested) & fresh;
-                let (opens, closes) = (block.open & from, block.close & from);
-                if events == 0 && depth >= top.depth + ones(closes) {
-                    depth = depth + ones(opens) - ones(closes);
-                    number += 1;
-                    (from, fresh) = (u64::MAX, u64::MAX);
-                    continue;
-                }
+        let mut number = at / 64;
+        // What of the block is still to come.
+        let mut from = u64::MAX << (at % 64);
+        let mut depth = self.state.depth;
+        let mut top = *self.frame();
+        let mut deaf = self.deaf(top);
+        loop {
+            if !self.index.has(number) {
+                self.state.depth = depth;
+                return self.cut(begin);
+            }
+            let floor = watched(top);
+            // Keys of the frame are at `floor`, or deeper where unnamed members lead to the same state again.
+            (number, from, depth) = self.index.quiet(number, from, depth, floor, deaf);
+            if number >= self.index.end() {
+                continue;
+            }
+            let window = &self.index.window;
+            let slot = number % WINDOW;
+            let (opens, closes, candidates) = (window.open[slot] & from, window.close[slot] & from, window.candidates[slot] & from);
 
-                // To the first event: all ones below it, everywhere where there is none.
-                let event = events & events.wrapping_neg();
-                let below = event.wrapping_sub(1);
-                if depth < top.depth + ones(closes & below)
-                    && let Some(end) = closing(top.depth, depth, opens & below, closes & below)
-                {
-                    let end = 64 * number + end as usize;
-                    if (self.index.data[end] == b'}') != top.object {
-                        return Err(Defect(end));
-                    }
-                    self.state.frames.pop();
-                    let Some(&outer) = self.state.frames.last() else {
-                        self.state.candidates = false;
-                        self.state.mode = Mode::Root;
-                        return Ok(end + 1);
-                    };
-                    depth = top.depth - 1;
-                    top = outer;
-                    number = (end + 1) / 64;
-                    from = u64::MAX << ((end + 1) % 64);
-                    fresh = from;
-                    continue;
-                }
-                depth = depth + ones(opens & below) - ones(closes & below);
-                if event == 0 {
-                    number += 1;
-                    (from, fresh) = (u64::MAX, u64::MAX);
-                    continue;
-                }
-                from &= !below;
-                fresh = from & !event;
-
-                let place = 64 * number + event.trailing_zeros() as usize;
-                if nested & event != 0 {
-                    if depth == top.depth {
+            // To the first candidate: all ones below it, everywhere where there is none.
+            let event = candidates & candidates.wrapping_neg();
+            let below = event.wrapping_sub(1);
+            let (opens, closes) = (opens & below, closes & below);
+            if depth >= watched(top) + ones(closes) {
+                depth = depth + ones(opens) - ones(closes);
+            } else {
+                let mut brackets = opens | closes;
+                while brackets != 0 {
+                    let at = 64 * number + brackets.trailing_zeros() as usize;
+                    let close = closes >> (at % 64) & 1 == 1;
+                    brackets &= brackets - 1;
+                    if depth != top.depth {
+                        depth = if close { depth - 1 } else { depth + 1 };
+                    } else if close {
+                        if (data[at] == b'}') != top.object {
+                            return Err(Defect(at));
+                        }
+                        self.state.frames.pop();
+                        let Some(&outer) = self.state.frames.last() else {
+                            self.state.candidates = false;
+                            self.state.mode = Mode::Root;
+                            return Ok(at + 1);
+                        };
+                        depth -= 1;
+                        top = outer;
+                        deaf = self.deaf(top);
+                    } else if !top.object && data[at] == b'[' {
                         self.state.depth = depth;
                         self.state.candidates = false;
                         self.state.floor = self.state.frames.len();
-                        return self.enter(top.node, place);
+                        return self.enter(top.node, at);
+                    } else {
+                        depth += 1;
                     }
-                } else if let Found::Next(next) = self.candidate(place, depth, top, begin)? {
-                    if self.state.mode == Mode::Candidates && next < self.index.data.len() {
-                        begin = next;
-                        continue 'begin;
-                    }
-                    return Ok(next);
                 }
             }
+            if event == 0 {
+                number += 1;
+                from = u64::MAX;
+                continue;
+            }
+            from = !(below | event);
+
+            // The closing quote of a string: is it a key?
+            let end = 64 * number + event.trailing_zeros() as usize;
+            let colon = match data.get(end + 1) {
+                Some(b':') => end + 1,
+                Some(b'!'..) => continue,
+                _ => match self.next(end + 1) {
+                    Some((colon, b':')) => colon,
+                    Some(_) => continue,
+                    None => {
+                        self.state.depth = depth;
+                        return self.cut(begin);
+                    }
+                },
+            };
+            // In which state?
+            let members = top.depth + u64::from(!top.object);
+            let mut node = &self.policy.nodes[top.node as usize];
+            if depth != members {
+                match node.default.node() {
+                    Some(deeper) if depth > members => node = &self.policy.nodes[deeper as usize],
+                    _ => continue,
+                }
+            }
+            // A key that began in an earlier chunk was looked at there.
+            let before = self.index.window.quotes[slot] & below;
+            let quote = if before != 0 {
+                64 * number + 63 - before.leading_zeros() as usize
+            } else {
+                match self.index.quote_before(end) {
+                    Some(quote) => quote,
+                    None => continue,
+                }
+            };
+            let target = node.find_raw(&data[quote + 1..end], self.index.escaped(end));
+            if target == Target::KEEP {
+                continue;
+            }
+
+            let next = match (self.next(colon + 1), target.node()) {
+                (Some((at, b'{' | b'[')), Some(node)) => {
+                    self.state.depth = depth;
+                    let next = self.enter(node, at)?;
+                    depth += 1;
+                    top = *self.frame();
+                    deaf = self.deaf(top);
+                    next
+                }
+                (Some(_), Some(_)) => continue,
+                (None, Some(_)) => {
+                    self.state.depth = depth;
+                    self.state.mode = Mode::Value(target);
+                    return Ok(data.len());
+                }
+                (value, None) => {
+                    self.state.depth = depth;
+                    let next = self.remove(quote, value)?;
+                    if self.state.mode != Mode::Candidates {
+                        return Ok(next);
+                    }
+                    next
+                }
+            };
+            begin = next;
+            number = next / 64;
+            from = u64::MAX << (next % 64);
         }
     }
 
-    /// Looks at the string that ends right before `place`, in a container at `depth`.
+    /// With so many containers open, no key means anything in this frame.
     #[inline(always)]
-    fn candidate(&mut self, place: usize, depth: u64, top: Frame, begin: usize) -> Result<Found, Defect> {
-        let data = self.index.data;
-        let members = top.depth + u64::from(!top.object);
-        let node = if depth == members {
-            top.node
-        } else if depth < members {
-            return Ok(Found::Nothing);
-        } else {
-            match self.policy.nodes[top.node as usize].default.node() {
-                Some(node) => node,
-                None => return Ok(Found::Nothing),
-            }
-        };
-        let Some((colon, byte)) = self.next(place) else {
-            self.state.depth = depth;
-            return self.cut(begin).map(Found::Next);
-        };
-        if byte != b':' {
-            return Ok(Found::Nothing);
+    fn deaf(&self, top: Frame) -> u64 {
+        match self.policy.nodes[top.node as usize].default.node() {
+            Some(_) => i64::MAX as u64,
+            None => watched(top) + 1,
         }
-        // A key that began in an earlier chunk was looked at there.
-        let Some(quote) = self.index.quote_before(place - 1) else {
-            return Ok(Found::Nothing);
+    }
+
+    /// Removes the member whose key begins at `quote`. Returns where to go on, in the state's mode.
+    #[inline(always)]
+    fn remove(&mut self, quote: usize, value: Option<(usize, u8)>) -> Result<usize, Defect> {
+        let head = match self.index.data[..quote].last() {
+            Some(b',') if quote != self.first_key => quote - 1,
+            _ => self.head(quote).ok_or(Defect(quote))?,
         };
-        let raw = &data[quote + 1..place - 1];
-        // At a block's beginning the string's end may be behind the window.
-        let escaped = if place.is_multiple_of(64) { raw.contains(&b'\\') } else { self.index.escaped(place - 1) };
-        let target = self.policy.nodes[node as usize].find_raw(raw, escaped);
-        if target == Target::KEEP {
-            return Ok(Found::Nothing);
+        self.state.first = head == quote;
+        let Some((at, first)) = value else {
+            self.state.out.stop(head);
+            self.state.mode = Mode::Value(Target::DROP);
+            return Ok(self.index.data.len());
+        };
+        if !matches!(first, b'{' | b'[' | b'"') && !is_scalar(first) {
+            return self.no_value(head, at, Target::DROP);
         }
-        self.state.depth = depth;
-        let value = self.next(colon + 1);
-        if target == Target::DROP {
-            let Some(head) = self.head(quote) else {
-                return Err(Defect(quote));
-            };
-            self.state.first = head == quote;
-            return match value {
-                Some((at, first)) => self.value(head, at, first, target).map(Found::Next),
-                None => {
-                    self.state.out.stop(head);
-                    self.state.mode = Mode::Value(target);
-                    Ok(Found::Next(data.len()))
-                }
-            };
-        }
-        match (value, target.node()) {
-            (Some((at, b'{' | b'[')), Some(node)) => self.enter(node, at).map(Found::Next),
-            (Some(_), _) => Ok(Found::Nothing),
-            (None, _) => {
-                self.state.mode = Mode::Value(target);
-                Ok(Found::Next(data.len()))
-            }
+        self.state.out.stop(head);
+        match self.pass(at, first)? {
+            Some(end) => Ok(self.done(end)),
+            None => Ok(self.index.data.len()),
         }
     }
 
     /// Where the header of the key at `quote` begins: at its comma, or with itself where it is the first, or all before it were removed.
     /// `None`: this is no key.
-    #[inline(always)]
     fn head(&self, quote: usize) -> Option<usize> {
         if quote == self.first_key {
             return Some(quote);
@@ -203,30 +229,16 @@ impl<C: Classify> Walker<'_, C> {
     }
 
     /// At the quote of a key, all members before which were removed with their commas.
-    pub(super) fn first_candidate(&mut self, at: usize) -> Result<usize, Defect> {
+    pub(super) fn first_candidate(&mut self, at: usize) -> usize {
         self.state.out.resume(at);
         self.first_key = at;
         self.state.mode = Mode::Candidates;
-        Ok(at)
+        at
     }
 }
 
+/// At this depth and below, brackets are looked at one by one: they may end the frame, or open an array right in an array.
 #[inline(always)]
-fn ones(bits: u64) -> u64 {
-    u64::from(bits.count_ones())
-}
-
-/// The place of the close that ends the container at depth `top`, where `depth` are open before the brackets given.
-#[inline(always)]
-fn closing(top: u64, depth: u64, opens: u64, mut closes: u64) -> Option<u32> {
-    let mut closed = 0;
-    while closes != 0 {
-        let bit = closes & closes.wrapping_neg();
-        if depth + ones(opens & (bit - 1)) - closed == top {
-            return Some(bit.trailing_zeros());
-        }
-        closed += 1;
-        closes &= closes - 1;
-    }
-    None
+fn watched(top: Frame) -> u64 {
+    top.depth + u64::from(!top.object)
 }

@@ -1,16 +1,13 @@
 //! The structure of a chunk, found a window of blocks ahead of the walker.
 
-use super::bits::{Block, Carry, Classify};
+use super::bits::{Carry, Classify, Text, WINDOW, Window};
 use crate::trim::policy::Prefilter;
-
-/// Blocks that are classified at once: enough for the processor to overlap them, few enough to stay in its nearest cache.
-const WINDOW: usize = 16;
 
 /// Answers where structure stands in `data`; only ever moves forward.
 pub(super) struct Index<'a, C> {
     classify: C,
     pub(super) data: &'a [u8],
-    blocks: [Block; WINDOW],
+    pub(super) window: Window,
     /// The first block that is not classified yet.
     end: usize,
     carry: &'a mut Carry,
@@ -21,65 +18,59 @@ impl<'a, C: Classify> Index<'a, C> {
     #[inline(always)]
     pub(super) fn new(classify: C, data: &'a [u8], carry: &'a mut Carry, names: Option<&'a Prefilter>) -> Self {
         carry.begin_chunk();
-        Self { classify, data, blocks: [Block::default(); WINDOW], end: 0, carry, names }
+        Self { classify, data, window: Window::default(), end: 0, carry, names }
     }
 
-    /// The block of this number, unless the chunk ends before it. It must not lie more than a window behind the furthest one asked for.
+    /// The first block that is not classified yet.
     #[inline(always)]
-    pub(super) fn block(&mut self, number: usize) -> Option<&Block> {
+    pub(super) fn end(&self) -> usize {
+        self.end
+    }
+
+    /// Whether there is a block of this number; then the window has it. It must not lie more than a window behind the furthest one asked for.
+    #[inline(always)]
+    pub(super) fn has(&mut self, number: usize) -> bool {
+        number < self.end || self.fill_to(number)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn fill_to(&mut self, number: usize) -> bool {
         while number >= self.end {
             if self.end * 64 >= self.data.len() {
-                return None;
+                return false;
             }
             self.fill();
         }
-        Some(&self.blocks[number % WINDOW])
+        true
+    }
+
+    /// From block `number`, of which only `from` is to come, past those in which nothing happens: no candidate, and no close that leaves
+    /// fewer than `floor` of the `depth` containers open. Where fewer than `deaf` are never left, candidates do not count. Returns the block
+    /// at which something happens or the window ends, what of it is to come, and how many containers are open there.
+    #[inline(always)]
+    pub(super) fn quiet(&self, mut number: usize, mut from: u64, mut depth: u64, floor: u64, deaf: u64) -> (usize, u64, u64) {
+        let (window, end) = (&self.window, self.end);
+        while number < end {
+            let slot = number % WINDOW;
+            let lowest = depth.wrapping_sub(u64::from((window.close[slot] & from).count_ones())) as i64;
+            if lowest < floor as i64 || (window.candidates[slot] & from != 0 && lowest < deaf as i64) {
+                break;
+            }
+            depth = lowest as u64 + u64::from((window.open[slot] & from).count_ones());
+            number += 1;
+            from = u64::MAX;
+        }
+        (number, from, depth)
     }
 
     /// Classifies the next window.
     #[inline(always)]
     fn fill(&mut self) {
-        let (data, classify) = (self.data, self.classify);
-        let last = (self.end + WINDOW).min(data.len().div_ceil(64));
-        let whole = last.min(data.len() / 64);
-        // In registers, not behind a reference.
-        let mut carry = *self.carry;
-        let mut number = self.end;
-        match self.names {
-            None => {
-                while number < whole {
-                    let block = data[64 * number..].first_chunk().expect("a whole block");
-                    self.blocks[number % WINDOW] = carry.resolve(classify, classify.bytes(block), 64).0;
-                    number += 1;
-                }
-                if number < last {
-                    let (block, valid) = padded(data, number);
-                    let own = block.last_chunk().expect("64 of 65 bytes");
-                    self.blocks[number % WINDOW] = carry.resolve(classify, classify.bytes(own), valid).0;
-                }
-            }
-            Some(names) => {
-                // The first block has no byte before it.
-                if number == 0 && whole > 0 {
-                    let (bytes, keys) = classify.keys(&padded(data, 0).0, names);
-                    self.blocks[0] = carry.resolve_keys(classify, bytes, keys, 64);
-                    number = 1;
-                }
-                while number < whole {
-                    let block = data[64 * number - 1..].first_chunk().expect("a whole block and the byte before it");
-                    let (bytes, keys) = classify.keys(block, names);
-                    self.blocks[number % WINDOW] = carry.resolve_keys(classify, bytes, keys, 64);
-                    number += 1;
-                }
-                if number < last {
-                    let (block, valid) = padded(data, number);
-                    let (bytes, keys) = classify.keys(&block, names);
-                    self.blocks[number % WINDOW] = carry.resolve_keys(classify, bytes, keys, valid);
-                }
-            }
-        }
+        let last = (self.end + WINDOW).min(self.data.len().div_ceil(64));
+        let text = Text { data: self.data, first: self.end, last, names: self.names };
+        self.classify.fill(&mut self.window, text, self.carry);
         self.end = last;
-        *self.carry = carry;
     }
 
     /// Classifies what is left, for the next chunk's sake. Returns whether the chunk ends within a string.
@@ -95,18 +86,22 @@ impl<'a, C: Classify> Index<'a, C> {
     #[inline(always)]
     pub(super) fn quote(&mut self, at: usize) -> Option<usize> {
         let mut number = at / 64;
-        let mut quotes = self.block(number)?.quotes & u64::MAX << (at % 64);
-        while quotes == 0 {
+        let mut from = u64::MAX << (at % 64);
+        while self.has(number) {
+            let quotes = self.window.quotes[number % WINDOW] & from;
+            if quotes != 0 {
+                return Some(64 * number + quotes.trailing_zeros() as usize);
+            }
             number += 1;
-            quotes = self.block(number)?.quotes;
+            from = u64::MAX;
         }
-        Some(64 * number + quotes.trailing_zeros() as usize)
+        None
     }
 
     /// Whether the string that ends with the quote at `at` has a backslash. Only for a quote that was found just now.
     #[inline(always)]
     pub(super) fn escaped(&self, at: usize) -> bool {
-        self.blocks[at / 64 % WINDOW].escaped >> (at % 64) & 1 == 1
+        self.window.escaped[at / 64 % WINDOW] >> (at % 64) & 1 == 1
     }
 
     /// Where the string begins that ends before `end` or is open there, if it does in this chunk.
@@ -124,7 +119,7 @@ impl<'a, C: Classify> Index<'a, C> {
             return self.quote_far_before(end);
         }
         loop {
-            let quotes = self.blocks[number % WINDOW].quotes & below;
+            let quotes = self.window.quotes[number % WINDOW] & below;
             if quotes != 0 {
                 return Some(64 * number + 63 - quotes.leading_zeros() as usize);
             }
@@ -148,19 +143,6 @@ impl<'a, C: Classify> Index<'a, C> {
             end = at - slashes;
         }
     }
-}
-
-/// The block of this number, with the byte before it where the chunk has one and spaces after the chunk's end; and how much of it is input.
-#[inline(never)]
-fn padded(data: &[u8], number: usize) -> ([u8; 65], u32) {
-    let from = 64 * number;
-    let mut block = [b' '; 65];
-    if from > 0 {
-        block[0] = data[from - 1];
-    }
-    let own = &data[from..data.len().min(from + 64)];
-    block[1..=own.len()].copy_from_slice(own);
-    (block, own.len() as u32)
 }
 
 /// The first byte at or after `at` that is no white space.

@@ -9,10 +9,13 @@
 
 pub mod bits;
 mod candidates;
+mod cut;
 mod header;
 mod index;
 mod key;
+mod members;
 mod output;
+mod pass;
 mod state;
 mod walk;
 

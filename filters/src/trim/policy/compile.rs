@@ -128,36 +128,46 @@ fn finish(nodes: Vec<Node>, hides: bool) -> Policy {
     Policy {
         longest: nodes.iter().flat_map(|node| &node.names).map(|name| name.text.len()).max().unwrap_or(0),
         noop: !nodes.iter().any(drops),
-        prefilter: if hides { None } else { prefilter(&nodes) },
+        prefilter: if hides || !only_named_matter(&nodes) { None } else { prefilter(&nodes) },
         fingerprint: fingerprint(&nodes, hides),
         nodes,
         hides,
     }
 }
 
-fn prefilter(nodes: &[Node]) -> Option<Prefilter> {
+/// Whether an unnamed member leads to where nothing is dropped, or to a state that all unnamed members share.
+fn only_named_matter(nodes: &[Node]) -> bool {
     let shared = |node: &Node| match node.default.node() {
         None => node.default == Target::KEEP,
         Some(next) => nodes[next as usize].default.node() == Some(next),
     };
-    if !nodes.iter().all(shared) {
-        return None;
-    }
-    let mut hashes = BTreeSet::new();
+    nodes.iter().all(shared)
+}
+
+fn prefilter(nodes: &[Node]) -> Option<Prefilter> {
+    let mut ends = BTreeSet::new();
     for name in nodes.iter().flat_map(|node| &node.names) {
-        match *name.text {
+        let (before, last) = match *name.text {
             // What goes before the quote of an empty key can be anything.
             [] => return None,
-            [last] => hashes.insert(Prefilter::hash(b'"', last)),
-            [.., before, last] => hashes.insert(Prefilter::hash(before, last)),
+            [last] => (b'"', last),
+            [.., before, last] => (before, last),
         };
+        if !before.is_ascii() || !last.is_ascii() {
+            return None;
+        }
+        ends.insert((before & 15, last & 15));
     }
-    let (mut low, mut high) = ([0; 16], [0; 16]);
-    for (index, hash) in hashes.into_iter().enumerate() {
-        low[usize::from(hash & 15)] |= 1 << (index % 8);
-        high[usize::from(hash >> 4)] |= 1 << (index % 8);
+    // A class takes all ends with the same half before, so that each class is exact until there are more than eight.
+    let mut table = Prefilter { before: [0; 16], last: [0; 16] };
+    let mut halves: Vec<u8> = ends.iter().map(|&(before, _)| before).collect();
+    halves.dedup();
+    for (before, last) in ends {
+        let class = 1 << (halves.iter().position(|&half| half == before).unwrap_or_default() % 8);
+        table.before[usize::from(before)] |= class;
+        table.last[usize::from(last)] |= class;
     }
-    Some(Prefilter { low, high })
+    Some(table)
 }
 
 /// FNV-1a over the tables. Not `std`'s hasher: that one may change from one release to the next.

@@ -24,6 +24,7 @@ pub struct Policy {
     /// Something is named to stay, so that the rest is hidden: a defect in the input must not show it.
     hides: bool,
     noop: bool,
+    /// Tells keys that may be names, where it is enough to look at these in the whole document.
     pub(crate) prefilter: Option<Prefilter>,
     fingerprint: u64,
 }
@@ -106,23 +107,23 @@ impl Node {
     }
 }
 
-/// Tells from a key's last two bytes whether it can be one of a policy's names, 64 at a time.
+/// Tells from a key's last two bytes whether it can be one of a policy's names, 64 at a time: others need not be looked at.
 ///
-/// Only for policies in which an unnamed member leads to where nothing is dropped, or to a state that all unnamed members share: then the
-/// keys that the filter does not let through need not be looked at.
+/// Only the lower halves of the bytes count, and only of ASCII. What passes has a class in common in both tables; for a key of one byte the
+/// quote goes before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Prefilter {
-    /// Bits for the lower half of the hash; a hash passes where the two have a bit in common.
-    pub(crate) low: [u8; 16],
-    /// The same for the upper half.
-    pub(crate) high: [u8; 16],
+    /// Classes by the lower half of the byte before the last.
+    pub(crate) before: [u8; 16],
+    /// Classes by the lower half of the last byte.
+    pub(crate) last: [u8; 16],
 }
 
 impl Prefilter {
-    /// The hash of a key's last two bytes; for a key of one byte the quote goes before it.
+    /// Whether a key that ends with these bytes passes.
     #[inline(always)]
-    pub(crate) fn hash(before: u8, last: u8) -> u8 {
-        last ^ before.wrapping_add(before)
+    pub(crate) fn passes(&self, before: u8, last: u8) -> bool {
+        before.is_ascii() && last.is_ascii() && self.before[usize::from(before & 15)] & self.last[usize::from(last & 15)] != 0
     }
 }
 

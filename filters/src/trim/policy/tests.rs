@@ -101,5 +101,6 @@ fn only_policies_whose_other_members_share_a_state_have_a_prefilter() {
     assert!(drop(&["a.*.b"]).prefilter.is_none());
     assert!(drop(&["*"]).prefilter.is_none());
     assert!(drop(&[r#""""#]).prefilter.is_none());
+    assert!(drop(&["größe"]).prefilter.is_none());
     assert!(keep(&["a"]).prefilter.is_none());
 }

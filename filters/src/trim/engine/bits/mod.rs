@@ -30,25 +30,15 @@ pub(crate) struct Bytes64 {
     pub(crate) close: u64,
 }
 
-/// What tells keys that a policy may name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Keys64 {
-    pub(crate) colon: u64,
-    /// Everything up to the space, so also control characters that JSON does not know as white space.
-    pub(crate) white: u64,
-    /// `[`, and other bytes that are no bracket at all.
-    pub(crate) square: u64,
-    /// With the byte before it, hashes like the end of one of the policy's names.
-    pub(crate) hash: u64,
-}
-
 /// One way to look at 64 bytes at once.
 pub(crate) trait Classify: Copy {
     fn bytes(self, block: &[u8; 64]) -> Bytes64;
-    /// Also what `bytes` says. The first byte goes before the block.
-    fn keys(self, block: &[u8; 65], names: &Prefilter) -> (Bytes64, Keys64);
+    /// Also which bytes, with those before them, may be the end of a name.
+    fn names(self, block: &[u8; 64], before: &[u8; 64], names: &Prefilter) -> (Bytes64, u64);
     /// Each bit becomes the parity of itself and all lower ones.
     fn prefix_xor(self, bits: u64) -> u64;
+    /// [`fill`], as one function with the instructions of this form: not a part of each caller.
+    fn fill(self, window: &mut Window, text: Text<'_>, carry: &mut Carry);
 }
 
 /// The instructions that bodies are read with: what this processor has.
@@ -76,6 +66,7 @@ impl Backend {
 
     /// All that run here, the slowest first. One that disagrees with the scalar form on a fixed sample is left out.
     pub fn available() -> Vec<Self> {
+        #[cfg_attr(any(miri, not(target_arch = "x86_64")), allow(unused_mut, reason = "there is no other"))]
         let mut all = vec![Self::SCALAR];
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         {
@@ -112,19 +103,121 @@ impl fmt::Debug for Backend {
     }
 }
 
+/// Blocks that are classified at once: enough for the processor to overlap them, few enough to stay in its nearest cache.
+pub(crate) const WINDOW: usize = 16;
+
+/// The structure of some blocks; that of block `n` is at `n % WINDOW`.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    /// Quotes that begin or end a string.
+    pub(crate) quotes: [u64; WINDOW],
+    /// Those that end a string with a backslash in it.
+    pub(crate) escaped: [u64; WINDOW],
+    pub(crate) open: [u64; WINDOW],
+    pub(crate) close: [u64; WINDOW],
+    /// Those that end a string that may be one of the policy's names.
+    pub(crate) candidates: [u64; WINDOW],
+}
+
+impl Window {
+    #[inline(always)]
+    fn set(&mut self, number: usize, (block, candidates): (Block, u64)) {
+        let slot = number % WINDOW;
+        self.quotes[slot] = block.quotes;
+        self.escaped[slot] = block.escaped;
+        self.open[slot] = block.open;
+        self.close[slot] = block.close;
+        self.candidates[slot] = candidates;
+    }
+}
+
+/// What [`fill`] is to read: at most [`WINDOW`] blocks of a chunk.
+#[derive(Clone, Copy)]
+pub(crate) struct Text<'a> {
+    pub(crate) data: &'a [u8],
+    /// The first block and the one after the last.
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+    /// Where names are looked for.
+    pub(crate) names: Option<&'a Prefilter>,
+}
+
+/// Classifies blocks. At the chunk's end it does as if spaces came after it.
+#[inline(always)]
+pub(crate) fn fill<C: Classify>(classify: C, window: &mut Window, text: Text<'_>, carry: &mut Carry) {
+    let Text { data, first: mut number, last, names } = text;
+    let whole = last.min(data.len() / 64);
+    // In registers, not behind a reference.
+    let mut own = *carry;
+    let mut rest = whole.saturating_sub(number);
+    match names {
+        None => {
+            for block in data[64 * number..64 * (number + rest)].as_chunks().0 {
+                window.set(number, (own.resolve(classify, classify.bytes(block), 64), 0));
+                number += 1;
+            }
+            if number < last {
+                let (block, valid) = padded(data, number);
+                window.set(number, (own.resolve(classify, classify.bytes(&after(&block)), valid), 0));
+            }
+        }
+        Some(names) => {
+            // The first block has no byte before it.
+            if number == 0 && rest > 0 {
+                let (block, _) = padded(data, 0);
+                window.set(0, own.resolve_names(classify, &after(&block), &before(&block), names, 64));
+                (number, rest) = (1, rest - 1);
+            }
+            let from = 64 * number;
+            let blocks = data[from..from + 64 * rest].as_chunks().0;
+            let befores = data[from.saturating_sub(1)..][..64 * rest].as_chunks().0;
+            for (block, before) in blocks.iter().zip(befores) {
+                window.set(number, own.resolve_names(classify, block, before, names, 64));
+                number += 1;
+            }
+            if number < last {
+                let (block, valid) = padded(data, number);
+                window.set(number, own.resolve_names(classify, &after(&block), &before(&block), names, valid));
+            }
+        }
+    }
+    *carry = own;
+}
+
+/// The block of this number, with the byte before it where the chunk has one and spaces after the chunk's end; and how much of it is input.
+#[inline(never)]
+fn padded(data: &[u8], number: usize) -> ([u8; 65], u32) {
+    let from = 64 * number;
+    let mut block = [b' '; 65];
+    if from > 0 {
+        block[0] = data[from - 1];
+    }
+    let own = &data[from..data.len().min(from + 64)];
+    block[1..=own.len()].copy_from_slice(own);
+    (block, own.len() as u32)
+}
+
+#[inline(always)]
+fn before(padded: &[u8; 65]) -> [u8; 64] {
+    *padded.first_chunk().expect("64 of 65 bytes")
+}
+
+#[inline(always)]
+fn after(padded: &[u8; 65]) -> [u8; 64] {
+    *padded.last_chunk().expect("64 of 65 bytes")
+}
+
 /// The structure of one block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Block {
     /// Quotes that begin or end a string.
     pub(crate) quotes: u64,
+    /// Those that end one.
+    pub(crate) closing: u64,
     /// Those that end a string with a backslash in it.
     pub(crate) escaped: u64,
     pub(crate) open: u64,
     pub(crate) close: u64,
-    /// The bytes after the closing quotes of strings that may be keys that the policy names.
-    pub(crate) candidates: u64,
-    /// `[` not right after a colon.
-    pub(crate) nested: u64,
 }
 
 /// What one block tells the next.
@@ -136,12 +229,8 @@ pub(crate) struct Carry {
     escape: u64,
     /// 1 where the string so far has a backslash.
     backslash: u64,
-    /// 1 where the last byte hashes like the end of a name.
-    hash: u64,
-    /// 1 where the last byte closes a string that may be a name.
-    name: u64,
-    /// 1 where the last byte is a colon.
-    colon: u64,
+    /// 1 where the last byte may be the end of a name.
+    end: u64,
 }
 
 const EVEN: u64 = 0x5555_5555_5555_5555;
@@ -154,52 +243,58 @@ impl Carry {
 
     /// Forgets what only serves keys within one chunk: a key that is cut is read byte by byte.
     pub(crate) fn begin_chunk(&mut self) {
-        (self.hash, self.name, self.colon) = (0, 0, 0);
+        self.end = 0;
     }
 
-    /// `valid` bytes of the block are input, the others are spaces. Returns the closing quotes too.
+    /// `valid` bytes of the block are input, the others are spaces.
     #[inline(always)]
-    pub(crate) fn resolve<C: Classify>(&mut self, classify: C, bytes: Bytes64, valid: u32) -> (Block, u64) {
-        let mut escaped = self.escape;
-        if bytes.backslash == 0 {
-            self.escape = 0;
-        } else {
-            // The byte after a run of backslashes is escaped where the run is of odd length. Adding the first bit of a run to the run
-            // carries to that byte; whether run and byte begin at places of like parity tells odd from even. An escaped backslash at
-            // the very beginning belongs to no run.
-            let slashes = bytes.backslash & !escaped;
-            let starts = slashes & !(slashes << 1);
-            let after_even = slashes.wrapping_add(starts & EVEN) & !slashes & !EVEN;
-            let (after_odd, overflow) = slashes.overflowing_add(starts & !EVEN);
-            escaped |= after_even | (after_odd & !slashes & EVEN);
-            self.escape = if valid == 64 { u64::from(overflow) } else { escaped >> valid & 1 };
-        }
-
-        let quotes = bytes.quote & !escaped;
+    pub(crate) fn resolve<C: Classify>(&mut self, classify: C, bytes: Bytes64, valid: u32) -> Block {
+        // Most blocks have nothing to do with backslashes.
+        let plain = bytes.backslash | self.escape | self.backslash == 0;
+        let quotes = if plain { bytes.quote } else { bytes.quote & !self.escaped(bytes.backslash, valid) };
         let in_string = classify.prefix_xor(quotes) ^ self.in_string;
         self.in_string = ((in_string as i64) >> 63) as u64;
-
-        // A string is a run of ones up to, not with, its closing quote. Any bit added within carries to that quote.
         let closing = quotes & !in_string;
-        let (sum, first) = in_string.overflowing_add(bytes.backslash & in_string);
-        let (sum, second) = sum.overflowing_add(self.backslash);
-        self.backslash = u64::from(first | second);
-
-        let (open, close) = (bytes.open & !in_string, bytes.close & !in_string);
-        (Block { quotes, escaped: sum & closing, open, close, candidates: 0, nested: 0 }, closing)
+        let mut escaped = 0;
+        if !plain {
+            // A string is a run of ones up to, not with, its closing quote. Any bit added within carries to that quote.
+            let (sum, first) = in_string.overflowing_add(bytes.backslash & in_string);
+            let (sum, second) = sum.overflowing_add(self.backslash);
+            self.backslash = u64::from(first | second);
+            escaped = sum & closing;
+        }
+        Block { quotes, closing, escaped, open: bytes.open & !in_string, close: bytes.close & !in_string }
     }
 
-    /// As [`Self::resolve`], with what finds keys.
+    /// Also the closing quotes of strings that may be names.
     #[inline(always)]
-    pub(crate) fn resolve_keys<C: Classify>(&mut self, classify: C, bytes: Bytes64, keys: Keys64, valid: u32) -> Block {
-        let (mut block, closing) = self.resolve(classify, bytes, valid);
-        let names = closing & ((keys.hash << 1 | self.hash) | block.escaped);
-        let inside = u64::MAX >> (64 - valid);
-        block.candidates = (names << 1 | self.name) & (keys.colon | keys.white) & inside;
-        block.nested = block.open & keys.square & !(keys.colon << 1 | self.colon);
-        self.hash = keys.hash >> 63;
-        self.name = names >> 63;
-        self.colon = keys.colon >> 63;
-        block
+    fn resolve_names<C: Classify>(
+        &mut self,
+        classify: C,
+        block: &[u8; 64],
+        before: &[u8; 64],
+        names: &Prefilter,
+        valid: u32,
+    ) -> (Block, u64) {
+        let (bytes, ends) = classify.names(block, before, names);
+        let block = self.resolve(classify, bytes, valid);
+        let candidates = block.closing & (ends << 1 | self.end | block.escaped);
+        self.end = ends >> 63;
+        (block, candidates)
+    }
+
+    /// The bytes that a backslash before them escapes.
+    #[inline(always)]
+    fn escaped(&mut self, backslash: u64, valid: u32) -> u64 {
+        // The byte after a run of backslashes is escaped where the run is of odd length. Adding the first bit of a run to the run
+        // carries to that byte; whether run and byte begin at places of like parity tells odd from even. An escaped backslash at
+        // the very beginning belongs to no run.
+        let slashes = backslash & !self.escape;
+        let starts = slashes & !(slashes << 1);
+        let after_even = slashes.wrapping_add(starts & EVEN) & !slashes & !EVEN;
+        let (after_odd, overflow) = slashes.overflowing_add(starts & !EVEN);
+        let escaped = self.escape | after_even | (after_odd & !slashes & EVEN);
+        self.escape = if valid == 64 { u64::from(overflow) } else { escaped >> valid & 1 };
+        escaped
     }
 }

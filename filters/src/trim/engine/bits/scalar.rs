@@ -1,7 +1,7 @@
 //! The form for processors without anything better, and the one that the others are compared with.
 
-use super::swar::{above_space, equal, gather, without_high_bit, word};
-use super::{Bytes64, Classify, Keys64, Prefilter};
+use super::swar::{equal, gather, word};
+use super::{Bytes64, Carry, Classify, Prefilter, Text, Window, fill};
 
 #[derive(Clone, Copy)]
 pub(super) struct Scalar;
@@ -23,20 +23,10 @@ impl Classify for Scalar {
     }
 
     #[inline(always)]
-    fn keys(self, block: &[u8; 65], names: &Prefilter) -> (Bytes64, Keys64) {
-        let own: &[u8; 64] = block.last_chunk().expect("64 of 65 bytes");
-        let mut keys = Keys64::default();
-        for index in 0..8 {
-            let (word, at) = (word(own, index), 8 * index);
-            keys.colon |= gather(equal(word, b':')) << at;
-            keys.white |= gather(above_space(word) ^ 0x8080_8080_8080_8080) << at;
-            keys.square |= gather(without_high_bit(word << 2)) << at;
-        }
-        for (at, pair) in block.array_windows::<2>().enumerate() {
-            let hash = usize::from(Prefilter::hash(pair[0], pair[1]));
-            keys.hash |= u64::from(names.low[hash & 15] & names.high[hash >> 4] != 0) << at;
-        }
-        (self.bytes(own), keys)
+    fn names(self, block: &[u8; 64], before: &[u8; 64], names: &Prefilter) -> (Bytes64, u64) {
+        let pairs = before.iter().zip(block).enumerate();
+        let hits = pairs.fold(0, |hits, (at, (&before, &last))| hits | u64::from(names.passes(before, last)) << at);
+        (self.bytes(block), hits)
     }
 
     #[inline(always)]
@@ -45,5 +35,9 @@ impl Classify for Scalar {
             bits ^= bits << shift;
         }
         bits
+    }
+    #[inline(never)]
+    fn fill(self, window: &mut Window, text: Text<'_>, carry: &mut Carry) {
+        fill(self, window, text, carry);
     }
 }

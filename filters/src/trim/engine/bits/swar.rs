@@ -16,18 +16,6 @@ pub(super) fn equal(word: u64, byte: u8) -> u64 {
     !(((zero_if_equal & !HIGH) + !HIGH) | zero_if_equal) & HIGH
 }
 
-/// Bytes greater than the space.
-#[inline(always)]
-pub(super) fn above_space(word: u64) -> u64 {
-    (((word & !HIGH) + ONES * (0x7f - 0x20)) | word) & HIGH
-}
-
-/// Bytes whose highest bit is not set.
-#[inline(always)]
-pub(super) fn without_high_bit(word: u64) -> u64 {
-    !word & HIGH
-}
-
 /// One bit a byte, the first byte's lowest.
 #[inline(always)]
 pub(super) fn gather(answers: u64) -> u64 {

@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 
 use super::scalar::Scalar;
-use super::{Bytes64, Classify, Defect, Keys64, Policy, Prefilter, State, walk};
+use super::{Bytes64, Carry, Classify, Defect, Policy, Prefilter, State, Text, Window, fill, walk};
 
 /// Proof that the processor has AVX2, carry-less multiplication and the bit instructions that came with them.
 #[derive(Clone, Copy)]
@@ -39,8 +39,8 @@ impl Avx512 {
 /// Whether `token` sees every byte value, at every place of a block and after every other, as the scalar form does.
 pub(super) fn agrees_with_scalar<C: Classify>(token: C) -> bool {
     let names = Prefilter {
-        low: std::array::from_fn(|i| 0x35 ^ (i as u8).wrapping_mul(29)),
-        high: std::array::from_fn(|i| 0x5a ^ (i as u8).wrapping_mul(71)),
+        before: std::array::from_fn(|i| 0x35 ^ (i as u8).wrapping_mul(29)),
+        last: std::array::from_fn(|i| 0x5a ^ (i as u8).wrapping_mul(71)),
     };
     let mut block = [0u8; 65];
     (0u32..1024).all(|round| {
@@ -54,9 +54,10 @@ pub(super) fn agrees_with_scalar<C: Classify>(token: C) -> bool {
             };
         }
         let own: &[u8; 64] = block.last_chunk().expect("64 of 65 bytes");
+        let before: &[u8; 64] = block.first_chunk().expect("64 of 65 bytes");
         let bits = (u64::from(mixed) << 32 | u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         token.bytes(own) == Scalar.bytes(own)
-            && token.keys(&block, &names) == Scalar.keys(&block, &names)
+            && token.names(own, before, &names) == Scalar.names(own, before, &names)
             && token.prefix_xor(bits) == Scalar.prefix_xor(bits)
     })
 }
@@ -122,18 +123,16 @@ impl Avx2 {
         }
     }
 
-    /// All ones for each byte that, with the one before it, does not hash like the end of a name.
+    /// All ones for each byte that, with the one before it, is no end of a name.
     #[inline(always)]
     fn misses(self, half: __m256i, before: __m256i, names: &Prefilter) -> __m256i {
         // SAFETY: `self` proves AVX2; the tables are 16 bytes long.
         unsafe {
-            let low = _mm256_broadcastsi128_si256(_mm_loadu_si128(names.low.as_ptr().cast()));
-            let high = _mm256_broadcastsi128_si256(_mm_loadu_si128(names.high.as_ptr().cast()));
-            let nibble = _mm256_set1_epi8(15);
-            let hash = _mm256_xor_si256(half, _mm256_add_epi8(before, before));
-            let low = _mm256_shuffle_epi8(low, _mm256_and_si256(hash, nibble));
-            let high = _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16::<4>(hash), nibble));
-            _mm256_cmpeq_epi8(_mm256_and_si256(low, high), _mm256_setzero_si256())
+            let befores = _mm256_broadcastsi128_si256(_mm_loadu_si128(names.before.as_ptr().cast()));
+            let lasts = _mm256_broadcastsi128_si256(_mm_loadu_si128(names.last.as_ptr().cast()));
+            // A shuffle looks at the lower half of a byte, and gives zero where its highest bit is set.
+            let classes = _mm256_and_si256(_mm256_shuffle_epi8(befores, before), _mm256_shuffle_epi8(lasts, half));
+            _mm256_cmpeq_epi8(classes, _mm256_setzero_si256())
         }
     }
 }
@@ -145,31 +144,26 @@ impl Classify for Avx2 {
     }
 
     #[inline(always)]
-    fn keys(self, block: &[u8; 65], names: &Prefilter) -> (Bytes64, Keys64) {
-        let own: &[u8; 64] = block.last_chunk().expect("64 of 65 bytes");
-        let before: &[u8; 64] = block.first_chunk().expect("64 of 65 bytes");
-        let (pair, before) = (self.load(own), self.load(before));
-        // SAFETY: `self` proves AVX2.
-        let (white, fifth) = unsafe {
-            let space = _mm256_set1_epi8(0x20);
-            (
-                [_mm256_cmpeq_epi8(_mm256_min_epu8(pair[0], space), pair[0]), _mm256_cmpeq_epi8(_mm256_min_epu8(pair[1], space), pair[1])],
-                [_mm256_slli_epi16::<2>(pair[0]), _mm256_slli_epi16::<2>(pair[1])],
-            )
-        };
-        let keys = Keys64 {
-            colon: self.equal(pair, b':'),
-            white: self.gather(white),
-            square: !self.gather(fifth),
-            hash: !self.gather([self.misses(pair[0], before[0], names), self.misses(pair[1], before[1], names)]),
-        };
-        (self.structure(pair), keys)
+    fn names(self, block: &[u8; 64], before: &[u8; 64], names: &Prefilter) -> (Bytes64, u64) {
+        let (pair, before) = (self.load(block), self.load(before));
+        let misses = self.gather([self.misses(pair[0], before[0], names), self.misses(pair[1], before[1], names)]);
+        (self.structure(pair), !misses)
     }
 
     #[inline(always)]
     fn prefix_xor(self, bits: u64) -> u64 {
         // SAFETY: `self` proves carry-less multiplication.
         unsafe { multiply_by_ones(bits) }
+    }
+    #[inline(always)]
+    fn fill(self, window: &mut Window, text: Text<'_>, carry: &mut Carry) {
+        #[inline(never)]
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq")]
+        fn inner(token: Avx2, window: &mut Window, text: Text<'_>, carry: &mut Carry) {
+            fill(token, window, text, carry);
+        }
+        // SAFETY: `self` proves AVX2 and the rest.
+        unsafe { inner(self, window, text, carry) }
     }
 }
 
@@ -181,24 +175,15 @@ impl Classify for Avx512 {
     }
 
     #[inline(always)]
-    fn keys(self, block: &[u8; 65], names: &Prefilter) -> (Bytes64, Keys64) {
-        // SAFETY: `self` proves AVX-512BW; the loads are of bytes 0..64 and 1..65 of 65, the tables are 16 bytes long.
+    fn names(self, block: &[u8; 64], before: &[u8; 64], names: &Prefilter) -> (Bytes64, u64) {
+        // SAFETY: `self` proves AVX-512BW; the loads are of 64 bytes each, the tables are 16 bytes long.
         unsafe {
-            let before = _mm512_loadu_si512(block.as_ptr().cast());
-            let own = _mm512_loadu_si512(block.as_ptr().add(1).cast());
-            let low = _mm512_broadcast_i32x4(_mm_loadu_si128(names.low.as_ptr().cast()));
-            let high = _mm512_broadcast_i32x4(_mm_loadu_si128(names.high.as_ptr().cast()));
-            let nibble = _mm512_set1_epi8(15);
-            let hash = _mm512_xor_si512(own, _mm512_add_epi8(before, before));
-            let low = _mm512_shuffle_epi8(low, _mm512_and_si512(hash, nibble));
-            let high = _mm512_shuffle_epi8(high, _mm512_and_si512(_mm512_srli_epi16::<4>(hash), nibble));
-            let keys = Keys64 {
-                colon: _mm512_cmpeq_epi8_mask(own, _mm512_set1_epi8(b':' as i8)),
-                white: _mm512_cmple_epu8_mask(own, _mm512_set1_epi8(0x20)),
-                square: _mm512_testn_epi8_mask(own, _mm512_set1_epi8(0x20)),
-                hash: _mm512_test_epi8_mask(low, high),
-            };
-            (structure_512(own), keys)
+            let (own, before) = (_mm512_loadu_si512(block.as_ptr().cast()), _mm512_loadu_si512(before.as_ptr().cast()));
+            let befores = _mm512_broadcast_i32x4(_mm_loadu_si128(names.before.as_ptr().cast()));
+            let lasts = _mm512_broadcast_i32x4(_mm_loadu_si128(names.last.as_ptr().cast()));
+            // A shuffle looks at the lower half of a byte, and gives zero where its highest bit is set.
+            let hits = _mm512_test_epi8_mask(_mm512_shuffle_epi8(befores, before), _mm512_shuffle_epi8(lasts, own));
+            (structure_512(own), hits)
         }
     }
 
@@ -206,6 +191,16 @@ impl Classify for Avx512 {
     fn prefix_xor(self, bits: u64) -> u64 {
         // SAFETY: `self` proves carry-less multiplication.
         unsafe { multiply_by_ones(bits) }
+    }
+    #[inline(always)]
+    fn fill(self, window: &mut Window, text: Text<'_>, carry: &mut Carry) {
+        #[inline(never)]
+        #[target_feature(enable = "avx512f,avx512bw,avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq")]
+        fn inner(token: Avx512, window: &mut Window, text: Text<'_>, carry: &mut Carry) {
+            fill(token, window, text, carry);
+        }
+        // SAFETY: `self` proves AVX-512BW and the rest.
+        unsafe { inner(self, window, text, carry) }
     }
 }
 

@@ -1,0 +1,93 @@
+//! What a byte costs: the instructions that the trimmer spends on it are counted, and may not become more.
+//!
+//! Counted by callgrind in a small program with nothing but the engine, built as for a release. Times would need a quiet machine, counts do
+//! not. Who makes the engine cheaper lowers the limits: they are what was measured, and three per cent.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+
+/// Instructions per input byte with AVX2, under which there is a payload of `benches/payloads`.
+const LIMITS: &[(&str, u32, f64)] = &[
+    ("2K-min-drop", 50, 5.68),
+    ("2K-min-keep", 50, 7.51),
+    ("20K-min-drop", 10, 4.71),
+    ("200K-min-drop", 2, 4.47),
+    ("200K-min-keep", 2, 5.82),
+    ("200K-min-deep", 2, 3.74),
+    ("200K-min-none", 2, 2.78),
+    ("200K-pretty-drop", 2, 3.91),
+    ("200K-pretty-keep", 2, 6.19),
+    ("geometry-drop", 1, 2.34),
+    ("geometry-keep", 1, 1.60),
+];
+
+#[test]
+fn a_byte_costs_no_more_instructions_than_it_did() {
+    if !cfg!(target_arch = "x86_64") || Command::new("valgrind").arg("--version").output().is_err() {
+        println!("skipped: valgrind is not installed, or this is no x86-64; instructions were not counted");
+        return;
+    }
+    let program = program();
+    if !output(Command::new(&program).arg("--backend")).contains("Avx2")
+        && !output(valgrind().arg(&program).arg("--backend")).contains("Avx2")
+    {
+        println!("skipped: this processor has no AVX2; instructions were not counted");
+        return;
+    }
+
+    // Each half of the payloads in a thread: valgrind uses one processor.
+    let (left, right) = LIMITS.split_at(LIMITS.len() / 2);
+    let count = |part: &[(&'static str, u32, f64)]| -> Vec<(&'static str, f64, f64)> {
+        part.iter().map(|&(payload, rounds, limit)| (payload, per_byte(&program, payload, rounds), limit)).collect()
+    };
+    let counts = thread::scope(|scope| {
+        let other = scope.spawn(|| count(right));
+        let mut counts = count(left);
+        counts.extend(other.join().expect("the other half"));
+        counts
+    });
+    for (payload, found, limit) in &counts {
+        println!("{payload:18} {found:5.2} instructions a byte, at most {limit:.2}");
+    }
+    let over: Vec<_> = counts.iter().filter(|(_, found, limit)| found > limit).collect();
+    assert!(over.is_empty(), "more instructions a byte than allowed (payload, found, limit): {over:?}");
+}
+
+/// Builds the program as for a release.
+fn program() -> PathBuf {
+    let target =
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target")), PathBuf::from);
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--quiet", "-p", "frontgate-trim-instructions", "--target-dir"])
+        .arg(&target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status();
+    assert!(built.is_ok_and(|status| status.success()), "the program is built");
+    target.join("release/trim-instructions")
+}
+
+/// Counts within the engine only: neither what makes the payload nor what hands it over.
+fn valgrind() -> Command {
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", "--toggle-collect=*Trimmer*push*", "--callgrind-out-file=/dev/null"]);
+    command
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().expect("it starts");
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+fn per_byte(program: &PathBuf, payload: &str, rounds: u32) -> f64 {
+    let text = output(valgrind().arg(program).args([payload, &rounds.to_string()]));
+    let number = |text: &str| text.split_whitespace().next()?.parse::<f64>().ok();
+    let counted = text.lines().find_map(|line| number(line.split_once("Collected :")?.1));
+    let bytes = text.lines().find_map(|line| number(line.split_once(" bytes, ")?.0));
+    let (Some(counted), Some(bytes)) = (counted, bytes) else { panic!("{payload}: no counts in {text}") };
+    counted / bytes / f64::from(rounds)
+}
