@@ -33,9 +33,11 @@ class Contender:
 
     def version(self):
         if not self._version:
-            return ""
+            return "built from the sources here"
         done = subprocess.run([self.binary(), *self._version], capture_output=True, text=True)
-        return (done.stdout + done.stderr).strip().splitlines()[0]
+        line = (done.stdout + done.stderr).strip().splitlines()[0]
+        # Some begin with where they are.
+        return line.replace(self.binary(), self.name).strip()
 
     def start(self, scenario, run, port, origin):
         """Starts it for a scenario; its configuration, with the ports put in, is left in the run's directory."""

@@ -4,6 +4,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 HERTZ = os.sysconf("SC_CLK_TCK")
@@ -15,6 +16,10 @@ PROXY_CORE, REST_CORE = (1, 0) if (os.cpu_count() or 1) > 1 else (0, 0)
 _, MOST = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (MOST, MOST))
 
+# A shell starts what runs in the background with INT ignored, which servers would inherit; and TERM is to end what was started, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
 
 class Process:
     """A server that runs, with its children."""
@@ -22,6 +27,8 @@ class Process:
     def __init__(self, command, port, core=PROXY_CORE, environment=None, log=None):
         self.port = port
         self.log = log or os.devnull
+        if answers(port):
+            raise RuntimeError(f"port {port} is taken already")
         with open(self.log, "ab") as sink:
             self.handle = subprocess.Popen(
                 ["taskset", "-c", str(core), *command], stdout=sink, stderr=sink, stdin=subprocess.DEVNULL,
@@ -33,11 +40,9 @@ class Process:
         while time.monotonic() < end:
             if self.handle.poll() is not None:
                 raise RuntimeError(f"ended with {self.handle.returncode} before it listened: {tail(self.log)}")
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            if answers(self.port):
                 return
-            except OSError:
-                time.sleep(0.05)
+            time.sleep(0.05)
         self.stop()
         raise RuntimeError(f"does not listen on {self.port}: {tail(self.log)}")
 
@@ -92,6 +97,14 @@ class Process:
                 for pid in reversed(self.tree()):
                     os.kill(pid, signal.SIGKILL)
                 self.handle.wait(5)
+
+
+def answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def tail(path):
