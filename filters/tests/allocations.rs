@@ -43,19 +43,8 @@ fn counted<T>(work: impl FnOnce() -> T) -> (u64, T) {
     (COUNT.with(Cell::get) - before, result)
 }
 
-/// Allocations of the headers' names alone, which Pingora's map makes for every name that is not well known to it.
-fn names(room: usize) -> u64 {
-    let mut head = ResponseHeader::build(200, Some(room)).expect("a head");
-    let value = HeaderValue::from_static("x");
-    counted(|| {
-        head.append_header("RateLimit-Policy", value.clone()).expect("a header");
-        head.append_header("RateLimit", value.clone()).expect("a header");
-    })
-    .0
-}
-
 #[test]
-fn a_decision_with_its_response_half_and_headers_takes_two_allocations_and_its_headers_names() {
+fn a_decision_with_its_response_half_and_headers_takes_two_allocations() {
     for options in [
         r#"{"key": "client_ip", "rate": "1000/s", "exact": true}"#,
         r#"{"key": "client_ip", "rate": "1000/s", "exact": false, "concurrency": 5}"#,
@@ -82,7 +71,7 @@ fn a_decision_with_its_response_half_and_headers_takes_two_allocations_and_its_h
             // The first round sets things up.
             if round > 0 {
                 assert_eq!(deciding, 1, "{options}: the response half");
-                assert_eq!(heading - names(16), 1, "{options}: the member that changes");
+                assert_eq!(heading, 1, "{options}: the member that changes");
             }
         }
     }
