@@ -160,7 +160,7 @@ impl ProcessKeys {
     }
 
     /// The name under which a token is remembered: SipHash-2-4 with 128 bits (Aumasson and Bernstein, 2012), a pseudorandom function. Who does
-    /// not know the key finds no second token of the same name but by trying 2^128 of them on this process. HMAC-SHA256 took seven times as long.
+    /// not know the key finds no second token of the same name but by trying 2^128 of them on this process.
     pub fn token(&self, token: &str) -> u128 {
         self.tokens.hash(token.as_bytes()).as_u128()
     }
