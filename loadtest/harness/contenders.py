@@ -12,7 +12,7 @@ HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROOT = os.path.dirname(HERE)
 #: Where `loadtest/peers/fetch` puts what Debian does not package.
 FETCHED = os.environ.get("LOADTEST_PEERS", os.path.join(HERE, ".peers"))
-#: Of the same port for a scenario's whole run, so that each has the same route through the kernel.
+#: From a contender's port to that of its operators' address.
 ADMIN_OFFSET = 500
 
 

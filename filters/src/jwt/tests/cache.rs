@@ -115,8 +115,8 @@ fn a_token_seen_before_costs_next_to_nothing() {
     }
 
     eprintln!("a token of {} bytes, seen before: {best:?}", token.len());
-    // Unoptimised, and beside whatever else is built, it only shows that no signature is checked again.
-    let bound = if cfg!(debug_assertions) { Duration::from_micros(100) } else { Duration::from_micros(2) };
+    // Unoptimised, beside the other tests, it takes half of this; a signature checked again would take more.
+    let bound = if cfg!(debug_assertions) { Duration::from_micros(40) } else { Duration::from_micros(2) };
     assert!(best < bound, "{best:?}");
 }
 
