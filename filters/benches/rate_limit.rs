@@ -14,9 +14,10 @@ use frontgate_filters::metrics::FilterMetrics;
 use frontgate_filters::rate_limit::estimate::Estimate;
 use frontgate_filters::rate_limit::exact::Exact;
 use frontgate_filters::rate_limit::law::{Law, Ledger};
+use frontgate_filters::stripe::Counter;
 use http::HeaderValue;
 use pingora_http::RequestHeader;
-use prometheus::{IntCounter, Registry};
+use prometheus::Registry;
 
 /// Runs `work(thread, iterations)` in two threads at once; the longer of their times.
 fn two(iterations: u64, work: impl Fn(u64, u64) + Sync) -> Duration {
@@ -40,7 +41,7 @@ fn two(iterations: u64, work: impl Fn(u64, u64) + Sync) -> Duration {
 fn ledgers(c: &mut Criterion) {
     let law = Law::new("1000000/s".parse().expect("a rate"), 1_000_000).expect("a law");
     let now = Instant::now();
-    let evictions = IntCounter::new("evictions", "Evictions.").expect("a counter");
+    let evictions = Counter::new("evictions", "Evictions.").expect("a counter");
     let ledgers: [(&str, Box<dyn Ledger>); 2] = [
         ("exact", Box::new(Exact::new([law].into(), Exact::BUCKETS, evictions, now))),
         ("estimated", Box::new(Estimate::new(&[law], now))),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use frontgate_filters::rate_limit::estimate::Estimate;
 use frontgate_filters::rate_limit::exact::Exact;
 use frontgate_filters::rate_limit::law::{Law, Ledger};
-use prometheus::IntCounter;
+use frontgate_filters::stripe::Counter;
 
 const DECISIONS: u64 = 4_000_000;
 
@@ -33,7 +33,7 @@ fn main() {
     for keys in [1_u64, 1_000, 100_000, 1_000_000, 10_000_000] {
         for kind in ["exact", "estimated"] {
             let (began, before) = (Instant::now(), resident());
-            let evictions = IntCounter::new("evictions", "Evictions.").expect("a counter");
+            let evictions = Counter::new("evictions", "Evictions.").expect("a counter");
             let ledger: Box<dyn Ledger> = match kind {
                 "exact" => Box::new(Exact::new([law].into(), Exact::BUCKETS, evictions.clone(), began)),
                 _ => Box::new(Estimate::new(&[law], began)),

@@ -22,6 +22,7 @@ pub mod rbac;
 pub mod reply;
 pub mod selector;
 pub mod spanned;
+pub mod stripe;
 pub mod trim;
 pub mod units;
 pub mod version_header;

@@ -1,35 +1,37 @@
 //! The filters' own counters. A filter resolves its handles when it is built: counting then looks up no label.
 
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{IntGaugeVec, Opts, Registry};
+
+use crate::stripe::CounterVec;
 
 /// Every family that filters count in.
 #[derive(Clone)]
 pub struct FilterMetrics {
     /// `auth_decisions_total{filter,decision,reason}`.
-    pub auth_decisions: IntCounterVec,
+    pub auth_decisions: CounterVec,
     /// `rate_limit_decisions_total{filter,tier,decision}`.
-    pub rate_limit_decisions: IntCounterVec,
+    pub rate_limit_decisions: CounterVec,
     /// `rate_limit_evictions_total{filter}`: keys that were forgotten to make room.
-    pub rate_limit_evictions: IntCounterVec,
+    pub rate_limit_evictions: CounterVec,
     /// `circuit_state{filter,upstream}`: 0 closed, 1 half-open, 2 open.
     pub circuit_state: IntGaugeVec,
     /// `circuit_transitions_total{filter,upstream,to}`.
-    pub circuit_transitions: IntCounterVec,
+    pub circuit_transitions: CounterVec,
     /// `fallback_total{filter,kind}`.
-    pub fallback: IntCounterVec,
+    pub fallback: CounterVec,
     /// `trim_input_bytes_total{route,profile}`.
-    pub trim_input_bytes: IntCounterVec,
+    pub trim_input_bytes: CounterVec,
     /// `trim_output_bytes_total{route,profile}`.
-    pub trim_output_bytes: IntCounterVec,
+    pub trim_output_bytes: CounterVec,
     /// `trim_skipped_total{route,reason}`.
-    pub trim_skipped: IntCounterVec,
+    pub trim_skipped: CounterVec,
 }
 
 impl FilterMetrics {
     /// Registers the families, which begin empty.
     pub fn new(registry: &Registry) -> Self {
         let counter = |name: &str, help: &str, labels: &[&str]| {
-            let family = IntCounterVec::new(Opts::new(format!("frontgate_{name}"), help), labels).expect("a constant name and labels");
+            let family = CounterVec::new(Opts::new(format!("frontgate_{name}"), help), labels).expect("a constant name and labels");
             registry.register(Box::new(family.clone())).expect("registered once");
             family
         };

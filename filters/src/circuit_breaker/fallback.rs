@@ -7,11 +7,11 @@ use bytes::Bytes;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_http::ResponseHeader;
-use prometheus::IntCounter;
 
 use super::cache::{Asked, Copy, Store};
 use super::config::{Fallback, Respond};
 use crate::reply::{Reply, ReplyBody};
+use crate::stripe::Counter;
 
 const MARK: HeaderName = HeaderName::from_static("x-bff-fallback");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -20,7 +20,7 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// A fallback, compiled.
 pub struct Serving {
     kind: Kind,
-    counter: IntCounter,
+    counter: Counter,
 }
 
 enum Kind {
@@ -62,7 +62,7 @@ pub enum Served {
 
 impl Serving {
     /// Compiles it. `counter` gives the counter of a kind.
-    pub fn new(fallback: &Fallback, pools: &[Arc<str>], counter: impl Fn(&str) -> IntCounter) -> Self {
+    pub fn new(fallback: &Fallback, pools: &[Arc<str>], counter: impl Fn(&str) -> Counter) -> Self {
         match fallback {
             Fallback::Cached(cached) => Self { kind: Kind::Cached(cached.max_age.0), counter: counter("cached") },
             Fallback::Upstream(name) => {

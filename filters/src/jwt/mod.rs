@@ -28,7 +28,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::HeaderValue;
 use pingora_http::RequestHeader;
-use prometheus::IntCounter;
 use serde_json::{Map, Value};
 
 pub use config::{Algorithm, Config, Expected, Jwks, KeySource, problems};
@@ -41,6 +40,7 @@ use crate::build::Build;
 use crate::filter::{Filter, Identity, Request, Verdict};
 use crate::metrics::FilterMetrics;
 use crate::selector::{ClaimPath, Selector};
+use crate::stripe::Counter;
 use cache::Cache;
 use sources::Sources;
 use token::{ProcessKeys, Rules};
@@ -94,9 +94,9 @@ enum Found {
 
 /// The handles of `auth_decisions_total`.
 struct Counts {
-    valid: IntCounter,
-    anonymous: IntCounter,
-    denied: Box<[IntCounter]>,
+    valid: Counter,
+    anonymous: Counter,
+    denied: Box<[Counter]>,
 }
 
 impl Counts {

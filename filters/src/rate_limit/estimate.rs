@@ -24,6 +24,10 @@ pub struct Estimate {
 
 struct Window {
     law: Law,
+    /// A span is weighed in parts of `2^shift` ticks, so that a count of 32 bits times a span is a number of 64.
+    shift: u32,
+    /// The parts of a whole span, rounded up: at most 2^31.
+    parts: u64,
     /// The present window's number. Even ones count in the first sketch.
     number: AtomicU64,
     /// Held while a sketch is emptied for the next window.
@@ -48,13 +52,18 @@ impl Estimate {
 
     /// Empty sketches: 4 MiB for each law.
     pub fn new(laws: &[Law], now: Instant) -> Self {
-        let sketch = || Estimator::new(HASHES, SLOTS);
-        let window = |law: &Law| Window { law: *law, number: AtomicU64::new(0), turning: Mutex::new(()), sketches: [sketch(), sketch()] };
-        Self { clock: Clock::start(now), tiers: laws.iter().map(window).collect() }
+        Self { clock: Clock::start(now), tiers: laws.iter().map(Window::new).collect() }
     }
 }
 
 impl Window {
+    fn new(law: &Law) -> Self {
+        let sketch = || Estimator::new(HASHES, SLOTS);
+        let shift = (64 - law.span.leading_zeros()).saturating_sub(31);
+        let parts = law.span.div_ceil(1 << shift);
+        Self { law: *law, shift, parts, number: AtomicU64::new(0), turning: Mutex::new(()), sketches: [sketch(), sketch()] }
+    }
+
     /// The present window's number and how far it has gone, emptying what the turn to it makes old.
     fn turn(&self, now: u64) -> (u64, u64) {
         let (wanted, at) = (now / self.law.span, now % self.law.span);
@@ -89,39 +98,40 @@ impl Window {
         &self.sketches[(number % 2) as usize]
     }
 
-    fn fits(&self, reading: &Reading) -> bool {
-        self.weight(reading) <= u128::from(self.law.burst) * u128::from(self.law.span)
+    /// Never more than the truth: what is left of a part of a tick counts for the past.
+    fn parts(&self, ticks: u64) -> u64 {
+        ticks >> self.shift
     }
 
-    /// The requests in the last span, times the span.
-    fn weight(&self, reading: &Reading) -> u128 {
-        let span = u128::from(self.law.span);
-        u128::from(reading.before) * (span - u128::from(reading.at)) + u128::from(reading.count) * span
+    fn fits(&self, reading: &Reading) -> bool {
+        self.weight(reading) <= u64::from(self.law.burst) * self.parts
+    }
+
+    /// The requests in the last span, times the span in parts.
+    fn weight(&self, reading: &Reading) -> u64 {
+        let past = reading.before.saturating_mul(self.parts - self.parts(reading.at));
+        past.saturating_add(reading.count.saturating_mul(self.parts))
     }
 
     fn ruling(&self, reading: &Reading, verdict: Verdict) -> Ruling {
-        let span = u128::from(self.law.span);
-        let room = (u128::from(self.law.burst) * span).saturating_sub(self.weight(reading));
-        // The wait costs another division of 128 bits, and is only asked where nothing is left.
-        let wait = if room < span { self.wait(reading) } else { 0 };
-        Ruling::new(verdict, (room / span) as u32, wait)
+        let room = (u64::from(self.law.burst) * self.parts).saturating_sub(self.weight(reading));
+        // The wait costs another division, and is only asked where nothing is left.
+        let wait = if room < self.parts { self.wait(reading) << self.shift } else { 0 };
+        Ruling::new(verdict, (room / self.parts) as u32, wait)
     }
 
-    /// Ticks until one request more would fit: in this window, or in the next, where what was counted now weighs as the past does.
+    /// Parts until one request more would fit: in this window, or in the next, where what was counted now weighs as the past does.
     fn wait(&self, reading: &Reading) -> u64 {
-        let (span, burst) = (self.law.span, u64::from(self.law.burst));
-        let Reading { before, count, at } = *reading;
+        let (span, burst, at) = (self.parts, u64::from(self.law.burst), self.parts(reading.at));
+        let Reading { before, count, .. } = *reading;
+        // A share is less than a burst, so the product is one of 31 bits and 32.
+        let part = |share: u64, whole: u64| (span * share).checked_div(whole).map_or(span, |part| part.min(span));
         if count < burst {
-            span.saturating_sub(part(span, burst - count - 1, before)).saturating_sub(at)
+            span.saturating_sub(part(burst - count - 1, before)).saturating_sub(at)
         } else {
-            (span - at) + span.saturating_sub(part(span, burst - 1, count))
+            (span - at) + span.saturating_sub(part(burst - 1, count))
         }
     }
-}
-
-/// `span · share / whole`, rounded down, at most `span`.
-fn part(span: u64, share: u64, whole: u64) -> u64 {
-    (u128::from(span) * u128::from(share)).checked_div(u128::from(whole)).map_or(span, |part| part.min(u128::from(span)) as u64)
 }
 
 impl Ledger for Estimate {
@@ -129,9 +139,10 @@ impl Ledger for Estimate {
         let window = &self.tiers[tier];
         let (number, at) = window.turn(self.clock.ticks(now));
         let (present, past) = (window.sketch(number), window.sketch(number + 1));
+        let before = past.get(key).max(0) as u64;
         // Counted first and taken back on a refusal: of threads that race for the last place none finds two.
         let count = present.incr(key, 1).max(1) as u64;
-        let reading = Reading { before: past.get(key).max(0) as u64, count, at };
+        let reading = Reading { before, count, at };
         if window.fits(&reading) {
             return window.ruling(&reading, Verdict::Allowed);
         }

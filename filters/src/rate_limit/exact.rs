@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use prometheus::IntCounter;
 
 use super::law::{Clock, Law, Ledger, Ruling, Verdict};
+use crate::stripe::Counter;
 
 /// Cells of a bucket that belong to one key each.
 const OWN: usize = 7;
@@ -41,7 +41,7 @@ pub struct Exact {
     /// How far a hash is shifted to become a bucket's index.
     shift: u32,
     newcomers: Box<[Mutex<()>]>,
-    evictions: IntCounter,
+    evictions: Counter,
 }
 
 impl Exact {
@@ -49,7 +49,7 @@ impl Exact {
     pub const BUCKETS: usize = 1 << 14;
 
     /// An empty table of so many buckets, a power of two of at least 2.
-    pub fn new(laws: Box<[Law]>, buckets: usize, evictions: IntCounter, now: Instant) -> Self {
+    pub fn new(laws: Box<[Law]>, buckets: usize, evictions: Counter, now: Instant) -> Self {
         let buckets = buckets.next_power_of_two().max(2);
         Self {
             laws,

@@ -22,12 +22,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderName, HeaderValue, StatusCode, header::RETRY_AFTER};
-use prometheus::IntCounter;
 
 use crate::build::Build;
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
 use crate::selector::Selector;
+use crate::stripe::{self, Counter};
 pub use config::Config;
 use estimate::Estimate;
 use exact::Exact;
@@ -44,16 +44,13 @@ pub struct RateLimit {
     keys: Keys,
     /// What names the tier, and where each stands in [`Share::tiers`].
     choice: Option<Choice>,
-    /// The same several times: threads that count references in one place wait for each other.
+    /// The same for each place of threads: those that count references in one place wait for each other.
     shares: Box<[Arc<Share>]>,
     /// None where only requests in flight are limited.
     ledger: Option<Box<dyn Ledger>>,
     /// In words, for `explain`.
     how: &'static str,
 }
-
-/// How often what requests refer to is there. A power of two.
-const SHARES: usize = 16;
 
 /// What requests refer to, apart from others of its kind.
 #[repr(align(128))]
@@ -82,12 +79,12 @@ pub(crate) struct Tier {
 /// `rate_limit_decisions_total` of one tier.
 #[derive(Clone)]
 struct Counts {
-    allowed: IntCounter,
-    limited: IntCounter,
-    crowded: IntCounter,
-    concurrency: IntCounter,
-    rejected: IntCounter,
-    exempt: IntCounter,
+    allowed: Counter,
+    limited: Counter,
+    crowded: Counter,
+    concurrency: Counter,
+    rejected: Counter,
+    exempt: Counter,
 }
 
 impl RateLimit {
@@ -104,7 +101,7 @@ impl RateLimit {
             };
             Arc::new(Share { name: with.name.into(), tiers: written.iter().enumerate().map(tier).collect(), in_flight: in_flight.clone() })
         };
-        let shares: Box<[Arc<Share>]> = (0..SHARES).map(share).collect();
+        let shares: Box<[Arc<Share>]> = (0..stripe::STRIPES).map(share).collect();
         let exact = config.is_exact(&laws);
         let ledger: Option<Box<dyn Ledger>> = match (laws.is_empty(), exact) {
             (true, _) => None,
@@ -206,7 +203,7 @@ impl Filter for RateLimit {
             Key::Known(key) | Key::Address(key) => Some(key),
             Key::Exempt | Key::Missing => None,
         };
-        let share = &self.shares[key.unwrap_or(0) as usize % SHARES];
+        let share = &self.shares[stripe::place()];
         let tier = &share.tiers[index];
         if self.choice.is_some() {
             request.facts.tier = Some(tier.name.clone());

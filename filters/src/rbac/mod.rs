@@ -18,7 +18,6 @@ use std::collections::{HashMap, HashSet};
 
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
-use prometheus::IntCounter;
 use serde_json::Value;
 
 pub use config::{Config, List, Roles, problems};
@@ -27,6 +26,7 @@ use crate::build::Build;
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
 use crate::selector::ClaimPath;
+use crate::stripe::Counter;
 use config::{Permission, is_permission};
 
 /// The compiled filter.
@@ -39,8 +39,8 @@ pub struct Rbac {
     roles: Option<HashMap<Box<str>, Box<[Permission]>>>,
     /// The 403, with its challenge.
     refusal: Reply,
-    allowed: IntCounter,
-    denied: Box<[IntCounter]>,
+    allowed: Counter,
+    denied: Box<[Counter]>,
 }
 
 /// Why a request is denied.

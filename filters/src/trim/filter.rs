@@ -10,7 +10,6 @@ use http::header::{
 };
 use http::{HeaderValue, StatusCode};
 use pingora_http::{RequestHeader, ResponseHeader};
-use prometheus::IntCounter;
 
 use super::coding::{Coding, Opener, Packer};
 use super::config::Config;
@@ -20,6 +19,7 @@ use crate::filter::{Attempt, Filter, Flow, Outcome, Request, Rescue, ResponseFil
 use crate::metrics::FilterMetrics;
 use crate::reply::Reply;
 use crate::selector::Selector;
+use crate::stripe::Counter;
 
 /// Clients may name so many fields.
 const MOST_FIELDS: usize = 32;
@@ -56,8 +56,8 @@ struct Rule {
 
 struct Counters {
     route: Arc<str>,
-    input: IntCounter,
-    output: IntCounter,
+    input: Counter,
+    output: Counter,
     metrics: FilterMetrics,
     told: AtomicBool,
 }

@@ -3,11 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use prometheus::IntCounter;
-
 use crate::rate_limit::estimate::Estimate;
 use crate::rate_limit::exact::Exact;
 use crate::rate_limit::law::{Law, Ledger, Verdict};
+use crate::stripe::Counter;
 
 pub fn law(rate: &str, burst: u32) -> Law {
     Law::new(rate.parse().expect("a rate"), burst).expect("a law")
@@ -17,8 +16,8 @@ pub fn exact(law: Law, start: Instant) -> Exact {
     Exact::new([law].into(), Exact::BUCKETS, evictions(), start)
 }
 
-pub fn evictions() -> IntCounter {
-    IntCounter::new("evictions", "Evictions.").expect("a counter")
+pub fn evictions() -> Counter {
+    Counter::new("evictions", "Evictions.").expect("a counter")
 }
 
 fn allowed(ledger: &dyn Ledger, key: u64, now: Instant) -> bool {
