@@ -9,11 +9,13 @@ use parking_lot::Mutex;
 /// Locks; each is held for one look-up.
 const SHARDS: usize = 64;
 
+/// Keys that a shard has room for from the start: small tables would lie side by side in one cache line, whatever their shards do.
+const ROOM: usize = 28;
+
 type Counts = HashMap<u64, u32, BuildHasherDefault<Hashed>>;
 
 /// Apart from its neighbours: threads at two of them do not wait for each other's cache line.
 #[repr(align(128))]
-#[derive(Default)]
 struct Shard(Mutex<Counts>);
 
 /// The requests in flight, by key. There are never more keys than requests.
@@ -25,7 +27,8 @@ pub struct InFlight {
 impl InFlight {
     /// Nothing is in flight; of one key at most `most` may be.
     pub fn new(most: u32) -> Self {
-        Self { most, shards: (0..SHARDS).map(|_| Shard::default()).collect() }
+        let shard = || Shard(Mutex::new(HashMap::with_capacity_and_hasher(ROOM, BuildHasherDefault::default())));
+        Self { most, shards: (0..SHARDS).map(|_| shard()).collect() }
     }
 
     /// Takes a place for one more, unless all are taken. Whoever got one gives it back with [`InFlight::leave`].

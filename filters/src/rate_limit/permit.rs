@@ -1,6 +1,5 @@
 //! The response half: the limit's members of the answer's headers, and the place in flight that the request gives back.
 
-use std::fmt::Write;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -80,11 +79,10 @@ pub fn member(tier: &Tier, ruling: &Ruling) -> HeaderValue {
         (0, _) | (_, None) => ruling.retry_after(),
         (remaining, Some(law)) => law.seconds_for(remaining),
     };
+    let (mut left, mut seconds) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let parts = [&tier.quoted, ";r=", left.format(ruling.remaining), ";t=", seconds.format(comes_back)];
     // Exactly as long as it gets: bytes with room to spare would be put on the heap a second time.
-    let digits = |number: u64| number.checked_ilog10().unwrap_or(0) as usize + 1;
-    let length = tier.quoted.len() + ";r=;t=".len() + digits(ruling.remaining.into()) + digits(comes_back);
-    let mut text = String::with_capacity(length);
-    write!(text, "{};r={};t={comes_back}", tier.quoted, ruling.remaining).expect("a String takes everything");
+    let text = parts.concat();
     HeaderValue::from_maybe_shared(Bytes::from(text)).expect("a name in quotes and numbers")
 }
 
@@ -95,6 +93,8 @@ pub fn policy(quoted: &str, burst: u32, seconds: u64) -> HeaderValue {
 
 /// So many seconds as a value; the usual ones are ready.
 pub fn seconds(seconds: u64) -> HeaderValue {
-    static READY: LazyLock<Box<[HeaderValue]>> = LazyLock::new(|| (0..=60_u64).map(HeaderValue::from).collect());
+    // Texts that live for ever, so that no count of references is shared between threads.
+    static READY: LazyLock<Box<[HeaderValue]>> =
+        LazyLock::new(|| (0..=60).map(|n: u8| HeaderValue::from_static(n.to_string().leak())).collect());
     READY.get(seconds as usize).cloned().unwrap_or_else(|| HeaderValue::from(seconds))
 }
