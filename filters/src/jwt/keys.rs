@@ -17,6 +17,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 
+use rsa::RsaKey;
+
 use super::config::Algorithm;
 use super::strict;
 use crate::filter::BoxFuture;
@@ -30,7 +32,13 @@ pub struct Key {
     /// The only algorithm it is for, where it says so.
     algorithm: Option<Algorithm>,
     kind: Kind,
-    pub(super) verifies: DecodingKey,
+    check: Check,
+}
+
+/// What looks at signatures.
+enum Check {
+    Rsa(RsaKey),
+    Other(DecodingKey),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +87,16 @@ impl KeyStore for NoKeys {
 impl Key {
     /// A shared secret. It fits the algorithms whose hash is no longer than it.
     pub fn secret(kid: Option<&str>, algorithm: Option<Algorithm>, secret: &[u8]) -> Self {
-        let verifies = DecodingKey::from_secret(secret);
-        Self { kid: kid.map(Box::from), algorithm, kind: Kind::Secret(secret.len()), verifies }
+        let check = Check::Other(DecodingKey::from_secret(secret));
+        Self { kid: kid.map(Box::from), algorithm, kind: Kind::Secret(secret.len()), check }
+    }
+
+    /// Whether this is the message's signature; in base64url and as the bytes that this stands for.
+    pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], (text, signature): (&str, &[u8])) -> bool {
+        match &self.check {
+            Check::Rsa(key) => key.verifies(algorithm, message, signature),
+            Check::Other(key) => jsonwebtoken::crypto::verify(text, message, key, algorithm.into()).unwrap_or(false),
+        }
     }
 
     /// Whether it may verify this algorithm's signatures.
@@ -112,10 +128,10 @@ impl Key {
             None => None,
             Some(name) => Some(serde_json::from_value(name.clone()).map_err(|_| "its algorithm is not known here")?),
         };
-        let (kind, verifies) = match (text("kty"), text("crv")) {
+        let (kind, check) = match (text("kty"), text("crv")) {
             (Some("RSA"), _) => {
                 let (n, e) = (bytes("n").ok_or("its modulus is missing")?, bytes("e").ok_or("its exponent is missing")?);
-                (Kind::Rsa, rsa::key(&n, &e)?)
+                (Kind::Rsa, Check::Rsa(rsa::key(&n, &e)?))
             }
             (Some("EC"), Some(curve @ ("P-256" | "P-384"))) => {
                 let (kind, length) = if curve == "P-256" { (Kind::P256, 32) } else { (Kind::P384, 48) };
@@ -123,11 +139,11 @@ impl Key {
                 if x.len() != length || y.len() != length {
                     return Err("its point is not one of its curve");
                 }
-                (kind, DecodingKey::from_ec_der(&[&[4], &x[..], &y[..]].concat()))
+                (kind, Check::Other(DecodingKey::from_ec_der(&[&[4], &x[..], &y[..]].concat())))
             }
             (Some("OKP"), Some("Ed25519")) => {
                 let x = bytes("x").filter(|x| x.len() == 32).ok_or("its point is not one of its curve")?;
-                (Kind::Ed25519, DecodingKey::from_ed_der(&x))
+                (Kind::Ed25519, Check::Other(DecodingKey::from_ed_der(&x)))
             }
             (Some("oct"), _) => return Err("it is a secret, which has no place among public keys"),
             _ => return Err("its type is not known here"),
@@ -136,7 +152,7 @@ impl Key {
             None => None,
             Some(kid) => Some(kid.as_str().ok_or("its `kid` is not text")?.into()),
         };
-        let key = Self { kid, algorithm, kind, verifies };
+        let key = Self { kid, algorithm, kind, check };
         if algorithm.is_some_and(|algorithm| !key.fits(algorithm)) {
             return Err("its type does not fit its algorithm");
         }

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::DecodingKey;
 
-use super::{Key, Kind, rsa};
+use super::{Check, Key, Kind, rsa};
 
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
@@ -50,13 +50,17 @@ fn subject_key(der: &[u8]) -> Result<Key, &'static str> {
     let bits = outer.open(BITS).and_then(|bits| bits.0.strip_prefix(&[0])).ok_or(UNREADABLE)?;
     let point = |kind, length| {
         let uncompressed = bits.len() == length && bits[0] == 4;
-        if uncompressed { Ok(named(kind, DecodingKey::from_ec_der(bits))) } else { Err("a point is not in uncompressed form") }
+        if uncompressed {
+            Ok(named(kind, Check::Other(DecodingKey::from_ec_der(bits))))
+        } else {
+            Err("a point is not in uncompressed form")
+        }
     };
     match (name, algorithm.open(NAME).map(|curve| curve.0)) {
         (RSA, _) => rsa_key(bits),
         (EC, Some(P256)) => point(Kind::P256, 65),
         (EC, Some(P384)) => point(Kind::P384, 97),
-        (ED25519, _) if bits.len() == 32 => Ok(named(Kind::Ed25519, DecodingKey::from_ed_der(bits))),
+        (ED25519, _) if bits.len() == 32 => Ok(named(Kind::Ed25519, Check::Other(DecodingKey::from_ed_der(bits)))),
         _ => Err("a public key is of a type that is not known here"),
     }
 }
@@ -65,11 +69,11 @@ fn subject_key(der: &[u8]) -> Result<Key, &'static str> {
 fn rsa_key(der: &[u8]) -> Result<Key, &'static str> {
     let mut outer = Der(der).open(SEQUENCE).ok_or("an RSA key cannot be read")?;
     let (n, e) = outer.open(INTEGER).zip(outer.open(INTEGER)).ok_or("an RSA key cannot be read")?;
-    rsa::key(n.0, e.0).map(|key| named(Kind::Rsa, key)).map_err(|_| "an RSA key is too short, too long or known to be weak")
+    rsa::key(n.0, e.0).map(|key| named(Kind::Rsa, Check::Rsa(key))).map_err(|_| "an RSA key is too short, too long or known to be weak")
 }
 
-fn named(kind: Kind, verifies: DecodingKey) -> Key {
-    Key { kid: None, algorithm: None, kind, verifies }
+fn named(kind: Kind, check: Check) -> Key {
+    Key { kid: None, algorithm: None, kind, check }
 }
 
 /// What is left to read.
