@@ -108,6 +108,10 @@ pub fn start(loaded: Loaded, reload: crate::admin::Read) -> Result<Running, Stri
 /// How long a runtime may take for what is left on it when its time is over.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
+/// How many upstream connections a worker keeps open that no request uses: with Pingora's usual 128 and more endpoints than that, every
+/// request would open one of its own.
+const IDLE_UPSTREAM: usize = 2048;
+
 fn runtime() -> Result<tokio::runtime::Runtime, String> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| format!("a runtime cannot be started: {error}"))
 }
@@ -140,8 +144,8 @@ impl Worker {
 
     async fn serve(mut self, accepting: mpsc::Sender<()>) {
         // Attempts are ours to count; Pingora's own ceiling only has to be higher.
-        let conf = Arc::new(ServerConf { max_retries: 64, ..ServerConf::default() });
-        let mut proxy = HttpProxy::new(Proxy(self.gateway.clone()), conf);
+        let conf = ServerConf { max_retries: 64, upstream_keepalive_pool_size: IDLE_UPSTREAM, ..ServerConf::default() };
+        let mut proxy = HttpProxy::new(Proxy(self.gateway.clone()), Arc::new(conf));
         proxy.handle_init_modules();
         let proxy = Arc::new(proxy);
         let mut listening = Vec::new();

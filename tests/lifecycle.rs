@@ -125,6 +125,17 @@ fn term_lets_running_requests_end_and_leaves_at_once_after() {
 }
 
 #[test]
+fn takes_as_many_descriptors_as_it_may() {
+    let process = Process::start("descriptors", &simple("127.0.0.1:9".parse().unwrap(), ADMIN, ""));
+
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.child.id())).unwrap();
+
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let limits: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(limits[0], limits[1], "soft and hard: {line}");
+}
+
+#[test]
 fn int_stops_at_once() {
     let origin = Origin::start(|_, _| {
         std::thread::sleep(Duration::from_secs(5));

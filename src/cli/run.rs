@@ -22,6 +22,8 @@ pub fn run(path: Option<&Path>) -> ExitCode {
     if !loaded.warnings.is_empty() {
         let _ = writeln!(std::io::stderr(), "{}", loaded.warnings.render(std::io::stderr().is_terminal()));
     }
+    // Each client in flight takes two descriptors, and the usual limit of 1024 is there for programs that use `select`.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let path = path.map(Path::to_owned);
     serve(start(loaded, Box::new(move || config::load(path.as_deref()))))
 }

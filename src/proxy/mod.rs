@@ -160,16 +160,17 @@ fn plain(head: &mut ResponseHeader, halves: usize) {
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = Ctx;
+    /// Apart from Pingora's state of the request, which is copied as a whole several times on its way to the heap.
+    type CTX = Box<Ctx>;
 
-    fn new_ctx(&self) -> Ctx {
-        Ctx::new(&self.0)
+    fn new_ctx(&self) -> Box<Ctx> {
+        Box::new(Ctx::new(&self.0))
     }
 
     /// Compression would be fixed at start; the pipeline brings its own.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
         ctx.enter(session);
         // The guard ends idle connections and slow bodies; Pingora's own timers would be set anew for every read.
         if self.0.is_draining() {
@@ -181,7 +182,7 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
         let Some(reply) = self.receive(session, ctx).await else { return Ok(false) };
         if reply.status == StatusCode::BAD_REQUEST || reply.status == StatusCode::PAYLOAD_TOO_LARGE {
             session.set_keepalive(None);
@@ -194,7 +195,7 @@ impl ProxyHttp for Proxy {
         Ok(true)
     }
 
-    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
         ctx.attempt_over(&self.0.watchdog);
         ctx.leave_endpoint();
         let now = Instant::now();
@@ -233,7 +234,7 @@ impl ProxyHttp for Proxy {
         _peer: &HttpPeer,
         fd: std::os::fd::RawFd,
         _digest: Option<&Digest>,
-        ctx: &mut Ctx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         let whole = session.is_body_empty();
         ctx.connected(&self.0.watchdog, fd, reused, whole);
@@ -243,11 +244,11 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn upstream_request_filter(&self, session: &mut Session, head: &mut RequestHeader, ctx: &mut Ctx) -> Result<()> {
+    async fn upstream_request_filter(&self, session: &mut Session, head: &mut RequestHeader, ctx: &mut Self::CTX) -> Result<()> {
         forward::prepare(session, head, ctx)
     }
 
-    async fn request_body_filter(&self, session: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<()> {
+    async fn request_body_filter(&self, session: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Self::CTX) -> Result<()> {
         ctx.body_in += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         if ctx.body_in > ctx.snapshot.route(ctx.route).body_limit {
             ctx.refusal = Some(hygiene::body_too_large());
@@ -266,7 +267,7 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn upstream_response_filter(&self, session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+    async fn upstream_response_filter(&self, session: &mut Session, head: &mut ResponseHeader, ctx: &mut Self::CTX) -> Result<()> {
         if head.status.is_informational() {
             if head.status == StatusCode::SWITCHING_PROTOCOLS
                 && let Some(conn) = &ctx.conn
@@ -296,7 +297,7 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn response_filter(&self, session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+    async fn response_filter(&self, session: &mut Session, head: &mut ResponseHeader, ctx: &mut Self::CTX) -> Result<()> {
         // HTTP/1.0 knows no chunks: the end of the connection ends the body (RFC 9112, section 6.3).
         if session.req_header().version == Version::HTTP_10 && head.headers.contains_key(http::header::TRANSFER_ENCODING) {
             head.remove_header(&http::header::TRANSFER_ENCODING);
@@ -309,12 +310,18 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    fn upstream_response_body_filter(&self, _: &mut Session, _: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<Option<Duration>> {
+    fn upstream_response_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Self::CTX,
+    ) -> Result<Option<Duration>> {
         ctx.body_arrived(&self.0.watchdog, end);
         Ok(None)
     }
 
-    fn response_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<Option<Duration>> {
+    fn response_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Self::CTX) -> Result<Option<Duration>> {
         let exchange = &mut ctx.exchange;
         let flow = if exchange.is_empty() { Ok(Flow::Go) } else { failure::caught(|| exchange.body(body, end)) };
         match flow {
@@ -336,7 +343,7 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    fn fail_to_connect(&self, session: &mut Session, _: &HttpPeer, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
+    fn fail_to_connect(&self, session: &mut Session, _: &HttpPeer, ctx: &mut Self::CTX, mut error: Box<Error>) -> Box<Error> {
         let timed_out = matches!(error.etype, ErrorType::ConnectTimedout);
         ctx.flags = if timed_out { "UT" } else { "UF" };
         ctx.attempt_failed(&self.0.watchdog, if timed_out { Attempt::Timeout } else { Attempt::ConnectFailure });
@@ -345,7 +352,14 @@ impl ProxyHttp for Proxy {
         error
     }
 
-    fn error_while_proxy(&self, _: &HttpPeer, session: &mut Session, mut error: Box<Error>, ctx: &mut Ctx, reused: bool) -> Box<Error> {
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Self::CTX,
+        reused: bool,
+    ) -> Box<Error> {
         let headless = !ctx.has_upstream_head();
         let waited = ctx.attempt_over(&self.0.watchdog);
         if let Some(next) = ctx.attempts.decided.take() {
@@ -371,7 +385,7 @@ impl ProxyHttp for Proxy {
         error
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Self::CTX) -> FailToProxy {
         ctx.attempt_over(&self.0.watchdog);
         let reply = failure::reply(error, ctx);
         if let Some(reply) = &reply
@@ -384,15 +398,15 @@ impl ProxyHttp for Proxy {
         FailToProxy { error_code: reply.map_or(0, |reply| reply.status.as_u16()), can_reuse_downstream: false }
     }
 
-    fn suppress_proxy_warn_log(&self, _: &Session, _: &Ctx, _: &Error, _: ProxyWarnLogContext) -> bool {
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Self::CTX, _: &Error, _: ProxyWarnLogContext) -> bool {
         true
     }
 
-    fn suppress_error_log(&self, _: &Session, _: &Ctx, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Self::CTX, _: &Error) -> bool {
         true
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Self::CTX) {
         ctx.attempt_over(&self.0.watchdog);
         ctx.log(session, error);
     }

@@ -22,8 +22,9 @@ impl Process {
         let folder = std::env::temp_dir().join(format!("frontgate-test-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("frontgate.yaml"), text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_frontgate"))
-            .args(["run", "-c"])
+        // With few descriptors, as from a shell: it has to help itself to more.
+        let mut child = Command::new("sh")
+            .args(["-c", r#"ulimit -S -n 256 && exec "$0" "$@""#, env!("CARGO_BIN_EXE_frontgate"), "run", "-c"])
             .arg(folder.join("frontgate.yaml"))
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
