@@ -177,6 +177,8 @@ struct Outgoing {
 impl Outgoing {
     /// More than this is not copied to save a system call or two.
     const MOST: usize = 64 << 10;
+    /// Room to begin with: what an answer grows out of is copied again.
+    const ROOM: usize = 16 << 10;
 
     /// Takes all of it, or nothing where that would be too much.
     fn push(&mut self, slices: &[io::IoSlice<'_>]) -> bool {
@@ -184,7 +186,7 @@ impl Outgoing {
             return false;
         }
         if self.bytes.is_empty() {
-            self.bytes.reserve(2048);
+            self.bytes.reserve(Self::ROOM);
         }
         slices.iter().for_each(|slice| self.bytes.extend_from_slice(slice));
         true

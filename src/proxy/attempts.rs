@@ -80,8 +80,7 @@ impl Ctx {
     }
 
     /// An attempt has ended with a head or without one, and nothing was sent to the client yet.
-    pub(super) fn settle(&mut self, session: &mut Session, result: Result<&ResponseHeader, Failure>) -> Next {
-        let now = Instant::now();
+    pub(super) fn settle(&mut self, session: &mut Session, result: Result<&ResponseHeader, Failure>, now: Instant) -> Next {
         let Some(pool) = self.attempts.pool.clone() else { return Next::Pass };
         let took = now.saturating_duration_since(self.attempt_began);
         let judged = match &result {

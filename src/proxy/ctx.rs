@@ -140,7 +140,7 @@ impl Ctx {
         }
         if whole {
             // A pooled connection took no time.
-            self.request_sent(watchdog, if reused { self.attempt_began } else { Instant::now() });
+            self.request_sent(watchdog, reused.then_some(self.attempt_began));
         }
     }
 
@@ -153,19 +153,19 @@ impl Ctx {
         }
     }
 
-    /// The request's last byte is on its way: from here the upstream is waited for.
-    pub(super) fn request_sent(&mut self, watchdog: &Watchdog, now: Instant) {
+    /// The request's last byte is on its way, since this instant or just now: from here the upstream is waited for.
+    pub(super) fn request_sent(&mut self, watchdog: &Watchdog, since: Option<Instant>) {
         if std::mem::replace(&mut self.whole, true) {
             return;
         }
+        let now = since.unwrap_or_else(Instant::now);
         if let (Some(lease), Some(pick), None) = (self.lease, &self.pick, self.upstream_status) {
             watchdog.first_byte(lease, pick.pool().first_byte(), now);
         }
     }
 
-    pub(super) fn head_arrived(&mut self, watchdog: &Watchdog, status: u16) {
+    pub(super) fn head_arrived(&mut self, watchdog: &Watchdog, status: u16, now: Instant) {
         self.upstream_status = Some(status);
-        let now = Instant::now();
         self.rest(now);
         self.facts.version = self.version_of_pick();
         let Some(pick) = &self.pick else { return };

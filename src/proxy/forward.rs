@@ -48,7 +48,9 @@ pub fn prepare(session: &Session, head: &mut RequestHeader, ctx: &Ctx) -> Result
 fn identify(headers: &mut HeaderMap, received: &RequestHeader, ctx: &Ctx) {
     let conn = ctx.conn.as_deref();
     let peer = conn.and_then(|conn| conn.peer_value());
-    let host = headers.get(HOST).cloned().or_else(|| HeaderValue::from_str(received.uri.authority()?.as_str()).ok());
+    let named = headers.get(HOST).cloned();
+    let is_named = named.is_some();
+    let host = named.or_else(|| HeaderValue::from_str(received.uri.authority()?.as_str()).ok());
     if ctx.from_trusted {
         if let Some(peer) = peer {
             append_peer(headers, peer);
@@ -68,8 +70,10 @@ fn identify(headers: &mut HeaderMap, received: &RequestHeader, ctx: &Ctx) {
         }
     }
     if let Some(host) = host {
-        say(headers, X_FORWARDED_HOST, host.clone(), ctx.from_trusted);
-        say(headers, HOST, host, true);
+        if !is_named {
+            headers.insert(HOST, host.clone());
+        }
+        say(headers, X_FORWARDED_HOST, host, ctx.from_trusted);
     }
     say(headers, X_FORWARDED_PROTO, HeaderValue::from_static("http"), ctx.from_trusted);
     headers.insert(X_REQUEST_ID, ctx.facts.request_id.clone());

@@ -14,8 +14,31 @@ use super::Ctx;
 use crate::door::wire::Refusal;
 use crate::router::{host_of, normalise};
 
-/// Checks the request and settles what is known of it: identifier, client, path. What passes has a host and a normalised path.
-pub fn receive(session: &mut Session, ctx: &mut Ctx) -> Result<(), Reply> {
+const X_BFF_VERSION: HeaderName = HeaderName::from_static("x-bff-version");
+
+/// The host that a request names.
+pub enum Host {
+    /// So many bytes at the begin of the Host header.
+    Header(usize),
+    /// In another form than it stands there, or from elsewhere.
+    Own(String),
+}
+
+impl Host {
+    /// Its name, lower-cased and without a port; empty where HTTP/1.0 names none. `head` is the head that was checked.
+    pub fn name<'h>(&'h self, head: &'h RequestHeader) -> &'h str {
+        match self {
+            Self::Header(length) => {
+                let header = head.headers.get(HOST).and_then(|value| value.as_bytes().get(..*length));
+                header.and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default()
+            }
+            Self::Own(name) => name,
+        }
+    }
+}
+
+/// Checks the request and settles what is known of it: identifier, client, host, path. What passes has a host and a normalised path.
+pub fn receive(session: &mut Session, ctx: &mut Ctx) -> Result<Host, Reply> {
     let peer = ctx.facts.client_ip;
     ctx.from_trusted = ctx.snapshot.trusts(peer);
     let head = session.req_header();
@@ -27,14 +50,14 @@ pub fn receive(session: &mut Session, ctx: &mut Ctx) -> Result<(), Reply> {
     if head.version == Version::HTTP_2 {
         limits(head, ctx)?;
     }
-    host(head)?;
+    let host = host(head)?;
     path(session)?;
     strip_identity(session, ctx);
     if !ctx.from_trusted {
         // Which version answers is not an untrusted client's to say.
-        session.req_header_mut().remove_header("x-bff-version");
+        session.req_header_mut().remove_header(&X_BFF_VERSION);
     }
-    Ok(())
+    Ok(host)
 }
 
 /// Removes every header that says who is asking, whatever its case, and with underscores too: some servers read both alike.
@@ -131,8 +154,7 @@ fn absolute_form(target: &str) -> Option<(&str, &str)> {
     Some(rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
 }
 
-/// The host, lower-cased, without its port; empty where HTTP/1.0 names none.
-pub fn host(head: &RequestHeader) -> Result<Cow<'_, str>, Reply> {
+fn host(head: &RequestHeader) -> Result<Host, Reply> {
     let header = match head.headers.get(HOST) {
         Some(value) => Some(value.to_str().map_err(|_| bad("The Host header is not a host."))?),
         None => None,
@@ -142,13 +164,18 @@ pub fn host(head: &RequestHeader) -> Result<Cow<'_, str>, Reply> {
         None => std::str::from_utf8(head.raw_path()).ok().and_then(absolute_form).map(|(authority, _)| authority),
     };
     let read = |text| host_of(text).map_err(|_| bad("The Host header is not a host."));
+    // What is borrowed stands at the header's begin: only a port or a dot is left out behind it.
+    let of_header = |name: Cow<'_, str>| match name {
+        Cow::Borrowed(name) => Ok(Host::Header(name.len())),
+        Cow::Owned(name) => Ok(Host::Own(name)),
+    };
     match (header, authority) {
-        (Some(header), None) => read(header),
-        (None, Some(authority)) => read(authority),
+        (Some(header), None) => of_header(read(header)?),
+        (None, Some(authority)) => Ok(Host::Own(read(authority)?.into_owned())),
         // Of the two the URL's authority counts, so they must agree (RFC 9112, section 3.2.2).
-        (Some(header), Some(authority)) if header.eq_ignore_ascii_case(authority) => read(header),
+        (Some(header), Some(authority)) if header.eq_ignore_ascii_case(authority) => of_header(read(header)?),
         (Some(_), Some(_)) => Err(bad("The Host header and the URL name different hosts.")),
-        (None, None) if head.version == Version::HTTP_10 => Ok(Cow::Borrowed("")),
+        (None, None) if head.version == Version::HTTP_10 => Ok(Host::Own(String::new())),
         (None, None) => Err(bad("The request names no host.")),
     }
 }
@@ -162,7 +189,10 @@ fn path(session: &mut Session) -> Result<(), Reply> {
     }
     let absolute = absolute_form(raw);
     let target = absolute.map_or(raw, |(_, rest)| rest);
-    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let (path, query) = match memchr::memchr(b'?', target.as_bytes()) {
+        Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
+        None => (target, None),
+    };
     let path = if path.is_empty() { "/" } else { path };
     let normal = normalise(path).map_err(|reason| bad(reason.reason()))?;
     if absolute.is_none() && matches!(normal, Cow::Borrowed(_)) && head.uri.path() == path {

@@ -44,20 +44,17 @@ const REFUSED: ErrorType = ErrorType::Custom("refused");
 impl Proxy {
     /// Everything up to the choice of an endpoint: `Some` is the answer, made here.
     async fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Reply> {
-        if let Err(reply) = hygiene::receive(session, ctx) {
-            return Some(reply);
-        }
+        let host = match hygiene::receive(session, ctx) {
+            Ok(host) => host,
+            Err(reply) => return Some(reply),
+        };
         let snapshot = ctx.snapshot.clone();
         let path = session.req_header().uri.path();
         if path == "*" {
             // About the gateway as a whole (RFC 9110, section 9.3.7).
             return Some(Reply { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: ReplyBody::Bytes(Bytes::new()) });
         }
-        let host = match hygiene::host(session.req_header()) {
-            Ok(host) => host,
-            Err(reply) => return Some(reply),
-        };
-        match snapshot.find(&host, path, session.req_header()) {
+        match snapshot.find(host.name(session.req_header()), path, session.req_header()) {
             Found::Route(index) => ctx.route = Some(index),
             Found::WrongMethod { allow } => {
                 let reply = Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This resource has other methods.");
@@ -205,7 +202,7 @@ impl ProxyHttp for Proxy {
                 Err(why) => why,
             };
             ctx.flags = if why == NoPick::Full { "UO" } else { "UH" };
-            match ctx.settle(session, Err(Failure::Unavailable)) {
+            match ctx.settle(session, Err(Failure::Unavailable), now) {
                 Next::Again => continue,
                 Next::Answer => {}
                 Next::Pass => {
@@ -260,7 +257,7 @@ impl ProxyHttp for Proxy {
             *body = None;
         }
         if end {
-            ctx.request_sent(&self.0.watchdog, Instant::now());
+            ctx.request_sent(&self.0.watchdog, None);
         } else if session.is_http2() {
             ctx.upload_moved(&self.0.watchdog);
         }
@@ -278,9 +275,10 @@ impl ProxyHttp for Proxy {
             }
             return Ok(());
         }
-        ctx.head_arrived(&self.0.watchdog, head.status.as_u16());
+        let now = Instant::now();
+        ctx.head_arrived(&self.0.watchdog, head.status.as_u16(), now);
         plain(head, ctx.exchange.len());
-        let next = ctx.settle(session, Ok(head));
+        let next = ctx.settle(session, Ok(head), now);
         if next != Next::Pass {
             ctx.attempts.decided = Some(next);
             let mut error = Error::new(REFUSED);
@@ -347,7 +345,7 @@ impl ProxyHttp for Proxy {
         let timed_out = matches!(error.etype, ErrorType::ConnectTimedout);
         ctx.flags = if timed_out { "UT" } else { "UF" };
         ctx.attempt_failed(&self.0.watchdog, if timed_out { Attempt::Timeout } else { Attempt::ConnectFailure });
-        let next = ctx.settle(session, Err(if timed_out { Failure::Timeout } else { Failure::Connect }));
+        let next = ctx.settle(session, Err(if timed_out { Failure::Timeout } else { Failure::Connect }), Instant::now());
         error.set_retry(next == Next::Again);
         error
     }
@@ -377,7 +375,8 @@ impl ProxyHttp for Proxy {
             return error;
         }
         let fault = failure::classify(&error, waited, ctx);
-        let next = if headless && session.response_written().is_none() { ctx.settle(session, Err(fault)) } else { Next::Pass };
+        let next =
+            if headless && session.response_written().is_none() { ctx.settle(session, Err(fault), Instant::now()) } else { Next::Pass };
         error.set_retry(next == Next::Again);
         if next == Next::Again {
             ctx.refusal = None;

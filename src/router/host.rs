@@ -60,10 +60,10 @@ pub fn host_of(authority: &str) -> Result<Cow<'_, str>, BadHost> {
         let normal = format!("[{parsed}]");
         return Ok(if normal == written { Cow::Borrowed(written) } else { Cow::Owned(normal) });
     }
-    let name = match authority.split_once(':') {
-        Some((name, port)) => {
-            check_port(port)?;
-            name
+    let name = match memchr::memchr(b':', authority.as_bytes()) {
+        Some(colon) => {
+            check_port(&authority[colon + 1..])?;
+            &authority[..colon]
         }
         None => authority,
     };
@@ -94,10 +94,8 @@ pub fn host_of(authority: &str) -> Result<Cow<'_, str>, BadHost> {
 
 fn check_port(port: &str) -> Result<(), BadHost> {
     let digits = (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit());
-    match port.parse::<u16>() {
-        Ok(1..) if digits => Ok(()),
-        _ => Err(BadHost::Port),
-    }
+    let number = port.bytes().fold(0_u32, |number, byte| number.wrapping_mul(10).wrapping_add(u32::from(byte.wrapping_sub(b'0'))));
+    if digits && (1..=u32::from(u16::MAX)).contains(&number) { Ok(()) } else { Err(BadHost::Port) }
 }
 
 #[cfg(test)]
