@@ -8,8 +8,9 @@ use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE, VARY,
 };
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_http::{RequestHeader, ResponseHeader};
+use smallvec::SmallVec;
 
 use super::coding::{Coding, Opener, Packer};
 use super::config::Config;
@@ -28,7 +29,12 @@ const KEPT_LISTS: usize = 1024;
 /// Shorter answers are not worth packing.
 const WORTH_PACKING: u64 = 1024;
 /// Digests of a body that is another one now (RFC 9530, and what came before it).
-const DIGESTS: [&str; 4] = ["content-md5", "digest", "content-digest", "repr-digest"];
+const DIGESTS: [HeaderName; 4] = [
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];
 
 /// The compiled filter.
 pub struct Trim {
@@ -153,7 +159,7 @@ impl Filter for Trim {
     fn request<'a>(&'a self, request: &'a mut Request<'_>) -> Verdict<'a> {
         let value = self.by.find(request.head, request.facts);
         let rule = value.as_deref().and_then(|value| self.profiles.get(value)).copied().unwrap_or(self.rules.len() - 1);
-        let found = value.map(|value| value.into_owned());
+        let found = if request.is_explained() { value.map(|value| value.into_owned()) } else { None };
         let list = self.fields.as_ref().and_then(|selector| selector.find(request.head, request.facts)).map(|list| list.into_owned());
         let policy = match list.as_deref().filter(|list| !list.trim().is_empty()) {
             None => self.rules[rule].policy.clone(),
@@ -265,8 +271,10 @@ impl Trimming {
         let Some(kind) = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else { return false };
         let kind = kind.split(';').next().unwrap_or_default().trim();
         let Some((group, name)) = kind.split_once('/') else { return false };
-        let name = name.to_ascii_lowercase();
-        group.eq_ignore_ascii_case("application") && (name == "json" || name == "x-ndjson") || name.ends_with("+json")
+        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
+        let suffix = name.len().checked_sub("+json".len()).and_then(|at| name.get(at..));
+        group.eq_ignore_ascii_case("application") && (is("json") || is("x-ndjson"))
+            || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
     }
 
     /// How the body was packed by the upstream: `Err` where it cannot be opened.
@@ -309,7 +317,9 @@ impl ResponseFilter for Trimming {
             return Want::Nothing;
         };
         mark_tag(head, self.policy.fingerprint());
-        for name in DIGESTS {
+        // One look at all names is cheaper than four in the map.
+        let digests: SmallVec<[HeaderName; 4]> = head.headers.keys().filter(|name| DIGESTS.contains(name)).cloned().collect();
+        for name in &digests {
             head.remove_header(name);
         }
         head.remove_header(&ACCEPT_RANGES);
