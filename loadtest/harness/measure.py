@@ -45,8 +45,8 @@ def rounds(scenario, contenders, run, ports, settings, say):
                     slice_ = (201 + number * each, 200 + (number + 1) * each)
                 process = processes[name]
                 before = process.cpu_seconds()
-                # wrk sleeps to the end of its time, whether tokens are left or not.
-                seconds = 4 if fresh else settings.seconds
+                # wrk sleeps to the end of its time, whether tokens are left or not: no longer than they last.
+                seconds = 1 if fresh else settings.seconds
                 result = wrk(ports[name], scenario.path, seconds, settings.connections, scenario.arguments(run, slice_))
                 result["cpu_us"] = (process.cpu_seconds() - before) * 1e6 / max(result["requests"], 1)
                 result["resident"] = process.resident_bytes()
