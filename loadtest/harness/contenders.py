@@ -115,7 +115,7 @@ ALL = [
         | {"fresh": "frontgate/full.yaml", "idle": "frontgate/plain.yaml", "reload": "frontgate/full.yaml"},
         lambda binary, config, port, origin: [binary, "run", "-c", config], reload=hup),
     Contender(
-        "bare", "bare Pingora", [release("examples/bare")],
+        "bare", "bare Pingora", [os.environ.get("BARE", release("examples/bare"))],
         dict.fromkeys(("plain", "auth", "full", "trim", "pipeline", "idle"), None),
         lambda binary, config, port, origin: [binary, f"127.0.0.1:{origin}", f"127.0.0.1:{port}"], version=None),
     Contender(
