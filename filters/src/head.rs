@@ -14,19 +14,8 @@ pub fn set(head: &mut ResponseHeader, name: HeaderName, value: HeaderValue) {
     });
 }
 
-/// Adds a header to those of its name.
-pub fn append(head: &mut ResponseHeader, name: HeaderName, value: HeaderValue) {
-    with_map(head, |headers| {
-        headers.append(name, value);
-    });
-}
-
-/// Makes room for so many more headers at once.
-pub fn reserve(head: &mut ResponseHeader, more: usize) {
-    with_map(head, |headers| headers.reserve(more));
-}
-
-fn with_map(head: &mut ResponseHeader, change: impl FnOnce(&mut HeaderMap)) {
+/// Changes the headers in one go. Each call moves the head twice, so what belongs together is changed together.
+pub fn with_map(head: &mut ResponseHeader, change: impl FnOnce(&mut HeaderMap)) {
     // Room for no header: the usual eight would be two allocations.
     let empty = ResponseHeader::build_no_case(head.status, Some(0)).expect("a status that was read");
     let mut parts = Parts::from(std::mem::replace(head, empty));
@@ -43,7 +32,9 @@ mod tests {
         let mut head = ResponseHeader::build(404, None).expect("a head");
         head.append_header("X-A", "1").expect("a header");
 
-        append(&mut head, HeaderName::from_static("x-a"), HeaderValue::from_static("2"));
+        with_map(&mut head, |headers| {
+            headers.append("x-a", HeaderValue::from_static("2"));
+        });
         set(&mut head, HeaderName::from_static("x-b"), HeaderValue::from_static("3"));
         set(&mut head, HeaderName::from_static("x-b"), HeaderValue::from_static("4"));
 

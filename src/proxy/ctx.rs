@@ -23,7 +23,7 @@ use crate::upstream::Pick;
 use crate::upstream::watchdog::{Lease, Wait, Watchdog};
 
 /// Known beforehand: a name in a string would be copied for every answer.
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// One request's state.
 pub struct Ctx {
@@ -244,8 +244,13 @@ impl Ctx {
 
     /// What every answer carries: the filters' marks and the request's identifier.
     pub(super) fn mark(&self, head: &mut ResponseHeader) {
-        self.snapshot.route(self.route).chain.mark(head, &self.facts);
+        self.mark_version(head);
         head::set(head, X_REQUEST_ID, self.facts.request_id.clone());
+    }
+
+    /// The filters' marks alone.
+    pub(super) fn mark_version(&self, head: &mut ResponseHeader) {
+        self.snapshot.route(self.route).chain.mark(head, &self.facts);
     }
 
     /// Ends the request: filters, metrics, log.

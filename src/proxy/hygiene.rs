@@ -52,12 +52,25 @@ pub fn receive(session: &mut Session, ctx: &mut Ctx) -> Result<Host, Reply> {
     }
     let host = host(head)?;
     path(session)?;
+    forget_spelling(session.req_header_mut());
     strip_identity(session, ctx);
     if !ctx.from_trusted {
         // Which version answers is not an untrusted client's to say.
         session.req_header_mut().remove_header(&X_BFF_VERSION);
     }
     Ok(host)
+}
+
+/// Lets go of the client's spelling of header names, which no further hop is told: Pingora would copy it for each attempt, and keep it in step
+/// with every change.
+fn forget_spelling(head: &mut RequestHeader) {
+    // A path that no `Uri` can hold is kept beside it, where this would lose it.
+    if head.uri.path_and_query().map(|path| path.as_str().as_bytes()) != Some(head.raw_path()) {
+        return;
+    }
+    let empty = RequestHeader::from(http::Request::new(()).into_parts().0);
+    let parts = http::request::Parts::from(std::mem::replace(head, empty));
+    *head = RequestHeader::from(parts);
 }
 
 /// Removes every header that says who is asking, whatever its case, and with underscores too: some servers read both alike.

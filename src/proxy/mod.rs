@@ -150,9 +150,13 @@ impl Proxy {
 }
 
 /// Lets go of the upstream's spelling of header names, as every HTTP/2 hop does: Pingora keeps it in a second map, and each name added to
-/// both, and each copy of both, costs allocations. Makes room for what `halves` filters, the gateway and Pingora (two headers) add.
-fn plain(head: &mut ResponseHeader, halves: usize) {
-    frontgate_filters::head::reserve(head, 4 + 2 * halves);
+/// both, and each copy of both, costs allocations. Makes room for what `halves` filters, the gateway and Pingora (two headers) add, and says
+/// which request this answers.
+fn plain(head: &mut ResponseHeader, halves: usize, request_id: &HeaderValue) {
+    frontgate_filters::head::with_map(head, |headers| {
+        headers.reserve(4 + 2 * halves);
+        headers.insert(ctx::X_REQUEST_ID, request_id.clone());
+    });
 }
 
 #[async_trait]
@@ -277,7 +281,7 @@ impl ProxyHttp for Proxy {
         }
         let now = Instant::now();
         ctx.head_arrived(&self.0.watchdog, head.status.as_u16(), now);
-        plain(head, ctx.exchange.len());
+        plain(head, ctx.exchange.len(), &ctx.facts.request_id);
         let next = ctx.settle(session, Ok(head), now);
         if next != Next::Pass {
             ctx.attempts.decided = Some(next);
@@ -291,7 +295,7 @@ impl ProxyHttp for Proxy {
             ctx.refusal = Some(failure::internal());
             return Err(Error::new(REFUSED));
         }
-        ctx.mark(head);
+        ctx.mark_version(head);
         Ok(())
     }
 

@@ -3,7 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::header::Entry;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_http::ResponseHeader;
 
 use super::law::Ruling;
@@ -59,17 +60,23 @@ impl ResponseFilter for Permit {
     fn head(&mut self, head: &mut ResponseHeader) -> Want {
         if let Some(ruling) = &self.ruling {
             let tier = &self.share.tiers[self.tier];
-            append(head, RATELIMIT_POLICY, tier.policy.clone());
-            append(head, RATELIMIT, member(tier, ruling));
+            head::with_map(head, |headers| {
+                append(headers, RATELIMIT_POLICY, tier.policy.clone());
+                append(headers, RATELIMIT, member(tier, ruling));
+            });
         }
         Want::Nothing
     }
 }
 
 /// Appends to what the upstream and other limits say. A head that comes a second time has the same member already.
-fn append(head: &mut ResponseHeader, name: HeaderName, value: HeaderValue) {
-    if !head.headers.get_all(&name).iter().any(|there| *there == value) {
-        head::append(head, name, value);
+fn append(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    match headers.entry(name) {
+        Entry::Vacant(entry) => {
+            entry.insert(value);
+        }
+        Entry::Occupied(entry) if entry.iter().any(|there| *there == value) => {}
+        Entry::Occupied(mut entry) => entry.append(value),
     }
 }
 
