@@ -223,6 +223,38 @@ fn a_websocket_passes_both_ways() {
 }
 
 #[test]
+fn the_last_chunk_arrives_though_it_comes_alone() {
+    use std::io::Read;
+    use std::sync::{Mutex, mpsc};
+    let (go, gone) = mpsc::channel::<()>();
+    let gone = Mutex::new(gone);
+    let origin = Origin::start(move |_, stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").unwrap();
+        gone.lock().unwrap().recv().unwrap();
+        stream.write_all(b"0\r\n\r\n").is_ok()
+    });
+    let gateway = Gateway::over(origin.address, "", "");
+    let mut client = raw(gateway.address);
+    client.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+
+    for round in 0..3 {
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let mut seen = Vec::new();
+        let mut space = [0_u8; 4096];
+        while !seen.ends_with(b"hello\r\n") {
+            let count = client.read(&mut space).expect("the first chunk");
+            assert!(count > 0, "{round}");
+            seen.extend_from_slice(&space[..count]);
+        }
+        go.send(()).unwrap();
+        let mut end = [0_u8; 5];
+        client.read_exact(&mut end).unwrap_or_else(|error| panic!("round {round}: the last chunk: {error}"));
+
+        assert_eq!(&end, b"0\r\n\r\n", "{round}");
+    }
+}
+
+#[test]
 fn answers_in_chunks_arrive_whole_whatever_their_length_and_end() {
     // The second one's data looks like the last chunk; the others are around what is gathered before it is sent.
     let bodies = |line: &str| match line.split(' ').nth(1) {

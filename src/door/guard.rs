@@ -194,7 +194,8 @@ impl Outgoing {
 
     /// Whether the last chunk is here (RFC 9112, section 7.1). Data that looks like it only makes the answer leave in two parts.
     fn is_whole(&self) -> bool {
-        self.bytes.ends_with(b"\r\n0\r\n\r\n")
+        // It may be all there is: what goes before it may have left already.
+        self.bytes.ends_with(b"\r\n0\r\n\r\n") || *self.bytes == *b"0\r\n\r\n"
     }
 
     fn sent(&mut self, count: usize) {
@@ -341,6 +342,12 @@ impl Guard {
 
     /// Waits for the next request. Ready with whether one has begun: its first bytes are held here until Pingora asks for them.
     pub fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        // Before a turn: the answer before is not over until all of it has left.
+        match self.let_go(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Poll::Ready(false),
+            Poll::Pending => return Poll::Pending,
+        }
         self.turn();
         if !self.held.is_empty() {
             return Poll::Ready(true);
