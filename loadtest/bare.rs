@@ -4,6 +4,7 @@
 
 use async_trait::async_trait;
 use pingora_core::Result;
+use pingora_core::apps::HttpServerOptions;
 use pingora_core::server::Server;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -30,6 +31,10 @@ fn main() {
     let mut server = Server::new_with_opt_and_conf(None, ServerConf { threads: 1, ..ServerConf::default() });
     server.bootstrap();
     let mut service = http_proxy_service(&server.configuration, Bare(HttpPeer::new(origin.as_str(), false, String::new())));
+    // One look at each connection's first bytes, for the scenario in which clients speak HTTP/2.
+    let mut options = HttpServerOptions::default();
+    options.h2c = true;
+    service.app_logic_mut().expect("a service has its logic until it starts").server_options = Some(options);
     service.add_tcp(listen);
     server.add_service(service);
     server.run_forever();

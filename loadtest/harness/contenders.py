@@ -46,7 +46,7 @@ class Contender:
         if template:
             config = os.path.join(run, f"{self.name}-{scenario}{os.path.splitext(template)[1]}")
             with open(os.path.join(HERE, "peers", template)) as source, open(config, "w") as target:
-                target.write(fill(source.read(), scenario, run, port, origin))
+                target.write(fill(source.read(), self.name, scenario, run, port, origin))
         environment = {
             "GATEWAY_PORT": str(port), "ADMIN_PORT": str(port + ADMIN_OFFSET), "ORIGIN_PORT": str(origin), "KEYS": run, "GOMAXPROCS": "1",
             "HOME": run, **self._environment}
@@ -75,17 +75,18 @@ GUARDS = {
 }
 
 
-def fill(text, scenario, run, port, origin):
-    guard, check = next(((g, c) for name, (g, c) in GUARDS.items() if scenario == "full" and marker(name) in text), ("", ""))
+#: What makes a plain listener one that speaks HTTP/2 to who begins with its preface; the others find out themselves.
+H2 = {"nginx": " http2", "haproxy": " proto h2", "caddy": " h2c"}
+
+
+def fill(text, name, scenario, run, port, origin):
+    guard, check = GUARDS.get(name, ("", "")) if scenario == "full" else ("", "")
+    h2 = H2.get(name, "") if scenario == "h2" else ""
     for key, value in {
             "@DESCRIPTORS@": DESCRIPTORS - 100, "@CLIENTS@": CLIENTS, "@PORT@": port, "@ADMIN@": port + ADMIN_OFFSET, "@ORIGIN@": origin,
-            "@RUN@": run, "@GUARD@": guard, "@CHECK@": check}.items():
+            "@RUN@": run, "@GUARD@": guard, "@CHECK@": check, "@H2@": h2}.items():
         text = text.replace(key, str(value))
     return text
-
-
-def marker(name):
-    return {"haproxy": "nbthread", "envoy": "static_resources"}[name]
 
 
 def hup(process, _config):
@@ -111,32 +112,32 @@ def release(name):
 ALL = [
     Contender(
         "frontgate", "Frontgate", [os.environ.get("FRONTGATE", release("frontgate"))],
-        {name: f"frontgate/{name}.yaml" for name in ("plain", "auth", "full", "trim", "pipeline")}
+        {name: f"frontgate/{name}.yaml" for name in ("plain", "h2", "auth", "full", "trim", "pipeline")}
         | {"fresh": "frontgate/full.yaml", "idle": "frontgate/plain.yaml", "reload": "frontgate/full.yaml"},
         lambda binary, config, port, origin: [binary, "run", "-c", config], reload=hup),
     Contender(
         "bare", "bare Pingora", [os.environ.get("BARE", release("examples/bare"))],
-        dict.fromkeys(("plain", "auth", "full", "trim", "pipeline", "idle"), None),
+        dict.fromkeys(("plain", "h2", "auth", "full", "trim", "pipeline", "idle"), None),
         lambda binary, config, port, origin: [binary, f"127.0.0.1:{origin}", f"127.0.0.1:{port}"], version=None),
     Contender(
         "nginx", "nginx", ["nginx"],
-        {"plain": "nginx/plain.conf", "full": "nginx/plain.conf", "trim": "nginx/plain.conf", "idle": "nginx/plain.conf", "reload": "nginx/plain.conf"},
+        {"plain": "nginx/plain.conf", "h2": "nginx/plain.conf", "full": "nginx/plain.conf", "trim": "nginx/plain.conf", "idle": "nginx/plain.conf", "reload": "nginx/plain.conf"},
         lambda binary, config, port, origin: [binary, "-c", config], version=("-v",), reload=hup),
     Contender(
         "nginx-lua", "nginx + Lua cjson", ["nginx"], {"trim": "nginx/trim.conf"},
         lambda binary, config, port, origin: [binary, "-c", config], version=("-v",)),
     Contender(
         "haproxy", "HAProxy", ["haproxy"],
-        {"plain": "haproxy/plain.cfg", "auth": "haproxy/auth.cfg", "full": "haproxy/auth.cfg", "idle": "haproxy/plain.cfg", "reload": "haproxy/plain.cfg"},
+        {"plain": "haproxy/plain.cfg", "h2": "haproxy/plain.cfg", "auth": "haproxy/auth.cfg", "full": "haproxy/auth.cfg", "idle": "haproxy/plain.cfg", "reload": "haproxy/plain.cfg"},
         lambda binary, config, port, origin: [binary, "-W", "-q", "-f", config], version=("-v",), reload=usr2),
     Contender(
         "envoy", "Envoy", [os.path.join(FETCHED, "bin", "envoy"), "envoy"],
-        {"plain": "envoy/plain.yaml", "auth": "envoy/auth.yaml", "full": "envoy/auth.yaml", "idle": "envoy/plain.yaml"},
+        {"plain": "envoy/plain.yaml", "h2": "envoy/plain.yaml", "auth": "envoy/auth.yaml", "full": "envoy/auth.yaml", "idle": "envoy/plain.yaml"},
         lambda binary, config, port, origin: [
             binary, "-c", config, "--concurrency", "1", "--disable-hot-restart", "-l", "error"]),
     Contender(
         "caddy", "Caddy", [os.path.join(FETCHED, "bin", "caddy"), "caddy"],
-        {"plain": "caddy/plain.Caddyfile", "idle": "caddy/plain.Caddyfile", "reload": "caddy/plain.Caddyfile"},
+        {"plain": "caddy/plain.Caddyfile", "h2": "caddy/plain.Caddyfile", "idle": "caddy/plain.Caddyfile", "reload": "caddy/plain.Caddyfile"},
         lambda binary, config, port, origin: [binary, "run", "--config", config, "--adapter", "caddyfile"], version=("version",),
         reload=caddy_load),
     Contender(

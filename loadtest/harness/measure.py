@@ -22,6 +22,34 @@ def wrk(port, path, seconds, connections, arguments=()):
     return json.loads(found.group(1))
 
 
+def h2load(run, port, path, seconds, arguments):
+    """One run of h2load; the microseconds that each good answer took, sorted, and how many answers were not good."""
+    log = os.path.join(run, "h2load.log")
+    if os.path.exists(log):
+        os.remove(log)
+    command = on_rest(["h2load", "-t1", "-D", str(seconds), "--log-file", log, *arguments, f"http://127.0.0.1:{port}{path}"])
+    subprocess.run(command, check=True, capture_output=True, timeout=seconds + 60)
+    with open(log) as file:
+        rows = [line.split("\t") for line in file]
+    times = sorted(int(row[2]) for row in rows if row[1] == "200")
+    if not times:
+        raise RuntimeError("h2load: no answer was 200")
+    return times, len(rows) - len(times)
+
+
+def percentile(times, part):
+    return times[min(len(times) - 1, int(len(times) * part))]
+
+
+def load(scenario, run, port, seconds, connections, arguments):
+    """One closed-loop run. With HTTP/2 there are a quarter of the connections, and four requests at once on each."""
+    if not scenario.h2:
+        return wrk(port, scenario.path, seconds, connections, arguments)
+    times, bad = h2load(run, port, scenario.path, seconds, ["-c", str(max(1, connections // 4)), "-m4"])
+    return {"requests": len(times), "rps": len(times) / seconds, "status_errors": bad, "socket_errors": 0,
+            "p50": percentile(times, 0.5), "p99": percentile(times, 0.99)}
+
+
 def rounds(scenario, contenders, run, ports, settings, say):
     """Every contender in turn, so many times; a list of figures for each. Whoever cannot do what is asked is left out, with the reason."""
     processes, figures, skipped = {}, {}, {}
@@ -31,7 +59,7 @@ def rounds(scenario, contenders, run, ports, settings, say):
             try:
                 processes[contender.name] = contender.start(scenario.name, run, ports[contender.name], ports["origin"])
                 scenario.check(contender.name, ports[contender.name], run)
-                wrk(ports[contender.name], scenario.path, 1, settings.connections, scenario.arguments(run, (1, 200) if fresh else None))
+                load(scenario, run, ports[contender.name], 1, settings.connections, scenario.arguments(run, (1, 200) if fresh else None))
                 figures[contender.name] = []
             except (RuntimeError, AssertionError, OSError) as problem:
                 skipped[contender.name] = str(problem)
@@ -47,7 +75,7 @@ def rounds(scenario, contenders, run, ports, settings, say):
                 before = process.cpu_seconds()
                 # wrk sleeps to the end of its time, whether tokens are left or not: no longer than they last.
                 seconds = 1 if fresh else settings.seconds
-                result = wrk(ports[name], scenario.path, seconds, settings.connections, scenario.arguments(run, slice_))
+                result = load(scenario, run, ports[name], seconds, settings.connections, scenario.arguments(run, slice_))
                 result["cpu_us"] = (process.cpu_seconds() - before) * 1e6 / max(result["requests"], 1)
                 result["resident"] = process.resident_bytes()
                 figures[name].append(result)
@@ -154,17 +182,9 @@ def latency(scenario, contenders, run, ports, settings, say):
                 headers = ["-H", "Authorization: Bearer " + file.readline().strip()]
         for number in range(settings.rounds):
             for contender in contenders:
-                log = os.path.join(run, "h2load.log")
-                command = on_rest(["h2load", "--h1", "-c", str(clients), "-t1", "-D", str(settings.seconds), f"--rps={each}", "--log-file", log,
-                                   *headers, f"http://127.0.0.1:{ports[contender.name]}{scenario.path}"])
-                if os.path.exists(log):
-                    os.remove(log)
-                subprocess.run(command, check=True, capture_output=True, timeout=settings.seconds + 60)
-                with open(log) as file:
-                    times = sorted(int(line.split("\t")[2]) for line in file if line.split("\t")[1] == "200")
-                if not times:
-                    raise RuntimeError("no answer was 200")
-                figures[contender.name].append({"rate": each * clients, "p50": times[len(times) // 2], "p99": times[len(times) * 99 // 100]})
+                options = ["--h1", "-c", str(clients), f"--rps={each}", *headers]
+                times, _ = h2load(run, ports[contender.name], scenario.path, settings.seconds, options)
+                figures[contender.name].append({"rate": each * clients, "p50": percentile(times, 0.5), "p99": percentile(times, 0.99)})
             say(f"  round {number + 1}, {each * clients}/s: " + ", ".join(f"{name} p99 {rows[-1]['p99']} us" for name, rows in figures.items()))
     except (RuntimeError, OSError, subprocess.CalledProcessError) as problem:
         figures, skipped = {}, {"latency": str(problem)}

@@ -3,6 +3,8 @@ import dataclasses
 import http.client
 import json
 import os
+import shutil
+import subprocess
 
 from . import origin
 
@@ -20,6 +22,8 @@ class Scenario:
     path: str = "/api/v1/products"
     tokens: bool = False
     television: bool = False
+    #: The clients speak HTTP/2 with prior knowledge, several requests at once on each connection.
+    h2: bool = False
 
     def works(self, contender):
         return contender not in PASSING.get(self.name, ())
@@ -38,6 +42,10 @@ class Scenario:
 
     def check(self, contender, port, run):
         """Fails with words where the contender does not do what the scenario is about."""
+        if self.h2:
+            with open(os.path.join(run, "www", "products.json"), "rb") as file:
+                expect(ask_h2(port, self.path) == ("2", "200", file.read()), "HTTP/2 does not bring the origin's document")
+            return
         headers = {}
         if self.television:
             with open(os.path.join(WRK, "television.txt")) as file:
@@ -65,6 +73,7 @@ class Scenario:
 
 ALL = [
     Scenario("plain", "a plain proxy, 846 B of JSON"),
+    Scenario("h2", "a plain proxy, clients with HTTP/2, 846 B of JSON", h2=True),
     Scenario("auth", "JWT RS256 (seen tokens), RBAC, rate limit, version header; 846 B", tokens=True),
     Scenario("full", "the five filters: JWT RS256, RBAC, rate limit, circuit breaker, version header; 846 B", tokens=True),
     Scenario("fresh", "the five filters, each token sent once", tokens=True),
@@ -81,6 +90,18 @@ def ask(port, path, headers):
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
     finally:
         connection.close()
+
+
+def ask_h2(port, path):
+    """Version, status and body, by curl."""
+    if not shutil.which("curl"):
+        raise RuntimeError("curl is missing: apt-get install curl")
+    done = subprocess.run(
+        ["curl", "--silent", "--max-time", "10", "--http2-prior-knowledge", "--write-out", "\\n%{http_version} %{http_code}", f"http://127.0.0.1:{port}{path}"],
+        capture_output=True)
+    body, _, last = done.stdout.rpartition(b"\n")
+    version, _, status = last.decode().partition(" ")
+    return version, status, body
 
 
 def expect(holds, words):
