@@ -77,6 +77,8 @@ def markdown(results):
              f"{results['settings']['rounds']} rounds of {results['settings']['seconds']} s, {results['settings']['connections']} connections; "
              "the proxy on one core with one worker, client and origin on the other. CPU is what the kernel accounts to the proxy's processes.",
              "Medians of the rounds; ratios are medians of pairs from one run. Absolute times of a shared machine say little.", ""]
+    if results.get("guided"):
+        lines += [f"{' and '.join(LABELS[name] for name in results['guided'])}: builds guided by a profile, both by the same recipe (`loadtest/pgo`).", ""]
     lines += ["## Goals", "", "| goal | figure | wanted | | by |", "|---|---:|---:|---|---:|"]
     lines += [f"| {what} | {figure} | {wanted} | {'met' if met else '**not met**'} | {by} |" for what, figure, wanted, met, by in goals(results)]
     for name, entry in results.get("scenarios", {}).items():
