@@ -99,12 +99,15 @@ where
     /// made when a request is there, so that an idle connection is a small thing.
     async fn http1(&self, mut guard: Box<Guard>, shutdown: &ShutdownWatch) {
         let mut earlier: Option<HttpPersistentSettings> = None;
+        // One wait for all requests: to line up for it anew for each would cost more than to ask.
+        let closing = self.closing.begun();
+        tokio::pin!(closing);
         loop {
             guard.conn().begin();
             tokio::select! {
                 biased;
                 begun = poll_fn(|cx| guard.poll_begun(cx)) => if !begun { return },
-                () = self.closing.begun() => return,
+                () = &mut closing => return,
             }
             let mut session = ServerSession::new_http1(guard);
             match earlier.take() {
