@@ -25,6 +25,8 @@ use pingora_core::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::outgoing::{Outgoing, length};
+use super::patience::{Patience, arm};
 use super::wire::{BodyScan, HeadLimits, HeadScan, Refusal, check_head};
 use crate::upstream::watchdog::{Lease, Watchdog};
 
@@ -166,92 +168,6 @@ struct Refusing {
     /// Until when the client's bytes are still taken and thrown away, so that it can read the answer (RFC 9112, section 9.6).
     linger: Option<Pin<Box<Sleep>>>,
     drained: usize,
-}
-
-/// The begin of an answer whose rest follows at once, so that all of it leaves together.
-#[derive(Default)]
-struct Outgoing {
-    bytes: BytesMut,
-}
-
-impl Outgoing {
-    /// More than this is not copied to save a system call or two.
-    const MOST: usize = 64 << 10;
-    /// Room to begin with: what an answer grows out of is copied again.
-    const ROOM: usize = 16 << 10;
-
-    /// Takes all of it, or nothing where that would be too much.
-    fn push(&mut self, slices: &[io::IoSlice<'_>]) -> bool {
-        if self.bytes.len() + length(slices) > Self::MOST {
-            return false;
-        }
-        if self.bytes.is_empty() {
-            self.bytes.reserve(Self::ROOM);
-        }
-        slices.iter().for_each(|slice| self.bytes.extend_from_slice(slice));
-        true
-    }
-
-    /// Whether the last chunk is here (RFC 9112, section 7.1). Data that looks like it only makes the answer leave in two parts.
-    fn is_whole(&self) -> bool {
-        // It may be all there is: what goes before it may have left already.
-        self.bytes.ends_with(b"\r\n0\r\n\r\n") || *self.bytes == *b"0\r\n\r\n"
-    }
-
-    fn sent(&mut self, count: usize) {
-        self.bytes.advance(count);
-        if self.bytes.is_empty() {
-            // An idle connection holds no buffer.
-            self.bytes = BytesMut::new();
-        }
-    }
-}
-
-fn length(slices: &[io::IoSlice<'_>]) -> usize {
-    slices.iter().map(|slice| slice.len()).sum()
-}
-
-/// How long one direction has kept us waiting in all, against a budget that grows with the bytes moved.
-#[derive(Default)]
-struct Patience {
-    since: Option<Instant>,
-    waited: Duration,
-    moved: u64,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-/// Bytes per second below which a transfer is a drip.
-pub const DRIP: u64 = 500;
-
-impl Patience {
-    fn moved(&mut self, bytes: usize) {
-        self.moved += bytes as u64;
-        if let Some(since) = self.since.take() {
-            self.waited += since.elapsed();
-        }
-    }
-
-    /// Nothing moves just now. Whether patience has ended.
-    fn wait(&mut self, allowance: Duration, cx: &mut Context<'_>) -> bool {
-        if self.since.is_none() {
-            let now = Instant::now();
-            let left = (allowance + Duration::from_secs(self.moved / DRIP)).saturating_sub(self.waited);
-            self.since = Some(now);
-            arm(&mut self.timer, now + left);
-        }
-        self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready())
-    }
-
-    fn reset(&mut self) {
-        (self.since, self.waited, self.moved) = (None, Duration::ZERO, 0);
-    }
-}
-
-fn arm(timer: &mut Option<Pin<Box<Sleep>>>, deadline: Instant) {
-    match timer {
-        Some(timer) => timer.as_mut().reset(deadline.into()),
-        None => *timer = Some(Box::pin(tokio::time::sleep_until(deadline.into()))),
-    }
 }
 
 /// How many early bytes of a next request wait here before the socket's own buffer has to hold them.

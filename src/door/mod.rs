@@ -4,6 +4,8 @@
 //! guard's state reaches the request hooks through the connection's digest.
 
 mod guard;
+mod outgoing;
+mod patience;
 pub mod wire;
 
 use std::future::{Future, poll_fn};
@@ -21,7 +23,8 @@ use pingora_proxy::{HttpProxy, ProxyHttp};
 use tokio::sync::Notify;
 
 use crate::upstream::watchdog::Watchdog;
-pub use guard::{Conn, DRIP, Guard, Keeper, Rules};
+pub use guard::{Conn, Guard, Keeper, Rules};
+pub use patience::DRIP;
 
 /// One listener's app.
 pub struct Door<P: ProxyHttp>(Arc<Inner<P>>);
