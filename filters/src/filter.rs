@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -135,14 +135,26 @@ pub enum Rescue {
 pub struct Identity {
     /// The token's claims.
     pub claims: serde_json::Map<String, serde_json::Value>,
-    /// The claim `sub` under a keyed hash, as logs show it; empty where there is none.
-    pub sub_hash: Box<str>,
+    /// How logs are to show a subject; none where they are not to.
+    shown: Option<fn(&str) -> Box<str>>,
+    sub_hash: OnceLock<Box<str>>,
 }
 
 impl Identity {
     /// An identity whose `sub` is not to be logged.
     pub fn new(claims: serde_json::Map<String, serde_json::Value>) -> Self {
-        Self { claims, sub_hash: "".into() }
+        Self { claims, shown: None, sub_hash: OnceLock::new() }
+    }
+
+    /// An identity whose `sub` logs show as this function has it: a keyed hash.
+    pub fn shown_as(claims: serde_json::Map<String, serde_json::Value>, shown: fn(&str) -> Box<str>) -> Self {
+        Self { shown: Some(shown), ..Self::new(claims) }
+    }
+
+    /// The claim `sub` as logs show it, hashed when the first line asks; empty where there is none.
+    pub fn sub_hash(&self) -> &str {
+        let subject = self.shown.zip(self.claims.get("sub").and_then(serde_json::Value::as_str));
+        subject.map_or("", |(shown, subject)| self.sub_hash.get_or_init(|| shown(subject)))
     }
 }
 

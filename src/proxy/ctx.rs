@@ -286,7 +286,7 @@ impl Ctx {
             attempts: (self.attempted > 0).then_some(self.attempted),
             version: self.facts.version.as_ref().and_then(|version| version.to_str().ok()),
             device: self.facts.device.as_deref(),
-            sub: self.facts.identity.as_ref().map(|identity| &*identity.sub_hash).filter(|sub| !sub.is_empty()),
+            sub: self.facts.identity.as_ref().map(|identity| identity.sub_hash()).filter(|sub| !sub.is_empty()),
             limit: self.facts.limit.as_deref(),
             circuit: self.facts.circuit,
             user_agent: head.headers.get(http::header::USER_AGENT).map(HeaderValue::as_bytes),

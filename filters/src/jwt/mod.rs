@@ -193,11 +193,9 @@ impl Jwt {
         let payload = payload(token, keys, &self.algorithms)?;
         let claims = self.rules.check(&payload, now)?;
         let headers = self.values(&claims.all)?;
-        let subject = claims.all.get("sub").and_then(Value::as_str);
-        let sub_hash = subject.map(|subject| ProcessKeys::get().subject(subject)).unwrap_or_default();
         // Parsed JSON takes several times its text.
         let weight = 512 + 6 * token.len() as u64;
-        let identity = Arc::new(Identity { claims: claims.all, sub_hash });
+        let identity = Arc::new(Identity::shown_as(claims.all, |subject| ProcessKeys::get().subject(subject)));
         Ok(Verified { identity, until: claims.until, generation: keys.generation(), headers, weight })
     }
 

@@ -3,6 +3,7 @@
 //! Of the header only `alg`, `kid` and `crit` are read: keys that a token brings along or points to (`jwk`, `jku`, `x5c`, `x5u`) do not
 //! exist here, and `kid` is compared with the names of keys that are there already.
 
+use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SecureRandom;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -141,7 +142,7 @@ fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, Reason> 
 /// Secrets of this process, made once: what is keyed with them can be recognised by nobody else.
 pub struct ProcessKeys {
     tokens: SipHasher24,
-    subjects: SipHasher24,
+    subjects: hmac::Key,
 }
 
 impl ProcessKeys {
@@ -149,12 +150,11 @@ impl ProcessKeys {
     pub fn get() -> &'static Self {
         static KEYS: std::sync::LazyLock<ProcessKeys> = std::sync::LazyLock::new(|| {
             let random = aws_lc_rs::rand::SystemRandom::new();
-            let secret = || {
-                let mut key = [0; 16];
-                random.fill(&mut key).expect("the system's source of randomness never fails once it is open");
-                SipHasher24::new_with_key(&key)
-            };
-            ProcessKeys { tokens: secret(), subjects: secret() }
+            const NEVER: &str = "the system's source of randomness never fails once it is open";
+            let mut key = [0; 16];
+            random.fill(&mut key).expect(NEVER);
+            let subjects = hmac::Key::generate(hmac::HMAC_SHA256, &random).expect(NEVER);
+            ProcessKeys { tokens: SipHasher24::new_with_key(&key), subjects }
         });
         &KEYS
     }
@@ -167,7 +167,7 @@ impl ProcessKeys {
 
     /// What logs show in place of a subject: the same for the same one until the process ends.
     pub fn subject(&self, subject: &str) -> Box<str> {
-        let tag = self.subjects.hash(subject.as_bytes()).as_bytes();
-        URL_SAFE_NO_PAD.encode(&tag[..12]).into()
+        let tag = hmac::sign(&self.subjects, subject.as_bytes());
+        URL_SAFE_NO_PAD.encode(&tag.as_ref()[..12]).into()
     }
 }

@@ -10,7 +10,7 @@ fn a_good_token_says_who_is_asking() {
         assert_eq!(outcome.status(), 200, "{}", outcome.facts.reason);
         let identity = outcome.facts.identity.expect("an identity");
         assert_eq!(identity.claims["sub"], "u-1");
-        assert!(identity.sub_hash.len() == 16 && !identity.sub_hash.contains("u-1"));
+        assert!(identity.sub_hash().len() == 16 && !identity.sub_hash().contains("u-1"));
         assert_eq!(outcome.head.headers["x-user-id"], "u-1");
         assert_eq!(outcome.head.headers["x-roles"], "user,admin");
         assert!(!outcome.head.headers.contains_key("x-none"));
