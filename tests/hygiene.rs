@@ -50,6 +50,17 @@ fn hosts_that_are_none_are_refused() {
 }
 
 #[test]
+fn a_host_in_the_target_alone_is_told_to_the_upstream() {
+    let (origin, gateway) = pair();
+
+    assert_eq!(exchange(gateway.address, b"GET http://shop.example:81/x HTTP/1.0\r\n\r\n").unwrap().status, 200);
+
+    let request = origin.received().pop().unwrap();
+    assert_eq!((request.line(), request.header("host")), ("GET /x HTTP/1.1", vec!["shop.example:81"]));
+    assert_eq!(request.header("x-forwarded-host"), ["shop.example:81"]);
+}
+
+#[test]
 fn limits_answer_with_their_own_status() {
     let origin = Origin::json("{}");
     let limits = "  limits: {headers: 2KiB, header_count: 10, uri: 100B, body: 10B}";

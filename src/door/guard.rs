@@ -503,13 +503,13 @@ impl Guard {
     /// Pingora waits for the client, or is done with it: nothing is kept any longer, whatever was announced.
     fn let_go(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.conn.ending.store(false, Ordering::Relaxed);
-        if self.outgoing.bytes.is_empty() {
+        if !self.outgoing.unflushed {
             return Poll::Ready(Ok(()));
         }
-        match self.poll_kept(cx) {
-            Poll::Ready(Ok(())) => Pin::new(&mut self.io).poll_flush(cx),
-            other => other,
-        }
+        ready!(self.poll_kept(cx))?;
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.outgoing.unflushed = false;
+        Poll::Ready(Ok(()))
     }
 
     /// Whether what Pingora writes now is a page of its own, for a request that reached no hook.
@@ -596,7 +596,9 @@ impl AsyncWrite for Guard {
         }
         ready!(guard.poll_kept(cx))?;
         let poll = Pin::new(&mut guard.io).poll_flush(cx);
-        guard.written(poll, |()| 0, cx)
+        ready!(guard.written(poll, |()| 0, cx))?;
+        guard.outgoing.unflushed = false;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

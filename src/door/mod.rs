@@ -17,7 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::{Peek, Stream};
+use pingora_core::protocols::{Peek, Shutdown, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::{HttpProxy, ProxyHttp};
 use tokio::sync::Notify;
@@ -110,7 +110,11 @@ where
             tokio::select! {
                 biased;
                 begun = poll_fn(|cx| guard.poll_begun(cx)) => if !begun { return },
-                () = &mut closing => return,
+                () = &mut closing => {
+                    // What is left of the last answer goes out first.
+                    guard.shutdown().await;
+                    return;
+                }
             }
             let mut session = ServerSession::new_http1(guard);
             match earlier.take() {

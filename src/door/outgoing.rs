@@ -8,6 +8,8 @@ use bytes::{Buf, BytesMut};
 #[derive(Default)]
 pub(super) struct Outgoing {
     pub(super) bytes: BytesMut,
+    /// Something was taken that no flush has followed yet: below there is a buffer, too.
+    pub(super) unflushed: bool,
 }
 
 impl Outgoing {
@@ -25,6 +27,7 @@ impl Outgoing {
             self.bytes.reserve(Self::ROOM);
         }
         slices.iter().for_each(|slice| self.bytes.extend_from_slice(slice));
+        self.unflushed = true;
         true
     }
 

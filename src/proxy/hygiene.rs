@@ -51,6 +51,7 @@ pub fn receive(session: &mut Session, ctx: &mut Ctx) -> Result<Host, Reply> {
         limits(head, ctx)?;
     }
     let host = host(head)?;
+    say_host(session.req_header_mut());
     path(session)?;
     forget_spelling(session.req_header_mut());
     strip_identity(session, ctx);
@@ -59,6 +60,18 @@ pub fn receive(session: &mut Session, ctx: &mut Ctx) -> Result<Host, Reply> {
         session.req_header_mut().remove_header(&X_BFF_VERSION);
     }
     Ok(host)
+}
+
+/// HTTP/1.0 may name its host in the target alone, which is brought into another form: what chose the route is what the upstream is told.
+fn say_host(head: &mut RequestHeader) {
+    if head.version != Version::HTTP_10 || head.headers.contains_key(HOST) {
+        return;
+    }
+    let authority =
+        std::str::from_utf8(head.raw_path()).ok().and_then(absolute_form).map(|(authority, _)| HeaderValue::from_str(authority));
+    if let Some(Ok(authority)) = authority {
+        head.insert_header(HOST, authority).expect("a known name");
+    }
 }
 
 /// Lets go of the client's spelling of header names, which no further hop is told: Pingora would copy it for each attempt, and keep it in step
