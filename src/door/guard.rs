@@ -9,14 +9,12 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bytes::{Buf, Bytes, BytesMut};
-use http::HeaderValue;
+use bytes::{Buf, BytesMut};
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
@@ -25,10 +23,11 @@ use pingora_core::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::conn::Conn;
 use super::outgoing::{Outgoing, length};
 use super::patience::{Patience, arm};
 use super::wire::{BodyScan, HeadLimits, HeadScan, Refusal, check_head};
-use crate::upstream::watchdog::{Lease, Watchdog};
+use crate::upstream::watchdog::Watchdog;
 
 /// What the guard asks of the gateway.
 pub trait Keeper: Send + Sync + 'static {
@@ -52,84 +51,6 @@ pub struct Rules {
     /// How long a client that does not read may keep us waiting, and one second more for every 500 bytes.
     pub write_timeout: Duration,
 }
-
-/// What guard and request hooks tell each other about one connection.
-#[derive(Debug)]
-pub struct Conn {
-    /// Which listener took it.
-    pub listener: usize,
-    /// The client's address.
-    pub peer: Option<std::net::SocketAddr>,
-    /// How many requests it has begun; 0 while the bytes are none of the guard's business (HTTP/2).
-    begun: AtomicU32,
-    /// How many requests have reached the hooks.
-    seen: AtomicU32,
-    upgraded: AtomicBool,
-    /// Whether the rest of a chunked answer is at hand.
-    ending: AtomicBool,
-    refusal: OnceLock<Refusal>,
-    peer_value: OnceLock<HeaderValue>,
-    /// The lease of the upstream connection that the current request waits on, or `NOBODY`: not read while the client is slow.
-    upstream: AtomicU64,
-}
-
-impl Conn {
-    /// A connection of this listener.
-    pub fn new(listener: usize, peer: Option<std::net::SocketAddr>) -> Self {
-        Self {
-            listener,
-            peer,
-            begun: AtomicU32::new(0),
-            seen: AtomicU32::new(0),
-            upgraded: AtomicBool::new(false),
-            ending: AtomicBool::new(false),
-            refusal: OnceLock::new(),
-            peer_value: OnceLock::new(),
-            upstream: AtomicU64::new(NOBODY),
-        }
-    }
-    /// The client's address as a header value, made once a connection.
-    pub fn peer_value(&self) -> Option<&HeaderValue> {
-        let peer = self.peer?;
-        Some(self.peer_value.get_or_init(|| {
-            // An owned value is shared without another allocation.
-            let text = Bytes::from_owner(peer.ip().to_canonical().to_string());
-            HeaderValue::from_maybe_shared(text).expect("an address is plain ASCII")
-        }))
-    }
-    /// A request's head is about to be read.
-    pub fn begin(&self) {
-        self.begun.fetch_add(1, Ordering::Release);
-    }
-    /// The request has reached the hooks: what is written from here on is its answer.
-    pub fn reached(&self) {
-        self.seen.store(self.begun.load(Ordering::Relaxed), Ordering::Release);
-    }
-    /// The protocol changed: every byte goes through as it is.
-    pub fn upgrade(&self) {
-        self.upgraded.store(true, Ordering::Release);
-    }
-    /// The rest of a chunked answer is at hand, and Pingora is about to write it to its last chunk without waiting for anything.
-    pub fn ending(&self) {
-        self.ending.store(true, Ordering::Relaxed);
-    }
-    /// Why the guard broke the request off, if it did.
-    pub fn refusal(&self) -> Option<Refusal> {
-        self.refusal.get().copied()
-    }
-    /// The upstream connection that the current request waits on.
-    pub fn wait_on(&self, upstream: Option<Lease>) {
-        self.upstream.store(upstream.map_or(NOBODY, Lease::to_bits), Ordering::Release);
-    }
-
-    fn upstream(&self) -> Option<Lease> {
-        let bits = self.upstream.load(Ordering::Relaxed);
-        (bits != NOBODY).then(|| Lease::from_bits(bits))
-    }
-}
-
-/// No lease has these bits.
-const NOBODY: u64 = u64::MAX;
 
 /// A client's stream with the guard in front.
 pub struct Guard {
@@ -500,6 +421,14 @@ impl Guard {
         Poll::Ready(Ok(()))
     }
 
+    /// Empties the buffer below, for as long as the client's patience is ours.
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.io).poll_flush(cx);
+        ready!(self.written(poll, |()| 0, cx))?;
+        self.outgoing.unflushed = false;
+        Poll::Ready(Ok(()))
+    }
+
     /// Pingora waits for the client, or is done with it: nothing is kept any longer, whatever was announced.
     fn let_go(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.conn.ending.store(false, Ordering::Relaxed);
@@ -507,9 +436,7 @@ impl Guard {
             return Poll::Ready(Ok(()));
         }
         ready!(self.poll_kept(cx))?;
-        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-        self.outgoing.unflushed = false;
-        Poll::Ready(Ok(()))
+        self.flush(cx)
     }
 
     /// Whether what Pingora writes now is a page of its own, for a request that reached no hook.
@@ -595,10 +522,7 @@ impl AsyncWrite for Guard {
             return Poll::Ready(Ok(()));
         }
         ready!(guard.poll_kept(cx))?;
-        let poll = Pin::new(&mut guard.io).poll_flush(cx);
-        ready!(guard.written(poll, |()| 0, cx))?;
-        guard.outgoing.unflushed = false;
-        Poll::Ready(Ok(()))
+        guard.flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

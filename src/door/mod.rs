@@ -3,6 +3,7 @@
 //! `Door` wraps the stream, waits for each request, and gives it to the proxy; HTTP/2 connections are Pingora's from their first byte. The
 //! guard's state reaches the request hooks through the connection's digest.
 
+mod conn;
 mod guard;
 mod outgoing;
 mod patience;
@@ -23,7 +24,8 @@ use pingora_proxy::{HttpProxy, ProxyHttp};
 use tokio::sync::Notify;
 
 use crate::upstream::watchdog::Watchdog;
-pub use guard::{Conn, Guard, Keeper, Rules};
+pub use conn::Conn;
+pub use guard::{Guard, Keeper, Rules};
 pub use patience::DRIP;
 
 /// One listener's app.
