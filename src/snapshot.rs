@@ -8,17 +8,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use frontgate_filters::build::{Build, Outside, Secret};
 use frontgate_filters::chain::{Chain, Link};
 use frontgate_filters::circuit_breaker::{Circuit, CircuitBreaker};
-use frontgate_filters::config::{FilterEntry, Mode};
 use frontgate_filters::cors;
 use frontgate_filters::device::Devices;
+use frontgate_filters::filter::build::{Build, Outside, Secret};
 use frontgate_filters::filter::{Facts, Filter};
 use frontgate_filters::jwt::{Jwt, KeyStore, NoKeys, Url};
+use frontgate_filters::registry::{FilterEntry, Mode};
 use frontgate_filters::reply::{Reply, ReplyBody};
-use frontgate_filters::selector::Selector;
-use frontgate_filters::spanned::Place;
+use frontgate_filters::words::selector::Selector;
+use frontgate_filters::words::spanned::Place;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 

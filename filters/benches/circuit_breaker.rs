@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
-use frontgate_filters::build::{Build, Nowhere};
 use frontgate_filters::chain::{Chain, Exchange, Link};
-use frontgate_filters::config::{FilterEntry, Mode};
+use frontgate_filters::count::metrics::FilterMetrics;
+use frontgate_filters::filter::build::{Build, Nowhere};
 use frontgate_filters::filter::{Attempt, Facts, Outcome, Request};
-use frontgate_filters::metrics::FilterMetrics;
+use frontgate_filters::registry::{FilterEntry, Mode};
 use http::{HeaderValue, Method};
 use pingora_http::{RequestHeader, ResponseHeader};
 use prometheus::Registry;

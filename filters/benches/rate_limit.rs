@@ -8,14 +8,14 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use frontgate_filters::build::{Build, Nowhere};
-use frontgate_filters::config::FilterEntry;
+use frontgate_filters::count::metrics::FilterMetrics;
+use frontgate_filters::count::stripe::Counter;
+use frontgate_filters::filter::build::{Build, Nowhere};
 use frontgate_filters::filter::{Facts, Filter, Request, Verdict};
-use frontgate_filters::metrics::FilterMetrics;
 use frontgate_filters::rate_limit::estimate::Estimate;
 use frontgate_filters::rate_limit::exact::Exact;
 use frontgate_filters::rate_limit::law::{Law, Ledger};
-use frontgate_filters::stripe::Counter;
+use frontgate_filters::registry::FilterEntry;
 use http::HeaderValue;
 use pingora_http::RequestHeader;
 use prometheus::Registry;

@@ -5,10 +5,10 @@ use std::hint::black_box;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use frontgate_filters::count::stripe::Counter;
 use frontgate_filters::rate_limit::estimate::Estimate;
 use frontgate_filters::rate_limit::exact::Exact;
 use frontgate_filters::rate_limit::law::{Law, Ledger};
-use frontgate_filters::stripe::Counter;
 
 const DECISIONS: u64 = 4_000_000;
 

@@ -4,25 +4,23 @@
 //! [`chain`] knows their order; the filters know `pingora-http`'s header types and each other's [`filter::Facts`], no sockets.
 //! How to write one is in this crate's README.
 
-pub mod build;
+// The contract.
 pub mod chain;
-pub mod circuit_breaker;
-pub mod condition;
-pub mod config;
-pub mod cors;
-pub mod device;
 pub mod filter;
+pub mod registry;
+pub mod reply;
+
+// What filters are written with.
+pub mod count;
+pub mod device;
 pub mod head;
+pub mod words;
+
+// The kinds, a folder each.
+pub mod circuit_breaker;
+pub mod cors;
 pub mod jwt;
-pub mod metrics;
-pub mod path;
-pub mod pattern;
 pub mod rate_limit;
 pub mod rbac;
-pub mod reply;
-pub mod selector;
-pub mod spanned;
-pub mod stripe;
 pub mod trim;
-pub mod units;
 pub mod version_header;

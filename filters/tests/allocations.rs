@@ -5,10 +5,10 @@ use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
-use frontgate_filters::build::{Build, Nowhere};
-use frontgate_filters::config::FilterEntry;
+use frontgate_filters::count::metrics::FilterMetrics;
+use frontgate_filters::filter::build::{Build, Nowhere};
 use frontgate_filters::filter::{Facts, Request, Verdict};
-use frontgate_filters::metrics::FilterMetrics;
+use frontgate_filters::registry::FilterEntry;
 use http::HeaderValue;
 use pingora_http::{RequestHeader, ResponseHeader};
 use prometheus::Registry;

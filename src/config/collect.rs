@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use frontgate_filters::spanned::Place;
+use frontgate_filters::words::spanned::Place;
 use serde::de::DeserializeOwned;
 
 use super::de::{Kind, Reader};

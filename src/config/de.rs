@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use frontgate_filters::spanned::SPANNED;
+use frontgate_filters::words::spanned::SPANNED;
 use serde::de::value::StrDeserializer;
 use serde::de::{
     self, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
-use frontgate_filters::spanned::Place;
+use frontgate_filters::words::spanned::Place;
 use serde_json::json;
 
 use super::tree::Places;

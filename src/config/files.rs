@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use frontgate_filters::spanned::Place;
+use frontgate_filters::words::spanned::Place;
 
 use super::diagnostics::{Diagnostic, Source};
 use super::tree::{Entry, Node, Places, Value};

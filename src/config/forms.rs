@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
-use frontgate_filters::config::FilterEntry;
-use frontgate_filters::spanned::Spanned;
+use frontgate_filters::registry::FilterEntry;
+use frontgate_filters::words::spanned::Spanned;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};

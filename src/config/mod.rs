@@ -21,7 +21,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use frontgate_filters::spanned::Place;
+use frontgate_filters::words::spanned::Place;
 
 use self::diagnostics::{Diagnostic, Diagnostics, Severity, Source};
 use self::model::{Config, Secret};

@@ -8,13 +8,13 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-pub use frontgate_filters::build::Secret;
-use frontgate_filters::condition::{Condition, StatusRange};
-use frontgate_filters::config::FilterEntry;
 use frontgate_filters::device::Table;
-use frontgate_filters::selector::Selector;
-use frontgate_filters::spanned::Spanned;
-use frontgate_filters::units::{Duration, Share, Size};
+pub use frontgate_filters::filter::build::Secret;
+use frontgate_filters::registry::FilterEntry;
+use frontgate_filters::words::condition::{Condition, StatusRange};
+use frontgate_filters::words::selector::Selector;
+use frontgate_filters::words::spanned::Spanned;
+use frontgate_filters::words::units::{Duration, Share, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

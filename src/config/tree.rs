@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use frontgate_filters::spanned::Place;
+use frontgate_filters::words::spanned::Place;
 use serde_yaml::Spanned;
 
 use super::diagnostics::{At, Diagnostic};

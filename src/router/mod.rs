@@ -22,8 +22,8 @@ use std::ops::ControlFlow;
 use http::Method;
 
 pub use explain::{Candidate, Explained};
-pub use frontgate_filters::path::{BadPath, normalise};
-pub use frontgate_filters::pattern::{Pattern, Segment};
+pub use frontgate_filters::words::path::{BadPath, normalise};
+pub use frontgate_filters::words::pattern::{Pattern, Segment};
 pub use host::{BadHost, host_of};
 pub use template::Template;
 

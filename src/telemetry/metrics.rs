@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use frontgate_filters::metrics::FilterMetrics;
+use frontgate_filters::count::metrics::FilterMetrics;
 use parking_lot::Mutex;
 use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
 

@@ -87,7 +87,7 @@ fn end(bucket: usize) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use frontgate_filters::units;
+    use frontgate_filters::words::units;
 
     use super::*;
 

@@ -178,7 +178,7 @@ pub(super) fn random() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use frontgate_filters::spanned::Spanned;
+    use frontgate_filters::words::spanned::Spanned;
 
     use super::*;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use frontgate_filters::selector::Selector;
+use frontgate_filters::words::selector::Selector;
 use http::HeaderValue;
 use parking_lot::Mutex;
 use pingora_core::upstreams::peer::HttpPeer;

@@ -11,8 +11,8 @@ use http::{Method, StatusCode};
 use pingora_http::ResponseHeader;
 use smallvec::SmallVec;
 
-use crate::config::Mode;
 use crate::filter::{Attempt, Facts, Filter, Flow, Outcome, Request, Rescue, ResponseFilter, Verdict, Want};
+use crate::registry::Mode;
 use crate::reply::Reply;
 
 /// A filter at its place in a chain.

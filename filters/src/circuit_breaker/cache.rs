@@ -18,7 +18,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 
 use crate::filter::Facts;
-use crate::selector::Selector;
+use crate::words::selector::Selector;
 
 /// What one filter keeps, in bytes.
 const TOTAL: u64 = 64 << 20;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use prometheus::IntGauge;
 
 use super::gate::{Admission, Change, Finding, Forced, Gate, Rules, State, Ticket};
-use crate::metrics::FilterMetrics;
+use crate::count::metrics::FilterMetrics;
 
 /// The circuit between one filter and one pool.
 pub struct Circuit {

@@ -10,8 +10,8 @@ use pingora_http::ResponseHeader;
 
 use super::cache::{Asked, Copy, Store};
 use super::config::{Fallback, Respond};
+use crate::count::stripe::Counter;
 use crate::reply::{Reply, ReplyBody};
-use crate::stripe::Counter;
 
 const MARK: HeaderName = HeaderName::from_static("x-bff-fallback");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");

@@ -35,10 +35,10 @@ use self::circuit::Answer;
 use self::fallback::{Served, Serving, Why};
 use self::gate::Finding;
 use self::watch::Watch;
-use crate::build::Build;
-use crate::condition::Condition;
+use crate::filter::build::Build;
 use crate::filter::{Attempt, Failure, Filter, Request, Verdict};
-use crate::selector::Selector;
+use crate::words::condition::Condition;
+use crate::words::selector::Selector;
 
 pub use self::circuit::{Circuit, Status};
 pub use self::config::{Cached, Config, Fallback, HalfOpen, Respond, Slow};

@@ -17,11 +17,11 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::build::Problem;
+use crate::filter::build::Problem;
 use crate::filter::{Facts, Filter, Request, Verdict};
 use crate::reply::{Reply, ReplyBody};
-use crate::spanned::Spanned;
-use crate::units::Duration;
+use crate::words::spanned::Spanned;
+use crate::words::units::Duration;
 
 /// The options of `cors`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]

@@ -11,10 +11,10 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-use crate::build::{Problem, Secret};
-use crate::selector::Selector;
-use crate::spanned::Spanned;
-use crate::units::Duration;
+use crate::filter::build::{Problem, Secret};
+use crate::words::selector::Selector;
+use crate::words::spanned::Spanned;
+use crate::words::units::Duration;
 
 /// The options of `jwt`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -305,7 +305,7 @@ fn algorithms(config: &Config, problems: &mut Vec<Problem>) {
     }
 }
 
-fn jwks(jwks: &Jwks, place: crate::spanned::Place, problems: &mut Vec<Problem>) {
+fn jwks(jwks: &Jwks, place: crate::words::spanned::Place, problems: &mut Vec<Problem>) {
     match (&jwks.url, &jwks.file) {
         (Some(_), Some(_)) => problems.push(Problem::at(place, "`jwks` has a `url` or a `file`, not both")),
         (None, None) => problems.push(Problem::at(place, "`jwks` needs a `url` or a `file`")),

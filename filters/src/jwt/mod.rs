@@ -36,11 +36,11 @@ pub use reason::Reason;
 pub use token::{LONGEST, payload};
 pub use url::Url;
 
-use crate::build::Build;
+use crate::count::metrics::FilterMetrics;
+use crate::count::stripe::Counter;
+use crate::filter::build::Build;
 use crate::filter::{Filter, Identity, Request, Verdict};
-use crate::metrics::FilterMetrics;
-use crate::selector::{ClaimPath, Selector};
-use crate::stripe::Counter;
+use crate::words::selector::{ClaimPath, Selector};
 use cache::Cache;
 use sources::Sources;
 use token::{ProcessKeys, Rules};

@@ -5,7 +5,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use pingora_http::RequestHeader;
 
 use super::reason::Reason;
-use crate::selector::Selector;
+use crate::words::selector::Selector;
 
 /// The places, in order.
 pub(super) struct Sources(Box<[Source]>);

@@ -12,10 +12,10 @@ use serde::{Serialize, Serializer};
 
 use super::estimate::Estimate;
 use super::law::{LONGEST, Law};
-use crate::build::Problem;
-use crate::selector::Selector;
-use crate::spanned::{Place, Spanned};
-use crate::units::Rate;
+use crate::filter::build::Problem;
+use crate::words::selector::Selector;
+use crate::words::spanned::{Place, Spanned};
+use crate::words::units::Rate;
 
 /// The options of `rate_limit`.
 #[derive(Clone, Debug, serde::Deserialize, Serialize, JsonSchema, PartialEq)]

@@ -14,7 +14,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::law::{Clock, Law, Ledger, Ruling, Verdict};
-use crate::stripe::Counter;
+use crate::count::stripe::Counter;
 
 /// Cells of a bucket that belong to one key each.
 const OWN: usize = 7;

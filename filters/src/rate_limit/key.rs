@@ -7,7 +7,7 @@ use pingora_http::RequestHeader;
 
 use super::config::OnMissingKey;
 use crate::filter::Facts;
-use crate::selector::Selector;
+use crate::words::selector::Selector;
 
 /// How requests are told apart.
 pub struct Keys {

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::units::{Per, Rate};
+use crate::words::units::{Per, Rate};
 
 /// Parts of a nanosecond that time is counted in: fine enough that a rate of ten million a second is kept to 0.1 %, coarse enough that
 /// 64 bits last for 36 years of uptime.

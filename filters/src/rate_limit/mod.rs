@@ -23,11 +23,11 @@ use std::time::Instant;
 
 use http::{HeaderName, HeaderValue, StatusCode, header::RETRY_AFTER};
 
-use crate::build::Build;
+use crate::count::stripe::{self, Counter};
+use crate::filter::build::Build;
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
-use crate::selector::Selector;
-use crate::stripe::{self, Counter};
+use crate::words::selector::Selector;
 pub use config::Config;
 use estimate::Estimate;
 use exact::Exact;

@@ -6,10 +6,10 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::build::Problem;
-use crate::pattern::Pattern;
-use crate::selector::ClaimPath;
-use crate::spanned::Spanned;
+use crate::filter::build::Problem;
+use crate::words::pattern::Pattern;
+use crate::words::selector::ClaimPath;
+use crate::words::spanned::Spanned;
 
 /// The options of `rbac`. What stands must all be met; something must stand.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]

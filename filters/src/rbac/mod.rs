@@ -22,11 +22,11 @@ use serde_json::Value;
 
 pub use config::{Config, List, Roles, problems};
 
-use crate::build::Build;
+use crate::count::stripe::Counter;
+use crate::filter::build::Build;
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
-use crate::selector::ClaimPath;
-use crate::stripe::Counter;
+use crate::words::selector::ClaimPath;
 use config::{Permission, is_permission};
 
 /// The compiled filter.

@@ -7,9 +7,9 @@ use prometheus::Registry;
 use serde_json::json;
 
 use super::*;
-use crate::build::Nowhere;
+use crate::count::metrics::FilterMetrics;
+use crate::filter::build::Nowhere;
 use crate::filter::{Facts, Identity};
-use crate::metrics::FilterMetrics;
 
 fn filter(options: &str) -> Rbac {
     let config: Config = serde_json::from_str(options).expect("valid options");

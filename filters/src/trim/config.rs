@@ -8,9 +8,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{OnMalformed, Path, Policy};
-use crate::build::Problem;
-use crate::selector::Selector;
-use crate::spanned::Spanned;
+use crate::filter::build::Problem;
+use crate::words::selector::Selector;
+use crate::words::spanned::Spanned;
 
 /// The options of `trim`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]

@@ -15,12 +15,12 @@ use smallvec::SmallVec;
 use super::coding::{Coding, Opener, Packer};
 use super::config::Config;
 use super::{OnMalformed, Path, Policy, Trimmer};
-use crate::build::Build;
+use crate::count::metrics::FilterMetrics;
+use crate::count::stripe::Counter;
+use crate::filter::build::Build;
 use crate::filter::{Attempt, Filter, Flow, Outcome, Request, Rescue, ResponseFilter, Verdict, Want};
-use crate::metrics::FilterMetrics;
 use crate::reply::Reply;
-use crate::selector::Selector;
-use crate::stripe::Counter;
+use crate::words::selector::Selector;
 
 /// Clients may name so many fields.
 const MOST_FIELDS: usize = 32;

@@ -1,7 +1,7 @@
 //! Filters: options that the types alone cannot refuse, and the order in which they can work.
 
-use frontgate_filters::config::{FilterConfig, FilterEntry, Mode};
-use frontgate_filters::spanned::Spanned;
+use frontgate_filters::registry::{FilterConfig, FilterEntry, Mode};
+use frontgate_filters::words::spanned::Spanned;
 
 use super::Report;
 use crate::config::diagnostics::nearest;

@@ -6,7 +6,7 @@ mod server;
 
 use std::collections::{BTreeSet, HashSet};
 
-use frontgate_filters::spanned::{Place, Spanned};
+use frontgate_filters::words::spanned::{Place, Spanned};
 
 use super::collect::Index;
 use super::diagnostics::{Diagnostic, nearest};

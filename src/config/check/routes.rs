@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use frontgate_filters::spanned::{Place, Spanned};
+use frontgate_filters::words::spanned::{Place, Spanned};
 use http::{HeaderName, HeaderValue, Method};
 
 use super::{Report, is_name};

@@ -1,6 +1,6 @@
 //! `server`: addresses that do not collide, an admin address that is locked, limits and timeouts that can work.
 
-use frontgate_filters::spanned::Place;
+use frontgate_filters::words::spanned::Place;
 
 use super::{ReadSecret, Report};
 use crate::config::model::Config;

@@ -8,10 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gate::Rules;
-use crate::condition::{Condition, StatusRange};
-use crate::selector::Selector;
-use crate::spanned::{Place, Spanned};
-use crate::units::{Duration, Share};
+use crate::words::condition::{Condition, StatusRange};
+use crate::words::selector::Selector;
+use crate::words::spanned::{Place, Spanned};
+use crate::words::units::{Duration, Share};
 
 /// The options of `circuit_breaker`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]

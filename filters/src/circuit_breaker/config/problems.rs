@@ -4,9 +4,9 @@ use http::{HeaderName, HeaderValue};
 
 use super::super::window::LARGEST_SAMPLE;
 use super::{Config, Fallback, Respond};
-use crate::build::Problem;
-use crate::condition::Condition;
-use crate::spanned::Place;
+use crate::filter::build::Problem;
+use crate::words::condition::Condition;
+use crate::words::spanned::Place;
 
 impl Config {
     /// What is wrong that the types could not refuse.

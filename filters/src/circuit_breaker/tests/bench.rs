@@ -12,11 +12,11 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use prometheus::Registry;
 
 use super::super::CircuitBreaker;
-use crate::build::{Build, Nowhere};
 use crate::chain::{Chain, Exchange, Link};
-use crate::config::{FilterEntry, Mode};
+use crate::count::metrics::FilterMetrics;
+use crate::filter::build::{Build, Nowhere};
 use crate::filter::{Attempt, Facts, Failure, Filter, Outcome, Request, Rescue};
-use crate::metrics::FilterMetrics;
+use crate::registry::{FilterEntry, Mode};
 use crate::reply::Reply;
 
 pub struct Bench {

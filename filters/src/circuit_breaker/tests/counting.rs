@@ -8,8 +8,8 @@ use prometheus::Registry;
 use super::super::{CircuitBreaker, Forced, State, Status};
 use super::bench::*;
 use crate::chain::Exchange;
+use crate::count::metrics::FilterMetrics;
 use crate::filter::{Attempt, Failure, Filter, Outcome};
-use crate::metrics::FilterMetrics;
 
 const BROKEN: Outcome = Outcome { status: 200, complete: false, upstream_broke: true };
 const LEFT: Outcome = Outcome { status: 200, complete: false, upstream_broke: false };

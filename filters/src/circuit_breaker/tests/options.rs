@@ -1,6 +1,6 @@
 use super::super::Config;
-use crate::config::FilterEntry;
-use crate::units::{Duration, Share};
+use crate::registry::FilterEntry;
+use crate::words::units::{Duration, Share};
 
 fn config(options: &str) -> Config {
     serde_json::from_str(options).expect(options)

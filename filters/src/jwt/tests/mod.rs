@@ -16,8 +16,8 @@ use serde_json::json;
 
 use super::issuer::Issuer;
 use super::*;
-use crate::build::Nowhere;
 use crate::filter::Facts;
+use crate::filter::build::Nowhere;
 use crate::reply::Reply;
 
 /// The time of all tests: 2026-01-01.

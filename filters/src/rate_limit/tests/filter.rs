@@ -9,10 +9,10 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use prometheus::Registry;
 use serde_json::json;
 
-use crate::build::{Build, Nowhere};
-use crate::config::{FilterConfig, FilterEntry};
+use crate::count::metrics::FilterMetrics;
+use crate::filter::build::{Build, Nowhere};
 use crate::filter::{Facts, Filter, Identity, Outcome, Request, ResponseFilter, Verdict};
-use crate::metrics::FilterMetrics;
+use crate::registry::{FilterConfig, FilterEntry};
 use crate::reply::Reply;
 
 struct Bench {

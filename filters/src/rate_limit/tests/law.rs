@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::count::stripe::Counter;
 use crate::rate_limit::estimate::Estimate;
 use crate::rate_limit::exact::Exact;
 use crate::rate_limit::law::{Law, Ledger, Verdict};
-use crate::stripe::Counter;
 
 pub fn law(rate: &str, burst: u32) -> Law {
     Law::new(rate.parse().expect("a rate"), burst).expect("a law")

@@ -1,7 +1,7 @@
 //! Options that are refused, and what they print as.
 
-use crate::config::{FilterConfig, FilterEntry};
 use crate::rate_limit::Config;
+use crate::registry::{FilterConfig, FilterEntry};
 
 fn problems(options: &str) -> Vec<String> {
     let config: Config = serde_json::from_str(options).unwrap_or_else(|error| panic!("{options}: {error}"));

@@ -2,7 +2,7 @@
 
 use prometheus::{IntGaugeVec, Opts, Registry};
 
-use crate::stripe::CounterVec;
+use crate::count::stripe::CounterVec;
 
 /// Every family that filters count in.
 #[derive(Clone)]

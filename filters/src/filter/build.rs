@@ -7,10 +7,10 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::count::metrics::FilterMetrics;
 use crate::filter::Filter;
 use crate::jwt::{KeyStore, NoKeys, Url};
-use crate::metrics::FilterMetrics;
-use crate::spanned::{Place, Spanned};
+use crate::words::spanned::{Place, Spanned};
 
 /// A secret, named by where it is kept, never written into the configuration itself.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]

@@ -13,10 +13,10 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializ
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::build::{Build, Problem};
 use crate::filter::Filter;
-use crate::selector::Selector;
-use crate::spanned::Spanned;
+use crate::filter::build::{Build, Problem};
+use crate::words::selector::Selector;
+use crate::words::spanned::Spanned;
 use crate::{circuit_breaker, cors, jwt, rate_limit, rbac, trim, version_header};
 
 /// Whether a filter's decisions are carried out.

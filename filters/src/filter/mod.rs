@@ -1,5 +1,7 @@
 //! What a filter is: a plain struct with one method for the request and, where it cares, one for every answer.
 
+pub mod build;
+
 use std::any::Any;
 use std::borrow::Cow;
 use std::future::Future;

@@ -1,6 +1,6 @@
 //! Path patterns as they are written in routes and permissions: `/users/{id}/files/**`.
 
-use crate::path::normalise;
+use crate::words::path::normalise;
 
 /// A pattern, segment by segment. `/a/` ends with an empty literal, so it differs from `/a`.
 #[derive(Clone, Debug, PartialEq, Eq)]
