@@ -18,8 +18,8 @@ use crate::proxy::new_request_id;
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
 use crate::upstream::KeyRing;
+use crate::upstream::deadline::socket::Watchdog;
 use crate::upstream::health;
-use crate::upstream::watchdog::Watchdog;
 
 /// The shared state of a running gateway.
 pub struct Gateway {
@@ -193,6 +193,7 @@ impl Gateway {
                 self.watchdog.pace_for(next.shortest_wait());
                 let next = Arc::new(next);
                 self.snapshot.store(next.clone());
+                next.entered_force();
                 if let Some(runtime) = self.background.get() {
                     next.pools.values().for_each(|pool| health::watch(pool, runtime));
                 }

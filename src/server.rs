@@ -25,7 +25,8 @@ use crate::gateway::Gateway;
 use crate::proxy::Proxy;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
-use crate::upstream::{KeyRing, watchdog};
+use crate::upstream::KeyRing;
+use crate::upstream::deadline::socket;
 
 /// A gateway that listens and serves. Dropping it stops it at once.
 pub struct Running {
@@ -222,7 +223,7 @@ async fn listen<A: ServerApp + Send + Sync + 'static>(held: Held, app: A, shut: 
 async fn sweep(gateway: Arc<Gateway>) {
     loop {
         tokio::time::sleep(gateway.watchdog.pace()).await;
-        gateway.watchdog.sweep(watchdog::shut_down);
+        gateway.watchdog.sweep(socket::shut_down);
     }
 }
 

@@ -6,7 +6,7 @@ use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use frontgate_filters::chain::{Chain, Link};
 use frontgate_filters::circuit_breaker::{Circuit, CircuitBreaker};
@@ -203,8 +203,9 @@ impl Snapshot {
             .upstreams
             .iter()
             .map(|(name, upstream)| {
-                let kept = previous.and_then(|previous| previous.pools.get(name)).filter(|pool| pool.is(upstream));
-                (name.clone(), kept.cloned().unwrap_or_else(|| Arc::new(Pool::new(name, upstream, metrics))))
+                let before = previous.and_then(|previous| previous.pools.get(name));
+                let kept = before.filter(|pool| pool.has_settings(upstream)).cloned();
+                (name.clone(), kept.unwrap_or_else(|| Arc::new(Pool::new(name, upstream, metrics, before.map(|pool| &**pool)))))
             })
             .collect();
         let link = |owner: &str, index: usize, used: &FilterUse| {
@@ -267,6 +268,15 @@ impl Snapshot {
             filters,
             loaded,
         })
+    }
+
+    /// Does what may be done only once this snapshot is the one in force: gives the pools that it took over the endpoints it names.
+    pub fn entered_force(&self) {
+        for (name, upstream) in &self.loaded.config.upstreams {
+            if let Some(pool) = self.pools.get(name) {
+                pool.change(&upstream.endpoints, Instant::now());
+            }
+        }
     }
 
     /// Every circuit: the filter's name, the pool's, and the circuit.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::wire::Refusal;
-use crate::upstream::watchdog::Lease;
+use crate::upstream::deadline::socket::Lease;
 
 /// What guard and request hooks tell each other about one connection.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ use super::conn::Conn;
 use super::outgoing::{Outgoing, length};
 use super::patience::{Patience, arm};
 use super::wire::{BodyScan, HeadLimits, HeadScan, Refusal, check_head};
-use crate::upstream::watchdog::Watchdog;
+use crate::upstream::deadline::socket::Watchdog;
 
 /// What the guard asks of the gateway.
 pub trait Keeper: Send + Sync + 'static {

@@ -23,7 +23,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_proxy::{HttpProxy, ProxyHttp};
 use tokio::sync::Notify;
 
-use crate::upstream::watchdog::Watchdog;
+use crate::upstream::deadline::socket::Watchdog;
 pub use conn::Conn;
 pub use guard::{Guard, Keeper, Rules};
 pub use patience::DRIP;

@@ -14,13 +14,12 @@ use pingora_core::Error;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::attempts::Attempts;
 use crate::door::{Conn, DRIP, conn_of};
 use crate::gateway::{Gateway, InFlight};
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Attempt, Line};
-use crate::upstream::Pick;
-use crate::upstream::watchdog::{Lease, Wait, Watchdog};
+use crate::upstream::attempts::Attempts;
+use crate::upstream::deadline::{Deadline, Wait};
 
 /// Known beforehand: a name in a string would be copied for every answer.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -36,10 +35,6 @@ pub struct Ctx {
     pub(super) exchange: Exchange,
     /// The path to send where the route rewrites it.
     pub(super) rewritten: Option<String>,
-    /// Until when all attempts together may take.
-    pub(super) deadline: Option<Instant>,
-    /// Until when this attempt may take.
-    pub(super) attempt_deadline: Option<Instant>,
     /// The answer to give when the request fails from here.
     pub(super) refusal: Option<Reply>,
     pub(super) body_in: u64,
@@ -47,20 +42,13 @@ pub struct Ctx {
     pub(super) flags: &'static str,
     pub(super) from_trusted: bool,
     pub(super) attempts: Attempts,
+    /// What was decided where the error that carries it out has yet to pass other hooks: whether another attempt follows.
+    pub(super) decided: Option<bool>,
     in_flight: Option<InFlight>,
-    pick: Option<Pick>,
-    /// How many attempts there were, at whichever pool.
-    attempted: u32,
-    /// The upstream connection whose watchdog slot is ours.
-    lease: Option<Lease>,
-    whole: bool,
+    /// What ends the attempt in progress.
+    deadline: Option<Deadline>,
     /// Whether the answer goes out in chunks.
     chunked: bool,
-    pub(super) attempt_began: Instant,
-    /// Since when nothing but the upstream is waited for, and how long that was in all.
-    waiting: Option<Instant>,
-    waited: Duration,
-    upstream_status: Option<u16>,
 }
 
 impl Ctx {
@@ -75,24 +63,16 @@ impl Ctx {
             facts: Facts::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), HeaderValue::from_static("-")),
             exchange: Exchange::default(),
             rewritten: None,
-            deadline: None,
-            attempt_deadline: None,
             refusal: None,
             body_in: 0,
             reason: "",
             flags: "",
             from_trusted: false,
             attempts: Attempts::default(),
+            decided: None,
             in_flight: None,
-            pick: None,
-            attempted: 0,
-            lease: None,
-            whole: false,
+            deadline: None,
             chunked: false,
-            attempt_began: now,
-            waiting: None,
-            waited: Duration::ZERO,
-            upstream_status: None,
         }
     }
 
@@ -109,76 +89,62 @@ impl Ctx {
         }
     }
 
-    pub(super) fn pick(&self) -> Option<&Pick> {
-        self.pick.as_ref()
-    }
-
-    /// The last attempt's place is free, for another request or for this one's next attempt.
-    pub(super) fn leave_endpoint(&mut self) {
-        self.pick = None;
-    }
-
     /// Whether this attempt has brought a head.
     pub(super) fn has_upstream_head(&self) -> bool {
-        self.upstream_status.is_some()
+        self.attempts.current().is_some_and(|current| current.status().is_some())
     }
 
-    pub(super) fn attempt_begins(&mut self, pick: Pick, now: Instant) {
-        self.pick = Some(pick);
-        self.attempted += 1;
-        self.attempt_began = now;
-        self.waiting = Some(now);
-        self.body_in = 0;
-        self.upstream_status = None;
-        self.whole = false;
-    }
-
-    pub(super) fn connected(&mut self, watchdog: &Watchdog, fd: i32, reused: bool, whole: bool) {
-        self.lease = watchdog.begin(fd, self.attempt_deadline);
+    pub(super) fn connected(&mut self, fd: i32, reused: bool, whole: bool) {
+        let Some(current) = self.attempts.current() else { return };
+        let began = current.began();
+        let deadline = Deadline::on_socket(&self.gateway.watchdog, fd, current.deadline());
         if let Some(conn) = &self.conn {
-            conn.wait_on(self.lease);
+            conn.wait_on(deadline.lease());
         }
+        self.deadline = Some(deadline);
         if whole {
             // A pooled connection took no time.
-            self.request_sent(watchdog, reused.then_some(self.attempt_began));
+            self.request_sent(reused.then_some(began));
         }
     }
 
     /// A part of an upload has come. HTTP/1 bodies are timed by the guard; those of HTTP/2 here, by the same rule.
-    pub(super) fn upload_moved(&self, watchdog: &Watchdog) {
-        if let (Some(lease), false) = (self.lease, self.whole) {
+    pub(super) fn upload_moved(&self) {
+        let (Some(deadline), Some(current)) = (&self.deadline, self.attempts.current()) else { return };
+        if !current.is_sent() {
             let now = Instant::now();
             let allowance = self.snapshot.rules.body_timeout + Duration::from_secs(self.body_in / DRIP);
-            watchdog.upload(lease, allowance.saturating_sub(now.saturating_duration_since(self.attempt_began)), now);
+            deadline.upload(allowance.saturating_sub(now.saturating_duration_since(current.began())), now);
         }
     }
 
     /// The request's last byte is on its way, since this instant or just now: from here the upstream is waited for.
-    pub(super) fn request_sent(&mut self, watchdog: &Watchdog, since: Option<Instant>) {
-        if std::mem::replace(&mut self.whole, true) {
-            return;
-        }
-        let now = since.unwrap_or_else(Instant::now);
-        if let (Some(lease), Some(pick), None) = (self.lease, &self.pick, self.upstream_status) {
-            watchdog.first_byte(lease, pick.pool().first_byte(), now);
+    pub(super) fn request_sent(&mut self, since: Option<Instant>) {
+        if let (Some(allowance), Some(deadline)) = (self.attempts.request_sent(), &self.deadline) {
+            deadline.first_byte(allowance, since.unwrap_or_else(Instant::now));
         }
     }
 
-    pub(super) fn head_arrived(&mut self, watchdog: &Watchdog, status: u16, now: Instant) {
-        self.upstream_status = Some(status);
-        self.rest(now);
-        self.facts.version = self.version_of_pick();
-        let Some(pick) = &self.pick else { return };
-        if let (Some(lease), true) = (self.lease, self.whole) {
-            watchdog.between_bytes(lease, pick.pool().timeouts.between_bytes.0, now);
+    pub(super) fn head_arrived(&mut self, status: u16, now: Instant) {
+        self.attempts.head_arrived(status, now);
+        self.facts.version = self.attempts.version();
+        self.part_arrived(now);
+    }
+
+    /// A part of the answer has come: so long may the next one take.
+    fn part_arrived(&self, now: Instant) {
+        if let (Some(deadline), Some(current)) = (&self.deadline, self.attempts.current())
+            && current.is_sent()
+        {
+            deadline.between_bytes(current.pick().pool().timeouts.between_bytes.0, now);
         }
     }
 
-    pub(super) fn body_arrived(&mut self, watchdog: &Watchdog, end: bool) {
+    pub(super) fn body_arrived(&mut self, end: bool) {
         if end {
-            self.attempt_over(watchdog);
-        } else if let (Some(lease), Some(pick), true) = (self.lease, &self.pick, self.whole) {
-            watchdog.between_bytes(lease, pick.pool().timeouts.between_bytes.0, Instant::now());
+            self.attempt_over();
+        } else if self.deadline.is_some() {
+            self.part_arrived(Instant::now());
         }
     }
 
@@ -196,50 +162,27 @@ impl Ctx {
         }
     }
 
-    /// Gives the watchdog's slot back; `Some` when the upstream was cut off for being slow.
-    pub(super) fn attempt_over(&mut self, watchdog: &Watchdog) -> Option<Wait> {
-        if self.lease.is_none() && self.waiting.is_none() {
-            return None;
+    /// The attempt is over; one that brought a head and lost nothing was an answer.
+    pub(super) fn attempt_over(&mut self) {
+        if self.deadline_over().is_none() && self.has_upstream_head() {
+            self.attempts.finished(Attempt::Ok, Instant::now());
         }
-        let now = Instant::now();
-        self.rest(now);
-        let lease = self.lease.take()?;
+    }
+
+    /// The attempt's deadlines end; `Some` when the upstream was cut off for being slow.
+    pub(super) fn deadline_over(&mut self) -> Option<Wait> {
+        let deadline = self.deadline.take()?;
+        self.attempts.rest(Instant::now());
         if let Some(conn) = &self.conn {
             conn.wait_on(None);
         }
-        let late = watchdog.end(lease);
-        if late.is_none()
-            && self.upstream_status.is_some()
-            && let Some(pick) = &self.pick
-        {
-            let metrics = &pick.pool().metrics;
-            metrics.attempt(Attempt::Ok);
-            metrics.observe(now.saturating_duration_since(self.attempt_began));
-        }
-        late
+        deadline.end()
     }
 
-    pub(super) fn attempt_failed(&mut self, watchdog: &Watchdog, result: Attempt) {
-        self.rest(Instant::now());
-        if let Some(lease) = self.lease.take() {
-            watchdog.end(lease);
-        }
-        if let Some(pick) = &self.pick {
-            pick.pool().metrics.attempt(result);
-        }
-    }
-
-    /// Counts a failure of an attempt whose slot was given back already.
-    pub(super) fn attempt_result(&self, result: Attempt) {
-        if let Some(pick) = &self.pick {
-            pick.pool().metrics.attempt(result);
-        }
-    }
-
-    fn rest(&mut self, now: Instant) {
-        if let Some(since) = self.waiting.take() {
-            self.waited += now.saturating_duration_since(since);
-        }
+    /// The attempt has failed.
+    pub(super) fn attempt_failed(&mut self, result: Attempt) {
+        self.deadline = None;
+        self.attempts.finished(result, Instant::now());
     }
 
     /// What every answer carries: the filters' marks and the request's identifier.
@@ -256,17 +199,19 @@ impl Ctx {
     /// Ends the request: filters, metrics, log.
     pub(super) fn log(&mut self, session: &Session, error: Option<&Error>) {
         let duration = self.began.elapsed();
-        let overhead = duration.saturating_sub(self.waited);
+        let overhead = duration.saturating_sub(self.attempts.waited());
         let status = session.response_written().map_or(0, |head| head.status.as_u16());
         let head = session.req_header();
         let route = self.snapshot.route(self.route);
-        let upstream_broke = self.upstream_status.is_some() && matches!(self.flags, "UC" | "UT");
+        let current = self.attempts.current();
+        let upstream_status = current.and_then(|current| current.status());
+        let upstream_broke = upstream_status.is_some() && matches!(self.flags, "UC" | "UT");
         self.exchange.done(&Outcome { status, complete: error.is_none(), upstream_broke });
         route.metrics.record(&head.method, status, duration, overhead);
         if self.snapshot.access_log.is_off() {
             return;
         }
-        let pick = self.pick.as_ref();
+        let pick = current.map(|current| current.pick());
         let line = Line {
             request_id: self.facts.request_id.to_str().unwrap_or_default(),
             client_ip: Some(self.facts.client_ip),
@@ -281,9 +226,9 @@ impl Ctx {
             duration,
             overhead,
             upstream: pick.map(|pick| &*pick.pool().name),
-            upstream_status: self.upstream_status,
+            upstream_status,
             endpoint: pick.map(|pick| &*pick.endpoint().text),
-            attempts: (self.attempted > 0).then_some(self.attempted),
+            attempts: Some(self.attempts.count()).filter(|count| *count > 0),
             version: self.facts.version.as_ref().and_then(|version| version.to_str().ok()),
             device: self.facts.device.as_deref(),
             sub: self.facts.identity.as_ref().map(|identity| identity.sub_hash()).filter(|sub| !sub.is_empty()),
@@ -294,15 +239,5 @@ impl Ctx {
             ..Line::at(SystemTime::now())
         };
         self.snapshot.access_log.log(&line);
-    }
-}
-
-impl Drop for Ctx {
-    fn drop(&mut self) {
-        // A panic in a hook comes here without `logging`.
-        if self.lease.is_some() {
-            let gateway = self.gateway.clone();
-            self.attempt_over(&gateway.watchdog);
-        }
     }
 }

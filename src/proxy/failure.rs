@@ -7,12 +7,14 @@ use std::task::Poll;
 
 use frontgate_filters::filter::Failure;
 use frontgate_filters::reply::Reply;
-use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
 use pingora_core::{Error, ErrorSource, ErrorType};
 
 use super::{Ctx, REFUSED};
 use crate::telemetry::Attempt;
-use crate::upstream::watchdog::Wait;
+use crate::upstream::NoPick;
+use crate::upstream::deadline::Wait;
 
 /// A filter panicked: its request is answered 500, and no other one notices.
 #[derive(Debug)]
@@ -43,6 +45,15 @@ fn bad_gateway() -> Reply {
     Reply::problem(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The service behind the gateway did not answer.")
 }
 
+/// The answer where an upstream has no endpoint for a request.
+pub fn no_endpoint(why: NoPick) -> Reply {
+    let (code, detail) = match why {
+        NoPick::Full => ("upstream_full", "The service behind the gateway has as many requests as it may."),
+        NoPick::NoEndpoint => ("no_endpoint", "No endpoint can take the request."),
+    };
+    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, code, detail).with(RETRY_AFTER, HeaderValue::from_static("1"))
+}
+
 fn too_slow() -> Reply {
     Reply::problem(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The service behind the gateway did not answer in time.")
 }
@@ -57,7 +68,7 @@ pub fn classify(error: &Error, waited: Option<Wait>, ctx: &mut Ctx) -> Failure {
     if waited.is_some() {
         ctx.flags = "UT";
         ctx.refusal = Some(too_slow());
-        ctx.attempt_result(Attempt::Timeout);
+        ctx.attempt_failed(Attempt::Timeout);
         return Failure::Timeout;
     }
     if ctx.refusal.is_some() || ctx.conn.as_ref().is_some_and(|conn| conn.refusal().is_some()) {
@@ -71,7 +82,7 @@ pub fn classify(error: &Error, waited: Option<Wait>, ctx: &mut Ctx) -> Failure {
         ErrorSource::Upstream => {
             let timed_out = matches!(error.etype, ErrorType::ReadTimedout | ErrorType::WriteTimedout);
             ctx.flags = if timed_out { "UT" } else { "UC" };
-            ctx.attempt_result(match error.etype {
+            ctx.attempt_failed(match error.etype {
                 _ if timed_out => Attempt::Timeout,
                 ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => Attempt::Reset,
                 _ => Attempt::Error,

@@ -34,7 +34,7 @@ pub fn prepare(session: &Session, head: &mut RequestHeader, ctx: &Ctx) -> Result
     if is_h2 {
         merge_cookies(&mut parts.headers);
     }
-    if let Some(host) = ctx.pick().and_then(|pick| pick.pool().host.as_ref()) {
+    if let Some(host) = ctx.attempts.current().and_then(|current| current.pick().pool().host.as_ref()) {
         parts.headers.insert(HOST, host.clone());
     }
     *head = RequestHeader::from(parts);

@@ -3,7 +3,6 @@
 //! What a request is allowed to be stands in `hygiene`, which answer a failure gets in `failure`; routes, filters and pools are the
 //! snapshot's, which is pinned here once for each request.
 
-mod attempts;
 mod ctx;
 mod failure;
 mod forward;
@@ -15,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use frontgate_filters::filter::{Failure, Flow, Request};
+use frontgate_filters::chain::Exchange;
+use frontgate_filters::filter::{Failure, Flow, Request, Rescue};
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::trim::unreadable;
 use http::header::{ALLOW, LOCATION};
@@ -29,10 +29,11 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::gateway::Gateway;
 use crate::router::Found;
-use crate::snapshot::Action;
+use crate::snapshot::{Action, Snapshot};
 use crate::telemetry::Attempt;
-use crate::upstream::NoPick;
-use attempts::Next;
+use crate::upstream::attempts::{Asked, Audience, Next};
+use crate::upstream::balance::hash_of;
+use crate::upstream::{NoPick, Pool};
 pub use ctx::Ctx;
 
 /// The proxy behind every listener.
@@ -71,7 +72,7 @@ impl Proxy {
             route.introduce(index, &mut ctx.facts);
             snapshot.recognise(session.req_header(), &mut ctx.facts);
         }
-        ctx.deadline = route.timeout.map(|timeout| ctx.began + timeout);
+        ctx.attempts.limit(route.timeout.map(|timeout| ctx.began + timeout));
         if hygiene::content_length(session.req_header()).is_some_and(|length| length > route.body_limit) {
             return Some(hygiene::body_too_large());
         }
@@ -84,7 +85,7 @@ impl Proxy {
         }
         match &route.action {
             Action::Pool(pool) => {
-                ctx.ask(pool, session);
+                ask(ctx, pool, session.req_header());
                 let path = session.req_header().uri.path();
                 ctx.rewritten = route.rewrite.as_ref().map(|rewrite| rewrite.apply(path));
                 None
@@ -159,6 +160,61 @@ fn plain(head: &mut ResponseHeader, halves: usize, request_id: &HeaderValue) {
     });
 }
 
+/// The upstream is settled, after the filters that may choose another than the route names.
+fn ask(ctx: &mut Ctx, pool: &Arc<Pool>, head: &RequestHeader) {
+    let chosen = ctx.facts.upstream.as_ref().filter(|name| !Arc::ptr_eq(name, &pool.name));
+    let pool = chosen.and_then(|name| ctx.snapshot.pools.get(&**name)).unwrap_or(pool).clone();
+    let hash = pool.hashes().map(|selector| match selector.find(head, &ctx.facts) {
+        Some(value) => hash_of(value.as_bytes(), 0),
+        None => hash_of(ctx.facts.client_ip.to_string().as_bytes(), 0),
+    });
+    ctx.attempts.ask(pool, hash);
+}
+
+/// The route's filters, as those who hear of attempts.
+struct Listeners<'c> {
+    exchange: &'c mut Exchange,
+    snapshot: &'c Snapshot,
+}
+
+impl Audience for Listeners<'_> {
+    fn is_empty(&self) -> bool {
+        self.exchange.is_empty()
+    }
+    fn is_measure(&self) -> bool {
+        self.exchange.is_measure()
+    }
+    fn attempt(&mut self, attempt: &frontgate_filters::filter::Attempt<'_>) -> std::result::Result<Rescue, Reply> {
+        failure::caught(|| self.exchange.attempt(attempt)).map_err(|failure::Panicked| failure::internal())
+    }
+    fn upstream(&self, name: &str) -> Option<Arc<Pool>> {
+        self.snapshot.pools.get(name).cloned()
+    }
+}
+
+/// What follows an attempt that has ended with a head or without one, while nothing was sent to the client.
+fn settle(ctx: &mut Ctx, session: &mut Session, result: std::result::Result<&ResponseHeader, Failure>, now: Instant) -> Next {
+    let asked = Asked {
+        idempotent: session.req_header().method.is_idempotent(),
+        replayable: session.is_body_empty() || !session.as_ref().retry_buffer_truncated(),
+        probing: ctx.facts.circuit == Some("half_open"),
+    };
+    let Ctx { attempts, exchange, snapshot, .. } = ctx;
+    attempts.settle(asked, result, now, &mut Listeners { exchange, snapshot })
+}
+
+/// An attempt without a head: whether another one follows. If not, the answer is in the context or to be found by the failure.
+fn failed(ctx: &mut Ctx, session: &mut Session, fault: Failure) -> bool {
+    match settle(ctx, session, Err(fault), Instant::now()) {
+        Next::Pass => false,
+        Next::Again => true,
+        Next::Answer(reply) => {
+            ctx.refusal = Some(reply);
+            false
+        }
+    }
+}
+
 #[async_trait]
 impl ProxyHttp for Proxy {
     /// Apart from Pingora's state of the request, which is copied as a whole several times on its way to the heap.
@@ -197,35 +253,30 @@ impl ProxyHttp for Proxy {
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
-        ctx.attempt_over(&self.0.watchdog);
-        ctx.leave_endpoint();
+        ctx.attempt_over();
         let now = Instant::now();
-        let pick = loop {
-            let why = match ctx.attempts.choose(now) {
-                Ok(pick) => break pick,
+        let why = loop {
+            let why = match ctx.attempts.next(now) {
+                Ok(current) => {
+                    let left = current.deadline().map(|deadline| deadline.saturating_duration_since(now).max(Duration::from_millis(1)));
+                    let peer = current.pick().peer(left, !session.is_body_empty());
+                    ctx.body_in = 0;
+                    return Ok(peer);
+                }
                 Err(why) => why,
             };
             ctx.flags = if why == NoPick::Full { "UO" } else { "UH" };
-            match ctx.settle(session, Err(Failure::Unavailable), now) {
-                Next::Again => continue,
-                Next::Answer => {}
-                Next::Pass => {
-                    let (code, detail) = match why {
-                        NoPick::Full => ("upstream_full", "The service behind the gateway has as many requests as it may."),
-                        NoPick::NoEndpoint => ("no_endpoint", "No endpoint can take the request."),
-                    };
-                    let reply = Reply::problem(StatusCode::SERVICE_UNAVAILABLE, code, detail);
-                    ctx.refusal = Some(reply.with(http::header::RETRY_AFTER, HeaderValue::from_static("1")));
+            match settle(ctx, session, Err(Failure::Unavailable), now) {
+                Next::Again => {}
+                Next::Answer(reply) => {
+                    ctx.refusal = Some(reply);
+                    return Err(Error::new(REFUSED));
                 }
+                Next::Pass => break why,
             }
-            return Err(Error::new(REFUSED));
         };
-        let total = pick.pool().timeouts.total.map(|total| now + total.0);
-        ctx.attempt_deadline = [total, ctx.deadline].into_iter().flatten().min();
-        let left = ctx.attempt_deadline.map(|deadline| deadline.saturating_duration_since(now).max(Duration::from_millis(1)));
-        let peer = pick.peer(left, !session.is_body_empty());
-        ctx.attempt_begins(pick, now);
-        Ok(peer)
+        ctx.refusal = Some(failure::no_endpoint(why));
+        Err(Error::new(REFUSED))
     }
 
     async fn connected_to_upstream(
@@ -238,9 +289,9 @@ impl ProxyHttp for Proxy {
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         let whole = session.is_body_empty();
-        ctx.connected(&self.0.watchdog, fd, reused, whole);
+        ctx.connected(fd, reused, whole);
         if !whole && session.is_http2() {
-            ctx.upload_moved(&self.0.watchdog);
+            ctx.upload_moved();
         }
         Ok(())
     }
@@ -261,9 +312,9 @@ impl ProxyHttp for Proxy {
             *body = None;
         }
         if end {
-            ctx.request_sent(&self.0.watchdog, None);
+            ctx.request_sent(None);
         } else if session.is_http2() {
-            ctx.upload_moved(&self.0.watchdog);
+            ctx.upload_moved();
         }
         Ok(())
     }
@@ -274,19 +325,26 @@ impl ProxyHttp for Proxy {
                 && let Some(conn) = &ctx.conn
             {
                 conn.upgrade();
-                ctx.attempt_over(&self.0.watchdog);
+                ctx.attempt_over();
                 ctx.mark(head);
             }
             return Ok(());
         }
         let now = Instant::now();
-        ctx.head_arrived(&self.0.watchdog, head.status.as_u16(), now);
+        ctx.head_arrived(head.status.as_u16(), now);
         plain(head, ctx.exchange.len(), &ctx.facts.request_id);
-        let next = ctx.settle(session, Ok(head), now);
-        if next != Next::Pass {
-            ctx.attempts.decided = Some(next);
+        let again = match settle(ctx, session, Ok(head), now) {
+            Next::Pass => None,
+            Next::Again => Some(true),
+            Next::Answer(reply) => {
+                ctx.refusal = Some(reply);
+                Some(false)
+            }
+        };
+        if let Some(again) = again {
+            ctx.decided = Some(again);
             let mut error = Error::new(REFUSED);
-            error.set_retry(next == Next::Again);
+            error.set_retry(again);
             return Err(error);
         }
         let method = &session.req_header().method;
@@ -319,7 +377,7 @@ impl ProxyHttp for Proxy {
         end: bool,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
-        ctx.body_arrived(&self.0.watchdog, end);
+        ctx.body_arrived(end);
         Ok(None)
     }
 
@@ -348,9 +406,9 @@ impl ProxyHttp for Proxy {
     fn fail_to_connect(&self, session: &mut Session, _: &HttpPeer, ctx: &mut Self::CTX, mut error: Box<Error>) -> Box<Error> {
         let timed_out = matches!(error.etype, ErrorType::ConnectTimedout);
         ctx.flags = if timed_out { "UT" } else { "UF" };
-        ctx.attempt_failed(&self.0.watchdog, if timed_out { Attempt::Timeout } else { Attempt::ConnectFailure });
-        let next = ctx.settle(session, Err(if timed_out { Failure::Timeout } else { Failure::Connect }), Instant::now());
-        error.set_retry(next == Next::Again);
+        ctx.attempt_failed(if timed_out { Attempt::Timeout } else { Attempt::ConnectFailure });
+        let again = failed(ctx, session, if timed_out { Failure::Timeout } else { Failure::Connect });
+        error.set_retry(again);
         error
     }
 
@@ -363,9 +421,10 @@ impl ProxyHttp for Proxy {
         reused: bool,
     ) -> Box<Error> {
         let headless = !ctx.has_upstream_head();
-        let waited = ctx.attempt_over(&self.0.watchdog);
-        if let Some(next) = ctx.attempts.decided.take() {
-            error.set_retry(next == Next::Again);
+        let waited = ctx.deadline_over();
+        if let Some(again) = ctx.decided.take() {
+            ctx.attempt_over();
+            error.set_retry(again);
             return error;
         }
         let again = waited.is_none()
@@ -379,17 +438,18 @@ impl ProxyHttp for Proxy {
             return error;
         }
         let fault = failure::classify(&error, waited, ctx);
-        let next =
-            if headless && session.response_written().is_none() { ctx.settle(session, Err(fault), Instant::now()) } else { Next::Pass };
-        error.set_retry(next == Next::Again);
-        if next == Next::Again {
+        // Where nobody upstream was at fault, the attempt had its answer.
+        ctx.attempt_over();
+        let again = headless && session.response_written().is_none() && failed(ctx, session, fault);
+        error.set_retry(again);
+        if again {
             ctx.refusal = None;
         }
         error
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Self::CTX) -> FailToProxy {
-        ctx.attempt_over(&self.0.watchdog);
+        ctx.attempt_over();
         let reply = failure::reply(error, ctx);
         if let Some(reply) = &reply
             && session.response_written().is_none()
@@ -410,7 +470,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Self::CTX) {
-        ctx.attempt_over(&self.0.watchdog);
+        ctx.attempt_over();
         ctx.log(session, error);
     }
 }

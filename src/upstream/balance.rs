@@ -21,6 +21,7 @@ pub const UNIT: u64 = 1 << 20;
 /// A pool's balancing rule with its state.
 pub struct Balancer {
     rule: Rule,
+    weights: Box<[u32]>,
     /// Endpoint indexes, each as often as its weight says, spread evenly.
     schedule: Box<[u32]>,
     turn: AtomicUsize,
@@ -31,8 +32,11 @@ enum Rule {
     Random,
     LeastRequest,
     /// Points in order, each with its endpoint.
-    Ring(Box<[(u64, u32)]>),
+    Ring(Box<[Point]>),
 }
+
+/// A place on a ring and the endpoint that it belongs to.
+type Point = (u64, u32);
 
 /// What a choice depends on beside the rule.
 pub trait Candidates {
@@ -55,7 +59,47 @@ impl Balancer {
         };
         // Every process begins elsewhere, lest a restart of many sends all first requests to one endpoint.
         let turn = AtomicUsize::new(random() as usize % (1 << 20));
-        Self { rule, schedule: spread(weights), turn }
+        Self { rule, weights: weights.into(), schedule: spread(weights), turn }
+    }
+
+    /// The same rule over other endpoints: `was` says which of the earlier ones each of them was. The turn goes on where it is.
+    pub fn next(&self, weights: &[u32], names: &[&str], was: &[Option<usize>]) -> Self {
+        let rule = match &self.rule {
+            Rule::RoundRobin => Rule::RoundRobin,
+            Rule::Random => Rule::Random,
+            Rule::LeastRequest => Rule::LeastRequest,
+            Rule::Ring(points) => Rule::Ring(self.next_ring(points, weights, names, was)),
+        };
+        let turn = AtomicUsize::new(self.turn.load(Ordering::Relaxed));
+        Self { rule, weights: weights.into(), schedule: spread(weights), turn }
+    }
+
+    /// A ring from an earlier one: what stays is in order already, so only the points of new endpoints are made and sorted.
+    fn next_ring(&self, before: &[Point], weights: &[u32], names: &[&str], was: &[Option<usize>]) -> Box<[Point]> {
+        let each = points_each(weights);
+        if each != points_each(&self.weights) {
+            return ring(weights, names);
+        }
+        let mut now: Vec<Option<u32>> = vec![None; self.weights.len()];
+        let mut new = Vec::new();
+        for (index, was) in was.iter().enumerate() {
+            match was.filter(|was| self.weights[*was] == weights[index]) {
+                Some(was) => now[was] = Some(index as u32),
+                None => new.extend(points(index, weights[index], names[index], each)),
+            }
+        }
+        new.sort_unstable();
+        let mut new = new.into_iter().peekable();
+        let mut all = Vec::with_capacity(before.len() + new.len());
+        for (point, was) in before {
+            let Some(index) = now[*was as usize] else { continue };
+            while let Some(earlier) = new.next_if(|other| *other < (*point, index)) {
+                all.push(earlier);
+            }
+            all.push((*point, index));
+        }
+        all.extend(new);
+        all.into()
     }
 
     /// The endpoint whose turn it is, for a request with this hash. `None` where no endpoint takes it.
@@ -110,16 +154,24 @@ impl Balancer {
 }
 
 /// Points by name, so that an endpoint's place does not depend on the others: one more or less moves only its own share.
-fn ring(weights: &[u32], names: &[&str]) -> Box<[(u64, u32)]> {
+fn ring(weights: &[u32], names: &[&str]) -> Box<[Point]> {
+    let each = points_each(weights);
+    let all = weights.iter().zip(names).enumerate().flat_map(|(index, (weight, name))| points(index, *weight, name, each));
+    let mut all: Vec<Point> = all.collect();
+    all.sort_unstable();
+    all.into()
+}
+
+/// How many points a weight of 1 has.
+fn points_each(weights: &[u32]) -> u64 {
     let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
-    let each = POINTS.0.min((POINTS.1 / total.max(1)).max(1));
-    let mut points: Vec<(u64, u32)> = Vec::new();
-    for (index, (weight, name)) in weights.iter().zip(names).enumerate() {
-        let number = (u64::from(*weight) * each).min(POINTS.1);
-        points.extend((0..number).map(|point| (hash_of(name.as_bytes(), point), index as u32)));
-    }
-    points.sort_unstable();
-    points.into()
+    POINTS.0.min((POINTS.1 / total.max(1)).max(1))
+}
+
+/// An endpoint's points, `each` for a weight of 1.
+fn points(index: usize, weight: u32, name: &str, each: u64) -> impl Iterator<Item = Point> {
+    let number = (u64::from(weight) * each).min(POINTS.1);
+    (0..number).map(move |point| (hash_of(name.as_bytes(), point), index as u32))
 }
 
 /// A hash that is the same on every node of a fleet: FNV-1a, mixed by the finisher of SplitMix64 (Steele and others, 2014).
@@ -132,31 +184,26 @@ pub fn hash_of(bytes: &[u8], seed: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Smooth weighted round robin, as nginx does it, written out for one period.
+/// Weighted turns spread evenly over one period: the turns of a weight `w` fall due at (2k + 1) / 2w of it (earliest deadline first), so that
+/// equal weights keep the written order.
 fn spread(weights: &[u32]) -> Box<[u32]> {
+    if weights.windows(2).all(|pair| pair[0] == pair[1]) && weights.first().is_some_and(|weight| *weight > 0) {
+        return (0..weights.len() as u32).collect();
+    }
     let divisor = weights.iter().fold(0, |a, b| gcd(a, u64::from(*b))).max(1);
     let total: u64 = weights.iter().map(|weight| u64::from(*weight) / divisor).sum();
     let scale = total.div_ceil(LONGEST).max(1);
-    let weights: Vec<i64> = weights
-        .iter()
-        .map(|weight| match u64::from(*weight) / divisor {
+    let mut turns: Vec<(u64, u64, u32)> = Vec::new();
+    for (index, weight) in weights.iter().enumerate() {
+        let weight = match u64::from(*weight) / divisor {
             0 => 0,
-            weight => (weight / scale).max(1) as i64,
-        })
-        .collect();
-    let total: i64 = weights.iter().sum();
-    let mut current = vec![0_i64; weights.len()];
-    (0..total)
-        .map(|_| {
-            for (current, weight) in current.iter_mut().zip(&weights) {
-                *current += weight;
-            }
-            // The first of the greatest, so that equal weights keep the written order.
-            let best = (0..current.len()).rev().max_by_key(|index| current[*index]).unwrap_or(0);
-            current[best] -= total;
-            best as u32
-        })
-        .collect()
+            weight => (weight / scale).max(1),
+        };
+        turns.extend((0..weight).map(|turn| (2 * turn + 1, weight, index as u32)));
+    }
+    // No turn of one endpoint is far from its share of the period. Both factors are small, so the products do not overflow.
+    turns.sort_by(|(a, of_a, _), (b, of_b, _)| (a * of_b).cmp(&(b * of_a)));
+    turns.into_iter().map(|(_, _, index)| index).collect()
 }
 
 fn gcd(a: u64, b: u64) -> u64 {
@@ -303,6 +350,29 @@ mod tests {
         let ring = ring(&[u32::MAX, 1, u32::MAX - 1], &["a", "b", "c"]);
         assert!(ring.len() as u64 <= 2 * POINTS.1 + POINTS.0, "{}", ring.len());
         assert!(ring.iter().any(|(_, index)| *index == 1));
+    }
+
+    #[test]
+    fn a_changed_ring_is_the_one_that_is_made_anew() {
+        let name = |number: u32| format!("10.0.0.{number}:80");
+        for (before, after) in [
+            (vec![(1, 1), (2, 1), (3, 1)], vec![(3, 1), (9, 1), (1, 1), (2, 1)]),
+            (vec![(1, 1), (2, 3), (3, 1)], vec![(1, 1), (2, 2), (3, 1)]),
+            (vec![(1, 1), (2, 1)], vec![]),
+            (vec![], vec![(1, 5)]),
+            ((0..2000).map(|number| (number, 1)).collect(), (1..2000).map(|number| (number, 1)).collect()),
+            ((0..2000).map(|number| (number, 1)).collect(), (0..3000).rev().map(|number| (number, 1)).collect()),
+        ] {
+            let (names, weights): (Vec<_>, Vec<_>) = before.iter().map(|(number, weight)| (name(*number), *weight)).unzip();
+            let old = Balancer::new(&hashing(), &weights, &names.iter().map(String::as_str).collect::<Vec<_>>());
+            let (next_names, next_weights): (Vec<_>, Vec<u32>) = after.iter().map(|(number, weight)| (name(*number), *weight)).unzip();
+            let next_names: Vec<&str> = next_names.iter().map(String::as_str).collect();
+            let was: Vec<Option<usize>> = next_names.iter().map(|name| names.iter().position(|before| before == name)).collect();
+
+            let Rule::Ring(changed) = old.next(&next_weights, &next_names, &was).rule else { panic!("a ring") };
+
+            assert!(*changed == *ring(&next_weights, &next_names), "{} to {} endpoints", before.len(), after.len());
+        }
     }
 
     #[test]

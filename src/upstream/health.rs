@@ -7,31 +7,31 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::Pool;
 use super::balance::random;
+use super::pool::{Endpoint, Pool};
 use crate::config::model::Health;
 
-/// Begins to probe the endpoints of a pool that asks for it, once; ends when the pool is gone.
+/// Begins to probe those endpoints of a pool that nobody probes yet; ends for each when it leaves the pool or the pool is gone.
 pub fn watch(pool: &Arc<Pool>, runtime: &tokio::runtime::Handle) {
-    let Some(health) = pool.to_be_watched() else { return };
-    let health = Arc::new(health);
-    for (index, endpoint) in pool.endpoints().iter().enumerate() {
+    let (Some(health), new) = pool.to_be_probed() else { return };
+    let health = Arc::new(health.clone());
+    for endpoint in new {
         let host = pool.host.as_ref().and_then(|host| host.to_str().ok()).map_or_else(|| endpoint.text.to_string(), str::to_owned);
-        runtime.spawn(probes(Arc::downgrade(pool), index, endpoint.address, health.clone(), host));
+        runtime.spawn(probes(Arc::downgrade(pool), endpoint, health.clone(), host));
     }
 }
 
-async fn probes(pool: Weak<Pool>, index: usize, address: SocketAddr, health: Arc<Health>, host: String) {
+async fn probes(pool: Weak<Pool>, endpoint: Arc<Endpoint>, health: Arc<Health>, host: String) {
     let (mut good, mut bad) = (0, 0);
     loop {
-        let probe = tokio::time::timeout(health.timeout.0, probe(address, &health, &host));
+        let probe = tokio::time::timeout(health.timeout.0, probe(endpoint.address, &health, &host));
         let well = probe.await.is_ok_and(|answer| answer.unwrap_or(false));
-        let Some(pool) = pool.upgrade() else { return };
+        let Some(pool) = pool.upgrade().filter(|pool| pool.probes(&endpoint)) else { return };
         (good, bad) = if well { (good + 1, 0) } else { (0, bad + 1) };
         if good >= health.healthy_after.get() {
-            pool.found(index, true, Instant::now());
+            pool.found(&endpoint, true, Instant::now());
         } else if bad >= health.unhealthy_after.get() {
-            pool.found(index, false, Instant::now());
+            pool.found(&endpoint, false, Instant::now());
         }
         drop(pool);
         tokio::time::sleep(jittered(health.interval.0)).await;

@@ -1,12 +1,14 @@
-//! The services behind the gateway: pools of endpoints, the choice between them, their deadlines, and the key sets that tokens need.
+//! The services behind the gateway: pools of endpoints, the choice between them, attempts with their deadlines, and the key sets that tokens
+//! need.
 
 pub mod adaptive;
+pub mod attempts;
 pub mod balance;
+pub mod deadline;
 mod fetch;
 pub mod health;
 pub mod keys;
 pub mod pool;
-pub mod watchdog;
 
 pub use keys::KeyRing;
 pub use pool::{NoPick, Pick, Pool, RetryPermit};

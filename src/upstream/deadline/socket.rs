@@ -8,23 +8,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::Wait;
+
 /// Slots of one segment of the table.
 const SEGMENT: usize = 4096;
 /// Segments: a million descriptors.
 const SEGMENTS: usize = 256;
-
-/// What a deadline was for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// The response's head.
-    FirstByte,
-    /// The next part of the body.
-    BetweenBytes,
-    /// The whole attempt.
-    Total,
-    /// The next part of the client's upload, on a connection that no guard looks into (HTTP/2).
-    Upload,
-}
 
 /// The table of deadlines.
 pub struct Watchdog {

@@ -1,0 +1,276 @@
+//! One request's attempts at upstreams: the choice of endpoints, what an attempt's end is worth, whether another one follows, and who may
+//! answer in the upstream's place.
+//!
+//! Nothing here knows of a client's session or opens a socket. Who drives the attempts tells what happens: for each attempt [`Attempts::next`],
+//! [`Attempts::request_sent`], [`Attempts::head_arrived`] and [`Attempts::finished`]; and [`Attempts::settle`] once it has brought a head or
+//! failed, which says what to do.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use frontgate_filters::filter::{Attempt, Failure, Rescue};
+use frontgate_filters::reply::Reply;
+use http::HeaderValue;
+use pingora_http::ResponseHeader;
+
+use super::{NoPick, Pick, Pool, RetryPermit};
+use crate::telemetry;
+
+/// How often a request that met pooled connections which the upstream had closed is sent again.
+const STALE: u32 = 3;
+
+/// What follows an attempt.
+#[derive(Debug)]
+pub enum Next {
+    /// What it brought is passed on.
+    Pass,
+    /// Another attempt.
+    Again,
+    /// This answer.
+    Answer(Reply),
+}
+
+/// What further attempts depend on beside the upstream's rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Whether the method is idempotent (RFC 9110, section 9.2.2).
+    pub idempotent: bool,
+    /// Whether the request could be sent once more: nothing of its body is lost.
+    pub replayable: bool,
+    /// Whether the request is a probe of a half-open circuit, which is worth one attempt.
+    pub probing: bool,
+}
+
+/// Who hears of attempts and may answer in an upstream's place: a route's filters.
+pub trait Audience {
+    /// Whether anybody is there.
+    fn is_empty(&self) -> bool;
+    /// Whether what an attempt takes that ends now is a measure of its upstream in good health.
+    fn is_measure(&self) -> bool;
+    /// An attempt has ended, and nothing was sent to the client yet. An error is the answer to a request that cannot go on.
+    fn attempt(&mut self, attempt: &Attempt<'_>) -> Result<Rescue, Reply>;
+    /// The upstream of this name.
+    fn upstream(&self, name: &str) -> Option<Arc<Pool>>;
+}
+
+/// A request's attempts so far.
+#[derive(Default)]
+pub struct Attempts {
+    pool: Option<Arc<Pool>>,
+    /// What a consistent hash made of the request.
+    hash: Option<u64>,
+    /// Until when all of them together may take.
+    deadline: Option<Instant>,
+    /// The endpoints of this pool that were asked in vain.
+    tried: Vec<u64>,
+    /// Attempts at this pool.
+    made: u32,
+    /// Attempts at whichever pool that had an endpoint.
+    all: u32,
+    stale: u32,
+    permit: Option<RetryPermit>,
+    current: Option<Current>,
+    /// Since when nothing but the upstream is waited for, and how long that was in all.
+    waiting: Option<Instant>,
+    waited: Duration,
+}
+
+/// The attempt in progress, or the last one.
+pub struct Current {
+    pick: Pick,
+    began: Instant,
+    /// Until when it may take.
+    deadline: Option<Instant>,
+    /// Whether the whole request was sent.
+    sent: bool,
+    /// Whether its end was counted.
+    counted: bool,
+    status: Option<u16>,
+}
+
+impl Current {
+    /// The endpoint that is asked.
+    pub fn pick(&self) -> &Pick {
+        &self.pick
+    }
+
+    /// When it began.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// Until when it may take.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The status of the head that it brought.
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// Whether the whole request was sent.
+    pub fn is_sent(&self) -> bool {
+        self.sent
+    }
+}
+
+impl Attempts {
+    /// All attempts together may take until then.
+    pub fn limit(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
+    /// This pool is asked, with this hash of the request where it balances by one.
+    pub fn ask(&mut self, pool: Arc<Pool>, hash: Option<u64>) {
+        self.hash = hash;
+        self.begin(pool);
+    }
+
+    fn begin(&mut self, pool: Arc<Pool>) {
+        self.pool = Some(pool);
+        self.tried.clear();
+        (self.made, self.stale) = (0, 0);
+        self.permit = None;
+    }
+
+    /// Begins the next attempt: the endpoint of the last one is free for other requests.
+    pub fn next(&mut self, now: Instant) -> Result<&Current, NoPick> {
+        self.rest(now);
+        self.current = None;
+        self.made += 1;
+        let pick = self.pool.as_ref().ok_or(NoPick::NoEndpoint)?.choose(self.hash, &self.tried, now)?;
+        let total = pick.pool().timeouts.total.map(|total| now + total.0);
+        let deadline = [total, self.deadline].into_iter().flatten().min();
+        self.all += 1;
+        self.waiting = Some(now);
+        Ok(self.current.insert(Current { pick, began: now, deadline, sent: false, counted: false, status: None }))
+    }
+
+    /// The request's last byte is on its way. How long the head may take from here, where it is not there already; none where this was
+    /// known.
+    pub fn request_sent(&mut self) -> Option<Duration> {
+        let current = self.current.as_mut()?;
+        if std::mem::replace(&mut current.sent, true) || current.status.is_some() {
+            return None;
+        }
+        Some(current.pick.pool().first_byte())
+    }
+
+    /// The attempt has brought a head.
+    pub fn head_arrived(&mut self, status: u16, now: Instant) {
+        self.rest(now);
+        if let Some(current) = &mut self.current {
+            current.status = Some(status);
+        }
+    }
+
+    /// The upstream is no longer waited for.
+    pub fn rest(&mut self, now: Instant) {
+        if let Some(since) = self.waiting.take() {
+            self.waited += now.saturating_duration_since(since);
+        }
+    }
+
+    /// Counts how the attempt ended, the first time that it is said.
+    pub fn finished(&mut self, result: telemetry::Attempt, now: Instant) {
+        self.rest(now);
+        let Some(current) = &mut self.current else { return };
+        if std::mem::replace(&mut current.counted, true) {
+            return;
+        }
+        let metrics = &current.pick.pool().metrics;
+        metrics.attempt(result);
+        if result == telemetry::Attempt::Ok {
+            metrics.observe(now.saturating_duration_since(current.began));
+        }
+    }
+
+    /// Whether a request that lost a pooled connection is sent again.
+    pub fn forgives_stale(&mut self) -> bool {
+        self.stale += 1;
+        self.stale <= STALE
+    }
+
+    /// An attempt has brought a head or failed, or there was no endpoint for it, and nothing was sent to the client yet.
+    pub fn settle(&mut self, asked: Asked, result: Result<&ResponseHeader, Failure>, now: Instant, audience: &mut impl Audience) -> Next {
+        let Some(pool) = self.pool.clone() else { return Next::Pass };
+        let took = self.current.as_ref().map_or(Duration::ZERO, |current| now.saturating_duration_since(current.began));
+        let judged = match &result {
+            Ok(head) => Some(head.status.as_u16() < 500),
+            Err(Failure::Neutral | Failure::Unavailable) => None,
+            Err(Failure::Connect | Failure::Timeout) => Some(false),
+        };
+        if let (Some(well), Some(current)) = (judged, &self.current) {
+            current.pick.judge(well, now);
+            // What a struggling upstream takes is no measure.
+            if !matches!(result, Err(Failure::Connect)) && audience.is_measure() {
+                pool.took(took);
+            }
+        }
+        let mut attempt = Attempt { upstream: &pool.name, result, took, now, last: true, replayable: asked.replayable };
+        // The permit of the attempt that has ended is given back before another is asked for.
+        self.permit = None;
+        self.permit = self.further(asked, &pool, &attempt);
+        attempt.last = self.permit.is_none();
+        if audience.is_empty() && attempt.last {
+            return Next::Pass;
+        }
+        let rescue = match audience.attempt(&attempt) {
+            Ok(rescue) => rescue,
+            Err(reply) => return Next::Answer(reply),
+        };
+        if !attempt.last {
+            if let Some(current) = &self.current {
+                self.tried.push(current.pick.endpoint().id());
+            }
+            return Next::Again;
+        }
+        match rescue {
+            Rescue::Pass => Next::Pass,
+            Rescue::Pool(name) => match audience.upstream(&name) {
+                Some(pool) if asked.replayable => {
+                    self.begin(pool);
+                    Next::Again
+                }
+                _ => Next::Pass,
+            },
+            Rescue::Reply(reply) => Next::Answer(reply),
+        }
+    }
+
+    /// Leave for one more attempt after this one.
+    fn further(&self, asked: Asked, pool: &Pool, attempt: &Attempt<'_>) -> Option<RetryPermit> {
+        let retry = pool.retry()?;
+        let left = self.made < retry.attempts.get()
+            && self.deadline.is_none_or(|deadline| attempt.now < deadline)
+            && !asked.probing
+            && asked.idempotent
+            && asked.replayable
+            && retry.when.iter().any(|condition| condition.meets(attempt));
+        if left { pool.retry_permit() } else { None }
+    }
+
+    /// The attempt in progress, or the last one; none where there was no endpoint for it.
+    pub fn current(&self) -> Option<&Current> {
+        self.current.as_ref()
+    }
+
+    /// How many attempts had an endpoint.
+    pub fn count(&self) -> u32 {
+        self.all
+    }
+
+    /// How long nothing but upstreams was waited for.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// The version of the endpoint that answers.
+    pub fn version(&self) -> Option<HeaderValue> {
+        self.current.as_ref()?.pick.endpoint().version.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! Attempts without sockets or sessions: what follows each end.
+
+use http::StatusCode;
+use serde_json::json;
+
+use super::*;
+use crate::telemetry::Metrics;
+
+/// A route's filters: they listen, and answer as they are told.
+#[derive(Default)]
+struct Filters {
+    /// (whether it was the last one, whether it brought a head)
+    heard: Vec<(bool, bool)>,
+    rescues: Vec<Rescue>,
+    others: Vec<Arc<Pool>>,
+    deaf: bool,
+}
+
+impl Audience for Filters {
+    fn is_empty(&self) -> bool {
+        self.deaf
+    }
+    fn is_measure(&self) -> bool {
+        true
+    }
+    fn attempt(&mut self, attempt: &Attempt<'_>) -> Result<Rescue, Reply> {
+        self.heard.push((attempt.last, attempt.result.is_ok()));
+        Ok(if attempt.last { self.rescues.pop().unwrap_or(Rescue::Pass) } else { Rescue::Pass })
+    }
+    fn upstream(&self, name: &str) -> Option<Arc<Pool>> {
+        self.others.iter().find(|pool| &*pool.name == name).cloned()
+    }
+}
+
+const GET: Asked = Asked { idempotent: true, replayable: true, probing: false };
+
+fn pool(name: &str, json: serde_json::Value) -> Arc<Pool> {
+    Arc::new(Pool::new(name, &serde_json::from_value(json).expect("an upstream"), &Metrics::new(), None))
+}
+
+fn retrying() -> serde_json::Value {
+    json!({"endpoints": ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"], "retry": {"attempts": 3, "when": ["connect_failure", "timeout", 503]}})
+}
+
+fn head(status: u16) -> ResponseHeader {
+    ResponseHeader::build(status, None).expect("a head")
+}
+
+#[test]
+fn a_failed_attempt_is_followed_by_others_at_other_endpoints_and_the_last_one_counts() {
+    let mut attempts = Attempts::default();
+    let mut filters = Filters::default();
+    let now = Instant::now();
+    attempts.ask(pool("a", retrying()), None);
+    let mut asked = std::collections::HashSet::new();
+
+    for status in [Err(Failure::Connect), Err(Failure::Timeout)] {
+        asked.insert(attempts.next(now).expect("an endpoint").pick().endpoint().address);
+        assert!(matches!(attempts.settle(GET, status, now, &mut filters), Next::Again));
+    }
+    asked.insert(attempts.next(now).expect("an endpoint").pick().endpoint().address);
+    let last = attempts.settle(GET, Ok(&head(503)), now, &mut filters);
+
+    assert!(matches!(last, Next::Pass));
+    assert_eq!(asked.len(), 3);
+    assert_eq!(filters.heard, [(false, false), (false, false), (true, true)]);
+    assert_eq!(attempts.count(), 3);
+}
+
+#[test]
+fn what_may_not_be_repeated_is_not() {
+    let now = Instant::now();
+    let past = Some(now - Duration::from_millis(1));
+    for (asked, result, limit) in [
+        (Asked { idempotent: false, ..GET }, Err(Failure::Connect), None),
+        (Asked { replayable: false, ..GET }, Err(Failure::Connect), None),
+        (Asked { probing: true, ..GET }, Err(Failure::Connect), None),
+        (GET, Err(Failure::Neutral), None),
+        (GET, Ok(500), None),
+        (GET, Ok(200), None),
+        (GET, Err(Failure::Connect), past),
+    ] {
+        let mut attempts = Attempts::default();
+        attempts.limit(limit);
+        attempts.ask(pool("a", retrying()), None);
+        attempts.next(now).expect("an endpoint");
+        let head = result.as_ref().map(|status| head(*status)).map_err(|failure| *failure);
+
+        let next =
+            attempts.settle(asked, head.as_ref().map_err(|failure| *failure), now, &mut Filters { deaf: true, ..Filters::default() });
+
+        assert!(matches!(next, Next::Pass), "{asked:?} {result:?} {limit:?}");
+    }
+}
+
+#[test]
+fn an_upstream_without_a_retry_rule_is_asked_once() {
+    let mut attempts = Attempts::default();
+    attempts.ask(pool("a", json!({"endpoints": ["10.0.0.1:80"]})), None);
+    attempts.next(Instant::now()).expect("an endpoint");
+
+    assert!(matches!(attempts.settle(GET, Err(Failure::Connect), Instant::now(), &mut Filters::default()), Next::Pass));
+}
+
+#[test]
+fn a_request_that_holds_a_retry_permit_gives_it_back_before_it_asks_for_another() {
+    let upstream = pool("a", json!({"endpoints": ["10.0.0.1:80"], "retry": {"attempts": 9, "when": ["connect_failure"], "budget": "0%"}}));
+    let now = Instant::now();
+    let mut attempts = Attempts::default();
+    attempts.ask(upstream.clone(), None);
+
+    for _ in 0..8 {
+        attempts.next(now).expect("an endpoint");
+        assert!(matches!(attempts.settle(GET, Err(Failure::Connect), now, &mut Filters::default()), Next::Again));
+    }
+    drop(attempts);
+
+    assert_eq!((0..3).filter_map(|_| upstream.retry_permit()).count(), 3);
+}
+
+#[test]
+fn a_rescue_asks_another_upstream_anew_or_gives_an_answer() {
+    let other = pool("b", retrying());
+    let mut filters = Filters { others: vec![other], ..Filters::default() };
+    filters.rescues = vec![Rescue::Reply(Reply::problem(StatusCode::OK, "rescued", "Rescued.")), Rescue::Pool("b".into())];
+    let now = Instant::now();
+    let mut attempts = Attempts::default();
+    attempts.ask(pool("a", json!({"endpoints": ["10.0.0.1:80"]})), None);
+
+    attempts.next(now).expect("an endpoint");
+    assert!(matches!(attempts.settle(GET, Err(Failure::Connect), now, &mut filters), Next::Again));
+    for _ in 0..2 {
+        let current = attempts.next(now).expect("an endpoint");
+        assert_eq!(&*current.pick().pool().name, "b");
+        assert!(matches!(attempts.settle(GET, Err(Failure::Connect), now, &mut filters), Next::Again));
+    }
+    attempts.next(now).expect("an endpoint");
+
+    let Next::Answer(reply) = attempts.settle(GET, Err(Failure::Connect), now, &mut filters) else { panic!("an answer") };
+    assert_eq!(reply.code(), "rescued");
+    assert_eq!(attempts.count(), 4);
+}
+
+#[test]
+fn a_rescue_elsewhere_needs_the_whole_request() {
+    let mut filters = Filters { others: vec![pool("b", retrying())], rescues: vec![Rescue::Pool("b".into())], ..Filters::default() };
+    let mut attempts = Attempts::default();
+    attempts.ask(pool("a", json!({"endpoints": ["10.0.0.1:80"]})), None);
+    attempts.next(Instant::now()).expect("an endpoint");
+
+    let next = attempts.settle(Asked { replayable: false, ..GET }, Err(Failure::Connect), Instant::now(), &mut filters);
+
+    assert!(matches!(next, Next::Pass));
+}
+
+#[test]
+fn an_attempt_may_take_as_long_as_the_shorter_of_two_deadlines() {
+    let now = Instant::now();
+    let upstream = pool("a", json!({"endpoints": ["10.0.0.1:80"], "timeouts": {"total": "2s"}}));
+    for (limit, expected) in [(None, 2000), (Some(500), 500), (Some(5000), 2000)] {
+        let mut attempts = Attempts::default();
+        attempts.limit(limit.map(|millis| now + Duration::from_millis(millis)));
+        attempts.ask(upstream.clone(), None);
+
+        assert_eq!(attempts.next(now).expect("an endpoint").deadline(), Some(now + Duration::from_millis(expected)));
+    }
+}
+
+#[test]
+fn only_the_time_without_an_answer_is_waited_for_the_upstream() {
+    let now = Instant::now();
+    let at = |millis| now + Duration::from_millis(millis);
+    let mut attempts = Attempts::default();
+    attempts.ask(pool("a", json!({"endpoints": ["10.0.0.1:80"]})), None);
+
+    attempts.next(at(0)).expect("an endpoint");
+    assert!(attempts.request_sent().is_some());
+    assert!(attempts.request_sent().is_none(), "known already");
+    attempts.finished(telemetry::Attempt::Reset, at(100));
+    attempts.next(at(150)).expect("an endpoint");
+    attempts.head_arrived(200, at(180));
+    attempts.finished(telemetry::Attempt::Ok, at(900));
+
+    assert_eq!(attempts.waited(), Duration::from_millis(130));
+    assert!(attempts.request_sent().is_none(), "the head is there already");
+}
+
+#[test]
+fn an_attempt_is_counted_once() {
+    let metrics = Metrics::new();
+    let upstream = serde_json::from_value(json!({"endpoints": ["10.0.0.1:80"]})).expect("an upstream");
+    let mut attempts = Attempts::default();
+    attempts.ask(Arc::new(Pool::new("a", &upstream, &metrics, None)), None);
+    attempts.next(Instant::now()).expect("an endpoint");
+
+    attempts.finished(telemetry::Attempt::Reset, Instant::now());
+    attempts.finished(telemetry::Attempt::Ok, Instant::now());
+
+    let page = metrics.render_with(&std::collections::BTreeMap::new());
+    assert!(page.contains("frontgate_upstream_attempts_total{upstream=\"a\",result=\"reset\"} 1"), "{page}");
+    assert!(page.contains("frontgate_upstream_attempts_total{upstream=\"a\",result=\"ok\"} 0"), "{page}");
+}
+
+#[test]
+fn stale_connections_are_forgiven_a_few_times() {
+    let mut attempts = Attempts::default();
+
+    assert_eq!((0..10).filter(|_| attempts.forgives_stale()).count(), STALE as usize);
+}

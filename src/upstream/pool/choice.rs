@@ -1,0 +1,139 @@
+//! The choice of an endpoint for one attempt, and the chosen one, which counts as in flight until it is dropped.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use pingora_core::upstreams::peer::HttpPeer;
+
+use super::Pool;
+use super::budget::Place;
+use super::endpoint::Endpoint;
+use super::members::Members;
+use crate::upstream::balance::{Candidates, UNIT, random};
+
+/// An endpoint chosen for one attempt, counted as in flight until it is dropped.
+pub struct Pick {
+    place: Place,
+    endpoint: Arc<Endpoint>,
+}
+
+/// Why there is no endpoint for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPick {
+    /// The upstream has as many requests as it may.
+    Full,
+    /// No endpoint takes requests.
+    NoEndpoint,
+}
+
+/// What the choice of an endpoint may count on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Choosy {
+    /// Healthy ones that were not tried, and those that just came back only now and then.
+    Very,
+    /// Healthy ones that were not tried.
+    Healthy,
+    /// All that were not tried: where none is healthy, the probes may be what is wrong.
+    Untried,
+    /// All.
+    Not,
+}
+
+struct Choice<'p> {
+    pool: &'p Pool,
+    members: &'p Members,
+    tried: &'p [u64],
+    now: u64,
+    choosy: Choosy,
+}
+
+impl Candidates for Choice<'_> {
+    fn takes(&self, index: usize) -> bool {
+        let endpoint = &self.members.endpoints[index];
+        match self.choosy {
+            Choosy::Very | Choosy::Healthy if !endpoint.is_usable(self.now) => false,
+            Choosy::Very if !self.pool.is_warm(endpoint, self.now) => false,
+            Choosy::Not => true,
+            _ => !self.tried.contains(&endpoint.id()),
+        }
+    }
+
+    fn load(&self, index: usize) -> u64 {
+        let endpoint = &self.members.endpoints[index];
+        (endpoint.in_flight() * UNIT) / u64::from(endpoint.weight.max(1))
+    }
+
+    /// All requests in flight over the weights that took some when last looked at: exact but for the second after an endpoint changed.
+    fn mean_load(&self) -> u64 {
+        let weights = self.pool.usable_weight.load(Ordering::Relaxed);
+        (self.pool.load.in_flight.load(Ordering::Relaxed).max(1)) * UNIT / weights.max(1)
+    }
+}
+
+impl Pool {
+    /// Chooses an endpoint for an attempt of a request with this hash, none of those tried before while another is left.
+    pub fn choose(self: &Arc<Self>, hash: Option<u64>, tried: &[u64], now: Instant) -> Result<Pick, NoPick> {
+        let place = Place::take(self).ok_or(NoPick::Full)?;
+        let now = self.millis(now);
+        let members = self.members.load();
+        let index = [Choosy::Very, Choosy::Healthy, Choosy::Untried, Choosy::Not]
+            .into_iter()
+            .find_map(|choosy| members.balancer.choose(hash, &Choice { pool: self, members: &members, tried, now, choosy }))
+            .ok_or(NoPick::NoEndpoint)?;
+        let endpoint = members.endpoints[index].clone();
+        endpoint.known.in_flight.fetch_add(1, Ordering::Relaxed);
+        Ok(Pick { place, endpoint })
+    }
+
+    /// Whether an endpoint that has come back gets this request: at first one in ten of its share, all of it when slow start is over.
+    fn is_warm(&self, endpoint: &Endpoint, now: u64) -> bool {
+        let Some(slow_start) = self.settings.slow_start else { return true };
+        let since = endpoint.known.back_since.load(Ordering::Relaxed);
+        let length = slow_start.0.as_millis() as u64;
+        if since == 0 || now >= since + length {
+            return true;
+        }
+        let share = (now.saturating_sub(since) * 1000 / length.max(1)).max(100);
+        random() % 1000 < share
+    }
+}
+
+impl Pick {
+    /// The pool it was chosen from.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.place.0
+    }
+
+    /// The chosen endpoint, which may have left the pool since.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The attempt went well, or failed by the endpoint's fault.
+    pub fn judge(&self, well: bool, now: Instant) {
+        self.place.0.judge(&self.endpoint, well, now);
+    }
+
+    /// What Pingora connects to, within `left` where the attempt has a deadline. With an upload, an upstream that does not take it is cut off
+    /// as one that does not answer.
+    pub fn peer(&self, left: Option<Duration>, upload: bool) -> Box<HttpPeer> {
+        let mut peer = Box::new(self.endpoint.peer.clone());
+        let timeouts = &self.place.0.timeouts;
+        if upload {
+            peer.options.write_timeout = Some(timeouts.between_bytes.0);
+        }
+        if let Some(left) = left {
+            let connect = timeouts.connect.0.min(left);
+            peer.options.connection_timeout = Some(connect);
+            peer.options.total_connection_timeout = Some(connect);
+        }
+        peer
+    }
+}
+
+impl Drop for Pick {
+    fn drop(&mut self) {
+        self.endpoint.known.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,57 @@
+//! Outlier ejection: an endpoint whose requests fail one after another gets none for a while, however its probes go.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::Pool;
+use super::endpoint::Endpoint;
+
+/// How often longer than the first time an endpoint is ejected at most.
+const LONGEST_EJECTION: u32 = 10;
+
+impl Pool {
+    /// A request to an endpoint went well or failed.
+    pub(super) fn judge(&self, endpoint: &Endpoint, well: bool, now: Instant) {
+        let Some(outlier) = &self.settings.outlier else { return };
+        let known = &endpoint.known;
+        if well {
+            // Mostly it is 0, and a write would take the line from the other threads.
+            if known.failures.load(Ordering::Relaxed) != 0 {
+                known.failures.store(0, Ordering::Relaxed);
+            }
+            return;
+        }
+        if known.failures.fetch_add(1, Ordering::Relaxed) + 1 < outlier.consecutive.get() {
+            return;
+        }
+        let one = self.ejecting.lock();
+        let millis = self.millis(now);
+        let members = self.members.load();
+        let ejected = members.endpoints.iter().filter(|other| other.known.ejected_until.load(Ordering::Relaxed) > millis).count();
+        let all = members.endpoints.len();
+        let most = ((all as f64 * outlier.max_ejected.0) as usize).max(1).min(all.saturating_sub(1));
+        if ejected >= most || known.ejected_until.load(Ordering::Relaxed) > millis {
+            return;
+        }
+        let times = known.ejections.load(Ordering::Relaxed).saturating_add(1).min(LONGEST_EJECTION);
+        let time = outlier.eject_for.0 * times;
+        let until = millis + time.as_millis() as u64;
+        known.ejections.store(times, Ordering::Relaxed);
+        known.failures.store(0, Ordering::Relaxed);
+        known.back_since.store(until, Ordering::Relaxed);
+        known.ejected_until.store(until, Ordering::Relaxed);
+        log::warn!("endpoint {} of upstream `{}` is ejected for {time:?}", endpoint.text, self.name);
+        drop(one);
+        self.tick(now);
+    }
+
+    /// An endpoint that has behaved for as long as it was ejected begins anew.
+    pub(super) fn forgive(&self, endpoint: &Endpoint, millis: u64) {
+        let Some(outlier) = &self.settings.outlier else { return };
+        let until = endpoint.known.ejected_until.load(Ordering::Relaxed);
+        let proven = u64::from(endpoint.known.ejections.load(Ordering::Relaxed)) * outlier.eject_for.0.as_millis() as u64;
+        if until != 0 && millis > until + proven {
+            endpoint.known.ejections.store(0, Ordering::Relaxed);
+        }
+    }
+}

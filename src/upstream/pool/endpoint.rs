@@ -1,0 +1,119 @@
+//! One endpoint: how its pool describes it just now, and what is known of it, which outlives the description.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use http::HeaderValue;
+use pingora_core::upstreams::peer::HttpPeer;
+
+use crate::config::model::{Endpoint as Written, UpstreamTimeouts};
+use crate::telemetry::EndpointState;
+
+/// An endpoint of a pool.
+pub struct Endpoint {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The same, as logs say it.
+    pub text: Box<str>,
+    /// What `X-BFF-Version` says of its answers.
+    pub version: Option<HeaderValue>,
+    /// Its share of the requests beside the others' weights; 0 takes none.
+    pub weight: u32,
+    /// What Pingora connects to.
+    pub(super) peer: HttpPeer,
+    /// What is known of it, under every description that it has had.
+    pub(super) known: Arc<Known>,
+}
+
+/// What is known of an endpoint. Times are milliseconds since the first pool of its name began.
+pub(super) struct Known {
+    /// Names the endpoint for as long as it belongs to the pool; never used again.
+    pub id: u64,
+    pub in_flight: AtomicU64,
+    /// Probes found it unhealthy.
+    pub unhealthy: AtomicBool,
+    /// Failed requests in a row.
+    pub failures: AtomicU32,
+    /// Until when it is ejected; 0 for never.
+    pub ejected_until: AtomicU64,
+    /// How often it was ejected lately.
+    pub ejections: AtomicU32,
+    /// Since when it takes requests again; 0 where it always did.
+    pub back_since: AtomicU64,
+    /// The pool whose probes look after it; 0 for none.
+    pub probed_by: AtomicU64,
+}
+
+/// A number that nothing else in this process has.
+pub(super) fn fresh_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Endpoint {
+    /// An endpoint of which nothing is known, in the pool of this group.
+    pub(super) fn new(written: &Written, timeouts: &UpstreamTimeouts, group: u64, unhealthy: bool) -> Self {
+        let known = Arc::new(Known {
+            id: fresh_id(),
+            in_flight: AtomicU64::new(0),
+            unhealthy: AtomicBool::new(unhealthy),
+            failures: AtomicU32::new(0),
+            ejected_until: AtomicU64::new(0),
+            ejections: AtomicU32::new(0),
+            back_since: AtomicU64::new(0),
+            probed_by: AtomicU64::new(0),
+        });
+        Self::described(written, timeouts, group, known)
+    }
+
+    /// The endpoint that is known already, as it is described now.
+    pub(super) fn again(&self, written: &Written, timeouts: &UpstreamTimeouts, group: u64) -> Self {
+        Self::described(written, timeouts, group, self.known.clone())
+    }
+
+    fn described(written: &Written, timeouts: &UpstreamTimeouts, group: u64, known: Arc<Known>) -> Self {
+        Self {
+            address: written.address,
+            text: written.address.to_string().into(),
+            version: written.version.as_ref().and_then(|version| HeaderValue::from_str(version).ok()),
+            weight: written.weight,
+            peer: peer(written.address, timeouts, group),
+            known,
+        }
+    }
+
+    /// Names it for as long as it belongs to its pool.
+    pub fn id(&self) -> u64 {
+        self.known.id
+    }
+
+    /// Whether it takes requests at this time.
+    pub(super) fn is_usable(&self, now: u64) -> bool {
+        !self.known.unhealthy.load(Ordering::Relaxed) && self.known.ejected_until.load(Ordering::Relaxed) <= now
+    }
+
+    /// What is known of it.
+    pub(super) fn state(&self, now: u64) -> EndpointState {
+        match (self.known.unhealthy.load(Ordering::Relaxed), self.known.ejected_until.load(Ordering::Relaxed) > now) {
+            (true, _) => EndpointState::Unhealthy,
+            (false, true) => EndpointState::Ejected,
+            (false, false) => EndpointState::Healthy,
+        }
+    }
+
+    /// How many requests it has.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.known.in_flight.load(Ordering::Relaxed)
+    }
+}
+
+fn peer(address: SocketAddr, timeouts: &UpstreamTimeouts, group: u64) -> HttpPeer {
+    let mut peer = HttpPeer::new(address, false, String::new());
+    peer.group_key = group;
+    peer.options.connection_timeout = Some(timeouts.connect.0);
+    peer.options.total_connection_timeout = Some(timeouts.connect.0);
+    peer.options.idle_timeout = Some(timeouts.idle.0);
+    // Reads are bounded by the attempt's deadlines: Pingora's own read timeout would also run while the client pauses an upload.
+    peer
+}

@@ -1,0 +1,67 @@
+//! The endpoints that a pool has just now, with the tables to choose among them. A changed set is built beside the traffic and swapped in.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::endpoint::Endpoint;
+use crate::config::model::{Balance, Endpoint as Written, UpstreamTimeouts};
+use crate::upstream::balance::Balancer;
+use frontgate_filters::words::spanned::Spanned;
+
+/// A pool's endpoints, as they were configured or found.
+pub(super) struct Members {
+    /// What they were made of.
+    pub written: Vec<Spanned<Written>>,
+    /// In the written order.
+    pub endpoints: Box<[Arc<Endpoint>]>,
+    pub balancer: Balancer,
+    ids: HashSet<u64>,
+}
+
+/// What all endpoints of a pool have in common.
+pub(super) struct Terms<'t> {
+    pub balance: &'t Balance,
+    pub timeouts: &'t UpstreamTimeouts,
+    /// Keeps the connections of two pools apart.
+    pub group: u64,
+    /// Whether an endpoint that nothing is known of waits for good probes.
+    pub wait_for_probes: bool,
+}
+
+impl Members {
+    /// These endpoints. Those that `before` had at the same addresses keep what is known of them; one whose description is the same in every
+    /// respect is the same endpoint, unless the terms may have changed.
+    pub fn new(written: &[Spanned<Written>], terms: &Terms<'_>, before: Option<(&Self, bool)>) -> Self {
+        let mut known: HashMap<SocketAddr, usize> = HashMap::new();
+        if let Some((before, _)) = before {
+            known.extend(before.endpoints.iter().enumerate().map(|(index, endpoint)| (endpoint.address, index)));
+        }
+        let was: Vec<Option<usize>> = written.iter().map(|written| known.remove(&written.address)).collect();
+        let same_terms = before.is_some_and(|(_, same_terms)| same_terms);
+        let endpoint = |written: &Written, was: Option<usize>| {
+            let Some((before, index)) = before.map(|(before, _)| before).zip(was) else {
+                return Arc::new(Endpoint::new(written, terms.timeouts, terms.group, terms.wait_for_probes));
+            };
+            let endpoint = &before.endpoints[index];
+            if same_terms && *before.written[index] == *written {
+                return endpoint.clone();
+            }
+            Arc::new(endpoint.again(written, terms.timeouts, terms.group))
+        };
+        let endpoints: Box<[Arc<Endpoint>]> = written.iter().zip(&was).map(|(written, was)| endpoint(written, *was)).collect();
+        let weights: Vec<u32> = endpoints.iter().map(|endpoint| endpoint.weight).collect();
+        let names: Vec<&str> = endpoints.iter().map(|endpoint| &*endpoint.text).collect();
+        let balancer = match before {
+            Some((before, true)) => before.balancer.next(&weights, &names, &was),
+            _ => Balancer::new(terms.balance, &weights, &names),
+        };
+        let ids = endpoints.iter().map(|endpoint| endpoint.id()).collect();
+        Self { ids, balancer, written: written.to_vec(), endpoints }
+    }
+
+    /// Whether this endpoint is one of them.
+    pub fn has(&self, endpoint: &Endpoint) -> bool {
+        self.ids.contains(&endpoint.id())
+    }
+}
