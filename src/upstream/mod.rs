@@ -4,8 +4,10 @@
 pub mod adaptive;
 pub mod attempts;
 pub mod balance;
+pub mod call;
 pub mod deadline;
 mod fetch;
+pub mod h1;
 pub mod health;
 pub mod keys;
 pub mod pool;

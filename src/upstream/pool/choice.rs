@@ -110,6 +110,11 @@ impl Pick {
         &self.endpoint
     }
 
+    /// The same, to be held beyond the attempt.
+    pub fn endpoint_ref(&self) -> Arc<Endpoint> {
+        self.endpoint.clone()
+    }
+
     /// The attempt went well, or failed by the endpoint's fault.
     pub fn judge(&self, well: bool, now: Instant) {
         self.place.0.judge(&self.endpoint, well, now);

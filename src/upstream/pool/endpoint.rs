@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use http::HeaderValue;
-use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
 
 use crate::config::model::{Endpoint as Written, UpstreamTimeouts};
 use crate::telemetry::EndpointState;
@@ -20,7 +20,6 @@ pub struct Endpoint {
     pub version: Option<HeaderValue>,
     /// Its share of the requests beside the others' weights; 0 takes none.
     pub weight: u32,
-    /// What Pingora connects to.
     pub(super) peer: HttpPeer,
     /// What is known of it, under every description that it has had.
     pub(super) known: Arc<Known>,
@@ -86,6 +85,16 @@ impl Endpoint {
     /// Names it for as long as it belongs to its pool.
     pub fn id(&self) -> u64 {
         self.known.id
+    }
+
+    /// What Pingora connects to.
+    pub fn peer(&self) -> &HttpPeer {
+        &self.peer
+    }
+
+    /// Whether it is spoken to over TLS.
+    pub fn is_secured(&self) -> bool {
+        self.peer.tls()
     }
 
     /// Whether it takes requests at this time.

@@ -1,0 +1,234 @@
+//! A call that the gateway makes itself: one request and its whole answer, by the same pools, health, retries, deadlines, limits and metrics as
+//! the requests of clients.
+
+use std::cell::OnceCell;
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use frontgate_filters::filter::{Attempt, Failure, Rescue};
+use frontgate_filters::reply::Reply;
+use http::header::HOST;
+use http::{HeaderMap, Method};
+use pingora_core::connectors::TransportConnector;
+use pingora_http::ResponseHeader;
+use tokio::net::TcpStream;
+
+use super::attempts::{Asked, Attempts, Audience, Next};
+use super::h1::{self, Connection, Fault, Io, Piece, Upload};
+use super::pool::Endpoint;
+use super::{NoPick, Pool};
+use crate::telemetry;
+
+/// A request of the gateway's own.
+pub struct Call<'c> {
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub target: &'c [u8],
+    /// Its fields; `Host` is the pool's or the endpoint's where they have none.
+    pub fields: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+    /// What a consistent hash makes of it.
+    pub hash: Option<u64>,
+    /// Until when the answer has to be whole.
+    pub deadline: Instant,
+    /// The most bytes of an answer's body.
+    pub most: usize,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its head.
+    pub head: ResponseHeader,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// Why there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// No endpoint took the call.
+    NoEndpoint(NoPick),
+    /// The endpoint cannot be reached, or broke off.
+    Unreachable,
+    /// It was too slow.
+    Timeout,
+    /// Its answer is larger than allowed.
+    TooLarge,
+    /// What it sent cannot be read.
+    Malformed(&'static str),
+}
+
+/// Nobody listens to the attempts of a call.
+struct Nobody;
+
+impl Audience for Nobody {
+    fn is_empty(&self) -> bool {
+        true
+    }
+    fn is_measure(&self) -> bool {
+        true
+    }
+    fn attempt(&mut self, _: &Attempt<'_>) -> Result<Rescue, Reply> {
+        Ok(Rescue::Pass)
+    }
+    fn upstream(&self, _: &str) -> Option<Arc<Pool>> {
+        None
+    }
+}
+
+/// Makes the call at one of the pool's endpoints, and again as its retry rule says.
+pub async fn call(pool: &Arc<Pool>, call: &Call<'_>) -> Result<Answer, NoAnswer> {
+    let mut attempts = Attempts::default();
+    attempts.limit(Some(call.deadline));
+    attempts.ask(pool.clone(), call.hash);
+    let asked = Asked { idempotent: call.method.is_idempotent(), replayable: true, probing: false };
+    loop {
+        let now = Instant::now();
+        if now >= call.deadline {
+            return Err(NoAnswer::Timeout);
+        }
+        if let Err(why) = attempts.next(now) {
+            match attempts.settle(asked, Err(Failure::Unavailable), now, &mut Nobody) {
+                Next::Again => continue,
+                _ => return Err(NoAnswer::NoEndpoint(why)),
+            }
+        }
+        let (fault, failure, result) = match attempt(&mut attempts, call, asked).await {
+            Ok(Some(answer)) => return Ok(answer),
+            Ok(None) => continue,
+            Err(Failed::Stale) if call.method.is_idempotent() && attempts.forgives_stale() => continue,
+            Err(Failed::Late) => (NoAnswer::Timeout, Failure::Timeout, telemetry::Attempt::Timeout),
+            Err(Failed::Unreachable) => (NoAnswer::Unreachable, Failure::Connect, telemetry::Attempt::ConnectFailure),
+            Err(Failed::Stale | Failed::Broken) => (NoAnswer::Unreachable, Failure::Connect, telemetry::Attempt::Reset),
+            Err(Failed::Malformed(why)) => (NoAnswer::Malformed(why), Failure::Connect, telemetry::Attempt::Error),
+            Err(Failed::Body(fault, result)) => {
+                attempts.finished(result, Instant::now());
+                return Err(fault);
+            }
+        };
+        let now = Instant::now();
+        attempts.finished(result, now);
+        if !matches!(attempts.settle(asked, Err(failure), now, &mut Nobody), Next::Again) {
+            return Err(fault);
+        }
+    }
+}
+
+/// How an attempt fails.
+enum Failed {
+    Unreachable,
+    Late,
+    /// A pooled connection that the upstream had closed.
+    Stale,
+    Broken,
+    Malformed(&'static str),
+    /// After the head: no further attempt.
+    Body(NoAnswer, telemetry::Attempt),
+}
+
+impl Failed {
+    fn before_head(fault: Fault, reused: bool) -> Self {
+        match fault {
+            Fault::Closed(true) | Fault::Broken(_, true) if reused => Self::Stale,
+            Fault::Closed(_) | Fault::Broken(..) => Self::Broken,
+            Fault::Malformed(why) => Self::Malformed(why),
+        }
+    }
+}
+
+/// One attempt: the answer, or none where another attempt is to follow.
+async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked) -> Result<Option<Answer>, Failed> {
+    let Some(current) = attempts.current() else { return Err(Failed::Unreachable) };
+    let pool = current.pick().pool().clone();
+    let endpoint = current.pick().endpoint_ref();
+    let deadline = current.deadline().unwrap_or(call.deadline);
+    let mut connection = match h1::idle(endpoint.id()) {
+        Some(connection) => connection,
+        None => {
+            let patience = pool.timeouts.connect.0.min(deadline.saturating_duration_since(Instant::now()));
+            Box::new(in_time(Instant::now() + patience, connect(&endpoint)).await?.map_err(|()| Failed::Unreachable)?)
+        }
+    };
+    let reused = connection.is_reused();
+    let upload = match call.body.len() {
+        0 if matches!(call.method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS) => Upload::None,
+        length => Upload::Length(length as u64),
+    };
+    connection.begin(&call.method, call.target, upload, |out| {
+        if !call.fields.contains_key(HOST) {
+            let host = pool.host.as_ref().map_or(endpoint.text.as_bytes(), |host| host.as_bytes());
+            h1::put_field(out, b"host", host);
+        }
+        call.fields.iter().for_each(|(name, value)| h1::put_field(out, name.as_str().as_bytes(), value.as_bytes()));
+    });
+    connection.upload(call.body.clone(), upload);
+    let sent = in_time(deadline, poll_fn(|cx| connection.poll_flush(cx))).await?;
+    sent.map_err(|fault| Failed::before_head(fault, reused))?;
+    let first_byte = attempts.request_sent().unwrap_or_else(|| pool.first_byte());
+    let until = deadline.min(Instant::now() + first_byte);
+    let head = loop {
+        let head = in_time(until, poll_fn(|cx| connection.poll_head(cx))).await?;
+        let head = head.map_err(|fault| Failed::before_head(fault, reused))?;
+        if !head.head.status.is_informational() {
+            break head.head;
+        }
+    };
+    let now = Instant::now();
+    attempts.head_arrived(head.status.as_u16(), now);
+    if matches!(attempts.settle(asked, Ok(&head), now, &mut Nobody), Next::Again) {
+        attempts.finished(telemetry::Attempt::Ok, now);
+        return Ok(None);
+    }
+    let body = body(&mut connection, pool.timeouts.between_bytes.0, deadline, call.most).await?;
+    attempts.finished(telemetry::Attempt::Ok, Instant::now());
+    h1::put_back(endpoint.id(), connection, pool.timeouts.idle.0);
+    Ok(Some(Answer { head, body }))
+}
+
+/// The whole body, at most so many bytes.
+async fn body(connection: &mut Connection, between: Duration, deadline: Instant, most: usize) -> Result<Bytes, Failed> {
+    let broken = |fault| match fault {
+        Fault::Malformed(why) => Failed::Body(NoAnswer::Malformed(why), telemetry::Attempt::Error),
+        _ => Failed::Body(NoAnswer::Unreachable, telemetry::Attempt::Reset),
+    };
+    let mut body = BytesMut::new();
+    loop {
+        let until = deadline.min(Instant::now() + between);
+        let piece = in_time(until, poll_fn(|cx| connection.poll_piece(cx))).await;
+        let piece = piece.map_err(|_| Failed::Body(NoAnswer::Timeout, telemetry::Attempt::Timeout))?;
+        match piece.map_err(broken)? {
+            Piece::Data(data) if body.len() + data.len() > most => {
+                return Err(Failed::Body(NoAnswer::TooLarge, telemetry::Attempt::Ok));
+            }
+            Piece::Data(data) => body.extend_from_slice(&data),
+            Piece::Trailers(_) => {}
+            Piece::End => return Ok(body.freeze()),
+        }
+    }
+}
+
+async fn in_time<T>(until: Instant, future: impl Future<Output = T>) -> Result<T, Failed> {
+    tokio::time::timeout_at(until.into(), future).await.map_err(|_| Failed::Late)
+}
+
+/// A new connection to an endpoint.
+pub async fn connect(endpoint: &Endpoint) -> Result<Connection, ()> {
+    if !endpoint.is_secured() {
+        let socket = TcpStream::connect(endpoint.address).await.map_err(drop)?;
+        // Heads and bodies leave in one piece each: nothing is gained by waiting for more.
+        let _ = socket.set_nodelay(true);
+        return Ok(Connection::new(Io::Tcp(socket)));
+    }
+    thread_local! {
+        static CONNECTOR: OnceCell<Arc<TransportConnector>> = const { OnceCell::new() };
+    }
+    // Made for the first such endpoint: it reads the system's certificates.
+    let connector = CONNECTOR.with(|connector| connector.get_or_init(|| Arc::new(TransportConnector::new(None))).clone());
+    let stream = connector.new_stream(endpoint.peer()).await.map_err(drop)?;
+    Ok(Connection::new(Io::Stream(stream)))
+}

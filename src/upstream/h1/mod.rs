@@ -1,0 +1,298 @@
+//! HTTP/1.1 to an upstream: one connection with one request at a time, read and written once.
+//!
+//! What is read strictly here decides where a message ends (RFC 9112, section 6.3). What cannot be read without doubt is a [`Fault`], and the
+//! connection is closed with it. All waiting is polling: the caller has the deadlines, and drops the connection to end whatever it waits for.
+
+mod body;
+mod head;
+mod idle;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::{Buf, Bytes, BytesMut};
+use pingora_core::protocols::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+use body::Decoder;
+pub use body::Piece;
+pub use head::{Framing, Head};
+pub use idle::{idle, put_back, sweep};
+pub use write::{Upload, put_field, put_number};
+
+/// Room of a buffer, and the most that is copied into one rather than written beside it.
+pub const ROOM: usize = 16 * 1024;
+/// Room to read into once a body has shown that it is long.
+const LONG: usize = 64 * 1024;
+/// A read is worth making from this much room on.
+const LEAST: usize = 4096;
+/// How many buffers a thread keeps for connections that have something to read or write.
+const SPARES: usize = 64;
+
+/// Why there is no answer, or no whole one.
+#[derive(Debug)]
+pub enum Fault {
+    /// The upstream closed the connection; `true` where it had sent nothing of an answer.
+    Closed(bool),
+    /// The connection broke; `true` where the upstream had sent nothing of an answer.
+    Broken(io::Error, bool),
+    /// What came is no HTTP answer, or leaves open where it ends.
+    Malformed(&'static str),
+}
+
+/// The bytes below a connection: a socket, or what Pingora's connectors put on one (TLS).
+pub enum Io {
+    /// A socket.
+    Tcp(TcpStream),
+    /// A stream of Pingora's.
+    Stream(Stream),
+}
+
+/// A connection to an upstream.
+pub struct Connection {
+    io: Io,
+    /// What was read and not used yet.
+    input: BytesMut,
+    /// What is to be written, and a part of an upload that is written after it without a copy.
+    output: BytesMut,
+    beside: Bytes,
+    decoder: Decoder,
+    /// Whether the last answer asked for HEAD, whose answer has no body.
+    to_head: bool,
+    /// Whether the upstream keeps the connection after this answer.
+    keep: bool,
+    /// Whether anything of the answer has come.
+    begun: bool,
+    /// Whether the last read filled its room.
+    long: bool,
+    /// Whether pieces of the body are to be nobody else's, so that they can be changed in place.
+    owned: bool,
+    /// Whether it has served a request before.
+    reused: bool,
+    idle_since: Instant,
+}
+
+thread_local! {
+    static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An empty buffer with room.
+pub fn spare() -> BytesMut {
+    SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| BytesMut::with_capacity(ROOM))
+}
+
+/// Takes an empty buffer back for other connections.
+pub fn give_back(buffer: &mut BytesMut) {
+    if buffer.is_empty() && buffer.capacity() > 0 {
+        let buffer = std::mem::take(buffer);
+        SPARE.with_borrow_mut(|spares| {
+            if spares.len() < SPARES && buffer.capacity() <= LONG {
+                spares.push(buffer);
+            }
+        });
+    }
+}
+
+impl Connection {
+    /// A fresh connection.
+    pub fn new(io: Io) -> Self {
+        Self {
+            io,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            beside: Bytes::new(),
+            decoder: Decoder::new(Framing::None),
+            to_head: false,
+            keep: true,
+            begun: false,
+            long: false,
+            owned: false,
+            reused: false,
+            idle_since: Instant::now(),
+        }
+    }
+
+    /// Whether it has served a request before: then the upstream may have closed it at any time.
+    pub fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// Whether anything waits to be written.
+    pub fn has_output(&self) -> bool {
+        !self.output.is_empty() || !self.beside.is_empty()
+    }
+
+    /// Writes what is to be written.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        while self.has_output() {
+            let written = if self.beside.is_empty() {
+                Pin::new(&mut self.io).poll_write(cx, &self.output)
+            } else {
+                let slices = [io::IoSlice::new(&self.output), io::IoSlice::new(&self.beside)];
+                Pin::new(&mut self.io).poll_write_vectored(cx, &slices)
+            };
+            match ready!(written) {
+                Ok(0) => return Poll::Ready(Err(Fault::Closed(!self.begun))),
+                Ok(written) => {
+                    let first = written.min(self.output.len());
+                    self.output.advance(first);
+                    self.beside.advance(written - first);
+                }
+                Err(error) => return Poll::Ready(Err(Fault::Broken(error, !self.begun))),
+            }
+        }
+        self.output.clear();
+        match &mut self.io {
+            // A socket holds nothing back.
+            Io::Tcp(_) => Poll::Ready(Ok(())),
+            Io::Stream(stream) => Pin::new(stream).poll_flush(cx).map_err(|error| Fault::Broken(error, !self.begun)),
+        }
+    }
+
+    /// Reads once. The end of the stream is 0.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Fault>> {
+        if self.input.capacity() == 0 {
+            self.input = spare();
+        }
+        let room = self.input.capacity() - self.input.len();
+        if room < LEAST {
+            // Takes the whole block back where nobody else holds a part of it.
+            self.input.reserve(if self.long { LONG } else { ROOM - LEAST });
+        }
+        let room = self.input.capacity() - self.input.len();
+        let read = match ready!(poll_read_buf(&mut self.io, cx, &mut self.input)) {
+            Ok(read) => read,
+            Err(error) => return Poll::Ready(Err(Fault::Broken(error, !self.begun))),
+        };
+        self.long = read == room;
+        self.begun |= read > 0;
+        Poll::Ready(Ok(read))
+    }
+
+    /// The next head of an answer: a 1xx, or the final one. Pieces of the body follow with [`Connection::poll_piece`].
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Fault>> {
+        loop {
+            if !self.input.is_empty()
+                && let Some(head) = head::read(&mut self.input, self.to_head)?
+            {
+                if !head.head.status.is_informational() {
+                    self.keep = head.keep;
+                    self.decoder = Decoder::new(head.framing);
+                }
+                return Poll::Ready(Ok(head));
+            }
+            if ready!(self.poll_fill(cx))? == 0 {
+                return Poll::Ready(Err(Fault::Closed(!self.begun)));
+            }
+        }
+    }
+
+    /// Whoever gets the pieces of this answer's body will change them: they are handed out whole, with the buffer they lie in.
+    pub fn own_pieces(&mut self) {
+        self.owned = true;
+    }
+
+    /// The next part of the answer's body, its trailers, or its end, which comes once.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Fault>> {
+        loop {
+            if let Some(piece) = self.decoder.next(&mut self.input, self.owned)? {
+                return Poll::Ready(Ok(piece));
+            }
+            if ready!(self.poll_fill(cx))? == 0 {
+                return Poll::Ready(if self.decoder.ends_with_the_connection() {
+                    self.decoder = Decoder::new(Framing::None);
+                    self.keep = false;
+                    Ok(Piece::End)
+                } else {
+                    Err(Fault::Closed(false))
+                });
+            }
+        }
+    }
+
+    /// Whether the body's end has been handed out, or is all that is left of it.
+    pub fn is_at_end(&self) -> bool {
+        self.decoder.is_at_end()
+    }
+
+    /// Whether another request may follow: the answer was whole, nothing came behind it, and all of the request was written.
+    pub fn is_clean(&self) -> bool {
+        self.keep && self.begun && self.decoder.is_at_end() && self.input.is_empty() && !self.has_output()
+    }
+
+    /// Whether the upstream has closed it, or spoken unasked, while it was idle; without a system call where the kernel has said nothing.
+    fn is_stale(&mut self) -> bool {
+        match &mut self.io {
+            Io::Tcp(socket) => {
+                let mut spoke = false;
+                let _ = socket.try_io(Interest::READABLE, || -> io::Result<()> {
+                    spoke = true;
+                    Err(io::ErrorKind::WouldBlock.into())
+                });
+                spoke
+            }
+            Io::Stream(stream) => {
+                let mut byte = [0_u8; 1];
+                let mut cx = Context::from_waker(std::task::Waker::noop());
+                Pin::new(stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_ready()
+            }
+        }
+    }
+
+    /// The bytes below, and what was read of them already: for a tunnel.
+    pub fn into_parts(self) -> (Io, BytesMut) {
+        (self.io, self.input)
+    }
+}
+
+/// One read into what is left of a buffer.
+pub fn poll_read_buf(io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+    tokio_util::io::poll_read_buf(Pin::new(io), cx, buffer)
+}
+
+impl AsyncRead for Io {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Stream(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Stream(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Self::Stream(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Stream(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Stream(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Answers cut at every byte, and those that leave open where they end.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What an answer was read as.
+#[derive(Debug, PartialEq, Eq)]
+struct Read {
+    status: u16,
+    fields: Vec<(String, String)>,
+    body: Vec<u8>,
+    trailers: usize,
+    /// What is left behind it.
+    rest: Vec<u8>,
+    keep: bool,
+}
+
+/// Reads an answer that comes in these parts, and after them the end of the connection.
+fn read(parts: &[&[u8]], to_head: bool) -> Result<Read, String> {
+    let mut input = BytesMut::new();
+    let mut parts = parts.iter();
+    let mut fill = |input: &mut BytesMut| parts.next().map(|part| input.extend_from_slice(part));
+    let told = |fault| match fault {
+        Fault::Malformed(why) => why.to_owned(),
+        other => format!("{other:?}"),
+    };
+    let head = loop {
+        match head::read(&mut input, to_head).map_err(told)? {
+            Some(head) if head.head.status.is_informational() && head.head.status != 101 => {}
+            Some(head) => break head,
+            None => fill(&mut input).ok_or("closed before the head")?,
+        }
+    };
+    let mut decoder = Decoder::new(head.framing);
+    let (mut body, mut trailers, mut keep) = (Vec::new(), 0, head.keep);
+    loop {
+        match decoder.next(&mut input, false).map_err(told)? {
+            Some(Piece::Data(data)) => body.extend_from_slice(&data),
+            Some(Piece::Trailers(map)) => trailers += map.len(),
+            Some(Piece::End) => break,
+            None if fill(&mut input).is_some() => {}
+            None if decoder.ends_with_the_connection() => {
+                keep = false;
+                break;
+            }
+            None => return Err("closed in the body".to_owned()),
+        }
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let fields = head.head.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
+    Ok(Read { status: head.head.status.as_u16(), fields, body, trailers, rest: input.to_vec(), keep })
+}
+
+fn whole(raw: &str) -> Result<Read, String> {
+    read(&[raw.as_bytes()], false)
+}
+
+#[test]
+fn an_answer_is_the_same_wherever_it_is_cut() {
+    let answers = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0a\r\n0123456789\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 1\r\nX-Two: 2\r\n\r\n",
+        "HTTP/1.0 404 Gone Fishing\r\nX: y\r\n\r\nto the end",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+    ];
+    for answer in answers {
+        let expected = whole(answer).expect("an answer");
+        for first in 0..answer.len() {
+            for second in [first, first + 1, first + 3] {
+                let (first, second) = (first, second.min(answer.len()));
+                let bytes = answer.as_bytes();
+                let parts: Vec<&[u8]> =
+                    [&bytes[..first], &bytes[first..second], &bytes[second..]].into_iter().filter(|part| !part.is_empty()).collect();
+                assert_eq!(read(&parts, false).as_ref(), Ok(&expected), "{answer:?} cut at {first} and {second}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_has_a_body_and_how_long_it_is() {
+    for (raw, to_head, body, keep) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", false, "abc", true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", true, "", true),
+        ("HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n\r\n", false, "", true),
+        ("HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\n", false, "", true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", false, "abc", true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\nabc", false, "abc", true),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n3\r\nabc\r\n0\r\n\r\n", false, "abc", false),
+        ("HTTP/1.1 200 OK\r\n\r\nabc", false, "abc", false),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nabc", false, "abc", false),
+        ("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 3\r\n\r\nabc", false, "abc", true),
+        ("HTTP/1.1 200 OK\r\nConnection: foo, Close\r\nContent-Length: 3\r\n\r\nabc", false, "abc", false),
+        ("HTTP/1.1 200 OK\r\nConnection: close, keep-alive\r\nContent-Length: 3\r\n\r\nabc", false, "abc", false),
+    ] {
+        let read = read(&[raw.as_bytes()], to_head).expect(raw);
+        assert_eq!((String::from_utf8_lossy(&read.body).as_ref(), read.keep), (body, keep), "{raw:?}");
+        assert!(read.rest.is_empty());
+    }
+}
+
+#[test]
+fn what_leaves_open_where_it_ends_is_refused() {
+    for raw in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3, 4\r\n\r\nabcd",
+        "HTTP/1.1 200 OK\r\nContent-Length: +3\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0x3\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11111111111111111\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nbad trailer\r\n\r\n",
+        "HTTP/2.0 200 OK\r\n\r\n",
+        "ICY 200 OK\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA B: c\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n",
+    ] {
+        assert!(whole(raw).is_err(), "{raw:?} {:?}", whole(raw));
+    }
+    let long = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;{}\r\nabc\r\n0\r\n\r\n", "x".repeat(5000));
+    assert_eq!(whole(&long).unwrap_err(), "a chunk's line is too long");
+    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(257));
+    assert_eq!(whole(&many).unwrap_err(), "its head has too many fields");
+    let large = format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(1 << 20));
+    assert_eq!(whole(&large).unwrap_err(), "its head is too large");
+}
+
+#[test]
+fn many_fields_are_read_as_few_are() {
+    let raw = format!("HTTP/1.1 200 OK\r\n{}Content-Length: 0\r\n\r\n", "A: b\r\n".repeat(200));
+
+    assert_eq!(whole(&raw).expect("an answer").fields.len(), 201);
+}
+
+#[test]
+fn what_belongs_to_one_hop_stays_there() {
+    let raw = "HTTP/1.1 200 OK\r\nConnection: X-Hop, close\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: close\r\n\
+               Transfer-Encoding: chunked\r\nUpgrade: h2c\r\nX-End: 2\r\n\r\n0\r\n\r\n";
+
+    assert_eq!(whole(raw).expect("an answer").fields, [("x-end".to_owned(), "2".to_owned())]);
+}
+
+#[test]
+fn bytes_beyond_ascii_and_folded_lines_pass_as_one_line() {
+    let mut raw = b"HTTP/1.1 200 OK\r\nX: caf\xe9\r\nY: a\r\n b\r\nContent-Length: 0\r\n\r\n".to_vec();
+    let head = head::read(&mut BytesMut::from(&raw[..]), false).expect("a head").expect("a whole one").head;
+    assert_eq!(head.headers["x"].as_bytes(), b"caf\xe9");
+    assert!(head.headers["y"].as_bytes().starts_with(b"a ") && head.headers["y"].as_bytes().ends_with(b" b"));
+
+    raw.truncate(20);
+    assert!(head::read(&mut BytesMut::from(&raw[..]), false).expect("so far").is_none());
+}
+
+#[test]
+fn the_reason_is_kept() {
+    let mut input = BytesMut::from("HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n");
+
+    let head = head::read(&mut input, false).expect("a head").expect("a whole one").head;
+
+    assert_eq!(head.get_reason_phrase(), Some("Fine"));
+}
+
+#[test]
+fn numbers_are_written_as_they_are() {
+    for number in [0, 1, 9, 10, 255, 4096, 65_535, u64::MAX >> 1] {
+        let mut out = BytesMut::new();
+        put_number(&mut out, number);
+        assert_eq!(out, number.to_string());
+        let mut out = BytesMut::new();
+        write::put_chunk_size(&mut out, number as usize);
+        assert_eq!(out, format!("{number:x}\r\n"));
+    }
+}
+
+proptest! {
+    /// Any bytes in any chunks, cut anywhere, are the same bytes.
+    #[test]
+    fn chunked_bodies_are_taken_out_of_their_framing(
+        chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..20),
+        cuts in prop::collection::vec(1..100_usize, 1..100),
+        rest in "[a-z]{0,5}",
+    ) {
+        let mut raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        for chunk in &chunks {
+            raw.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            raw.extend_from_slice(chunk);
+            raw.extend_from_slice(b"\r\n");
+        }
+        raw.extend_from_slice(b"0\r\n\r\n");
+        raw.extend_from_slice(rest.as_bytes());
+        let mut parts = Vec::new();
+        let mut left = &raw[..];
+        for cut in cuts.iter().cycle() {
+            if left.is_empty() { break }
+            let (part, after) = left.split_at((*cut).min(left.len()));
+            parts.push(part);
+            left = after;
+        }
+
+        let read = read(&parts, false).expect("an answer");
+
+        prop_assert_eq!(read.body, chunks.concat());
+        prop_assert!(rest.as_bytes().starts_with(&read.rest));
+    }
+
+    /// Whatever comes is read or refused, without a panic and without an end that was not there.
+    #[test]
+    fn noise_is_read_or_refused(noise in prop::collection::vec(any::<u8>(), 0..200), framing in 0..3_usize) {
+        let head = ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", ""][framing];
+        let mut raw = head.as_bytes().to_vec();
+        raw.extend_from_slice(&noise);
+        let _ = read(&[&raw], false);
+    }
+}
