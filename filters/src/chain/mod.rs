@@ -198,6 +198,11 @@ impl Exchange {
         }
     }
 
+    /// Whether any half wants the body, after [`Exchange::head`].
+    pub fn wants_body(&self) -> bool {
+        self.halves.iter().any(|half| half.wants_body && !half.silent)
+    }
+
     /// A part of the body, through the halves that want it, in reverse.
     pub fn body(&mut self, body: &mut Option<Bytes>, last: bool) -> Flow {
         for half in self.halves.iter_mut().rev().filter(|half| half.wants_body && !half.silent) {

@@ -192,6 +192,11 @@ impl Attempts {
         self.stale <= STALE
     }
 
+    /// Whether the next attempt is to have a connection of its own: the pooled ones that it met were closed.
+    pub fn wants_fresh(&self) -> bool {
+        self.stale >= STALE
+    }
+
     /// An attempt has brought a head or failed, or there was no endpoint for it, and nothing was sent to the client yet.
     pub fn settle(&mut self, asked: Asked, result: Result<&ResponseHeader, Failure>, now: Instant, audience: &mut impl Audience) -> Next {
         let Some(pool) = self.pool.clone() else { return Next::Pass };

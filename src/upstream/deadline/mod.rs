@@ -4,6 +4,7 @@
 //! for; nobody but this folder knows that.
 
 pub mod socket;
+pub mod timer;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

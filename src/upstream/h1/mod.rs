@@ -22,11 +22,10 @@ use pingora_core::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use body::Decoder;
-pub use body::Piece;
-pub use head::{Framing, Head};
+pub use body::{Decoder, Piece};
+pub use head::{Framing, Head, drop_nominated, is_of_this_hop, members};
 pub use idle::{idle, put_back, sweep};
-pub use write::{Upload, put_field, put_number};
+pub use write::{Upload, put_chunk_size, put_field, put_number};
 
 /// Room of a buffer, and the most that is copied into one rather than written beside it.
 pub const ROOM: usize = 16 * 1024;
@@ -128,6 +127,11 @@ impl Connection {
     /// Whether anything waits to be written.
     pub fn has_output(&self) -> bool {
         !self.output.is_empty() || !self.beside.is_empty()
+    }
+
+    /// How many bytes wait to be written.
+    pub fn output_len(&self) -> usize {
+        self.output.len() + self.beside.len()
     }
 
     /// Writes what is to be written.
