@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::config::Loaded;
 use crate::door::wire::Refusal;
 use crate::door::{Conn, Keeper, Rules};
-use crate::proxy::new_request_id;
+use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
 use crate::upstream::KeyRing;

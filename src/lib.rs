@@ -17,6 +17,8 @@ pub mod door;
 pub mod explain;
 pub mod gateway;
 pub mod proxy;
+pub mod reload;
+pub mod request_id;
 pub mod router;
 pub mod server;
 pub mod snapshot;

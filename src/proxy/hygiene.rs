@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use frontgate_filters::reply::Reply;
 use http::header::{CONTENT_LENGTH, HOST, ORIGIN};
@@ -12,6 +11,7 @@ use pingora_proxy::Session;
 
 use super::Ctx;
 use crate::door::wire::Refusal;
+use crate::request_id::new_request_id;
 use crate::router::{host_of, normalise};
 
 const X_BFF_VERSION: HeaderName = HeaderName::from_static("x-bff-version");
@@ -138,17 +138,6 @@ fn request_id(head: &RequestHeader, trusted: bool) -> HeaderValue {
         return id.clone();
     }
     new_request_id()
-}
-
-/// A fresh identifier.
-pub fn new_request_id() -> HeaderValue {
-    let mut text = [0_u8; uuid::fmt::Hyphenated::LENGTH];
-    // Without the counter that orders the identifiers of one millisecond: it is behind a lock.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let time = uuid::Timestamp::from_unix(uuid::NoContext, now.as_secs(), now.subsec_nanos());
-    uuid::Uuid::new_v7(time).as_hyphenated().encode_lower(&mut text);
-    // An owned value is shared without another allocation.
-    HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(text)).expect("hexadecimal digits and hyphens")
 }
 
 /// The rightmost address of X-Forwarded-For that is not a trusted proxy's. A list that cannot be read ends at the last proxy that can.

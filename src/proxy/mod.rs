@@ -8,7 +8,6 @@ mod ctx;
 mod failure;
 mod forward;
 mod hygiene;
-pub use hygiene::new_request_id;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
