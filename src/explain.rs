@@ -1,176 +1,194 @@
-//! Why a request is treated as it is, without serving it: route, each filter's decision, pool, and what the pool is sent.
+//! Why a request is treated as it is, without serving it: route, each filter's decision, upstream, and what that one is sent.
 //!
-//! The same router, chain and rewrites answer here as on the wire; only no socket is opened.
+//! The same reading of the wire, the same decision, the same filters answer here as while serving; only no socket is opened.
 
 use std::fmt;
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use frontgate_filters::chain::Decision;
-use frontgate_filters::filter::{Facts, Identity, Request};
-use http::{HeaderValue, Method, StatusCode};
+use frontgate_filters::chain::{Decision as FilterDecision, Exchange};
+use frontgate_filters::filter::{Facts, Identity};
+use frontgate_filters::reply::{Reply, ReplyBody};
+use http::{HeaderName, HeaderValue, Method, Version};
 use pingora_http::RequestHeader;
-use serde_json::json;
+use serde::Serialize;
 
 use crate::config::Loaded;
-use crate::router::{Found, host_of, normalise};
-use crate::snapshot::{Action, Snapshot};
+use crate::decide::{Asked, By, Decision, Trace, decide};
+use crate::door::wire::{HeadLimits, HeadScan, Refusal, check_head};
+use crate::refusals;
+use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 
-/// What was found out about a request.
-pub struct Explanation {
-    /// The path as it is routed.
-    pub path: String,
-    /// The route that takes it, by name and place.
-    pub route: Option<(String, String)>,
-    /// The patterns that would have matched, too, and why they did not win.
-    pub beaten: Vec<(String, String)>,
-    /// What every filter decided, in order.
-    pub decisions: Vec<Decision>,
-    /// What becomes of it.
-    pub outcome: Outcome,
-}
-
-/// What becomes of an explained request.
-pub enum Outcome {
-    /// It is sent to a pool.
-    Forwarded {
-        /// The pool.
-        pool: String,
-        /// The request line.
-        request: String,
-        /// The Host that is sent.
-        host: String,
-    },
-    /// The gateway answers.
-    Answered {
-        /// With this status.
-        status: StatusCode,
-        /// Because of this.
-        why: String,
-    },
+/// A request to explain, as it is typed.
+pub struct Question<'q> {
+    /// The method.
+    pub method: &'q str,
+    /// An http URL, or a path.
+    pub url: &'q str,
+    /// Headers, `Name: value` each.
+    pub headers: &'q [String],
+    /// Who is connected.
+    pub peer: IpAddr,
+    /// What its token is assumed to say.
+    pub claims: Option<Claims>,
 }
 
 /// What a token is assumed to say.
 pub type Claims = serde_json::Map<String, serde_json::Value>;
 
-/// Explains what `loaded` does with a request, whose token is assumed to have these claims. What makes the request unreadable is the error.
-pub fn explain(loaded: Loaded, method: &str, url: &str, headers: &[String], claims: Option<Claims>) -> Result<Explanation, String> {
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| format!("`{method}` is not a method"))?;
-    let (authority, target) = split(url)?;
-    let mut head = RequestHeader::build(method.clone(), target.as_bytes(), None).map_err(|_| format!("`{url}` is not a URL"))?;
-    for header in headers {
-        let (name, value) = header.split_once(':').ok_or_else(|| format!("`{header}` is not a header: write `Name: value`"))?;
-        head.append_header(name.trim().to_owned(), value.trim()).map_err(|_| format!("`{header}` is not a header"))?;
-    }
-    if let Some(authority) = authority {
-        head.insert_header("Host", authority).map_err(|_| format!("`{authority}` is not a host"))?;
-    }
-    let host = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
+/// What was found out about a request.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// The path as it is routed.
+    path: String,
+    /// The client's address, as trusted proxies tell it.
+    client: IpAddr,
+    /// Headers that are not the client's to send.
+    removed: Vec<String>,
+    /// The route that takes it.
+    route: Option<Taken>,
+    /// The patterns that would have matched, too.
+    beaten: Vec<Beaten>,
+    /// What every filter decided, in order.
+    filters: Vec<Filtered>,
+    /// What becomes of it.
+    outcome: Outcome,
+}
+
+/// A route that takes a request.
+#[derive(Debug, Serialize)]
+struct Taken {
+    name: String,
+    place: String,
+}
+
+/// A pattern that matched and did not win.
+#[derive(Debug, Serialize)]
+struct Beaten {
+    pattern: String,
+    why: String,
+}
+
+/// One filter's decision.
+#[derive(Debug, Serialize)]
+struct Filtered {
+    name: String,
+    kind: &'static str,
+    /// Whether it only observes.
+    observed: bool,
+    /// The status that it answers with, where it does.
+    replies: Option<u16>,
+    reasons: Vec<String>,
+}
+
+/// What becomes of an explained request.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    /// It is sent to an upstream.
+    Forwarded {
+        upstream: String,
+        /// The method and the target that the upstream is sent.
+        request: String,
+        /// The Host that it is sent.
+        host: String,
+    },
+    /// The gateway answers.
+    Answered { status: u16, why: String },
+}
+
+/// Explains what `loaded` does with a request. What makes it no request at all is the error.
+pub fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanation, String> {
     // No access log: an explanation leaves no trace.
     let mut loaded = loaded;
     loaded.config.telemetry.access_log = crate::config::model::AccessLog::Off;
     let snapshot = Snapshot::compile(loaded, None, &Metrics::new(), None)?;
-    Ok(explained(&snapshot, head, &host, claims))
-}
-
-fn split(url: &str) -> Result<(Option<&str>, &str), String> {
-    if url.starts_with('/') {
-        return Ok((None, url));
+    let typed = Typed::read(question.method, question.url, question.headers)?;
+    let mut head = typed.head()?;
+    let mut facts = Facts::new(question.peer.to_canonical(), HeaderValue::from_static("explained"));
+    facts.assumed = question.claims.map(|claims| Arc::new(Identity::new(claims)));
+    if let Err(refusal) = typed.check(snapshot.rules.head) {
+        let outcome = answered(&refusals::unreadable(refusal));
+        return Ok(Explanation::of(&snapshot, &head, &head, &facts, None, Trace::default(), outcome));
     }
-    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-    let rest = rest.ok_or_else(|| format!("`{url}` is neither an http URL nor a path"))?;
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let target = if rest[end..].starts_with('/') { &rest[end..] } else { "/" };
-    Ok((Some(&rest[..end]), target))
+    let received = head.clone();
+    let (mut exchange, mut route, mut trusted, mut trace) = (Exchange::default(), None, false, Trace::default());
+    let asked = Asked {
+        head: &mut head,
+        facts: &mut facts,
+        exchange: &mut exchange,
+        route: &mut route,
+        trusted: &mut trusted,
+        now: Instant::now(),
+        trace: Some(&mut trace),
+    };
+    let outcome = match now(decide(&snapshot, asked)) {
+        None => Outcome::Answered { status: 503, why: "a filter waits for something that is not there offline".to_owned() },
+        Some(Decision::Ask(ask)) => {
+            Outcome::Forwarded { upstream: ask.pool.name.to_string(), request: ask.line(&head), host: ask.host(&head) }
+        }
+        Some(Decision::Answer(reply, by)) => why(&snapshot, route, &trace, &reply, by),
+    };
+    Ok(Explanation::of(&snapshot, &received, &head, &facts, route, trace, outcome))
 }
 
-fn explained(snapshot: &Snapshot, mut head: RequestHeader, host: &str, claims: Option<Claims>) -> Explanation {
-    let mut told = Explanation {
-        path: head.uri.path().to_owned(),
-        route: None,
-        beaten: Vec::new(),
-        decisions: Vec::new(),
-        outcome: answered(StatusCode::NOT_FOUND, "no route matches this host and path"),
-    };
-    let normal = match normalise(head.uri.path()) {
-        Ok(path) => path.into_owned(),
-        Err(reason) => {
-            told.outcome = answered(StatusCode::BAD_REQUEST, reason.reason());
-            return told;
+/// What was typed, taken apart as a client would send it.
+struct Typed<'t> {
+    method: &'t str,
+    target: &'t str,
+    version: Version,
+    headers: Vec<(&'t str, &'t str)>,
+}
+
+impl<'t> Typed<'t> {
+    /// Where the URL names a host and no header does, the client would send it as one; without either it speaks HTTP/1.0, which need not
+    /// name one.
+    fn read(method: &'t str, url: &'t str, headers: &'t [String]) -> Result<Self, String> {
+        let mut typed = Self { method, target: url, version: Version::HTTP_11, headers: Vec::new() };
+        for header in headers {
+            let (name, value) = header.split_once(':').ok_or_else(|| format!("`{header}` is not a header: write `Name: value`"))?;
+            typed.headers.push((name.trim(), value.trim()));
         }
-    };
-    let host = match host {
-        "" => String::new(),
-        host => match host_of(host) {
-            Ok(host) => host.into_owned(),
-            Err(reason) => {
-                told.outcome = answered(StatusCode::BAD_REQUEST, reason.reason());
-                return told;
+        let names_host = typed.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        match rest {
+            None if !url.starts_with('/') && url != "*" => return Err(format!("`{url}` is neither an http URL nor a path")),
+            None if !names_host => typed.version = Version::HTTP_10,
+            Some(rest) if !names_host => {
+                let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+                typed.headers.insert(0, ("Host", authority));
+                if target.starts_with('/') {
+                    typed.target = target;
+                }
             }
-        },
-    };
-    if normal != head.uri.path() {
-        let target = head.uri.query().map_or(normal.clone(), |query| format!("{normal}?{query}"));
-        if let Ok(uri) = target.parse() {
-            head.set_uri(uri);
+            _ => {}
         }
+        Ok(typed)
     }
-    told.path = normal;
-    let found = snapshot.router.explain(&host, &told.path, &head.method);
-    let taken = snapshot.find(&host, &told.path, &head);
-    told.beaten = found
-        .candidates
-        .iter()
-        .filter_map(|candidate| {
-            let pattern = format!("{}{}", candidate.host.unwrap_or_default(), candidate.path);
-            candidate.beaten.clone().map(|why| (pattern, why))
-        })
-        .collect();
-    let index = match taken {
-        Found::Route(index) => Some(index),
-        Found::WrongMethod { allow } => {
-            told.outcome = answered(StatusCode::METHOD_NOT_ALLOWED, &format!("the path has other methods: {allow}"));
-            None
-        }
-        Found::None => None,
-    };
-    let Some(index) = index else { return told };
-    let route = &snapshot.routes[index];
-    told.route = Some((route.name.to_string(), snapshot.loaded.describe(snapshot.loaded.config.routes[index].place)));
-    let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("explained"));
-    route.introduce(index, &mut facts);
-    snapshot.recognise(&head, &mut facts);
-    facts.origin = head.headers.get(http::header::ORIGIN).cloned();
-    facts.assumed = claims.map(|claims| Arc::new(Identity::new(claims)));
-    let Some(decisions) = now(route.chain.explain(&mut Request::new(&mut head, &mut facts, Instant::now()))) else {
-        told.outcome = answered(StatusCode::SERVICE_UNAVAILABLE, "a filter waits for something that is not there offline");
-        return told;
-    };
-    told.decisions = decisions;
-    let refused =
-        told.decisions.iter().find_map(|decision| decision.replies.filter(|_| !decision.observed).map(|status| (status, &decision.name)));
-    told.outcome = match (&route.action, refused) {
-        (_, Some((status, name))) => answered(status, &format!("the filter `{name}` answers")),
-        (Action::Pool(pool), None) => {
-            let path = route.rewrite.as_ref().map_or_else(|| told.path.clone(), |rewrite| rewrite.apply(&told.path));
-            let target = head.uri.query().map_or(path.clone(), |query| format!("{path}?{query}"));
-            let host = pool.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or(&host).to_owned();
-            Outcome::Forwarded { pool: pool.name.to_string(), request: format!("{} {target}", head.method), host }
-        }
-        (Action::Redirect(template, status), None) => answered(*status, &format!("redirects to {}", template.expand(&told.path))),
-        (Action::Respond(reply), None) => answered(reply.status, "answers by itself"),
-        (Action::Nothing, None) => answered(StatusCode::INTERNAL_SERVER_ERROR, "the route leads nowhere"),
-    };
-    told
-}
 
-fn answered(status: StatusCode, why: &str) -> Outcome {
-    Outcome::Answered { status, why: why.to_owned() }
+    /// The head as Pingora's parser would make it.
+    fn head(&self) -> Result<RequestHeader, String> {
+        let method = Method::from_bytes(self.method.as_bytes()).map_err(|_| format!("`{}` is not a method", self.method))?;
+        let mut head = RequestHeader::build(method, self.target.as_bytes(), None).map_err(|_| format!("`{}` is not a URL", self.target))?;
+        head.set_version(self.version);
+        for (name, value) in &self.headers {
+            head.append_header((*name).to_owned(), *value).map_err(|_| format!("`{name}: {value}` is not a header"))?;
+        }
+        Ok(head)
+    }
+
+    /// The strict reading that every request on the wire meets.
+    fn check(&self, limits: HeadLimits) -> Result<(), Refusal> {
+        let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let wire = format!("{} {} {:?}\r\n{headers}\r\n", self.method, self.target, self.version);
+        HeadScan::default().find(wire.as_bytes(), limits)?;
+        check_head(wire.as_bytes(), limits).map(drop)
+    }
 }
 
 /// Offline nothing is waited for: what is not ready at once never will be.
@@ -181,53 +199,109 @@ fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
+/// An answer with what made it.
+fn why(snapshot: &Snapshot, route: Option<usize>, trace: &Trace, reply: &Reply, by: By) -> Outcome {
+    let allow = || reply.headers.iter().find(|(name, _)| name == http::header::ALLOW).and_then(|(_, allow)| allow.to_str().ok());
+    let why = match by {
+        By::Request => return answered(reply),
+        By::NoRoute => "no route matches this host and path".to_owned(),
+        By::WrongMethod => format!("the path has other methods: {}", allow().unwrap_or_default()),
+        By::Filter => format!("the filter `{}` answers", trace.filters.last().map(|told| &*told.name).unwrap_or_default()),
+        By::Action => snapshot.route(route).action.why(reply),
+    };
+    Outcome::Answered { status: reply.status.as_u16(), why }
+}
+
+/// An answer that says itself what it is about.
+fn answered(reply: &Reply) -> Outcome {
+    let why = match reply.body {
+        ReplyBody::Problem { detail, .. } => detail,
+        ReplyBody::Bytes(_) => "it is about the gateway as a whole",
+    };
+    Outcome::Answered { status: reply.status.as_u16(), why: why.to_owned() }
+}
+
+impl Explanation {
+    fn of(
+        snapshot: &Snapshot,
+        received: &RequestHeader,
+        head: &RequestHeader,
+        facts: &Facts,
+        route: Option<usize>,
+        trace: Trace,
+        outcome: Outcome,
+    ) -> Self {
+        let path = head.uri.path().to_owned();
+        let found = trace.host.as_ref().map(|host| snapshot.router.explain(host, &path, &head.method).candidates);
+        let beaten = found.into_iter().flatten().filter_map(|candidate| {
+            let pattern = format!("{}{}", candidate.host.unwrap_or_default(), candidate.path);
+            candidate.beaten.map(|why| Beaten { pattern, why })
+        });
+        let beaten = beaten.collect();
+        let is_gone = |name: &&HeaderName| trace.host.is_some() && !trace.headers.contains(name);
+        Self {
+            client: facts.client_ip,
+            removed: received.headers.keys().filter(is_gone).map(HeaderName::to_string).collect(),
+            route: route.map(|index| Taken {
+                name: snapshot.routes[index].name.to_string(),
+                place: snapshot.loaded.describe(snapshot.loaded.config.routes[index].place),
+            }),
+            beaten,
+            filters: trace.filters.into_iter().map(Filtered::from).collect(),
+            path,
+            outcome,
+        }
+    }
+}
+
+impl From<FilterDecision> for Filtered {
+    fn from(told: FilterDecision) -> Self {
+        Self {
+            name: told.name,
+            kind: told.kind,
+            observed: told.observed,
+            replies: told.replies.map(|status| status.as_u16()),
+            reasons: told.reasons.into_iter().map(String::from).collect(),
+        }
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "path      {}", self.path)?;
+        writeln!(f, "client    {}", self.client)?;
+        for name in &self.removed {
+            writeln!(f, "removed   {name}: only the gateway may send it")?;
+        }
         match &self.route {
-            Some((name, place)) => writeln!(f, "route     {name} ({place})")?,
+            Some(Taken { name, place }) => writeln!(f, "route     {name} ({place})")?,
             None => writeln!(f, "route     none")?,
         }
-        for (pattern, why) in &self.beaten {
+        for Beaten { pattern, why } in &self.beaten {
             writeln!(f, "  before  {pattern}: {why}")?;
         }
-        for decision in &self.decisions {
-            let verdict = match (decision.replies, decision.observed) {
+        for filter in &self.filters {
+            let verdict = match (filter.replies, filter.observed) {
                 (Some(status), true) => format!("would answer {status}, but only observes"),
                 (Some(status), false) => format!("answers {status}"),
                 (None, true) => "goes on (observes)".to_owned(),
                 (None, false) => "goes on".to_owned(),
             };
-            writeln!(f, "filter    {} ({}): {verdict}", decision.name, decision.kind)?;
-            for reason in &decision.reasons {
+            writeln!(f, "filter    {} ({}): {verdict}", filter.name, filter.kind)?;
+            for reason in &filter.reasons {
                 writeln!(f, "  because {reason}")?;
             }
         }
         match &self.outcome {
-            Outcome::Forwarded { pool, request, host } => {
-                writeln!(f, "pool      {pool}")?;
+            Outcome::Forwarded { upstream, request, host } => {
+                writeln!(f, "upstream  {upstream}")?;
                 writeln!(f, "sends     {request}")?;
                 writeln!(f, "host      {host}")
             }
-            Outcome::Answered { status, why } => writeln!(f, "answers   {status}: {why}"),
+            Outcome::Answered { status, why } => {
+                let name = http::StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
+                writeln!(f, "answers   {status} {name}: {why}")
+            }
         }
-    }
-}
-
-impl Explanation {
-    /// The same for programs.
-    pub fn to_json(&self) -> serde_json::Value {
-        let filters: Vec<_> = self
-            .decisions
-            .iter()
-            .map(|d| json!({"name": d.name, "kind": d.kind, "observed": d.observed, "replies": d.replies.map(|s| s.as_u16()), "reasons": d.reasons}))
-            .collect();
-        let beaten: Vec<_> = self.beaten.iter().map(|(pattern, why)| json!({"pattern": pattern, "why": why})).collect();
-        let outcome = match &self.outcome {
-            Outcome::Forwarded { pool, request, host } => json!({"pool": pool, "request": request, "host": host}),
-            Outcome::Answered { status, why } => json!({"status": status.as_u16(), "why": why}),
-        };
-        let route = self.route.as_ref().map(|(name, place)| json!({"name": name, "place": place}));
-        json!({"path": self.path, "route": route, "beaten": beaten, "filters": filters, "outcome": outcome})
     }
 }

@@ -10,13 +10,16 @@
 //! - [`telemetry`] counts and writes the access log; [`admin`] shows health and metrics and takes reloads.
 //! - [`server`] starts and drains all of it; [`cli`] is what people type.
 
+pub mod action;
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod decide;
 pub mod door;
 pub mod explain;
 pub mod gateway;
 pub mod proxy;
+pub mod refusals;
 pub mod reload;
 pub mod request_id;
 pub mod router;

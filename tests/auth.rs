@@ -431,7 +431,7 @@ fn explain_takes_claims_in_place_of_a_token_and_fetches_nothing() {
         Kept::new("explain.yaml", &text("127.0.0.1:9".parse().unwrap(), &provider.keys(""), ", claim_headers: {X-User-Id: claim.sub}"));
 
     let told = explain(&config, &["GET", "/admin/x", "--claims", r#"{"sub": "u-1", "roles": ["admin"]}"#]);
-    for words in ["in place of a token", "X-User-Id from sub", "what roles holds is enough", "pool      main"] {
+    for words in ["in place of a token", "X-User-Id from sub", "what roles holds is enough", "upstream  main"] {
         assert!(told.contains(words), "{words}: {told}");
     }
     let told = explain(&config, &["GET", "/admin/x", "--claims", r#"{"roles": "user"}"#]);

@@ -1,12 +1,13 @@
-//! `frontgate explain`: which route takes a request and why, what each filter decides, which pool and what it is sent. Offline.
+//! `frontgate explain`: which route takes a request and why, what each filter decides, which upstream and what it is sent. Offline.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::exit;
 use crate::config;
-use crate::explain::{Claims, explain};
+use crate::explain::{Claims, Question, explain};
 
 /// The request to explain.
 #[derive(clap::Args)]
@@ -21,6 +22,9 @@ pub struct Arguments {
     /// Claims, as a JSON object, in place of a token: nothing of them is checked
     #[arg(long, value_name = "JSON", value_parser = claims)]
     claims: Option<Claims>,
+    /// Who is connected; `trusted_proxies` may say who its client is
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    from: IpAddr,
     /// Print JSON, for programs
     #[arg(long)]
     json: bool,
@@ -35,9 +39,16 @@ pub fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCode {
             return ExitCode::from(exit::CONFIG);
         }
     };
-    match explain(loaded, &arguments.method, &arguments.url, &arguments.headers, arguments.claims.clone()) {
+    let question = Question {
+        method: &arguments.method,
+        url: &arguments.url,
+        headers: &arguments.headers,
+        peer: arguments.from,
+        claims: arguments.claims.clone(),
+    };
+    match explain(loaded, question) {
         Ok(told) => {
-            let text = if arguments.json { format!("{:#}\n", told.to_json()) } else { told.to_string() };
+            let text = if arguments.json { format!("{:#}\n", serde_json::to_value(&told).unwrap_or_default()) } else { told.to_string() };
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }

@@ -11,6 +11,9 @@ use http::StatusCode;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
 use super::{Ctx, REFUSED};
+use crate::door::wire::Refusal;
+pub use crate::refusals::internal;
+use crate::refusals::unreadable;
 use crate::telemetry::Attempt;
 use crate::upstream::watchdog::Wait;
 
@@ -32,11 +35,6 @@ pub async fn guarded<T>(future: impl Future<Output = T>) -> Result<T, Panicked> 
         Err(panicked) => Poll::Ready(Err(panicked)),
     })
     .await
-}
-
-/// The answer to what should not happen.
-pub fn internal() -> Reply {
-    Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The gateway failed to handle the request.")
 }
 
 fn bad_gateway() -> Reply {
@@ -88,16 +86,13 @@ pub fn reply(error: &Error, ctx: &mut Ctx) -> Option<Reply> {
         return Some(reply);
     }
     if let Some(refusal) = ctx.conn.as_ref().and_then(|conn| conn.refusal()) {
-        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-        return Some(Reply::problem(status, refusal.code, refusal.detail));
+        return Some(unreadable(refusal));
     }
     match (&error.etype, error.esource()) {
         (ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout, _) => Some(too_slow()),
         (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => Some(too_slow()),
         (_, ErrorSource::Upstream) => Some(bad_gateway()),
-        (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => {
-            Some(Reply::problem(StatusCode::BAD_REQUEST, "bad_request", "The request could not be read."))
-        }
+        (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => Some(unreadable(Refusal::UNREADABLE)),
         (_, ErrorSource::Downstream) => {
             ctx.flags = "DC";
             None

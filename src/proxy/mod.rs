@@ -1,23 +1,21 @@
 //! The one implementation of Pingora's `ProxyHttp`: it translates phases and decides nothing.
 //!
-//! What a request is allowed to be stands in `hygiene`, which answer a failure gets in `failure`; routes, filters and pools are the
-//! snapshot's, which is pinned here once for each request.
+//! What becomes of a request is [`decide`]'s to say, which answer a failure gets is said in `failure`; routes, filters and upstreams are
+//! the snapshot's, which is pinned here once for each request.
 
 mod attempts;
 mod ctx;
 mod failure;
 mod forward;
-mod hygiene;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use frontgate_filters::filter::{Failure, Flow, Request};
+use frontgate_filters::filter::{Failure, Flow};
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::trim::unreadable;
-use http::header::{ALLOW, LOCATION};
 use http::{HeaderValue, Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
@@ -26,9 +24,10 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+use crate::decide::{Asked, By, Decision, decide};
 use crate::gateway::Gateway;
-use crate::router::Found;
-use crate::snapshot::Action;
+use crate::refusals;
+use crate::request_id::X_REQUEST_ID;
 use crate::telemetry::Attempt;
 use crate::upstream::NoPick;
 use attempts::Next;
@@ -43,64 +42,34 @@ const REFUSED: ErrorType = ErrorType::Custom("refused");
 impl Proxy {
     /// Everything up to the choice of an endpoint: `Some` is the answer, made here.
     async fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Reply> {
-        let host = match hygiene::receive(session, ctx) {
-            Ok(host) => host,
-            Err(reply) => return Some(reply),
-        };
         let snapshot = ctx.snapshot.clone();
-        let path = session.req_header().uri.path();
-        if path == "*" {
-            // About the gateway as a whole (RFC 9110, section 9.3.7).
-            return Some(Reply { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: ReplyBody::Bytes(Bytes::new()) });
-        }
-        match snapshot.find(host.name(session.req_header()), path, session.req_header()) {
-            Found::Route(index) => ctx.route = Some(index),
-            Found::WrongMethod { allow } => {
-                let reply = Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This resource has other methods.");
-                let allow = HeaderValue::from_str(allow).expect("method names are tokens");
-                return Some(reply.with(ALLOW, allow));
-            }
-            Found::None => {
-                ctx.flags = "NR";
-                return Some(Reply::problem(StatusCode::NOT_FOUND, "no_route", "Nothing is served under this host and path."));
-            }
-        }
-        let route = snapshot.route(ctx.route);
-        if let Some(index) = ctx.route {
-            route.introduce(index, &mut ctx.facts);
-            snapshot.recognise(session.req_header(), &mut ctx.facts);
-        }
-        ctx.deadline = route.timeout.map(|timeout| ctx.began + timeout);
-        if hygiene::content_length(session.req_header()).is_some_and(|length| length > route.body_limit) {
-            return Some(hygiene::body_too_large());
-        }
-        let mut request = Request::new(session.req_header_mut(), &mut ctx.facts, ctx.began);
-        let run = route.chain.request(&mut request, &mut ctx.exchange);
-        match failure::guarded(run).await {
-            Ok(None) => {}
-            Ok(Some(reply)) => return Some(reply),
-            Err(failure::Panicked) => return Some(failure::internal()),
-        }
-        match &route.action {
-            Action::Pool(pool) => {
-                ctx.ask(pool, session);
-                let path = session.req_header().uri.path();
-                ctx.rewritten = route.rewrite.as_ref().map(|rewrite| rewrite.apply(path));
+        let asked = Asked {
+            head: session.req_header_mut(),
+            facts: &mut ctx.facts,
+            exchange: &mut ctx.exchange,
+            route: &mut ctx.route,
+            trusted: &mut ctx.from_trusted,
+            now: ctx.began,
+            trace: None,
+        };
+        match failure::guarded(decide(&snapshot, asked)).await {
+            Ok(Decision::Ask(ask)) => {
+                ctx.deadline = snapshot.route(ctx.route).timeout.map(|timeout| ctx.began + timeout);
+                ctx.ask(ask.pool, session);
+                ctx.rewritten = ask.path;
                 None
             }
-            Action::Redirect(template, status) => {
-                let uri = &session.req_header().uri;
-                let mut to = template.expand(uri.path());
-                if let Some(query) = uri.query() {
-                    to.push(if to.contains('?') { '&' } else { '?' });
-                    to.push_str(query);
-                }
-                let Ok(to) = HeaderValue::from_str(&to) else { return Some(failure::internal()) };
-                let reply = Reply { status: *status, headers: Vec::new(), body: ReplyBody::Bytes(Bytes::new()) };
-                Some(reply.with(LOCATION, to))
+            Ok(Decision::Answer(reply, by)) => {
+                // A fallback may have this status, too, and an observed limit is named for the log.
+                let limited = reply.status == StatusCode::TOO_MANY_REQUESTS && matches!(reply.body, ReplyBody::Problem { .. });
+                ctx.flags = match by {
+                    By::NoRoute => "NR",
+                    By::Filter if limited && ctx.facts.limit.is_some() => "RL",
+                    _ => "",
+                };
+                Some(reply)
             }
-            Action::Respond(reply) => Some(reply.clone()),
-            Action::Nothing => Some(failure::internal()),
+            Err(failure::Panicked) => Some(failure::internal()),
         }
     }
 
@@ -154,7 +123,7 @@ impl Proxy {
 fn plain(head: &mut ResponseHeader, halves: usize, request_id: &HeaderValue) {
     frontgate_filters::head::with_map(head, |headers| {
         headers.reserve(4 + 2 * halves);
-        headers.insert(ctx::X_REQUEST_ID, request_id.clone());
+        headers.insert(X_REQUEST_ID, request_id.clone());
     });
 }
 
@@ -186,10 +155,6 @@ impl ProxyHttp for Proxy {
         let Some(reply) = self.receive(session, ctx).await else { return Ok(false) };
         if reply.status == StatusCode::BAD_REQUEST || reply.status == StatusCode::PAYLOAD_TOO_LARGE {
             session.set_keepalive(None);
-        }
-        // A fixed answer may have this status, too, and an observed limit is named for the log.
-        if reply.status == StatusCode::TOO_MANY_REQUESTS && ctx.facts.limit.is_some() && matches!(reply.body, ReplyBody::Problem { .. }) {
-            ctx.flags = "RL";
         }
         self.answer(session, ctx, &reply).await?;
         Ok(true)
@@ -251,7 +216,7 @@ impl ProxyHttp for Proxy {
     async fn request_body_filter(&self, session: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Self::CTX) -> Result<()> {
         ctx.body_in += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         if ctx.body_in > ctx.snapshot.route(ctx.route).body_limit {
-            ctx.refusal = Some(hygiene::body_too_large());
+            ctx.refusal = Some(refusals::body_too_large());
             return Err(Error::new_down(REFUSED));
         }
         // An H2 client that ends its body with an empty DATA frame would have the last chunk written twice to an H1 upstream, which

@@ -10,13 +10,14 @@ use frontgate_filters::registry::FilterEntry;
 use frontgate_filters::words::selector::Selector;
 
 use super::outside::FromConfig;
-use super::route::{Action, PathRewrite, Route, action, entry};
+use super::route::{Route, entry};
 use super::{Built, Snapshot};
+use crate::action::{self, Upstreams};
 use crate::config::Loaded;
-use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget, Rewrite};
+use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
 use crate::door::Rules;
 use crate::door::wire::HeadLimits;
-use crate::router::{Entry, Pattern, Router, Template};
+use crate::router::{Entry, Pattern, Router};
 use crate::telemetry::{AccessLog, Metrics, Target, UNMATCHED};
 use crate::upstream::{KeyRing, Pool};
 
@@ -47,7 +48,7 @@ impl Snapshot {
             let key = inline_key(owner, index);
             filters.insert(key.clone(), build(&key, entry.config.kind(), entry)?);
         }
-        let pools: HashMap<String, Arc<Pool>> = config
+        let pools: Upstreams = config
             .upstreams
             .iter()
             .map(|(name, upstream)| {
@@ -75,15 +76,10 @@ impl Snapshot {
             Ok(Route {
                 name: route.name.as_str().into(),
                 chain: Chain::new(links),
-                action: action(route, &pattern, &pools)?,
+                action: action::compile(route, &pattern, &pools)?,
                 metrics: metrics.route(&route.name),
                 body_limit: route.limits.map_or(limits.body.0, |limits| limits.body.0),
                 timeout: route.timeout.map(|timeout| timeout.0),
-                rewrite: match route.rewrite.as_ref().map(|rewrite| &rewrite.value) {
-                    None => None,
-                    Some(Rewrite::StripPrefix(prefix)) => Some(PathRewrite::Strip(prefix.trim_end_matches('/').len())),
-                    Some(Rewrite::Path(template)) => Some(PathRewrite::Template(Template::parse(template, &pattern)?)),
-                },
             })
         };
         let routes = config.routes.iter().map(|route| compile(route)).collect::<Result<Box<[Route]>, String>>()?;
@@ -94,11 +90,10 @@ impl Snapshot {
             unmatched: Route {
                 name: UNMATCHED.into(),
                 chain: Chain::new(server.clone()),
-                action: Action::Nothing,
+                action: action::nothing(),
                 metrics: metrics.route(UNMATCHED),
                 body_limit: limits.body.0,
                 timeout: None,
-                rewrite: None,
             },
             pools,
             rules: Rules {

@@ -21,13 +21,13 @@ use frontgate_filters::registry::{FilterEntry, Mode};
 use http::HeaderName;
 use pingora_http::RequestHeader;
 
-pub use self::route::{Action, PathRewrite, Route};
+pub use self::route::Route;
+use crate::action::Upstreams;
 use crate::config::Loaded;
 use crate::config::model;
 use crate::door::Rules;
 use crate::router::{Found, Router};
 use crate::telemetry::AccessLog;
-use crate::upstream::Pool;
 
 /// A compiled configuration.
 pub struct Snapshot {
@@ -39,8 +39,8 @@ pub struct Snapshot {
     pub routes: Box<[Route]>,
     /// What holds for requests that no route takes: the server's filters and the metrics of `_none`.
     pub unmatched: Route,
-    /// The pools, by name.
-    pub pools: HashMap<String, Arc<Pool>>,
+    /// The upstreams, by name.
+    pub pools: Upstreams,
     /// What a client may send, and how slowly.
     pub rules: Rules,
     /// Where the access log goes.
