@@ -25,6 +25,7 @@ pub mod request_id;
 pub mod router;
 pub mod server;
 pub mod snapshot;
+pub mod status;
 pub mod telemetry;
 pub mod upstream;
 

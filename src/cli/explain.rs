@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::exit;
-use crate::config;
+use super::{exit, fail, loaded};
 use crate::explain::{Claims, Question, explain};
 
 /// The request to explain.
@@ -16,7 +15,7 @@ pub struct Arguments {
     method: String,
     /// An http URL, or a path
     url: String,
-    /// A header, `Name: value`; may stand more than once
+    /// A header, `Name: value`; may be given more than once
     #[arg(short = 'H', value_name = "K: V")]
     headers: Vec<String>,
     /// Claims, as a JSON object, in place of a token: nothing of them is checked
@@ -32,12 +31,9 @@ pub struct Arguments {
 
 /// Explains it.
 pub fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCode {
-    let loaded = match config::load(path) {
+    let loaded = match loaded(path) {
         Ok(loaded) => loaded,
-        Err(problems) => {
-            let _ = writeln!(std::io::stderr(), "{}", problems.render(false));
-            return ExitCode::from(exit::CONFIG);
-        }
+        Err(code) => return code,
     };
     let question = Question {
         method: &arguments.method,
@@ -52,10 +48,7 @@ pub fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCode {
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
-        Err(why) => {
-            let _ = writeln!(std::io::stderr(), "frontgate: {why}");
-            ExitCode::from(exit::RUNTIME)
-        }
+        Err(why) => fail(exit::RUNTIME, &why),
     }
 }
 

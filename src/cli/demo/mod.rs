@@ -12,7 +12,7 @@ use frontgate_filters::jwt::Algorithm;
 use frontgate_filters::jwt::issuer::Issuer;
 use serde_json::json;
 
-use super::exit;
+use super::{exit, fail, refused};
 use crate::config;
 use crate::server::{Running, start};
 
@@ -22,10 +22,7 @@ const CONFIGURATION: &str = include_str!("../../../conf/demo.yaml");
 pub fn run() -> ExitCode {
     let (catalog, next, tokens) = match upstreams() {
         Ok(started) => started,
-        Err(why) => {
-            let _ = writeln!(std::io::stderr(), "frontgate: the demo's upstreams cannot be started: {why}");
-            return ExitCode::from(exit::RUNTIME);
-        }
+        Err(why) => return fail(exit::RUNTIME, &format!("the demo's upstreams cannot be started: {why}")),
     };
     let text = configuration(catalog, next);
     let read = move || config::load_text("conf/demo.yaml", &text);
@@ -37,10 +34,7 @@ pub fn run() -> ExitCode {
             }
             super::run::serve(running)
         }
-        Err(problems) => {
-            let _ = writeln!(std::io::stderr(), "{}", problems.render(false));
-            ExitCode::from(exit::CONFIG)
-        }
+        Err(problems) => refused(&problems),
     }
 }
 
