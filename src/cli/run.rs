@@ -35,7 +35,7 @@ pub fn serve(started: Result<Running, String>) -> ExitCode {
     };
     match wait_for_end(&running) {
         Ok(End::Drain) => {
-            log::info!("draining: no new connections, {} requests in flight", running.gateway.requests());
+            log::info!("draining: no new connections, {} requests in flight", running.requests());
             if !running.drain() {
                 log::warn!("the drain timeout is over: the remaining requests were cut off");
             }

@@ -25,9 +25,9 @@ use crate::upstream::KeyRing;
 /// A gateway that listens and serves. Dropping it stops it at once.
 pub struct Running {
     /// What its requests share.
-    pub gateway: Arc<Gateway>,
+    pub(crate) gateway: Arc<Gateway>,
     /// Reads the configuration again and puts it in force.
-    pub reloader: Arc<Reloader>,
+    pub(crate) reloader: Arc<Reloader>,
     addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     status: Option<SocketAddr>,
@@ -114,6 +114,21 @@ impl Running {
     /// Where probes and scrapes connect.
     pub fn status(&self) -> Option<SocketAddr> {
         self.status
+    }
+
+    /// How many requests are in flight.
+    pub fn requests(&self) -> usize {
+        self.gateway.requests()
+    }
+
+    /// The page for Prometheus.
+    pub fn scrape(&self) -> String {
+        self.gateway.scrape()
+    }
+
+    /// Puts another configuration in force, all of it or nothing. Its hash, or why the one before stays.
+    pub fn reload(&self, loaded: Loaded) -> Result<String, String> {
+        self.gateway.reload(loaded)
     }
 
     /// Fails readiness, waits for the notice, closes the listeners, and returns when the last request has ended or time is up. Whether
