@@ -79,7 +79,7 @@ impl Gateway {
         self.snapshot.load_full()
     }
 
-    /// Begins what runs beside the requests, on this runtime.
+    /// Begins what runs in the background, on this runtime.
     pub fn run_background(&self, runtime: tokio::runtime::Handle) {
         let runtime = self.background.get_or_init(|| runtime);
         self.snapshot().pools.values().for_each(|pool| health::watch(pool, runtime));

@@ -21,7 +21,7 @@ struct Upstream {
 
 /// A compiled rewrite.
 enum Rewrite {
-    /// So many bytes off the front.
+    /// This many bytes off the front.
     Strip(usize),
     /// Another path.
     Template(Template),
@@ -68,7 +68,7 @@ pub(super) fn compile(
     path: &Pattern,
     upstreams: &Upstreams,
 ) -> Result<Box<dyn Action>, String> {
-    let pool = upstreams.get(name).cloned().ok_or_else(|| format!("the upstream `{name}` is lost"))?;
+    let pool = upstreams.get(name).cloned().ok_or_else(|| format!("there is no upstream `{name}`"))?;
     let rewrite = match rewrite {
         None => None,
         Some(model::Rewrite::StripPrefix(prefix)) => Some(Rewrite::Strip(prefix.trim_end_matches('/').len())),

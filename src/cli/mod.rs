@@ -89,7 +89,7 @@ struct Admin {
 }
 
 impl Arguments {
-    /// Reads what was typed. `-t` is a command, so no other can stand beside it.
+    /// Reads what was typed. `-t` is a command, so it cannot be used with another one.
     fn read(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
         let arguments = Self::try_parse_from(words)?;
         if arguments.test && arguments.command.is_some() {
@@ -101,7 +101,7 @@ impl Arguments {
     }
 }
 
-/// Exit codes beside 0, as sysexits.h has them.
+/// Exit codes other than 0, as sysexits.h has them.
 mod exit {
     /// Something failed at run time.
     pub const RUNTIME: u8 = 1;
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_short_form_of_check_stands_beside_no_command() {
+    fn the_short_form_of_check_cannot_be_used_with_another_command() {
         let read = |words: &[&str]| Arguments::read([&["frontgate"], words].concat());
 
         assert!(read(&["-t", "-c", "x.yaml"]).is_ok_and(|arguments| arguments.test && arguments.config.is_some()));

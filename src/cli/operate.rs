@@ -74,7 +74,7 @@ pub fn run(path: Option<&Path>, admin: Option<SocketAddr>, ask: &Ask) -> ExitCod
     }
 }
 
-/// JSON, to be read by people; what is none, as it came.
+/// JSON, indented for people; anything else as it came.
 fn indented(body: &[u8]) -> String {
     match serde_json::from_slice::<serde_json::Value>(body) {
         Ok(json) => format!("{json:#}\n"),
@@ -225,7 +225,7 @@ The adaptive first_byte timeout of catalog is 340 ms now.
     }
 
     #[test]
-    fn what_is_no_json_is_shown_as_it_came() {
+    fn what_is_not_json_is_shown_as_it_came() {
         assert_eq!(indented(b"ok\n"), "ok\n");
         assert_eq!(indented(b"{\"a\":1}"), "{\n  \"a\": 1\n}\n");
     }

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_their_widest_cell_and_numbers_stand_to_the_right() {
+    fn columns_are_as_wide_as_their_widest_cell_and_numbers_are_aligned_to_the_right() {
         let rows = [["a".to_owned(), "7".to_owned(), "x".to_owned()], ["long".to_owned(), "1234567".to_owned(), String::new()]];
 
         let text = table([Column::Left("NAME"), Column::Right("COUNT"), Column::Left("NOTE")], &rows);

@@ -19,9 +19,9 @@ const X_BFF_VERSION: HeaderName = HeaderName::from_static("x-bff-version");
 
 /// The host that a request names.
 pub enum Host {
-    /// So many bytes at the begin of the Host header.
+    /// This many bytes at the beginning of the Host header.
     Header(usize),
-    /// In another form than it stands there, or from elsewhere.
+    /// In another form than it has there, or from elsewhere.
     Own(String),
 }
 
@@ -78,7 +78,7 @@ fn say_host(head: &mut RequestHeader) {
 /// Lets go of the client's spelling of header names, which no further hop is told: Pingora would copy it for each attempt, and keep it in step
 /// with every change.
 fn forget_spelling(head: &mut RequestHeader) {
-    // A path that no `Uri` can hold is kept beside it, where this would lose it.
+    // A path that no `Uri` can hold is kept apart from it, where this would lose it.
     if head.uri.path_and_query().map(|path| path.as_str().as_bytes()) != Some(head.raw_path()) {
         return;
     }
@@ -138,7 +138,7 @@ fn address(text: &str) -> Option<IpAddr> {
     ip.map(|ip| ip.to_canonical())
 }
 
-/// The target's authority and the rest of it, where it stands in absolute form (RFC 9112, section 3.2.2).
+/// The target's authority and the rest of it, where it is in absolute form (RFC 9112, section 3.2.2).
 fn absolute_form(target: &str) -> Option<(&str, &str)> {
     let after =
         |scheme: &str| target.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme)).map(|_| &target[scheme.len()..]);
@@ -156,7 +156,7 @@ fn host(head: &RequestHeader) -> Result<Host, Reply> {
         None => std::str::from_utf8(head.raw_path()).ok().and_then(absolute_form).map(|(authority, _)| authority),
     };
     let read = |text| host_of(text).map_err(|_| bad("The Host header is not a host."));
-    // What is borrowed stands at the header's begin: only a port or a dot is left out behind it.
+    // What is borrowed is the header's beginning: only a port or a dot after it is left out.
     let of_header = |name: Cow<'_, str>| match name {
         Cow::Borrowed(name) => Ok(Host::Header(name.len())),
         Cow::Owned(name) => Ok(Host::Own(name)),

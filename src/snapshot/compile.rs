@@ -1,4 +1,4 @@
-//! From a checked configuration to a snapshot, taking over from the one before whatever it left alone.
+//! From a checked configuration to a snapshot, taking over from the one before whatever did not change.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl Snapshot {
                 FilterUse::Named(name) => (name.clone(), name.as_str()),
                 FilterUse::Inline(entry) => (inline_key(owner, index), entry.config.kind()),
             };
-            let built = filters.get(&key).ok_or_else(|| format!("the filter `{key}` is lost"))?;
+            let built = filters.get(&key).ok_or_else(|| format!("there is no filter `{key}`"))?;
             Ok(Link { name: name.into(), kind: built.entry.config.kind(), mode: built.entry.mode, filter: built.filter.clone() })
         };
         let server: Vec<Link> =
@@ -113,7 +113,7 @@ impl Snapshot {
     }
 }
 
-/// Filters that stand in place: the route's name, empty for the server's, and where in its list.
+/// Filters that are written in place: the route's name, empty for the server's, and where in its list.
 fn inline(config: &model::Config) -> impl Iterator<Item = (&str, usize, &FilterEntry)> {
     let routes = config.routes.iter().map(|route| (route.name.as_str(), &route.filters));
     std::iter::once(("", &config.server.filters)).chain(routes).flat_map(|(owner, list)| {
@@ -129,7 +129,7 @@ fn inline_key(owner: &str, index: usize) -> String {
     format!("{owner}/{index}")
 }
 
-/// The table of devices: the configuration's or the built-in one, where a filter or a pool asks for the class.
+/// The table of devices: the configuration's or the built-in one, where a filter or an upstream asks for the class.
 fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
     let named = config.filters.values().map(|entry| &entry.value);
     let filters = named.chain(inline(config).map(|(_, _, entry)| entry)).flat_map(|entry| entry.config.selectors());

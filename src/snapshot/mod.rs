@@ -1,6 +1,6 @@
 //! A configuration compiled for serving: every name resolved, every header and metric handle ready.
 //!
-//! A snapshot never changes. A reload compiles the next one, taking over from the last whatever its configuration left alone.
+//! A snapshot never changes. A reload compiles the next one, taking over from the one before whatever did not change.
 
 mod compile;
 mod outside;
@@ -50,7 +50,7 @@ pub struct Snapshot {
     trusted: Box<[ipnet::IpNet]>,
     /// Request headers that only the gateway may send to an upstream: what `claim_headers` name.
     identity_headers: Box<[HeaderName]>,
-    /// The filters, by name, or by `route/place` where they stand inline.
+    /// The filters, by name, or by `route/place` where they are written in place.
     filters: HashMap<String, Built>,
 }
 
@@ -62,7 +62,7 @@ struct Built {
 }
 
 impl Snapshot {
-    /// Every circuit: the filter's name, the pool's, and the circuit.
+    /// Every circuit: the filter's name, the upstream's, and the circuit.
     pub fn circuits(&self) -> impl Iterator<Item = (&str, &str, &Circuit)> {
         self.filters.iter().flat_map(|(name, built)| {
             let filter: &dyn Any = &*built.filter;
@@ -100,7 +100,7 @@ impl Snapshot {
         for (key, built) in &self.filters {
             let jwt = (&*built.filter as &dyn Any).downcast_ref::<Jwt>();
             if let Some(age) = jwt.and_then(Jwt::key_age) {
-                // Filters that stand in place share the name of their kind; the oldest keys speak for them.
+                // Filters that are written in place share the name of their kind; the oldest keys speak for them.
                 let name = if key.contains('/') { built.entry.config.kind() } else { key.as_str() };
                 let oldest = ages.entry(name).or_insert(age);
                 *oldest = age.max(*oldest);
