@@ -99,7 +99,7 @@ pub fn reply(error: &Error, ctx: &mut Ctx) -> Option<Reply> {
         }
         (etype, _) if *etype == REFUSED => Some(internal()),
         _ => {
-            log::error!("a request failed inside of the gateway: {error}");
+            log::error!("a request failed inside the gateway: {error}");
             Some(internal())
         }
     }

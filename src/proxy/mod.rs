@@ -1,12 +1,14 @@
 //! The one implementation of Pingora's `ProxyHttp`: it translates phases and decides nothing.
 //!
-//! What becomes of a request is [`decide`]'s to say, which answer a failure gets is said in `failure`; routes, filters and upstreams are
+//! What becomes of a request is said by [`decide`](crate::decide), which answer a failure gets by `failure`; routes, filters and upstreams are
 //! the snapshot's, which is pinned here once for each request.
 
+mod answer;
 mod attempts;
 mod ctx;
 mod failure;
 mod forward;
+mod receive;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,9 +16,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use frontgate_filters::filter::{Failure, Flow};
-use frontgate_filters::reply::{Reply, ReplyBody};
+use frontgate_filters::reply::Reply;
 use frontgate_filters::trim::unreadable;
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderValue, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -24,7 +26,6 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use crate::decide::{Asked, By, Decision, decide};
 use crate::gateway::Gateway;
 use crate::refusals;
 use crate::request_id::X_REQUEST_ID;
@@ -38,84 +39,6 @@ pub struct Proxy(pub Arc<Gateway>);
 
 /// The error that ends a request whose answer stands in the context.
 const REFUSED: ErrorType = ErrorType::Custom("refused");
-
-impl Proxy {
-    /// Everything up to the choice of an endpoint: `Some` is the answer, made here.
-    async fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Reply> {
-        let snapshot = ctx.snapshot.clone();
-        let asked = Asked {
-            head: session.req_header_mut(),
-            facts: &mut ctx.facts,
-            exchange: &mut ctx.exchange,
-            route: &mut ctx.route,
-            trusted: &mut ctx.from_trusted,
-            now: ctx.began,
-            trace: None,
-        };
-        match failure::guarded(decide(&snapshot, asked)).await {
-            Ok(Decision::Ask(ask)) => {
-                ctx.deadline = snapshot.route(ctx.route).timeout.map(|timeout| ctx.began + timeout);
-                ctx.ask(ask.pool, session);
-                ctx.rewritten = ask.path;
-                None
-            }
-            Ok(Decision::Answer(reply, by)) => {
-                // A fallback may have this status, too, and an observed limit is named for the log.
-                let limited = reply.status == StatusCode::TOO_MANY_REQUESTS && matches!(reply.body, ReplyBody::Problem { .. });
-                ctx.flags = match by {
-                    By::NoRoute => "NR",
-                    By::Filter if limited && ctx.facts.limit.is_some() => "RL",
-                    _ => "",
-                };
-                Some(reply)
-            }
-            Err(failure::Panicked) => Some(failure::internal()),
-        }
-    }
-
-    /// An answer of the gateway's own passes the response halves outside of the filter that made it, as any other answer does.
-    fn through_halves(&self, session: &Session, ctx: &mut Ctx, head: &mut ResponseHeader, body: Bytes) -> Bytes {
-        if ctx.exchange.is_empty() {
-            return body;
-        }
-        let method = &session.req_header().method;
-        let exchange = &mut ctx.exchange;
-        let whole = body.clone();
-        let passed = failure::caught(|| {
-            exchange.head(method, head);
-            let mut body = Some(body);
-            match exchange.body(&mut body, true) {
-                Flow::Go => body.unwrap_or_default(),
-                Flow::Abort => Bytes::new(),
-            }
-        });
-        let Ok(passed) = passed else {
-            log::error!("a filter panicked over an answer of the gateway's own");
-            return whole;
-        };
-        if !passed.is_empty() && passed.len() != whole.len()
-            || !head.headers.contains_key(http::header::CONTENT_LENGTH) && !whole.is_empty()
-        {
-            head.insert_header("Content-Length", HeaderValue::from(passed.len())).expect("a known name and a number");
-        }
-        passed
-    }
-
-    /// Sends an answer of the gateway's own, marked by the route's filters.
-    async fn answer(&self, session: &mut Session, ctx: &mut Ctx, reply: &Reply) -> Result<()> {
-        let snapshot = ctx.snapshot.clone();
-        ctx.reason = reply.code();
-        let (mut head, body) = reply.render(&ctx.facts.request_id);
-        let body = self.through_halves(session, ctx, &mut head, body);
-        snapshot.route(ctx.route).chain.mark(&mut head, &ctx.facts);
-        let bodyless = session.req_header().method == Method::HEAD || body.is_empty();
-        session.write_response_header(Box::new(head), bodyless).await?;
-        if !bodyless {
-            session.write_response_body(Some(body), true).await?;
-        }
-        Ok(())
-    }
-}
 
 /// Lets go of the upstream's spelling of header names, as every HTTP/2 hop does: Pingora keeps it in a second map, and each name added to
 /// both, and each copy of both, costs allocations. Makes room for what `halves` filters, the gateway and Pingora (two headers) add, and says
