@@ -7,15 +7,16 @@ use std::time::{Instant, SystemTime};
 use arc_swap::ArcSwap;
 use frontgate_filters::circuit_breaker::Forced;
 use frontgate_filters::filter::Facts;
-use frontgate_filters::reply::Reply;
-use http::{Method, StatusCode};
+use http::Method;
 use parking_lot::Mutex;
 
 use crate::config::Loaded;
 use crate::door::wire::Refusal;
 use crate::door::{Conn, Keeper, Rules};
-use crate::proxy::new_request_id;
+use crate::refusals::unreadable;
+use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
+use crate::status::{CircuitStatus, Force, Health, KeySetStatus, Status};
 use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
 use crate::upstream::KeyRing;
 use crate::upstream::deadline::socket::Watchdog;
@@ -78,7 +79,7 @@ impl Gateway {
         self.snapshot.load_full()
     }
 
-    /// Begins what runs beside the requests, on this runtime.
+    /// Begins what runs in the background, on this runtime.
     pub fn run_background(&self, runtime: tokio::runtime::Handle) {
         let runtime = self.background.get_or_init(|| runtime);
         self.snapshot().pools.values().for_each(|pool| health::watch(pool, runtime));
@@ -90,43 +91,47 @@ impl Gateway {
         self.snapshot().pools.values().for_each(|pool| pool.tick(now));
     }
 
-    /// A required pool of which no endpoint is well.
+    /// A required upstream that has no healthy endpoint.
     pub fn down(&self) -> Option<Arc<str>> {
         let now = Instant::now();
         self.snapshot().pools.values().find(|pool| pool.is_required() && !pool.is_alive(now)).map(|pool| pool.name.clone())
     }
 
     /// The state of everything the gateway depends on, for operators.
-    pub fn status(&self) -> serde_json::Value {
+    pub fn status(&self) -> Status {
         let now = Instant::now();
         let snapshot = self.snapshot();
-        let mut names: Vec<_> = snapshot.pools.keys().collect();
-        names.sort();
-        let upstreams: serde_json::Map<String, serde_json::Value> =
-            names.into_iter().map(|name| (name.clone(), snapshot.pools[name].status(now))).collect();
-        serde_json::json!({
-            "status": if self.is_draining() { "draining" } else if self.down().is_some() { "down" } else { "ok" },
-            "version": env!("CARGO_PKG_VERSION"),
-            "config": snapshot.loaded.hash,
-            "requests_in_flight": self.requests(),
-            "log_lines_dropped": self.metrics.log_dropped().get(),
-            "upstreams": upstreams,
-            "circuits": snapshot.circuits().filter(|(_, _, circuit)| circuit.status().asked).map(|(filter, upstream, circuit)| {
-                let status = circuit.status();
-                serde_json::json!({
-                    "filter": filter,
-                    "upstream": upstream,
-                    "state": status.state.name(),
-                    "requests": status.requests,
-                    "failures": status.failures,
-                    "slow": status.slow,
-                    "probes": status.probes,
-                    "open_for_ms": status.left.map(|left| left.as_millis() as u64),
-                    "forced": status.forced.map(|forced| if forced == Forced::Open { "open" } else { "closed" }),
-                })
-            }).collect::<Vec<_>>(),
-            "key_sets": snapshot.key_ages().into_iter().map(|(filter, age)| (filter.to_owned(), serde_json::json!({"age_seconds": age.as_secs()}))).collect::<serde_json::Map<_, _>>(),
-        })
+        let circuits = snapshot.circuits().map(|(filter, upstream, circuit)| (filter, upstream, circuit.status()));
+        let mut circuits: Vec<CircuitStatus> = circuits
+            .filter(|(_, _, status)| status.asked)
+            .map(|(filter, upstream, status)| CircuitStatus {
+                filter: filter.to_owned(),
+                upstream: upstream.to_owned(),
+                state: status.state.into(),
+                requests: status.requests,
+                failures: status.failures,
+                slow: status.slow,
+                probes: status.probes,
+                open_for_ms: status.left.map(|left| left.as_millis() as u64),
+                forced: status.forced.map(Force::from),
+            })
+            .collect();
+        circuits.sort_unstable_by(|a, b| (&a.filter, &a.upstream).cmp(&(&b.filter, &b.upstream)));
+        let key_sets = snapshot.key_ages().into_iter();
+        Status {
+            status: match self.down() {
+                _ if self.is_draining() => Health::Draining,
+                Some(_) => Health::Down,
+                None => Health::Ok,
+            },
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: snapshot.loaded.hash.clone(),
+            requests_in_flight: self.requests(),
+            log_lines_dropped: self.metrics.log_dropped().get(),
+            upstreams: snapshot.pools.iter().map(|(name, pool)| (name.clone(), pool.status(now))).collect(),
+            circuits,
+            key_sets: key_sets.map(|(filter, age)| (filter.to_owned(), KeySetStatus { age_seconds: age.as_secs() })).collect(),
+        }
     }
 
     /// Holds a circuit, or lets it go; whether there is such a circuit.
@@ -173,7 +178,7 @@ impl Gateway {
 
     /// The page for Prometheus.
     pub fn scrape(&self) -> String {
-        self.metrics.render_with(&self.snapshot().key_ages())
+        self.metrics.render(&self.snapshot().key_ages())
     }
 
     /// From now on readiness fails and answers close their connections.
@@ -235,10 +240,9 @@ impl Keeper for Gateway {
     fn refuse(&self, refusal: Refusal, conn: &Conn) -> Vec<u8> {
         let began = Instant::now();
         let snapshot = self.snapshot();
-        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
         let peer = conn.peer.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip().to_canonical());
         let facts = Facts::new(peer, new_request_id());
-        let (mut head, body) = Reply::problem(status, refusal.code, refusal.detail).render(&facts.request_id);
+        let (mut head, body) = unreadable(refusal).render(&facts.request_id);
         snapshot.unmatched.chain.mark(&mut head, &facts);
         head.insert_header("Connection", "close").expect("a valid header");
         head.insert_header("Date", httpdate::fmt_http_date(SystemTime::now())).expect("a valid header");
@@ -256,7 +260,7 @@ impl Keeper for Gateway {
             bytes_out: body.len() as u64,
             ..Line::at(SystemTime::now())
         });
-        let mut page = format!("HTTP/1.1 {} {}\r\n", refusal.status, status.canonical_reason().unwrap_or("Error")).into_bytes();
+        let mut page = format!("HTTP/1.1 {} {}\r\n", refusal.status, head.status.canonical_reason().unwrap_or("Error")).into_bytes();
         head.header_to_h1_wire(&mut page);
         page.extend_from_slice(b"\r\n");
         page.extend_from_slice(&body);

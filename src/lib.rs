@@ -1,26 +1,34 @@
-//! Frontgate: a BFF edge gateway on Pingora.
+//! Frontgate: a BFF edge gateway on Pingora. [`config::load`] a configuration, [`start`] it, and hold on to what is [`Running`].
 //!
 //! The data flow, from text to bytes on the wire:
 //!
-//! - [`config`] reads YAML into typed models and says everything that is wrong with it, with places.
-//! - [`snapshot`] compiles a checked configuration: names resolved, routes, pools and filter chains ready.
-//! - [`gateway`] holds the snapshot in force; a reload swaps it, and each request pins the one it began with.
-//! - [`door`] guards each connection: deadlines, one strict reading of HTTP/1, refusals in our own words.
-//! - [`proxy`] translates Pingora's phases: hygiene, [`router`], the filters' chain, the pool of [`upstream`], the way back.
-//! - [`telemetry`] counts and writes the access log; [`admin`] shows health and metrics and takes reloads.
-//! - [`server`] starts and drains all of it; [`cli`] is what people type.
+//! - `config` reads YAML into typed models and says everything that is wrong with it, with places.
+//! - `snapshot` compiles a checked configuration: names resolved, routes, upstreams and filter chains ready.
+//! - `gateway` holds the snapshot in force; `reload` swaps it, and each request pins the one it began with.
+//! - `door` guards each connection: deadlines, one strict reading of HTTP/1, refusals in our own words.
+//! - `decide` says what becomes of a request: hygiene, `router`, the filters' chain, and the `action` that the route leads to. `explain` asks
+//!   it the same without serving.
+//! - `proxy` translates Pingora's phases, on the way to an `upstream` and back.
+//! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
+//! - `server` starts and drains all of it; `cli` is what people type.
 
-pub mod admin;
+mod action;
+mod admin;
 pub mod cli;
 pub mod config;
-pub mod door;
-pub mod explain;
-pub mod gateway;
-pub mod proxy;
-pub mod router;
-pub mod server;
-pub mod snapshot;
-pub mod telemetry;
-pub mod upstream;
+mod decide;
+mod door;
+mod explain;
+mod gateway;
+mod proxy;
+mod refusals;
+mod reload;
+mod request_id;
+mod router;
+mod server;
+mod snapshot;
+mod status;
+mod telemetry;
+mod upstream;
 
 pub use server::{Running, start};

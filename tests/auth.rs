@@ -173,7 +173,7 @@ fn a_reload_reads_key_files_again_and_ends_what_the_old_key_verified() {
     assert_eq!((get(gateway.address, &before).status, get(gateway.address, &after).status), (200, 401));
 
     std::fs::write(&file.0, "{}").unwrap();
-    let fixed = |loaded: frontgate::config::Loaded| gateway.running.gateway.reload(loaded);
+    let fixed = |loaded: frontgate::config::Loaded| gateway.running.reload(loaded);
     let error = fixed(load()).unwrap_err();
     assert!(error.contains("login") && error.contains("keys"), "{error}");
     assert_eq!(get(gateway.address, &before).status, 200);
@@ -384,12 +384,12 @@ fn a_set_that_a_reload_still_names_is_not_fetched_again_and_one_that_none_names_
     let load = |text: &str| frontgate::config::load_text("test.yaml", text).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
 
     let fetched = provider.fetches();
-    gateway.running.gateway.reload(load(&first.replace("audience: shop", "audience: [shop, other]"))).unwrap();
+    gateway.running.reload(load(&first.replace("audience: shop", "audience: [shop, other]"))).unwrap();
     assert_eq!(get(gateway.address, &token).status, 200);
     assert!(provider.fetches() <= fetched + 1);
 
     let file = Kept::new("none.json", &issuer.jwks());
-    gateway.running.gateway.reload(load(&text(origin.address, &format!("{{jwks: {{file: \"{}\"}}}}", file.0.display()), ""))).unwrap();
+    gateway.running.reload(load(&text(origin.address, &format!("{{jwks: {{file: \"{}\"}}}}", file.0.display()), ""))).unwrap();
     assert_eq!(get(gateway.address, &token).status, 200);
     std::thread::sleep(Duration::from_millis(300));
     let fetched = provider.fetches();
@@ -431,7 +431,7 @@ fn explain_takes_claims_in_place_of_a_token_and_fetches_nothing() {
         Kept::new("explain.yaml", &text("127.0.0.1:9".parse().unwrap(), &provider.keys(""), ", claim_headers: {X-User-Id: claim.sub}"));
 
     let told = explain(&config, &["GET", "/admin/x", "--claims", r#"{"sub": "u-1", "roles": ["admin"]}"#]);
-    for words in ["in place of a token", "X-User-Id from sub", "what roles holds is enough", "pool      main"] {
+    for words in ["in place of a token", "X-User-Id from sub", "what roles holds is enough", "upstream  main"] {
         assert!(told.contains(words), "{words}: {told}");
     }
     let told = explain(&config, &["GET", "/admin/x", "--claims", r#"{"roles": "user"}"#]);

@@ -238,3 +238,20 @@ fn an_endpoint_that_comes_back_gets_a_tenth_of_its_share_at_first() {
     // A whole share would be 200; a tenth of it is 20.
     assert!((2..=60).contains(&of_a), "{of_a}");
 }
+
+#[test]
+fn the_command_line_shows_upstreams_as_a_table() {
+    let origin = Origin::json("{}");
+    let gateway = over(&[origin.address, dead()], "", "");
+    let admin = gateway.running.admin().unwrap().to_string();
+
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_frontgate")).args(["upstreams", "--admin", &admin]).output().unwrap();
+
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(output.status.success(), "{text}");
+    assert_eq!(rows[0], ["UPSTREAM", "ENDPOINT", "STATE", "WEIGHT", "IN", "FLIGHT", "VERSION"]);
+    assert_eq!(rows[1], ["main", &origin.address.to_string(), "healthy", "1", "0", "-"]);
+    let columns: Vec<usize> = text.lines().map(|line| line.find("healthy").or(line.find("STATE")).unwrap()).collect();
+    assert!(columns.iter().all(|column| *column == columns[0]), "{text}");
+}

@@ -235,9 +235,9 @@ fn a_client_that_does_not_read_is_cut_off() {
     stream.read_exact(&mut first).unwrap();
 
     // A second more for every 500 bytes that it took would be long; the buffers of the kernel take a few megabytes at once.
-    assert!(gateway.running.gateway.requests() <= 1);
+    assert!(gateway.running.requests() <= 1);
     drop(stream);
-    until("the request to end", || gateway.running.gateway.requests() == 0);
+    until("the request to end", || gateway.running.requests() == 0);
 }
 
 #[test]
@@ -319,6 +319,6 @@ fn a_client_that_leaves_frees_what_it_held() {
         stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     }
 
-    until("all requests to end", || gateway.running.gateway.requests() == 0);
+    until("all requests to end", || gateway.running.requests() == 0);
     assert_eq!(exchange(gateway.address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().status, 200);
 }

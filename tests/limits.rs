@@ -97,7 +97,7 @@ fn a_place_in_flight_comes_back_when_the_client_leaves() {
     drop(first);
     hold.store(false, Ordering::SeqCst);
     until("a free place", || get(gateway.address, "/").status == 200);
-    until("every place free", || gateway.running.gateway.requests() == 0);
+    until("every place free", || gateway.running.requests() == 0);
     assert_eq!(get(gateway.address, "/").status, 200);
 }
 
@@ -156,11 +156,11 @@ fn what_was_spent_stays_spent_across_a_reload_that_leaves_the_limit_alone() {
     assert_eq!(get(gateway.address, "/").status, 200);
 
     let elsewhere = text.replace("    upstream: main\n", "    upstream: main\n    timeout: 7s\n");
-    gateway.running.gateway.reload(load(&elsewhere)).unwrap();
+    gateway.running.reload(load(&elsewhere)).unwrap();
     assert_eq!(get(gateway.address, "/").status, 200);
     assert_eq!(get(gateway.address, "/").status, 429);
 
-    gateway.running.gateway.reload(load(&text.replace("2/h", "3/h"))).unwrap();
+    gateway.running.reload(load(&text.replace("2/h", "3/h"))).unwrap();
     assert_eq!(get(gateway.address, "/").status, 200, "another limit begins anew");
 }
 

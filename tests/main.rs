@@ -11,6 +11,8 @@ mod breaker;
 mod chaos;
 /// Pools that know which endpoints live: retries, probes, ejection, hashing, adaptive timeouts.
 mod endpoints;
+/// What `frontgate explain` says, beside what the same request meets on the wire.
+mod explain;
 /// Clients and origins that are slow, gone or broken.
 mod failures;
 /// What a request must be: one reading, one host, one path, limits.

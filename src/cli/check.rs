@@ -4,10 +4,8 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::exit;
 use crate::config;
-
-/// EX_CONFIG of sysexits.h.
-const EX_CONFIG: u8 = 78;
 
 /// How problems are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -23,7 +21,7 @@ pub enum Format {
 pub fn run(path: Option<&Path>, format: Format) -> ExitCode {
     let (found, code) = match config::load(path) {
         Ok(loaded) => (loaded.warnings, ExitCode::SUCCESS),
-        Err(problems) => (problems, ExitCode::from(EX_CONFIG)),
+        Err(problems) => (problems, ExitCode::from(exit::CONFIG)),
     };
     // A reader that has left wants no more of the report; the exit code says the rest.
     let _ = match format {

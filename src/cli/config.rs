@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::exit;
+use super::{exit, loaded};
 use crate::config;
 
 /// What is shown.
@@ -22,12 +22,9 @@ pub enum What {
 pub fn run(path: Option<&Path>, what: What) -> ExitCode {
     let text = match what {
         What::Schema => config::schema::json(),
-        What::Show => match config::load(path) {
+        What::Show => match loaded(path) {
             Ok(loaded) => format!("{:#}\n", serde_json::to_value(&loaded.config).unwrap_or_default()),
-            Err(problems) => {
-                let _ = writeln!(std::io::stderr(), "{}", problems.render(false));
-                return ExitCode::from(exit::CONFIG);
-            }
+            Err(code) => return code,
         },
     };
     match std::io::stdout().write_all(text.as_bytes()) {

@@ -1,12 +1,12 @@
-//! `frontgate explain`: which route takes a request and why, what each filter decides, which pool and what it is sent. Offline.
+//! `frontgate explain`: which route takes a request and why, what each filter decides, which upstream and what it is sent. Offline.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::exit;
-use crate::config;
-use crate::explain::{Claims, explain};
+use super::{exit, fail, loaded};
+use crate::explain::{Claims, Question, explain};
 
 /// The request to explain.
 #[derive(clap::Args)]
@@ -15,12 +15,15 @@ pub struct Arguments {
     method: String,
     /// An http URL, or a path
     url: String,
-    /// A header, `Name: value`; may stand more than once
+    /// A header, `Name: value`; may be given more than once
     #[arg(short = 'H', value_name = "K: V")]
     headers: Vec<String>,
     /// Claims, as a JSON object, in place of a token: nothing of them is checked
     #[arg(long, value_name = "JSON", value_parser = claims)]
     claims: Option<Claims>,
+    /// Who is connected; `trusted_proxies` may say who its client is
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    from: IpAddr,
     /// Print JSON, for programs
     #[arg(long)]
     json: bool,
@@ -28,23 +31,24 @@ pub struct Arguments {
 
 /// Explains it.
 pub fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCode {
-    let loaded = match config::load(path) {
+    let loaded = match loaded(path) {
         Ok(loaded) => loaded,
-        Err(problems) => {
-            let _ = writeln!(std::io::stderr(), "{}", problems.render(false));
-            return ExitCode::from(exit::CONFIG);
-        }
+        Err(code) => return code,
     };
-    match explain(loaded, &arguments.method, &arguments.url, &arguments.headers, arguments.claims.clone()) {
+    let question = Question {
+        method: &arguments.method,
+        url: &arguments.url,
+        headers: &arguments.headers,
+        peer: arguments.from,
+        claims: arguments.claims.clone(),
+    };
+    match explain(loaded, question) {
         Ok(told) => {
-            let text = if arguments.json { format!("{:#}\n", told.to_json()) } else { told.to_string() };
+            let text = if arguments.json { format!("{:#}\n", serde_json::to_value(&told).unwrap_or_default()) } else { told.to_string() };
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
-        Err(why) => {
-            let _ = writeln!(std::io::stderr(), "frontgate: {why}");
-            ExitCode::from(exit::RUNTIME)
-        }
+        Err(why) => fail(exit::RUNTIME, &why),
     }
 }
 

@@ -1,23 +1,31 @@
 //! What people type: one file a command.
 
-pub mod check;
+mod check;
 mod config;
 mod demo;
 mod explain;
 mod operate;
 mod run;
+mod table;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 
-/// A BFF edge gateway: routes, filters and pools from one YAML file.
+use crate::config::Loaded;
+use crate::config::diagnostics::Diagnostics;
+use crate::status::Force;
+
+/// A BFF edge gateway: routes, filters and upstreams from one YAML file.
 #[derive(Parser)]
 #[command(name = "frontgate", version, disable_help_subcommand = true)]
 struct Arguments {
-    /// The same as the command `check`.
-    #[arg(short = 't', exclusive = false)]
+    /// The same as the command `check`
+    #[arg(short = 't')]
     test: bool,
     /// A file, or a directory of `*.yaml`; by default ./frontgate.yaml, then /etc/frontgate/
     #[arg(short, long, global = true, value_name = "FILE|DIR")]
@@ -49,21 +57,21 @@ enum Command {
     Reload(Admin),
     /// Everything the running gateway depends on, as JSON
     Status(Admin),
-    /// Pools, endpoints and circuits of the running gateway
+    /// Upstreams, endpoints and circuits of the running gateway
     Upstreams(Admin),
     /// End the running gateway once its requests have ended
     Drain(Admin),
-    /// Hold a circuit of the running gateway open or closed, or let it go
+    /// Force a circuit of the running gateway open or closed, or let it decide by itself again
     Circuit {
         #[command(flatten)]
         admin: Admin,
         /// The circuit breaker's name
         filter: String,
-        /// The pool's name
+        /// The upstream's name
         upstream: String,
-        /// What becomes of it
-        #[arg(value_parser = ["open", "closed", "auto"])]
-        force: String,
+        /// What it is forced to
+        #[arg(value_enum)]
+        force: Force,
     },
     /// Print completions for a shell
     Completions {
@@ -80,8 +88,21 @@ struct Admin {
     admin: Option<std::net::SocketAddr>,
 }
 
-/// Exit codes beside 0, as sysexits.h has them.
-pub mod exit {
+impl Arguments {
+    /// Reads what was typed. `-t` is a command, so it cannot be used with another one.
+    fn read(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+        let arguments = Self::try_parse_from(words)?;
+        if arguments.test && arguments.command.is_some() {
+            return Err(
+                Self::command().error(ErrorKind::ArgumentConflict, "`-t` is the command `check`: it cannot be used with another one")
+            );
+        }
+        Ok(arguments)
+    }
+}
+
+/// Exit codes other than 0, as sysexits.h has them.
+mod exit {
     /// Something failed at run time.
     pub const RUNTIME: u8 = 1;
     /// Nothing answers.
@@ -90,18 +111,32 @@ pub mod exit {
     pub const CONFIG: u8 = 78;
 }
 
+/// The configuration at `path`, or the exit code once its problems were shown.
+fn loaded(path: Option<&Path>) -> Result<Loaded, ExitCode> {
+    crate::config::load(path).map_err(|problems| refused(&problems))
+}
+
+/// Shows why a configuration cannot be used.
+fn refused(problems: &Diagnostics) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{}", problems.render(std::io::stderr().is_terminal()));
+    ExitCode::from(exit::CONFIG)
+}
+
+/// Says what failed.
+fn fail(code: u8, why: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "frontgate: {why}");
+    ExitCode::from(code)
+}
+
 /// Runs what was typed.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let path = arguments.config.as_deref();
-    if arguments.test {
-        return check::run(path, check::Format::Human);
-    }
     match arguments.command {
+        None if arguments.test => check::run(path, check::Format::Human),
         None | Some(Command::Run) => run::run(path),
         Some(Command::Demo) => demo::run(),
         Some(Command::Check { format }) => check::run(path, format),
-
         Some(Command::Explain(request)) => explain::run(path, &request),
         Some(Command::Config { what }) => config::run(path, what),
         Some(Command::Reload(at)) => operate::run(path, at.admin, &operate::Ask::Reload),
@@ -112,9 +147,27 @@ pub fn main() -> ExitCode {
             operate::run(path, admin.admin, &operate::Ask::Circuit { filter, upstream, force })
         }
         Some(Command::Completions { shell }) => {
-            use clap::CommandFactory;
             clap_complete::generate(shell, &mut Arguments::command(), "frontgate", &mut std::io::stdout());
             ExitCode::SUCCESS
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_form_of_check_cannot_be_used_with_another_command() {
+        let read = |words: &[&str]| Arguments::read([&["frontgate"], words].concat());
+
+        assert!(read(&["-t", "-c", "x.yaml"]).is_ok_and(|arguments| arguments.test && arguments.config.is_some()));
+        assert!(read(&["run", "-c", "x.yaml"]).is_ok_and(|arguments| !arguments.test));
+        assert_eq!(read(&["-t", "run"]).err().map(|error| error.exit_code()), Some(2));
+    }
+
+    #[test]
+    fn the_arguments_fit_each_other() {
+        Arguments::command().debug_assert();
     }
 }

@@ -6,29 +6,31 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use serde_json::Value;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::exit;
+use super::table::{Column, table};
+use super::{exit, fail, refused};
 use crate::config;
+use crate::status::{CircuitStatus, Force, Status, UpstreamStatus};
 
 /// What a running gateway is asked for.
 pub enum Ask {
     /// Everything it depends on, as JSON.
     Status,
-    /// Its pools, endpoints and circuits.
+    /// Its upstreams, endpoints and circuits.
     Upstreams,
     /// To read its configuration again.
     Reload,
     /// To end once the requests in flight have.
     Drain,
-    /// To hold a circuit open or closed, or to let it go.
+    /// To force a circuit open or closed, or to let it decide by itself again.
     Circuit {
         /// The filter.
         filter: String,
-        /// The pool.
+        /// The upstream.
         upstream: String,
-        /// `open`, `closed` or `auto`.
-        force: String,
+        /// What it is forced to.
+        force: Force,
     },
 }
 
@@ -45,28 +47,38 @@ pub fn run(path: Option<&Path>, admin: Option<SocketAddr>, ask: &Ask) -> ExitCod
         Ask::Status | Ask::Upstreams => ("GET", "/healthz?full=1".to_owned()),
         Ask::Reload => ("POST", "/-/reload".to_owned()),
         Ask::Drain => ("POST", "/-/drain".to_owned()),
-        Ask::Circuit { filter, upstream, force } => ("POST", format!("/-/circuit?filter={filter}&upstream={upstream}&force={force}")),
-    };
-    let (status, body) = match request(address, token.as_deref(), method, &target) {
-        Ok(answer) => answer,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "frontgate: nothing answers on {address}: {error}");
-            return ExitCode::from(exit::UNAVAILABLE);
+        Ask::Circuit { filter, upstream, force } => {
+            let [filter, upstream] = [filter, upstream].map(|name| utf8_percent_encode(name, NON_ALPHANUMERIC));
+            ("POST", format!("/-/circuit?filter={filter}&upstream={upstream}&force={}", force.label()))
         }
     };
-    let json = serde_json::from_slice::<Value>(&body).unwrap_or(Value::Null);
-    let text = match ask {
-        Ask::Upstreams if json.is_object() => upstreams(&json),
-        _ if json.is_null() => String::from_utf8_lossy(&body).into_owned(),
-        _ => format!("{json:#}\n"),
+    let (code, body) = match request(address, token.as_deref(), method, &target) {
+        Ok(answer) => answer,
+        Err(error) => return fail(exit::UNAVAILABLE, &format!("nothing answers on {address}: {error}")),
     };
-    // A full status says 503 where a required pool is down, and is an answer all the same.
-    let good = (200..300).contains(&status) || matches!(ask, Ask::Status | Ask::Upstreams) && json.get("upstreams").is_some();
+    // A full status says 503 where a required upstream is down, and is an answer all the same.
+    let status = match ask {
+        Ask::Status | Ask::Upstreams => serde_json::from_slice::<Status>(&body).ok(),
+        _ => None,
+    };
+    let text = match (ask, &status) {
+        (Ask::Upstreams, Some(status)) => tables(status),
+        _ => indented(&body),
+    };
+    let good = status.is_some() || (200..300).contains(&code);
     let _ = if good { std::io::stdout().write_all(text.as_bytes()) } else { std::io::stderr().write_all(text.as_bytes()) };
-    match status {
+    match code {
         _ if good => ExitCode::SUCCESS,
         422 => ExitCode::from(exit::CONFIG),
         _ => ExitCode::from(exit::RUNTIME),
+    }
+}
+
+/// JSON, indented for people; anything else as it came.
+fn indented(body: &[u8]) -> String {
+    match serde_json::from_slice::<serde_json::Value>(body) {
+        Ok(json) => format!("{json:#}\n"),
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
     }
 }
 
@@ -76,20 +88,14 @@ fn reach(path: Option<&Path>, admin: Option<SocketAddr>) -> Result<(SocketAddr, 
         Ok(loaded) => Some(loaded),
         // An address is enough where no token is needed.
         Err(_) if admin.is_some() => None,
-        Err(problems) => {
-            let _ = writeln!(std::io::stderr(), "{}", problems.render(false));
-            return Err(ExitCode::from(exit::CONFIG));
-        }
+        Err(problems) => return Err(refused(&problems)),
     };
     let written = loaded.as_ref().and_then(|loaded| loaded.config.server.admin.as_ref());
     let token =
         written.and_then(|written| written.token.as_ref()).zip(loaded.as_ref()).and_then(|(token, loaded)| loaded.secret(token).ok());
     match admin.or(written.map(|written| written.address)) {
         Some(address) => Ok((address, token)),
-        None => {
-            let _ = writeln!(std::io::stderr(), "frontgate: the configuration has no `server.admin`: write one, or name it with `--admin`");
-            Err(ExitCode::from(exit::CONFIG))
-        }
+        None => Err(fail(exit::CONFIG, "the configuration has no `server.admin`: write one, or name it with `--admin`")),
     }
 }
 
@@ -113,40 +119,114 @@ fn request(address: SocketAddr, token: Option<&str>, method: &str, target: &str)
     Ok((status, answer.split_off(end + 4)))
 }
 
-/// A table for people.
-fn upstreams(json: &Value) -> String {
-    let mut text = format!("{:<20} {:<24} {:<10} {:>6} {:>9}  {}\n", "UPSTREAM", "ENDPOINT", "STATE", "WEIGHT", "IN FLIGHT", "VERSION");
-    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    for (name, pool) in json["upstreams"].as_object().into_iter().flatten() {
-        for endpoint in pool["endpoints"].as_array().into_iter().flatten() {
-            let version = endpoint["version"].as_str().unwrap_or("-");
-            let (address, state) = (word(&endpoint["address"]), word(&endpoint["state"]));
-            text.push_str(&format!(
-                "{name:<20} {address:<24} {state:<10} {:>6} {:>9}  {version}\n",
-                endpoint["weight"], endpoint["in_flight"]
-            ));
-        }
+/// Upstreams and circuits, for people.
+fn tables(status: &Status) -> String {
+    let endpoints = status.upstreams.iter().flat_map(|(name, upstream)| upstream.endpoints.iter().map(move |endpoint| (name, endpoint)));
+    let rows: Vec<_> = endpoints
+        .map(|(name, endpoint)| {
+            let left = endpoint.ejected_for_ms.map(|left| format!(", {} left", span(left))).unwrap_or_default();
+            [
+                name.clone(),
+                endpoint.address.to_string(),
+                format!("{}{left}", endpoint.state.label()),
+                endpoint.weight.to_string(),
+                endpoint.in_flight.to_string(),
+                endpoint.version.clone().unwrap_or_else(|| "-".to_owned()),
+            ]
+        })
+        .collect();
+    let columns = [
+        Column::Left("UPSTREAM"),
+        Column::Left("ENDPOINT"),
+        Column::Left("STATE"),
+        Column::Right("WEIGHT"),
+        Column::Right("IN FLIGHT"),
+        Column::Left("VERSION"),
+    ];
+    let circuits = circuits(&status.circuits);
+    let adaptive: String = status.upstreams.iter().filter_map(|(name, upstream)| adaptive(name, upstream)).collect();
+    [table(columns, &rows), circuits, adaptive].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn circuits(circuits: &[CircuitStatus]) -> String {
+    let rows: Vec<_> = circuits
+        .iter()
+        .map(|circuit| {
+            let left = circuit.open_for_ms.map(|left| format!(", {} left", span(left))).unwrap_or_default();
+            [
+                circuit.filter.clone(),
+                circuit.upstream.clone(),
+                format!("{}{left}", circuit.state.label()),
+                circuit.requests.to_string(),
+                circuit.failures.to_string(),
+                circuit.slow.to_string(),
+                circuit.forced.map_or("-", Force::label).to_owned(),
+            ]
+        })
+        .collect();
+    let columns = [
+        Column::Left("CIRCUIT"),
+        Column::Left("UPSTREAM"),
+        Column::Left("STATE"),
+        Column::Right("REQUESTS"),
+        Column::Right("FAILURES"),
+        Column::Right("SLOW"),
+        Column::Left("FORCED"),
+    ];
+    table(columns, &rows)
+}
+
+fn adaptive(name: &str, upstream: &UpstreamStatus) -> Option<String> {
+    upstream.adaptive.then(|| format!("The adaptive first_byte timeout of {name} is {} ms now.\n", upstream.first_byte_ms))
+}
+
+/// A time that is left, to the second; what is less is told in milliseconds.
+fn span(millis: u64) -> String {
+    if millis < 1000 { format!("{millis}ms") } else { format!("{}s", millis.div_ceil(1000)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: &str = r#"{
+        "status": "ok", "version": "0.1.0", "config": "abc", "requests_in_flight": 0, "log_lines_dropped": 0, "key_sets": {},
+        "upstreams": {
+            "catalog": {"alive": true, "required": true, "in_flight": 1234, "retrying": 0, "first_byte_ms": 340, "adaptive": true, "endpoints": [
+                {"address": "10.0.0.1:80", "state": "healthy", "weight": 1, "in_flight": 1234, "ejected_for_ms": null, "version": "v2.4"},
+                {"address": "10.0.0.200:8080", "state": "ejected", "weight": 10, "in_flight": 0, "ejected_for_ms": 11200, "version": null}]},
+            "users": {"alive": true, "required": false, "in_flight": 0, "retrying": 0, "first_byte_ms": 15000, "adaptive": false, "endpoints": [
+                {"address": "[::1]:80", "state": "unhealthy", "weight": 1, "in_flight": 0, "ejected_for_ms": null, "version": null}]}
+        },
+        "circuits": [
+            {"filter": "guard", "upstream": "catalog", "state": "half_open", "requests": 20, "failures": 11, "slow": 2, "probes": 1, "open_for_ms": null, "forced": null},
+            {"filter": "guard", "upstream": "users", "state": "open", "requests": 0, "failures": 0, "slow": 0, "probes": 0, "open_for_ms": 700, "forced": "open"}]
+    }"#;
+
+    #[test]
+    fn upstreams_and_circuits_are_tables_with_aligned_columns() {
+        let status: Status = serde_json::from_str(STATUS).expect("a status");
+
+        assert_eq!(
+            tables(&status),
+            "\
+UPSTREAM  ENDPOINT         STATE              WEIGHT  IN FLIGHT  VERSION
+catalog   10.0.0.1:80      healthy                 1       1234  v2.4
+catalog   10.0.0.200:8080  ejected, 12s left      10          0  -
+users     [::1]:80         unhealthy               1          0  -
+
+CIRCUIT  UPSTREAM  STATE             REQUESTS  FAILURES  SLOW  FORCED
+guard    catalog   half_open               20        11     2  -
+guard    users     open, 700ms left         0         0     0  open
+
+The adaptive first_byte timeout of catalog is 340 ms now.
+"
+        );
     }
-    let circuits = json["circuits"].as_array();
-    if let Some(circuits) = circuits.filter(|circuits| !circuits.is_empty()) {
-        text.push_str(&format!(
-            "\n{:<20} {:<20} {:<10} {:>9} {:>9}  {}\n",
-            "CIRCUIT", "UPSTREAM", "STATE", "REQUESTS", "FAILURES", "FORCED"
-        ));
-        for circuit in circuits {
-            let forced = circuit["forced"].as_str().unwrap_or("-");
-            text.push_str(&format!(
-                "{:<20} {:<20} {:<10} {:>9} {:>9}  {forced}\n",
-                word(&circuit["filter"]),
-                word(&circuit["upstream"]),
-                word(&circuit["state"]),
-                circuit["requests"],
-                circuit["failures"]
-            ));
-        }
+
+    #[test]
+    fn what_is_not_json_is_shown_as_it_came() {
+        assert_eq!(indented(b"ok\n"), "ok\n");
+        assert_eq!(indented(b"{\"a\":1}"), "{\n  \"a\": 1\n}\n");
     }
-    for (name, pool) in json["upstreams"].as_object().into_iter().flatten().filter(|(_, pool)| pool["adaptive"] == true) {
-        text.push_str(&format!("\n{name}: first_byte is {} ms just now\n", pool["first_byte_ms"]));
-    }
-    text
 }

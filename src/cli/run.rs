@@ -6,18 +6,15 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::exit;
+use super::{exit, fail, loaded};
 use crate::config;
 use crate::server::{Running, start};
 
 /// Serves the configuration at `path`.
 pub fn run(path: Option<&Path>) -> ExitCode {
-    let loaded = match config::load(path) {
+    let loaded = match loaded(path) {
         Ok(loaded) => loaded,
-        Err(problems) => {
-            let _ = writeln!(std::io::stderr(), "{}", problems.render(std::io::stderr().is_terminal()));
-            return ExitCode::from(exit::CONFIG);
-        }
+        Err(code) => return code,
     };
     if !loaded.warnings.is_empty() {
         let _ = writeln!(std::io::stderr(), "{}", loaded.warnings.render(std::io::stderr().is_terminal()));
@@ -34,28 +31,19 @@ pub fn serve(started: Result<Running, String>) -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,pingora_core=warn,pingora_proxy=warn")).init();
     let running = match started {
         Ok(running) => running,
-        Err(why) => {
-            let _ = writeln!(std::io::stderr(), "frontgate: {why}");
-            return ExitCode::from(exit::RUNTIME);
-        }
+        Err(why) => return fail(exit::RUNTIME, &why),
     };
     match wait_for_end(&running) {
         Ok(End::Drain) => {
-            log::info!("draining: no new connections, {} requests in flight", running.gateway.requests());
-            match running.drain() {
-                true => ExitCode::SUCCESS,
-                false => {
-                    log::warn!("the time to drain is over; requests were cut off");
-                    ExitCode::SUCCESS
-                }
+            log::info!("draining: no new connections, {} requests in flight", running.requests());
+            if !running.drain() {
+                log::warn!("the drain timeout is over: the remaining requests were cut off");
             }
+            ExitCode::SUCCESS
         }
         // Nothing is waited for, not even our own threads.
         Ok(End::Now) => std::process::exit(0),
-        Err(why) => {
-            let _ = writeln!(std::io::stderr(), "frontgate: signals cannot be received: {why}");
-            ExitCode::from(exit::RUNTIME)
-        }
+        Err(why) => fail(exit::RUNTIME, &format!("signals cannot be received: {why}")),
     }
 }
 

@@ -9,20 +9,18 @@ use frontgate_filters::filter::{Facts, Outcome};
 use frontgate_filters::head;
 use frontgate_filters::reply::Reply;
 use http::header::TRANSFER_ENCODING;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use pingora_core::Error;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use crate::door::{Conn, DRIP, conn_of};
 use crate::gateway::{Gateway, InFlight};
+use crate::request_id::X_REQUEST_ID;
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Attempt, Line};
 use crate::upstream::attempts::Attempts;
 use crate::upstream::deadline::{Deadline, Wait};
-
-/// Known beforehand: a name in a string would be copied for every answer.
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// One request's state.
 pub struct Ctx {

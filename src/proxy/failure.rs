@@ -12,6 +12,9 @@ use http::{HeaderValue, StatusCode};
 use pingora_core::{Error, ErrorSource, ErrorType};
 
 use super::{Ctx, REFUSED};
+use crate::door::wire::Refusal;
+pub use crate::refusals::internal;
+use crate::refusals::unreadable;
 use crate::telemetry::Attempt;
 use crate::upstream::NoPick;
 use crate::upstream::deadline::Wait;
@@ -34,11 +37,6 @@ pub async fn guarded<T>(future: impl Future<Output = T>) -> Result<T, Panicked> 
         Err(panicked) => Poll::Ready(Err(panicked)),
     })
     .await
-}
-
-/// The answer to what should not happen.
-pub fn internal() -> Reply {
-    Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The gateway failed to handle the request.")
 }
 
 fn bad_gateway() -> Reply {
@@ -99,23 +97,20 @@ pub fn reply(error: &Error, ctx: &mut Ctx) -> Option<Reply> {
         return Some(reply);
     }
     if let Some(refusal) = ctx.conn.as_ref().and_then(|conn| conn.refusal()) {
-        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-        return Some(Reply::problem(status, refusal.code, refusal.detail));
+        return Some(unreadable(refusal));
     }
     match (&error.etype, error.esource()) {
         (ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout, _) => Some(too_slow()),
         (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => Some(too_slow()),
         (_, ErrorSource::Upstream) => Some(bad_gateway()),
-        (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => {
-            Some(Reply::problem(StatusCode::BAD_REQUEST, "bad_request", "The request could not be read."))
-        }
+        (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => Some(unreadable(Refusal::UNREADABLE)),
         (_, ErrorSource::Downstream) => {
             ctx.flags = "DC";
             None
         }
         (etype, _) if *etype == REFUSED => Some(internal()),
         _ => {
-            log::error!("a request failed inside of the gateway: {error}");
+            log::error!("a request failed inside the gateway: {error}");
             Some(internal())
         }
     }

@@ -7,12 +7,12 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::Ctx;
+use crate::request_id::X_REQUEST_ID;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Prepares the head for the attempt that begins.
 ///

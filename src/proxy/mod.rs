@@ -1,13 +1,13 @@
 //! The one implementation of Pingora's `ProxyHttp`: it translates phases and decides nothing.
 //!
-//! What a request is allowed to be stands in `hygiene`, which answer a failure gets in `failure`; routes, filters and pools are the
-//! snapshot's, which is pinned here once for each request.
+//! What becomes of a request is said by [`decide`](crate::decide), which answer a failure gets by `failure`; routes, filters and upstreams are
+//! the snapshot's, which is pinned here once for each request.
 
+mod answer;
 mod ctx;
 mod failure;
 mod forward;
-mod hygiene;
-pub use hygiene::new_request_id;
+mod receive;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,11 +15,10 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use frontgate_filters::chain::Exchange;
-use frontgate_filters::filter::{Failure, Flow, Request, Rescue};
-use frontgate_filters::reply::{Reply, ReplyBody};
+use frontgate_filters::filter::{Failure, Flow, Rescue};
+use frontgate_filters::reply::Reply;
 use frontgate_filters::trim::unreadable;
-use http::header::{ALLOW, LOCATION};
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderValue, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -28,8 +27,9 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::gateway::Gateway;
-use crate::router::Found;
-use crate::snapshot::{Action, Snapshot};
+use crate::refusals;
+use crate::request_id::X_REQUEST_ID;
+use crate::snapshot::Snapshot;
 use crate::telemetry::Attempt;
 use crate::upstream::attempts::{Asked, Audience, Next};
 use crate::upstream::balance::hash_of;
@@ -42,133 +42,23 @@ pub struct Proxy(pub Arc<Gateway>);
 /// The error that ends a request whose answer stands in the context.
 const REFUSED: ErrorType = ErrorType::Custom("refused");
 
-impl Proxy {
-    /// Everything up to the choice of an endpoint: `Some` is the answer, made here.
-    async fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Reply> {
-        let host = match hygiene::receive(session, ctx) {
-            Ok(host) => host,
-            Err(reply) => return Some(reply),
-        };
-        let snapshot = ctx.snapshot.clone();
-        let path = session.req_header().uri.path();
-        if path == "*" {
-            // About the gateway as a whole (RFC 9110, section 9.3.7).
-            return Some(Reply { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: ReplyBody::Bytes(Bytes::new()) });
-        }
-        match snapshot.find(host.name(session.req_header()), path, session.req_header()) {
-            Found::Route(index) => ctx.route = Some(index),
-            Found::WrongMethod { allow } => {
-                let reply = Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This resource has other methods.");
-                let allow = HeaderValue::from_str(allow).expect("method names are tokens");
-                return Some(reply.with(ALLOW, allow));
-            }
-            Found::None => {
-                ctx.flags = "NR";
-                return Some(Reply::problem(StatusCode::NOT_FOUND, "no_route", "Nothing is served under this host and path."));
-            }
-        }
-        let route = snapshot.route(ctx.route);
-        if let Some(index) = ctx.route {
-            route.introduce(index, &mut ctx.facts);
-            snapshot.recognise(session.req_header(), &mut ctx.facts);
-        }
-        ctx.attempts.limit(route.timeout.map(|timeout| ctx.began + timeout));
-        if hygiene::content_length(session.req_header()).is_some_and(|length| length > route.body_limit) {
-            return Some(hygiene::body_too_large());
-        }
-        let mut request = Request::new(session.req_header_mut(), &mut ctx.facts, ctx.began);
-        let run = route.chain.request(&mut request, &mut ctx.exchange);
-        match failure::guarded(run).await {
-            Ok(None) => {}
-            Ok(Some(reply)) => return Some(reply),
-            Err(failure::Panicked) => return Some(failure::internal()),
-        }
-        match &route.action {
-            Action::Pool(pool) => {
-                ask(ctx, pool, session.req_header());
-                let path = session.req_header().uri.path();
-                ctx.rewritten = route.rewrite.as_ref().map(|rewrite| rewrite.apply(path));
-                None
-            }
-            Action::Redirect(template, status) => {
-                let uri = &session.req_header().uri;
-                let mut to = template.expand(uri.path());
-                if let Some(query) = uri.query() {
-                    to.push(if to.contains('?') { '&' } else { '?' });
-                    to.push_str(query);
-                }
-                let Ok(to) = HeaderValue::from_str(&to) else { return Some(failure::internal()) };
-                let reply = Reply { status: *status, headers: Vec::new(), body: ReplyBody::Bytes(Bytes::new()) };
-                Some(reply.with(LOCATION, to))
-            }
-            Action::Respond(reply) => Some(reply.clone()),
-            Action::Nothing => Some(failure::internal()),
-        }
-    }
-
-    /// An answer of the gateway's own passes the response halves outside of the filter that made it, as any other answer does.
-    fn through_halves(&self, session: &Session, ctx: &mut Ctx, head: &mut ResponseHeader, body: Bytes) -> Bytes {
-        if ctx.exchange.is_empty() {
-            return body;
-        }
-        let method = &session.req_header().method;
-        let exchange = &mut ctx.exchange;
-        let whole = body.clone();
-        let passed = failure::caught(|| {
-            exchange.head(method, head);
-            let mut body = Some(body);
-            match exchange.body(&mut body, true) {
-                Flow::Go => body.unwrap_or_default(),
-                Flow::Abort => Bytes::new(),
-            }
-        });
-        let Ok(passed) = passed else {
-            log::error!("a filter panicked over an answer of the gateway's own");
-            return whole;
-        };
-        if !passed.is_empty() && passed.len() != whole.len()
-            || !head.headers.contains_key(http::header::CONTENT_LENGTH) && !whole.is_empty()
-        {
-            head.insert_header("Content-Length", HeaderValue::from(passed.len())).expect("a known name and a number");
-        }
-        passed
-    }
-
-    /// Sends an answer of the gateway's own, marked by the route's filters.
-    async fn answer(&self, session: &mut Session, ctx: &mut Ctx, reply: &Reply) -> Result<()> {
-        let snapshot = ctx.snapshot.clone();
-        ctx.reason = reply.code();
-        let (mut head, body) = reply.render(&ctx.facts.request_id);
-        let body = self.through_halves(session, ctx, &mut head, body);
-        snapshot.route(ctx.route).chain.mark(&mut head, &ctx.facts);
-        let bodyless = session.req_header().method == Method::HEAD || body.is_empty();
-        session.write_response_header(Box::new(head), bodyless).await?;
-        if !bodyless {
-            session.write_response_body(Some(body), true).await?;
-        }
-        Ok(())
-    }
-}
-
 /// Lets go of the upstream's spelling of header names, as every HTTP/2 hop does: Pingora keeps it in a second map, and each name added to
 /// both, and each copy of both, costs allocations. Makes room for what `halves` filters, the gateway and Pingora (two headers) add, and says
 /// which request this answers.
 fn plain(head: &mut ResponseHeader, halves: usize, request_id: &HeaderValue) {
     frontgate_filters::head::with_map(head, |headers| {
         headers.reserve(4 + 2 * halves);
-        headers.insert(ctx::X_REQUEST_ID, request_id.clone());
+        headers.insert(X_REQUEST_ID, request_id.clone());
     });
 }
 
-/// The upstream is settled, after the filters that may choose another than the route names.
+/// This upstream is asked.
 fn ask(ctx: &mut Ctx, pool: &Arc<Pool>, head: &RequestHeader) {
-    let chosen = ctx.facts.upstream.as_ref().filter(|name| !Arc::ptr_eq(name, &pool.name));
-    let pool = chosen.and_then(|name| ctx.snapshot.pools.get(&**name)).unwrap_or(pool).clone();
     let hash = pool.hashes().map(|selector| match selector.find(head, &ctx.facts) {
         Some(value) => hash_of(value.as_bytes(), 0),
         None => hash_of(ctx.facts.client_ip.to_string().as_bytes(), 0),
     });
-    ctx.attempts.ask(pool, hash);
+    ctx.attempts.ask(pool.clone(), hash);
 }
 
 /// The route's filters, as those who hear of attempts.
@@ -244,10 +134,6 @@ impl ProxyHttp for Proxy {
         if reply.status == StatusCode::BAD_REQUEST || reply.status == StatusCode::PAYLOAD_TOO_LARGE {
             session.set_keepalive(None);
         }
-        // A fixed answer may have this status, too, and an observed limit is named for the log.
-        if reply.status == StatusCode::TOO_MANY_REQUESTS && ctx.facts.limit.is_some() && matches!(reply.body, ReplyBody::Problem { .. }) {
-            ctx.flags = "RL";
-        }
         self.answer(session, ctx, &reply).await?;
         Ok(true)
     }
@@ -303,7 +189,7 @@ impl ProxyHttp for Proxy {
     async fn request_body_filter(&self, session: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Self::CTX) -> Result<()> {
         ctx.body_in += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         if ctx.body_in > ctx.snapshot.route(ctx.route).body_limit {
-            ctx.refusal = Some(hygiene::body_too_large());
+            ctx.refusal = Some(refusals::body_too_large());
             return Err(Error::new_down(REFUSED));
         }
         // An H2 client that ends its body with an empty DATA frame would have the last chunk written twice to an H1 upstream, which

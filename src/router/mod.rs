@@ -21,10 +21,9 @@ use std::ops::ControlFlow;
 
 use http::Method;
 
-pub use explain::{Candidate, Explained};
-pub use frontgate_filters::words::path::{BadPath, normalise};
+pub use frontgate_filters::words::path::normalise;
 pub use frontgate_filters::words::pattern::{Pattern, Segment};
-pub use host::{BadHost, host_of};
+pub use host::host_of;
 pub use template::Template;
 
 use fold::Folding;

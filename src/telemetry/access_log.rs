@@ -49,11 +49,6 @@ impl AccessLog {
         Ok(Self(Some(Sink::new(output, QUEUED_LINES, dropped, path.map(|path| Reopen { path, next })))))
     }
 
-    /// A log to any writer, with a queue of `lines`. It has no file to reopen.
-    pub fn to(writer: impl Write + Send + 'static, lines: usize, dropped: IntCounter) -> Self {
-        Self(Some(Sink::new(writer, lines, dropped, None)))
-    }
-
     /// A log that writes nothing.
     pub const fn off() -> Self {
         Self(None)
@@ -239,7 +234,7 @@ mod tests {
     fn a_stuck_writer_costs_lines_and_counts_them_but_never_time() {
         let dropped = counter();
         let (release, stuck) = mpsc::channel();
-        let log = Arc::new(AccessLog::to(Stuck(stuck), 100, dropped.clone()));
+        let log = Arc::new(AccessLog(Some(Sink::new(Stuck(stuck), 100, dropped.clone(), None))));
         // Lets the thread take one line and stick to it.
         log.log(&line("first"));
         thread::sleep(Duration::from_millis(100));
@@ -270,7 +265,7 @@ mod tests {
             }
         }
         let dropped = counter();
-        let log = AccessLog::to(Full, 10_000, dropped.clone());
+        let log = AccessLog(Some(Sink::new(Full, 10_000, dropped.clone(), None)));
 
         // More than the buffer holds.
         (0..2_000).for_each(|_| log.log(&line("lost")));

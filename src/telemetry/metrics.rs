@@ -95,18 +95,8 @@ impl Metrics {
         self.log_dropped.clone()
     }
 
-    /// Where other parts, such as filters, register metrics of their own. They bring the whole name, `frontgate_` included.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    /// The page for Prometheus, in the text format 0.0.4.
-    pub fn render(&self) -> String {
-        self.render_with(&BTreeMap::new())
-    }
-
-    /// The same with the ages of key sets, by the filters that use them.
-    pub fn render_with(&self, key_ages: &BTreeMap<&str, Duration>) -> String {
+    /// The page for Prometheus, in the text format 0.0.4, with the ages of key sets by the filters that use them.
+    pub fn render(&self, key_ages: &BTreeMap<&str, Duration>) -> String {
         let mut scrape = Scrape::default();
         for (filter, age) in key_ages {
             let help = "The time since the keys of a filter were last known to be the issuer's.";
@@ -208,7 +198,7 @@ mod tests {
         metrics.reloaded("abc123", UNIX_EPOCH + millis(1_500));
         metrics.log_dropped().inc_by(3);
 
-        let page = metrics.render();
+        let page = metrics.render(&BTreeMap::new());
 
         assert_has(
             &page,
@@ -249,7 +239,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn the_page_tells_about_the_process() {
-        let page = Metrics::new().render();
+        let page = Metrics::new().render(&BTreeMap::new());
 
         let value = |name: &str| -> f64 {
             let line = page.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in\n{page}"));
@@ -274,7 +264,7 @@ mod tests {
         after.record(&Method::GET, 200, millis(1), millis(1));
 
         assert!(Arc::ptr_eq(&before, &after));
-        assert_has(&metrics.render(), &[r#"frontgate_requests_total{route="users",method="GET",code="200"} 2"#]);
+        assert_has(&metrics.render(&BTreeMap::new()), &[r#"frontgate_requests_total{route="users",method="GET",code="200"} 2"#]);
     }
 
     #[test]
@@ -288,7 +278,7 @@ mod tests {
         metrics.retire(&|name| name == "kept", &|_| false);
         gone.record(&Method::DELETE, 500, millis(1), millis(1));
 
-        let page = metrics.render();
+        let page = metrics.render(&BTreeMap::new());
         assert!(!page.contains("gone"), "{page}");
         assert!(page.contains("kept") && page.contains(UNMATCHED), "{page}");
     }
@@ -300,7 +290,7 @@ mod tests {
 
         metrics.reload_failed();
 
-        let page = metrics.render();
+        let page = metrics.render(&BTreeMap::new());
         assert_has(&page, &["frontgate_config_last_reload_successful 0", r#"frontgate_config_info{hash="abc"} 1"#]);
         assert_has(&page, &["frontgate_config_last_reload_success_timestamp_seconds 7"]);
     }
@@ -309,11 +299,11 @@ mod tests {
     fn other_parts_register_metrics_of_their_own() {
         let metrics = Metrics::new();
         let own = IntCounter::new("frontgate_parts_total", "Fallbacks.").unwrap();
-        metrics.registry().register(Box::new(own.clone())).unwrap();
+        metrics.registry.register(Box::new(own.clone())).unwrap();
 
         own.inc();
 
-        assert_has(&metrics.render(), &["frontgate_parts_total 1"]);
+        assert_has(&metrics.render(&BTreeMap::new()), &["frontgate_parts_total 1"]);
     }
 
     #[test]
@@ -321,6 +311,6 @@ mod tests {
         let metrics = Metrics::new();
         metrics.listener("a\"b\\c");
 
-        assert_has(&metrics.render(), &[r#"frontgate_connections{listener="a\"b\\c"} 0"#]);
+        assert_has(&metrics.render(&BTreeMap::new()), &[r#"frontgate_connections{listener="a\"b\\c"} 0"#]);
     }
 }

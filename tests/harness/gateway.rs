@@ -25,7 +25,7 @@ impl Gateway {
 
     /// What the metrics say of a series, 0 where there is none.
     pub fn metric(&self, series: &str) -> f64 {
-        let text = self.running.gateway.scrape();
+        let text = self.running.scrape();
         text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok()).unwrap_or(0.0)
     }
 }

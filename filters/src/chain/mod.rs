@@ -78,32 +78,28 @@ impl Chain {
     /// Runs the request through. A reply has still to pass the response halves of the filters before the one that made it, with
     /// [`Exchange::head`] and [`Exchange::body`], and then [`Chain::mark`], which every answer gets.
     pub async fn request(&self, request: &mut Request<'_>, exchange: &mut Exchange) -> Option<Reply> {
-        for link in &self.links {
-            if let Some(reply) = link.run(request, exchange).await {
-                return Some(reply);
-            }
-        }
-        None
+        self.run(request, exchange, None).await
     }
 
     /// As [`Chain::request`], telling each filter's decision. Filters after the one that replies are not asked.
     pub async fn explain(&self, request: &mut Request<'_>) -> Vec<Decision> {
-        let mut exchange = Exchange::default();
-        let mut decisions = Vec::new();
+        let mut told = Vec::new();
+        self.run(request, &mut Exchange::default(), Some(&mut told)).await;
+        told
+    }
+
+    /// As [`Chain::request`]; with `told`, where each filter's decision goes, the request is only being explained.
+    pub async fn run(&self, request: &mut Request<'_>, exchange: &mut Exchange, mut told: Option<&mut Vec<Decision>>) -> Option<Reply> {
         for link in &self.links {
-            let mut reasons = Vec::new();
-            let reply = {
-                let mut asked = Request::new(request.head, request.facts, request.now).explained(&mut reasons);
-                link.verdict(&mut asked, &mut exchange).await
+            let reply = match &mut told {
+                None => link.verdict(request, exchange).await,
+                Some(told) => link.explain(request, exchange, told).await,
             };
-            let observed = link.mode == Mode::Observe;
-            let replies = reply.map(|reply| reply.status);
-            decisions.push(Decision { name: link.name.to_string(), kind: link.kind, observed, replies, reasons });
-            if replies.is_some() && !observed {
-                break;
+            if reply.is_some() && link.mode == Mode::Enforce {
+                return reply;
             }
         }
-        decisions
+        None
     }
 
     /// Marks an answer, whoever made it: the last filter first, so that the first listed has the last word.
@@ -117,12 +113,15 @@ impl Chain {
 }
 
 impl Link {
-    async fn run(&self, request: &mut Request<'_>, exchange: &mut Exchange) -> Option<Reply> {
-        let reply = self.verdict(request, exchange).await;
-        match self.mode {
-            Mode::Enforce => reply,
-            Mode::Observe => None,
-        }
+    async fn explain(&self, request: &mut Request<'_>, exchange: &mut Exchange, told: &mut Vec<Decision>) -> Option<Reply> {
+        let mut reasons = Vec::new();
+        let reply = {
+            let mut asked = Request::new(request.head, request.facts, request.now).explained(&mut reasons);
+            self.verdict(&mut asked, exchange).await
+        };
+        let (observed, replies) = (self.mode == Mode::Observe, reply.as_ref().map(|reply| reply.status));
+        told.push(Decision { name: self.name.to_string(), kind: self.kind, observed, replies, reasons });
+        reply
     }
 
     async fn verdict(&self, request: &mut Request<'_>, exchange: &mut Exchange) -> Option<Reply> {

@@ -12,7 +12,7 @@ use frontgate_filters::jwt::Algorithm;
 use frontgate_filters::jwt::issuer::Issuer;
 use serde_json::json;
 
-use super::exit;
+use super::{exit, fail, refused};
 use crate::config;
 use crate::server::{Running, start};
 
@@ -22,10 +22,7 @@ const CONFIGURATION: &str = include_str!("../../../conf/demo.yaml");
 pub fn run() -> ExitCode {
     let (catalog, next, tokens) = match upstreams() {
         Ok(started) => started,
-        Err(why) => {
-            let _ = writeln!(std::io::stderr(), "frontgate: the demo's upstreams cannot be started: {why}");
-            return ExitCode::from(exit::RUNTIME);
-        }
+        Err(why) => return fail(exit::RUNTIME, &format!("the demo's upstreams cannot be started: {why}")),
     };
     let text = configuration(catalog, next);
     let read = move || config::load_text("conf/demo.yaml", &text);
@@ -37,10 +34,7 @@ pub fn run() -> ExitCode {
             }
             super::run::serve(running)
         }
-        Err(problems) => {
-            let _ = writeln!(std::io::stderr(), "{}", problems.render(false));
-            ExitCode::from(exit::CONFIG)
-        }
+        Err(problems) => refused(&problems),
     }
 }
 
@@ -84,7 +78,7 @@ fn guide(running: &Running, tokens: &Tokens) -> String {
         (format!("curl -s -A 'X11; Linux' {gateway}/api/v1/products | wc -c"), "for a desktop: everything"),
         (
             format!("curl -s '{gateway}/api/v1/products?fields=items.id,items.title'"),
-            "what the client itself asks for, of what it may have",
+            "the fields that the client asks for, of those that it may have",
         ),
         (
             format!("curl -s {gateway}/demo/off; curl -i {gateway}/api/v1/products"),
@@ -100,12 +94,12 @@ fn guide(running: &Running, tokens: &Tokens) -> String {
             "ten at once, then 429 with Retry-After",
         ),
         (format!("curl -i {gateway}/api/v1/products/7"), "one product, its path rewritten on the way"),
-        (format!("curl -i {gateway}/api/v1/users/1"), "401: users are shown to those who are known"),
+        (format!("curl -i {gateway}/api/v1/users/1"), "401: this route needs a token"),
         (
             format!("curl -i -H \"Authorization: Bearer $USER\" {gateway}/api/v1/users/1"),
-            "200: the token is good, and roles are not asked for",
+            "200: the token is valid, and this route needs no role",
         ),
-        (format!("curl -i -H \"Authorization: Bearer $USER\" {gateway}/api/v1/admin/users/1"), "403: good, but not an admin's"),
+        (format!("curl -i -H \"Authorization: Bearer $USER\" {gateway}/api/v1/admin/users/1"), "403: valid, but not an admin's"),
         (format!("curl -i -H \"Authorization: Bearer $ADMIN\" {gateway}/api/v1/admin/users/1"), "200"),
         (
             format!(
@@ -118,9 +112,9 @@ fn guide(running: &Running, tokens: &Tokens) -> String {
         (format!("curl -i {gateway}/failing"), "the endpoint's own 500, passed on and stamped"),
         (format!("curl -i {gateway}/gone"), "502: nothing listens there"),
         (format!("curl -i {gateway}/old/7"), "a redirect"),
-        (format!("curl -i --path-as-is {gateway}/images/../api//v1/%70roducts/7"), "the path is made normal before it is routed"),
-        (format!("curl -i {gateway}/a%2fb"), "400: an encoded slash could be read in two ways"),
-        (format!("curl -s {admin}/metrics | grep frontgate_requests_total"), "what was counted"),
+        (format!("curl -i --path-as-is {gateway}/images/../api//v1/%70roducts/7"), "the path is normalised before it is routed"),
+        (format!("curl -i {gateway}/a%2fb"), "400: servers disagree on what an encoded slash means"),
+        (format!("curl -s {admin}/metrics | grep frontgate_requests_total"), "the metrics"),
         (format!("curl -s -X POST {admin}/-/reload"), "reads the configuration again"),
     ] {
         text.push_str(&format!("  {line}\n      {what}\n"));

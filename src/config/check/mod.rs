@@ -1,75 +1,17 @@
 //! What the types alone cannot say: names that point somewhere, values that fit each other. Every problem at once, each at its value.
 
 mod filters;
+mod report;
 mod routes;
 mod server;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use frontgate_filters::words::spanned::{Place, Spanned};
 
-use super::collect::Index;
 use super::diagnostics::{Diagnostic, nearest};
-use super::model::{Config, FilterUse, FirstByte, Secret, Upstream};
-use super::tree::{Node, Places};
-
-/// Reads a secret now, to find out whether it can be had.
-pub type ReadSecret<'a> = &'a dyn Fn(&Secret) -> Result<String, String>;
-
-/// The text as it was written, with what could not be read.
-pub struct Tree<'t> {
-    root: &'t Node,
-    places: &'t Places,
-    /// Whether something was left out: then what is not used may be used there.
-    torn: bool,
-}
-
-impl<'t> Tree<'t> {
-    /// The tree with these values left out.
-    pub fn new(root: &'t Node, _index: &Index<'t>, places: &'t Places, skip: &HashSet<u32>) -> Self {
-        Self { root, places, torn: !skip.is_empty() }
-    }
-
-    /// The names that a section defines, also those whose definitions have problems of their own.
-    fn names(&self, section: &str) -> BTreeSet<&'t str> {
-        self.root.get(section).map(|node| node.entries().iter().map(|entry| entry.key.as_str()).collect()).unwrap_or_default()
-    }
-
-    /// The place of a section's name itself.
-    fn key(&self, section: &str, name: &str) -> Option<Place> {
-        let entries = self.root.get(section)?.entries();
-        entries.iter().find(|entry| entry.key == name).map(|entry| Place(entry.key_id))
-    }
-}
-
-/// Where problems go.
-struct Report<'a, 't> {
-    tree: &'a Tree<'t>,
-    problems: &'a mut Vec<Diagnostic>,
-}
-
-impl Report<'_, '_> {
-    fn error(&mut self, place: Place, message: impl Into<String>) {
-        self.helped(place, message, None);
-    }
-
-    fn helped(&mut self, place: Place, message: impl Into<String>, help: Option<String>) {
-        self.problems.push(Diagnostic::error(message).help(help).on(self.tree.places, place));
-    }
-
-    fn warn(&mut self, place: Place, message: impl Into<String>) {
-        self.problems.push(Diagnostic::warning(message).on(self.tree.places, place));
-    }
-
-    /// An error about two places.
-    fn both(&mut self, place: Place, message: impl Into<String>, other: Place, words: &str) {
-        let mut diagnostic = Diagnostic::error(message).on(self.tree.places, place);
-        if let Some(at) = self.tree.places.at(other) {
-            diagnostic = diagnostic.label(at, words);
-        }
-        self.problems.push(diagnostic);
-    }
-}
+use super::model::{Config, FilterUse, FirstByte, Upstream};
+pub use report::{Check, ReadSecret, Report, Tree};
 
 /// Adds everything that is wrong with `config` to `problems`.
 pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>, secret: ReadSecret<'_>) {

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use frontgate_filters::words::spanned::{Place, Spanned};
-use http::{HeaderName, HeaderValue, Method};
+use http::Method;
 
-use super::{Report, is_name};
-use crate::config::model::{Config, Respond, Rewrite, Route};
-use crate::router::{Pattern, Segment, Template, host_of};
+use super::{Check, Report, is_name};
+use crate::config::model::{Config, Route};
+use crate::router::{Pattern, Segment, host_of};
 
 /// A host and a path with its variables' names taken out: what two routes may not both claim.
 type Shape = (String, Vec<Part>);
@@ -64,18 +64,16 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
         report.error(name.place, format!("`timeout` of the route `{}` is 0: every request would fail", name.value));
     }
     methods(route, report);
-    if let Some(respond) = &route.respond {
-        self::respond(respond, report);
-    }
     let host = host(route, report);
     let pattern = match Pattern::parse(&route.path) {
-        Ok(pattern) => pattern,
+        Ok(pattern) => Some(pattern),
         Err(why) => {
             report.error(route.path.place, format!("`{}` is not a path: {why}", route.path.value));
-            return None;
+            None
         }
     };
-    targets_of(route, &pattern, report);
+    target(route, pattern.as_ref(), report);
+    let pattern = pattern?;
     let parts = pattern.segments().iter().map(|segment| match segment {
         Segment::Literal(text) => Part::Literal(text.to_string()),
         Segment::Variable(_) => Part::One,
@@ -123,64 +121,18 @@ fn methods(route: &Route, report: &mut Report<'_, '_>) {
     }
 }
 
-/// Rewrites and redirects against the path they begin with.
-fn targets_of(route: &Route, pattern: &Pattern, report: &mut Report<'_, '_>) {
+/// What the route leads to, with what belongs to it.
+fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
     if let Some(rewrite) = &route.rewrite {
         if route.upstream.is_none() {
             report.error(rewrite.place, "`rewrite` changes what an upstream is sent, and this route has none");
         }
-        match &rewrite.value {
-            Rewrite::StripPrefix(prefix) => strip_prefix(prefix, pattern, report),
-            Rewrite::Path(path) => {
-                if !path.starts_with('/') {
-                    report.error(path.place, format!("`{}` does not begin with a slash", path.value));
-                } else if let Err(why) = Template::parse(path, pattern) {
-                    report.error(path.place, why);
-                }
-            }
-        }
+        rewrite.check(path, report);
     }
     if let Some(redirect) = &route.redirect {
-        if ![301, 302, 303, 307, 308].contains(&*redirect.status) {
-            report.error(redirect.status.place, format!("{} is not a redirect: 301, 302, 303, 307 or 308", *redirect.status));
-        }
-        let is_target = ["/", "http://", "https://"].iter().any(|start| redirect.to.starts_with(start));
-        if !is_target || HeaderValue::from_str(&redirect.to).is_err() {
-            report.error(redirect.to.place, format!("`{}` is neither a path nor an http URL", redirect.to.value));
-        } else if let Err(why) = Template::parse(&redirect.to, pattern) {
-            report.error(redirect.to.place, why);
-        }
+        redirect.check(path, report);
     }
-}
-
-fn strip_prefix(prefix: &Spanned<String>, pattern: &Pattern, report: &mut Report<'_, '_>) {
-    let trimmed = prefix.trim_end_matches('/');
-    let mut segments = pattern.segments().iter();
-    let fits = trimmed.starts_with('/')
-        && trimmed[1..].split('/').all(|wanted| matches!(segments.next(), Some(Segment::Literal(text)) if **text == *wanted));
-    if !fits {
-        report.error(prefix.place, format!("`{}` is not made of the path's first literal segments", prefix.value));
-    }
-}
-
-fn respond(respond: &Respond, report: &mut Report<'_, '_>) {
-    if !(200..=599).contains(&*respond.status) {
-        report.error(respond.status.place, format!("{} is not a final status: 200 to 599", *respond.status));
-    }
-    if let (Some(_), Some(body)) = (&respond.json, &respond.body) {
-        report.error(body.place, "an answer has `json` or `body`, not both");
-    }
-    let has_body = respond.json.is_some() || respond.body.is_some();
-    if has_body && matches!(*respond.status, 204 | 205 | 304) {
-        report.error(respond.status.place, format!("an answer of status {} has no body", *respond.status));
-    }
-    for (name, value) in &respond.headers {
-        let framing = ["content-length", "transfer-encoding", "connection", "date", "x-request-id"];
-        if HeaderName::from_bytes(name.as_bytes()).is_err() || framing.contains(&name.to_ascii_lowercase().as_str()) {
-            report.error(value.place, format!("`{name}` is not a header that an answer can set"));
-        }
-        if HeaderValue::from_str(value).is_err() {
-            report.error(value.place, format!("the value of `{name}` holds a character that no header can"));
-        }
+    if let Some(respond) = &route.respond {
+        respond.check(path, report);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus::Histogram;
+use serde::{Deserialize, Serialize};
 
 use super::{DURATION, histogram};
 use crate::telemetry::scrape::Scrape;
@@ -39,7 +40,8 @@ impl Attempt {
 }
 
 /// What is known about an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EndpointState {
     /// It gets requests.
     Healthy,

@@ -179,7 +179,7 @@ fn numbers_are_written_as_they_are() {
         put_number(&mut out, number);
         assert_eq!(out, number.to_string());
         let mut out = BytesMut::new();
-        write::put_chunk_size(&mut out, number as usize);
+        put_chunk_size(&mut out, number as usize);
         assert_eq!(out, format!("{number:x}\r\n"));
     }
 }

@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 
 use super::adaptive::Adaptive;
 use crate::config::model::{Balance, Endpoint as Written, FirstByte, Health, Retry, Start, Upstream, UpstreamTimeouts};
+use crate::status::{EndpointStatus, UpstreamStatus};
 use crate::telemetry::{EndpointState, Metrics, UpstreamMetrics};
 use budget::Load;
 pub use budget::RetryPermit;
@@ -231,34 +232,29 @@ impl Pool {
     }
 
     /// What is known of it, for operators.
-    pub fn status(&self, now: Instant) -> serde_json::Value {
+    pub fn status(&self, now: Instant) -> UpstreamStatus {
         let millis = self.millis(now);
-        let endpoints: Vec<serde_json::Value> = self
-            .members
-            .load()
-            .endpoints
-            .iter()
-            .map(|endpoint| {
-                let left = endpoint.known.ejected_until.load(Ordering::Relaxed).saturating_sub(millis);
-                serde_json::json!({
-                    "address": &*endpoint.text,
-                    "state": endpoint.state(millis).label(),
-                    "weight": endpoint.weight,
-                    "in_flight": endpoint.in_flight(),
-                    "ejected_for_ms": if left > 0 { Some(left) } else { None },
-                    "version": endpoint.version.as_ref().and_then(|version| version.to_str().ok()),
-                })
-            })
-            .collect();
-        serde_json::json!({
-            "alive": self.is_alive(now),
-            "required": self.is_required(),
-            "in_flight": self.load.in_flight.load(Ordering::Relaxed),
-            "retrying": self.load.retrying.load(Ordering::Relaxed),
-            "first_byte_ms": self.first_byte().as_millis() as u64,
-            "adaptive": self.adaptive.is_some(),
-            "endpoints": endpoints,
-        })
+        let members = self.members.load();
+        let endpoints = members.endpoints.iter().map(|endpoint| {
+            let left = endpoint.known.ejected_until.load(Ordering::Relaxed).saturating_sub(millis);
+            EndpointStatus {
+                address: endpoint.address,
+                state: endpoint.state(millis),
+                weight: endpoint.weight,
+                in_flight: endpoint.in_flight(),
+                ejected_for_ms: (left > 0).then_some(left),
+                version: endpoint.version.as_ref().and_then(|version| version.to_str().ok()).map(str::to_owned),
+            }
+        });
+        UpstreamStatus {
+            alive: self.is_alive(now),
+            required: self.is_required(),
+            in_flight: self.load.in_flight.load(Ordering::Relaxed),
+            retrying: self.load.retrying.load(Ordering::Relaxed),
+            first_byte_ms: self.first_byte().as_millis() as u64,
+            adaptive: self.adaptive.is_some(),
+            endpoints: endpoints.collect(),
+        }
     }
 }
 

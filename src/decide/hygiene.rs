@@ -2,25 +2,26 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use frontgate_filters::filter::Facts;
 use frontgate_filters::reply::Reply;
 use http::header::{CONTENT_LENGTH, HOST, ORIGIN};
-use http::{HeaderName, HeaderValue, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Version};
 use pingora_http::RequestHeader;
-use pingora_proxy::Session;
 
-use super::Ctx;
-use crate::door::wire::Refusal;
+use crate::door::wire::{HeadLimits, Refusal};
+use crate::refusals::{bad_request as bad, unreadable};
+use crate::request_id::request_id;
 use crate::router::{host_of, normalise};
+use crate::snapshot::Snapshot;
 
 const X_BFF_VERSION: HeaderName = HeaderName::from_static("x-bff-version");
 
 /// The host that a request names.
 pub enum Host {
-    /// So many bytes at the begin of the Host header.
+    /// This many bytes at the beginning of the Host header.
     Header(usize),
-    /// In another form than it stands there, or from elsewhere.
+    /// In another form than it has there, or from elsewhere.
     Own(String),
 }
 
@@ -37,27 +38,27 @@ impl Host {
     }
 }
 
-/// Checks the request and settles what is known of it: identifier, client, host, path. What passes has a host and a normalised path.
-pub fn receive(session: &mut Session, ctx: &mut Ctx) -> Result<Host, Reply> {
-    let peer = ctx.facts.client_ip;
-    ctx.from_trusted = ctx.snapshot.trusts(peer);
-    let head = session.req_header();
-    ctx.facts.request_id = request_id(head, ctx.from_trusted);
-    if ctx.from_trusted {
-        ctx.facts.client_ip = client_ip(head, peer, &|ip| ctx.snapshot.trusts(ip));
+/// Checks the request and settles what is known of it: identifier, client, host, path. What passes has a host and a normalised path. The
+/// client's address is the peer's at first; whether that peer is a trusted proxy goes into `trusted`.
+pub fn receive(snapshot: &Snapshot, head: &mut RequestHeader, facts: &mut Facts, trusted: &mut bool) -> Result<Host, Reply> {
+    let peer = facts.client_ip;
+    *trusted = snapshot.trusts(peer);
+    facts.request_id = request_id(head, *trusted);
+    if *trusted {
+        facts.client_ip = client_ip(head, peer, &|ip| snapshot.trusts(ip));
     }
-    ctx.facts.origin = head.headers.get(ORIGIN).cloned();
+    facts.origin = head.headers.get(ORIGIN).cloned();
     if head.version == Version::HTTP_2 {
-        limits(head, ctx)?;
+        limits(head, snapshot.rules.head)?;
     }
     let host = host(head)?;
-    say_host(session.req_header_mut());
-    path(session)?;
-    forget_spelling(session.req_header_mut());
-    strip_identity(session, ctx);
-    if !ctx.from_trusted {
+    say_host(head);
+    path(head)?;
+    forget_spelling(head);
+    strip_identity(head, snapshot.identity_headers());
+    if !*trusted {
         // Which version answers is not an untrusted client's to say.
-        session.req_header_mut().remove_header(&X_BFF_VERSION);
+        head.remove_header(&X_BFF_VERSION);
     }
     Ok(host)
 }
@@ -77,7 +78,7 @@ fn say_host(head: &mut RequestHeader) {
 /// Lets go of the client's spelling of header names, which no further hop is told: Pingora would copy it for each attempt, and keep it in step
 /// with every change.
 fn forget_spelling(head: &mut RequestHeader) {
-    // A path that no `Uri` can hold is kept beside it, where this would lose it.
+    // A path that no `Uri` can hold is kept apart from it, where this would lose it.
     if head.uri.path_and_query().map(|path| path.as_str().as_bytes()) != Some(head.raw_path()) {
         return;
     }
@@ -87,8 +88,7 @@ fn forget_spelling(head: &mut RequestHeader) {
 }
 
 /// Removes every header that says who is asking, whatever its case, and with underscores too: some servers read both alike.
-fn strip_identity(session: &mut Session, ctx: &Ctx) {
-    let names = ctx.snapshot.identity_headers();
+fn strip_identity(head: &mut RequestHeader, names: &[HeaderName]) {
     if names.is_empty() {
         return;
     }
@@ -96,59 +96,25 @@ fn strip_identity(session: &mut Session, ctx: &Ctx) {
         let (name, other) = (name.as_str().as_bytes(), other.as_str().as_bytes());
         name.len() == other.len() && name.iter().zip(other).all(|(a, b)| a == b || matches!((a, b), (b'_' | b'-', b'_' | b'-')))
     };
-    let forged: Vec<HeaderName> =
-        session.req_header().headers.keys().filter(|key| names.iter().any(|name| alike(key, name))).cloned().collect();
+    let forged: Vec<HeaderName> = head.headers.keys().filter(|key| names.iter().any(|name| alike(key, name))).cloned().collect();
     for name in forged {
-        session.req_header_mut().remove_header(&name);
+        head.remove_header(&name);
     }
 }
 
 /// The limits that the guard keeps for HTTP/1.
-fn limits(head: &RequestHeader, ctx: &Ctx) -> Result<(), Reply> {
-    let limits = ctx.snapshot.rules.head;
+fn limits(head: &RequestHeader, limits: HeadLimits) -> Result<(), Reply> {
     let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if head.headers.len() > limits.lines {
-        return Err(refusal(Refusal::MANY_HEADERS));
+        return Err(unreadable(Refusal::MANY_HEADERS));
     }
     if size > limits.bytes {
-        return Err(refusal(Refusal::LARGE_HEAD));
+        return Err(unreadable(Refusal::LARGE_HEAD));
     }
     if head.raw_path().len() > limits.target {
-        return Err(refusal(Refusal::LONG_URI));
+        return Err(unreadable(Refusal::LONG_URI));
     }
     Ok(())
-}
-
-fn refusal(refusal: Refusal) -> Reply {
-    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-    Reply::problem(status, refusal.code, refusal.detail)
-}
-
-fn bad(detail: &'static str) -> Reply {
-    Reply::problem(StatusCode::BAD_REQUEST, "bad_request", detail)
-}
-
-/// Kept from a proxy that is trusted, where it is harmless; else a UUIDv7, which sorts by time.
-fn request_id(head: &RequestHeader, trusted: bool) -> HeaderValue {
-    if trusted
-        && let Some(id) = head.headers.get("x-request-id")
-        && (1..=128).contains(&id.len())
-        && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-    {
-        return id.clone();
-    }
-    new_request_id()
-}
-
-/// A fresh identifier.
-pub fn new_request_id() -> HeaderValue {
-    let mut text = [0_u8; uuid::fmt::Hyphenated::LENGTH];
-    // Without the counter that orders the identifiers of one millisecond: it is behind a lock.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let time = uuid::Timestamp::from_unix(uuid::NoContext, now.as_secs(), now.subsec_nanos());
-    uuid::Uuid::new_v7(time).as_hyphenated().encode_lower(&mut text);
-    // An owned value is shared without another allocation.
-    HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(text)).expect("hexadecimal digits and hyphens")
 }
 
 /// The rightmost address of X-Forwarded-For that is not a trusted proxy's. A list that cannot be read ends at the last proxy that can.
@@ -172,7 +138,7 @@ fn address(text: &str) -> Option<IpAddr> {
     ip.map(|ip| ip.to_canonical())
 }
 
-/// The target's authority and the rest of it, where it stands in absolute form (RFC 9112, section 3.2.2).
+/// The target's authority and the rest of it, where it is in absolute form (RFC 9112, section 3.2.2).
 fn absolute_form(target: &str) -> Option<(&str, &str)> {
     let after =
         |scheme: &str| target.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme)).map(|_| &target[scheme.len()..]);
@@ -190,7 +156,7 @@ fn host(head: &RequestHeader) -> Result<Host, Reply> {
         None => std::str::from_utf8(head.raw_path()).ok().and_then(absolute_form).map(|(authority, _)| authority),
     };
     let read = |text| host_of(text).map_err(|_| bad("The Host header is not a host."));
-    // What is borrowed stands at the header's begin: only a port or a dot is left out behind it.
+    // What is borrowed is the header's beginning: only a port or a dot after it is left out.
     let of_header = |name: Cow<'_, str>| match name {
         Cow::Borrowed(name) => Ok(Host::Header(name.len())),
         Cow::Owned(name) => Ok(Host::Own(name)),
@@ -207,8 +173,7 @@ fn host(head: &RequestHeader) -> Result<Host, Reply> {
 }
 
 /// Makes the target a normalised path in origin form: what is checked from here on is what is sent.
-fn path(session: &mut Session) -> Result<(), Reply> {
-    let head = session.req_header();
+fn path(head: &mut RequestHeader) -> Result<(), Reply> {
     let raw = std::str::from_utf8(head.raw_path()).map_err(|_| bad("The path is not ASCII."))?;
     if raw == "*" {
         return Ok(());
@@ -235,16 +200,11 @@ fn path(session: &mut Session) -> Result<(), Reply> {
     parts.authority = head.uri.authority().cloned();
     parts.scheme = head.uri.scheme().cloned();
     let uri = http::Uri::from_parts(parts).map_err(|_| unclean())?;
-    session.req_header_mut().set_uri(uri);
+    head.set_uri(uri);
     Ok(())
 }
 
 /// What Content-Length says.
 pub fn content_length(head: &RequestHeader) -> Option<u64> {
     head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// The body is over the limit.
-pub fn body_too_large() -> Reply {
-    Reply::problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is larger than allowed.")
 }

@@ -1,0 +1,111 @@
+//! The table of what operators can ask and do, and each row's answer.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use http::StatusCode;
+use pingora_http::RequestHeader;
+use serde_json::json;
+
+use super::Admin;
+use super::answer::{Answer, answer, json, problem, text};
+use crate::reload::Refused;
+use crate::status::{CircuitForced, Draining, Force, Reloaded};
+
+/// Something that can be asked for.
+pub struct Resource {
+    /// Its path.
+    pub path: &'static str,
+    /// Its method. What takes POST changes something, and is on the admin address alone.
+    pub takes: Takes,
+    /// What it does.
+    pub act: Act,
+}
+
+/// The method that a resource takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// GET, and HEAD with it.
+    Get,
+    /// POST.
+    Post,
+}
+
+/// How an answer is made.
+pub enum Act {
+    /// At once.
+    Now(fn(&Admin, &RequestHeader) -> Answer),
+    /// After a wait.
+    Later(for<'a> fn(&'a Admin) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>),
+}
+
+/// Everything there is.
+pub const RESOURCES: &[Resource] = &[
+    Resource { path: "/livez", takes: Takes::Get, act: Act::Now(|_, _| text(StatusCode::OK, "ok\n")) },
+    Resource { path: "/readyz", takes: Takes::Get, act: Act::Now(|admin, _| ready(admin)) },
+    Resource { path: "/healthz", takes: Takes::Get, act: Act::Now(health) },
+    Resource { path: "/metrics", takes: Takes::Get, act: Act::Now(|admin, _| metrics(admin)) },
+    Resource { path: "/-/reload", takes: Takes::Post, act: Act::Later(|admin| Box::pin(reload(admin))) },
+    Resource { path: "/-/drain", takes: Takes::Post, act: Act::Now(|admin, _| drain(admin)) },
+    Resource { path: "/-/circuit", takes: Takes::Post, act: Act::Now(circuit) },
+];
+
+fn ready(admin: &Admin) -> Answer {
+    let why = match &admin.gateway {
+        gateway if gateway.is_draining() => "draining\n",
+        gateway if gateway.down().is_some() => "a required upstream is down\n",
+        gateway if !gateway.keys.has_settled() => "fetching keys\n",
+        _ => return text(StatusCode::OK, "ready\n"),
+    };
+    text(StatusCode::SERVICE_UNAVAILABLE, why)
+}
+
+/// Whether the process serves; every dependency with it where `full=1` asks for it on the admin address.
+fn health(admin: &Admin, head: &RequestHeader) -> Answer {
+    let full = head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "full=1"));
+    if !full || !admin.has_all() {
+        return text(StatusCode::OK, "ok\n");
+    }
+    let down = admin.gateway.down().is_some();
+    json(if down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, &admin.gateway.status())
+}
+
+fn metrics(admin: &Admin) -> Answer {
+    answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", admin.gateway.scrape())
+}
+
+async fn reload(admin: &Admin) -> Answer {
+    let reloader = admin.reloader.clone();
+    // Reading and compiling take their time; the workers go on serving.
+    match tokio::task::spawn_blocking(move || reloader.reload()).await {
+        Ok(Ok(hash)) => json(StatusCode::OK, &Reloaded { hash }),
+        Ok(Err(Refused::Problems(problems))) => json(StatusCode::UNPROCESSABLE_ENTITY, &json!({"problems": problems.to_json()})),
+        Ok(Err(Refused::Because(why))) => {
+            json(StatusCode::UNPROCESSABLE_ENTITY, &json!({"problems": [{"severity": "error", "message": why}]}))
+        }
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The reload failed inside the gateway.", None),
+    }
+}
+
+fn drain(admin: &Admin) -> Answer {
+    admin.gateway.ask_to_drain();
+    json(StatusCode::ACCEPTED, &Draining { requests_in_flight: admin.gateway.requests() })
+}
+
+/// Forces a circuit open or closed, or lets it decide by itself again: `filter`, `upstream` and `force` in the query.
+fn circuit(admin: &Admin, head: &RequestHeader) -> Answer {
+    let query = head.uri.query().unwrap_or_default();
+    let value = |name: &str| {
+        let pair = query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name));
+        pair.map(|(_, value)| percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned()).unwrap_or_default()
+    };
+    let (filter, upstream) = (value("filter"), value("upstream"));
+    let Some(force) = Force::parse(&value("force")) else {
+        return problem(StatusCode::BAD_REQUEST, "bad_request", "`force` must be open, closed or auto.", None);
+    };
+    if !admin.gateway.force(&filter, &upstream, force.held()) {
+        return problem(StatusCode::NOT_FOUND, "not_found", "There is no circuit of this filter and upstream.", None);
+    }
+    log::warn!("an operator set the circuit of filter `{filter}` and upstream `{upstream}` to {}", force.label());
+    json(StatusCode::OK, &CircuitForced { filter: &filter, upstream: &upstream, force })
+}

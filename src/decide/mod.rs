@@ -1,0 +1,121 @@
+//! What becomes of a request, from its head to the upstream that is asked or the answer that the gateway gives itself.
+//!
+//! Serving and `frontgate explain` call this one function, so the two cannot differ. It knows heads and facts, no session: what it learns
+//! goes where the caller keeps it, and is there however the decision ends, even when the client leaves while a filter waits.
+
+mod hygiene;
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use frontgate_filters::chain::{Decision as FilterDecision, Exchange};
+use frontgate_filters::filter::{Facts, Request};
+use frontgate_filters::reply::{Reply, ReplyBody};
+use http::{HeaderName, StatusCode};
+use pingora_http::RequestHeader;
+
+use crate::action::{Act, Ask};
+use crate::refusals;
+use crate::router::Found;
+use crate::snapshot::{Route, Snapshot};
+
+/// A request to decide upon, and where what is learnt of it goes.
+pub struct Asked<'a> {
+    /// Its head, which is made fit to be sent on.
+    pub head: &'a mut RequestHeader,
+    /// What is known of it: at first only who is connected, as the client's address.
+    pub facts: &'a mut Facts,
+    /// Where the filters leave their response halves.
+    pub exchange: &'a mut Exchange,
+    /// The index of the route that takes it, once there is one.
+    pub route: &'a mut Option<usize>,
+    /// Whether who is connected is a trusted proxy.
+    pub trusted: &'a mut bool,
+    /// When the request began.
+    pub now: Instant,
+    /// Where the reasons go while the decision is being explained.
+    pub trace: Option<&'a mut Trace>,
+}
+
+/// What became of a request.
+pub enum Decision<'s> {
+    /// An upstream is asked.
+    Ask(Ask<'s>),
+    /// The gateway answers itself.
+    Answer(Reply, By),
+}
+
+/// What made an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The request itself: it is not fit to be served, or asks about the gateway as a whole.
+    Request,
+    /// No route has its host and path.
+    NoRoute,
+    /// Its host and path have other methods.
+    WrongMethod,
+    /// A filter.
+    Filter,
+    /// What the route leads to.
+    Action,
+}
+
+/// How a decision came about.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// The host that chose the route, empty where the request names none; none at all where the request was not fit to be routed.
+    pub host: Option<String>,
+    /// The headers that were left when the filters were asked.
+    pub headers: Vec<HeaderName>,
+    /// What each filter decided, in order.
+    pub filters: Vec<FilterDecision>,
+}
+
+/// Decides what becomes of a request under this configuration.
+pub async fn decide<'s>(snapshot: &'s Snapshot, mut asked: Asked<'_>) -> Decision<'s> {
+    let route = match take(snapshot, &mut asked) {
+        Ok(route) => route,
+        Err((reply, by)) => return Decision::Answer(reply, by),
+    };
+    let mut request = Request::new(asked.head, asked.facts, asked.now);
+    let told = asked.trace.map(|trace| &mut trace.filters);
+    if let Some(reply) = route.chain.run(&mut request, asked.exchange, told).await {
+        return Decision::Answer(reply, By::Filter);
+    }
+    match route.action.act(asked.head, asked.facts, &snapshot.pools) {
+        Act::Ask(ask) => Decision::Ask(ask),
+        Act::Answer(reply) => Decision::Answer(reply, By::Action),
+    }
+}
+
+/// What comes before the filters, and waits for nothing: hygiene, routing, the body's limit.
+fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, (Reply, By)> {
+    let head = &mut *asked.head;
+    let host = hygiene::receive(snapshot, head, asked.facts, asked.trusted).map_err(|reply| (reply, By::Request))?;
+    if let Some(trace) = &mut asked.trace {
+        trace.host = Some(host.name(head).to_owned());
+        trace.headers = head.headers.keys().cloned().collect();
+    }
+    let path = head.uri.path();
+    if path == "*" {
+        // About the gateway as a whole (RFC 9110, section 9.3.7).
+        let nothing = Reply { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: ReplyBody::Bytes(Bytes::new()) };
+        return Err((nothing, By::Request));
+    }
+    let index = match snapshot.find(host.name(head), path, head) {
+        Found::Route(index) => index,
+        Found::WrongMethod { allow } => return Err((refusals::wrong_method(allow), By::WrongMethod)),
+        Found::None => return Err((refusals::no_route(), By::NoRoute)),
+    };
+    *asked.route = Some(index);
+    let route = &snapshot.routes[index];
+    route.introduce(index, asked.facts);
+    snapshot.recognise(head, asked.facts);
+    if hygiene::content_length(head).is_some_and(|length| length > route.body_limit) {
+        return Err((refusals::body_too_large(), By::Request));
+    }
+    Ok(route)
+}
+
+#[cfg(test)]
+mod tests;

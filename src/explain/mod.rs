@@ -1,0 +1,132 @@
+//! Why a request is treated as it is, without serving it: route, each filter's decision, upstream, and what that one is sent.
+//!
+//! The same reading of the wire, the same decision, the same filters answer here as while serving; only no socket is opened.
+
+mod told;
+mod typed;
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use frontgate_filters::chain::Exchange;
+use frontgate_filters::filter::{Facts, Identity};
+use frontgate_filters::reply::{Reply, ReplyBody};
+use http::{HeaderName, HeaderValue};
+use pingora_http::RequestHeader;
+
+use self::told::{Beaten, Explanation, Filtered, Outcome, Taken};
+use self::typed::Typed;
+use crate::config::Loaded;
+use crate::decide::{Asked, By, Decision, Trace, decide};
+use crate::refusals;
+use crate::snapshot::Snapshot;
+use crate::telemetry::Metrics;
+
+/// A request to explain, as it is typed.
+pub struct Question<'q> {
+    /// The method.
+    pub method: &'q str,
+    /// An http URL, or a path.
+    pub url: &'q str,
+    /// Headers, `Name: value` each.
+    pub headers: &'q [String],
+    /// Who is connected.
+    pub peer: IpAddr,
+    /// What its token is assumed to say.
+    pub claims: Option<Claims>,
+}
+
+/// What a token is assumed to say.
+pub type Claims = serde_json::Map<String, serde_json::Value>;
+
+/// Explains what `loaded` does with a request. What makes it no request at all is the error.
+pub fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanation, String> {
+    // No access log: an explanation leaves no trace.
+    let mut loaded = loaded;
+    loaded.config.telemetry.access_log = crate::config::model::AccessLog::Off;
+    let snapshot = Snapshot::compile(loaded, None, &Metrics::new(), None)?;
+    let typed = Typed::read(question.method, question.url, question.headers)?;
+    let mut head = typed.head()?;
+    let received = head.clone();
+    let mut facts = Facts::new(question.peer.to_canonical(), HeaderValue::from_static("explained"));
+    facts.assumed = question.claims.map(|claims| Arc::new(Identity::new(claims)));
+    let (mut route, mut trace) = (None, Trace::default());
+    let outcome = match typed.check(snapshot.rules.head) {
+        Ok(()) => decided(&snapshot, &mut head, &mut facts, &mut route, &mut trace),
+        Err(refusal) => answered(&refusals::unreadable(refusal)),
+    };
+    let is_gone = |name: &&HeaderName| trace.host.is_some() && !trace.headers.contains(name);
+    Ok(Explanation {
+        path: head.uri.path().to_owned(),
+        client: facts.client_ip,
+        removed: received.headers.keys().filter(is_gone).map(HeaderName::to_string).collect(),
+        route: route.map(|index| taken(&snapshot, index)),
+        beaten: beaten(&snapshot, &head, &trace),
+        filters: trace.filters.into_iter().map(Filtered::from).collect(),
+        outcome,
+    })
+}
+
+/// What becomes of a request that can be read.
+fn decided(snapshot: &Snapshot, head: &mut RequestHeader, facts: &mut Facts, route: &mut Option<usize>, trace: &mut Trace) -> Outcome {
+    let (mut exchange, mut trusted) = (Exchange::default(), false);
+    let asked = Asked { head, facts, exchange: &mut exchange, route, trusted: &mut trusted, now: Instant::now(), trace: Some(trace) };
+    match now(decide(snapshot, asked)) {
+        None => Outcome::Answered { status: 503, why: "a filter waits for something that is not there offline".to_owned() },
+        Some(Decision::Ask(ask)) => {
+            Outcome::Forwarded { upstream: ask.pool.name.to_string(), request: ask.line(head), host: ask.host(head) }
+        }
+        Some(Decision::Answer(reply, by)) => why(snapshot, *route, trace, &reply, by),
+    }
+}
+
+/// Offline nothing is waited for: what is not ready at once never will be.
+fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// An answer with what made it.
+fn why(snapshot: &Snapshot, route: Option<usize>, trace: &Trace, reply: &Reply, by: By) -> Outcome {
+    let allow = || reply.headers.iter().find(|(name, _)| name == http::header::ALLOW).and_then(|(_, allow)| allow.to_str().ok());
+    let why = match by {
+        By::Request => return answered(reply),
+        By::NoRoute => "no route matches this host and path".to_owned(),
+        By::WrongMethod => format!("the path has other methods: {}", allow().unwrap_or_default()),
+        By::Filter => format!("the filter `{}` answers", trace.filters.last().map(|told| &*told.name).unwrap_or_default()),
+        By::Action => snapshot.route(route).action.why(reply),
+    };
+    Outcome::Answered { status: reply.status.as_u16(), why }
+}
+
+/// An answer that says itself what it is about.
+fn answered(reply: &Reply) -> Outcome {
+    let why = match reply.body {
+        ReplyBody::Problem { detail, .. } => detail,
+        ReplyBody::Bytes(_) => "it is about the gateway as a whole",
+    };
+    Outcome::Answered { status: reply.status.as_u16(), why: why.to_owned() }
+}
+
+/// A route with its place.
+fn taken(snapshot: &Snapshot, index: usize) -> Taken {
+    let place = snapshot.loaded.describe(snapshot.loaded.config.routes[index].place);
+    Taken { name: snapshot.routes[index].name.to_string(), place }
+}
+
+/// What else matched, where the request was fit to be routed.
+fn beaten(snapshot: &Snapshot, head: &RequestHeader, trace: &Trace) -> Vec<Beaten> {
+    let Some(host) = &trace.host else { return Vec::new() };
+    let candidates = snapshot.router.explain(host, head.uri.path(), &head.method).candidates.into_iter();
+    let beaten = candidates.filter_map(|candidate| {
+        let pattern = format!("{}{}", candidate.host.unwrap_or_default(), candidate.path);
+        candidate.beaten.map(|why| Beaten { pattern, why })
+    });
+    beaten.collect()
+}

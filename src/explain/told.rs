@@ -1,0 +1,133 @@
+//! What an explanation says, for people and for programs.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use frontgate_filters::chain::Decision as FilterDecision;
+use serde::Serialize;
+
+/// What was found out about a request.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// The path as it is routed.
+    pub(super) path: String,
+    /// The client's address, as trusted proxies tell it.
+    pub(super) client: IpAddr,
+    /// Headers that are not the client's to send.
+    pub(super) removed: Vec<String>,
+    /// The route that takes it.
+    pub(super) route: Option<Taken>,
+    /// The patterns that would have matched, too.
+    pub(super) beaten: Vec<Beaten>,
+    /// What every filter decided, in order.
+    pub(super) filters: Vec<Filtered>,
+    /// What becomes of it.
+    pub(super) outcome: Outcome,
+}
+
+/// A route that takes a request.
+#[derive(Debug, Serialize)]
+pub(super) struct Taken {
+    /// Its name.
+    pub(super) name: String,
+    /// Where it is written.
+    pub(super) place: String,
+}
+
+/// A pattern that matched and did not win.
+#[derive(Debug, Serialize)]
+pub(super) struct Beaten {
+    /// Its host and path.
+    pub(super) pattern: String,
+    /// What the winner has over it.
+    pub(super) why: String,
+}
+
+/// One filter's decision.
+#[derive(Debug, Serialize)]
+pub(super) struct Filtered {
+    /// The filter's name.
+    pub(super) name: String,
+    /// Its kind.
+    pub(super) kind: &'static str,
+    /// Whether it only observes.
+    pub(super) observed: bool,
+    /// The status that it answers with, where it does.
+    pub(super) replies: Option<u16>,
+    /// Why, in the filter's own words.
+    pub(super) reasons: Vec<String>,
+}
+
+/// What becomes of an explained request.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Outcome {
+    /// It is sent to an upstream.
+    Forwarded {
+        /// The upstream.
+        upstream: String,
+        /// The method and the target that the upstream is sent.
+        request: String,
+        /// The Host that it is sent.
+        host: String,
+    },
+    /// The gateway answers.
+    Answered {
+        /// With this status.
+        status: u16,
+        /// For this reason.
+        why: String,
+    },
+}
+
+impl From<FilterDecision> for Filtered {
+    fn from(told: FilterDecision) -> Self {
+        Self {
+            name: told.name,
+            kind: told.kind,
+            observed: told.observed,
+            replies: told.replies.map(|status| status.as_u16()),
+            reasons: told.reasons.into_iter().map(String::from).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "path      {}", self.path)?;
+        writeln!(f, "client    {}", self.client)?;
+        for name in &self.removed {
+            writeln!(f, "removed   {name}: only the gateway may send it")?;
+        }
+        match &self.route {
+            Some(Taken { name, place }) => writeln!(f, "route     {name} ({place})")?,
+            None => writeln!(f, "route     none")?,
+        }
+        for Beaten { pattern, why } in &self.beaten {
+            writeln!(f, "  before  {pattern}: {why}")?;
+        }
+        for filter in &self.filters {
+            let verdict = match (filter.replies, filter.observed) {
+                (Some(status), true) => format!("would answer {status}, but only observes"),
+                (Some(status), false) => format!("answers {status}"),
+                (None, true) => "goes on (observes)".to_owned(),
+                (None, false) => "goes on".to_owned(),
+            };
+            writeln!(f, "filter    {} ({}): {verdict}", filter.name, filter.kind)?;
+            for reason in &filter.reasons {
+                writeln!(f, "  because {reason}")?;
+            }
+        }
+        match &self.outcome {
+            Outcome::Forwarded { upstream, request, host } => {
+                writeln!(f, "upstream  {upstream}")?;
+                writeln!(f, "sends     {request}")?;
+                writeln!(f, "host      {host}")
+            }
+            Outcome::Answered { status, why } => {
+                let name = http::StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
+                writeln!(f, "answers   {status} {name}: {why}")
+            }
+        }
+    }
+}

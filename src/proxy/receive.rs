@@ -1,0 +1,43 @@
+//! A request's way in: it is decided upon, and what its attempts need is put into its context.
+
+use frontgate_filters::reply::{Reply, ReplyBody};
+use http::StatusCode;
+use pingora_proxy::Session;
+
+use super::{Ctx, Proxy, failure};
+use crate::decide::{Asked, By, Decision, decide};
+
+impl Proxy {
+    /// Everything up to the choice of an endpoint: `Some` is the answer, made here.
+    pub(super) async fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Reply> {
+        let snapshot = ctx.snapshot.clone();
+        let asked = Asked {
+            head: session.req_header_mut(),
+            facts: &mut ctx.facts,
+            exchange: &mut ctx.exchange,
+            route: &mut ctx.route,
+            trusted: &mut ctx.from_trusted,
+            now: ctx.began,
+            trace: None,
+        };
+        match failure::guarded(decide(&snapshot, asked)).await {
+            Ok(Decision::Ask(ask)) => {
+                ctx.attempts.limit(snapshot.route(ctx.route).timeout.map(|timeout| ctx.began + timeout));
+                super::ask(ctx, ask.pool, session.req_header());
+                ctx.rewritten = ask.path;
+                None
+            }
+            Ok(Decision::Answer(reply, by)) => {
+                // A fallback may have this status, too, and an observed limit is named for the log.
+                let limited = reply.status == StatusCode::TOO_MANY_REQUESTS && matches!(reply.body, ReplyBody::Problem { .. });
+                ctx.flags = match by {
+                    By::NoRoute => "NR",
+                    By::Filter if limited && ctx.facts.limit.is_some() => "RL",
+                    _ => "",
+                };
+                Some(reply)
+            }
+            Err(failure::Panicked) => Some(failure::internal()),
+        }
+    }
+}

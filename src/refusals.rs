@@ -1,0 +1,38 @@
+//! Refusals that more than one part of the gateway gives: each text has its one home here.
+
+use frontgate_filters::reply::Reply;
+use http::header::ALLOW;
+use http::{HeaderValue, StatusCode};
+
+use crate::door::wire::Refusal;
+
+/// The answer to what should not happen.
+pub fn internal() -> Reply {
+    Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The gateway failed to handle the request.")
+}
+
+/// The answer to a request that is malformed in this way.
+pub fn bad_request(detail: &'static str) -> Reply {
+    Reply::problem(StatusCode::BAD_REQUEST, "bad_request", detail)
+}
+
+/// The answer to a request that no route matches.
+pub fn no_route() -> Reply {
+    Reply::problem(StatusCode::NOT_FOUND, "no_route", "Nothing is served under this host and path.")
+}
+
+/// The answer to a method that a host and path do not have; `allow` names those that they do.
+pub fn wrong_method(allow: &str) -> Reply {
+    let reply = Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This resource has other methods.");
+    reply.with(ALLOW, HeaderValue::from_str(allow).expect("method names are tokens"))
+}
+
+/// The answer to a body over the limit.
+pub fn body_too_large() -> Reply {
+    Reply::problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is larger than allowed.")
+}
+
+/// What the strict reading of the wire refuses, as an answer.
+pub fn unreadable(refusal: Refusal) -> Reply {
+    Reply::problem(StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST), refusal.code, refusal.detail)
+}

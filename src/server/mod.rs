@@ -1,0 +1,157 @@
+//! A running gateway: sockets, services, and the way out. One path for production, tests and the demo.
+
+mod operators;
+mod sockets;
+mod worker;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use self::operators::Operators;
+use self::sockets::{Held, bind};
+use self::worker::Worker;
+use crate::config::Loaded;
+use crate::config::model::{Protocol, Threads};
+use crate::gateway::Gateway;
+use crate::reload::{Read, Reloader};
+use crate::snapshot::Snapshot;
+use crate::telemetry::Metrics;
+use crate::upstream::KeyRing;
+
+/// A gateway that listens and serves. Dropping it stops it at once.
+pub struct Running {
+    /// What its requests share.
+    pub(crate) gateway: Arc<Gateway>,
+    /// Reads the configuration again and puts it in force.
+    pub(crate) reloader: Arc<Reloader>,
+    addresses: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
+    status: Option<SocketAddr>,
+    stop: watch::Sender<Option<Instant>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Binds every address and starts to serve. An address that cannot be had is an error before anything serves; `reload` reads the
+/// configuration again when it is asked for.
+pub fn start(loaded: Loaded, reload: Read) -> Result<Running, String> {
+    let metrics = Metrics::new();
+    let server = loaded.config.server.clone();
+    let token = match server.admin.as_ref().and_then(|admin| admin.token.as_ref()) {
+        Some(secret) => Some(loaded.secret(secret)?),
+        None => None,
+    };
+    let listeners = server.listeners.iter().map(|listener| bind(listener.address)).collect::<Result<Vec<_>, _>>()?;
+    let admin = server.admin.as_ref().map(|admin| bind(admin.address)).transpose()?;
+    let status = server.status.as_ref().map(|address| bind(address.value)).transpose()?;
+    let keys = KeyRing::new();
+    let gateway = Gateway::new(Snapshot::compile(loaded, None, &metrics, Some(&keys))?, metrics, keys);
+    let reloader = Arc::new(Reloader::new(gateway.clone(), reload));
+    let threads = match server.threads {
+        Threads::Count(count) => count.get() as usize,
+        Threads::Auto => std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+    };
+    let (stop, stopped) = watch::channel(None);
+    let mut running = Running {
+        gateway: gateway.clone(),
+        reloader: reloader.clone(),
+        addresses: listeners.iter().map(|held| held.address).collect(),
+        admin: admin.as_ref().map(|held| held.address),
+        status: status.as_ref().map(|held| held.address),
+        stop,
+        thread: None,
+    };
+    let idle = server.timeouts.keepalive.0;
+    let h2: Vec<bool> = server.listeners.iter().map(|listener| listener.protocols.contains(&Protocol::H2)).collect();
+    let (shutdown, shut) = watch::channel(false);
+    let (finish, finished) = watch::channel(false);
+    let (accepting, accepting_over) = mpsc::channel(1);
+    let mut workers = Vec::new();
+    for number in 0..threads {
+        let listeners = listeners.iter().map(Held::share).collect::<Result<Vec<_>, _>>()?;
+        let worker = Worker { gateway: gateway.clone(), listeners, h2: h2.clone(), idle, shut: shut.clone(), finished: finished.clone() };
+        workers.push(worker.start(number, accepting.clone())?);
+    }
+    drop((accepting, listeners));
+    let runtime = runtime()?;
+    let operators = Operators { gateway, reloader, token, admin, status };
+    let thread = std::thread::Builder::new()
+        .name("frontgate-main".into())
+        .spawn(move || {
+            runtime.block_on(operators.serve(stopped, shutdown, accepting_over));
+            let _ = finish.send(true);
+            for worker in workers {
+                let _ = worker.join();
+            }
+            runtime.shutdown_timeout(LAST_WORDS);
+        })
+        .map_err(|error| format!("the main thread cannot be started: {error}"))?;
+    running.thread = Some(thread);
+    Ok(running)
+}
+
+/// How long a runtime may take for what is left on it when its time is over.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| format!("a runtime cannot be started: {error}"))
+}
+
+impl Running {
+    /// Where clients connect, in the configuration's order, with the ports that were taken for 0.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where operators connect.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Where probes and scrapes connect.
+    pub fn status(&self) -> Option<SocketAddr> {
+        self.status
+    }
+
+    /// How many requests are in flight.
+    pub fn requests(&self) -> usize {
+        self.gateway.requests()
+    }
+
+    /// The page for Prometheus.
+    pub fn scrape(&self) -> String {
+        self.gateway.scrape()
+    }
+
+    /// Puts another configuration in force, all of it or nothing. Its hash, or why the one before stays.
+    pub fn reload(&self, loaded: Loaded) -> Result<String, String> {
+        self.gateway.reload(loaded)
+    }
+
+    /// Fails readiness, waits for the notice, closes the listeners, and returns when the last request has ended or time is up. Whether
+    /// all of them ended.
+    pub fn drain(mut self) -> bool {
+        let drain = self.gateway.snapshot().loaded.config.server.drain;
+        self.gateway.drain();
+        std::thread::sleep(drain.notice.0);
+        let _ = self.stop.send(Some(Instant::now() + drain.timeout.0));
+        self.join();
+        self.gateway.requests() == 0
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.stop.send(Some(Instant::now()));
+        self.join();
+    }
+}

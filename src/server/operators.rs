@@ -1,0 +1,74 @@
+//! The main thread's work: the operators' addresses, the upstream deadlines, what follows from time alone, and the way out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pingora_core::apps::http_app::HttpServer;
+use tokio::sync::{mpsc, watch};
+
+use super::sockets::{Held, listen};
+use crate::admin::{Admin, Scope};
+use crate::gateway::Gateway;
+use crate::reload::Reloader;
+use crate::upstream::deadline::socket;
+
+/// What the main thread does: operators' addresses, upstream deadlines, the way out.
+pub(super) struct Operators {
+    pub gateway: Arc<Gateway>,
+    pub reloader: Arc<Reloader>,
+    pub token: Option<String>,
+    pub admin: Option<Held>,
+    pub status: Option<Held>,
+}
+
+impl Operators {
+    pub async fn serve(
+        self,
+        mut stopped: watch::Receiver<Option<Instant>>,
+        shutdown: watch::Sender<bool>,
+        mut accepting_over: mpsc::Receiver<()>,
+    ) {
+        // The operators' addresses stay open until the last request has ended.
+        let (admin_shutdown, admin_shut) = watch::channel(false);
+        for (held, scope) in [(self.admin, Scope::All(self.token)), (self.status, Scope::ReadOnly)] {
+            if let Some(held) = held {
+                let app = HttpServer::new_app(Admin::new(self.gateway.clone(), self.reloader.clone(), scope));
+                tokio::spawn(listen(held, app, admin_shut.clone()));
+            }
+        }
+        tokio::spawn(sweep(self.gateway.clone()));
+        tokio::spawn(tick(self.gateway.clone()));
+        self.gateway.run_background(tokio::runtime::Handle::current());
+        tokio::spawn(self.gateway.keys.clone().run());
+        // A sender that is gone stops at once, as does a deadline that has passed.
+        let deadline = match stopped.wait_for(Option::is_some).await {
+            Ok(deadline) => deadline.unwrap_or_else(Instant::now),
+            Err(_) => Instant::now(),
+        };
+        let _ = shutdown.send(true);
+        let ended = async {
+            let _ = accepting_over.recv().await;
+            while self.gateway.requests() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = tokio::time::timeout_at(deadline.into(), ended).await;
+        let _ = admin_shutdown.send(true);
+    }
+}
+
+/// Looks after the upstream deadlines for as long as the runtime lives.
+async fn sweep(gateway: Arc<Gateway>) {
+    loop {
+        tokio::time::sleep(gateway.watchdog.pace()).await;
+        gateway.watchdog.sweep(socket::shut_down);
+    }
+}
+
+/// Brings up to date what follows from time alone.
+async fn tick(gateway: Arc<Gateway>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        gateway.tick();
+    }
+}

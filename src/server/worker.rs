@@ -1,0 +1,67 @@
+//! The worker threads: each serves every listener with a proxy and upstream connections of its own.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::HttpProxy;
+use tokio::sync::{mpsc, watch};
+
+use super::sockets::{Held, listen};
+use super::{LAST_WORDS, runtime};
+use crate::door::Door;
+use crate::gateway::Gateway;
+use crate::proxy::Proxy;
+
+/// How many upstream connections a worker keeps open that no request uses: with Pingora's usual 128 and more endpoints than that, every
+/// request would open one of its own.
+const IDLE_UPSTREAM: usize = 2048;
+
+/// One worker thread with a runtime, a proxy and upstream connections of its own.
+///
+/// A connection stays on the thread that accepted it, and the upstream connections it uses are that thread's: nothing a request waits for
+/// wakes another thread. Beside one runtime whose threads steal work this takes a sixth off the CPU of a request.
+pub(super) struct Worker {
+    pub gateway: Arc<Gateway>,
+    pub listeners: Vec<Held>,
+    pub h2: Vec<bool>,
+    pub idle: Duration,
+    pub shut: watch::Receiver<bool>,
+    pub finished: watch::Receiver<bool>,
+}
+
+impl Worker {
+    /// Starts it; `accepting` is dropped when its listeners are closed.
+    pub fn start(self, number: usize, accepting: mpsc::Sender<()>) -> Result<JoinHandle<()>, String> {
+        let runtime = runtime()?;
+        std::thread::Builder::new()
+            .name(format!("frontgate-{number}"))
+            .spawn(move || {
+                runtime.block_on(self.serve(accepting));
+                runtime.shutdown_timeout(LAST_WORDS);
+            })
+            .map_err(|error| format!("a worker thread cannot be started: {error}"))
+    }
+
+    async fn serve(mut self, accepting: mpsc::Sender<()>) {
+        // Attempts are ours to count; Pingora's own ceiling only has to be higher.
+        let conf = ServerConf { max_retries: 64, upstream_keepalive_pool_size: IDLE_UPSTREAM, ..ServerConf::default() };
+        let mut proxy = HttpProxy::new(Proxy(self.gateway.clone()), Arc::new(conf));
+        proxy.handle_init_modules();
+        let proxy = Arc::new(proxy);
+        let mut listening = Vec::new();
+        for (index, (held, h2)) in self.listeners.into_iter().zip(self.h2).enumerate() {
+            let metrics = self.gateway.listener(index);
+            let count = Box::new(move || Box::new(metrics.connection()) as Box<dyn Send + Sync>);
+            let door = Door::new(index, proxy.clone(), self.gateway.clone(), self.gateway.watchdog.clone(), h2, self.idle, count);
+            listening.push(tokio::spawn(listen(held, door, self.shut.clone())));
+        }
+        for listener in listening {
+            let _ = listener.await;
+        }
+        drop(accepting);
+        // A sender that is gone is an end, too.
+        let _ = self.finished.wait_for(|finished| *finished).await;
+    }
+}

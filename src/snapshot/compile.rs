@@ -1,0 +1,163 @@
+//! From a checked configuration to a snapshot, taking over from the one before whatever did not change.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use frontgate_filters::chain::{Chain, Link};
+use frontgate_filters::device::Devices;
+use frontgate_filters::filter::build::Build;
+use frontgate_filters::registry::FilterEntry;
+use frontgate_filters::words::selector::Selector;
+
+use super::outside::FromConfig;
+use super::route::{Route, entry};
+use super::{Built, Snapshot};
+use crate::action::{self, Upstreams};
+use crate::config::Loaded;
+use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
+use crate::door::Rules;
+use crate::door::wire::HeadLimits;
+use crate::router::{Entry, Pattern, Router};
+use crate::telemetry::{AccessLog, Metrics, Target, UNMATCHED};
+use crate::upstream::{KeyRing, Pool};
+
+impl Snapshot {
+    /// Compiles a checked configuration. What fails here is outside of it: a log that cannot be opened.
+    ///
+    /// Without `keys` no key set is ever fetched.
+    pub fn compile(loaded: Loaded, previous: Option<&Self>, metrics: &Metrics, keys: Option<&KeyRing>) -> Result<Self, String> {
+        let config = &loaded.config;
+        let access_log = open_log(&loaded, previous, metrics)?;
+        let outside = FromConfig {
+            keys,
+            loaded: &loaded,
+            pools: config.upstreams.keys().map(|name| name.as_str().into()).collect(),
+            routes: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
+        };
+        let build = |key: &str, name: &str, entry: &FilterEntry| {
+            let kept = previous.and_then(|previous| previous.filters.get(key)).filter(|built| built.entry.config == entry.config);
+            let with = Build { name, metrics: &metrics.filters, outside: &outside, previous: kept.map(|built| &built.filter) };
+            let filter = entry.config.build(&with).map_err(|why| format!("the filter `{name}`: {why}"))?;
+            Ok::<_, String>(Built { entry: entry.clone(), filter })
+        };
+        let mut filters: HashMap<String, Built> = HashMap::new();
+        for (name, entry) in &config.filters {
+            filters.insert(name.clone(), build(name, name, entry)?);
+        }
+        for (owner, index, entry) in inline(config) {
+            let key = inline_key(owner, index);
+            filters.insert(key.clone(), build(&key, entry.config.kind(), entry)?);
+        }
+        let pools: Upstreams = config
+            .upstreams
+            .iter()
+            .map(|(name, upstream)| {
+                let before = previous.and_then(|previous| previous.pools.get(name));
+                let kept = before.filter(|pool| pool.has_settings(upstream)).cloned();
+                (name.clone(), kept.unwrap_or_else(|| Arc::new(Pool::new(name, upstream, metrics, before.map(|pool| &**pool)))))
+            })
+            .collect();
+        let link = |owner: &str, index: usize, used: &FilterUse| {
+            let (key, name) = match used {
+                FilterUse::Named(name) => (name.clone(), name.as_str()),
+                FilterUse::Inline(entry) => (inline_key(owner, index), entry.config.kind()),
+            };
+            let built = filters.get(&key).ok_or_else(|| format!("there is no filter `{key}`"))?;
+            Ok(Link { name: name.into(), kind: built.entry.config.kind(), mode: built.entry.mode, filter: built.filter.clone() })
+        };
+        let server: Vec<Link> =
+            config.server.filters.iter().enumerate().map(|(index, used)| link("", index, used)).collect::<Result<_, String>>()?;
+        let limits = config.server.limits;
+        let compile = |route: &model::Route| -> Result<Route, String> {
+            let mut links = server.clone();
+            for (index, used) in route.filters.iter().enumerate() {
+                links.push(link(&route.name, index, used)?);
+            }
+            let pattern = Pattern::parse(&route.path)?;
+            Ok(Route {
+                name: route.name.as_str().into(),
+                chain: Chain::new(links),
+                action: action::compile(route, &pattern, &pools)?,
+                metrics: metrics.route(&route.name),
+                body_limit: route.limits.map_or(limits.body.0, |limits| limits.body.0),
+                timeout: route.timeout.map(|timeout| timeout.0),
+            })
+        };
+        let routes = config.routes.iter().map(|route| compile(route)).collect::<Result<Box<[Route]>, String>>()?;
+        let entries: Vec<Entry<'_>> = config.routes.iter().map(|route| entry(route)).collect();
+        Ok(Self {
+            router: Router::build(&entries),
+            routes,
+            unmatched: Route {
+                name: UNMATCHED.into(),
+                chain: Chain::new(server.clone()),
+                action: action::nothing(),
+                metrics: metrics.route(UNMATCHED),
+                body_limit: limits.body.0,
+                timeout: None,
+            },
+            pools,
+            rules: Rules {
+                head: HeadLimits { bytes: limits.headers.0 as usize, lines: limits.header_count as usize, target: limits.uri.0 as usize },
+                keepalive: config.server.timeouts.keepalive.0,
+                header_timeout: config.server.timeouts.header.0,
+                body_timeout: config.server.timeouts.body.0,
+                write_timeout: config.server.timeouts.write.0,
+            },
+            trusted: config.server.trusted_proxies.iter().map(|network| network.0).collect(),
+            identity_headers: filters.values().flat_map(|built| built.entry.config.identity_headers()).collect(),
+            devices: devices(config)?,
+            access_log,
+            filters,
+            loaded,
+        })
+    }
+}
+
+/// Filters that are written in place: the route's name, empty for the server's, and where in its list.
+fn inline(config: &model::Config) -> impl Iterator<Item = (&str, usize, &FilterEntry)> {
+    let routes = config.routes.iter().map(|route| (route.name.as_str(), &route.filters));
+    std::iter::once(("", &config.server.filters)).chain(routes).flat_map(|(owner, list)| {
+        list.iter().enumerate().filter_map(move |(index, used)| match &used.value {
+            FilterUse::Inline(entry) => Some((owner, index, entry)),
+            FilterUse::Named(_) => None,
+        })
+    })
+}
+
+/// No name holds a slash, so no name is one of these.
+fn inline_key(owner: &str, index: usize) -> String {
+    format!("{owner}/{index}")
+}
+
+/// The table of devices: the configuration's or the built-in one, where a filter or an upstream asks for the class.
+fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
+    let named = config.filters.values().map(|entry| &entry.value);
+    let filters = named.chain(inline(config).map(|(_, _, entry)| entry)).flat_map(|entry| entry.config.selectors());
+    let hashes = config.upstreams.values().filter_map(|upstream| match &upstream.balance {
+        model::Balance::ConsistentHash(selector) => Some(selector),
+        _ => None,
+    });
+    if config.devices.is_none() && !filters.chain(hashes).any(|selector| selector.value == Selector::Device) {
+        return Ok(None);
+    }
+    match &config.devices {
+        Some(table) => Devices::new(table).map(|devices| Some(Arc::new(devices))),
+        None => Ok(Some(Devices::builtin().clone())),
+    }
+}
+
+fn open_log(loaded: &Loaded, previous: Option<&Snapshot>, metrics: &Metrics) -> Result<Arc<AccessLog>, String> {
+    let config = &loaded.config.telemetry.access_log;
+    if let Some(previous) = previous.filter(|previous| previous.loaded.config.telemetry.access_log == *config) {
+        // The same file under the same name may be another one since it was rotated.
+        previous.access_log.reopen().map_err(|error| format!("the access log cannot be opened again: {error}"))?;
+        return Ok(previous.access_log.clone());
+    }
+    let target = match config {
+        LogConfig::Off => return Ok(Arc::new(AccessLog::off())),
+        LogConfig::On { to: LogTarget::Stdout, .. } => Target::Stdout,
+        LogConfig::On { to: LogTarget::File(path), .. } => Target::File(loaded.resolve_path(path.place, path)),
+    };
+    AccessLog::start(target, metrics.log_dropped()).map(Arc::new).map_err(|error| format!("the access log cannot be opened: {error}"))
+}

@@ -1,0 +1,145 @@
+//! A configuration compiled for serving: every name resolved, every header and metric handle ready.
+//!
+//! A snapshot never changes. A reload compiles the next one, taking over from the one before whatever did not change.
+
+mod compile;
+mod outside;
+mod route;
+
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use frontgate_filters::circuit_breaker::{Circuit, CircuitBreaker};
+use frontgate_filters::cors;
+use frontgate_filters::device::Devices;
+use frontgate_filters::filter::{Facts, Filter};
+use frontgate_filters::jwt::Jwt;
+use frontgate_filters::registry::{FilterEntry, Mode};
+use http::HeaderName;
+use pingora_http::RequestHeader;
+
+pub use self::route::Route;
+use crate::action::Upstreams;
+use crate::config::Loaded;
+use crate::config::model;
+use crate::door::Rules;
+use crate::router::{Found, Router};
+use crate::telemetry::AccessLog;
+
+/// A compiled configuration.
+pub struct Snapshot {
+    /// What it was compiled from.
+    pub loaded: Loaded,
+    /// Finds the route.
+    pub router: Router,
+    /// The routes, by the router's index.
+    pub routes: Box<[Route]>,
+    /// What holds for requests that no route takes: the server's filters and the metrics of `_none`.
+    pub unmatched: Route,
+    /// The upstreams, by name.
+    pub pools: Upstreams,
+    /// What a client may send, and how slowly.
+    pub rules: Rules,
+    /// Where the access log goes.
+    pub access_log: Arc<AccessLog>,
+    /// The classes of devices, where something asks for them.
+    devices: Option<Arc<Devices>>,
+    trusted: Box<[ipnet::IpNet]>,
+    /// Request headers that only the gateway may send to an upstream: what `claim_headers` name.
+    identity_headers: Box<[HeaderName]>,
+    /// The filters, by name, or by `route/place` where they are written in place.
+    filters: HashMap<String, Built>,
+}
+
+/// A filter with the configuration that it was built from.
+#[derive(Clone)]
+struct Built {
+    entry: FilterEntry,
+    filter: Arc<dyn Filter>,
+}
+
+impl Snapshot {
+    /// Every circuit: the filter's name, the upstream's, and the circuit.
+    pub fn circuits(&self) -> impl Iterator<Item = (&str, &str, &Circuit)> {
+        self.filters.iter().flat_map(|(name, built)| {
+            let filter: &dyn Any = &*built.filter;
+            let breaker = filter.downcast_ref::<CircuitBreaker>();
+            breaker.into_iter().flat_map(|breaker| breaker.circuits()).map(move |(upstream, circuit)| (name.as_str(), upstream, circuit))
+        })
+    }
+
+    /// Learns what the request's head says of the client, where something asks for it.
+    pub fn recognise(&self, head: &RequestHeader, facts: &mut Facts) {
+        if let Some(devices) = &self.devices {
+            facts.device = devices.classes().get(devices.classify(&head.headers)).cloned();
+        }
+    }
+
+    /// Request headers that only the gateway may send to an upstream.
+    pub fn identity_headers(&self) -> &[HeaderName] {
+        &self.identity_headers
+    }
+
+    /// What takes a request: a preflight belongs to the route that it asks about, where that one lists `cors` and carries it out.
+    pub fn find(&self, host: &str, path: &str, head: &RequestHeader) -> Found<'_> {
+        if let Some(method) = cors::asked_method(head)
+            && let found @ Found::Route(index) = self.router.find(host, path, &method)
+            && self.routes[index].chain.links().iter().any(|link| link.kind == "cors" && link.mode == Mode::Enforce)
+        {
+            return found;
+        }
+        self.router.find(host, path, &head.method)
+    }
+
+    /// The filters that verify with a key set from elsewhere, by name, with the age of their keys.
+    pub fn key_ages(&self) -> BTreeMap<&str, Duration> {
+        let mut ages = BTreeMap::new();
+        for (key, built) in &self.filters {
+            let jwt = (&*built.filter as &dyn Any).downcast_ref::<Jwt>();
+            if let Some(age) = jwt.and_then(Jwt::key_age) {
+                // Filters that are written in place share the name of their kind; the oldest keys speak for them.
+                let name = if key.contains('/') { built.entry.config.kind() } else { key.as_str() };
+                let oldest = ages.entry(name).or_insert(age);
+                *oldest = age.max(*oldest);
+            }
+        }
+        ages
+    }
+
+    /// The route of this index; without one, what holds for requests that no route takes.
+    pub fn route(&self, index: Option<usize>) -> &Route {
+        index.map_or(&self.unmatched, |index| &self.routes[index])
+    }
+
+    /// Whether this address may say who its client is.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted.iter().any(|network| network.contains(&address))
+    }
+
+    /// Does what may be done only once this snapshot is the one in force: gives the upstreams that it took over the endpoints it names.
+    pub fn entered_force(&self) {
+        for (name, upstream) in &self.loaded.config.upstreams {
+            if let Some(pool) = self.pools.get(name) {
+                pool.change(&upstream.endpoints, Instant::now());
+            }
+        }
+    }
+
+    /// The shortest deadline that the watchdog has to keep.
+    pub fn shortest_wait(&self) -> Duration {
+        let pools = self.pools.values().flat_map(|pool| {
+            let timeouts = pool.timeouts;
+            let first_byte = match timeouts.first_byte {
+                model::FirstByte::Fixed(timeout) => timeout.0,
+                model::FirstByte::Adaptive(bounds) => bounds.min.0,
+            };
+            [Some(first_byte), Some(timeouts.between_bytes.0), timeouts.total.map(|total| total.0)]
+        });
+        let routes = self.routes.iter().map(|route| route.timeout);
+        pools.chain(routes).flatten().min().unwrap_or(Duration::from_secs(15))
+    }
+}

@@ -1,0 +1,252 @@
+//! What operators are told: the types behind `/healthz?full=1` and the other answers of the admin address, written by the gateway and read
+//! back by the command line.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use frontgate_filters::circuit_breaker::{Forced, State};
+use serde::{Deserialize, Serialize};
+
+use crate::telemetry::EndpointState;
+
+/// Everything that the gateway depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Whether it serves.
+    pub status: Health,
+    /// The gateway's version.
+    pub version: String,
+    /// The hash of the configuration in force.
+    pub config: String,
+    /// Requests in flight.
+    pub requests_in_flight: usize,
+    /// Lines of the access log that were lost.
+    pub log_lines_dropped: u64,
+    /// The upstreams, by name.
+    pub upstreams: BTreeMap<String, UpstreamStatus>,
+    /// The circuits that were ever asked.
+    pub circuits: Vec<CircuitStatus>,
+    /// The key sets from elsewhere, by the filters that use them.
+    pub key_sets: BTreeMap<String, KeySetStatus>,
+}
+
+/// Whether the gateway serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// It does.
+    Ok,
+    /// A required upstream has no healthy endpoint.
+    Down,
+    /// It is about to end.
+    Draining,
+}
+
+/// What is known of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamStatus {
+    /// Whether any endpoint is healthy.
+    pub alive: bool,
+    /// Whether the gateway is not ready without it.
+    pub required: bool,
+    /// Requests in flight.
+    pub in_flight: u64,
+    /// Those of them that are retries.
+    pub retrying: u64,
+    /// How long a response's head may take now, in milliseconds.
+    pub first_byte_ms: u64,
+    /// Whether that follows what the upstream takes.
+    pub adaptive: bool,
+    /// Its endpoints.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+/// What is known of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whether it takes requests.
+    pub state: EndpointState,
+    /// Its share of the requests beside the others' weights.
+    pub weight: u32,
+    /// Requests in flight.
+    pub in_flight: u64,
+    /// How much longer it is ejected, in milliseconds.
+    pub ejected_for_ms: Option<u64>,
+    /// Its version, where the configuration names one.
+    pub version: Option<String>,
+}
+
+/// What is known of a circuit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CircuitStatus {
+    /// The circuit breaker's name.
+    pub filter: String,
+    /// The upstream's.
+    pub upstream: String,
+    /// What requests meet.
+    pub state: CircuitState,
+    /// Requests in the window.
+    pub requests: u32,
+    /// Those of them that failed.
+    pub failures: u32,
+    /// Those of them that were slow.
+    pub slow: u32,
+    /// Probes under way.
+    pub probes: u32,
+    /// How much longer it stays open before it is probed, in milliseconds.
+    pub open_for_ms: Option<u64>,
+    /// What an operator holds it in.
+    pub forced: Option<Force>,
+}
+
+/// The state of a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CircuitState {
+    /// Everything passes.
+    Closed,
+    /// A few probes pass.
+    HalfOpen,
+    /// Nothing passes.
+    Open,
+}
+
+/// What an operator makes of a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Force {
+    /// Nothing passes, until further notice.
+    Open,
+    /// Everything passes, until further notice.
+    Closed,
+    /// It decides by itself again.
+    Auto,
+}
+
+/// What is known of a key set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeySetStatus {
+    /// How long ago its keys were last known to be the issuer's.
+    pub age_seconds: u64,
+}
+
+/// The answer to a reload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reloaded {
+    /// The hash of the configuration in force.
+    pub hash: String,
+}
+
+/// The answer to a drain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Draining {
+    /// Requests in flight, which are waited for.
+    pub requests_in_flight: usize,
+}
+
+/// The answer to an operator who forces a circuit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CircuitForced<'c> {
+    /// The circuit breaker's name.
+    pub filter: &'c str,
+    /// The upstream's.
+    pub upstream: &'c str,
+    /// What it is forced to.
+    pub force: Force,
+}
+
+impl From<State> for CircuitState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Closed => Self::Closed,
+            State::HalfOpen => Self::HalfOpen,
+            State::Open => Self::Open,
+        }
+    }
+}
+
+impl CircuitState {
+    /// As logs and metrics write it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half_open",
+            Self::Open => "open",
+        }
+    }
+}
+
+impl From<Forced> for Force {
+    fn from(forced: Forced) -> Self {
+        match forced {
+            Forced::Open => Self::Open,
+            Forced::Closed => Self::Closed,
+        }
+    }
+}
+
+impl Force {
+    /// What a circuit is held in; nothing where it decides by itself.
+    pub fn held(self) -> Option<Forced> {
+        match self {
+            Self::Open => Some(Forced::Open),
+            Self::Closed => Some(Forced::Closed),
+            Self::Auto => None,
+        }
+    }
+
+    /// As it is written.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+            Self::Auto => "auto",
+        }
+    }
+
+    /// As it was written; none of the three is an error.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Open, Self::Closed, Self::Auto].into_iter().find(|force| force.label() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WIRE: &str = r#"{"status":"down","version":"0.1.0","config":"abc123","requests_in_flight":2,"log_lines_dropped":0,"upstreams":{"main":{"alive":false,"required":true,"in_flight":3,"retrying":1,"first_byte_ms":15000,"adaptive":false,"endpoints":[{"address":"10.0.0.1:80","state":"ejected","weight":1,"in_flight":0,"ejected_for_ms":1500,"version":null},{"address":"10.0.0.2:80","state":"unhealthy","weight":2,"in_flight":3,"ejected_for_ms":null,"version":"v2"}]}},"circuits":[{"filter":"guard","upstream":"main","state":"half_open","requests":20,"failures":11,"slow":0,"probes":1,"open_for_ms":null,"forced":"open"}],"key_sets":{"login":{"age_seconds":61}}}"#;
+
+    #[test]
+    fn what_is_written_is_what_programs_know_and_is_read_back_whole() {
+        let status: Status = serde_json::from_str(WIRE).expect("a status");
+
+        assert_eq!(serde_json::to_string(&status).expect("JSON"), WIRE);
+        assert_eq!(status.upstreams["main"].endpoints[0].state, EndpointState::Ejected);
+        assert_eq!((status.circuits[0].state, status.circuits[0].forced), (CircuitState::HalfOpen, Some(Force::Open)));
+    }
+
+    #[test]
+    fn what_a_newer_gateway_tells_in_addition_is_passed_over() {
+        let newer = WIRE.replacen("{\"status\"", "{\"news\":[1],\"status\"", 1);
+
+        assert_eq!(serde_json::from_str::<Status>(&newer).ok(), serde_json::from_str(WIRE).ok());
+    }
+
+    #[test]
+    fn labels_are_the_words_on_the_wire() {
+        for force in [Force::Open, Force::Closed, Force::Auto] {
+            assert_eq!(serde_json::to_value(force).expect("JSON"), force.label());
+            assert_eq!(Force::parse(force.label()), Some(force));
+        }
+        for state in [State::Closed, State::HalfOpen, State::Open] {
+            let told = CircuitState::from(state);
+            assert_eq!((serde_json::to_value(told).expect("JSON"), told.label()), (state.name().into(), state.name()));
+        }
+        for state in EndpointState::ALL {
+            assert_eq!(serde_json::to_value(state).expect("JSON"), state.label());
+        }
+        assert_eq!(Force::parse("ajar"), None);
+    }
+}

@@ -1,0 +1,203 @@
+use std::path::PathBuf;
+use std::process::Command;
+
+use frontgate_filters::jwt::Algorithm;
+use frontgate_filters::jwt::issuer::Issuer;
+use serde_json::Value;
+
+use crate::harness::{Gateway, Origin, exchange};
+
+/// A configuration in a file and served, so that both can be asked the same thing.
+struct Both {
+    folder: PathBuf,
+    gateway: Gateway,
+    origin: Origin,
+}
+
+impl Both {
+    fn start(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("frontgate-explain-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("keys.json"), Issuer::fresh("k1", Algorithm::ES256).unwrap().jwks()).unwrap();
+        let origin = Origin::json("{}");
+        let text =
+            CONFIGURATION.replace("$ORIGIN", &origin.address.to_string()).replace("keys.json", folder.join("keys.json").to_str().unwrap());
+        std::fs::write(folder.join("frontgate.yaml"), &text).unwrap();
+        Self { folder, gateway: Gateway::start(&text), origin }
+    }
+
+    /// What `frontgate explain` says, with its exit code.
+    fn explain(&self, arguments: &[&str]) -> (String, bool) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_frontgate"));
+        let output = command.args(["explain", "-c"]).arg(self.folder.join("frontgate.yaml")).args(arguments).output().unwrap();
+        (String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr), output.status.success())
+    }
+
+    /// The same as JSON.
+    #[track_caller]
+    fn explained(&self, arguments: &[&str]) -> Value {
+        let (text, good) = self.explain(&[arguments, &["--json"]].concat());
+        assert!(good, "{text}");
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// What the gateway answers on the wire.
+    fn wire(&self, line: &str, headers: &[&str]) -> u16 {
+        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        exchange(self.gateway.address, format!("{line}\r\n{headers}Connection: close\r\n\r\n").as_bytes()).unwrap().status
+    }
+}
+
+impl Drop for Both {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+const CONFIGURATION: &str = r#"
+version: 1
+server:
+  listeners: [{address: "127.0.0.1:0"}]
+  limits: {headers: 2KiB, header_count: 10, uri: 100B, body: 10B}
+upstreams:
+  main: {endpoints: ["$ORIGIN"], host: main.internal}
+  other: {endpoints: ["$ORIGIN"]}
+filters:
+  login: {jwt: {issuer: "https://id/", audience: shop, algorithms: [ES256], keys: {jwks: {file: keys.json}}, claim_headers: {X-User-Id: claim.sub}}}
+  per_user: {rate_limit: {rate: 1000/s, key: header.X-User-Id}}
+routes:
+  - {name: open, path: "/open/**", upstream: main, rewrite: {strip_prefix: /open}, filters: [per_user]}
+  - {name: closed, path: "/closed/**", upstream: other, filters: [login]}
+  - {name: large, path: /large, upstream: main, limits: {body: 1MiB}}
+  - {name: gone, path: "/old/{id}", redirect: {to: "/new/{id}"}}
+  - {name: fixed, path: /fixed, methods: [GET], respond: {status: 418, body: tea}}
+  - {name: shop, host: shop.example, path: /, upstream: other}
+telemetry: {access_log: "off"}
+"#;
+
+#[test]
+fn explain_refuses_what_the_wire_refuses() {
+    let both = Both::start("refusals");
+    let long = format!("/open/{}", "x".repeat(100));
+    let large = format!("X: {}", "x".repeat(2048));
+    let many = ["X: y"; 11];
+    let cases: &[(&str, &str, &[&str], u16)] = &[
+        ("GET", "/open/x", &["Host: a"], 200),
+        ("GET", "/open/%2e%2e/open//x", &["Host: a"], 200),
+        ("GET", "/nowhere", &["Host: a"], 404),
+        ("POST", "/fixed", &["Host: a"], 405),
+        ("CONNECT", "/open/x", &["Host: a"], 405),
+        ("GET", "/fixed", &["Host: a"], 418),
+        ("GET", "/old/7", &["Host: a"], 308),
+        ("GET", "/closed/x", &["Host: a"], 401),
+        ("GET", "/closed/x", &["Host: a", "X-User-Id: root"], 401),
+        ("OPTIONS", "*", &["Host: a"], 204),
+        ("GET", "http://a/open/x", &["Host: a"], 200),
+        ("GET", "http://a/open/x", &["Host: b"], 400),
+        ("GET", "https://shop.example", &["Host: shop.example"], 200),
+        ("GET", "/open/x", &["Host: a", "Host: a"], 400),
+        ("GET", "/open/x", &["Host: a b"], 400),
+        ("GET", "/open/x", &["Host: user@a"], 400),
+        ("GET", "/open/a%2fb", &["Host: a"], 400),
+        ("GET", "/open/a\\b", &["Host: a"], 400),
+        ("GET", "/open/%zz", &["Host: a"], 400),
+        ("GET", "/open/x#y", &["Host: a"], 400),
+        ("GET", &long, &["Host: a"], 414),
+        ("GET", "/open/x", &["Host: a", &large], 431),
+        ("GET", "/open/x", &many, 431),
+        ("GET", "/open/x", &["Host: a", "Content-Length: 11"], 413),
+        ("GET", "/nowhere", &["Host: a", "Content-Length: 11"], 404),
+        ("GET", "/open/x", &["Host: a", "Content-Length: 1", "Content-Length: 2"], 400),
+        ("GET", "/open/x", &["Host: a", "Content-Length: 5", "Transfer-Encoding: chunked"], 400),
+        ("GET", "/open/x", &["Host: a", "Content_Length: 5"], 400),
+    ];
+
+    for (method, target, headers, status) in cases {
+        let wire = both.wire(&format!("{method} {target} HTTP/1.1"), headers);
+        let arguments: Vec<&str> = [*method, *target].into_iter().chain(headers.iter().flat_map(|header| ["-H", *header])).collect();
+        let told = both.explained(&arguments);
+        let outcome = &told["outcome"];
+        let explained = if outcome["upstream"].is_string() { 200 } else { outcome["status"].as_u64().unwrap_or_default() };
+
+        assert_eq!((wire, explained), (*status, u64::from(*status)), "{method} {target} {headers:?}: {told:#}");
+    }
+    let served = cases.iter().filter(|case| case.3 == 200).count();
+    assert_eq!(both.origin.received().len(), served);
+}
+
+#[test]
+fn a_forged_identity_counts_in_no_explanation() {
+    let both = Both::start("forged");
+
+    let told =
+        both.explained(&["GET", "/open/x", "-H", "Host: a", "-H", "X-User-Id: root", "-H", "X_USER_ID: root", "-H", "X-BFF-Version: v9"]);
+
+    let mut removed: Vec<&str> = told["removed"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    removed.sort_unstable();
+    assert_eq!(removed, ["x-bff-version", "x-user-id", "x_user_id"]);
+    assert!(!told.to_string().contains("root"), "{told:#}");
+    let (text, _) = both.explain(&["GET", "/open/x", "-H", "X-User-Id: root"]);
+    assert!(text.contains("removed   x-user-id"), "{text}");
+}
+
+#[test]
+fn what_a_trusted_proxy_tells_counts_for_its_address_alone() {
+    let both = Both::start("trusted");
+    let path = both.folder.join("frontgate.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("  limits:", "  trusted_proxies: [10.0.0.0/8]\n  limits:")).unwrap();
+    let headers = ["-H", "X-Forwarded-For: 9.9.9.9, 10.0.0.7", "-H", "X-BFF-Version: v9"];
+
+    let near = both.explained(&[&["GET", "/open/x", "--from", "10.0.0.1"][..], &headers].concat());
+    let far = both.explained(&[&["GET", "/open/x", "--from", "8.8.8.8"][..], &headers].concat());
+
+    assert_eq!((&near["client"], near["removed"].as_array().unwrap().len()), (&"9.9.9.9".into(), 0), "{near:#}");
+    assert_eq!((&far["client"], &far["removed"][0]), (&"8.8.8.8".into(), &"x-bff-version".into()), "{far:#}");
+}
+
+#[test]
+fn it_tells_the_route_the_ones_it_beats_and_what_the_upstream_is_sent() {
+    let both = Both::start("told");
+
+    let (text, good) = both.explain(&["GET", "http://shop.example/open//a?b=c"]);
+    assert!(good);
+    for words in [
+        "path      /open/a",
+        "route     open (",
+        "filter    per_user (rate_limit)",
+        "upstream  main",
+        "sends     GET /a?b=c",
+        "host      main.internal",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let told = both.explained(&["GET", "/old/7?x=1"]);
+    assert_eq!(told["outcome"]["why"], "redirects to /new/7?x=1");
+    let told = both.explained(&["POST", "/fixed"]);
+    assert_eq!(told["outcome"]["why"], "the path has other methods: GET, HEAD");
+    let told = both.explained(&["GET", "/nowhere"]);
+    assert_eq!((&told["route"], &told["outcome"]["why"]), (&Value::Null, &"no route matches this host and path".into()));
+    let told = both.explained(&["GET", "/closed/x"]);
+    assert_eq!(told["outcome"]["why"], "the filter `login` answers");
+    assert_eq!(told["filters"][0]["replies"], 401);
+    let told = both.explained(&["GET", "https://shop.example"]);
+    assert_eq!(
+        (&told["route"]["name"], &told["outcome"]["upstream"], &told["outcome"]["host"]),
+        (&"shop".into(), &"other".into(), &"shop.example".into())
+    );
+}
+
+#[test]
+fn what_is_no_request_at_all_is_an_error() {
+    let both = Both::start("unreadable");
+
+    for (arguments, words) in [
+        (&["G T", "/"][..], "not a method"),
+        (&["GET", "open"], "neither an http URL nor a path"),
+        (&["GET", "/", "-H", "no colon"], "is not a header"),
+        (&["GET", "/", "-H", "X: a\nb"], "is not a header"),
+    ] {
+        let (text, good) = both.explain(arguments);
+        assert!(!good && text.contains(words), "{words}: {text}");
+    }
+}
