@@ -8,7 +8,6 @@ mod collect;
 mod de;
 pub mod diagnostics;
 mod files;
-mod forms;
 pub mod model;
 pub mod schema;
 #[cfg(test)]

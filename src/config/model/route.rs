@@ -1,0 +1,145 @@
+//! `routes`: which requests there are, and what becomes of each.
+
+use std::collections::BTreeMap;
+
+use frontgate_filters::registry::FilterEntry;
+use frontgate_filters::words::spanned::Spanned;
+use frontgate_filters::words::units::{Duration, Size};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::forms::{Short, deserialize_short_or_long, schemas, short_or};
+
+/// A route: which requests, and what becomes of them. One of `upstream`, `redirect` and `respond` must stand.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Its name in logs and metrics.
+    pub name: Spanned<String>,
+    /// The host: `shop.example`, `*.shop.example`, or none for every host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Spanned<String>>,
+    /// The path: literal segments, `{name}` for one segment, `**` last for any number.
+    pub path: Spanned<String>,
+    /// The methods; none means all. GET includes HEAD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub methods: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The pool that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Spanned<String>>,
+    /// A redirect instead of a pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<Spanned<Redirect>>,
+    /// A fixed answer instead of a pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub respond: Option<Spanned<Respond>>,
+    /// Its filters in order: names, or filters written in place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Spanned<FilterUse>>,
+    /// What the pool is sent instead of the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<Spanned<Rewrite>>,
+    /// All attempts together, to the last byte; none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// Limits of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RouteLimits>,
+}
+
+/// A route's own limits.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct RouteLimits {
+    /// The request body; over it 413.
+    pub body: Size,
+}
+
+/// A redirect: `{to: "/new/{rest}", status: 308}`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Redirect {
+    /// The target: a path or an absolute URL, with the path's variables in braces; the query is kept.
+    pub to: Spanned<String>,
+    /// 301, 302, 303, 307 or 308 (the default).
+    #[serde(default = "Redirect::default_status")]
+    pub status: Spanned<u16>,
+}
+
+impl Redirect {
+    fn default_status() -> Spanned<u16> {
+        Spanned::nowhere(308)
+    }
+}
+
+/// A fixed answer: a status, with `json`, `body` or neither.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Respond {
+    /// 200 (the default) to 599.
+    #[serde(default = "Respond::default_status")]
+    pub status: Spanned<u16>,
+    /// A body of any JSON value, sent as application/json.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json: Option<Spanned<serde_json::Value>>,
+    /// A body of text, sent as text/plain where `headers` says nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Spanned<String>>,
+    /// Headers of the answer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Spanned<String>>,
+}
+
+impl Respond {
+    fn default_status() -> Spanned<u16> {
+        Spanned::nowhere(200)
+    }
+}
+
+/// What the pool is sent instead of the path: one of the two.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Rewrite {
+    /// The path without this prefix of whole segments.
+    StripPrefix(Spanned<String>),
+    /// Another path, with the path's variables in braces; `{rest}` is what `**` matched.
+    Path(Spanned<String>),
+}
+
+/// A filter where it is used: a name, or a filter written in place.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FilterUse {
+    /// One of `filters`.
+    Named(String),
+    /// A filter of this route alone.
+    Inline(FilterEntry),
+}
+
+impl From<FilterEntry> for FilterUse {
+    fn from(entry: FilterEntry) -> Self {
+        Self::Inline(entry)
+    }
+}
+
+impl Short for FilterUse {
+    type Long = FilterEntry;
+    const EXPECTED: &'static str = "the name of a filter, or a map of one key, the filter's kind";
+    fn short(text: &str) -> Result<Self, String> {
+        Ok(Self::Named(text.to_owned()))
+    }
+}
+
+impl Serialize for FilterUse {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Named(name) => serializer.serialize_str(name),
+            Self::Inline(entry) => entry.serialize(serializer),
+        }
+    }
+}
+
+deserialize_short_or_long!(FilterUse);
+
+schemas! {
+    FilterUse: "FilterUse" = |generator| short_or(generator.subschema_for::<FilterEntry>(), "The name of a filter, or a filter written in place.");
+}
