@@ -10,7 +10,7 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snip
 use frontgate_filters::words::spanned::Place;
 use serde_json::json;
 
-use super::tree::Places;
+use super::read::tree::Places;
 
 /// A file of the configuration.
 #[derive(Debug)]

@@ -4,16 +4,13 @@
 //! `check` looks at what the types alone cannot say. Nothing is started here.
 
 pub mod check;
-mod collect;
-mod de;
 pub mod diagnostics;
-mod files;
 pub mod model;
+mod read;
 pub mod schema;
+mod source;
 #[cfg(test)]
 mod tests;
-mod tree;
-mod yaml;
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -24,7 +21,8 @@ use frontgate_filters::words::spanned::Place;
 
 use self::diagnostics::{Diagnostic, Diagnostics, Severity, Source};
 use self::model::{Config, Secret};
-use self::tree::{Builder, Places};
+use self::read::tree::{Builder, Places};
+use self::read::{collect, yaml};
 
 /// A configuration without errors, and where each of its values stands.
 #[derive(Debug)]
@@ -41,7 +39,7 @@ pub struct Loaded {
 
 /// Reads a file or a directory; without a path ./frontgate.yaml, else /etc/frontgate/.
 pub fn load(path: Option<&Path>) -> Result<Loaded, Diagnostics> {
-    let sources = files::read(path).map_err(|message| Diagnostics::new(vec![Diagnostic::error(message)], Arc::default()))?;
+    let sources = source::read(path).map_err(|message| Diagnostics::new(vec![Diagnostic::error(message)], Arc::default()))?;
     load_sources(sources, &|name| std::env::var(name).ok())
 }
 
@@ -65,7 +63,7 @@ fn load_sources(sources: Vec<Source>, env: &dyn Fn(&str) -> Option<String>) -> R
         return Err(Diagnostics::new(problems, sources));
     }
 
-    let root = files::unite(roots, &mut places, &mut problems);
+    let root = read::unite(roots, &mut places, &mut problems);
     let index = collect::Index::new(&root);
     let config: Option<Config> = collect::read(&root, &index, &places, &mut skip, &mut problems);
     if let Some(config) = &config {

@@ -8,10 +8,10 @@ use std::collections::{BTreeSet, HashSet};
 
 use frontgate_filters::words::spanned::{Place, Spanned};
 
-use super::collect::Index;
 use super::diagnostics::{Diagnostic, nearest};
 use super::model::{Config, FilterUse, FirstByte, Secret, Upstream};
-use super::tree::{Node, Places};
+use super::read::collect::Index;
+use super::read::tree::{Node, Places};
 
 /// Reads a secret now, to find out whether it can be had.
 pub type ReadSecret<'a> = &'a dyn Fn(&Secret) -> Result<String, String>;

@@ -6,8 +6,8 @@ use std::ops::Range;
 use frontgate_filters::words::spanned::Place;
 use serde_yaml::Spanned;
 
-use super::diagnostics::{At, Diagnostic};
 use super::yaml::{self, Raw};
+use crate::config::diagnostics::{At, Diagnostic};
 
 /// A value of the configuration.
 #[derive(Debug)]
