@@ -6,6 +6,7 @@
 pub mod check;
 pub mod diagnostics;
 pub mod model;
+mod places;
 mod read;
 pub mod schema;
 mod source;
@@ -19,9 +20,10 @@ use std::sync::Arc;
 
 use frontgate_filters::words::spanned::Place;
 
-use self::diagnostics::{Diagnostic, Diagnostics, Severity, Source};
+use self::diagnostics::{Diagnostic, Diagnostics, Severity};
 use self::model::{Config, Secret};
-use self::read::tree::{Builder, Places};
+use self::places::{At, Places, Source};
+use self::read::tree::Builder;
 use self::read::{collect, yaml};
 
 /// A configuration without errors, and where each of its values stands.
@@ -55,7 +57,7 @@ fn load_sources(sources: Vec<Source>, env: &dyn Fn(&str) -> Option<String>) -> R
         let mut builder = Builder { places: &mut places, file, source: &source.text, env, problems: &mut problems, skip: &mut skip };
         match yaml::read(&source.text) {
             Ok(raw) => roots.push(builder.build(raw)),
-            Err(error) => problems.push(Diagnostic::error(error.message).at(diagnostics::At { file, range: error.range })),
+            Err(error) => problems.push(Diagnostic::error(error.message).at(At { file, range: error.range })),
         }
     }
     // A file that is no YAML may define what the others name: nothing about names can be said without it.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::diagnostics::Source;
+use super::places::Source;
 use super::read::MAX_BYTES;
 
 /// Reads a file, or every `*.yaml` of a directory by name.

@@ -10,8 +10,9 @@ use frontgate_filters::words::spanned::{Place, Spanned};
 
 use super::diagnostics::{Diagnostic, nearest};
 use super::model::{Config, FilterUse, FirstByte, Secret, Upstream};
+use super::places::Places;
 use super::read::collect::Index;
-use super::read::tree::{Node, Places};
+use super::read::tree::Node;
 
 /// Reads a secret now, to find out whether it can be had.
 pub type ReadSecret<'a> = &'a dyn Fn(&Secret) -> Result<String, String>;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
+use frontgate_filters::filter::build::Secret;
 use frontgate_filters::words::spanned::Spanned;
 use frontgate_filters::words::units::{Duration, Size};
 use schemars::{JsonSchema, json_schema};
@@ -11,7 +12,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::forms::{Short, address, deserialize_short_or_long, schemas, short_or};
-use super::{FilterUse, Secret};
+use super::route::FilterUse;
 
 /// `server`: listeners and what holds for every connection.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]

@@ -9,8 +9,9 @@ use frontgate_filters::words::spanned::Place;
 use serde::de::DeserializeOwned;
 
 use super::de::{Kind, Reader};
-use super::tree::{Node, Places, Value};
+use super::tree::{Node, Value};
 use crate::config::diagnostics::{Diagnostic, nearest};
+use crate::config::places::Places;
 
 /// At most so many mistakes are reported at once; each costs a pass over the file.
 const MAX_PROBLEMS: usize = 100;

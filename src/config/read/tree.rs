@@ -7,7 +7,8 @@ use frontgate_filters::words::spanned::Place;
 use serde_yaml::Spanned;
 
 use super::yaml::{self, Raw};
-use crate::config::diagnostics::{At, Diagnostic};
+use crate::config::diagnostics::Diagnostic;
+use crate::config::places::{At, Origin, Places};
 
 /// A value of the configuration.
 #[derive(Debug)]
@@ -64,58 +65,6 @@ impl Node {
     /// The value of a map's key.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.node)
-    }
-}
-
-/// Where a value stands, and which variables brought it.
-#[derive(Debug)]
-struct Spot {
-    file: u32,
-    start: u32,
-    end: u32,
-    origin: Option<Box<Origin>>,
-}
-
-/// A value that holds something from the environment.
-#[derive(Debug)]
-pub struct Origin {
-    /// As it is written: `${NAME}`.
-    pub written: String,
-    /// What it became, which no message may show.
-    pub text: String,
-}
-
-/// Where every value stands.
-#[derive(Debug, Default)]
-pub struct Places {
-    spots: Vec<Spot>,
-}
-
-impl Places {
-    /// Where a value stands; nothing for what no file holds.
-    pub fn at(&self, place: Place) -> Option<At> {
-        let spot = self.spots.get(place.0.checked_sub(1)? as usize)?;
-        Some(At { file: spot.file as usize, range: spot.start as usize..spot.end as usize })
-    }
-
-    /// What of the environment a value holds.
-    pub fn origin(&self, place: Place) -> Option<&Origin> {
-        self.spots.get(place.0.checked_sub(1)? as usize)?.origin.as_deref()
-    }
-
-    fn add(&mut self, file: usize, range: Range<usize>) -> u32 {
-        self.spots.push(Spot { file: file as u32, start: range.start as u32, end: range.end as u32, origin: None });
-        self.spots.len() as u32
-    }
-
-    /// A number for a value that stands in no single place.
-    pub fn add_nowhere(&mut self, file: usize) -> u32 {
-        self.add(file, 0..0)
-    }
-
-    fn resize(&mut self, id: u32, range: Range<usize>) {
-        let spot = &mut self.spots[id as usize - 1];
-        (spot.start, spot.end) = (range.start as u32, range.end as u32);
     }
 }
 
@@ -189,7 +138,7 @@ impl Builder<'_> {
             Ok(None) => (Value::Text { expanded: false }, text),
             Ok(Some((becomes, from_environment))) => {
                 if from_environment {
-                    self.places.spots[id as usize - 1].origin = Some(Box::new(Origin { written: text, text: becomes.clone() }));
+                    self.places.came_from(id, Origin { written: text, text: becomes.clone() });
                 }
                 (Value::Text { expanded: true }, becomes)
             }

@@ -2,8 +2,9 @@
 
 use frontgate_filters::words::spanned::Place;
 
-use super::tree::{Entry, Node, Places, Value};
+use super::tree::{Entry, Node, Value};
 use crate::config::diagnostics::Diagnostic;
+use crate::config::places::Places;
 
 /// Makes one tree of the files' trees: `upstreams` and `filters` unite, `routes` follow each other, `version` may stand in each, and
 /// every other section once.
