@@ -26,8 +26,8 @@ use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget, Rewrite};
 use crate::door::Rules;
 use crate::door::wire::HeadLimits;
-use crate::router::{Entry, Found, Pattern, Router, Template};
-use crate::telemetry::{AccessLog, Metrics, RouteMetrics, Target, UNMATCHED};
+use crate::router::{Entry, Found, Pattern, Router, Template, UNMATCHED};
+use crate::telemetry::{AccessLog, Metrics, RouteMetrics, Target};
 use crate::upstream::{KeyRing, Pool};
 
 /// A compiled configuration.

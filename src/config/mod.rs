@@ -69,7 +69,7 @@ fn load_sources(sources: Vec<Source>, env: &dyn Fn(&str) -> Option<String>) -> R
     let index = collect::Index::new(&root);
     let config: Option<Config> = collect::read(&root, &index, &places, &mut skip, &mut problems);
     if let Some(config) = &config {
-        let tree = check::Tree::new(&root, &index, &places, &skip);
+        let tree = check::Tree::new(&root, &places, &skip);
         check::check(config, &tree, &mut problems, &|secret| read_secret(secret, &places, &sources, env));
     }
 

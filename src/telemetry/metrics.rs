@@ -18,13 +18,11 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
 
 use super::process;
 use super::scrape::Scrape;
+use crate::router::UNMATCHED;
 
 pub use listener::{Gauge, ListenerMetrics};
 pub use route::RouteMetrics;
 pub use upstream::{Attempt, EndpointState, UpstreamMetrics};
-
-/// The route's name in metrics and logs for a request that no route matches.
-pub const UNMATCHED: &str = "_none";
 
 /// All metrics of one gateway; another gateway in the same process has its own.
 pub struct Metrics {

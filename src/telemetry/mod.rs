@@ -13,4 +13,4 @@ mod timestamp;
 
 pub use access_log::{AccessLog, Target};
 pub use line::Line;
-pub use metrics::{Attempt, EndpointState, Gauge, ListenerMetrics, Metrics, RouteMetrics, UNMATCHED, UpstreamMetrics};
+pub use metrics::{Attempt, EndpointState, Gauge, ListenerMetrics, Metrics, RouteMetrics, UpstreamMetrics};

@@ -11,7 +11,6 @@ use frontgate_filters::words::spanned::{Place, Spanned};
 use super::diagnostics::{Diagnostic, nearest};
 use super::model::{Config, FilterUse, FirstByte, Secret, Upstream};
 use super::places::Places;
-use super::read::collect::Index;
 use super::read::tree::Node;
 
 /// Reads a secret now, to find out whether it can be had.
@@ -27,7 +26,7 @@ pub struct Tree<'t> {
 
 impl<'t> Tree<'t> {
     /// The tree with these values left out.
-    pub fn new(root: &'t Node, _index: &Index<'t>, places: &'t Places, skip: &HashSet<u32>) -> Self {
+    pub fn new(root: &'t Node, places: &'t Places, skip: &HashSet<u32>) -> Self {
         Self { root, places, torn: !skip.is_empty() }
     }
 

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use super::{Report, is_name};
 use crate::config::model::{Config, Respond, Rewrite, Route};
-use crate::router::{Pattern, Segment, Template, host_of};
+use crate::router::{Pattern, Segment, Template, UNMATCHED, host_of};
 
 /// A host and a path with its variables' names taken out: what two routes may not both claim.
 type Shape = (String, Vec<Part>);
@@ -51,7 +51,7 @@ fn overlap(a: &Route, b: &Route) -> bool {
 /// Checks one route by itself. Its host and path, where they are good.
 fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
     let name = &route.name;
-    if !is_name(name) || name.value == crate::telemetry::UNMATCHED {
+    if !is_name(name) || name.value == UNMATCHED {
         report.error(name.place, format!("`{}` is not a name: use letters, digits, `-` and `_`", name.value));
     }
     let targets = [route.upstream.is_some(), route.redirect.is_some(), route.respond.is_some()];
