@@ -8,21 +8,23 @@ use crate::config::diagnostics::nearest;
 use crate::config::model::{Config, FilterUse};
 
 pub fn check(config: &Config, report: &mut Report<'_, '_>) {
-    for entry in config.filters.values() {
-        options(entry, report);
-    }
-    let lists = std::iter::once(&config.server.filters).chain(config.routes.iter().map(|route| &route.filters));
-    for used in lists.flatten() {
-        if let FilterUse::Inline(entry) = &used.value {
-            options(entry, report);
-        }
-    }
+    entries(config).for_each(|entry| options(entry, report));
     let server: Vec<Used<'_>> = resolved(config, &config.server.filters).collect();
     order(&server, 0, report);
     for route in &config.routes {
         let list: Vec<Used<'_>> = server.iter().copied().chain(resolved(config, &route.filters)).collect();
         order(&list, server.len(), report);
     }
+}
+
+/// Every filter there is: those with a name, then those written in place.
+pub fn entries(config: &Config) -> impl Iterator<Item = &FilterEntry> {
+    let lists = std::iter::once(&config.server.filters).chain(config.routes.iter().map(|route| &route.filters));
+    let inline = lists.flatten().filter_map(|used| match &used.value {
+        FilterUse::Inline(entry) => Some(entry),
+        FilterUse::Named(_) => None,
+    });
+    config.filters.values().map(|entry| &entry.value).chain(inline)
 }
 
 /// What one filter's options say, and the pools that they name.

@@ -211,6 +211,8 @@ fn references(config: &Config, report: &mut Report<'_, '_>) {
             report.helped(name.place, format!("there is no upstream `{}`", name.value), help);
         }
     }
+    // A fallback asks one, too; those it names are checked with the filter's options.
+    used_pools.extend(filters::entries(config).flat_map(|entry| entry.config.pools()).map(|name| name.as_str()));
     if report.tree.torn {
         return;
     }
