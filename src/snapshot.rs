@@ -375,14 +375,17 @@ fn open_log(loaded: &Loaded, previous: Option<&Snapshot>, metrics: &Metrics) -> 
 }
 
 fn action(route: &model::Route, pattern: &Pattern, pools: &HashMap<String, Arc<Pool>>) -> Result<Action, String> {
-    if let Some(name) = &route.upstream {
-        return pools.get(&name.value).cloned().map(Action::Pool).ok_or_else(|| format!("the pool `{}` is lost", name.value));
-    }
-    if let Some(redirect) = &route.redirect {
-        let status = StatusCode::from_u16(*redirect.status).map_err(|error| error.to_string())?;
-        return Ok(Action::Redirect(Template::parse(&redirect.to, pattern)?, status));
-    }
-    let Some(respond) = &route.respond else { return Err(format!("the route `{}` leads nowhere", route.name.value)) };
+    let respond = match &route.target {
+        model::Target::Upstream(name) => {
+            return pools.get(&name.value).cloned().map(Action::Pool).ok_or_else(|| format!("the pool `{}` is lost", name.value));
+        }
+        model::Target::Redirect(redirect) => {
+            let status = StatusCode::from_u16(*redirect.status).map_err(|error| error.to_string())?;
+            return Ok(Action::Redirect(Template::parse(&redirect.to, pattern)?, status));
+        }
+        model::Target::Respond(respond) => respond,
+        model::Target::Unclear(_) => return Err(format!("the route `{}` does not lead to one thing", route.name.value)),
+    };
     let (kind, body) = match (&respond.json, &respond.body) {
         (Some(json), _) => (Some("application/json"), json.value.to_string()),
         (None, Some(text)) => (Some("text/plain; charset=utf-8"), text.value.clone()),

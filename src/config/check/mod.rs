@@ -203,8 +203,7 @@ fn references(config: &Config, report: &mut Report<'_, '_>) {
             seen.push(used);
         }
     }
-    for route in &config.routes {
-        let Some(name) = &route.upstream else { continue };
+    for name in config.routes.iter().flat_map(|route| route.target.upstreams()) {
         used_pools.insert(name.as_str());
         if !pools.contains(name.as_str()) {
             let help = nearest(name, pools.iter().copied()).map(|near| format!("did you mean `{near}`?"));

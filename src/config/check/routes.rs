@@ -6,7 +6,7 @@ use frontgate_filters::words::spanned::{Place, Spanned};
 use http::{HeaderName, HeaderValue, Method};
 
 use super::{Report, is_name};
-use crate::config::model::{Config, Respond, Rewrite, Route};
+use crate::config::model::{Config, Redirect, Respond, Rewrite, Route, Target};
 use crate::router::{Pattern, Segment, Template, UNMATCHED, host_of};
 
 /// A host and a path with its variables' names taken out: what two routes may not both claim.
@@ -54,8 +54,7 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
     if !is_name(name) || name.value == UNMATCHED {
         report.error(name.place, format!("`{}` is not a name: use letters, digits, `-` and `_`", name.value));
     }
-    let targets = [route.upstream.is_some(), route.redirect.is_some(), route.respond.is_some()];
-    match targets.iter().filter(|target| **target).count() {
+    match route.target.written().len() {
         1 => {}
         0 => report.error(name.place, format!("the route `{}` leads nowhere: give it `upstream`, `redirect` or `respond`", name.value)),
         _ => report.error(name.place, format!("the route `{}` has more than one of `upstream`, `redirect` and `respond`", name.value)),
@@ -64,8 +63,10 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
         report.error(name.place, format!("`timeout` of the route `{}` is 0: every request would fail", name.value));
     }
     methods(route, report);
-    if let Some(respond) = &route.respond {
-        self::respond(respond, report);
+    for target in route.target.written() {
+        if let Target::Respond(respond) = target {
+            self::respond(respond, report);
+        }
     }
     let host = host(route, report);
     let pattern = match Pattern::parse(&route.path) {
@@ -75,7 +76,14 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
             return None;
         }
     };
-    targets_of(route, &pattern, report);
+    if let Some(rewrite) = &route.rewrite {
+        self::rewrite(rewrite, route, &pattern, report);
+    }
+    for target in route.target.written() {
+        if let Target::Redirect(redirect) = target {
+            self::redirect(redirect, &pattern, report);
+        }
+    }
     let parts = pattern.segments().iter().map(|segment| match segment {
         Segment::Literal(text) => Part::Literal(text.to_string()),
         Segment::Variable(_) => Part::One,
@@ -123,32 +131,20 @@ fn methods(route: &Route, report: &mut Report<'_, '_>) {
     }
 }
 
-/// Rewrites and redirects against the path they begin with.
-fn targets_of(route: &Route, pattern: &Pattern, report: &mut Report<'_, '_>) {
-    if let Some(rewrite) = &route.rewrite {
-        if route.upstream.is_none() {
-            report.error(rewrite.place, "`rewrite` changes what an upstream is sent, and this route has none");
-        }
-        match &rewrite.value {
-            Rewrite::StripPrefix(prefix) => strip_prefix(prefix, pattern, report),
-            Rewrite::Path(path) => {
-                if !path.starts_with('/') {
-                    report.error(path.place, format!("`{}` does not begin with a slash", path.value));
-                } else if let Err(why) = Template::parse(path, pattern) {
-                    report.error(path.place, why);
-                }
-            }
-        }
+/// A rewrite against the path that it begins with.
+fn rewrite(rewrite: &Spanned<Rewrite>, route: &Route, pattern: &Pattern, report: &mut Report<'_, '_>) {
+    if route.target.upstreams().next().is_none() {
+        report.error(rewrite.place, "`rewrite` changes what an upstream is sent, and this route has none");
     }
-    if let Some(redirect) = &route.redirect {
-        if ![301, 302, 303, 307, 308].contains(&*redirect.status) {
-            report.error(redirect.status.place, format!("{} is not a redirect: 301, 302, 303, 307 or 308", *redirect.status));
+    match &rewrite.value {
+        Rewrite::StripPrefix(prefix) => strip_prefix(prefix, pattern, report),
+        Rewrite::Path(path) if !path.starts_with('/') => {
+            report.error(path.place, format!("`{}` does not begin with a slash", path.value));
         }
-        let is_target = ["/", "http://", "https://"].iter().any(|start| redirect.to.starts_with(start));
-        if !is_target || HeaderValue::from_str(&redirect.to).is_err() {
-            report.error(redirect.to.place, format!("`{}` is neither a path nor an http URL", redirect.to.value));
-        } else if let Err(why) = Template::parse(&redirect.to, pattern) {
-            report.error(redirect.to.place, why);
+        Rewrite::Path(path) => {
+            if let Err(why) = Template::parse(path, pattern) {
+                report.error(path.place, why);
+            }
         }
     }
 }
@@ -160,6 +156,18 @@ fn strip_prefix(prefix: &Spanned<String>, pattern: &Pattern, report: &mut Report
         && trimmed[1..].split('/').all(|wanted| matches!(segments.next(), Some(Segment::Literal(text)) if **text == *wanted));
     if !fits {
         report.error(prefix.place, format!("`{}` is not made of the path's first literal segments", prefix.value));
+    }
+}
+
+fn redirect(redirect: &Redirect, pattern: &Pattern, report: &mut Report<'_, '_>) {
+    if ![301, 302, 303, 307, 308].contains(&*redirect.status) {
+        report.error(redirect.status.place, format!("{} is not a redirect: 301, 302, 303, 307 or 308", *redirect.status));
+    }
+    let is_target = ["/", "http://", "https://"].iter().any(|start| redirect.to.starts_with(start));
+    if !is_target || HeaderValue::from_str(&redirect.to).is_err() {
+        report.error(redirect.to.place, format!("`{}` is neither a path nor an http URL", redirect.to.value));
+    } else if let Err(why) = Template::parse(&redirect.to, pattern) {
+        report.error(redirect.to.place, why);
     }
 }
 

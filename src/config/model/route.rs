@@ -10,41 +10,146 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::forms::{Short, deserialize_short_or_long, schemas, short_or};
 
-/// A route: which requests, and what becomes of them. One of `upstream`, `redirect` and `respond` must stand.
+/// A route: which requests it takes, and what they lead to: exactly one of `upstream`, `redirect` and `respond`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Keys", into = "Keys")]
 pub struct Route {
     /// Its name in logs and metrics.
     pub name: Spanned<String>,
     /// The host: `shop.example`, `*.shop.example`, or none for every host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Spanned<String>>,
     /// The path: literal segments, `{name}` for one segment, `**` last for any number.
     pub path: Spanned<String>,
     /// The methods; none means all. GET includes HEAD.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub methods: Option<Spanned<Vec<Spanned<String>>>>,
-    /// The pool that answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upstream: Option<Spanned<String>>,
-    /// A redirect instead of a pool.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub redirect: Option<Spanned<Redirect>>,
-    /// A fixed answer instead of a pool.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub respond: Option<Spanned<Respond>>,
+    /// What its requests lead to.
+    pub target: Target,
     /// Its filters in order: names, or filters written in place.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<Spanned<FilterUse>>,
-    /// What the pool is sent instead of the path.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What the upstream is sent instead of the path.
     pub rewrite: Option<Spanned<Rewrite>>,
     /// All attempts together, to the last byte; none by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// Limits of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RouteLimits>,
+}
+
+/// What a route leads to: exactly one of the keys that the variants are named after.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// An upstream answers.
+    Upstream(Spanned<String>),
+    /// The client is sent elsewhere.
+    Redirect(Spanned<Redirect>),
+    /// A fixed answer.
+    Respond(Spanned<Respond>),
+    /// None of the keys is written, or these are: the check refuses both, and says besides what is wrong with each.
+    Unclear(Vec<Self>),
+}
+
+impl Target {
+    /// What is written: one, except where the check refuses the route.
+    pub fn written(&self) -> &[Self] {
+        match self {
+            Self::Unclear(several) => several,
+            one => std::slice::from_ref(one),
+        }
+    }
+
+    /// The upstreams that are named: one at most, except where the check refuses the route.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Spanned<String>> {
+        self.written().iter().filter_map(|target| match target {
+            Self::Upstream(name) => Some(name),
+            _ => None,
+        })
+    }
+}
+
+/// A route as it is written, one key beside the other.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Route")]
+struct Keys {
+    /// Its name in logs and metrics.
+    name: Spanned<String>,
+    /// The host: `shop.example`, `*.shop.example`, or none for every host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host: Option<Spanned<String>>,
+    /// The path: literal segments, `{name}` for one segment, `**` last for any number.
+    path: Spanned<String>,
+    /// The methods; none means all. GET includes HEAD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    methods: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The pool that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    upstream: Option<Spanned<String>>,
+    /// A redirect instead of a pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    redirect: Option<Spanned<Redirect>>,
+    /// A fixed answer instead of a pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    respond: Option<Spanned<Respond>>,
+    /// Its filters in order: names, or filters written in place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    filters: Vec<Spanned<FilterUse>>,
+    /// What the pool is sent instead of the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rewrite: Option<Spanned<Rewrite>>,
+    /// All attempts together, to the last byte; none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timeout: Option<Duration>,
+    /// Limits of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    limits: Option<RouteLimits>,
+}
+
+impl From<Keys> for Route {
+    fn from(keys: Keys) -> Self {
+        let mut written: Vec<Target> =
+            [keys.upstream.map(Target::Upstream), keys.redirect.map(Target::Redirect), keys.respond.map(Target::Respond)]
+                .into_iter()
+                .flatten()
+                .collect();
+        let target = if written.len() == 1 { written.remove(0) } else { Target::Unclear(written) };
+        Self {
+            name: keys.name,
+            host: keys.host,
+            path: keys.path,
+            methods: keys.methods,
+            target,
+            filters: keys.filters,
+            rewrite: keys.rewrite,
+            timeout: keys.timeout,
+            limits: keys.limits,
+        }
+    }
+}
+
+impl From<Route> for Keys {
+    fn from(route: Route) -> Self {
+        let mut keys = Self {
+            name: route.name,
+            host: route.host,
+            path: route.path,
+            methods: route.methods,
+            upstream: None,
+            redirect: None,
+            respond: None,
+            filters: route.filters,
+            rewrite: route.rewrite,
+            timeout: route.timeout,
+            limits: route.limits,
+        };
+        for target in route.target.written().iter().cloned() {
+            match target {
+                Target::Upstream(name) => keys.upstream = Some(name),
+                Target::Redirect(redirect) => keys.redirect = Some(redirect),
+                Target::Respond(respond) => keys.respond = Some(respond),
+                Target::Unclear(_) => {}
+            }
+        }
+        keys
+    }
 }
 
 /// A route's own limits.

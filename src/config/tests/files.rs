@@ -81,8 +81,8 @@ routes:
 
     assert_eq!(loaded.config.server.listeners[0].address.port(), 9000);
     assert_eq!(loaded.config.server.timeouts.header.0.as_secs(), 7);
-    let body = loaded.config.routes[0].respond.as_ref().and_then(|respond| respond.body.as_ref()).map(|body| body.value.as_str());
-    assert_eq!(body, Some("x\"}, {name: evil ${PORT}"));
+    let model::Target::Respond(respond) = &loaded.config.routes[0].target else { panic!("a fixed answer") };
+    assert_eq!(respond.body.as_ref().map(|body| body.value.as_str()), Some("x\"}, {name: evil ${PORT}"));
     let found = load_sources(source(&text.replace("TRICK", "UNSET")), &env).expect_err("an unset variable");
     assert!(found.items.iter().any(|item| item.message.contains("UNSET") && item.place.is_some()), "{}", found.render(false));
 }
