@@ -18,7 +18,7 @@ use super::attempts::Attempts;
 use crate::door::{Conn, DRIP, conn_of};
 use crate::gateway::{Gateway, InFlight};
 use crate::snapshot::Snapshot;
-use crate::telemetry::{Attempt, Line};
+use crate::telemetry::{Attempt, Flag, Line, trace_id};
 use crate::upstream::Pick;
 use crate::upstream::watchdog::{Lease, Wait, Watchdog};
 
@@ -44,7 +44,7 @@ pub struct Ctx {
     pub(super) refusal: Option<Reply>,
     pub(super) body_in: u64,
     pub(super) reason: &'static str,
-    pub(super) flags: &'static str,
+    pub(super) flag: Option<Flag>,
     pub(super) from_trusted: bool,
     pub(super) attempts: Attempts,
     in_flight: Option<InFlight>,
@@ -80,7 +80,7 @@ impl Ctx {
             refusal: None,
             body_in: 0,
             reason: "",
-            flags: "",
+            flag: None,
             from_trusted: false,
             attempts: Attempts::default(),
             in_flight: None,
@@ -260,7 +260,8 @@ impl Ctx {
         let status = session.response_written().map_or(0, |head| head.status.as_u16());
         let head = session.req_header();
         let route = self.snapshot.route(self.route);
-        let upstream_broke = self.upstream_status.is_some() && matches!(self.flags, "UC" | "UT");
+        let upstream_broke =
+            self.upstream_status.is_some() && matches!(self.flag, Some(Flag::UpstreamConnectionTermination | Flag::UpstreamTimeout));
         self.exchange.done(&Outcome { status, complete: error.is_none(), upstream_broke });
         route.metrics.record(&head.method, status, duration, overhead);
         if self.snapshot.access_log.is_off() {
@@ -269,6 +270,7 @@ impl Ctx {
         let pick = self.pick.as_ref();
         let line = Line {
             request_id: self.facts.request_id.to_str().unwrap_or_default(),
+            trace_id: if self.from_trusted { trace_id(&head.headers) } else { None },
             client_ip: Some(self.facts.client_ip),
             method: head.method.as_str(),
             host: head.headers.get(http::header::HOST).map(HeaderValue::as_bytes).or(head.uri.authority().map(|a| a.as_str().as_bytes())),
@@ -290,7 +292,7 @@ impl Ctx {
             limit: self.facts.limit.as_deref(),
             circuit: self.facts.circuit,
             user_agent: head.headers.get(http::header::USER_AGENT).map(HeaderValue::as_bytes),
-            flags: (!self.flags.is_empty()).then_some(self.flags),
+            flag: self.flag,
             ..Line::at(SystemTime::now())
         };
         self.snapshot.access_log.log(&line);

@@ -11,7 +11,7 @@ use http::StatusCode;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
 use super::{Ctx, REFUSED};
-use crate::telemetry::Attempt;
+use crate::telemetry::{Attempt, Flag};
 use crate::upstream::watchdog::Wait;
 
 /// A filter panicked: its request is answered 500, and no other one notices.
@@ -50,12 +50,12 @@ fn too_slow() -> Reply {
 /// Counts a failed attempt and settles the log's letters and the answer. Whose fault it was.
 pub fn classify(error: &Error, waited: Option<Wait>, ctx: &mut Ctx) -> Failure {
     if waited == Some(Wait::Upload) {
-        ctx.flags = "DC";
+        ctx.flag = Some(Flag::DownstreamConnectionTermination);
         ctx.refusal = Some(Reply::problem(StatusCode::REQUEST_TIMEOUT, "slow_body", "The request's body did not come in time."));
         return Failure::Neutral;
     }
     if waited.is_some() {
-        ctx.flags = "UT";
+        ctx.flag = Some(Flag::UpstreamTimeout);
         ctx.refusal = Some(too_slow());
         ctx.attempt_result(Attempt::Timeout);
         return Failure::Timeout;
@@ -65,12 +65,12 @@ pub fn classify(error: &Error, waited: Option<Wait>, ctx: &mut Ctx) -> Failure {
     }
     match error.esource() {
         ErrorSource::Downstream => {
-            ctx.flags = "DC";
+            ctx.flag = Some(Flag::DownstreamConnectionTermination);
             Failure::Neutral
         }
         ErrorSource::Upstream => {
             let timed_out = matches!(error.etype, ErrorType::ReadTimedout | ErrorType::WriteTimedout);
-            ctx.flags = if timed_out { "UT" } else { "UC" };
+            ctx.flag = Some(if timed_out { Flag::UpstreamTimeout } else { Flag::UpstreamConnectionTermination });
             ctx.attempt_result(match error.etype {
                 _ if timed_out => Attempt::Timeout,
                 ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => Attempt::Reset,
@@ -99,7 +99,7 @@ pub fn reply(error: &Error, ctx: &mut Ctx) -> Option<Reply> {
             Some(Reply::problem(StatusCode::BAD_REQUEST, "bad_request", "The request could not be read."))
         }
         (_, ErrorSource::Downstream) => {
-            ctx.flags = "DC";
+            ctx.flag = Some(Flag::DownstreamConnectionTermination);
             None
         }
         (etype, _) if *etype == REFUSED => Some(internal()),

@@ -14,7 +14,9 @@ use super::Ctx;
 use crate::door::wire::Refusal;
 use crate::router::{host_of, normalise};
 
-const X_BFF_VERSION: HeaderName = HeaderName::from_static("x-bff-version");
+/// What only trusted proxies may say: which version answers, and which trace a request belongs to.
+const TRUSTED_ONLY: [HeaderName; 3] =
+    [HeaderName::from_static("x-bff-version"), HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
 
 /// The host that a request names.
 pub enum Host {
@@ -56,8 +58,9 @@ pub fn receive(session: &mut Session, ctx: &mut Ctx) -> Result<Host, Reply> {
     forget_spelling(session.req_header_mut());
     strip_identity(session, ctx);
     if !ctx.from_trusted {
-        // Which version answers is not an untrusted client's to say.
-        session.req_header_mut().remove_header(&X_BFF_VERSION);
+        for name in &TRUSTED_ONLY {
+            session.req_header_mut().remove_header(name);
+        }
     }
     Ok(host)
 }

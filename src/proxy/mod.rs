@@ -30,7 +30,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use crate::gateway::Gateway;
 use crate::router::Found;
 use crate::snapshot::Action;
-use crate::telemetry::Attempt;
+use crate::telemetry::{Attempt, Flag};
 use crate::upstream::NoPick;
 use attempts::Next;
 pub use ctx::Ctx;
@@ -62,7 +62,7 @@ impl Proxy {
                 return Some(reply.with(ALLOW, allow));
             }
             Found::None => {
-                ctx.flags = "NR";
+                ctx.flag = Some(Flag::NoRoute);
                 return Some(Reply::problem(StatusCode::NOT_FOUND, "no_route", "Nothing is served under this host and path."));
             }
         }
@@ -190,7 +190,7 @@ impl ProxyHttp for Proxy {
         }
         // A fixed answer may have this status, too, and an observed limit is named for the log.
         if reply.status == StatusCode::TOO_MANY_REQUESTS && ctx.facts.limit.is_some() && matches!(reply.body, ReplyBody::Problem { .. }) {
-            ctx.flags = "RL";
+            ctx.flag = Some(Flag::RateLimited);
         }
         self.answer(session, ctx, &reply).await?;
         Ok(true)
@@ -205,7 +205,7 @@ impl ProxyHttp for Proxy {
                 Ok(pick) => break pick,
                 Err(why) => why,
             };
-            ctx.flags = if why == NoPick::Full { "UO" } else { "UH" };
+            ctx.flag = Some(if why == NoPick::Full { Flag::UpstreamOverflow } else { Flag::NoHealthyUpstream });
             match ctx.settle(session, Err(Failure::Unavailable), now) {
                 Next::Again => continue,
                 Next::Answer => {}
@@ -347,7 +347,7 @@ impl ProxyHttp for Proxy {
 
     fn fail_to_connect(&self, session: &mut Session, _: &HttpPeer, ctx: &mut Self::CTX, mut error: Box<Error>) -> Box<Error> {
         let timed_out = matches!(error.etype, ErrorType::ConnectTimedout);
-        ctx.flags = if timed_out { "UT" } else { "UF" };
+        ctx.flag = Some(if timed_out { Flag::UpstreamTimeout } else { Flag::UpstreamConnectionFailure });
         ctx.attempt_failed(&self.0.watchdog, if timed_out { Attempt::Timeout } else { Attempt::ConnectFailure });
         let next = ctx.settle(session, Err(if timed_out { Failure::Timeout } else { Failure::Connect }), Instant::now());
         error.set_retry(next == Next::Again);

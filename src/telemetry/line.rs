@@ -6,7 +6,7 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use super::timestamp;
+use super::{Flag, timestamp};
 
 /// The facts of one request, borrowed until they are written. What is `None` is left out of the line.
 #[derive(Clone, Debug)]
@@ -59,8 +59,8 @@ pub struct Line<'a> {
     pub circuit: Option<&'a str>,
     /// The client's `User-Agent`.
     pub user_agent: Option<&'a [u8]>,
-    /// What went wrong, in Envoy's two letters: `NR`, `RL`, `UO`, `UF`, `UT`, `UH`, `UC`, `DC`.
-    pub flags: Option<&'a str>,
+    /// What went wrong.
+    pub flag: Option<Flag>,
 }
 
 impl Line<'_> {
@@ -91,7 +91,7 @@ impl Line<'_> {
             limit: None,
             circuit: None,
             user_agent: None,
-            flags: None,
+            flag: None,
         }
     }
 
@@ -127,7 +127,7 @@ impl Line<'_> {
         word(out, "limit", self.limit);
         word(out, "circuit", self.circuit);
         text(out, "user_agent", self.user_agent, USER_AGENT);
-        word(out, "flags", self.flags);
+        word(out, "flags", self.flag.map(Flag::letters));
         out.push(b'}');
     }
 }
@@ -271,7 +271,7 @@ mod tests {
             limit: Some("ok"),
             circuit: Some("open"),
             user_agent: Some(b"curl/8"),
-            flags: Some("UO"),
+            flag: Some(Flag::UpstreamOverflow),
             ..Line::at(UNIX_EPOCH)
         };
 
