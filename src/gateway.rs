@@ -173,7 +173,7 @@ impl Gateway {
 
     /// The page for Prometheus.
     pub fn scrape(&self) -> String {
-        self.metrics.render_with(&self.snapshot().key_ages())
+        self.metrics.render(&self.snapshot().key_ages())
     }
 
     /// From now on readiness fails and answers close their connections.

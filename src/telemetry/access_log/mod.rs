@@ -58,7 +58,8 @@ impl AccessLog {
     }
 
     /// A log to any writer, with a queue of `lines`. It has no file to reopen.
-    pub fn to(writer: impl Write + Send + 'static, lines: usize, dropped: IntCounter) -> Self {
+    #[cfg(test)]
+    fn to(writer: impl Write + Send + 'static, lines: usize, dropped: IntCounter) -> Self {
         Self(Some(Sink::new(writer, lines, dropped, None)))
     }
 

@@ -36,6 +36,7 @@ pub struct Metrics {
     log_dropped: IntCounter,
     /// What the filters count.
     pub filters: FilterMetrics,
+    /// Where other parts, such as filters, register metrics of their own. They bring the whole name, `frontgate_` included.
     registry: Registry,
 }
 
@@ -96,18 +97,8 @@ impl Metrics {
         self.log_dropped.clone()
     }
 
-    /// Where other parts, such as filters, register metrics of their own. They bring the whole name, `frontgate_` included.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    /// The page for Prometheus, in the text format 0.0.4.
-    pub fn render(&self) -> String {
-        self.render_with(&BTreeMap::new())
-    }
-
-    /// The same with the ages of key sets, by the filters that use them.
-    pub fn render_with(&self, key_ages: &BTreeMap<&str, Duration>) -> String {
+    /// The page for Prometheus, in the text format 0.0.4, with the ages of key sets by the filters that use them.
+    pub fn render(&self, key_ages: &BTreeMap<&str, Duration>) -> String {
         let mut scrape = Scrape::default();
         for (filter, age) in key_ages {
             let help = "The time since the keys of a filter were last known to be the issuer's.";
