@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use frontgate_filters::chain::Exchange;
-use frontgate_filters::filter::{Facts, Outcome};
+use frontgate_filters::filter::{CircuitState, Facts, Outcome};
 use frontgate_filters::head;
 use frontgate_filters::reply::Reply;
 use http::header::TRANSFER_ENCODING;
@@ -290,7 +290,7 @@ impl Ctx {
             device: self.facts.device.as_deref(),
             sub: self.facts.identity.as_ref().map(|identity| identity.sub_hash()).filter(|sub| !sub.is_empty()),
             limit: self.facts.limit.as_deref(),
-            circuit: self.facts.circuit,
+            circuit: self.facts.circuit.map(CircuitState::name),
             user_agent: head.headers.get(http::header::USER_AGENT).map(HeaderValue::as_bytes),
             flag: self.flag,
             ..Line::at(SystemTime::now())
