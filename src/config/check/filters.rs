@@ -8,23 +8,21 @@ use crate::config::diagnostics::nearest;
 use crate::config::model::{Config, FilterUse};
 
 pub fn check(config: &Config, report: &mut Report<'_, '_>) {
-    entries(config).for_each(|entry| options(entry, report));
+    for entry in config.filters.values() {
+        options(entry, report);
+    }
+    let lists = std::iter::once(&config.server.filters).chain(config.routes.iter().map(|route| &route.filters));
+    for used in lists.flatten() {
+        if let FilterUse::Inline(entry) = &used.value {
+            options(entry, report);
+        }
+    }
     let server: Vec<Used<'_>> = resolved(config, &config.server.filters).collect();
     order(&server, 0, report);
     for route in &config.routes {
         let list: Vec<Used<'_>> = server.iter().copied().chain(resolved(config, &route.filters)).collect();
         order(&list, server.len(), report);
     }
-}
-
-/// Every filter there is: those with a name, then those written in place.
-pub fn entries(config: &Config) -> impl Iterator<Item = &FilterEntry> {
-    let lists = std::iter::once(&config.server.filters).chain(config.routes.iter().map(|route| &route.filters));
-    let inline = lists.flatten().filter_map(|used| match &used.value {
-        FilterUse::Inline(entry) => Some(entry),
-        FilterUse::Named(_) => None,
-    });
-    config.filters.values().map(|entry| &entry.value).chain(inline)
 }
 
 /// What one filter's options say, and the pools that they name.
@@ -42,9 +40,10 @@ fn options(entry: &FilterEntry, report: &mut Report<'_, '_>) {
 }
 
 /// A filter where it is used; nothing of what it is where its name points nowhere.
-type Used<'c> = (&'c Spanned<FilterUse>, Option<&'c FilterEntry>);
+pub type Used<'c> = (&'c Spanned<FilterUse>, Option<&'c FilterEntry>);
 
-fn resolved<'c>(config: &'c Config, list: &'c [Spanned<FilterUse>]) -> impl Iterator<Item = Used<'c>> {
+/// The filters of a list.
+pub fn resolved<'c>(config: &'c Config, list: &'c [Spanned<FilterUse>]) -> impl Iterator<Item = Used<'c>> {
     list.iter().map(|used| match &used.value {
         FilterUse::Named(name) => (used, config.filters.get(name).map(|entry| &entry.value)),
         FilterUse::Inline(entry) => (used, Some(entry)),

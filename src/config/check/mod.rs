@@ -186,6 +186,9 @@ fn references(config: &Config, report: &mut Report<'_, '_>) {
     let server = HashSet::<&str>::from_iter(config.server.filters.iter().filter_map(|used| named(used)));
     let lists = std::iter::once(&config.server.filters).chain(config.routes.iter().map(|route| &route.filters));
     for (number, list) in lists.enumerate() {
+        for entry in filters::resolved(config, list).filter_map(|(_, entry)| entry) {
+            used_pools.extend(entry.config.pools().into_iter().map(|name| name.as_str()));
+        }
         let mut seen: Vec<&Spanned<FilterUse>> = Vec::new();
         for used in list {
             let Some(name) = named(used) else { continue };
@@ -210,8 +213,6 @@ fn references(config: &Config, report: &mut Report<'_, '_>) {
             report.helped(name.place, format!("there is no upstream `{}`", name.value), help);
         }
     }
-    // A fallback asks one, too; those it names are checked with the filter's options.
-    used_pools.extend(filters::entries(config).flat_map(|entry| entry.config.pools()).map(|name| name.as_str()));
     if report.tree.torn {
         return;
     }

@@ -63,27 +63,16 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
         report.error(name.place, format!("`timeout` of the route `{}` is 0: every request would fail", name.value));
     }
     methods(route, report);
-    for target in route.target.written() {
-        if let Target::Respond(respond) = target {
-            self::respond(respond, report);
-        }
-    }
     let host = host(route, report);
     let pattern = match Pattern::parse(&route.path) {
-        Ok(pattern) => pattern,
+        Ok(pattern) => Some(pattern),
         Err(why) => {
             report.error(route.path.place, format!("`{}` is not a path: {why}", route.path.value));
-            return None;
+            None
         }
     };
-    if let Some(rewrite) = &route.rewrite {
-        self::rewrite(rewrite, route, &pattern, report);
-    }
-    for target in route.target.written() {
-        if let Target::Redirect(redirect) = target {
-            self::redirect(redirect, &pattern, report);
-        }
-    }
+    target(route, pattern.as_ref(), report);
+    let pattern = pattern?;
     let parts = pattern.segments().iter().map(|segment| match segment {
         Segment::Literal(text) => Part::Literal(text.to_string()),
         Segment::Variable(_) => Part::One,
@@ -131,27 +120,41 @@ fn methods(route: &Route, report: &mut Report<'_, '_>) {
     }
 }
 
-/// A rewrite against the path that it begins with.
-fn rewrite(rewrite: &Spanned<Rewrite>, route: &Route, pattern: &Pattern, report: &mut Report<'_, '_>) {
-    if route.target.upstreams().next().is_none() {
-        report.error(rewrite.place, "`rewrite` changes what an upstream is sent, and this route has none");
-    }
-    match &rewrite.value {
-        Rewrite::StripPrefix(prefix) => strip_prefix(prefix, pattern, report),
-        Rewrite::Path(path) if !path.starts_with('/') => {
-            report.error(path.place, format!("`{}` does not begin with a slash", path.value));
+/// What the route leads to, with what belongs to it.
+fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
+    if let Some(rewrite) = &route.rewrite {
+        if route.target.upstreams().next().is_none() {
+            report.error(rewrite.place, "`rewrite` changes what an upstream is sent, and this route has none");
         }
-        Rewrite::Path(path) => {
-            if let Err(why) = Template::parse(path, pattern) {
-                report.error(path.place, why);
+        self::rewrite(rewrite, path, report);
+    }
+    for target in route.target.written() {
+        match target {
+            Target::Redirect(redirect) => self::redirect(redirect, path, report),
+            Target::Respond(respond) => self::respond(respond, report),
+            // Whether there is an upstream of this name is checked with all other names.
+            Target::Upstream(_) | Target::Unclear(_) => {}
+        }
+    }
+}
+
+fn rewrite(rewrite: &Rewrite, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
+    match rewrite {
+        Rewrite::StripPrefix(prefix) => strip_prefix(prefix, path, report),
+        Rewrite::Path(to) => {
+            if !to.starts_with('/') {
+                report.error(to.place, format!("`{}` does not begin with a slash", to.value));
+            } else if let Some(Err(why)) = path.map(|path| Template::parse(to, path)) {
+                report.error(to.place, why);
             }
         }
     }
 }
 
-fn strip_prefix(prefix: &Spanned<String>, pattern: &Pattern, report: &mut Report<'_, '_>) {
+fn strip_prefix(prefix: &Spanned<String>, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
+    let Some(path) = path else { return };
     let trimmed = prefix.trim_end_matches('/');
-    let mut segments = pattern.segments().iter();
+    let mut segments = path.segments().iter();
     let fits = trimmed.starts_with('/')
         && trimmed[1..].split('/').all(|wanted| matches!(segments.next(), Some(Segment::Literal(text)) if **text == *wanted));
     if !fits {
@@ -159,14 +162,14 @@ fn strip_prefix(prefix: &Spanned<String>, pattern: &Pattern, report: &mut Report
     }
 }
 
-fn redirect(redirect: &Redirect, pattern: &Pattern, report: &mut Report<'_, '_>) {
+fn redirect(redirect: &Redirect, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
     if ![301, 302, 303, 307, 308].contains(&*redirect.status) {
         report.error(redirect.status.place, format!("{} is not a redirect: 301, 302, 303, 307 or 308", *redirect.status));
     }
     let is_target = ["/", "http://", "https://"].iter().any(|start| redirect.to.starts_with(start));
     if !is_target || HeaderValue::from_str(&redirect.to).is_err() {
         report.error(redirect.to.place, format!("`{}` is neither a path nor an http URL", redirect.to.value));
-    } else if let Err(why) = Template::parse(&redirect.to, pattern) {
+    } else if let Some(Err(why)) = path.map(|path| Template::parse(&redirect.to, path)) {
         report.error(redirect.to.place, why);
     }
 }
