@@ -29,7 +29,7 @@ pub struct Diagnostic {
     pub message: String,
     /// Where; nothing where no file could be read.
     pub place: Option<At>,
-    /// Other places that have to do with it, each with words.
+    /// Other places that are involved, each with a note.
     pub labels: Vec<(At, String)>,
     /// What would be right.
     pub help: Option<String>,
@@ -61,7 +61,7 @@ impl Diagnostic {
             self.message = self.message.replace(&format!("`{}`", origin.text), &format!("`{}`", origin.written));
             self.help = self.help.filter(|help| origin.text.is_empty() || !help.contains(&origin.text));
             if !origin.text.is_empty() && self.message.replace(&origin.written, "").contains(&origin.text) {
-                self.message = format!("what `{}` brings in does not fit here", origin.written);
+                self.message = format!("the value of `{}` does not fit here", origin.written);
             }
         }
         self

@@ -1,7 +1,7 @@
 //! The configuration: from files to a checked [`Loaded`], or to everything that is wrong with them.
 //!
-//! `yaml` reads a file, `tree` numbers its values and expands `${NAME}`, `collect` reads `model` out of the tree through `de`,
-//! `check` looks at what the types alone cannot say. Nothing is started here.
+//! `source` finds the files, `read` makes the types of `model` out of their texts, `check` looks at what the types alone cannot say,
+//! `diagnostics` shows what is wrong and where. Nothing is started here.
 
 pub mod check;
 pub mod diagnostics;
@@ -26,7 +26,7 @@ use self::places::{At, Places, Source};
 use self::read::tree::Builder;
 use self::read::{collect, yaml};
 
-/// A configuration without errors, and where each of its values stands.
+/// A configuration without errors, and where each of its values is written.
 #[derive(Debug)]
 pub struct Loaded {
     /// What was written.
@@ -60,7 +60,7 @@ fn load_sources(sources: Vec<Source>, env: &dyn Fn(&str) -> Option<String>) -> R
             Err(error) => problems.push(Diagnostic::error(error.message).at(At { file, range: error.range })),
         }
     }
-    // A file that is no YAML may define what the others name: nothing about names can be said without it.
+    // A file that is not YAML may define what the others name: without it nothing can be said about names.
     if roots.len() < sources.len() {
         return Err(Diagnostics::new(problems, sources));
     }
@@ -115,7 +115,8 @@ fn read_secret(secret: &Secret, places: &Places, sources: &[Source], env: &dyn F
         Secret::Env(name) => env(name).ok_or_else(|| format!("the environment variable `{}` is not set", name.value))?,
         Secret::File(path) => {
             let path = resolve(path.place, path, places, sources);
-            std::fs::read_to_string(&path).map_err(|error| format!("the secret's file `{}` cannot be read: {error}", path.display()))?
+            std::fs::read_to_string(&path)
+                .map_err(|error| format!("the file `{}` of the secret cannot be read: {error}", path.display()))?
         }
     };
     if value.ends_with('\n') {

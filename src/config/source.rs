@@ -12,7 +12,7 @@ pub fn read(path: Option<&Path>) -> Result<Vec<Source>, String> {
         None => [Path::new("frontgate.yaml"), Path::new("/etc/frontgate")]
             .into_iter()
             .find(|path| path.exists())
-            .ok_or("there is neither ./frontgate.yaml nor /etc/frontgate/: name the configuration with `--config`")?,
+            .ok_or("no configuration found: there is neither ./frontgate.yaml nor /etc/frontgate/; name one with `--config`")?,
     };
     let cannot = |error: std::io::Error| format!("`{}` cannot be read: {error}", path.display());
     if !std::fs::metadata(path).map_err(cannot)?.is_dir() {
@@ -40,7 +40,8 @@ fn read_one(path: &Path) -> Result<Source, String> {
         return Err(format!("`{}` is larger than {} MiB", path.display(), MAX_BYTES >> 20));
     }
     let bytes = std::fs::read(path).map_err(cannot)?;
-    let text = String::from_utf8(bytes)
-        .map_err(|error| format!("`{}` is not UTF-8: byte {} is wrong", path.display(), error.utf8_error().valid_up_to()))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        format!("`{}` is not UTF-8: the first invalid byte is number {}", path.display(), error.utf8_error().valid_up_to())
+    })?;
     Ok(Source { name: path.display().to_string(), text })
 }

@@ -1,4 +1,4 @@
-//! Values that have a short form beside the long one, or a syntax of their own.
+//! Values that can be written in a short form or as a map, or that have a syntax of their own.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,7 +8,7 @@ use schemars::{Schema, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, MapAccess, Visitor};
 
-/// A value that can be written as text; where `Long` is not [`NoMap`], also as a map.
+/// A value that can be written in short, as text, or as a map of its keys.
 pub(super) trait Short: Sized {
     /// The map's form.
     type Long: for<'de> Deserialize<'de> + Into<Self>;
@@ -18,6 +18,7 @@ pub(super) trait Short: Sized {
     fn short(text: &str) -> Result<Self, String>;
 }
 
+/// Reads either form.
 pub(super) struct ShortOrLong<T>(pub(super) PhantomData<T>);
 
 impl<'de, T: Short> Visitor<'de> for ShortOrLong<T> {
@@ -46,6 +47,7 @@ macro_rules! deserialize_short_or_long {
 }
 pub(super) use deserialize_short_or_long;
 
+/// An address as it is written.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("`{text}` is not an IP address and a port, as in 127.0.0.1:8080 or \"[::1]:8080\""))
 }
@@ -65,6 +67,7 @@ macro_rules! schemas {
 }
 pub(super) use schemas;
 
+/// The schema of a value that is text or this map.
 pub(super) fn short_or(long: Schema, description: &str) -> Schema {
     json_schema!({"description": description, "anyOf": [{"type": "string"}, long]})
 }

@@ -1,6 +1,6 @@
 //! What can be written in a configuration: one struct a section, every key with its default.
 //!
-//! These types say what was typed. Names that point elsewhere are checked in `check.rs` and resolved in `snapshot.rs`.
+//! These types hold what was typed. Whether its names point anywhere is checked by `check`; they are resolved when a snapshot is compiled.
 
 mod forms;
 mod route;
@@ -26,25 +26,25 @@ pub use upstream::{Adaptive, Balance, Endpoint, FirstByte, Health, Outlier, Retr
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The language's version: 1.
+    /// The version of the configuration language: 1.
     pub version: Spanned<Version>,
-    /// Where the gateway listens and what it allows a connection.
+    /// Listeners, and limits and timeouts of client connections.
     #[serde(default)]
     pub server: Server,
-    /// The pools of endpoints, by name.
+    /// The services behind the gateway, by name.
     #[serde(default)]
     pub upstreams: BTreeMap<String, Spanned<Upstream>>,
-    /// Classes of devices, first match first, by the User-Agent; by default a built-in table of smart_tv, console, wearable, tablet, mobile,
+    /// Device classes by User-Agent, in order: the first match wins. Default: a built-in table of smart_tv, console, wearable, tablet, mobile,
     /// bot and desktop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub devices: Option<Spanned<Table>>,
-    /// The filters, by name: each defined once, used by routes.
+    /// The filters, by name: each is defined once and used by any number of routes.
     #[serde(default)]
     pub filters: BTreeMap<String, Spanned<FilterEntry>>,
-    /// Which request goes where.
+    /// Which requests there are and where each goes.
     #[serde(default)]
     pub routes: Vec<Spanned<Route>>,
-    /// Logs.
+    /// The access log.
     #[serde(default)]
     pub telemetry: Telemetry,
 }
@@ -59,7 +59,7 @@ impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match u8::deserialize(deserializer)? {
             1 => Ok(Self(1)),
-            other => Err(serde::de::Error::custom(format!("version {other} of the language is not known: write `version: 1`"))),
+            other => Err(serde::de::Error::custom(format!("unknown version {other} of the configuration language: write `version: 1`"))),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `routes`: which requests there are, and what becomes of each.
+//! `routes`: which requests each takes, and what they lead to.
 
 use std::collections::BTreeMap;
 
@@ -16,21 +16,21 @@ use super::forms::{Short, deserialize_short_or_long, schemas, short_or};
 pub struct Route {
     /// Its name in logs and metrics.
     pub name: Spanned<String>,
-    /// The host: `shop.example`, `*.shop.example`, or none for every host.
+    /// The host: `shop.example` or `*.shop.example`; by default every host.
     pub host: Option<Spanned<String>>,
-    /// The path: literal segments, `{name}` for one segment, `**` last for any number.
+    /// The path pattern: literal segments, `{name}` for one segment, `**` at the end for any number.
     pub path: Spanned<String>,
-    /// The methods; none means all. GET includes HEAD.
+    /// Methods; by default all. GET includes HEAD.
     pub methods: Option<Spanned<Vec<Spanned<String>>>>,
     /// What its requests lead to.
     pub target: Target,
-    /// Its filters in order: names, or filters written in place.
+    /// Filters in order: names, or filters written inline.
     pub filters: Vec<Spanned<FilterUse>>,
-    /// What the upstream is sent instead of the path.
+    /// Changes the path that is sent to the upstream.
     pub rewrite: Option<Spanned<Rewrite>>,
-    /// All attempts together, to the last byte; none by default.
+    /// Timeout of all attempts together, to the last byte; by default none.
     pub timeout: Option<Duration>,
-    /// Limits of its own.
+    /// Limits that override the server's.
     pub limits: Option<RouteLimits>,
 }
 
@@ -43,7 +43,7 @@ pub enum Target {
     Redirect(Spanned<Redirect>),
     /// A fixed answer.
     Respond(Spanned<Respond>),
-    /// None of the keys is written, or these are: the check refuses both, and says besides what is wrong with each.
+    /// None of the keys is written, or these are: the check refuses both, and also reports what is wrong with each.
     Unclear(Vec<Self>),
 }
 
@@ -65,40 +65,40 @@ impl Target {
     }
 }
 
-/// A route as it is written, one key beside the other.
+/// A route as it is written: all keys on one level.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Route")]
 struct Keys {
     /// Its name in logs and metrics.
     name: Spanned<String>,
-    /// The host: `shop.example`, `*.shop.example`, or none for every host.
+    /// The host: `shop.example` or `*.shop.example`; by default every host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     host: Option<Spanned<String>>,
-    /// The path: literal segments, `{name}` for one segment, `**` last for any number.
+    /// The path pattern: literal segments, `{name}` for one segment, `**` at the end for any number.
     path: Spanned<String>,
-    /// The methods; none means all. GET includes HEAD.
+    /// Methods; by default all. GET includes HEAD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     methods: Option<Spanned<Vec<Spanned<String>>>>,
-    /// The pool that answers.
+    /// The upstream that requests are sent to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     upstream: Option<Spanned<String>>,
-    /// A redirect instead of a pool.
+    /// A redirect, instead of an upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     redirect: Option<Spanned<Redirect>>,
-    /// A fixed answer instead of a pool.
+    /// A fixed answer, instead of an upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     respond: Option<Spanned<Respond>>,
-    /// Its filters in order: names, or filters written in place.
+    /// Filters in order: names, or filters written inline.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     filters: Vec<Spanned<FilterUse>>,
-    /// What the pool is sent instead of the path.
+    /// Changes the path that is sent to the upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rewrite: Option<Spanned<Rewrite>>,
-    /// All attempts together, to the last byte; none by default.
+    /// Timeout of all attempts together, to the last byte; by default none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout: Option<Duration>,
-    /// Limits of its own.
+    /// Limits that override the server's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     limits: Option<RouteLimits>,
 }
@@ -152,11 +152,11 @@ impl From<Route> for Keys {
     }
 }
 
-/// A route's own limits.
+/// Limits of a route that override the server's.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct RouteLimits {
-    /// The request body; over it 413.
+    /// Maximum size of the request body; above it 413.
     pub body: Size,
 }
 
@@ -164,9 +164,9 @@ pub struct RouteLimits {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Redirect {
-    /// The target: a path or an absolute URL, with the path's variables in braces; the query is kept.
+    /// The location: a path or an absolute URL. Variables of the route's path are written in braces; the query is kept.
     pub to: Spanned<String>,
-    /// 301, 302, 303, 307 or 308 (the default).
+    /// 301, 302, 303, 307 or 308 (default).
     #[serde(default = "Redirect::default_status")]
     pub status: Spanned<u16>,
 }
@@ -181,16 +181,16 @@ impl Redirect {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Respond {
-    /// 200 (the default) to 599.
+    /// 200 (default) to 599.
     #[serde(default = "Respond::default_status")]
     pub status: Spanned<u16>,
-    /// A body of any JSON value, sent as application/json.
+    /// The body as any JSON value, sent as application/json.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub json: Option<Spanned<serde_json::Value>>,
-    /// A body of text, sent as text/plain where `headers` says nothing else.
+    /// The body as text, sent as text/plain unless `headers` sets another type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Spanned<String>>,
-    /// Headers of the answer.
+    /// Additional headers of the answer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Spanned<String>>,
 }
@@ -201,22 +201,22 @@ impl Respond {
     }
 }
 
-/// What the pool is sent instead of the path: one of the two.
+/// Changes the path that is sent to the upstream: one of the two keys.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum Rewrite {
-    /// The path without this prefix of whole segments.
+    /// Removes this prefix, which consists of whole segments.
     StripPrefix(Spanned<String>),
-    /// Another path, with the path's variables in braces; `{rest}` is what `**` matched.
+    /// Another path, with variables of the route's path in braces; `{rest}` is what `**` matched.
     Path(Spanned<String>),
 }
 
-/// A filter where it is used: a name, or a filter written in place.
+/// A filter of a list: a name, or a filter written inline.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FilterUse {
     /// One of `filters`.
     Named(String),
-    /// A filter of this route alone.
+    /// A filter for this list alone.
     Inline(FilterEntry),
 }
 
@@ -246,5 +246,5 @@ impl Serialize for FilterUse {
 deserialize_short_or_long!(FilterUse);
 
 schemas! {
-    FilterUse: "FilterUse" = |generator| short_or(generator.subschema_for::<FilterEntry>(), "The name of a filter, or a filter written in place.");
+    FilterUse: "FilterUse" = |generator| short_or(generator.subschema_for::<FilterEntry>(), "The name of a filter, or a filter written inline.");
 }

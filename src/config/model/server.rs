@@ -1,4 +1,4 @@
-//! `server`: where the gateway listens, and what holds for every connection.
+//! `server`: where the gateway listens, and what applies to every client connection.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -14,27 +14,27 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::forms::{Short, address, deserialize_short_or_long, schemas, short_or};
 use super::route::FilterUse;
 
-/// `server`: listeners and what holds for every connection.
+/// `server`: listeners, and what applies to every client connection.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     /// The addresses that clients connect to.
     pub listeners: Vec<Spanned<Listener>>,
-    /// The operators' address: health, metrics, reload. Elsewhere than on loopback it needs a token.
+    /// The admin address: health, metrics, reload and more. Unless it is on loopback, a token is required.
     pub admin: Option<Spanned<Admin>>,
-    /// A read-only address for probes and scrapes: /livez, /readyz, /healthz, /metrics.
+    /// A read-only address for probes and metrics: /livez, /readyz, /healthz, /metrics.
     pub status: Option<Spanned<SocketAddr>>,
-    /// Worker threads: a number, or `auto` for what the control group allows.
+    /// Number of worker threads, or `auto`: as many as the control group (cgroup) allows.
     pub threads: Threads,
-    /// Who may set X-Forwarded-*, X-Request-Id, X-BFF-Version and traceparent.
+    /// Proxies in front of the gateway that may set X-Forwarded-*, X-Request-Id, X-BFF-Version, traceparent and tracestate.
     pub trusted_proxies: Vec<Spanned<Network>>,
-    /// How large a request may be.
+    /// Maximum sizes of a request.
     pub limits: Limits,
-    /// How long a client may take.
+    /// Timeouts towards clients.
     pub timeouts: ServerTimeouts,
-    /// How the process ends.
+    /// How the process shuts down.
     pub drain: Drain,
-    /// Filters before every route's own, and over 404, 405 and 400 too.
+    /// Filters that run before those of every route. Their marks are also on 404, 405 and 400.
     pub filters: Vec<Spanned<FilterUse>>,
 }
 
@@ -60,7 +60,7 @@ impl Default for Server {
 pub struct Listener {
     /// IP address and port; port 0 takes a free one.
     pub address: SocketAddr,
-    /// What is spoken there; `h2` in clear text is HTTP/2 with prior knowledge.
+    /// Protocols spoken there. `h2` in clear text means HTTP/2 with prior knowledge.
     #[serde(default = "Listener::default_protocols")]
     pub protocols: Vec<Protocol>,
 }
@@ -81,12 +81,12 @@ pub enum Protocol {
     H2,
 }
 
-/// The operators' address: `127.0.0.1:9901`, or a map with a token.
+/// The admin address: `127.0.0.1:9901`, or a map with a token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admin {
     /// IP address and port.
     pub address: SocketAddr,
-    /// What `Authorization: Bearer` must carry; required elsewhere than on loopback.
+    /// The token expected as `Authorization: Bearer`; required unless the address is on loopback.
     pub token: Option<Secret>,
 }
 
@@ -95,7 +95,7 @@ pub struct Admin {
 pub(super) struct AdminMap {
     /// IP address and port.
     address: SocketAddr,
-    /// What `Authorization: Bearer` must carry; required elsewhere than on loopback.
+    /// The token expected as `Authorization: Bearer`; required unless the address is on loopback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     token: Option<Secret>,
 }
@@ -129,7 +129,7 @@ pub enum Threads {
     /// As many as the control group's quota and the affinity mask allow.
     #[default]
     Auto,
-    /// This many.
+    /// A fixed number.
     Count(NonZeroU32),
 }
 
@@ -193,17 +193,17 @@ impl Serialize for Network {
     }
 }
 
-/// How large a request may be.
+/// Maximum sizes of a request.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// The whole head: request line and headers; over it 431.
+    /// Maximum size of the request line and all headers together; above it 431.
     pub headers: Size,
-    /// How many header lines; over it 431.
+    /// Maximum number of header lines; above it 431.
     pub header_count: u32,
-    /// The request target; over it 414.
+    /// Maximum length of the request target; above it 414.
     pub uri: Size,
-    /// The body; over it 413. A route may say otherwise.
+    /// Maximum size of the body; above it 413. A route may set its own.
     pub body: Size,
 }
 
@@ -213,17 +213,17 @@ impl Default for Limits {
     }
 }
 
-/// How long a client may take.
+/// Timeouts towards clients.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerTimeouts {
-    /// The whole head, however it drips.
+    /// Until the whole head (request line and headers) has arrived.
     pub header: Duration,
-    /// The body: this long, and one second more for every 500 bytes that came.
+    /// Until the body has arrived: this long, plus one second for every 500 bytes received.
     pub body: Duration,
-    /// How long an idle connection is kept for the next request.
+    /// How long an idle connection is kept open for the next request.
     pub keepalive: Duration,
-    /// A client that does not read: this long, and one second more for every 500 bytes it took.
+    /// Until a client has taken its answer: this long, plus one second for every 500 bytes sent.
     pub write: Duration,
 }
 
@@ -234,13 +234,13 @@ impl Default for ServerTimeouts {
     }
 }
 
-/// How the process ends.
+/// How the process shuts down.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Drain {
-    /// How long /readyz fails before the listeners close.
+    /// How long /readyz fails before the listeners close; connections are still accepted.
     pub notice: Duration,
-    /// How long running requests may take from then on.
+    /// How long requests in flight may take after that.
     pub timeout: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! `telemetry`: what is written down about requests.
+//! `telemetry`: what is recorded about requests.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,24 +11,24 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::forms::schemas;
 
-/// `telemetry`: what is written down about requests.
+/// `telemetry`: what is recorded about requests.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Telemetry {
-    /// The access log: one JSON line a request.
+    /// The access log: one line per request.
     pub access_log: AccessLog,
 }
 
 /// `access_log: off`, or `{format: json, to: stdout}`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AccessLog {
-    /// None.
+    /// No log.
     Off,
-    /// Lines to somewhere.
+    /// Lines are written.
     On {
-        /// The lines' form.
+        /// The format of a line.
         format: LogFormat,
-        /// Where they go.
+        /// Where lines go.
         to: LogTarget,
     },
 }
@@ -42,9 +42,9 @@ impl Default for AccessLog {
 #[derive(Default, serde::Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct AccessLogMap {
-    /// The lines' form.
+    /// The format of a line.
     format: LogFormat,
-    /// Where they go.
+    /// Where lines go.
     to: LogTarget,
 }
 
@@ -85,11 +85,11 @@ impl Serialize for AccessLog {
     }
 }
 
-/// The form of a log line.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     #[default]
     Json,
 }
@@ -101,12 +101,12 @@ pub enum LogTarget {
     /// Standard output.
     #[default]
     Stdout,
-    /// A file, appended to; relative to the file that names it.
+    /// A file that lines are appended to; relative to the configuration file.
     File(Spanned<PathBuf>),
 }
 
 schemas! {
     AccessLog: "AccessLog" = |generator| json_schema!({
-        "description": "`off`, or where the lines go.", "anyOf": [{"const": "off"}, generator.subschema_for::<AccessLogMap>()],
+        "description": "`off`, or format and destination.", "anyOf": [{"const": "off"}, generator.subschema_for::<AccessLogMap>()],
     });
 }

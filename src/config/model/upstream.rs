@@ -1,4 +1,4 @@
-//! `upstreams`: the services behind the gateway, with all that is known of them beforehand.
+//! `upstreams`: the services behind the gateway: endpoints, balancing, health, timeouts, retries.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -12,49 +12,49 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::forms::{Short, address, deserialize_short_or_long, schemas, short_or};
 
-/// A pool of endpoints that serve the same thing.
+/// An upstream: endpoints that serve the same thing.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
-    /// Where its processes listen.
+    /// Its endpoints: `10.0.0.1:80`, or maps with weight and version.
     pub endpoints: Vec<Spanned<Endpoint>>,
-    /// How one of them is chosen.
+    /// How an endpoint is chosen for a request.
     #[serde(default)]
     pub balance: Balance,
-    /// How it is found out whether they live; by default only by the requests themselves.
+    /// Active health checks; by default none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Spanned<Health>>,
-    /// Whether the gateway is not ready without it.
+    /// Whether /readyz and /healthz?full=1 fail while it has no healthy endpoint.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
-    /// When an endpoint whose answers fail is left alone for a while; by default never.
+    /// Outlier ejection; by default none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outlier: Option<Spanned<Outlier>>,
-    /// How long an endpoint that has come back takes to get its whole share.
+    /// How long an endpoint that became healthy again takes to reach its full share of requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_start: Option<Duration>,
-    /// So many requests at once and no more, each on a connection of its own with HTTP/1; probes do not count. By default there is no limit.
+    /// Maximum concurrent requests (with HTTP/1: connections). Health checks are not counted. By default unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<NonZeroU32>,
-    /// When a failed attempt is followed by another; by default only where a pooled connection was stale.
+    /// Retries; by default only after a stale keep-alive connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Spanned<Retry>>,
-    /// How long it may take.
+    /// Timeouts towards the upstream.
     #[serde(default)]
     pub timeouts: UpstreamTimeouts,
-    /// The Host that it is sent; by default the client's own.
+    /// The Host header that is sent; by default the client's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Spanned<String>>,
 }
 
-/// One process of a pool: `10.0.0.1:80`, or a map with its weight and version.
+/// An endpoint of an upstream: `10.0.0.1:80`, or a map with its weight and version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
     /// IP address and port.
     pub address: SocketAddr,
-    /// Its share of the requests beside the others' weights; 0 takes none.
+    /// Its share of requests relative to the other weights; 0: none.
     pub weight: u32,
-    /// What `X-BFF-Version` says of its answers.
+    /// The version that `X-BFF-Version` names on its answers.
     pub version: Option<Spanned<String>>,
 }
 
@@ -63,10 +63,10 @@ pub struct Endpoint {
 pub(super) struct EndpointMap {
     /// IP address and port.
     address: SocketAddr,
-    /// Its share of the requests beside the others' weights; 0 takes none.
+    /// Its share of requests relative to the other weights; 0: none.
     #[serde(default = "EndpointMap::one")]
     weight: u32,
-    /// What `X-BFF-Version` says of its answers.
+    /// The version that `X-BFF-Version` names on its answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<Spanned<String>>,
 }
@@ -100,27 +100,27 @@ impl Serialize for Endpoint {
     }
 }
 
-/// How it is found out whether endpoints live: a probe of each, every `interval` and up to a tenth more or less.
+/// Active health checks: each endpoint is probed every `interval` (jittered by up to 10 %).
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Health {
-    /// What is asked for with GET; this or `tcp`.
+    /// The path requested with GET; set either this or `tcp`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Spanned<String>>,
-    /// Only whether a connection is taken.
+    /// Whether opening a TCP connection is enough.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tcp: bool,
-    /// From one probe to the next.
+    /// Time between two probes.
     pub interval: Duration,
-    /// How long a probe may take.
+    /// Timeout of a probe.
     pub timeout: Duration,
-    /// So many failed probes in a row make an endpoint unhealthy.
+    /// Consecutive failed probes until an endpoint is unhealthy.
     pub unhealthy_after: NonZeroU32,
-    /// So many good ones in a row make it healthy.
+    /// Consecutive successful probes until an endpoint is healthy.
     pub healthy_after: NonZeroU32,
-    /// The statuses of a good answer.
+    /// Statuses that count as success.
     pub expect: StatusRange,
-    /// What an endpoint is before its first probe.
+    /// The state of an endpoint before its first probe.
     pub start: Start,
 }
 
@@ -140,26 +140,26 @@ impl Default for Health {
     }
 }
 
-/// What an endpoint is before its first probe.
+/// The state of an endpoint before its first probe.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
-    /// It takes requests at once.
+    /// It receives requests at once.
     #[default]
     Healthy,
-    /// It waits for good probes.
+    /// It receives none until enough probes succeed.
     Unhealthy,
 }
 
-/// When an endpoint is left alone although probes find it well.
+/// Outlier ejection: an endpoint whose requests fail gets none for a while, even if it passes health checks.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Outlier {
-    /// So many failed requests in a row: no connection, too slow, broken off, or a status from 500 on.
+    /// Consecutive failed requests (no connection, timeout, broken connection, status 500 or above) until an endpoint is ejected.
     pub consecutive: NonZeroU32,
-    /// For how long the first time; the second time for twice that, and so on up to ten times.
+    /// Duration of the first ejection; the second lasts twice as long, and so on up to ten times.
     pub eject_for: Duration,
-    /// No more than this share of a pool, but one endpoint of two or more always.
+    /// Maximum share of endpoints ejected at once; in an upstream of two or more, one may always be.
     pub max_ejected: Share,
 }
 
@@ -173,15 +173,15 @@ impl Default for Outlier {
     }
 }
 
-/// When a failed attempt is followed by another. Only idempotent methods, and only before a byte went to the client.
+/// Retries: of idempotent methods only, and only before anything was sent to the client.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
-    /// Attempts in all, the first one counted.
+    /// Maximum attempts per request, including the first.
     pub attempts: NonZeroU32,
-    /// What is tried again.
+    /// What is retried.
     pub when: Vec<Condition>,
-    /// The share of the pool's requests in flight that may be further attempts; three always may.
+    /// Retry budget: the maximum share of the upstream's requests in flight that may be retries; three are always allowed.
     pub budget: Share,
 }
 
@@ -191,35 +191,35 @@ impl Default for Retry {
     }
 }
 
-/// How an endpoint is chosen.
+/// How an endpoint is chosen for a request.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum Balance {
-    /// In turn, by weight.
+    /// In turn, by weight (weighted round robin).
     #[default]
     RoundRobin,
-    /// By chance, by weight.
+    /// At random, by weight.
     Random,
-    /// The one of two drawn by weight that has fewer requests in flight for its weight.
+    /// Of two endpoints drawn by weight, the one with fewer requests in flight for its weight.
     LeastRequest,
-    /// The same one for the same value of a fact, as long as it lives and is not overloaded; `client_ip` where a request has no such fact.
+    /// The same endpoint for the same value of a selector, while that endpoint is healthy and not overloaded; `client_ip` where a request has no such value.
     ConsistentHash(Spanned<Selector>),
 }
 
-/// How long a pool may take.
+/// Timeouts towards an upstream.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct UpstreamTimeouts {
-    /// To take the connection.
+    /// Until the connection is established.
     pub connect: Duration,
-    /// From the request's last byte to the response's head: a duration, or `adaptive`.
+    /// From the last byte of the request to the response's head: a duration, or `adaptive`.
     pub first_byte: FirstByte,
-    /// Between two parts of the response's body.
+    /// Between two reads of the response body.
     pub between_bytes: Duration,
-    /// One attempt to its last byte; none by default.
+    /// One attempt, to the last byte of the response; by default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<Duration>,
-    /// How long an idle connection is kept.
+    /// How long an idle connection is kept open.
     pub idle: Duration,
 }
 
@@ -233,16 +233,16 @@ impl Default for UpstreamTimeouts {
 /// How long the response's head may take: `2s`, `adaptive`, or `{adaptive: {min: 100ms, max: 5s}}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstByte {
-    /// So long.
+    /// A fixed duration.
     Fixed(Duration),
-    /// As long as 99 of 100 took lately and 200 ms more.
+    /// The recent 99th percentile plus 200 ms.
     Adaptive(Adaptive),
 }
 
 #[derive(serde::Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FirstByteMap {
-    /// As long as 99 of 100 took lately and 200 ms more, within these bounds.
+    /// The recent 99th percentile plus 200 ms, within these bounds.
     adaptive: Adaptive,
 }
 
@@ -273,9 +273,9 @@ impl Serialize for FirstByte {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Adaptive {
-    /// Never shorter.
+    /// Lower bound.
     pub min: Duration,
-    /// Never longer, and so long while too little is known.
+    /// Upper bound, also used until enough requests were measured.
     pub max: Duration,
 }
 

@@ -13,7 +13,7 @@ use super::tree::{Node, Value};
 use crate::config::diagnostics::{Diagnostic, nearest};
 use crate::config::places::Places;
 
-/// At most so many mistakes are reported at once; each costs a pass over the file.
+/// The maximum number of mistakes reported at once; each costs a pass over the file.
 const MAX_PROBLEMS: usize = 100;
 
 /// The tree by the number of its values.

@@ -36,7 +36,7 @@ pub enum Value {
     Float(f64),
     /// Text, which lies in the node.
     Text {
-        /// Whether a `${NAME}` stood in it: such text may feed a number.
+        /// Whether it held a `${NAME}`: such text may be read as a number.
         expanded: bool,
     },
     /// A list.
@@ -85,7 +85,7 @@ pub struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Numbers a value and all below it, expands its scalars, and reports keys that stand twice.
+    /// Numbers a value and all below it, expands its scalars, and reports duplicate keys.
     pub fn build(&mut self, raw: Spanned<Raw>) -> Node {
         let range = yaml::bytes(self.source, &raw.defined);
         let id = self.places.add(self.file, range.clone());
@@ -120,9 +120,9 @@ impl Builder<'_> {
         for (key, value) in raw {
             let range = yaml::bytes(self.source, &key.defined);
             if let Some(first) = seen.get(&key.value) {
-                let diagnostic = Diagnostic::error(format!("the key `{}` stands twice in one map", key.value))
+                let diagnostic = Diagnostic::error(format!("duplicate key `{}`", key.value))
                     .at(At { file: self.file, range })
-                    .label(At { file: self.file, range: first.clone() }, "it stands here first");
+                    .label(At { file: self.file, range: first.clone() }, "first defined here");
                 self.problems.push(diagnostic);
                 continue;
             }
@@ -183,11 +183,14 @@ fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<(St
             continue;
         }
         out.push_str(before);
-        let (inside, behind) = found[2..].split_once('}').ok_or("`${` has no `}`: write `$${` for the two characters themselves")?;
+        let (inside, behind) =
+            found[2..].split_once('}').ok_or("`${` without a closing `}`: write `$${` for the two characters themselves")?;
         let (name, default) = inside.split_once(":-").map_or((inside, None), |(name, default)| (name, Some(default)));
         let named = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(named) {
-            return Err(format!("`${{{inside}}}` names no variable: write ${{NAME}} or ${{NAME:-default}}, or `$${{` for the characters"));
+            return Err(format!(
+                "`${{{inside}}}` is not a variable name: write ${{NAME}} or ${{NAME:-default}}, or `$${{` for the characters themselves"
+            ));
         }
         // As in a shell, `:-` also stands in for a variable that is set to nothing.
         match (env(name), default) {

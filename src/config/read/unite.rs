@@ -6,8 +6,8 @@ use super::tree::{Entry, Node, Value};
 use crate::config::diagnostics::Diagnostic;
 use crate::config::places::Places;
 
-/// Makes one tree of the files' trees: `upstreams` and `filters` unite, `routes` follow each other, `version` may stand in each, and
-/// every other section once.
+/// Makes one tree of the files' trees: `upstreams` and `filters` unite, `routes` follow each other, `version` may be in each, and every
+/// other section in one.
 pub fn unite(mut roots: Vec<Node>, places: &mut Places, problems: &mut Vec<Diagnostic>) -> Node {
     if roots.len() == 1 {
         return roots.remove(0);
@@ -31,7 +31,7 @@ fn add(sections: &mut Vec<Entry>, entry: Entry, places: &Places, problems: &mut 
     };
     let mut twice = |message: String, second: u32, first: u32| {
         let mut diagnostic = Diagnostic::error(message).on(places, Place(second));
-        diagnostic.labels.extend(places.at(Place(first)).map(|at| (at, "it stands here first".to_owned())));
+        diagnostic.labels.extend(places.at(Place(first)).map(|at| (at, "first defined here".to_owned())));
         problems.push(diagnostic);
     };
     match (entry.key.as_str(), &mut first.node.value, entry.node.value) {
@@ -45,7 +45,7 @@ fn add(sections: &mut Vec<Entry>, entry: Entry, places: &Places, problems: &mut 
             }
         }
         ("version", Value::Unsigned(old), Value::Unsigned(new)) if *old == new => {}
-        ("version", ..) => twice("the files do not agree on `version`".to_owned(), entry.node.id, first.node.id),
-        _ => twice(format!("`{}` may stand in one file only", entry.key), entry.key_id, first.key_id),
+        ("version", ..) => twice("the files have different values of `version`".to_owned(), entry.node.id, first.node.id),
+        _ => twice(format!("`{}` may be written in one file only", entry.key), entry.key_id, first.key_id),
     }
 }

@@ -1,4 +1,4 @@
-//! Where a filter can work, beside which others.
+//! Where a filter can work, and together with which others.
 
 use super::*;
 
@@ -12,7 +12,7 @@ const DEFINITIONS: [(&str, &str); 6] = [
     ("more", r#"{cors: {origins: ["*"]}}"#),
 ];
 
-/// What is wrong with a route with these filters, behind these of the server. Only those that are used are defined.
+/// What is wrong with a route with these filters, after these of the server. Only those that are used are defined.
 fn problems_of(server: &str, route: &str) -> Vec<String> {
     let is_used = |name: &str| [server, route].iter().any(|list| list.split(['[', ',', ' ', ']']).any(|used| used == name));
     let definitions: String =
@@ -47,7 +47,7 @@ fn filters_are_refused_where_they_cannot_work() {
     for (server, route, words) in [
         ("[]", "[admins]", "no `jwt` comes before it"),
         ("[]", "[admins, login]", "no `jwt` comes before it"),
-        ("[]", "[login, login]", "stands twice"),
+        ("[]", "[login, login]", "is listed twice"),
         ("[]", "[login, watch]", "two `jwt`"),
         ("[]", "[watch, admins]", "only observes"),
         ("[]", "[login, web]", "can refuse"),

@@ -34,7 +34,7 @@ routes:
             ("12:40", "there is no upstream `user`"),
             ("13:12", "two routes are named `a`"),
             ("13:42", "rest"),
-            ("14:21", "is not a path"),
+            ("14:21", "is not a valid path"),
             ("15:52", "there is no filter `stmp`"),
             ("15:69", "`get` is not a method"),
         ],
@@ -82,7 +82,7 @@ routes:
         &found,
         &[
             ("8:15", "empty list"),
-            ("13:48", "`none` is none of"),
+            ("13:48", "`none` is not one of"),
             ("18:27", "HS256 is signed with a secret"),
             ("19:26", "neither http:// nor https://"),
             ("20:14", "`query.token`"),

@@ -10,7 +10,7 @@ fn duplicates_of_keys_names_and_routes_are_refused() {
 routes: []
 routes: []
 "#,
-            "`routes`",
+            "duplicate key `routes`",
         ),
         (
             r#"
@@ -18,7 +18,7 @@ upstreams:
   a: {endpoints: ["1.1.1.1:1"]}
   a: {endpoints: ["1.1.1.1:1"]}
 "#,
-            "`a`",
+            "duplicate key `a`",
         ),
         (
             r#"
@@ -26,7 +26,7 @@ routes:
   - {name: a, path: "/{x}", respond: {}}
   - {name: b, path: "/{y}", respond: {}}
 "#,
-            "take the same requests",
+            "match the same requests",
         ),
         (
             r#"
@@ -34,7 +34,7 @@ routes:
   - {name: a, path: /, methods: [GET], respond: {}}
   - {name: b, path: /, methods: [POST, GET], respond: {}}
 "#,
-            "take the same requests",
+            "match the same requests",
         ),
     ] {
         let found = problems(&format!("{HEAD}{text}"));
@@ -77,5 +77,5 @@ routes:
 
     let found = problems(text);
 
-    assert_eq!(found, ["warning: nothing uses `idle`", "warning: nothing uses `unused`"]);
+    assert_eq!(found, ["warning: the upstream `idle` is not used", "warning: the filter `unused` is not used"]);
 }

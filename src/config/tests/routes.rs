@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_route_leads_to_one_thing_and_every_mistake_is_told_beside_that() {
+fn a_route_leads_to_one_thing_and_other_mistakes_in_it_are_reported_too() {
     let text = r#"
 version: 1
 server:
@@ -24,18 +24,18 @@ routes:
     assert_eq!(
         found,
         [
-            "8:12 the route `nowhere` leads nowhere: give it `upstream`, `redirect` or `respond`",
+            "8:12 the route `nowhere` leads nowhere: write `upstream`, `redirect` or `respond`",
             "9:12 the route `two` has more than one of `upstream`, `redirect` and `respond`",
             "9:37 there is no upstream `mian` (did you mean `main`?)",
             "9:61 99 is not a final status: 200 to 599",
             "10:12 the route `all` has more than one of `upstream`, `redirect` and `respond`",
             "10:58 `x` is neither a path nor an http URL",
             "10:69 200 is not a redirect: 301, 302, 303, 307 or 308",
-            "11:12 the route `wrong` leads nowhere: give it `upstream`, `redirect` or `respond`",
+            "11:12 the route `wrong` leads nowhere: write `upstream`, `redirect` or `respond`",
             "11:29 there is no key `upstrem` here (did you mean `upstream`?)",
-            "12:12 the route `list` leads nowhere: give it `upstream`, `redirect` or `respond`",
+            "12:12 the route `list` leads nowhere: write `upstream`, `redirect` or `respond`",
             "12:38 expected text, found a list",
-            "13:55 `rewrite` changes what an upstream is sent, and this route has none",
+            "13:55 `rewrite` changes the path that is sent to an upstream, but this route has no `upstream`",
         ]
     );
 }
