@@ -3,6 +3,8 @@
 
 mod harness;
 
+/// What the access log says of a request.
+mod access_log;
 /// Who may ask: tokens, key sets that rotate, roles, preflights.
 mod auth;
 /// Upstreams that fail behind a circuit breaker: fallbacks, operators, recovery.

@@ -49,11 +49,11 @@ pub enum Act<'a> {
 
 /// Compiles what a checked route leads to; `path` is the route's.
 pub fn compile(route: &model::Route, path: &Pattern, upstreams: &Upstreams) -> Result<Box<dyn Action>, String> {
-    match (&route.upstream, &route.redirect, &route.respond) {
-        (Some(name), _, _) => upstream::compile(name, route.rewrite.as_deref(), path, upstreams),
-        (_, Some(written), _) => redirect::compile(written, path),
-        (_, _, Some(written)) => respond::compile(written),
-        (None, None, None) => Err(format!("the route `{}` leads nowhere", route.name.value)),
+    match &route.target {
+        model::Target::Upstream(name) => upstream::compile(name, route.rewrite.as_deref(), path, upstreams),
+        model::Target::Redirect(written) => redirect::compile(written, path),
+        model::Target::Respond(written) => respond::compile(written),
+        model::Target::Unclear(_) => Err(format!("the route `{}` does not lead to exactly one thing", route.name.value)),
     }
 }
 

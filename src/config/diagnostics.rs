@@ -3,41 +3,13 @@
 //! A message never shows what came from the environment or what may be a secret.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 use frontgate_filters::words::spanned::Place;
 use serde_json::json;
 
-use super::tree::Places;
-
-/// A file of the configuration.
-#[derive(Debug)]
-pub struct Source {
-    /// Its name as it was given.
-    pub name: String,
-    /// Its text.
-    pub text: String,
-}
-
-impl Source {
-    /// The line and the column of a byte, in characters, both from 1.
-    pub fn line_column(&self, offset: usize) -> (usize, usize) {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.bytes().filter(|byte| *byte == b'\n').count() + 1, before[line_start..].chars().count() + 1)
-    }
-}
-
-/// A range of bytes in one of the files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct At {
-    /// The file's index.
-    pub file: usize,
-    /// The bytes.
-    pub range: Range<usize>,
-}
+use super::places::{At, Places, Source};
 
 /// Whether the configuration can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +29,7 @@ pub struct Diagnostic {
     pub message: String,
     /// Where; nothing where no file could be read.
     pub place: Option<At>,
-    /// Other places that have to do with it, each with words.
+    /// Other places that are involved, each with a note.
     pub labels: Vec<(At, String)>,
     /// What would be right.
     pub help: Option<String>,
@@ -89,7 +61,7 @@ impl Diagnostic {
             self.message = self.message.replace(&format!("`{}`", origin.text), &format!("`{}`", origin.written));
             self.help = self.help.filter(|help| origin.text.is_empty() || !help.contains(&origin.text));
             if !origin.text.is_empty() && self.message.replace(&origin.written, "").contains(&origin.text) {
-                self.message = format!("what `{}` brings in does not fit here", origin.written);
+                self.message = format!("the value of `{}` does not fit here", origin.written);
             }
         }
         self

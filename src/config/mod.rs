@@ -1,20 +1,17 @@
 //! The configuration: from files to a checked [`Loaded`], or to everything that is wrong with them.
 //!
-//! `yaml` reads a file, `tree` numbers its values and expands `${NAME}`, `collect` reads `model` out of the tree through `de`,
-//! `check` looks at what the types alone cannot say. Nothing is started here.
+//! `source` finds the files, `read` makes the types of `model` out of their texts, `check` looks at what the types alone cannot say,
+//! `diagnostics` shows what is wrong and where. Nothing is started here.
 
 pub mod check;
-mod collect;
-mod de;
 pub mod diagnostics;
-mod files;
-mod forms;
 pub mod model;
+mod places;
+mod read;
 pub mod schema;
+mod source;
 #[cfg(test)]
 mod tests;
-mod tree;
-mod yaml;
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -23,11 +20,13 @@ use std::sync::Arc;
 
 use frontgate_filters::words::spanned::Place;
 
-use self::diagnostics::{Diagnostic, Diagnostics, Severity, Source};
+use self::diagnostics::{Diagnostic, Diagnostics, Severity};
 use self::model::{Config, Secret};
-use self::tree::{Builder, Places};
+use self::places::{At, Places, Source};
+use self::read::tree::Builder;
+use self::read::{collect, yaml};
 
-/// A configuration without errors, and where each of its values stands.
+/// A configuration without errors, and where each of its values is written.
 #[derive(Debug)]
 pub struct Loaded {
     /// What was written.
@@ -42,7 +41,7 @@ pub struct Loaded {
 
 /// Reads a file or a directory; without a path ./frontgate.yaml, else /etc/frontgate/.
 pub fn load(path: Option<&Path>) -> Result<Loaded, Diagnostics> {
-    let sources = files::read(path).map_err(|message| Diagnostics::new(vec![Diagnostic::error(message)], Arc::default()))?;
+    let sources = source::read(path).map_err(|message| Diagnostics::new(vec![Diagnostic::error(message)], Arc::default()))?;
     load_sources(sources, &|name| std::env::var(name).ok())
 }
 
@@ -58,19 +57,19 @@ fn load_sources(sources: Vec<Source>, env: &dyn Fn(&str) -> Option<String>) -> R
         let mut builder = Builder { places: &mut places, file, source: &source.text, env, problems: &mut problems, skip: &mut skip };
         match yaml::read(&source.text) {
             Ok(raw) => roots.push(builder.build(raw)),
-            Err(error) => problems.push(Diagnostic::error(error.message).at(diagnostics::At { file, range: error.range })),
+            Err(error) => problems.push(Diagnostic::error(error.message).at(At { file, range: error.range })),
         }
     }
-    // A file that is no YAML may define what the others name: nothing about names can be said without it.
+    // A file that is not YAML may define what the others name: without it nothing can be said about names.
     if roots.len() < sources.len() {
         return Err(Diagnostics::new(problems, sources));
     }
 
-    let root = files::unite(roots, &mut places, &mut problems);
+    let root = read::unite(roots, &mut places, &mut problems);
     let index = collect::Index::new(&root);
     let config: Option<Config> = collect::read(&root, &index, &places, &mut skip, &mut problems);
     if let Some(config) = &config {
-        let tree = check::Tree::new(&root, &index, &places, &skip);
+        let tree = check::Tree::new(&root, &places, &skip);
         check::check(config, &tree, &mut problems, &|secret| read_secret(secret, &places, &sources, env));
     }
 
@@ -116,7 +115,8 @@ fn read_secret(secret: &Secret, places: &Places, sources: &[Source], env: &dyn F
         Secret::Env(name) => env(name).ok_or_else(|| format!("the environment variable `{}` is not set", name.value))?,
         Secret::File(path) => {
             let path = resolve(path.place, path, places, sources);
-            std::fs::read_to_string(&path).map_err(|error| format!("the secret's file `{}` cannot be read: {error}", path.display()))?
+            std::fs::read_to_string(&path)
+                .map_err(|error| format!("the file `{}` of the secret cannot be read: {error}", path.display()))?
         }
     };
     if value.ends_with('\n') {

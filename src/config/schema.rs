@@ -1,4 +1,4 @@
-//! The JSON Schema of the configuration, for editors: `conf/frontgate.schema.json` is what stands here.
+//! The JSON Schema of the configuration, for editors: `conf/frontgate.schema.json` is a copy of it.
 
 use super::model::Config;
 

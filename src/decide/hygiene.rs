@@ -15,7 +15,9 @@ use crate::request_id::request_id;
 use crate::router::{host_of, normalise};
 use crate::snapshot::Snapshot;
 
-const X_BFF_VERSION: HeaderName = HeaderName::from_static("x-bff-version");
+/// What only trusted proxies may say: which version answers, and which trace a request belongs to.
+const TRUSTED_ONLY: [HeaderName; 3] =
+    [HeaderName::from_static("x-bff-version"), HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
 
 /// The host that a request names.
 pub enum Host {
@@ -57,8 +59,9 @@ pub fn receive(snapshot: &Snapshot, head: &mut RequestHeader, facts: &mut Facts,
     forget_spelling(head);
     strip_identity(head, snapshot.identity_headers());
     if !*trusted {
-        // Which version answers is not an untrusted client's to say.
-        head.remove_header(&X_BFF_VERSION);
+        for name in &TRUSTED_ONLY {
+            head.remove_header(name);
+        }
     }
     Ok(host)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use frontgate_filters::chain::Exchange;
-use frontgate_filters::filter::{Facts, Outcome};
+use frontgate_filters::filter::{CircuitState, Facts, Outcome};
 use frontgate_filters::head;
 use frontgate_filters::reply::Reply;
 use http::header::TRANSFER_ENCODING;
@@ -18,7 +18,7 @@ use crate::door::{Conn, DRIP, conn_of};
 use crate::gateway::{Gateway, InFlight};
 use crate::request_id::X_REQUEST_ID;
 use crate::snapshot::Snapshot;
-use crate::telemetry::{Attempt, Line};
+use crate::telemetry::{Attempt, Flag, Line, trace_id};
 use crate::upstream::attempts::Attempts;
 use crate::upstream::deadline::{Deadline, Wait};
 
@@ -37,7 +37,7 @@ pub struct Ctx {
     pub(super) refusal: Option<Reply>,
     pub(super) body_in: u64,
     pub(super) reason: &'static str,
-    pub(super) flags: &'static str,
+    pub(super) flag: Option<Flag>,
     pub(super) from_trusted: bool,
     pub(super) attempts: Attempts,
     /// What was decided where the error that carries it out has yet to pass other hooks: whether another attempt follows.
@@ -64,7 +64,7 @@ impl Ctx {
             refusal: None,
             body_in: 0,
             reason: "",
-            flags: "",
+            flag: None,
             from_trusted: false,
             attempts: Attempts::default(),
             decided: None,
@@ -203,7 +203,8 @@ impl Ctx {
         let route = self.snapshot.route(self.route);
         let current = self.attempts.current();
         let upstream_status = current.and_then(|current| current.status());
-        let upstream_broke = upstream_status.is_some() && matches!(self.flags, "UC" | "UT");
+        let broke = matches!(self.flag, Some(Flag::UpstreamConnectionTermination | Flag::UpstreamTimeout));
+        let upstream_broke = upstream_status.is_some() && broke;
         self.exchange.done(&Outcome { status, complete: error.is_none(), upstream_broke });
         route.metrics.record(&head.method, status, duration, overhead);
         if self.snapshot.access_log.is_off() {
@@ -212,6 +213,7 @@ impl Ctx {
         let pick = current.map(|current| current.pick());
         let line = Line {
             request_id: self.facts.request_id.to_str().unwrap_or_default(),
+            trace_id: if self.from_trusted { trace_id(&head.headers) } else { None },
             client_ip: Some(self.facts.client_ip),
             method: head.method.as_str(),
             host: head.headers.get(http::header::HOST).map(HeaderValue::as_bytes).or(head.uri.authority().map(|a| a.as_str().as_bytes())),
@@ -231,9 +233,9 @@ impl Ctx {
             device: self.facts.device.as_deref(),
             sub: self.facts.identity.as_ref().map(|identity| identity.sub_hash()).filter(|sub| !sub.is_empty()),
             limit: self.facts.limit.as_deref(),
-            circuit: self.facts.circuit,
+            circuit: self.facts.circuit.map(CircuitState::name),
             user_agent: head.headers.get(http::header::USER_AGENT).map(HeaderValue::as_bytes),
-            flags: (!self.flags.is_empty()).then_some(self.flags),
+            flag: self.flag,
             ..Line::at(SystemTime::now())
         };
         self.snapshot.access_log.log(&line);

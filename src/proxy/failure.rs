@@ -15,7 +15,7 @@ use super::{Ctx, REFUSED};
 use crate::door::wire::Refusal;
 pub use crate::refusals::internal;
 use crate::refusals::unreadable;
-use crate::telemetry::Attempt;
+use crate::telemetry::{Attempt, Flag};
 use crate::upstream::NoPick;
 use crate::upstream::deadline::Wait;
 
@@ -59,12 +59,12 @@ fn too_slow() -> Reply {
 /// Counts a failed attempt and settles the log's letters and the answer. Whose fault it was.
 pub fn classify(error: &Error, waited: Option<Wait>, ctx: &mut Ctx) -> Failure {
     if waited == Some(Wait::Upload) {
-        ctx.flags = "DC";
+        ctx.flag = Some(Flag::DownstreamConnectionTermination);
         ctx.refusal = Some(Reply::problem(StatusCode::REQUEST_TIMEOUT, "slow_body", "The request's body did not come in time."));
         return Failure::Neutral;
     }
     if waited.is_some() {
-        ctx.flags = "UT";
+        ctx.flag = Some(Flag::UpstreamTimeout);
         ctx.refusal = Some(too_slow());
         ctx.attempt_failed(Attempt::Timeout);
         return Failure::Timeout;
@@ -74,12 +74,12 @@ pub fn classify(error: &Error, waited: Option<Wait>, ctx: &mut Ctx) -> Failure {
     }
     match error.esource() {
         ErrorSource::Downstream => {
-            ctx.flags = "DC";
+            ctx.flag = Some(Flag::DownstreamConnectionTermination);
             Failure::Neutral
         }
         ErrorSource::Upstream => {
             let timed_out = matches!(error.etype, ErrorType::ReadTimedout | ErrorType::WriteTimedout);
-            ctx.flags = if timed_out { "UT" } else { "UC" };
+            ctx.flag = Some(if timed_out { Flag::UpstreamTimeout } else { Flag::UpstreamConnectionTermination });
             ctx.attempt_failed(match error.etype {
                 _ if timed_out => Attempt::Timeout,
                 ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => Attempt::Reset,
@@ -105,7 +105,7 @@ pub fn reply(error: &Error, ctx: &mut Ctx) -> Option<Reply> {
         (_, ErrorSource::Upstream) => Some(bad_gateway()),
         (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => Some(unreadable(Refusal::UNREADABLE)),
         (_, ErrorSource::Downstream) => {
-            ctx.flags = "DC";
+            ctx.flag = Some(Flag::DownstreamConnectionTermination);
             None
         }
         (etype, _) if *etype == REFUSED => Some(internal()),

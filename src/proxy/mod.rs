@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use frontgate_filters::chain::Exchange;
-use frontgate_filters::filter::{Failure, Flow, Rescue};
+use frontgate_filters::filter::{CircuitState, Failure, Flow, Rescue};
 use frontgate_filters::reply::Reply;
 use frontgate_filters::trim::unreadable;
 use http::{HeaderValue, StatusCode, Version};
@@ -30,7 +30,7 @@ use crate::gateway::Gateway;
 use crate::refusals;
 use crate::request_id::X_REQUEST_ID;
 use crate::snapshot::Snapshot;
-use crate::telemetry::Attempt;
+use crate::telemetry::{Attempt, Flag};
 use crate::upstream::attempts::{Asked, Audience, Next};
 use crate::upstream::balance::hash_of;
 use crate::upstream::{NoPick, Pool};
@@ -87,7 +87,7 @@ fn settle(ctx: &mut Ctx, session: &mut Session, result: std::result::Result<&Res
     let asked = Asked {
         idempotent: session.req_header().method.is_idempotent(),
         replayable: session.is_body_empty() || !session.as_ref().retry_buffer_truncated(),
-        probing: ctx.facts.circuit == Some("half_open"),
+        probing: ctx.facts.circuit == Some(CircuitState::HalfOpen),
     };
     let Ctx { attempts, exchange, snapshot, .. } = ctx;
     attempts.settle(asked, result, now, &mut Listeners { exchange, snapshot })
@@ -151,7 +151,7 @@ impl ProxyHttp for Proxy {
                 }
                 Err(why) => why,
             };
-            ctx.flags = if why == NoPick::Full { "UO" } else { "UH" };
+            ctx.flag = Some(if why == NoPick::Full { Flag::UpstreamOverflow } else { Flag::NoHealthyUpstream });
             match settle(ctx, session, Err(Failure::Unavailable), now) {
                 Next::Again => {}
                 Next::Answer(reply) => {
@@ -291,7 +291,7 @@ impl ProxyHttp for Proxy {
 
     fn fail_to_connect(&self, session: &mut Session, _: &HttpPeer, ctx: &mut Self::CTX, mut error: Box<Error>) -> Box<Error> {
         let timed_out = matches!(error.etype, ErrorType::ConnectTimedout);
-        ctx.flags = if timed_out { "UT" } else { "UF" };
+        ctx.flag = Some(if timed_out { Flag::UpstreamTimeout } else { Flag::UpstreamConnectionFailure });
         ctx.attempt_failed(if timed_out { Attempt::Timeout } else { Attempt::ConnectFailure });
         let again = failed(ctx, session, if timed_out { Failure::Timeout } else { Failure::Connect });
         error.set_retry(again);

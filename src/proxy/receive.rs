@@ -6,6 +6,7 @@ use pingora_proxy::Session;
 
 use super::{Ctx, Proxy, failure};
 use crate::decide::{Asked, By, Decision, decide};
+use crate::telemetry::Flag;
 
 impl Proxy {
     /// Everything up to the choice of an endpoint: `Some` is the answer, made here.
@@ -30,10 +31,10 @@ impl Proxy {
             Ok(Decision::Answer(reply, by)) => {
                 // A fallback may have this status, too, and an observed limit is named for the log.
                 let limited = reply.status == StatusCode::TOO_MANY_REQUESTS && matches!(reply.body, ReplyBody::Problem { .. });
-                ctx.flags = match by {
-                    By::NoRoute => "NR",
-                    By::Filter if limited && ctx.facts.limit.is_some() => "RL",
-                    _ => "",
+                ctx.flag = match by {
+                    By::NoRoute => Some(Flag::NoRoute),
+                    By::Filter if limited && ctx.facts.limit.is_some() => Some(Flag::RateLimited),
+                    _ => None,
                 };
                 Some(reply)
             }

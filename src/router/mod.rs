@@ -30,6 +30,9 @@ use fold::Folding;
 use leaf::Leaf;
 use trie::{Id, Trie};
 
+/// What stands for the route, in metrics and logs, of a request that no route matches. No route can have this name.
+pub const UNMATCHED: &str = "_none";
+
 /// What one route answers to. Its place in the slice given to [`Router::build`] is the route's index.
 #[derive(Clone, Debug)]
 pub struct Entry<'a> {

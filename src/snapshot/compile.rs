@@ -17,8 +17,8 @@ use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
 use crate::door::Rules;
 use crate::door::wire::HeadLimits;
-use crate::router::{Entry, Pattern, Router};
-use crate::telemetry::{AccessLog, Metrics, Target, UNMATCHED};
+use crate::router::{Entry, Pattern, Router, UNMATCHED};
+use crate::telemetry::{AccessLog, Metrics, Target};
 use crate::upstream::{KeyRing, Pool};
 
 impl Snapshot {

@@ -6,11 +6,8 @@
 pub mod access_log;
 pub mod metrics;
 
-mod line;
-mod process;
-mod scrape;
-mod timestamp;
+mod trace_context;
 
-pub use access_log::{AccessLog, Target};
-pub use line::Line;
-pub use metrics::{Attempt, EndpointState, Gauge, ListenerMetrics, Metrics, RouteMetrics, UNMATCHED, UpstreamMetrics};
+pub use access_log::{AccessLog, Flag, Line, Target};
+pub use metrics::{Attempt, EndpointState, Gauge, ListenerMetrics, Metrics, RouteMetrics, UpstreamMetrics};
+pub use trace_context::trace_id;

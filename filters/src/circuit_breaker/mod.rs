@@ -129,14 +129,14 @@ impl Filter for CircuitBreaker {
         let (state, left) = match circuit.admit(request.now) {
             Answer::Pass(permit) => {
                 let state = if permit.is_probe() { State::HalfOpen } else { State::Closed };
-                request.facts.circuit = Some(state.name());
+                request.facts.circuit = Some(state);
                 request.because(|| format!("the circuit of `{}` is {}; {}", watch.upstream, state.name(), inner.thresholds));
                 watch.permit = Some(permit);
                 return Verdict::ContinueWith(Box::new(watch));
             }
             Answer::Refuse { state, left } => (state, left),
         };
-        request.facts.circuit = Some(state.name());
+        request.facts.circuit = Some(state);
         watch.left = match (left, state) {
             (Some(left), _) => left,
             // An operator holds it open: nobody knows how long.

@@ -185,8 +185,8 @@ pub struct Facts {
     pub tier: Option<Arc<str>>,
     /// The rate limit that refused.
     pub limit: Option<Arc<str>>,
-    /// The circuit's state, where a circuit breaker looked: `closed`, `half_open` or `open`.
-    pub circuit: Option<&'static str>,
+    /// The circuit's state, where a circuit breaker looked.
+    pub circuit: Option<CircuitState>,
     /// Why a filter refused, in one short word for the log; empty where the answer's own code says enough.
     pub reason: &'static str,
     /// The version of the endpoint that answered, where it has one.
@@ -211,6 +211,28 @@ impl Facts {
             circuit: None,
             reason: "",
             version: None,
+        }
+    }
+}
+
+/// The state of a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CircuitState {
+    /// Everything passes.
+    Closed,
+    /// A few probes pass.
+    HalfOpen,
+    /// Nothing passes.
+    Open,
+}
+
+impl CircuitState {
+    /// As logs and metrics write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half_open",
+            Self::Open => "open",
         }
     }
 }

@@ -40,9 +40,10 @@ fn options(entry: &FilterEntry, report: &mut Report<'_, '_>) {
 }
 
 /// A filter where it is used; nothing of what it is where its name points nowhere.
-type Used<'c> = (&'c Spanned<FilterUse>, Option<&'c FilterEntry>);
+pub type Used<'c> = (&'c Spanned<FilterUse>, Option<&'c FilterEntry>);
 
-fn resolved<'c>(config: &'c Config, list: &'c [Spanned<FilterUse>]) -> impl Iterator<Item = Used<'c>> {
+/// The filters of a list.
+pub fn resolved<'c>(config: &'c Config, list: &'c [Spanned<FilterUse>]) -> impl Iterator<Item = Used<'c>> {
     list.iter().map(|used| match &used.value {
         FilterUse::Named(name) => (used, config.filters.get(name).map(|entry| &entry.value)),
         FilterUse::Inline(entry) => (used, Some(entry)),

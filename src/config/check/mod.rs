@@ -1,4 +1,4 @@
-//! What the types alone cannot say: names that point somewhere, values that fit each other. Every problem at once, each at its value.
+//! What the types alone cannot say: names that point somewhere, values that fit each other. All problems at once, each at its value.
 
 mod filters;
 mod report;
@@ -37,7 +37,7 @@ pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>, s
 fn name(section: &str, name: &str, place: Place, report: &mut Report<'_, '_>) {
     if !is_name(name) {
         let place = report.tree.key(section, name).unwrap_or(place);
-        report.error(place, format!("`{name}` is not a name: use letters, digits, `-` and `_`"));
+        report.error(place, format!("`{name}` is not a valid name: use letters, digits, `-` and `_`"));
     }
 }
 
@@ -48,34 +48,34 @@ fn is_name(name: &str) -> bool {
 fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
     let place = upstream.place;
     if upstream.endpoints.is_empty() {
-        report.error(place, format!("the pool `{name}` has no endpoints"));
+        report.error(place, format!("the upstream `{name}` has no endpoints"));
     } else if upstream.endpoints.iter().all(|endpoint| endpoint.weight == 0) {
-        report.error(place, format!("every endpoint of the pool `{name}` has weight 0: none would take a request"));
+        report.error(place, format!("all endpoints of the upstream `{name}` have weight 0: none would receive requests"));
     }
     for (index, endpoint) in upstream.endpoints.iter().enumerate() {
         if endpoint.address.port() == 0 {
             report.error(endpoint.place, "port 0 cannot be connected to");
         }
         if let Some(first) = upstream.endpoints[..index].iter().find(|other| other.address == endpoint.address) {
-            report.both(endpoint.place, format!("`{}` stands twice in this pool", endpoint.address), first.place, "here, too");
+            report.both(endpoint.place, format!("duplicate endpoint `{}`", endpoint.address), first.place, "already listed here");
         }
         if let Some(version) = &endpoint.version
             && (version.is_empty() || !version.bytes().all(|byte| (0x21..0x7f).contains(&byte)))
         {
-            report.error(version.place, "a version is printable ASCII without spaces");
+            report.error(version.place, "`version` must be printable ASCII without spaces");
         }
     }
     if let Some(host) = &upstream.host
         && crate::router::host_of(host).is_err()
     {
-        report.error(host.place, format!("`{}` is not a host", host.value));
+        report.error(host.place, format!("`{}` is not a valid host", host.value));
     }
-    living(upstream, report);
+    resilience(upstream, report);
     let timeouts = upstream.timeouts;
     if let FirstByte::Adaptive(bounds) = timeouts.first_byte
         && (bounds.min.0.is_zero() || bounds.min.0 > bounds.max.0)
     {
-        report.error(place, format!("`timeouts.first_byte` of the pool `{name}`: `min` is more than nothing and no more than `max`"));
+        report.error(place, format!("`timeouts.first_byte` of the upstream `{name}`: `min` must be above 0 and at most `max`"));
     }
     for (key, zero) in [
         ("connect", timeouts.connect.0.is_zero()),
@@ -84,50 +84,53 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
         ("total", timeouts.total.is_some_and(|total| total.0.is_zero())),
     ] {
         if zero {
-            report.error(place, format!("`timeouts.{key}` of the pool `{name}` is 0: every request would fail"));
+            report.error(place, format!("`timeouts.{key}` of the upstream `{name}` is 0: every request would fail"));
         }
     }
 }
 
-/// How a pool finds out which endpoints live, and what it does about it.
-fn living(upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
+/// Health checks, outlier ejection, retries.
+fn resilience(upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
     if let Some(health) = &upstream.health {
         match &health.path {
-            Some(path) if health.tcp => report.error(path.place, "a probe has `path` or `tcp`, not both"),
+            Some(path) if health.tcp => report.error(path.place, "a health check has either `path` or `tcp`, not both"),
             Some(path) if !path.starts_with('/') || path.bytes().any(|byte| !(0x21..0x7f).contains(&byte)) => {
-                report.error(path.place, format!("`{}` is not a path", path.value));
+                report.error(path.place, format!("`{}` is not a valid path", path.value));
             }
-            None if !health.tcp => report.error(health.place, "a probe needs `path`, what it asks for, or `tcp: true`"),
+            None if !health.tcp => report.error(health.place, "a health check needs `path` or `tcp: true`"),
             _ => {}
         }
         for (key, value) in [("interval", health.interval), ("timeout", health.timeout)] {
             if value.0.is_zero() {
-                report.error(health.place, format!("`{key}` of a probe is more than nothing"));
+                report.error(health.place, format!("`{key}` of a health check must be above 0"));
             }
         }
     }
     if let Some(outlier) = &upstream.outlier
         && outlier.eject_for.0.is_zero()
     {
-        report.error(outlier.place, "`eject_for` is more than nothing");
+        report.error(outlier.place, "`eject_for` must be above 0");
     }
     if let Some(retry) = &upstream.retry {
         if retry.attempts.get() > 10 {
-            report.error(retry.place, "`attempts` is at most 10");
+            report.error(retry.place, "`attempts` must be at most 10");
         }
         if retry.when.is_empty() {
-            report.error(retry.place, "`when` is empty: nothing would be tried again");
+            report.error(retry.place, "`when` is empty: nothing would be retried");
         }
     }
 }
 
-/// Names that point nowhere, and what nothing points at.
+/// Names that are not defined, and definitions that are not used.
 fn references(config: &Config, report: &mut Report<'_, '_>) {
-    let (pools, filters) = (report.tree.names("upstreams"), report.tree.names("filters"));
-    let (mut used_pools, mut used_filters) = (HashSet::new(), HashSet::new());
+    let (upstreams, filters) = (report.tree.names("upstreams"), report.tree.names("filters"));
+    let (mut used_upstreams, mut used_filters) = (HashSet::new(), HashSet::new());
     let server = HashSet::<&str>::from_iter(config.server.filters.iter().filter_map(|used| named(used)));
     let lists = std::iter::once(&config.server.filters).chain(config.routes.iter().map(|route| &route.filters));
     for (number, list) in lists.enumerate() {
+        for entry in filters::resolved(config, list).filter_map(|(_, entry)| entry) {
+            used_upstreams.extend(entry.config.pools().into_iter().map(|name| name.as_str()));
+        }
         let mut seen: Vec<&Spanned<FilterUse>> = Vec::new();
         for used in list {
             let Some(name) = named(used) else { continue };
@@ -137,29 +140,29 @@ fn references(config: &Config, report: &mut Report<'_, '_>) {
                 report.helped(used.place, format!("there is no filter `{name}`"), help);
             }
             if let Some(first) = seen.iter().find(|other| named(other) == Some(name)) {
-                report.both(used.place, format!("`{name}` stands twice in this list"), first.place, "here, too");
+                report.both(used.place, format!("the filter `{name}` is listed twice"), first.place, "already listed here");
             }
             if number > 0 && server.contains(name) {
-                report.error(used.place, format!("`{name}` is one of `server.filters` and runs on every route already"));
+                report.error(used.place, format!("the filter `{name}` already runs on every route: it is listed in `server.filters`"));
             }
             seen.push(used);
         }
     }
-    for route in &config.routes {
-        let Some(name) = &route.upstream else { continue };
-        used_pools.insert(name.as_str());
-        if !pools.contains(name.as_str()) {
-            let help = nearest(name, pools.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+    for name in config.routes.iter().flat_map(|route| route.target.upstreams()) {
+        used_upstreams.insert(name.as_str());
+        if !upstreams.contains(name.as_str()) {
+            let help = nearest(name, upstreams.iter().copied()).map(|near| format!("did you mean `{near}`?"));
             report.helped(name.place, format!("there is no upstream `{}`", name.value), help);
         }
     }
     if report.tree.torn {
         return;
     }
-    for (section, names, used) in [("upstreams", pools, used_pools), ("filters", filters, used_filters)] {
+    for (section, noun, names, used) in [("upstreams", "upstream", upstreams, used_upstreams), ("filters", "filter", filters, used_filters)]
+    {
         for name in names.into_iter().filter(|name| !used.contains(name)) {
             let place = report.tree.key(section, name).unwrap_or_default();
-            report.warn(place, format!("nothing uses `{name}`"));
+            report.warn(place, format!("the {noun} `{name}` is not used"));
         }
     }
 }

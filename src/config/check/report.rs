@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashSet};
 
 use frontgate_filters::words::spanned::Place;
 
-use crate::config::collect::Index;
 use crate::config::diagnostics::Diagnostic;
 use crate::config::model::Secret;
-use crate::config::tree::{Node, Places};
+use crate::config::places::Places;
+use crate::config::read::tree::Node;
 use crate::router::Pattern;
 
 /// Reads a secret now, to find out whether it can be had.
@@ -24,7 +24,7 @@ pub struct Tree<'t> {
 
 impl<'t> Tree<'t> {
     /// The tree with these values left out.
-    pub fn new(root: &'t Node, _index: &Index<'t>, places: &'t Places, skip: &HashSet<u32>) -> Self {
+    pub fn new(root: &'t Node, places: &'t Places, skip: &HashSet<u32>) -> Self {
         Self { root, places, torn: !skip.is_empty() }
     }
 

@@ -1,4 +1,4 @@
-//! `routes`: hosts, paths and methods that can match, one target each, and no two routes for one thing.
+//! `routes`: hosts, paths and methods that can match, one target each, and no two routes for the same requests.
 
 use std::collections::HashMap;
 
@@ -6,10 +6,10 @@ use frontgate_filters::words::spanned::{Place, Spanned};
 use http::Method;
 
 use super::{Check, Report, is_name};
-use crate::config::model::{Config, Route};
-use crate::router::{Pattern, Segment, host_of};
+use crate::config::model::{Config, Route, Target};
+use crate::router::{Pattern, Segment, UNMATCHED, host_of};
 
-/// A host and a path with its variables' names taken out: what two routes may not both claim.
+/// A host and a path without the names of its variables: no two routes may have both in common.
 type Shape = (String, Vec<Part>);
 
 #[derive(PartialEq, Eq, Hash)]
@@ -33,7 +33,7 @@ pub fn check(config: &Config, report: &mut Report<'_, '_>) {
     for routes in shapes.values() {
         for (index, route) in routes.iter().enumerate() {
             if let Some(first) = routes[..index].iter().find(|other| overlap(other, route)) {
-                let message = format!("the routes `{}` and `{}` take the same requests", first.name.value, route.name.value);
+                let message = format!("the routes `{}` and `{}` match the same requests", first.name.value, route.name.value);
                 report.both(route.path.place, message, first.path.place, "the other one");
             }
         }
@@ -51,13 +51,12 @@ fn overlap(a: &Route, b: &Route) -> bool {
 /// Checks one route by itself. Its host and path, where they are good.
 fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
     let name = &route.name;
-    if !is_name(name) || name.value == crate::telemetry::UNMATCHED {
-        report.error(name.place, format!("`{}` is not a name: use letters, digits, `-` and `_`", name.value));
+    if !is_name(name) || name.value == UNMATCHED {
+        report.error(name.place, format!("`{}` is not a valid name: use letters, digits, `-` and `_`", name.value));
     }
-    let targets = [route.upstream.is_some(), route.redirect.is_some(), route.respond.is_some()];
-    match targets.iter().filter(|target| **target).count() {
+    match route.target.written().len() {
         1 => {}
-        0 => report.error(name.place, format!("the route `{}` leads nowhere: give it `upstream`, `redirect` or `respond`", name.value)),
+        0 => report.error(name.place, format!("the route `{}` leads nowhere: write `upstream`, `redirect` or `respond`", name.value)),
         _ => report.error(name.place, format!("the route `{}` has more than one of `upstream`, `redirect` and `respond`", name.value)),
     }
     if route.timeout.is_some_and(|timeout| timeout.0.is_zero()) {
@@ -68,7 +67,7 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
     let pattern = match Pattern::parse(&route.path) {
         Ok(pattern) => Some(pattern),
         Err(why) => {
-            report.error(route.path.place, format!("`{}` is not a path: {why}", route.path.value));
+            report.error(route.path.place, format!("`{}` is not a valid path: {why}", route.path.value));
             None
         }
     };
@@ -91,13 +90,13 @@ fn host(route: &Route, report: &mut Report<'_, '_>) -> Option<String> {
             let help = host.value.replace(bare, &normal);
             report.helped(
                 host.place,
-                format!("`{}` is not a host as it is compared: no port, no capitals", host.value),
+                format!("the host `{}` must be in lower case and without a port", host.value),
                 Some(format!("write `{help}`")),
             );
             None
         }
         Err(_) => {
-            report.error(host.place, format!("`{}` is not a host: write a name, an address, or `*.` and a name", host.value));
+            report.error(host.place, format!("`{}` is not a valid host: write a name, an IP address, or `*.` and a name", host.value));
             None
         }
     }
@@ -114,9 +113,9 @@ fn methods(route: &Route, report: &mut Report<'_, '_>) {
             let help = Method::from_bytes(method.to_uppercase().as_bytes()).ok().map(|method| format!("did you mean `{method}`?"));
             report.helped(method.place, format!("`{}` is not a method", method.value), help);
         } else if method.value == "CONNECT" {
-            report.error(method.place, "CONNECT is never served");
+            report.error(method.place, "`CONNECT` is not supported");
         } else if let Some(first) = methods[..index].iter().find(|other| other.value == method.value) {
-            report.both(method.place, format!("`{}` stands twice", method.value), first.place, "here, too");
+            report.both(method.place, format!("duplicate method `{}`", method.value), first.place, "already listed here");
         }
     }
 }
@@ -124,15 +123,17 @@ fn methods(route: &Route, report: &mut Report<'_, '_>) {
 /// What the route leads to, with what belongs to it.
 fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
     if let Some(rewrite) = &route.rewrite {
-        if route.upstream.is_none() {
-            report.error(rewrite.place, "`rewrite` changes what an upstream is sent, and this route has none");
+        if route.target.upstreams().next().is_none() {
+            report.error(rewrite.place, "`rewrite` changes the path that is sent to an upstream, but this route has no `upstream`");
         }
         rewrite.check(path, report);
     }
-    if let Some(redirect) = &route.redirect {
-        redirect.check(path, report);
-    }
-    if let Some(respond) = &route.respond {
-        respond.check(path, report);
+    for target in route.target.written() {
+        match target {
+            Target::Redirect(redirect) => redirect.check(path, report),
+            Target::Respond(respond) => respond.check(path, report),
+            // Whether there is an upstream of this name is checked with all other names.
+            Target::Upstream(_) | Target::Unclear(_) => {}
+        }
     }
 }

@@ -1,11 +1,11 @@
-//! `server`: addresses that do not collide, an admin address that is locked, limits and timeouts that can work.
+//! `server`: addresses used once, a protected admin address, limits and timeouts that can work.
 
 use frontgate_filters::words::spanned::Place;
 
 use super::{ReadSecret, Report};
 use crate::config::model::Config;
 
-/// Pingora's parser takes no larger head, and no more lines.
+/// The maximum of Pingora's parser: bytes of a head, and header lines.
 const MOST: (u64, u32) = (1 << 20, 256);
 
 pub fn check(config: &Config, report: &mut Report<'_, '_>, secret: ReadSecret<'_>) {
@@ -15,9 +15,9 @@ pub fn check(config: &Config, report: &mut Report<'_, '_>, secret: ReadSecret<'_
     }
     for listener in &server.listeners {
         if listener.protocols.is_empty() {
-            report.error(listener.place, "`protocols` is empty: nobody could be served");
+            report.error(listener.place, "`protocols` is empty: no client could be served");
         } else if !listener.protocols.contains(&crate::config::model::Protocol::Http1) {
-            report.error(listener.place, "a listener in clear text speaks http1, too: write `protocols: [h2, http1]`");
+            report.error(listener.place, "a clear-text listener must also speak http1: write `protocols: [h2, http1]`");
         }
     }
     let mut taken: Vec<(std::net::SocketAddr, Place)> = Vec::new();
@@ -28,17 +28,14 @@ pub fn check(config: &Config, report: &mut Report<'_, '_>, secret: ReadSecret<'_
         if address.port() != 0
             && let Some((_, first)) = taken.iter().find(|(other, _)| *other == address)
         {
-            report.both(place, format!("`{address}` is listened on twice"), *first, "here, too");
+            report.both(place, format!("duplicate address `{address}`"), *first, "already used here");
         }
         taken.push((address, place));
     }
     if let Some(admin) = &server.admin {
         match &admin.token {
             None if !admin.address.ip().is_loopback() => {
-                report.error(
-                    admin.place,
-                    "an admin address elsewhere than on loopback needs a token: write `{address: …, token: {file: …}}`",
-                );
+                report.error(admin.place, "an admin address that is not on loopback needs a token: write `{address: …, token: {file: …}}`");
             }
             None => {}
             Some(token) => {
@@ -51,13 +48,13 @@ pub fn check(config: &Config, report: &mut Report<'_, '_>, secret: ReadSecret<'_
     let place = report.tree.root.get("server").and_then(|server| server.get("limits")).map_or(config.version.place, |node| Place(node.id));
     let limits = server.limits;
     if !(1 << 10..=MOST.0).contains(&limits.headers.0) {
-        report.error(place, "`limits.headers` is between 1KiB and 1MiB");
+        report.error(place, "`limits.headers` must be between 1KiB and 1MiB");
     }
     if !(1..=MOST.1).contains(&limits.header_count) {
-        report.error(place, "`limits.header_count` is between 1 and 256");
+        report.error(place, "`limits.header_count` must be between 1 and 256");
     }
     if limits.uri.0 == 0 || limits.uri.0 > limits.headers.0 {
-        report.error(place, "`limits.uri` is more than nothing and no more than `limits.headers`");
+        report.error(place, "`limits.uri` must be above 0 and at most `limits.headers`");
     }
     let place =
         report.tree.root.get("server").and_then(|server| server.get("timeouts")).map_or(config.version.place, |node| Place(node.id));
@@ -65,7 +62,7 @@ pub fn check(config: &Config, report: &mut Report<'_, '_>, secret: ReadSecret<'_
     for (key, value) in [("header", timeouts.header), ("body", timeouts.body), ("keepalive", timeouts.keepalive), ("write", timeouts.write)]
     {
         if value.0.is_zero() {
-            report.error(place, format!("`timeouts.{key}` is 0: nobody could be served"));
+            report.error(place, format!("`timeouts.{key}` is 0: no client could be served"));
         }
     }
 }

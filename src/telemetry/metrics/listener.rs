@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::telemetry::scrape::Scrape;
+use super::scrape::Scrape;
 
 /// A listener's gauges.
 #[derive(Default)]

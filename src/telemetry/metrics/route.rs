@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::Method;
 use prometheus::Histogram;
 
+use super::scrape::Scrape;
 use super::{DURATION, OVERHEAD, histogram};
-use crate::telemetry::scrape::Scrape;
 
 /// A route's counters.
 pub struct RouteMetrics {

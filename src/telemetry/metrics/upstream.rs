@@ -6,8 +6,8 @@ use std::time::Duration;
 use prometheus::Histogram;
 use serde::{Deserialize, Serialize};
 
+use super::scrape::Scrape;
 use super::{DURATION, histogram};
-use crate::telemetry::scrape::Scrape;
 
 /// How an attempt at an endpoint ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

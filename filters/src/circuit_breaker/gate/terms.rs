@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::super::window::Counts;
+pub use crate::filter::CircuitState as State;
 
 /// When a circuit opens and closes. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,28 +26,6 @@ pub struct Rules {
     pub probes: u32,
     /// So many probes in a row must succeed.
     pub successes: u32,
-}
-
-/// The state of a circuit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Everything passes.
-    Closed,
-    /// A few probes pass.
-    HalfOpen,
-    /// Nothing passes.
-    Open,
-}
-
-impl State {
-    /// As logs and metrics write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::HalfOpen => "half_open",
-            Self::Open => "open",
-        }
-    }
 }
 
 /// A state that an operator holds a circuit in.

@@ -15,7 +15,7 @@ use super::super::CircuitBreaker;
 use crate::chain::{Chain, Exchange, Link};
 use crate::count::metrics::FilterMetrics;
 use crate::filter::build::{Build, Nowhere};
-use crate::filter::{Attempt, Facts, Failure, Filter, Outcome, Request, Rescue};
+use crate::filter::{Attempt, CircuitState, Facts, Failure, Filter, Outcome, Request, Rescue};
 use crate::registry::{FilterEntry, Mode};
 use crate::reply::Reply;
 
@@ -108,7 +108,13 @@ impl Bench {
                     exchange.body(&mut body, true);
                     exchange.done(&Outcome { status: answer.status.as_u16(), complete: true, upstream_broke: false });
                     let body = body.unwrap_or_default();
-                    return Got { status: answer.status.as_u16(), head: answer, body, asked, circuit: facts.circuit };
+                    return Got {
+                        status: answer.status.as_u16(),
+                        head: answer,
+                        body,
+                        asked,
+                        circuit: facts.circuit.map(CircuitState::name),
+                    };
                 }
             }
         }
@@ -116,7 +122,7 @@ impl Bench {
         let (mut answer, body) = reply.render(&facts.request_id);
         exchange.head(&head.method, &mut answer);
         exchange.done(&Outcome { status: reply.status.as_u16(), complete: true, upstream_broke: false });
-        Got { status: reply.status.as_u16(), head: answer, body, asked, circuit: facts.circuit }
+        Got { status: reply.status.as_u16(), head: answer, body, asked, circuit: facts.circuit.map(CircuitState::name) }
     }
 
     /// Only the way in.

@@ -103,7 +103,7 @@ fn probes_close_it_and_every_one_gives_its_place_back() {
     let probe = |end: &dyn Fn(&mut Exchange)| {
         let (mut head, mut facts, mut exchange) = (request("GET", "/"), facts(), Exchange::default());
         assert!(bench.ask(&mut head, &mut facts, &mut exchange).is_none());
-        assert_eq!(facts.circuit, Some("half_open"));
+        assert_eq!(facts.circuit, Some(State::HalfOpen));
         let other = bench.get("/", |_| panic!("one probe at a time"));
         assert!(refused(&other) && other.header("retry-after") == Some("1"), "{other:?}");
         end(&mut exchange);

@@ -48,7 +48,7 @@ pub fn read(text: &str) -> Result<Spanned<Raw>, Unreadable> {
     }
     serde_yaml::from_str_with_options(text, options()).map_err(|error| {
         let message = match error.without_snippet() {
-            serde_yaml::Error::MultipleDocuments { .. } => "a file holds one document: there is a second one behind `---`".to_owned(),
+            serde_yaml::Error::MultipleDocuments { .. } => "a file holds one YAML document: a second one begins after `---`".to_owned(),
             other => UserMessageFormatter.format_message(other).into_owned(),
         };
         Unreadable { message, range: error.location().map(|at| bytes(text, &at)).unwrap_or_default() }

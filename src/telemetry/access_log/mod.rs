@@ -3,6 +3,13 @@
 //! A request never waits for the disk: when the queue is full its line is dropped and counted. What is queued is written before
 //! the log is gone.
 
+mod flag;
+mod json;
+mod line;
+#[cfg(test)]
+mod tests;
+mod timestamp;
+
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -16,7 +23,8 @@ use parking_lot::Mutex;
 use prometheus::IntCounter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-use super::line::Line;
+pub use self::flag::Flag;
+pub use self::line::Line;
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +55,12 @@ impl AccessLog {
         let next = Arc::new(Mutex::new(None));
         let output = Output { file, next: Arc::clone(&next) };
         Ok(Self(Some(Sink::new(output, QUEUED_LINES, dropped, path.map(|path| Reopen { path, next })))))
+    }
+
+    /// A log to any writer, with a queue of `lines`. It has no file to reopen.
+    #[cfg(test)]
+    fn to(writer: impl Write + Send + 'static, lines: usize, dropped: IntCounter) -> Self {
+        Self(Some(Sink::new(writer, lines, dropped, None)))
     }
 
     /// A log that writes nothing.
@@ -171,139 +185,5 @@ impl Write for Output {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-    use std::thread;
-    use std::time::{Duration, Instant, SystemTime};
-
-    use super::*;
-
-    fn counter() -> IntCounter {
-        IntCounter::new("dropped", "lines").unwrap()
-    }
-
-    fn line<'a>(request_id: &'a str) -> Line<'a> {
-        Line { request_id, ..Line::at(SystemTime::now()) }
-    }
-
-    fn scratch(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("frontgate-access-log-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        folder
-    }
-
-    fn ids(path: &Path) -> Vec<String> {
-        let text = std::fs::read_to_string(path).unwrap();
-        let id = |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["request_id"].as_str().unwrap().to_owned();
-        text.lines().map(id).collect()
-    }
-
-    /// Writes nothing until its sender is gone.
-    struct Stuck(mpsc::Receiver<()>);
-
-    impl Write for Stuck {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.0.recv();
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn what_was_logged_is_in_the_file_once_the_log_is_dropped() {
-        let folder = scratch("flush");
-        let path = folder.join("access.log");
-        let log = AccessLog::start(Target::File(path.clone()), counter()).unwrap();
-
-        let expected: Vec<_> = (0..1_000).map(|id| id.to_string()).collect();
-        expected.iter().for_each(|id| log.log(&line(id)));
-        drop(log);
-
-        assert_eq!(ids(&path), expected);
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[test]
-    fn a_stuck_writer_costs_lines_and_counts_them_but_never_time() {
-        let dropped = counter();
-        let (release, stuck) = mpsc::channel();
-        let log = Arc::new(AccessLog(Some(Sink::new(Stuck(stuck), 100, dropped.clone(), None))));
-        // Lets the thread take one line and stick to it.
-        log.log(&line("first"));
-        thread::sleep(Duration::from_millis(100));
-
-        let started = Instant::now();
-        let threads: Vec<_> = (0..4)
-            .map(|_| {
-                let log = Arc::clone(&log);
-                thread::spawn(move || (0..5_000).for_each(|_| log.log(&line("more"))))
-            })
-            .collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
-
-        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
-        assert_eq!(dropped.get(), 20_000 - 100);
-        drop(release);
-    }
-
-    #[test]
-    fn a_line_that_cannot_be_written_is_counted() {
-        struct Full;
-        impl Write for Full {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::StorageFull.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let dropped = counter();
-        let log = AccessLog(Some(Sink::new(Full, 10_000, dropped.clone(), None)));
-
-        // More than the buffer holds.
-        (0..2_000).for_each(|_| log.log(&line("lost")));
-        let waited = Instant::now();
-        while dropped.get() == 0 && waited.elapsed() < Duration::from_secs(5) {
-            thread::sleep(Duration::from_millis(5));
-        }
-
-        assert!(dropped.get() > 0);
-    }
-
-    #[test]
-    fn after_a_rotation_lines_go_to_the_new_file() {
-        let folder = scratch("rotation");
-        let (path, moved) = (folder.join("access.log"), folder.join("access.log.1"));
-        let log = AccessLog::start(Target::File(path.clone()), counter()).unwrap();
-        log.log(&line("before"));
-        while std::fs::metadata(&path).unwrap().len() == 0 {
-            thread::sleep(Duration::from_millis(5));
-        }
-
-        std::fs::rename(&path, &moved).unwrap();
-        log.reopen().unwrap();
-        log.log(&line("after"));
-        drop(log);
-
-        assert_eq!(ids(&moved), ["before"]);
-        assert_eq!(ids(&path), ["after"]);
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[test]
-    fn a_folder_that_is_missing_is_an_error_and_off_takes_everything() {
-        let folder = scratch("missing");
-        assert!(AccessLog::start(Target::File(folder.join("none/access.log")), counter()).is_err());
-        std::fs::remove_dir(folder).unwrap();
-
-        AccessLog::off().log(&line("nowhere"));
-        assert!(AccessLog::off().reopen().is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! Reads a type out of the tree with serde, knowing of every error which value it is about.
+//! Reads a type out of the tree with serde, and every error knows which value it is about.
 //!
 //! Values in the skip set are passed over as if they were not written: `collect.rs` puts those there that it has reported.
 
@@ -32,7 +32,7 @@ pub enum Kind {
     UnknownField(String, &'static [&'static str]),
     /// A word that does not exist, and those that do.
     UnknownVariant(String, &'static [&'static str]),
-    /// A key that must stand.
+    /// A required key that is not written.
     MissingField(&'static str),
     /// A secret was written where its name belongs: the line must not be shown.
     Exposed,
@@ -71,7 +71,7 @@ impl de::Error for Problem {
         Self::new(format!("there is no key `{field}` here"), Kind::UnknownField(field.to_owned(), expected))
     }
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(format!("`{variant}` is none of {}", listed(expected)), Kind::UnknownVariant(variant.to_owned(), expected))
+        Self::new(format!("`{variant}` is not one of {}", listed(expected)), Kind::UnknownVariant(variant.to_owned(), expected))
     }
     fn missing_field(field: &'static str) -> Self {
         Self::new(format!("the key `{field}` is missing"), Kind::MissingField(field))
@@ -170,7 +170,7 @@ impl<'t> Reader<'t> {
         problem.at(key.unwrap_or(self.node.id))
     }
 
-    /// Text that `${NAME}` brought may stand for a number or a boolean.
+    /// Text that came from `${NAME}` may be read as a number or a boolean.
     fn scalar<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Problem> {
         let text = self.node.text.as_str();
         let result = match self.node.value {
@@ -239,7 +239,7 @@ impl<'t> Deserializer<'t> for Reader<'t> {
     ) -> Result<V::Value, Problem> {
         let scalar = !matches!(self.node.value, Value::Null | Value::Seq(_) | Value::Map(_));
         if name == "Secret" && scalar {
-            let message = "a secret is not written here but named by where it is kept: {file: path} or {env: NAME}";
+            let message = "a secret cannot be written here: say where it is kept, {file: path} or {env: NAME}";
             return Err(Problem::new(message.to_owned(), Kind::Exposed).at(self.node.id));
         }
         if scalar {
@@ -343,7 +343,7 @@ impl<'t> VariantAccess<'t> for Variant<'t> {
     type Error = Problem;
 
     fn unit_variant(self) -> Result<(), Problem> {
-        Err(Problem::new(format!("`{}` stands alone, without a value", self.entry.key), Kind::Other).at(self.entry.key_id))
+        Err(Problem::new(format!("`{}` takes no value", self.entry.key), Kind::Other).at(self.entry.key_id))
     }
     fn newtype_variant_seed<T: DeserializeSeed<'t>>(self, seed: T) -> Result<T::Value, Problem> {
         let node = &self.entry.node;

@@ -9,10 +9,11 @@ use frontgate_filters::words::spanned::Place;
 use serde::de::DeserializeOwned;
 
 use super::de::{Kind, Reader};
-use super::diagnostics::{Diagnostic, nearest};
-use super::tree::{Node, Places, Value};
+use super::tree::{Node, Value};
+use crate::config::diagnostics::{Diagnostic, nearest};
+use crate::config::places::Places;
 
-/// At most so many mistakes are reported at once; each costs a pass over the file.
+/// The maximum number of mistakes reported at once; each costs a pass over the file.
 const MAX_PROBLEMS: usize = 100;
 
 /// The tree by the number of its values.

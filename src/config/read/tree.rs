@@ -6,8 +6,9 @@ use std::ops::Range;
 use frontgate_filters::words::spanned::Place;
 use serde_yaml::Spanned;
 
-use super::diagnostics::{At, Diagnostic};
 use super::yaml::{self, Raw};
+use crate::config::diagnostics::Diagnostic;
+use crate::config::places::{At, Origin, Places};
 
 /// A value of the configuration.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub enum Value {
     Float(f64),
     /// Text, which lies in the node.
     Text {
-        /// Whether a `${NAME}` stood in it: such text may feed a number.
+        /// Whether it held a `${NAME}`: such text may be read as a number.
         expanded: bool,
     },
     /// A list.
@@ -67,58 +68,6 @@ impl Node {
     }
 }
 
-/// Where a value stands, and which variables brought it.
-#[derive(Debug)]
-struct Spot {
-    file: u32,
-    start: u32,
-    end: u32,
-    origin: Option<Box<Origin>>,
-}
-
-/// A value that holds something from the environment.
-#[derive(Debug)]
-pub struct Origin {
-    /// As it is written: `${NAME}`.
-    pub written: String,
-    /// What it became, which no message may show.
-    pub text: String,
-}
-
-/// Where every value stands.
-#[derive(Debug, Default)]
-pub struct Places {
-    spots: Vec<Spot>,
-}
-
-impl Places {
-    /// Where a value stands; nothing for what no file holds.
-    pub fn at(&self, place: Place) -> Option<At> {
-        let spot = self.spots.get(place.0.checked_sub(1)? as usize)?;
-        Some(At { file: spot.file as usize, range: spot.start as usize..spot.end as usize })
-    }
-
-    /// What of the environment a value holds.
-    pub fn origin(&self, place: Place) -> Option<&Origin> {
-        self.spots.get(place.0.checked_sub(1)? as usize)?.origin.as_deref()
-    }
-
-    fn add(&mut self, file: usize, range: Range<usize>) -> u32 {
-        self.spots.push(Spot { file: file as u32, start: range.start as u32, end: range.end as u32, origin: None });
-        self.spots.len() as u32
-    }
-
-    /// A number for a value that stands in no single place.
-    pub fn add_nowhere(&mut self, file: usize) -> u32 {
-        self.add(file, 0..0)
-    }
-
-    fn resize(&mut self, id: u32, range: Range<usize>) {
-        let spot = &mut self.spots[id as usize - 1];
-        (spot.start, spot.end) = (range.start as u32, range.end as u32);
-    }
-}
-
 /// Builds the tree of one file.
 pub struct Builder<'a> {
     /// The table that all files share.
@@ -136,7 +85,7 @@ pub struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Numbers a value and all below it, expands its scalars, and reports keys that stand twice.
+    /// Numbers a value and all below it, expands its scalars, and reports duplicate keys.
     pub fn build(&mut self, raw: Spanned<Raw>) -> Node {
         let range = yaml::bytes(self.source, &raw.defined);
         let id = self.places.add(self.file, range.clone());
@@ -171,9 +120,9 @@ impl Builder<'_> {
         for (key, value) in raw {
             let range = yaml::bytes(self.source, &key.defined);
             if let Some(first) = seen.get(&key.value) {
-                let diagnostic = Diagnostic::error(format!("the key `{}` stands twice in one map", key.value))
+                let diagnostic = Diagnostic::error(format!("duplicate key `{}`", key.value))
                     .at(At { file: self.file, range })
-                    .label(At { file: self.file, range: first.clone() }, "it stands here first");
+                    .label(At { file: self.file, range: first.clone() }, "first defined here");
                 self.problems.push(diagnostic);
                 continue;
             }
@@ -189,7 +138,7 @@ impl Builder<'_> {
             Ok(None) => (Value::Text { expanded: false }, text),
             Ok(Some((becomes, from_environment))) => {
                 if from_environment {
-                    self.places.spots[id as usize - 1].origin = Some(Box::new(Origin { written: text, text: becomes.clone() }));
+                    self.places.came_from(id, Origin { written: text, text: becomes.clone() });
                 }
                 (Value::Text { expanded: true }, becomes)
             }
@@ -234,11 +183,14 @@ fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<(St
             continue;
         }
         out.push_str(before);
-        let (inside, behind) = found[2..].split_once('}').ok_or("`${` has no `}`: write `$${` for the two characters themselves")?;
+        let (inside, behind) =
+            found[2..].split_once('}').ok_or("`${` without a closing `}`: write `$${` for the two characters themselves")?;
         let (name, default) = inside.split_once(":-").map_or((inside, None), |(name, default)| (name, Some(default)));
         let named = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(named) {
-            return Err(format!("`${{{inside}}}` names no variable: write ${{NAME}} or ${{NAME:-default}}, or `$${{` for the characters"));
+            return Err(format!(
+                "`${{{inside}}}` is not a variable name: write ${{NAME}} or ${{NAME:-default}}, or `$${{` for the characters themselves"
+            ));
         }
         // As in a shell, `:-` also stands in for a variable that is set to nothing.
         match (env(name), default) {

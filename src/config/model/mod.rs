@@ -1,0 +1,65 @@
+//! What can be written in a configuration: one struct a section, every key with its default.
+//!
+//! These types hold what was typed. Whether its names point anywhere is checked by `check`; they are resolved when a snapshot is compiled.
+
+mod forms;
+mod route;
+mod server;
+mod telemetry;
+mod upstream;
+
+use std::collections::BTreeMap;
+
+use frontgate_filters::device::Table;
+pub use frontgate_filters::filter::build::Secret;
+use frontgate_filters::registry::FilterEntry;
+use frontgate_filters::words::spanned::Spanned;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use route::{FilterUse, Redirect, Respond, Rewrite, Route, RouteLimits, Target};
+pub use server::{Admin, Drain, Limits, Listener, Network, Protocol, Server, ServerTimeouts, Threads};
+pub use telemetry::{AccessLog, LogFormat, LogTarget, Telemetry};
+pub use upstream::{Adaptive, Balance, Endpoint, FirstByte, Health, Outlier, Retry, Start, Upstream, UpstreamTimeouts};
+
+/// A whole configuration, from one file or a directory of them.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The version of the configuration language: 1.
+    pub version: Spanned<Version>,
+    /// Listeners, and limits and timeouts of client connections.
+    #[serde(default)]
+    pub server: Server,
+    /// The services behind the gateway, by name.
+    #[serde(default)]
+    pub upstreams: BTreeMap<String, Spanned<Upstream>>,
+    /// Device classes by User-Agent, in order: the first match wins. Default: a built-in table of smart_tv, console, wearable, tablet, mobile,
+    /// bot and desktop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devices: Option<Spanned<Table>>,
+    /// The filters, by name: each is defined once and used by any number of routes.
+    #[serde(default)]
+    pub filters: BTreeMap<String, Spanned<FilterEntry>>,
+    /// Which requests there are and where each goes.
+    #[serde(default)]
+    pub routes: Vec<Spanned<Route>>,
+    /// The access log.
+    #[serde(default)]
+    pub telemetry: Telemetry,
+}
+
+/// The only version of the language so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(extend("const" = 1))]
+#[serde(transparent)]
+pub struct Version(u8);
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u8::deserialize(deserializer)? {
+            1 => Ok(Self(1)),
+            other => Err(serde::de::Error::custom(format!("unknown version {other} of the configuration language: write `version: 1`"))),
+        }
+    }
+}

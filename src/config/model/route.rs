@@ -1,0 +1,250 @@
+//! `routes`: which requests each takes, and what they lead to.
+
+use std::collections::BTreeMap;
+
+use frontgate_filters::registry::FilterEntry;
+use frontgate_filters::words::spanned::Spanned;
+use frontgate_filters::words::units::{Duration, Size};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::forms::{Short, deserialize_short_or_long, schemas, short_or};
+
+/// A route: which requests it takes, and what they lead to: exactly one of `upstream`, `redirect` and `respond`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(from = "Keys", into = "Keys")]
+pub struct Route {
+    /// Its name in logs and metrics.
+    pub name: Spanned<String>,
+    /// The host: `shop.example` or `*.shop.example`; by default every host.
+    pub host: Option<Spanned<String>>,
+    /// The path pattern: literal segments, `{name}` for one segment, `**` at the end for any number.
+    pub path: Spanned<String>,
+    /// Methods; by default all. GET includes HEAD.
+    pub methods: Option<Spanned<Vec<Spanned<String>>>>,
+    /// What its requests lead to.
+    pub target: Target,
+    /// Filters in order: names, or filters written inline.
+    pub filters: Vec<Spanned<FilterUse>>,
+    /// Changes the path that is sent to the upstream.
+    pub rewrite: Option<Spanned<Rewrite>>,
+    /// Timeout of all attempts together, to the last byte; by default none.
+    pub timeout: Option<Duration>,
+    /// Limits that override the server's.
+    pub limits: Option<RouteLimits>,
+}
+
+/// What a route leads to: exactly one of the keys that the variants are named after.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// An upstream answers.
+    Upstream(Spanned<String>),
+    /// The client is sent elsewhere.
+    Redirect(Spanned<Redirect>),
+    /// A fixed answer.
+    Respond(Spanned<Respond>),
+    /// None of the keys is written, or these are: the check refuses both, and also reports what is wrong with each.
+    Unclear(Vec<Self>),
+}
+
+impl Target {
+    /// What is written: one, except where the check refuses the route.
+    pub fn written(&self) -> &[Self] {
+        match self {
+            Self::Unclear(several) => several,
+            one => std::slice::from_ref(one),
+        }
+    }
+
+    /// The upstreams that are named: one at most, except where the check refuses the route.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Spanned<String>> {
+        self.written().iter().filter_map(|target| match target {
+            Self::Upstream(name) => Some(name),
+            _ => None,
+        })
+    }
+}
+
+/// A route as it is written: all keys on one level.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Route")]
+struct Keys {
+    /// Its name in logs and metrics.
+    name: Spanned<String>,
+    /// The host: `shop.example` or `*.shop.example`; by default every host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host: Option<Spanned<String>>,
+    /// The path pattern: literal segments, `{name}` for one segment, `**` at the end for any number.
+    path: Spanned<String>,
+    /// Methods; by default all. GET includes HEAD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    methods: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The upstream that requests are sent to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    upstream: Option<Spanned<String>>,
+    /// A redirect, instead of an upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    redirect: Option<Spanned<Redirect>>,
+    /// A fixed answer, instead of an upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    respond: Option<Spanned<Respond>>,
+    /// Filters in order: names, or filters written inline.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    filters: Vec<Spanned<FilterUse>>,
+    /// Changes the path that is sent to the upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rewrite: Option<Spanned<Rewrite>>,
+    /// Timeout of all attempts together, to the last byte; by default none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timeout: Option<Duration>,
+    /// Limits that override the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    limits: Option<RouteLimits>,
+}
+
+impl From<Keys> for Route {
+    fn from(keys: Keys) -> Self {
+        let mut written: Vec<Target> =
+            [keys.upstream.map(Target::Upstream), keys.redirect.map(Target::Redirect), keys.respond.map(Target::Respond)]
+                .into_iter()
+                .flatten()
+                .collect();
+        let target = if written.len() == 1 { written.remove(0) } else { Target::Unclear(written) };
+        Self {
+            name: keys.name,
+            host: keys.host,
+            path: keys.path,
+            methods: keys.methods,
+            target,
+            filters: keys.filters,
+            rewrite: keys.rewrite,
+            timeout: keys.timeout,
+            limits: keys.limits,
+        }
+    }
+}
+
+impl From<Route> for Keys {
+    fn from(route: Route) -> Self {
+        let mut keys = Self {
+            name: route.name,
+            host: route.host,
+            path: route.path,
+            methods: route.methods,
+            upstream: None,
+            redirect: None,
+            respond: None,
+            filters: route.filters,
+            rewrite: route.rewrite,
+            timeout: route.timeout,
+            limits: route.limits,
+        };
+        for target in route.target.written().iter().cloned() {
+            match target {
+                Target::Upstream(name) => keys.upstream = Some(name),
+                Target::Redirect(redirect) => keys.redirect = Some(redirect),
+                Target::Respond(respond) => keys.respond = Some(respond),
+                Target::Unclear(_) => {}
+            }
+        }
+        keys
+    }
+}
+
+/// Limits of a route that override the server's.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct RouteLimits {
+    /// Maximum size of the request body; above it 413.
+    pub body: Size,
+}
+
+/// A redirect: `{to: "/new/{rest}", status: 308}`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Redirect {
+    /// The location: a path or an absolute URL. Variables of the route's path are written in braces; the query is kept.
+    pub to: Spanned<String>,
+    /// 301, 302, 303, 307 or 308 (default).
+    #[serde(default = "Redirect::default_status")]
+    pub status: Spanned<u16>,
+}
+
+impl Redirect {
+    fn default_status() -> Spanned<u16> {
+        Spanned::nowhere(308)
+    }
+}
+
+/// A fixed answer: a status, with `json`, `body` or neither.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Respond {
+    /// 200 (default) to 599.
+    #[serde(default = "Respond::default_status")]
+    pub status: Spanned<u16>,
+    /// The body as any JSON value, sent as application/json.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json: Option<Spanned<serde_json::Value>>,
+    /// The body as text, sent as text/plain unless `headers` sets another type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Spanned<String>>,
+    /// Additional headers of the answer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Spanned<String>>,
+}
+
+impl Respond {
+    fn default_status() -> Spanned<u16> {
+        Spanned::nowhere(200)
+    }
+}
+
+/// Changes the path that is sent to the upstream: one of the two keys.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Rewrite {
+    /// Removes this prefix, which consists of whole segments.
+    StripPrefix(Spanned<String>),
+    /// Another path, with variables of the route's path in braces; `{rest}` is what `**` matched.
+    Path(Spanned<String>),
+}
+
+/// A filter of a list: a name, or a filter written inline.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FilterUse {
+    /// One of `filters`.
+    Named(String),
+    /// A filter for this list alone.
+    Inline(FilterEntry),
+}
+
+impl From<FilterEntry> for FilterUse {
+    fn from(entry: FilterEntry) -> Self {
+        Self::Inline(entry)
+    }
+}
+
+impl Short for FilterUse {
+    type Long = FilterEntry;
+    const EXPECTED: &'static str = "the name of a filter, or a map of one key, the filter's kind";
+    fn short(text: &str) -> Result<Self, String> {
+        Ok(Self::Named(text.to_owned()))
+    }
+}
+
+impl Serialize for FilterUse {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Named(name) => serializer.serialize_str(name),
+            Self::Inline(entry) => entry.serialize(serializer),
+        }
+    }
+}
+
+deserialize_short_or_long!(FilterUse);
+
+schemas! {
+    FilterUse: "FilterUse" = |generator| short_or(generator.subschema_for::<FilterEntry>(), "The name of a filter, or a filter written inline.");
+}

@@ -1,0 +1,261 @@
+//! `server`: where the gateway listens, and what applies to every client connection.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+
+use frontgate_filters::filter::build::Secret;
+use frontgate_filters::words::spanned::Spanned;
+use frontgate_filters::words::units::{Duration, Size};
+use schemars::{JsonSchema, json_schema};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::forms::{Short, address, deserialize_short_or_long, schemas, short_or};
+use super::route::FilterUse;
+
+/// `server`: listeners, and what applies to every client connection.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// The addresses that clients connect to.
+    pub listeners: Vec<Spanned<Listener>>,
+    /// The admin address: health, metrics, reload and more. Unless it is on loopback, a token is required.
+    pub admin: Option<Spanned<Admin>>,
+    /// A read-only address for probes and metrics: /livez, /readyz, /healthz, /metrics.
+    pub status: Option<Spanned<SocketAddr>>,
+    /// Number of worker threads, or `auto`: as many as the control group (cgroup) allows.
+    pub threads: Threads,
+    /// Proxies in front of the gateway that may set X-Forwarded-*, X-Request-Id, X-BFF-Version, traceparent and tracestate.
+    pub trusted_proxies: Vec<Spanned<Network>>,
+    /// Maximum sizes of a request.
+    pub limits: Limits,
+    /// Timeouts towards clients.
+    pub timeouts: ServerTimeouts,
+    /// How the process shuts down.
+    pub drain: Drain,
+    /// Filters that run before those of every route. Their marks are also on 404, 405 and 400.
+    pub filters: Vec<Spanned<FilterUse>>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listeners: Vec::new(),
+            admin: None,
+            status: None,
+            threads: Threads::Auto,
+            trusted_proxies: Vec::new(),
+            limits: Limits::default(),
+            timeouts: ServerTimeouts::default(),
+            drain: Drain::default(),
+            filters: Vec::new(),
+        }
+    }
+}
+
+/// An address that clients connect to.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// IP address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Protocols spoken there. `h2` in clear text means HTTP/2 with prior knowledge.
+    #[serde(default = "Listener::default_protocols")]
+    pub protocols: Vec<Protocol>,
+}
+
+impl Listener {
+    fn default_protocols() -> Vec<Protocol> {
+        vec![Protocol::Http1]
+    }
+}
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP/1.1 and HTTP/1.0.
+    Http1,
+    /// HTTP/2.
+    H2,
+}
+
+/// The admin address: `127.0.0.1:9901`, or a map with a token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// IP address and port.
+    pub address: SocketAddr,
+    /// The token expected as `Authorization: Bearer`; required unless the address is on loopback.
+    pub token: Option<Secret>,
+}
+
+#[derive(serde::Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdminMap {
+    /// IP address and port.
+    address: SocketAddr,
+    /// The token expected as `Authorization: Bearer`; required unless the address is on loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<Secret>,
+}
+
+impl From<AdminMap> for Admin {
+    fn from(map: AdminMap) -> Self {
+        Self { address: map.address, token: map.token }
+    }
+}
+
+impl Short for Admin {
+    type Long = AdminMap;
+    const EXPECTED: &'static str = "an address such as 127.0.0.1:9901, or a map of `address` and `token`";
+    fn short(text: &str) -> Result<Self, String> {
+        address(text).map(|address| Self { address, token: None })
+    }
+}
+
+impl Serialize for Admin {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.token {
+            None => self.address.serialize(serializer),
+            token => AdminMap { address: self.address, token: token.clone() }.serialize(serializer),
+        }
+    }
+}
+
+/// The number of worker threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Threads {
+    /// As many as the control group's quota and the affinity mask allow.
+    #[default]
+    Auto,
+    /// A fixed number.
+    Count(NonZeroU32),
+}
+
+impl fmt::Display for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Count(count) => write!(f, "{count}"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Threads {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AutoOrCount;
+        impl Visitor<'_> for AutoOrCount {
+            type Value = Threads;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`auto` or a whole number above 0")
+            }
+            fn visit_u64<E: de::Error>(self, count: u64) -> Result<Threads, E> {
+                let count = u32::try_from(count).ok().and_then(NonZeroU32::new);
+                count.map(Threads::Count).ok_or_else(|| E::custom("expected `auto` or a whole number above 0"))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Threads, E> {
+                if text == "auto" { Ok(Threads::Auto) } else { Err(E::custom(format!("`{text}` is neither `auto` nor a number"))) }
+            }
+        }
+        // As a number, so that `${THREADS}` may bring one.
+        deserializer.deserialize_u64(AutoOrCount)
+    }
+}
+
+impl Serialize for Threads {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Count(count) => count.serialize(serializer),
+        }
+    }
+}
+
+/// A network in CIDR notation, or a single address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(pub ipnet::IpNet);
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let single = || text.parse::<IpAddr>().map(ipnet::IpNet::from);
+        text.parse()
+            .or_else(|_| single())
+            .map(Self)
+            .map_err(|_| de::Error::custom(format!("`{text}` is neither a network such as 10.0.0.0/8 nor an IP address")))
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// Maximum sizes of a request.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Maximum size of the request line and all headers together; above it 431.
+    pub headers: Size,
+    /// Maximum number of header lines; above it 431.
+    pub header_count: u32,
+    /// Maximum length of the request target; above it 414.
+    pub uri: Size,
+    /// Maximum size of the body; above it 413. A route may set its own.
+    pub body: Size,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { headers: Size(64 << 10), header_count: 100, uri: Size(8 << 10), body: Size(10 << 20) }
+    }
+}
+
+/// Timeouts towards clients.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerTimeouts {
+    /// Until the whole head (request line and headers) has arrived.
+    pub header: Duration,
+    /// Until the body has arrived: this long, plus one second for every 500 bytes received.
+    pub body: Duration,
+    /// How long an idle connection is kept open for the next request.
+    pub keepalive: Duration,
+    /// Until a client has taken its answer: this long, plus one second for every 500 bytes sent.
+    pub write: Duration,
+}
+
+impl Default for ServerTimeouts {
+    fn default() -> Self {
+        let seconds = |s| Duration(std::time::Duration::from_secs(s));
+        Self { header: seconds(10), body: seconds(30), keepalive: seconds(75), write: seconds(30) }
+    }
+}
+
+/// How the process shuts down.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Drain {
+    /// How long /readyz fails before the listeners close; connections are still accepted.
+    pub notice: Duration,
+    /// How long requests in flight may take after that.
+    pub timeout: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { notice: Duration::default(), timeout: Duration(std::time::Duration::from_secs(30)) }
+    }
+}
+
+deserialize_short_or_long!(Admin);
+
+schemas! {
+    Admin: "Admin" = |generator| short_or(generator.subschema_for::<AdminMap>(), "127.0.0.1:9901, or a map with a token.");
+    Threads: "Threads" = |_generator| json_schema!({
+        "description": "`auto`, or a number.", "anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}],
+    });
+    Network: "Network" = |_generator| json_schema!({"description": "A network such as 10.0.0.0/8, or one address.", "type": "string"});
+}

@@ -1,0 +1,112 @@
+//! `telemetry`: what is recorded about requests.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use frontgate_filters::words::spanned::Spanned;
+use schemars::{JsonSchema, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::forms::schemas;
+
+/// `telemetry`: what is recorded about requests.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// The access log: one line per request.
+    pub access_log: AccessLog,
+}
+
+/// `access_log: off`, or `{format: json, to: stdout}`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AccessLog {
+    /// No log.
+    Off,
+    /// Lines are written.
+    On {
+        /// The format of a line.
+        format: LogFormat,
+        /// Where lines go.
+        to: LogTarget,
+    },
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self::On { format: LogFormat::Json, to: LogTarget::Stdout }
+    }
+}
+
+#[derive(Default, serde::Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct AccessLogMap {
+    /// The format of a line.
+    format: LogFormat,
+    /// Where lines go.
+    to: LogTarget,
+}
+
+impl<'de> Deserialize<'de> for AccessLog {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OffOrMap;
+        impl<'de> Visitor<'de> for OffOrMap {
+            type Value = AccessLog;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`off`, or a map of `format` and `to`")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<AccessLog, E> {
+                if text == "off" {
+                    Ok(AccessLog::Off)
+                } else {
+                    Err(E::custom(format!("expected `off` or a map of `format` and `to`, found `{text}`")))
+                }
+            }
+            /// Tools that write YAML of version 1.1 turn `off` into `false`.
+            fn visit_bool<E: de::Error>(self, on: bool) -> Result<AccessLog, E> {
+                Ok(if on { AccessLog::default() } else { AccessLog::Off })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AccessLog, A::Error> {
+                let AccessLogMap { format, to } = AccessLogMap::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(AccessLog::On { format, to })
+            }
+        }
+        deserializer.deserialize_any(OffOrMap)
+    }
+}
+
+impl Serialize for AccessLog {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Off => serializer.serialize_str("off"),
+            Self::On { format, to } => AccessLogMap { format: *format, to: to.clone() }.serialize(serializer),
+        }
+    }
+}
+
+/// The format of a log line.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One JSON object per line.
+    #[default]
+    Json,
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum LogTarget {
+    /// Standard output.
+    #[default]
+    Stdout,
+    /// A file that lines are appended to; relative to the configuration file.
+    File(Spanned<PathBuf>),
+}
+
+schemas! {
+    AccessLog: "AccessLog" = |generator| json_schema!({
+        "description": "`off`, or format and destination.", "anyOf": [{"const": "off"}, generator.subschema_for::<AccessLogMap>()],
+    });
+}

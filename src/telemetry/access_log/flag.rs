@@ -1,0 +1,38 @@
+//! What went wrong with a request, in the two letters that Envoy's access log made known.
+
+/// Why a request was not answered as its route says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flag {
+    /// No route takes it.
+    NoRoute,
+    /// A rate limit refused it.
+    RateLimited,
+    /// The upstream has as many requests as it may, and takes no more.
+    UpstreamOverflow,
+    /// No connection to the upstream could be made.
+    UpstreamConnectionFailure,
+    /// The upstream was too slow.
+    UpstreamTimeout,
+    /// The upstream has no endpoint that can take it.
+    NoHealthyUpstream,
+    /// The upstream closed the connection before its answer was complete.
+    UpstreamConnectionTermination,
+    /// The client left, or was too slow.
+    DownstreamConnectionTermination,
+}
+
+impl Flag {
+    /// The two letters.
+    pub fn letters(self) -> &'static str {
+        match self {
+            Self::NoRoute => "NR",
+            Self::RateLimited => "RL",
+            Self::UpstreamOverflow => "UO",
+            Self::UpstreamConnectionFailure => "UF",
+            Self::UpstreamTimeout => "UT",
+            Self::NoHealthyUpstream => "UH",
+            Self::UpstreamConnectionTermination => "UC",
+            Self::DownstreamConnectionTermination => "DC",
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The gateway's counters, and the handles through which a request reaches them.
+//!
+//! A handle is resolved when the configuration is compiled. Recording then looks up no string, takes no lock and allocates
+//! nothing, except for the first answer of a method and status on a route.
+
+mod listener;
+mod process;
+mod route;
+mod scrape;
+#[cfg(test)]
+mod tests;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use frontgate_filters::count::metrics::FilterMetrics;
+use parking_lot::Mutex;
+use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
+
+use self::scrape::Scrape;
+use crate::router::UNMATCHED;
+
+pub use listener::{Gauge, ListenerMetrics};
+pub use route::RouteMetrics;
+pub use upstream::{Attempt, EndpointState, UpstreamMetrics};
+
+/// All metrics of one gateway; another gateway in the same process has its own.
+pub struct Metrics {
+    routes: Handles<RouteMetrics>,
+    upstreams: Handles<UpstreamMetrics>,
+    listeners: Handles<ListenerMetrics>,
+    reload: Mutex<Reload>,
+    log_dropped: IntCounter,
+    /// What the filters count.
+    pub filters: FilterMetrics,
+    /// Where other parts, such as filters, register metrics of their own. They bring the whole name, `frontgate_` included.
+    registry: Registry,
+}
+
+impl Metrics {
+    /// Metrics that have counted nothing yet.
+    pub fn new() -> Arc<Self> {
+        let log_dropped = IntCounter::new("frontgate_log_dropped_total", "Lines of the access log that were lost.")
+            .expect("the name is one that Prometheus takes");
+        let registry = Registry::new();
+        registry.register(Box::new(log_dropped.clone())).expect("the registry is empty");
+        Arc::new(Self {
+            routes: Handles::default(),
+            upstreams: Handles::default(),
+            listeners: Handles::default(),
+            reload: Mutex::default(),
+            log_dropped,
+            filters: FilterMetrics::new(&registry),
+            registry,
+        })
+    }
+
+    /// The handle of a route: always the same for a name, so that counts survive a reload.
+    pub fn route(&self, name: &str) -> Arc<RouteMetrics> {
+        self.routes.get(name, RouteMetrics::new)
+    }
+
+    /// The handle of an upstream: always the same for a name.
+    pub fn upstream(&self, name: &str) -> Arc<UpstreamMetrics> {
+        self.upstreams.get(name, UpstreamMetrics::new)
+    }
+
+    /// The handle of a listener: always the same for an address.
+    pub fn listener(&self, address: &str) -> Arc<ListenerMetrics> {
+        self.listeners.get(address, ListenerMetrics::default)
+    }
+
+    /// A configuration was taken over at `now`; `hash` names it.
+    pub fn reloaded(&self, hash: &str, now: SystemTime) {
+        *self.reload.lock() = Reload { succeeded: true, active: Some((hash.to_owned(), now)) };
+    }
+
+    /// A configuration was refused, and the one before it stays.
+    pub fn reload_failed(&self) {
+        self.reload.lock().succeeded = false;
+    }
+
+    /// Drops the series of routes and upstreams that are not kept; [`UNMATCHED`] always is.
+    ///
+    /// What still runs with a dropped handle counts where nobody reads it. To be called once a new configuration serves, and
+    /// with the old one's names when handles were made for a configuration that was then refused.
+    pub fn retire(&self, routes_kept: &dyn Fn(&str) -> bool, upstreams_kept: &dyn Fn(&str) -> bool) {
+        self.routes.0.lock().retain(|name, _| name == UNMATCHED || routes_kept(name));
+        self.upstreams.0.lock().retain(|name, _| upstreams_kept(name));
+    }
+
+    /// The counter of lines that the access log lost.
+    pub fn log_dropped(&self) -> IntCounter {
+        self.log_dropped.clone()
+    }
+
+    /// The page for Prometheus, in the text format 0.0.4, with the ages of key sets by the filters that use them.
+    pub fn render(&self, key_ages: &BTreeMap<&str, Duration>) -> String {
+        let mut scrape = Scrape::default();
+        for (filter, age) in key_ages {
+            let help = "The time since the keys of a filter were last known to be the issuer's.";
+            scrape.gauge("frontgate_jwks_age_seconds", help, &[("filter", filter)], age.as_secs_f64());
+        }
+        scrape.families(self.registry.gather());
+        self.routes.0.lock().iter().for_each(|(name, route)| route.scrape(name, &mut scrape));
+        self.upstreams.0.lock().iter().for_each(|(name, upstream)| upstream.scrape(name, &mut scrape));
+        self.listeners.0.lock().iter().for_each(|(address, listener)| listener.scrape(address, &mut scrape));
+        self.reload.lock().scrape(&mut scrape);
+        let help = "The version of the gateway.";
+        scrape.gauge("frontgate_build_info", help, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+        process::scrape(&mut scrape);
+        scrape.page()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// Handles by name, in the order in which a page lists them.
+struct Handles<T>(Mutex<BTreeMap<String, Arc<T>>>);
+
+impl<T> Default for Handles<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Handles<T> {
+    fn get(&self, name: &str, new: impl FnOnce() -> T) -> Arc<T> {
+        Arc::clone(self.0.lock().entry(name.to_owned()).or_insert_with(|| Arc::new(new())))
+    }
+}
+
+#[derive(Default)]
+struct Reload {
+    succeeded: bool,
+    /// The hash of the configuration that serves, and since when it does.
+    active: Option<(String, SystemTime)>,
+}
+
+impl Reload {
+    fn scrape(&self, scrape: &mut Scrape) {
+        let help = "Whether the last configuration that was read was taken over.";
+        scrape.gauge("frontgate_config_last_reload_successful", help, &[], f64::from(self.succeeded));
+        let since = self.active.as_ref().and_then(|(_, since)| since.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        let help = "When a configuration was last taken over, since unix epoch in seconds.";
+        scrape.gauge("frontgate_config_last_reload_success_timestamp_seconds", help, &[], since.as_secs_f64());
+        if let Some((hash, _)) = &self.active {
+            scrape.gauge("frontgate_config_info", "The configuration that serves.", &[("hash", hash)], 1.0);
+        }
+    }
+}
+
+/// Bounds for what a client or an upstream takes, in seconds.
+const DURATION: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+/// Bounds for what the gateway itself takes, in seconds.
+const OVERHEAD: &[f64] = &[0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1];
+
+/// A histogram without a name, which only a scrape gives it.
+fn histogram(bounds: &[f64]) -> Histogram {
+    let options = HistogramOpts::new("unnamed", "Named when scraped.").buckets(bounds.to_vec());
+    Histogram::with_opts(options).expect("the bounds ascend")
+}

@@ -1,0 +1,70 @@
+//! What a request's headers say of the trace that it belongs to (W3C Trace Context, version 00).
+
+use http::HeaderMap;
+
+/// The trace id of the one `traceparent`, in hex; nothing where there is none, more than one, or one that the standard calls invalid.
+pub fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all("traceparent").iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let mut parts = value.to_str().ok()?.split('-');
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_id = |text: &str, length| is_hex(text, length) && text.bytes().any(|byte| byte != b'0');
+    let is_valid = version == "00" && is_id(trace, 32) && is_id(parent, 16) && is_hex(flags, 2) && parts.next().is_none();
+    is_valid.then_some(trace)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    const PARENT: &str = "b7ad6b7169203331";
+
+    fn headers(values: &[String]) -> HeaderMap {
+        values.iter().map(|value| (http::HeaderName::from_static("traceparent"), HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    #[test]
+    fn finds_the_trace_of_a_valid_parent() {
+        for flags in ["00", "01", "ff"] {
+            let headers = headers(&[format!("00-{TRACE}-{PARENT}-{flags}")]);
+
+            assert_eq!(trace_id(&headers), Some(TRACE));
+        }
+    }
+
+    #[test]
+    fn finds_none_in_an_invalid_parent() {
+        let zeros = "0".repeat(32);
+        let capitals = TRACE.to_uppercase();
+        for value in [
+            String::new(),
+            TRACE.to_owned(),
+            format!("01-{TRACE}-{PARENT}-01"),
+            format!("ff-{TRACE}-{PARENT}-01"),
+            format!("00-{zeros}-{PARENT}-01"),
+            format!("00-{TRACE}-{}-01", &zeros[..16]),
+            format!("00-{capitals}-{PARENT}-01"),
+            format!("00-{}-{PARENT}-01", &TRACE[1..]),
+            format!("00-{TRACE}0-{PARENT}-01"),
+            format!("00-{TRACE}-{PARENT}-1"),
+            format!("00-{TRACE}-{PARENT}-0G"),
+            format!("00-{TRACE}-{PARENT}"),
+            format!("00-{TRACE}-{PARENT}-01-more"),
+            format!(" 00-{TRACE}-{PARENT}-01"),
+        ] {
+            assert_eq!(trace_id(&headers(std::slice::from_ref(&value))), None, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn finds_none_where_two_are_told() {
+        let value = format!("00-{TRACE}-{PARENT}-01");
+
+        assert_eq!(trace_id(&headers(&[value.clone(), value])), None);
+        assert_eq!(trace_id(&headers(&[])), None);
+    }
+}
