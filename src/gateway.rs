@@ -1,8 +1,8 @@
 //! What all requests of one running gateway share: the snapshot in force, the metrics, the deadlines, the count of requests in flight.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use frontgate_filters::circuit_breaker::Forced;
@@ -19,8 +19,7 @@ use crate::snapshot::Snapshot;
 use crate::status::{CircuitStatus, Force, Health, KeySetStatus, Status};
 use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
 use crate::upstream::KeyRing;
-use crate::upstream::deadline::socket::Watchdog;
-use crate::upstream::health;
+use crate::upstream::{health, timer};
 
 /// The shared state of a running gateway.
 pub struct Gateway {
@@ -29,8 +28,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// The key sets that tokens are verified with.
     pub keys: Arc<KeyRing>,
-    /// The upstream deadlines.
-    pub watchdog: Arc<Watchdog>,
+    /// How often the workers look for deadlines that are over, in milliseconds.
+    pace: AtomicU64,
     listeners: Box<[Arc<ListenerMetrics>]>,
     in_flight: Arc<AtomicUsize>,
     draining: AtomicBool,
@@ -53,18 +52,22 @@ impl Drop for InFlight {
     }
 }
 
+/// In milliseconds.
+fn pace(snapshot: &Snapshot) -> u64 {
+    timer::pace_for(snapshot.shortest_wait()).as_millis() as u64
+}
+
 impl Gateway {
     /// The state of a gateway that begins with this snapshot.
     pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>, keys: Arc<KeyRing>) -> Arc<Self> {
         let listeners = snapshot.loaded.config.server.listeners.iter().map(|l| metrics.listener(&l.address.to_string())).collect();
         metrics.reloaded(&snapshot.loaded.hash, SystemTime::now());
-        let watchdog = Arc::new(Watchdog::default());
-        watchdog.pace_for(snapshot.shortest_wait());
+        let pace = AtomicU64::new(pace(&snapshot));
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             metrics,
             keys,
-            watchdog,
+            pace,
             listeners,
             in_flight: Arc::default(),
             draining: AtomicBool::new(false),
@@ -72,6 +75,11 @@ impl Gateway {
             reloading: Mutex::new(()),
             background: OnceLock::new(),
         })
+    }
+
+    /// How often the workers look for deadlines that are over.
+    pub fn pace(&self) -> Duration {
+        Duration::from_millis(self.pace.load(Ordering::Relaxed))
     }
 
     /// The configuration in force.
@@ -195,7 +203,7 @@ impl Gateway {
         match result {
             Ok(next) => {
                 let hash = next.loaded.hash.clone();
-                self.watchdog.pace_for(next.shortest_wait());
+                self.pace.store(pace(&next), Ordering::Relaxed);
                 let next = Arc::new(next);
                 self.snapshot.store(next.clone());
                 next.entered_force();
@@ -233,6 +241,10 @@ fn fixed_parts(old: &Loaded, new: &Loaded) -> Result<(), String> {
 }
 
 impl Keeper for Gateway {
+    fn is_draining(&self) -> bool {
+        Self::is_draining(self)
+    }
+
     fn rules(&self) -> Rules {
         self.snapshot.load().rules
     }

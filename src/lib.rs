@@ -5,10 +5,10 @@
 //! - `config` reads YAML into typed models and says everything that is wrong with it, with places.
 //! - `snapshot` compiles a checked configuration: names resolved, routes, upstreams and filter chains ready.
 //! - `gateway` holds the snapshot in force; `reload` swaps it, and each request pins the one it began with.
-//! - `door` guards each connection: deadlines, one strict reading of HTTP/1, refusals in our own words.
+//! - `door` accepts connections: deadlines, one strict reading of HTTP/1, refusals in our own words.
 //! - `decide` says what becomes of a request: hygiene, `router`, the filters' chain, and the `action` that the route leads to. `explain` asks
 //!   it the same without serving.
-//! - `proxy` translates Pingora's phases, on the way to an `upstream` and back.
+//! - `proxy` translates Pingora's phases; the `exchange` behind it makes attempts at an `upstream` and brings the answer back.
 //! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
 //! - `server` starts and drains all of it; `cli` is what people type.
 
@@ -18,8 +18,10 @@ pub mod cli;
 pub mod config;
 mod decide;
 mod door;
+mod exchange;
 mod explain;
 mod gateway;
+mod panics;
 mod proxy;
 mod refusals;
 mod reload;

@@ -1,10 +1,11 @@
 //! Refusals that more than one part of the gateway gives: each text has its one home here.
 
 use frontgate_filters::reply::Reply;
-use http::header::ALLOW;
+use http::header::{ALLOW, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
 use crate::door::wire::Refusal;
+use crate::upstream::NoPick;
 
 /// The answer to what should not happen.
 pub fn internal() -> Reply {
@@ -35,4 +36,23 @@ pub fn body_too_large() -> Reply {
 /// What the strict reading of the wire refuses, as an answer.
 pub fn unreadable(refusal: Refusal) -> Reply {
     Reply::problem(StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST), refusal.code, refusal.detail)
+}
+
+/// The answer where an upstream could not be reached, or broke off before its head.
+pub fn bad_gateway() -> Reply {
+    Reply::problem(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The service behind the gateway did not answer.")
+}
+
+/// The answer where an upstream was too slow.
+pub fn too_slow() -> Reply {
+    Reply::problem(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The service behind the gateway did not answer in time.")
+}
+
+/// The answer where an upstream has no endpoint for a request.
+pub fn no_endpoint(why: NoPick) -> Reply {
+    let (code, detail) = match why {
+        NoPick::Full => ("upstream_full", "The service behind the gateway has as many requests as it may."),
+        NoPick::NoEndpoint => ("no_endpoint", "No endpoint can take the request."),
+    };
+    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, code, detail).with(RETRY_AFTER, HeaderValue::from_static("1"))
 }

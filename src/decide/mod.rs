@@ -4,6 +4,7 @@
 //! goes where the caller keeps it, and is there however the decision ends, even when the client leaves while a filter waits.
 
 mod hygiene;
+pub use hygiene::content_length;
 
 use std::time::Instant;
 
@@ -111,7 +112,7 @@ fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, 
     let route = &snapshot.routes[index];
     route.introduce(index, asked.facts);
     snapshot.recognise(head, asked.facts);
-    if hygiene::content_length(head).is_some_and(|length| length > route.body_limit) {
+    if content_length(head).is_some_and(|length| length > route.body_limit) {
         return Err((refusals::body_too_large(), By::Request));
     }
     Ok(route)

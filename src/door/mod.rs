@@ -1,66 +1,151 @@
-//! The listeners' side: a guard around each connection, in front of the one proxy they share.
+//! The listeners' side: each connection is accepted, read and answered here, in front of the one proxy they share.
 //!
-//! `Door` wraps the stream, waits for each request, and gives it to the proxy; HTTP/2 connections are Pingora's from their first byte. The
-//! guard's state reaches the request hooks through the connection's digest.
+//! HTTP/1 is read by [`h1`]; a connection that begins with HTTP/2's preface is Pingora's from then on. What is known of a connection reaches
+//! the request hooks through its digest.
 
 mod conn;
-mod guard;
-mod outgoing;
+pub mod h1;
+mod h2;
 mod patience;
+mod rules;
 pub mod wire;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::{Peek, Shutdown, Stream};
+use pingora_core::protocols::l4::stream::Stream as Socket;
+use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::server::ShutdownWatch;
+use pingora_http::ResponseHeader;
 use pingora_proxy::{HttpProxy, ProxyHttp};
-use tokio::sync::Notify;
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::upstream::deadline::socket::Watchdog;
+use crate::upstream::h1::Io;
 pub use conn::Conn;
-pub use guard::{Guard, Keeper, Rules};
+pub use h1::Held;
+use h1::{Down, H1, Next};
 pub use patience::DRIP;
+pub use rules::{Keeper, Rules};
 
-/// One listener's app.
-pub struct Door<P: ProxyHttp>(Arc<Inner<P>>);
-
-struct Inner<P: ProxyHttp> {
+/// One listener on one worker thread.
+pub struct Door<P: ProxyHttp> {
     listener: usize,
-    proxy: Arc<HttpProxy<P>>,
+    inner: Arc<Inner<P>>,
     keeper: Arc<dyn Keeper>,
-    watchdog: Arc<Watchdog>,
-    options: HttpServerOptions,
-    closing: Closing,
+    h2: bool,
     /// Counts a connection for as long as the value lives.
     count: Box<dyn Fn() -> Box<dyn Send + Sync> + Send + Sync>,
 }
 
-impl<P: ProxyHttp> Door<P> {
-    /// The app of listener number `listener`. `h2` allows HTTP/2 with prior knowledge beside HTTP/1.
+/// The proxy as HTTP/2's application.
+struct Inner<P: ProxyHttp> {
+    proxy: Arc<HttpProxy<P>>,
+    options: HttpServerOptions,
+}
+
+/// How long accepting rests after it failed: mostly for want of descriptors, which only others' ends give back.
+const REST: Duration = Duration::from_millis(50);
+
+impl<P> Door<P>
+where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
+    /// Listener number `listener`. `h2` allows HTTP/2 with prior knowledge beside HTTP/1; such connections may be `idle` so long.
     pub fn new(
         listener: usize,
         proxy: Arc<HttpProxy<P>>,
         keeper: Arc<dyn Keeper>,
-        watchdog: Arc<Watchdog>,
         h2: bool,
         idle: Duration,
         count: Box<dyn Fn() -> Box<dyn Send + Sync> + Send + Sync>,
-    ) -> Self {
+    ) -> Arc<Self> {
         let mut options = HttpServerOptions::default();
         options.h2c = h2;
         options.h2_idle_timeout = Some(idle);
-        Self(Arc::new(Inner { listener, proxy, keeper, watchdog, options, closing: Closing::default(), count }))
+        Arc::new(Self { listener, inner: Arc::new(Inner { proxy, options }), keeper, h2, count })
+    }
+
+    /// Accepts connections until `shut` says so.
+    pub async fn listen(self: Arc<Self>, listener: TcpListener, mut shut: ShutdownWatch) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                // A sender that is gone is an end, too.
+                _ = shut.wait_for(|shut| *shut) => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((socket, peer)) => {
+                    tokio::spawn(self.clone().serve(socket, peer, shut.clone()));
+                }
+                Err(error) => {
+                    log::warn!("a connection was not accepted: {error}");
+                    tokio::time::sleep(REST).await;
+                }
+            }
+        }
+        self.inner.proxy.http_cleanup().await;
+    }
+
+    /// One connection, one request after the other.
+    async fn serve(self: Arc<Self>, socket: TcpStream, peer: std::net::SocketAddr, mut shut: ShutdownWatch) {
+        // Heads and bodies leave in one piece each: nothing is gained by waiting for more.
+        let _ = socket.set_nodelay(true);
+        let conn = Arc::new(Conn::new(self.listener, Some(peer)));
+        let nothing = ResponseHeader::build_no_case(200, Some(0)).expect("200 is a status");
+        let proxy_digest = Arc::new(ProxyDigest::new(Box::new(nothing), Some(Box::new(conn.clone()))));
+        let mut h1 = Box::new(H1::new(Io::Tcp(socket), conn.clone(), self.keeper.clone(), (self.count)()));
+        let mut first = true;
+        let closing = shut.clone();
+        let closed = shut.wait_for(|shut| *shut);
+        tokio::pin!(closed);
+        loop {
+            let next = poll_fn(|cx| {
+                if let std::task::Poll::Ready(next) = h1.poll_next(cx, self.h2 && first) {
+                    return std::task::Poll::Ready(next);
+                }
+                // Between two requests nothing is lost by an end.
+                if h1.is_between() { closed.as_mut().poll(cx).map(|_| Next::End) } else { std::task::Poll::Pending }
+            })
+            .await;
+            first = false;
+            let request = match next {
+                Next::Request(request) => request,
+                Next::End => return,
+                Next::Refused(refusal) => return h1.refuse(refusal).await,
+                Next::Http2 => return self.http2(*h1, proxy_digest, &closing).await,
+            };
+            *conn.slot.lock() = Some(h1);
+            let digest = Digest { proxy_digest: Some(proxy_digest.clone()), ..Digest::default() };
+            let session = ServerSession::new_custom(Box::new(Down::new(request, digest)));
+            let _ = self.inner.proxy.process_new_http(session, &closing).await;
+            let Some(mut again) = conn.slot.lock().take() else { return };
+            if !again.turn().await {
+                return if again.must_linger() { again.linger().await } else { () };
+            }
+            h1 = again;
+        }
+    }
+
+    async fn http2(&self, h1: H1, digest: Arc<ProxyDigest>, shut: &ShutdownWatch) {
+        let rules = self.keeper.rules();
+        let (io, read, count) = h1.into_parts();
+        let Io::Tcp(socket) = io else { return };
+        let mut socket = Socket::from(socket);
+        socket.rewind(&read);
+        let below = Box::new(h2::Below::new(socket, rules, digest, count));
+        ServerApp::process_new(&self.inner, below, shut).await;
     }
 }
 
-/// The guard's state of the connection that a request came on.
+/// What is known of the connection that a request came on.
 pub fn conn_of(session: &ServerSession) -> Option<Arc<Conn>> {
     session.digest()?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref::<Arc<Conn>>().cloned()
 }
@@ -87,101 +172,5 @@ where
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
         Some(&self.options)
-    }
-
-    async fn http_cleanup(&self) {
-        self.closing.begin();
-        self.proxy.http_cleanup().await;
-    }
-}
-
-impl<P> Inner<P>
-where
-    P: ProxyHttp + Send + Sync + 'static,
-    P::CTX: Send + Sync,
-{
-    /// One request after the other. Between two of them, and before the first, only the guard waits: what the proxy needs for a request is
-    /// made when a request is there, so that an idle connection is a small thing.
-    async fn http1(&self, mut guard: Box<Guard>, shutdown: &ShutdownWatch) {
-        let mut earlier: Option<HttpPersistentSettings> = None;
-        // One wait for all requests: to line up for it anew for each would cost more than to ask.
-        let closing = self.closing.begun();
-        tokio::pin!(closing);
-        loop {
-            guard.conn().begin();
-            tokio::select! {
-                biased;
-                begun = poll_fn(|cx| guard.poll_begun(cx)) => if !begun { return },
-                () = &mut closing => {
-                    // What is left of the last answer goes out first.
-                    guard.shutdown().await;
-                    return;
-                }
-            }
-            let mut session = ServerSession::new_http1(guard);
-            match earlier.take() {
-                Some(settings) => settings.apply_to_session(&mut session),
-                // How long is the guard's to say; here it only is not "never".
-                None => session.set_keepalive(if *shutdown.borrow() { None } else { Some(60) }),
-            }
-            let Some(reused) = self.proxy.process_new_http(session, shutdown).await else { return };
-            let (stream, settings) = reused.consume();
-            let Ok(again) = stream.into_any().downcast() else { return };
-            (guard, earlier) = (again, settings);
-        }
-    }
-}
-
-/// Tells connections that wait for a request that none will be taken.
-#[derive(Default)]
-struct Closing {
-    flag: AtomicBool,
-    notify: Notify,
-}
-
-impl Closing {
-    fn begin(&self) {
-        self.flag.store(true, Ordering::Release);
-        self.notify.notify_waiters();
-    }
-
-    async fn begun(&self) {
-        let notified = self.notify.notified();
-        tokio::pin!(notified);
-        // Registered before the flag is read: what begins in between is not missed.
-        if !notified.as_mut().enable() && !self.flag.load(Ordering::Acquire) {
-            notified.await;
-        }
-    }
-}
-
-/// Whether the client speaks HTTP/2 with prior knowledge (RFC 9113, section 3.3). `None` where the connection broke.
-async fn is_http2(guard: &mut Guard) -> Option<bool> {
-    let mut start = [0; PREFACE.len()];
-    Some(guard.try_peek(&mut start).await.ok()? && start == *PREFACE)
-}
-
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-#[async_trait]
-impl<P> ServerApp for Door<P>
-where
-    P: ProxyHttp + Send + Sync + 'static,
-    P::CTX: Send + Sync,
-{
-    async fn process_new(self: &Arc<Self>, io: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let inner = &self.0;
-        let peer = io.get_socket_digest().and_then(|digest| digest.peer_addr().and_then(|addr| addr.as_inet().copied()));
-        let conn = Arc::new(Conn::new(inner.listener, peer));
-        let mut guard = Box::new(Guard::new(io, conn, inner.keeper.clone(), inner.watchdog.clone(), (inner.count)()));
-        if inner.options.h2c && is_http2(&mut guard).await? {
-            return ServerApp::process_new(inner, guard, shutdown).await;
-        }
-        inner.http1(guard, shutdown).await;
-        None
-    }
-
-    async fn cleanup(&self) {
-        ServerApp::cleanup(&*self.0).await;
     }
 }

@@ -1,52 +1,55 @@
 //! How long a client may keep a connection waiting.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::Context;
 use std::time::{Duration, Instant};
-
-use tokio::time::Sleep;
-
-/// How long one direction has kept us waiting in all, against a budget that grows with the bytes moved.
-#[derive(Default)]
-pub(super) struct Patience {
-    pub(super) since: Option<Instant>,
-    waited: Duration,
-    moved: u64,
-    pub(super) timer: Option<Pin<Box<Sleep>>>,
-}
 
 /// Bytes per second below which a transfer is a drip.
 pub const DRIP: u64 = 500;
 
+/// How long one direction has kept us waiting in all, against a budget that grows with the bytes moved.
+#[derive(Default)]
+pub struct Patience {
+    since: Option<Instant>,
+    waited: Duration,
+    moved: u64,
+}
+
 impl Patience {
-    pub(super) fn moved(&mut self, bytes: usize) {
+    /// So many bytes have moved.
+    pub fn moved(&mut self, bytes: usize) {
         self.moved += bytes as u64;
         if let Some(since) = self.since.take() {
             self.waited += since.elapsed();
         }
     }
 
-    /// Nothing moves just now. Whether patience has ended.
-    pub(super) fn wait(&mut self, allowance: Duration, cx: &mut Context<'_>) -> bool {
-        if self.since.is_none() {
-            let now = Instant::now();
-            let left = (allowance + Duration::from_secs(self.moved / DRIP)).saturating_sub(self.waited);
-            self.since = Some(now);
-            arm(&mut self.timer, now + left);
-        }
-        self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready())
+    /// Nothing moves just now. When patience ends.
+    pub fn due(&mut self, allowance: Duration) -> Instant {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        since + (allowance + Duration::from_secs(self.moved / DRIP)).saturating_sub(self.waited)
     }
 
-    pub(super) fn reset(&mut self) {
-        (self.since, self.waited, self.moved) = (None, Duration::ZERO, 0);
+    /// Ready for the next request.
+    pub fn reset(&mut self) {
+        *self = Self::default();
     }
 }
 
-/// Sets a timer, anew or for the first time.
-pub(super) fn arm(timer: &mut Option<Pin<Box<Sleep>>>, deadline: Instant) {
-    match timer {
-        Some(timer) => timer.as_mut().reset(deadline.into()),
-        None => *timer = Some(Box::pin(tokio::time::sleep_until(deadline.into()))),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_measured_against_what_has_moved() {
+        let allowance = Duration::from_secs(10);
+        let mut patience = Patience::default();
+
+        let first = patience.due(allowance);
+        assert_eq!(patience.due(allowance), first, "the same wait");
+        patience.moved(5000);
+        let second = patience.due(allowance);
+
+        assert!(second > first + Duration::from_secs(9), "five thousand bytes are worth ten seconds more");
+        patience.reset();
+        assert!(patience.due(allowance) < second);
     }
 }

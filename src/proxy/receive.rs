@@ -1,12 +1,19 @@
 //! A request's way in: it is decided upon, and what its attempts need is put into its context.
 
+use std::sync::Arc;
+
 use frontgate_filters::reply::{Reply, ReplyBody};
 use http::StatusCode;
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::{Ctx, Proxy, failure};
+use super::{Ctx, Proxy};
 use crate::decide::{Asked, By, Decision, decide};
+use crate::panics::{Panicked, guarded};
+use crate::refusals;
 use crate::telemetry::Flag;
+use crate::upstream::Pool;
+use crate::upstream::balance::hash_of;
 
 impl Proxy {
     /// Everything up to the choice of an endpoint: `Some` is the answer, made here.
@@ -21,11 +28,11 @@ impl Proxy {
             now: ctx.began,
             trace: None,
         };
-        match failure::guarded(decide(&snapshot, asked)).await {
-            Ok(Decision::Ask(ask)) => {
+        match guarded(decide(&snapshot, asked)).await {
+            Ok(Decision::Ask(to)) => {
                 ctx.attempts.limit(snapshot.route(ctx.route).timeout.map(|timeout| ctx.began + timeout));
-                super::ask(ctx, ask.pool, session.req_header());
-                ctx.rewritten = ask.path;
+                ask(ctx, to.pool, session.req_header());
+                ctx.rewritten = to.path;
                 None
             }
             Ok(Decision::Answer(reply, by)) => {
@@ -38,7 +45,16 @@ impl Proxy {
                 };
                 Some(reply)
             }
-            Err(failure::Panicked) => Some(failure::internal()),
+            Err(Panicked) => Some(refusals::internal()),
         }
     }
+}
+
+/// This upstream is asked.
+fn ask(ctx: &mut Ctx, pool: &Arc<Pool>, head: &RequestHeader) {
+    let hash = pool.hashes().map(|selector| match selector.find(head, &ctx.facts) {
+        Some(value) => hash_of(value.as_bytes(), 0),
+        None => hash_of(ctx.facts.client_ip.to_string().as_bytes(), 0),
+    });
+    ctx.attempts.ask(pool.clone(), hash);
 }

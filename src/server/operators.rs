@@ -10,7 +10,6 @@ use super::sockets::{Held, listen};
 use crate::admin::{Admin, Scope};
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
-use crate::upstream::deadline::socket;
 
 /// What the main thread does: operators' addresses, upstream deadlines, the way out.
 pub(super) struct Operators {
@@ -36,7 +35,6 @@ impl Operators {
                 tokio::spawn(listen(held, app, admin_shut.clone()));
             }
         }
-        tokio::spawn(sweep(self.gateway.clone()));
         tokio::spawn(tick(self.gateway.clone()));
         self.gateway.run_background(tokio::runtime::Handle::current());
         tokio::spawn(self.gateway.keys.clone().run());
@@ -54,14 +52,6 @@ impl Operators {
         };
         let _ = tokio::time::timeout_at(deadline.into(), ended).await;
         let _ = admin_shutdown.send(true);
-    }
-}
-
-/// Looks after the upstream deadlines for as long as the runtime lives.
-async fn sweep(gateway: Arc<Gateway>) {
-    loop {
-        tokio::time::sleep(gateway.watchdog.pace()).await;
-        gateway.watchdog.sweep(socket::shut_down);
     }
 }
 

@@ -21,7 +21,6 @@ pub(super) struct Held {
 
 pub(super) async fn listen<A: ServerApp + Send + Sync + 'static>(held: Held, app: A, shut: watch::Receiver<bool>) {
     let mut service = Service::new(held.name.clone(), app);
-    // The guard reads straight into the buffer that wants the bytes: 64 KiB a connection are not needed, nor is their copy.
     service.add_listener(ListenerConfig::tcp(&held.name).l4_buffer(L4BufferSettings::default().read(0)));
     let mut fds = Fds::new();
     fds.add(held.name, held.listener.into_raw_fd());
@@ -29,6 +28,11 @@ pub(super) async fn listen<A: ServerApp + Send + Sync + 'static>(held: Held, app
 }
 
 impl Held {
+    /// The socket, as the runtime of the thread that asks accepts on it.
+    pub fn into_tokio(self) -> std::io::Result<tokio::net::TcpListener> {
+        tokio::net::TcpListener::from_std(self.listener)
+    }
+
     /// The same socket for one more thread.
     pub fn share(&self) -> Result<Self, String> {
         let listener = self.listener.try_clone().map_err(|error| format!("the socket of {} cannot be shared: {error}", self.address))?;

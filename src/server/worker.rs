@@ -2,21 +2,18 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 use tokio::sync::{mpsc, watch};
 
-use super::sockets::{Held, listen};
+use super::sockets::Held;
 use super::{LAST_WORDS, runtime};
 use crate::door::Door;
 use crate::gateway::Gateway;
 use crate::proxy::Proxy;
-
-/// How many upstream connections a worker keeps open that no request uses: with Pingora's usual 128 and more endpoints than that, every
-/// request would open one of its own.
-const IDLE_UPSTREAM: usize = 2048;
+use crate::upstream::{h1, timer};
 
 /// One worker thread with a runtime, a proxy and upstream connections of its own.
 ///
@@ -45,17 +42,19 @@ impl Worker {
     }
 
     async fn serve(mut self, accepting: mpsc::Sender<()>) {
-        // Attempts are ours to count; Pingora's own ceiling only has to be higher.
-        let conf = ServerConf { max_retries: 64, upstream_keepalive_pool_size: IDLE_UPSTREAM, ..ServerConf::default() };
-        let mut proxy = HttpProxy::new(Proxy(self.gateway.clone()), Arc::new(conf));
+        let mut proxy = HttpProxy::new(Proxy(self.gateway.clone()), Arc::new(ServerConf::default()));
         proxy.handle_init_modules();
         let proxy = Arc::new(proxy);
+        let keeping = tokio::spawn(keep(self.gateway.clone()));
         let mut listening = Vec::new();
         for (index, (held, h2)) in self.listeners.into_iter().zip(self.h2).enumerate() {
             let metrics = self.gateway.listener(index);
             let count = Box::new(move || Box::new(metrics.connection()) as Box<dyn Send + Sync>);
-            let door = Door::new(index, proxy.clone(), self.gateway.clone(), self.gateway.watchdog.clone(), h2, self.idle, count);
-            listening.push(tokio::spawn(listen(held, door, self.shut.clone())));
+            let door = Door::new(index, proxy.clone(), self.gateway.clone(), h2, self.idle, count);
+            match held.into_tokio() {
+                Ok(listener) => listening.push(tokio::spawn(door.listen(listener, self.shut.clone()))),
+                Err(error) => log::error!("a worker thread cannot listen: {error}"),
+            }
         }
         for listener in listening {
             let _ = listener.await;
@@ -63,5 +62,20 @@ impl Worker {
         drop(accepting);
         // A sender that is gone is an end, too.
         let _ = self.finished.wait_for(|finished| *finished).await;
+        keeping.abort();
+    }
+}
+
+/// Looks after what follows from time alone on this thread: deadlines, and upstream connections that nobody uses.
+async fn keep(gateway: Arc<Gateway>) {
+    let mut swept = Instant::now();
+    loop {
+        tokio::time::sleep(gateway.pace()).await;
+        let now = Instant::now();
+        timer::sweep(now);
+        if now.duration_since(swept) >= Duration::from_secs(1) {
+            swept = now;
+            h1::sweep(now);
+        }
     }
 }

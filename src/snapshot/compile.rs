@@ -103,6 +103,8 @@ impl Snapshot {
                 header_timeout: config.server.timeouts.header.0,
                 body_timeout: config.server.timeouts.body.0,
                 write_timeout: config.server.timeouts.write.0,
+                tunnel: config.server.timeouts.tunnel.0,
+                half_close: config.server.half_close,
             },
             trusted: config.server.trusted_proxies.iter().map(|network| network.0).collect(),
             identity_headers: filters.values().flat_map(|built| built.entry.config.identity_headers()).collect(),

@@ -129,7 +129,7 @@ impl Snapshot {
         }
     }
 
-    /// The shortest deadline that the watchdog has to keep.
+    /// The shortest deadline that the workers have to keep.
     pub fn shortest_wait(&self) -> Duration {
         let pools = self.pools.values().flat_map(|pool| {
             let timeouts = pool.timeouts;
@@ -137,9 +137,11 @@ impl Snapshot {
                 model::FirstByte::Fixed(timeout) => timeout.0,
                 model::FirstByte::Adaptive(bounds) => bounds.min.0,
             };
-            [Some(first_byte), Some(timeouts.between_bytes.0), timeouts.total.map(|total| total.0)]
+            [Some(first_byte), Some(timeouts.connect.0), Some(timeouts.between_bytes.0), timeouts.total.map(|total| total.0)]
         });
         let routes = self.routes.iter().map(|route| route.timeout);
-        pools.chain(routes).flatten().min().unwrap_or(Duration::from_secs(15))
+        let rules = self.rules;
+        let clients = [rules.keepalive, rules.header_timeout, rules.body_timeout, rules.write_timeout].map(Some);
+        pools.chain(routes).chain(clients).flatten().min().unwrap_or(Duration::from_secs(15))
     }
 }

@@ -5,12 +5,12 @@ pub mod adaptive;
 pub mod attempts;
 pub mod balance;
 pub mod call;
-pub mod deadline;
 mod fetch;
 pub mod h1;
 pub mod health;
 pub mod keys;
 pub mod pool;
+pub mod timer;
 
 pub use keys::KeyRing;
 pub use pool::{NoPick, Pick, Pool, RetryPermit};

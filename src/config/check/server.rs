@@ -59,8 +59,13 @@ pub fn check(config: &Config, report: &mut Report<'_, '_>, secret: ReadSecret<'_
     let place =
         report.tree.root.get("server").and_then(|server| server.get("timeouts")).map_or(config.version.place, |node| Place(node.id));
     let timeouts = server.timeouts;
-    for (key, value) in [("header", timeouts.header), ("body", timeouts.body), ("keepalive", timeouts.keepalive), ("write", timeouts.write)]
-    {
+    for (key, value) in [
+        ("header", timeouts.header),
+        ("body", timeouts.body),
+        ("keepalive", timeouts.keepalive),
+        ("write", timeouts.write),
+        ("tunnel", timeouts.tunnel),
+    ] {
         if value.0.is_zero() {
             report.error(place, format!("`timeouts.{key}` is 0: no client could be served"));
         }

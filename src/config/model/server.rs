@@ -32,6 +32,8 @@ pub struct Server {
     pub limits: Limits,
     /// Timeouts towards clients.
     pub timeouts: ServerTimeouts,
+    /// Whether a client that closed its half of the connection still gets its answer; otherwise it counts as one that has left.
+    pub half_close: bool,
     /// How the process shuts down.
     pub drain: Drain,
     /// Filters that run before those of every route. Their marks are also on 404, 405 and 400.
@@ -48,6 +50,7 @@ impl Default for Server {
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
             timeouts: ServerTimeouts::default(),
+            half_close: false,
             drain: Drain::default(),
             filters: Vec::new(),
         }
@@ -225,12 +228,14 @@ pub struct ServerTimeouts {
     pub keepalive: Duration,
     /// Until a client has taken its answer: this long, plus one second for every 500 bytes sent.
     pub write: Duration,
+    /// How long a tunnel (a WebSocket) may be idle.
+    pub tunnel: Duration,
 }
 
 impl Default for ServerTimeouts {
     fn default() -> Self {
         let seconds = |s| Duration(std::time::Duration::from_secs(s));
-        Self { header: seconds(10), body: seconds(30), keepalive: seconds(75), write: seconds(30) }
+        Self { header: seconds(10), body: seconds(30), keepalive: seconds(75), write: seconds(30), tunnel: seconds(3600) }
     }
 }
 

@@ -140,7 +140,7 @@ fn check_request_line(line: &[u8], limits: HeadLimits) -> Result<Version, Refusa
 }
 
 /// Splits a header line in name and value without the white space around the value (RFC 9112, section 5).
-fn split_header(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
+pub fn split_header(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     let colon = memchr(b':', line).ok_or(Refusal::bad("A header line has no colon."))?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
@@ -184,7 +184,14 @@ fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
 }
 
 /// The lines of a head whose every line feed follows a carriage return.
-struct Lines<'h>(&'h [u8]);
+pub struct Lines<'h>(&'h [u8]);
+
+impl<'h> Lines<'h> {
+    /// The lines of this head.
+    pub fn new(head: &'h [u8]) -> Self {
+        Self(head)
+    }
+}
 
 impl<'h> Iterator for Lines<'h> {
     type Item = &'h [u8];

@@ -9,7 +9,7 @@ mod head;
 mod tests;
 
 pub use body::BodyScan;
-pub use head::{HeadScan, check_head};
+pub use head::{HeadScan, Lines, check_head, split_header};
 
 /// Why a request is refused: a status, a word for programs, and a sentence for people. All fixed texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ use tokio::net::TcpStream;
 pub use body::{Decoder, Piece};
 pub use head::{Framing, Head, drop_nominated, is_of_this_hop, members};
 pub use idle::{idle, put_back, sweep};
-pub use write::{Upload, put_chunk_size, put_field, put_number};
+pub use write::{Upload, put_chunk_size, put_field};
 
 /// Room of a buffer, and the most that is copied into one rather than written beside it.
 pub const ROOM: usize = 16 * 1024;

@@ -176,7 +176,7 @@ fn the_reason_is_kept() {
 fn numbers_are_written_as_they_are() {
     for number in [0, 1, 9, 10, 255, 4096, 65_535, u64::MAX >> 1] {
         let mut out = BytesMut::new();
-        put_number(&mut out, number);
+        write::put_number(&mut out, number);
         assert_eq!(out, number.to_string());
         let mut out = BytesMut::new();
         put_chunk_size(&mut out, number as usize);

@@ -1,0 +1,295 @@
+//! An answer on its way to a client: head and body leave in as few writes as they fit in.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, DATE};
+use http::{HeaderMap, Method, StatusCode, Version};
+use pingora_http::ResponseHeader;
+use tokio::io::AsyncWrite;
+
+use super::H1;
+use crate::door::wire::BodyScan;
+use crate::exchange::client::Lost;
+use crate::upstream::h1::{ROOM, give_back, put_chunk_size, put_field, spare};
+
+/// How an answer's body is framed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Framed {
+    #[default]
+    None,
+    /// So many bytes are left.
+    Length(u64),
+    Chunked,
+    /// To the end of the connection.
+    Close,
+}
+
+/// An answer in the making.
+#[derive(Default)]
+pub(super) struct Answer {
+    /// What is to be written, then what is written after it without a copy, then the line break of a chunk.
+    out: BytesMut,
+    beside: Bytes,
+    after: &'static [u8],
+    framed: Framed,
+    /// The final status, once it is queued.
+    status: Option<StatusCode>,
+    /// Whether all of it is queued.
+    ended: bool,
+    /// Whether more or less came than the head said.
+    wrong: bool,
+    /// Bytes of the body that were queued, and bytes of all that were written.
+    body: u64,
+    written: u64,
+}
+
+impl Answer {
+    /// Whether all of a final answer was written.
+    pub fn is_whole(&self) -> bool {
+        self.status.is_some() && self.ended && !self.wrong && self.len() == 0
+    }
+
+    fn len(&self) -> usize {
+        self.out.len() + self.beside.len() + self.after.len()
+    }
+
+    /// Ready for the next one.
+    pub fn reset(&mut self) {
+        give_back(&mut self.out);
+        *self = Self { out: std::mem::take(&mut self.out), ..Self::default() };
+    }
+
+    /// A page that was written out already.
+    pub fn put_page(&mut self, page: &[u8]) {
+        self.out.extend_from_slice(page);
+    }
+
+    fn room(&mut self) -> &mut BytesMut {
+        if self.out.capacity() == 0 {
+            self.out = spare();
+        }
+        &mut self.out
+    }
+
+    fn status_line(&mut self, head: &ResponseHeader) {
+        let status = head.status;
+        let out = self.room();
+        if status == StatusCode::OK && matches!(head.get_reason_phrase(), None | Some("OK")) {
+            out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+            return;
+        }
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(status.as_str().as_bytes());
+        out.put_u8(b' ');
+        out.extend_from_slice(head.get_reason_phrase().unwrap_or_default().as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Part of a body, or of a tunnel: what is large is not copied.
+    fn push(&mut self, data: Bytes, after: &'static [u8]) {
+        if self.beside.is_empty() && data.len() + self.out.len() > ROOM {
+            (self.beside, self.after) = (data, after);
+            return;
+        }
+        // What waits beside comes first.
+        let waiting = std::mem::take(&mut self.beside);
+        self.out.extend_from_slice(&waiting);
+        self.out.extend_from_slice(std::mem::take(&mut self.after));
+        self.out.extend_from_slice(&data);
+        self.out.extend_from_slice(after);
+    }
+}
+
+impl H1 {
+    /// Queues an informational head, or one that changes the protocol.
+    pub(super) fn queue_informational(&mut self, head: &ResponseHeader) {
+        self.answer.status_line(head);
+        for (name, value) in &head.headers {
+            put_field(&mut self.answer.out, name.as_str().as_bytes(), value.as_bytes());
+        }
+        self.answer.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Queues the final head for a request of this method.
+    pub(super) fn queue_head(&mut self, head: &ResponseHeader, method: &Method, end: bool) {
+        let status = head.status;
+        let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let bodyless = method == Method::HEAD || matches!(status.as_u16(), 204 | 304);
+        let old = self.version == Version::HTTP_10;
+        let framed = match length {
+            _ if bodyless => Framed::None,
+            Some(length) => Framed::Length(length),
+            None if end => Framed::Length(0),
+            None if old => Framed::Close,
+            None => Framed::Chunked,
+        };
+        // What the client is still sending, and nobody wants, is read only where it is little.
+        let unread =
+            !self.scan.is_done() && (self.expects && self.read == 0 || self.left_to_read().is_none_or(|left| left > super::DISCARD));
+        self.keep &= framed != Framed::Close && !unread && !self.keeper.is_draining();
+        self.answer.status_line(head);
+        let out = &mut self.answer.out;
+        for (name, value) in &head.headers {
+            put_field(out, name.as_str().as_bytes(), value.as_bytes());
+        }
+        if !head.headers.contains_key(DATE) {
+            date(out);
+        }
+        match framed {
+            Framed::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+            Framed::Length(0) if length.is_none() => out.extend_from_slice(b"content-length: 0\r\n"),
+            _ => {}
+        }
+        if !self.keep {
+            out.extend_from_slice(b"connection: close\r\n");
+        } else if old {
+            out.extend_from_slice(b"connection: keep-alive\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        (self.answer.framed, self.answer.status, self.answer.ended) = (framed, Some(status), end);
+    }
+
+    /// Queues a part of the body.
+    pub(super) fn queue_body(&mut self, data: Bytes, end: bool) {
+        let answer = &mut self.answer;
+        answer.body += data.len() as u64;
+        match &mut answer.framed {
+            Framed::None => {}
+            Framed::Length(left) => match left.checked_sub(data.len() as u64) {
+                Some(rest) => {
+                    *left = rest;
+                    answer.wrong |= end && rest > 0;
+                    answer.push(data, b"");
+                }
+                // More than the head said cannot be told from the next answer.
+                None => answer.wrong = true,
+            },
+            Framed::Chunked => {
+                if !data.is_empty() {
+                    let waiting = std::mem::take(&mut answer.beside);
+                    answer.out.extend_from_slice(&waiting);
+                    answer.out.extend_from_slice(std::mem::take(&mut answer.after));
+                    put_chunk_size(&mut answer.out, data.len());
+                    answer.push(data, if end { b"\r\n0\r\n\r\n" } else { b"\r\n" });
+                } else if end {
+                    answer.push(Bytes::new(), b"0\r\n\r\n");
+                }
+            }
+            Framed::Close => answer.push(data, b""),
+        }
+        answer.ended |= end;
+        if answer.wrong {
+            self.keep = false;
+        }
+    }
+
+    /// Queues trailers, where the body can have any, and ends it.
+    pub(super) fn queue_trailers(&mut self, trailers: &HeaderMap) {
+        if self.answer.framed != Framed::Chunked {
+            return self.queue_body(Bytes::new(), true);
+        }
+        let mut last = BytesMut::from(&b"0\r\n"[..]);
+        for (name, value) in trailers {
+            put_field(&mut last, name.as_str().as_bytes(), value.as_bytes());
+        }
+        last.extend_from_slice(b"\r\n");
+        self.answer.push(last.freeze(), b"");
+        self.answer.ended = true;
+    }
+
+    /// Takes back what was queued where none of it was written.
+    pub(super) fn unqueue(&mut self) -> bool {
+        if self.answer.written > 0 {
+            return false;
+        }
+        self.answer.out.clear();
+        self.answer = Answer { out: std::mem::take(&mut self.answer.out), ..Answer::default() };
+        true
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.answer.len()
+    }
+
+    /// The final status, once it is queued.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.answer.status
+    }
+
+    /// Bytes of bodies that were read and that were queued.
+    pub fn moved(&self) -> (u64, u64) {
+        (self.read, self.answer.body)
+    }
+
+    /// Whether the end of the connection is the only sign of the body's end.
+    pub(super) fn ends_with_the_connection(&self) -> bool {
+        self.answer.framed == Framed::Close
+    }
+
+    /// Writes what is queued, as long as the client takes it in time.
+    pub(super) fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        while self.answer.len() > 0 {
+            let answer = &mut self.answer;
+            let written = if answer.beside.is_empty() && answer.after.is_empty() {
+                Pin::new(&mut self.io).poll_write(cx, &answer.out)
+            } else {
+                let slices = [io::IoSlice::new(&answer.out), io::IoSlice::new(&answer.beside), io::IoSlice::new(answer.after)];
+                Pin::new(&mut self.io).poll_write_vectored(cx, &slices)
+            };
+            match written {
+                Poll::Ready(Ok(count)) if count > 0 => {
+                    answer.written += count as u64;
+                    self.writing.moved(count);
+                    let first = count.min(answer.out.len());
+                    answer.out.advance(first);
+                    let second = (count - first).min(answer.beside.len());
+                    answer.beside.advance(second);
+                    answer.after = &answer.after[count - first - second..];
+                }
+                Poll::Ready(_) => {
+                    self.keep = false;
+                    return Poll::Ready(Err(Lost::Left));
+                }
+                Poll::Pending => {
+                    let due = self.writing.due(self.rules.write_timeout);
+                    ready!(self.slow.poll(cx, Some(due)));
+                    self.keep = false;
+                    return Poll::Ready(Err(Lost::Left));
+                }
+            }
+        }
+        self.answer.out.clear();
+        Pin::new(&mut self.io).poll_flush(cx).map_err(|_| Lost::Left)
+    }
+
+    /// How much of the request's body is still to be read, where that is known.
+    fn left_to_read(&self) -> Option<u64> {
+        match &self.scan {
+            BodyScan::Length(left) => Some(*left),
+            BodyScan::Done => Some(0),
+            BodyScan::Chunked(_) => None,
+        }
+    }
+}
+
+/// The date of now, made once a second on each thread.
+fn date(out: &mut BytesMut) {
+    use std::cell::RefCell;
+    use std::io::Write;
+    thread_local! {
+        static DATE: RefCell<(u64, [u8; 37])> = const { RefCell::new((0, [0; 37])) };
+    }
+    let now = SystemTime::now();
+    let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    DATE.with_borrow_mut(|(made, line)| {
+        if *made != second {
+            *made = second;
+            let _ = write!(&mut line[..], "date: {}\r\n", httpdate::HttpDate::from(now));
+        }
+        out.extend_from_slice(line);
+    });
+}

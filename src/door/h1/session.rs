@@ -1,0 +1,214 @@
+//! The connection as a session of Pingora's, and as the client of an exchange.
+//!
+//! Pingora's request machinery is given a session that holds the request alone. The connection waits in the slot that it shares with the hooks
+//! ([`Conn`]): they take it to answer, and put it back when it can serve another request.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::Stream;
+use http::{HeaderMap, HeaderValue};
+use pingora_core::protocols::Digest;
+use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::custom::{CustomMessageWrite, server};
+use pingora_core::protocols::l4::socket::SocketAddr;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use super::H1;
+use crate::door::wire::Framing;
+use crate::exchange::client::{Client, Lost};
+use crate::upstream::h1::Upload;
+
+/// Where a connection waits while Pingora has its request.
+pub type Slot = parking_lot::Mutex<Option<Box<H1>>>;
+
+/// A request as Pingora has it.
+pub struct Down {
+    request: RequestHeader,
+    digest: Digest,
+}
+
+impl Down {
+    /// The session of a request whose connection is in the slot that this digest leads to.
+    pub fn new(request: RequestHeader, digest: Digest) -> Self {
+        Self { request, digest }
+    }
+}
+
+/// A connection that is being answered on.
+pub struct Held<'r> {
+    /// The connection.
+    pub h1: Box<H1>,
+    /// Its request.
+    pub request: &'r RequestHeader,
+}
+
+impl Client for Held<'_> {
+    const POLLED: bool = true;
+
+    fn request(&self) -> &RequestHeader {
+        self.request
+    }
+    fn framing(&self) -> Upload {
+        match self.h1.framing {
+            Framing::None => Upload::None,
+            Framing::Length(length) => Upload::Length(length),
+            Framing::Chunked => Upload::Chunked,
+        }
+    }
+    fn upgrade(&self) -> Option<&HeaderValue> {
+        self.h1.upgrade.as_ref()
+    }
+    fn takes_informational(&self) -> bool {
+        self.h1.version == http::Version::HTTP_11
+    }
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<Option<Bytes>, Lost>> {
+        self.h1.poll_part(cx)
+    }
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.h1.poll_gone(cx)
+    }
+    fn inform(&mut self, head: ResponseHeader) {
+        self.h1.queue_informational(&head);
+    }
+    fn head(&mut self, head: ResponseHeader, end: bool) {
+        self.h1.queue_head(&head, &self.request.method, end);
+    }
+    fn body(&mut self, data: Bytes, end: bool) {
+        self.h1.queue_body(data, end);
+    }
+    fn trailers(&mut self, trailers: HeaderMap) {
+        self.h1.queue_trailers(&trailers);
+    }
+    fn take_back(&mut self) -> bool {
+        self.h1.unqueue()
+    }
+    fn has_room(&self) -> bool {
+        self.h1.queued() < crate::upstream::h1::ROOM
+    }
+    fn has_queued(&self) -> bool {
+        self.h1.queued() > 0
+    }
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<(), Lost>> {
+        self.h1.poll_out(cx)
+    }
+    async fn flush(&mut self) -> std::result::Result<(), Lost> {
+        std::future::poll_fn(|cx| self.h1.poll_out(cx)).await
+    }
+}
+
+/// What Pingora asks of a session whose answer it is not to write.
+fn not_here<T>() -> Result<T> {
+    Error::e_explain(ErrorType::InternalError, "the request's hooks answer it")
+}
+
+type Reader = Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>;
+
+#[async_trait]
+impl server::Session for Down {
+    fn req_header(&self) -> &RequestHeader {
+        &self.request
+    }
+    fn req_header_mut(&mut self) -> &mut RequestHeader {
+        &mut self.request
+    }
+    fn digest(&self) -> Option<&Digest> {
+        Some(&self.digest)
+    }
+    fn digest_mut(&mut self) -> Option<&mut Digest> {
+        Some(&mut self.digest)
+    }
+    fn request_summary(&self) -> String {
+        // No path: it may hold what logs must not.
+        self.request.method.to_string()
+    }
+    async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
+        not_here()
+    }
+    async fn drain_request_body(&mut self) -> Result<()> {
+        Ok(())
+    }
+    async fn write_response_header(&mut self, _: Box<ResponseHeader>, _: bool) -> Result<()> {
+        not_here()
+    }
+    async fn write_response_header_ref(&mut self, _: &ResponseHeader, _: bool) -> Result<()> {
+        not_here()
+    }
+    async fn write_body(&mut self, _: Bytes, _: bool) -> Result<()> {
+        not_here()
+    }
+    async fn write_trailers(&mut self, _: HeaderMap) -> Result<()> {
+        not_here()
+    }
+    async fn response_duplex_vec(&mut self, _: Vec<HttpTask>) -> Result<bool> {
+        not_here()
+    }
+    async fn read_body_or_idle(&mut self, _: bool) -> Result<Option<Bytes>> {
+        not_here()
+    }
+    async fn shutdown(&mut self, _: u32, _: &str) {}
+    async fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+    async fn finish_custom(&mut self) -> Result<()> {
+        Ok(())
+    }
+    fn response_written(&self) -> Option<&ResponseHeader> {
+        None
+    }
+    fn is_body_done(&mut self) -> bool {
+        true
+    }
+    fn is_body_empty(&mut self) -> bool {
+        true
+    }
+    fn body_bytes_sent(&self) -> usize {
+        0
+    }
+    fn body_bytes_read(&self) -> usize {
+        0
+    }
+    fn client_addr(&self) -> Option<&SocketAddr> {
+        None
+    }
+    fn server_addr(&self) -> Option<&SocketAddr> {
+        None
+    }
+    fn pseudo_raw_h1_request_header(&self) -> Bytes {
+        Bytes::new()
+    }
+    fn enable_retry_buffering(&mut self) {}
+    fn retry_buffer_truncated(&self) -> bool {
+        true
+    }
+    fn get_retry_buffer(&self) -> Option<Bytes> {
+        None
+    }
+    fn set_read_timeout(&mut self, _: Option<Duration>) {}
+    fn get_read_timeout(&self) -> Option<Duration> {
+        None
+    }
+    fn set_write_timeout(&mut self, _: Option<Duration>) {}
+    fn get_write_timeout(&self) -> Option<Duration> {
+        None
+    }
+    fn set_total_drain_timeout(&mut self, _: Option<Duration>) {}
+    fn get_total_drain_timeout(&self) -> Option<Duration> {
+        None
+    }
+    fn take_custom_message_reader(&mut self) -> Option<Reader> {
+        None
+    }
+    fn restore_custom_message_reader(&mut self, _: Reader) -> Result<()> {
+        Ok(())
+    }
+    fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
+        None
+    }
+    fn restore_custom_message_writer(&mut self, _: Box<dyn CustomMessageWrite>) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,35 @@
+//! What a listener asks of the gateway: the rules for its clients, and the answer to what is no request.
+
+use std::time::Duration;
+
+use super::conn::Conn;
+use super::wire::{HeadLimits, Refusal};
+
+/// What a connection asks of the gateway.
+pub trait Keeper: Send + Sync + 'static {
+    /// The rules in force, asked once a request.
+    fn rules(&self) -> Rules;
+    /// The answer to a request that no hook will see, counted and logged: a whole HTTP/1.1 response that closes the connection.
+    fn refuse(&self, refusal: Refusal, conn: &Conn) -> Vec<u8>;
+    /// Whether the process is on its way out: then answers close their connections.
+    fn is_draining(&self) -> bool;
+}
+
+/// What a client may send, and how slowly.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// How large a head may be.
+    pub head: HeadLimits,
+    /// How long a connection may be idle between two requests.
+    pub keepalive: Duration,
+    /// How long a head may take.
+    pub header_timeout: Duration,
+    /// How long a body may keep us waiting, and one second more for every 500 bytes.
+    pub body_timeout: Duration,
+    /// How long a client that does not read may keep us waiting, and one second more for every 500 bytes.
+    pub write_timeout: Duration,
+    /// Whether a client that closed its half of the connection still gets its answer.
+    pub half_close: bool,
+    /// How long a tunnel may be idle.
+    pub tunnel: Duration,
+}

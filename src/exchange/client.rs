@@ -1,0 +1,61 @@
+//! The client's side of an exchange: whoever reads the request and takes the answer.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use crate::door::wire::Refusal;
+use crate::upstream::h1::Upload;
+
+/// Why a client is no use any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// It has left, or does not take its answer in time.
+    Left,
+    /// What it sent is refused for this reason.
+    Refused(Refusal),
+}
+
+/// A client with one request.
+///
+/// What it reads and whether it has left is polled beside everything else that the exchange waits for: each poll may be dropped and asked
+/// again, and nothing is lost.
+#[allow(async_fn_in_trait, reason = "the exchange is generic over it, and nobody needs its futures by name")]
+pub trait Client: Send {
+    /// Whether [`Client::poll_flush`] writes. Otherwise [`Client::flush`] does, and nothing else moves meanwhile.
+    const POLLED: bool;
+
+    /// The request.
+    fn request(&self) -> &RequestHeader;
+    /// How the request's body is framed.
+    fn framing(&self) -> Upload;
+    /// The protocol that the client asks to change to.
+    fn upgrade(&self) -> Option<&HeaderValue>;
+    /// Whether informational answers may be sent.
+    fn takes_informational(&self) -> bool;
+    /// The next part of the request's body; none at its end.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Lost>>;
+    /// Ready once the client has left. Only after the body's end.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Queues an informational head.
+    fn inform(&mut self, head: ResponseHeader);
+    /// Queues the answer's head; with `end` there is no body.
+    fn head(&mut self, head: ResponseHeader, end: bool);
+    /// Queues a part of the body; `end` comes once.
+    fn body(&mut self, data: Bytes, end: bool);
+    /// Queues trailers, which end the body.
+    fn trailers(&mut self, trailers: HeaderMap);
+    /// Takes the queued answer back, where none of it was sent. Whether that was so.
+    fn take_back(&mut self) -> bool;
+    /// Whether more of the answer may be queued.
+    fn has_room(&self) -> bool;
+    /// Whether something is queued.
+    fn has_queued(&self) -> bool;
+    /// Writes what is queued.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>>;
+    /// Writes what is queued.
+    async fn flush(&mut self) -> Result<(), Lost>;
+}

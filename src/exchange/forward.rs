@@ -1,0 +1,138 @@
+//! The request as the upstream gets it: the path that was checked, and who asked, told by the gateway alone.
+//!
+//! The head is written from the one that was received: nothing is copied that an upstream is only to be told.
+
+use bytes::BytesMut;
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use pingora_http::RequestHeader;
+
+use super::Order;
+use super::client::Client;
+use crate::request_id::X_REQUEST_ID;
+use crate::upstream::Pool;
+use crate::upstream::h1::{Connection, Upload, is_of_this_hop, members, put_field};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Begins the request on this connection.
+pub fn begin(connection: &mut Connection, client: &impl Client, framing: Upload, pool: &Pool, order: &Order<'_>) {
+    let received = client.request();
+    let query = || received.uri.query().map_or(String::new(), |query| format!("?{query}"));
+    let rewritten = order.rewritten.map(|path| format!("{path}{}", query()).into_bytes());
+    let target = match &rewritten {
+        Some(target) => target.as_slice(),
+        // A path that no `Uri` can hold is kept beside it.
+        None => match received.uri.path_and_query() {
+            Some(target) if received.uri.authority().is_some() => target.as_str().as_bytes(),
+            _ => received.raw_path(),
+        },
+    };
+    connection.begin(&received.method, target, framing, |out| {
+        fields(out, received, pool, order);
+        if let Some(protocol) = client.upgrade() {
+            put_field(out, b"connection", b"upgrade");
+            put_field(out, b"upgrade", protocol.as_bytes());
+        }
+    });
+}
+
+fn fields(out: &mut BytesMut, received: &RequestHeader, pool: &Pool, order: &Order<'_>) {
+    let map = &received.headers;
+    let host = host(received, pool);
+    if let Some(host) = host {
+        put_field(out, b"host", host);
+    }
+    let nominated = map.contains_key(CONNECTION);
+    let crumbs = received.version == Version::HTTP_2 && map.get_all(COOKIE).iter().nth(1).is_some();
+    for (name, value) in map {
+        if is_ours(name, order.from_trusted) || is_of_this_hop(name) || crumbs && *name == COOKIE || nominated && is_nominated(map, name) {
+            continue;
+        }
+        put_field(out, name.as_str().as_bytes(), value.as_bytes());
+    }
+    if crumbs {
+        cookies(out, map);
+    }
+    identify(out, received, order);
+}
+
+/// Fields that are left out where they stand and said anew by [`fields`] and [`Connection::begin`].
+fn is_ours(name: &HeaderName, from_trusted: bool) -> bool {
+    matches!(*name, HOST | CONNECTION | CONTENT_LENGTH | TRANSFER_ENCODING | UPGRADE)
+        || *name == X_REQUEST_ID
+        || *name == X_FORWARDED_FOR
+        || *name == X_REAL_IP
+        || !from_trusted && (*name == FORWARDED || *name == X_FORWARDED_HOST || *name == X_FORWARDED_PROTO)
+}
+
+/// Whether the client's `Connection` says that this field is for this hop alone.
+fn is_nominated(map: &HeaderMap, name: &HeaderName) -> bool {
+    let mut options = map.get_all(CONNECTION).iter().flat_map(|value| members(value.as_bytes()));
+    options.any(|option| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
+/// The Host that the upstream is sent: its own, else the client's.
+fn host<'r>(received: &'r RequestHeader, pool: &'r Pool) -> Option<&'r [u8]> {
+    match &pool.host {
+        Some(host) => Some(host.as_bytes()),
+        None => asked_host(received),
+    }
+}
+
+/// The host that the client asked for.
+fn asked_host(received: &RequestHeader) -> Option<&[u8]> {
+    let header = received.headers.get(HOST).map(HeaderValue::as_bytes);
+    header.or_else(|| received.uri.authority().map(|authority| authority.as_str().as_bytes()))
+}
+
+/// Says who asked.
+fn identify(out: &mut BytesMut, received: &RequestHeader, order: &Order<'_>) {
+    let map = &received.headers;
+    let peer = order.conn.and_then(|conn| conn.peer_value()).map(HeaderValue::as_bytes);
+    let trusted = order.from_trusted;
+    let list = map.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
+    let list = trusted.then_some(list).into_iter().flatten();
+    // A trusted proxy's list goes on, with the proxy itself at its end.
+    put_list(out, b"x-forwarded-for", list.chain(peer), b", ");
+    let client = order.facts.client_ip;
+    let is_peer = order.conn.and_then(|conn| conn.peer).is_some_and(|peer| peer.ip().to_canonical() == client);
+    match peer {
+        Some(peer) if is_peer || !trusted => put_field(out, b"x-real-ip", peer),
+        _ if trusted => put_field(out, b"x-real-ip", client.to_string().as_bytes()),
+        _ => {}
+    }
+    if let Some(host) = asked_host(received)
+        && !(trusted && map.contains_key(X_FORWARDED_HOST))
+    {
+        put_field(out, b"x-forwarded-host", host);
+    }
+    if !(trusted && map.contains_key(X_FORWARDED_PROTO)) {
+        put_field(out, b"x-forwarded-proto", b"http");
+    }
+    put_field(out, b"x-request-id", order.facts.request_id.as_bytes());
+}
+
+/// HTTP/2 clients may send a cookie in crumbs; HTTP/1 has one field for all (RFC 9113, section 8.2.3).
+fn cookies(out: &mut BytesMut, map: &HeaderMap) {
+    put_list(out, b"cookie", map.get_all(COOKIE).iter().map(HeaderValue::as_bytes), b"; ");
+}
+
+/// One field of several values; none where there are no values.
+fn put_list<'v>(out: &mut BytesMut, name: &[u8], values: impl Iterator<Item = &'v [u8]>, between: &[u8]) {
+    let mut any = false;
+    for value in values {
+        out.extend_from_slice(if any { between } else { name });
+        if !any {
+            out.extend_from_slice(b": ");
+        }
+        out.extend_from_slice(value);
+        any = true;
+    }
+    if any {
+        out.extend_from_slice(b"\r\n");
+    }
+}

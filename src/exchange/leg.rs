@@ -1,0 +1,439 @@
+//! One attempt: a connection to an endpoint, the request on its way there, and the answer on its way back.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use frontgate_filters::filter::{Failure, Flow};
+use frontgate_filters::reply::Reply;
+use http::{Method, StatusCode};
+use pingora_http::ResponseHeader;
+
+use super::client::{Client, Lost};
+use super::upload::Replay;
+use super::{End, Order, forward};
+use crate::panics::{Panicked, caught};
+use crate::refusals;
+use crate::request_id::X_REQUEST_ID;
+use crate::telemetry::{Attempt, Flag};
+use crate::upstream::Pool;
+use crate::upstream::attempts::Next;
+use crate::upstream::call::connect;
+use crate::upstream::h1::{self, Connection, Fault, Head, Piece, Upload};
+use crate::upstream::pool::Endpoint;
+use crate::upstream::timer::Timer;
+
+/// How an attempt ended.
+pub enum Ended {
+    /// So does the exchange.
+    Final(End),
+    /// Another attempt follows.
+    Again,
+    /// A pooled connection turned out to be closed: the upstream has done nothing wrong.
+    Stale,
+    /// Without a head, by whose fault; and the answer where nothing better is to be had, none for a client that has left.
+    Failed(Failure, Option<Reply>),
+}
+
+/// How far an attempt is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The final head is still to come.
+    Head,
+    /// The body is passed on.
+    Body,
+    /// The whole answer was handed to the client.
+    Over,
+    /// The protocol has changed.
+    Switched,
+}
+
+/// An attempt in progress.
+pub struct Leg {
+    connection: Box<Connection>,
+    endpoint: Arc<Endpoint>,
+    pool: Arc<Pool>,
+    timer: Timer,
+    stage: Stage,
+    /// Until when the attempt may take.
+    total: Option<Instant>,
+    /// Until when the upstream's next move has to come: its head, or the next part of the body.
+    due: Option<Instant>,
+    /// Until when it has to take more of the upload, while it does not.
+    stuck: Option<Instant>,
+    /// Whether the upstream takes no more of the upload.
+    deaf: bool,
+    /// Whether the client does not take its answer just now.
+    blocked: bool,
+}
+
+/// What an attempt waits for.
+enum Event {
+    Head(Result<Head, Fault>),
+    Piece(Result<Piece, Fault>),
+    Upload(Result<Option<Bytes>, Lost>),
+    /// The client is to be written to while nothing else moves.
+    Flush,
+    Lost(Lost),
+    Late,
+}
+
+impl Leg {
+    /// A connection to the endpoint that was chosen.
+    pub async fn open<C: Client>(order: &mut Order<'_>, client: &mut C, replay: &Replay) -> Result<Self, Ended> {
+        let Some(current) = order.attempts.current() else { return Err(Ended::Final(End::Answer(refusals::internal()))) };
+        let (endpoint, pool, total) = (current.pick().endpoint_ref(), current.pick().pool().clone(), current.deadline());
+        let mut timer = Timer::new();
+        let pooled = if order.attempts.wants_fresh() { None } else { h1::idle(endpoint.id()) };
+        let connection = match pooled {
+            Some(connection) => connection,
+            None => {
+                let due = [Some(Instant::now() + pool.timeouts.connect.0), total].into_iter().flatten().min();
+                let mut connecting = pin!(connect(&endpoint));
+                let opened = poll_fn(|cx| match connecting.as_mut().poll(cx) {
+                    Poll::Ready(Ok(connection)) => Poll::Ready(Ok(connection)),
+                    Poll::Ready(Err(())) => Poll::Ready(Err((Flag::UpstreamConnectionFailure, Failure::Connect))),
+                    Poll::Pending if replay.done && client.poll_left(cx).is_ready() => {
+                        Poll::Ready(Err((Flag::DownstreamConnectionTermination, Failure::Neutral)))
+                    }
+                    Poll::Pending => timer.poll(cx, due).map(|()| Err((Flag::UpstreamTimeout, Failure::Timeout))),
+                });
+                match opened.await {
+                    Ok(connection) => Box::new(connection),
+                    Err((flag, failure)) => {
+                        *order.flag = Some(flag);
+                        let (result, reply) = match failure {
+                            Failure::Neutral => return Err(Ended::Failed(failure, None)),
+                            Failure::Timeout => (Attempt::Timeout, refusals::too_slow()),
+                            _ => (Attempt::ConnectFailure, refusals::bad_gateway()),
+                        };
+                        order.attempts.finished(result, Instant::now());
+                        return Err(Ended::Failed(failure, Some(reply)));
+                    }
+                }
+            }
+        };
+        let stage = Stage::Head;
+        Ok(Self { connection, endpoint, pool, timer, stage, total, due: None, stuck: None, deaf: false, blocked: false })
+    }
+
+    /// Sends the request and brings the answer.
+    pub async fn run<C: Client>(mut self, order: &mut Order<'_>, client: &mut C, method: &Method, replay: &mut Replay) -> Ended {
+        forward::begin(&mut self.connection, client, replay.framing, &self.pool, order);
+        if replay.read > 0 {
+            self.connection.upload(replay.again(), replay.framing);
+        }
+        if replay.done {
+            self.sent(order, replay);
+        }
+        while !matches!(self.stage, Stage::Over | Stage::Switched) {
+            let moved = match poll_fn(|cx| self.poll_next(cx, client, replay)).await {
+                Event::Head(head) => self.head(head, order, client, method, replay),
+                Event::Piece(piece) => self.piece(piece, order, client, replay),
+                Event::Upload(Ok(Some(data))) => self.upload(data, order, replay),
+                Event::Upload(Ok(None)) => {
+                    replay.done = true;
+                    self.sent(order, replay);
+                    Ok(())
+                }
+                Event::Flush => {
+                    let flushed = client.flush().await;
+                    self.body_may_take(replay);
+                    flushed.map_err(|lost| self.lost(order, lost))
+                }
+                Event::Upload(Err(lost)) | Event::Lost(lost) => Err(self.lost(order, lost)),
+                Event::Late => Err(self.failed(order, Attempt::Timeout, Flag::UpstreamTimeout)),
+            };
+            if let Err(ended) = moved {
+                return ended;
+            }
+        }
+        if self.stage == Stage::Switched {
+            order.attempts.finished(Attempt::Ok, Instant::now());
+            return Ended::Final(End::Switched(self.connection));
+        }
+        // Free for the next request, while the client takes the rest of its answer.
+        order.attempts.finished(Attempt::Ok, Instant::now());
+        if replay.done {
+            h1::put_back(self.endpoint.id(), self.connection, self.pool.timeouts.idle.0);
+        }
+        let flushed = if C::POLLED { poll_fn(|cx| client.poll_flush(cx)).await } else { client.flush().await };
+        Ended::Final(match flushed {
+            Ok(()) => End::Sent,
+            Err(lost) => {
+                note(order, lost);
+                End::Gone
+            }
+        })
+    }
+
+    /// Whatever comes first, while everything that can move does.
+    fn poll_next<C: Client>(&mut self, cx: &mut Context<'_>, client: &mut C, replay: &Replay) -> Poll<Event> {
+        self.write(cx);
+        match self.stage {
+            Stage::Head => {
+                if let Poll::Ready(head) = self.connection.poll_head(cx) {
+                    return Poll::Ready(Event::Head(head));
+                }
+            }
+            _ if client.has_room() => {
+                if let Poll::Ready(piece) = self.connection.poll_piece(cx) {
+                    return Poll::Ready(Event::Piece(piece));
+                }
+            }
+            _ => {}
+        }
+        if client.has_queued() {
+            if !C::POLLED {
+                return Poll::Ready(Event::Flush);
+            }
+            match client.poll_flush(cx) {
+                Poll::Ready(Ok(())) if std::mem::take(&mut self.blocked) => self.body_may_take(replay),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(lost)) => return Poll::Ready(Event::Lost(lost)),
+                Poll::Pending => self.blocked = true,
+            }
+        }
+        if replay.done {
+            if client.poll_left(cx).is_ready() {
+                return Poll::Ready(Event::Lost(Lost::Left));
+            }
+        } else if !self.deaf
+            && self.connection.takes_upload()
+            && let Poll::Ready(part) = client.poll_body(cx)
+        {
+            return Poll::Ready(Event::Upload(part));
+        }
+        // While the client does not read, the upstream is not to blame.
+        let due = if self.blocked { None } else { self.due };
+        let due = [self.total, due, self.stuck].into_iter().flatten().min();
+        self.timer.poll(cx, due).map(|()| Event::Late)
+    }
+
+    /// Writes to the upstream what it takes.
+    fn write(&mut self, cx: &mut Context<'_>) {
+        if self.deaf || !self.connection.has_output() {
+            return;
+        }
+        let before = self.connection.output_len();
+        match self.connection.poll_flush(cx) {
+            Poll::Ready(Ok(())) => self.stuck = None,
+            // It may have answered before it closed: what there is to read is read, and not waited for beyond the usual.
+            Poll::Ready(Err(_)) => {
+                self.deaf = true;
+                self.stuck = None;
+                self.due.get_or_insert_with(|| Instant::now() + self.pool.first_byte());
+            }
+            Poll::Pending if self.stuck.is_none() || self.connection.output_len() < before => {
+                self.stuck = Some(Instant::now() + self.pool.timeouts.between_bytes.0);
+            }
+            Poll::Pending => {}
+        }
+    }
+
+    /// The request's last byte is on its way: from here the upstream is waited for.
+    fn sent(&mut self, order: &mut Order<'_>, replay: &Replay) {
+        if replay.framing == Upload::Chunked {
+            self.connection.end_upload(None);
+        }
+        // A pooled connection took no time.
+        let since = order.attempts.current().filter(|_| self.connection.is_reused() && replay.read == 0).map(|current| current.began());
+        match order.attempts.request_sent() {
+            Some(allowance) => self.due = Some(since.unwrap_or_else(Instant::now) + allowance),
+            None => self.body_may_take(replay),
+        }
+    }
+
+    /// The next part of the answer's body is waited for from now on, once the request was sent.
+    fn body_may_take(&mut self, replay: &Replay) {
+        if self.stage == Stage::Body {
+            self.due = replay.done.then(|| Instant::now() + self.pool.timeouts.between_bytes.0);
+        }
+    }
+
+    /// A part of the request's body has come.
+    fn upload(&mut self, data: Bytes, order: &mut Order<'_>, replay: &mut Replay) -> Result<(), Ended> {
+        replay.keep(&data);
+        if replay.read > order.route.body_limit {
+            return Err(self.refused(order, refusals::body_too_large()));
+        }
+        self.connection.upload(data, replay.framing);
+        Ok(())
+    }
+
+    /// A head has come, or did not.
+    fn head<C: Client>(
+        &mut self,
+        head: Result<Head, Fault>,
+        order: &mut Order<'_>,
+        client: &mut C,
+        method: &Method,
+        replay: &Replay,
+    ) -> Result<(), Ended> {
+        let head = match head {
+            Ok(head) => head.head,
+            Err(Fault::Closed(true) | Fault::Broken(_, true)) if self.connection.is_reused() => {
+                return Err(Ended::Stale);
+            }
+            Err(fault) => return Err(self.failed(order, result_of(&fault), Flag::UpstreamConnectionTermination)),
+        };
+        if head.status == StatusCode::SWITCHING_PROTOCOLS && client.upgrade().is_none() {
+            // Nobody has asked for it.
+            return Err(self.failed(order, Attempt::Error, Flag::UpstreamConnectionTermination));
+        }
+        if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
+            if client.takes_informational() {
+                client.inform(head);
+            }
+            return Ok(());
+        }
+        self.answered(head, order, client, method, replay)
+    }
+
+    /// The final head has come.
+    fn answered<C: Client>(
+        &mut self,
+        mut head: ResponseHeader,
+        order: &mut Order<'_>,
+        client: &mut C,
+        method: &Method,
+        replay: &Replay,
+    ) -> Result<(), Ended> {
+        let now = Instant::now();
+        order.attempts.head_arrived(head.status.as_u16(), now);
+        order.facts.version = order.attempts.version();
+        frontgate_filters::head::with_map(&mut head, |fields| {
+            fields.insert(X_REQUEST_ID, order.facts.request_id.clone());
+        });
+        let next = order.settle(method, replay, Ok(&head), now);
+        if !matches!(next, Next::Pass) {
+            order.attempts.finished(Attempt::Ok, now);
+        }
+        match next {
+            Next::Pass => {}
+            Next::Again => return Err(Ended::Again),
+            Next::Answer(reply) => return Err(Ended::Final(End::Answer(reply))),
+        }
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            // What follows is no body: no filter sees it.
+            order.route.chain.mark(&mut head, order.facts);
+            client.inform(head);
+            self.stage = Stage::Switched;
+            return Ok(());
+        }
+        if !order.halves.is_empty() && caught(|| order.halves.head(method, &mut head)).is_err() {
+            order.attempts.finished(Attempt::Ok, now);
+            return Err(Ended::Final(End::Answer(refusals::internal())));
+        }
+        order.route.chain.mark(&mut head, order.facts);
+        self.stage = Stage::Body;
+        self.due = replay.done.then(|| now + self.pool.timeouts.between_bytes.0);
+        let wanted = order.halves.wants_body();
+        if self.connection.is_at_end() && !wanted {
+            client.head(head, true);
+            self.stage = Stage::Over;
+            return Ok(());
+        }
+        if wanted {
+            self.connection.own_pieces();
+        }
+        client.head(head, false);
+        Ok(())
+    }
+
+    /// A part of the answer's body has come, or did not.
+    fn piece<C: Client>(
+        &mut self,
+        piece: Result<Piece, Fault>,
+        order: &mut Order<'_>,
+        client: &mut C,
+        replay: &Replay,
+    ) -> Result<(), Ended> {
+        let (mut data, trailers, last) = match piece {
+            Ok(Piece::Data(data)) => (Some(data), None, self.connection.is_at_end()),
+            Ok(Piece::Trailers(trailers)) => (None, Some(trailers), true),
+            Ok(Piece::End) => (None, None, true),
+            Err(fault) => return Err(self.failed(order, result_of(&fault), Flag::UpstreamConnectionTermination)),
+        };
+        if !order.halves.is_empty() {
+            match caught(|| order.halves.body(&mut data, last)) {
+                Ok(Flow::Go) => {}
+                Ok(Flow::Abort) => return Err(self.given_up(order, client, frontgate_filters::trim::unreadable())),
+                Err(Panicked) => return Err(self.given_up(order, client, refusals::internal())),
+            }
+        }
+        match trailers {
+            Some(trailers) => {
+                if let Some(data) = data {
+                    client.body(data, false);
+                }
+                client.trailers(*trailers);
+            }
+            None if last || data.as_ref().is_some_and(|data| !data.is_empty()) => client.body(data.unwrap_or_default(), last),
+            None => {}
+        }
+        if last {
+            self.stage = Stage::Over;
+        } else {
+            self.body_may_take(replay);
+        }
+        Ok(())
+    }
+
+    /// The upstream has failed: before its head another attempt may follow, after it the answer breaks off.
+    fn failed(&self, order: &mut Order<'_>, result: Attempt, flag: Flag) -> Ended {
+        *order.flag = Some(flag);
+        order.attempts.finished(result, Instant::now());
+        match (self.stage, result) {
+            (Stage::Head, Attempt::Timeout) => Ended::Failed(Failure::Timeout, Some(refusals::too_slow())),
+            (Stage::Head, _) => Ended::Failed(Failure::Connect, Some(refusals::bad_gateway())),
+            _ => Ended::Final(End::Broken),
+        }
+    }
+
+    /// A filter cannot pass the answer on: where none of it was sent, the client gets this one.
+    fn given_up<C: Client>(&self, order: &mut Order<'_>, client: &mut C, reply: Reply) -> Ended {
+        order.attempts.finished(Attempt::Ok, Instant::now());
+        Ended::Final(if client.take_back() { End::Answer(reply) } else { End::Broken })
+    }
+
+    /// The request is refused on its way: nobody upstream is at fault.
+    fn refused(&self, order: &mut Order<'_>, reply: Reply) -> Ended {
+        if self.stage == Stage::Head {
+            return Ended::Failed(Failure::Neutral, Some(reply));
+        }
+        order.attempts.finished(Attempt::Ok, Instant::now());
+        Ended::Final(End::Broken)
+    }
+
+    /// The client is no use any more.
+    fn lost(&self, order: &mut Order<'_>, lost: Lost) -> Ended {
+        note(order, lost);
+        match lost {
+            Lost::Refused(refusal) => self.refused(order, refusals::unreadable(refusal)),
+            Lost::Left if self.stage == Stage::Head => Ended::Failed(Failure::Neutral, None),
+            Lost::Left => {
+                order.attempts.finished(Attempt::Ok, Instant::now());
+                Ended::Final(End::Gone)
+            }
+        }
+    }
+}
+
+/// The log says that it was the client.
+fn note(order: &mut Order<'_>, lost: Lost) {
+    if lost == Lost::Left {
+        *order.flag = Some(Flag::DownstreamConnectionTermination);
+    }
+}
+
+/// What an attempt that ended in this way counts as.
+fn result_of(fault: &Fault) -> Attempt {
+    match fault {
+        Fault::Malformed(_) => Attempt::Error,
+        Fault::Closed(_) | Fault::Broken(..) => Attempt::Reset,
+    }
+}

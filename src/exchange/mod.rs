@@ -1,0 +1,137 @@
+//! The exchange: a decided request is sent to endpoints of an upstream until one answers, and the answer streams back through the filters'
+//! response halves.
+//!
+//! One future does all of it. What it waits for stands in one place ([`Leg::next`]), and every wait has its deadline. Both bodies move as fast
+//! as the slower side takes them: no more is read from either than the other has room for.
+
+pub mod client;
+mod forward;
+mod leg;
+pub mod tunnel;
+mod upload;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use frontgate_filters::chain::Exchange as Halves;
+use frontgate_filters::filter::{Attempt, CircuitState, Facts, Failure, Rescue};
+use frontgate_filters::reply::Reply;
+use http::Method;
+
+use crate::door::Conn;
+use crate::panics::{Panicked, caught};
+use crate::refusals;
+use crate::snapshot::{Route, Snapshot};
+use crate::telemetry::{self, Flag};
+use crate::upstream::attempts::{Asked, Attempts, Audience, Next};
+use crate::upstream::h1::Connection;
+use crate::upstream::{NoPick, Pool};
+use client::Client;
+use leg::{Ended, Leg};
+use upload::Replay;
+
+/// A request that was decided upon, and what is learnt of it on its way.
+pub struct Order<'o> {
+    /// The configuration that it began with.
+    pub snapshot: &'o Snapshot,
+    /// The route that took it.
+    pub route: &'o Route,
+    /// What is known of it.
+    pub facts: &'o mut Facts,
+    /// The filters that wait for the answer.
+    pub halves: &'o mut Halves,
+    /// Its attempts, with the upstream that is asked first.
+    pub attempts: &'o mut Attempts,
+    /// The path to send where the route rewrites it.
+    pub rewritten: Option<&'o str>,
+    /// The client's connection.
+    pub conn: Option<&'o Conn>,
+    /// Whether the client is a trusted proxy.
+    pub from_trusted: bool,
+    /// What went wrong, for the log.
+    pub flag: &'o mut Option<Flag>,
+}
+
+/// How an exchange ended.
+pub enum End {
+    /// The whole answer was sent.
+    Sent,
+    /// Nothing final was sent: this is the answer.
+    Answer(Reply),
+    /// The answer broke off after its head. The client must see that it is not whole.
+    Broken,
+    /// The client has left.
+    Gone,
+    /// The protocol has changed: the head is queued, and from here bytes pass both ways.
+    Switched(Box<Connection>),
+}
+
+/// Sends the request and brings the answer.
+pub async fn exchange(order: &mut Order<'_>, client: &mut impl Client) -> End {
+    let method = client.request().method.clone();
+    let mut replay = Replay::new(client.framing());
+    loop {
+        let now = Instant::now();
+        if let Err(why) = order.attempts.next(now) {
+            *order.flag = Some(if why == NoPick::Full { Flag::UpstreamOverflow } else { Flag::NoHealthyUpstream });
+            match order.settle(&method, &replay, Err(Failure::Unavailable), now) {
+                Next::Again => continue,
+                Next::Answer(reply) => return End::Answer(reply),
+                Next::Pass => return End::Answer(refusals::no_endpoint(why)),
+            }
+        }
+        let ended = match Leg::open(order, client, &replay).await {
+            Ok(leg) => leg.run(order, client, &method, &mut replay).await,
+            Err(ended) => ended,
+        };
+        let (fault, otherwise) = match ended {
+            Ended::Final(end) => return end,
+            Ended::Again => continue,
+            Ended::Stale if replay.is_whole() && method.is_idempotent() && order.attempts.forgives_stale() => continue,
+            Ended::Stale => {
+                *order.flag = Some(Flag::UpstreamConnectionTermination);
+                order.attempts.finished(telemetry::Attempt::Reset, Instant::now());
+                (Failure::Connect, Some(refusals::bad_gateway()))
+            }
+            Ended::Failed(fault, reply) => (fault, reply),
+        };
+        match (order.settle(&method, &replay, Err(fault), Instant::now()), otherwise) {
+            (Next::Again, _) => {}
+            (Next::Answer(reply), _) | (Next::Pass, Some(reply)) => return End::Answer(reply),
+            (Next::Pass, None) => return End::Gone,
+        }
+    }
+}
+
+impl Order<'_> {
+    /// What follows an attempt that has ended with a head or without one, while nothing was sent to the client.
+    fn settle(&mut self, method: &Method, replay: &Replay, result: Result<&pingora_http::ResponseHeader, Failure>, now: Instant) -> Next {
+        let asked = Asked {
+            idempotent: method.is_idempotent(),
+            replayable: replay.is_whole(),
+            probing: self.facts.circuit == Some(CircuitState::HalfOpen),
+        };
+        self.attempts.settle(asked, result, now, &mut Listeners { halves: self.halves, snapshot: self.snapshot })
+    }
+}
+
+/// The route's filters, as those who hear of attempts.
+struct Listeners<'o> {
+    halves: &'o mut Halves,
+    snapshot: &'o Snapshot,
+}
+
+impl Audience for Listeners<'_> {
+    fn is_empty(&self) -> bool {
+        self.halves.is_empty()
+    }
+    fn is_measure(&self) -> bool {
+        self.halves.is_measure()
+    }
+    fn attempt(&mut self, attempt: &Attempt<'_>) -> Result<Rescue, Reply> {
+        caught(|| self.halves.attempt(attempt)).map_err(|Panicked| refusals::internal())
+    }
+    fn upstream(&self, name: &str) -> Option<Arc<Pool>> {
+        self.snapshot.pools.get(name).cloned()
+    }
+}

@@ -1,0 +1,95 @@
+//! A decided request is answered: by the gateway itself, or through an exchange with an upstream.
+
+use frontgate_filters::reply::Reply;
+use pingora_proxy::Session;
+
+use super::http2::Http2;
+use super::{Ctx, Proxy, answer};
+use crate::door::{Conn, Held};
+use crate::exchange::client::{Client, Lost};
+use crate::exchange::tunnel::{Side, tunnel};
+use crate::exchange::{End, Order, exchange};
+use crate::telemetry::Flag;
+
+impl Proxy {
+    /// Answers with `reply`, or as an upstream does. Whether the answer was sent whole.
+    pub(super) async fn serve(&self, session: &mut Session, ctx: &mut Ctx, reply: Option<Reply>) -> bool {
+        let conn = ctx.conn.clone();
+        let h1 = conn.as_ref().and_then(|conn| conn.slot.lock().take());
+        match (h1, conn) {
+            (Some(h1), Some(conn)) => {
+                let mut held = Held { h1, request: session.req_header() };
+                let end = respond(&mut held, ctx, reply).await;
+                finish(held, &conn, ctx, end).await
+            }
+            _ => {
+                let mut client = Http2::new(session, ctx);
+                let end = respond(&mut client, ctx, reply).await;
+                (ctx.status, ctx.bytes_in, ctx.bytes_out) = client.told();
+                ctx.complete = matches!(end, End::Sent);
+                ctx.complete
+            }
+        }
+    }
+}
+
+/// Brings the answer to the client; an end that is none is answered here.
+async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>) -> End {
+    let end = match reply {
+        Some(reply) => End::Answer(reply),
+        None => {
+            let snapshot = ctx.snapshot.clone();
+            let mut order = Order {
+                snapshot: &snapshot,
+                route: snapshot.route(ctx.route),
+                facts: &mut ctx.facts,
+                halves: &mut ctx.exchange,
+                attempts: &mut ctx.attempts,
+                rewritten: ctx.rewritten.as_deref(),
+                conn: ctx.conn.as_deref(),
+                from_trusted: ctx.from_trusted,
+                flag: &mut ctx.flag,
+            };
+            exchange(&mut order, client).await
+        }
+    };
+    let End::Answer(reply) = end else { return end };
+    answer::queue(client, ctx, &reply);
+    match client.flush().await {
+        Ok(()) => End::Sent,
+        Err(lost) => {
+            if lost == Lost::Left {
+                ctx.flag = Some(Flag::DownstreamConnectionTermination);
+            }
+            End::Gone
+        }
+    }
+}
+
+/// Gives the connection back where it can serve another request. Whether the answer was sent whole.
+async fn finish(mut held: Held<'_>, conn: &Conn, ctx: &mut Ctx, end: End) -> bool {
+    let h1 = &held.h1;
+    ctx.status = h1.status();
+    (ctx.bytes_in, ctx.bytes_out) = h1.moved();
+    match end {
+        End::Sent => {
+            ctx.complete = true;
+            *conn.slot.lock() = Some(held.h1);
+        }
+        End::Switched(upstream) => {
+            ctx.status = Some(http::StatusCode::SWITCHING_PROTOCOLS);
+            if held.flush().await.is_ok() {
+                ctx.complete = true;
+                let idle = ctx.snapshot.rules.tunnel;
+                let (client, read, _count) = held.h1.into_parts();
+                let (upstream, answered) = upstream.into_parts();
+                let began = std::time::Instant::now();
+                let passed = tunnel(Side::new(client, read), Side::new(upstream, answered), idle).await;
+                ctx.tunnelled = began.elapsed();
+                (ctx.bytes_in, ctx.bytes_out) = (passed.there, passed.back);
+            }
+        }
+        End::Broken | End::Gone | End::Answer(_) => held.h1.break_off(),
+    }
+    ctx.complete
+}
