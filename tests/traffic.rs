@@ -176,12 +176,12 @@ fn early_requests_wait_for_their_turn() {
 }
 
 #[test]
-fn a_client_that_closed_its_half_still_gets_the_answer() {
+fn a_client_that_closed_its_half_gets_the_answer_where_that_is_allowed() {
     let origin = Origin::start(|_, stream| {
         std::thread::sleep(std::time::Duration::from_millis(150));
         stream.write_all(response("200 OK", "", "late").as_bytes()).is_ok()
     });
-    let gateway = Gateway::over(origin.address, "", "");
+    let gateway = Gateway::over(origin.address, "  half_close: true", "");
     let mut stream = raw(gateway.address);
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();

@@ -179,23 +179,24 @@ impl Leg {
                     return Poll::Ready(Event::Head(head));
                 }
             }
-            _ if client.has_room() => {
-                if let Poll::Ready(piece) = self.connection.poll_piece(cx) {
+            _ => {
+                // What the client takes makes room for more: first, since what is not polled wakes nobody.
+                if !client.has_room()
+                    && let Some(event) = self.flush(cx, client, replay)
+                {
+                    return Poll::Ready(event);
+                }
+                if client.has_room()
+                    && let Poll::Ready(piece) = self.connection.poll_piece(cx)
+                {
                     return Poll::Ready(Event::Piece(piece));
                 }
             }
-            _ => {}
         }
-        if client.has_queued() {
-            if !C::POLLED {
-                return Poll::Ready(Event::Flush);
-            }
-            match client.poll_flush(cx) {
-                Poll::Ready(Ok(())) if std::mem::take(&mut self.blocked) => self.body_may_take(replay),
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(lost)) => return Poll::Ready(Event::Lost(lost)),
-                Poll::Pending => self.blocked = true,
-            }
+        if client.has_queued()
+            && let Some(event) = self.flush(cx, client, replay)
+        {
+            return Poll::Ready(event);
         }
         if replay.done {
             if client.poll_left(cx).is_ready() {
@@ -211,6 +212,26 @@ impl Leg {
         let due = if self.blocked { None } else { self.due };
         let due = [self.total, due, self.stuck].into_iter().flatten().min();
         self.timer.poll(cx, due).map(|()| Event::Late)
+    }
+
+    /// Writes to the client what it takes.
+    fn flush<C: Client>(&mut self, cx: &mut Context<'_>, client: &mut C, replay: &Replay) -> Option<Event> {
+        if !C::POLLED {
+            return Some(Event::Flush);
+        }
+        match client.poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                if std::mem::take(&mut self.blocked) {
+                    self.body_may_take(replay);
+                }
+                None
+            }
+            Poll::Ready(Err(lost)) => Some(Event::Lost(lost)),
+            Poll::Pending => {
+                self.blocked = true;
+                None
+            }
+        }
     }
 
     /// Writes to the upstream what it takes.

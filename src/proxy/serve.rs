@@ -89,7 +89,12 @@ async fn finish(mut held: Held<'_>, conn: &Conn, ctx: &mut Ctx, end: End) -> boo
                 (ctx.bytes_in, ctx.bytes_out) = (passed.there, passed.back);
             }
         }
-        End::Broken | End::Gone | End::Answer(_) => held.h1.break_off(),
+        End::Broken => {
+            // What came is passed on, so that the client sees where it broke off.
+            let _ = held.flush().await;
+            held.h1.break_off();
+        }
+        End::Gone | End::Answer(_) => {}
     }
     ctx.complete
 }

@@ -204,6 +204,8 @@ impl H1 {
                 Err(_) => return Poll::Ready(Err(self.refused(Refusal::UNREADABLE))),
             }
             match self.poll_fill(cx) {
+                // Who closed the half of a connection may still read why that was too early.
+                Poll::Ready(Ok(0)) if self.rules.half_close => return Poll::Ready(Err(self.refused(Refusal::UNREADABLE))),
                 Poll::Ready(Ok(0) | Err(_)) => {
                     self.keep = false;
                     return Poll::Ready(Err(Lost::Left));
