@@ -56,6 +56,8 @@ struct Told {
     over: bool,
     /// Whether the last final head closes the connection.
     closes: bool,
+    /// The writing half met a reset: a socket tells it only once.
+    reset: bool,
 }
 
 impl Progress {
@@ -96,20 +98,27 @@ fn send(case: &Case, mut stream: TcpStream, progress: &Progress) {
     for (index, turn) in case.turns.iter().enumerate() {
         let head = turn.asked.head(&name(case, index));
         if let Some(leave) = case.leaves.filter(|_| index + 1 == case.turns.len()) {
-            flush(case, &mut stream, &mut ahead);
+            flush(case, &mut stream, &mut ahead, progress);
             progress.wait(|told| told.wholes >= index);
             let request = [&head[..], &turn.asked.body.wire].concat();
             let part = &request[..(request.len() - 1) * leave.share / 1000];
-            case.cuts.each(part, |part| stream.write_all(part).is_ok());
+            write(case, &mut stream, part, progress);
             if leave.reset {
                 reset(&stream);
             }
             let _ = stream.shutdown(Shutdown::Both);
             return;
         }
+        if turn.asked.old {
+            // Nobody sends ahead with HTTP/1.0.
+            flush(case, &mut stream, &mut ahead, progress);
+            if progress.wait(|told| told.wholes >= index).over {
+                return;
+            }
+        }
         ahead.extend_from_slice(&head);
         if turn.asked.waits {
-            flush(case, &mut stream, &mut ahead);
+            flush(case, &mut stream, &mut ahead, progress);
             let told = progress.wait(|told| told.hundreds > index || told.finals > index);
             if told.over || told.finals > index && told.closes {
                 return;
@@ -117,12 +126,22 @@ fn send(case: &Case, mut stream: TcpStream, progress: &Progress) {
         }
         ahead.extend_from_slice(&turn.asked.body.wire);
     }
-    flush(case, &mut stream, &mut ahead);
+    flush(case, &mut stream, &mut ahead, progress);
 }
 
-fn flush(case: &Case, stream: &mut TcpStream, ahead: &mut Vec<u8>) {
-    case.cuts.each(ahead, |part| stream.write_all(part).is_ok());
+fn flush(case: &Case, stream: &mut TcpStream, ahead: &mut Vec<u8>, progress: &Progress) {
+    write(case, stream, ahead, progress);
     ahead.clear();
+}
+
+fn write(case: &Case, stream: &mut TcpStream, bytes: &[u8], progress: &Progress) {
+    case.cuts.each(bytes, |part| {
+        let written = stream.write_all(part);
+        if written.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset) {
+            progress.tell(|told| told.reset = true);
+        }
+        written.is_ok()
+    });
 }
 
 /// Reads answers until there are no more.
@@ -192,7 +211,11 @@ fn answer(wire: &mut Wire, index: usize, turn: &Turn, progress: &Progress) -> Re
                 }
                 Err(broken) => Some(broken),
             },
-            Framing::Close => Some(wire.rest(&mut body.bytes)).filter(|end| *end != Broken::Closed),
+            Framing::Close => match wire.rest(&mut body.bytes) {
+                Broken::Closed if progress.told.lock().unwrap().reset => Some(Broken::Reset),
+                Broken::Closed => None,
+                other => Some(other),
+            },
         };
         if broken.is_none() {
             progress.tell(|told| told.wholes = index + 1);

@@ -58,7 +58,9 @@ fn turn(dice: &mut Dice, old: bool, last: bool) -> Turn {
         // Small enough to be sent before the reset that follows it.
         script.close = true;
         script.cut = None;
-        shorten(&mut script);
+        if script.has_body(&asked.method) {
+            shorten(&mut script);
+        }
     }
     Turn { asked, script }
 }
@@ -262,7 +264,9 @@ fn chunked(dice: &mut Dice) -> Body {
     let mut trailers = Fields::new();
     if dice.percent(20) {
         for index in 0..dice.within(1, 4) {
-            let value = value(dice);
+            let mut value = value(dice);
+            // All of them together have a bound.
+            value.truncate(1000);
             trailers.push((format!("X-T{index}"), value));
         }
     }

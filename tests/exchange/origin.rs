@@ -196,6 +196,10 @@ fn answer(mut stream: &TcpStream, script: &Script, method: &str) -> bool {
     bytes.extend_from_slice(body);
     bytes.truncate(before + end);
     let written = script.cuts.each(&bytes, |part| stream.write_all(part).is_ok());
+    if script.abandons || script.cut.is_some() {
+        // A reset takes with it what the kernel has not sent.
+        arrived(stream);
+    }
     if let Some(cut) = script.cut {
         if cut.reset {
             reset(stream);
@@ -210,6 +214,22 @@ fn least(body: &Body) -> usize {
     match body.framing {
         Framing::Close => 0,
         _ => 1,
+    }
+}
+
+/// Waits until the other side's kernel has all that was written, or the connection is gone.
+fn arrived(stream: &TcpStream) {
+    use std::os::fd::AsRawFd;
+    let began = Instant::now();
+    loop {
+        let mut waiting: libc::c_int = 0;
+        #[allow(unsafe_code, reason = "ioctl(2) writes the number it is given a place for")]
+        // SAFETY: the descriptor is open for as long as the stream is, and TIOCOUTQ writes one int.
+        let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut waiting) };
+        if result != 0 || waiting == 0 || began.elapsed() > PATIENCE {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
