@@ -27,6 +27,8 @@ mod lifecycle;
 mod limits;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
+/// Clients of HTTP/2: answers without a body, streams that break off, clients that do not read.
+mod streams;
 /// Requests through to an origin and back: pools, rewrites, filters, keep-alive.
 mod traffic;
 /// JSON answers that are trimmed on their way.

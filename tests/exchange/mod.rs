@@ -12,6 +12,7 @@
 
 mod client;
 mod dice;
+mod http2;
 mod make;
 mod oracle;
 mod origin;
@@ -29,7 +30,7 @@ use client::{name, play};
 use origin::Origin;
 use record::Record;
 
-/// How many faults are told before the rest is left.
+/// How many faults are told before the rest is left, unless all of them are to be recorded.
 const ENOUGH: usize = 10;
 const THREADS: usize = 8;
 
@@ -71,6 +72,7 @@ fn seeds(usual: u64) -> Range<u64> {
 
 /// Plays the cases of these seeds in several threads; `one` plays one and says what is wrong with it.
 fn all(seeds: Range<u64>, one: impl Fn(u64) -> Vec<String> + Sync) {
+    let enough = if Record::is_wanted() { usize::MAX } else { ENOUGH };
     let (next, played) = (AtomicU64::new(seeds.start), AtomicUsize::new(0));
     let wrong: Mutex<Vec<String>> = Mutex::default();
     std::thread::scope(|scope| {
@@ -78,7 +80,7 @@ fn all(seeds: Range<u64>, one: impl Fn(u64) -> Vec<String> + Sync) {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::SeqCst);
-                    if seed >= seeds.end || wrong.lock().unwrap().len() >= ENOUGH {
+                    if seed >= seeds.end || wrong.lock().unwrap().len() >= enough {
                         return;
                     }
                     let found = one(seed);
@@ -131,4 +133,81 @@ fn requests_and_answers_of_every_shape_are_the_same_on_both_sides() {
         oracle::gone(&ground.origin.take(&name), &mut |what| panic!("{name}: {what}"));
     }
     assert_eq!(ground.origin.strays(), [""; 0]);
+}
+
+#[test]
+fn they_are_the_same_for_a_client_of_http_2() {
+    let ground = Ground::new();
+    let left: Mutex<Vec<String>> = Mutex::default();
+
+    all(seeds(200), |seed| {
+        let case = http2::adapt(make::case(seed));
+        for (index, turn) in case.turns.iter().enumerate() {
+            ground.origin.expect(&name(&case, index), &turn.script, &turn.asked);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let met = runtime.block_on(http2::play(&case, ground.address));
+        let came: Vec<_> = (0..case.turns.len())
+            .map(|index| {
+                let name = name(&case, index);
+                if case.leaves.is_some() && index + 1 == case.turns.len() {
+                    left.lock().unwrap().push(name);
+                    return Vec::new();
+                }
+                if met[index].is_ok() {
+                    ground.origin.wait_for(&name);
+                }
+                ground.origin.take(&name)
+            })
+            .collect();
+        http2::check(&case, &met, &came, ground.origin.address)
+    });
+
+    until("the origin's last request to end", || ground.origin.active() == 0);
+    for name in left.into_inner().unwrap() {
+        oracle::gone(&ground.origin.take(&name), &mut |what| panic!("{name}: {what}"));
+    }
+    assert_eq!(ground.origin.strays(), [""; 0]);
+}
+
+#[test]
+fn show() {
+    let Ok(seed) = std::env::var("SHOW") else { return };
+    let case = make::case(seed.parse().unwrap());
+    println!(
+        "CASE {} leaves {:?} cuts every {} pause {} sip {} pr {}",
+        case.seed, case.leaves, case.cuts.every, case.cuts.pause, case.sip, case.pause_reading
+    );
+    for t in &case.turns {
+        let (a, s) = (&t.asked, &t.script);
+        println!(
+            "CASE   {} old {} close {} ka {} up {:?} {} trailers {} expects {} waits {} host {:?} nf {} hl {} pl {} | early {:?} abandons {} hundred {} info {:?} {} old {} close {} {:?} {} trailers {} cut {:?} every {} pause {}",
+            a.method,
+            a.old,
+            a.close,
+            a.keep_alive,
+            a.body.framing,
+            a.body.bytes.len(),
+            a.body.trailers.len(),
+            a.expects,
+            a.waits,
+            a.host,
+            a.fields.len(),
+            a.fields.iter().map(|f| f.1.len()).sum::<usize>(),
+            a.path.len(),
+            s.early,
+            s.abandons,
+            s.hundred,
+            s.informational.iter().map(|i| i.0).collect::<Vec<_>>(),
+            s.status,
+            s.old,
+            s.close,
+            s.body.framing,
+            s.body.bytes.len(),
+            s.body.trailers.len(),
+            s.cut,
+            s.cuts.every,
+            s.cuts.pause
+        );
+    }
 }

@@ -1,0 +1,21 @@
+//! A client of HTTP/2 with prior knowledge.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+
+/// Runs this with a connection to the gateway, with an end to its waits.
+pub fn over_http2<T>(address: SocketAddr, scenario: impl AsyncFnOnce(SendRequest<Bytes>) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let socket = tokio::net::TcpStream::connect(address).await.expect("the gateway listens");
+        let (client, connection) = h2::client::handshake(socket).await.expect("HTTP/2 is spoken");
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        let scenario = scenario(client.ready().await.expect("a stream may be opened"));
+        tokio::time::timeout(Duration::from_secs(20), scenario).await.expect("an end of the scenario")
+    })
+}
