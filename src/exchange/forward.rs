@@ -31,6 +31,8 @@ pub fn begin(connection: &mut Connection, client: &impl Client, framing: Upload,
             _ => received.raw_path(),
         },
     };
+    // A body of no bytes is said to be one where the client said so.
+    let framing = if framing == Upload::None && received.headers.contains_key(CONTENT_LENGTH) { Upload::Length(0) } else { framing };
     connection.begin(&received.method, target, framing, |out| {
         fields(out, received, pool, order);
         if let Some(protocol) = client.upgrade() {

@@ -122,11 +122,6 @@ impl H1 {
         }
     }
 
-    /// What is known of the connection on both sides of the proxy.
-    pub fn conn(&self) -> &Arc<Conn> {
-        &self.conn
-    }
-
     /// Waits for the next request. `h2` asks for the preface of HTTP/2, too.
     pub fn poll_next(&mut self, cx: &mut Context<'_>, h2: bool) -> Poll<Next> {
         loop {

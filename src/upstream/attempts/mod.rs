@@ -108,11 +108,6 @@ impl Current {
     pub fn status(&self) -> Option<u16> {
         self.status
     }
-
-    /// Whether the whole request was sent.
-    pub fn is_sent(&self) -> bool {
-        self.sent
-    }
 }
 
 impl Attempts {

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-
-use pingora_core::upstreams::peer::HttpPeer;
+use std::time::Instant;
 
 use super::Pool;
 use super::budget::Place;
@@ -118,22 +116,6 @@ impl Pick {
     /// The attempt went well, or failed by the endpoint's fault.
     pub fn judge(&self, well: bool, now: Instant) {
         self.place.0.judge(&self.endpoint, well, now);
-    }
-
-    /// What Pingora connects to, within `left` where the attempt has a deadline. With an upload, an upstream that does not take it is cut off
-    /// as one that does not answer.
-    pub fn peer(&self, left: Option<Duration>, upload: bool) -> Box<HttpPeer> {
-        let mut peer = Box::new(self.endpoint.peer.clone());
-        let timeouts = &self.place.0.timeouts;
-        if upload {
-            peer.options.write_timeout = Some(timeouts.between_bytes.0);
-        }
-        if let Some(left) = left {
-            let connect = timeouts.connect.0.min(left);
-            peer.options.connection_timeout = Some(connect);
-            peer.options.total_connection_timeout = Some(connect);
-        }
-        peer
     }
 }
 
