@@ -218,17 +218,17 @@ async fn in_time<T>(until: Instant, future: impl Future<Output = T>) -> Result<T
 
 /// A new connection to an endpoint.
 pub async fn connect(endpoint: &Endpoint) -> Result<Connection, ()> {
-    if !endpoint.is_secured() {
+    let Some(peer) = endpoint.tls() else {
         let socket = TcpStream::connect(endpoint.address).await.map_err(drop)?;
         // Heads and bodies leave in one piece each: nothing is gained by waiting for more.
         let _ = socket.set_nodelay(true);
         return Ok(Connection::new(Io::Tcp(socket)));
-    }
+    };
     thread_local! {
         static CONNECTOR: OnceCell<Arc<TransportConnector>> = const { OnceCell::new() };
     }
     // Made for the first such endpoint: it reads the system's certificates.
     let connector = CONNECTOR.with(|connector| connector.get_or_init(|| Arc::new(TransportConnector::new(None))).clone());
-    let stream = connector.new_stream(endpoint.peer()).await.map_err(drop)?;
+    let stream = connector.new_stream(peer).await.map_err(drop)?;
     Ok(Connection::new(Io::Stream(stream)))
 }

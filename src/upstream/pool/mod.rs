@@ -11,7 +11,6 @@ mod members;
 #[cfg(test)]
 mod tests;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -44,8 +43,8 @@ pub struct Pool {
     /// Its metrics.
     pub metrics: Arc<UpstreamMetrics>,
     id: u64,
-    /// Keeps its connections apart from other pools'.
-    group: u64,
+    /// The name in its endpoints' certificates, where they are spoken to over TLS.
+    tls: Option<String>,
     /// What was configured, without the endpoints.
     settings: Upstream,
     members: ArcSwap<Members>,
@@ -69,21 +68,27 @@ fn settings(config: &Upstream) -> Upstream {
 impl Pool {
     /// Compiles a checked configuration. An endpoint that `before` has, too, keeps what is known of it.
     pub fn new(name: &str, config: &Upstream, metrics: &Metrics, before: Option<&Self>) -> Self {
-        let mut hasher = DefaultHasher::new();
-        name.hash(&mut hasher);
-        let group = hasher.finish();
+        Self::with(name, config, None, metrics, before)
+    }
+
+    /// A pool that no configuration names, whose endpoints are spoken to over TLS where `tls` says which name their certificates have.
+    pub fn outside(name: &str, config: &Upstream, tls: Option<String>, metrics: &Metrics) -> Self {
+        Self::with(name, config, tls, metrics, None)
+    }
+
+    fn with(name: &str, config: &Upstream, tls: Option<String>, metrics: &Metrics, before: Option<&Self>) -> Self {
         let settings = settings(config);
         let began = before.map_or_else(Instant::now, |before| before.began);
         let same_adaptive = before.filter(|before| before.timeouts.first_byte == config.timeouts.first_byte);
         let known = before.map(|before| before.members.load_full());
-        let members = Members::new(&config.endpoints, &terms(&settings, group), known.as_deref().map(|known| (known, false)));
+        let members = Members::new(&config.endpoints, &terms(&settings, tls.as_deref()), known.as_deref().map(|known| (known, false)));
         let pool = Self {
             name: name.into(),
             timeouts: config.timeouts,
             host: config.host.as_ref().and_then(|host| HeaderValue::from_str(host).ok()),
             metrics: metrics.upstream(name),
             id: fresh_id(),
-            group,
+            tls,
             members: ArcSwap::from_pointee(members),
             changing: Mutex::new(()),
             adaptive: match config.timeouts.first_byte {
@@ -116,7 +121,7 @@ impl Pool {
         if before.written == endpoints {
             return;
         }
-        let next = Members::new(endpoints, &terms(&self.settings, self.group), Some((&before, true)));
+        let next = Members::new(endpoints, &terms(&self.settings, self.tls.as_deref()), Some((&before, true)));
         for gone in before.endpoints.iter().filter(|endpoint| !next.has(endpoint)) {
             // Ends its probes.
             gone.known.probed_by.store(0, Ordering::Release);
@@ -258,7 +263,7 @@ impl Pool {
     }
 }
 
-fn terms(settings: &Upstream, group: u64) -> Terms<'_> {
+fn terms<'t>(settings: &'t Upstream, tls: Option<&'t str>) -> Terms<'t> {
     let wait_for_probes = settings.health.as_ref().is_some_and(|health| health.start == Start::Unhealthy);
-    Terms { balance: &settings.balance, timeouts: &settings.timeouts, group, wait_for_probes }
+    Terms { balance: &settings.balance, tls, wait_for_probes }
 }
