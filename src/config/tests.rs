@@ -271,37 +271,44 @@ routes:
     assert_eq!(found.iter().filter(|problem| problem.contains("inherits from itself")).count(), 1, "{found:#?}");
 }
 
+/// The nanoseconds that this thread has had a processor for: a busy machine makes it wait, and waiting does not count.
+fn processor_time() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux accounts for threads");
+    text.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("a time")
+}
+
+/// How long it takes is shown by `loadtest/scale`; here it must not grow faster than the file does.
 #[test]
-fn ten_thousand_routes_load_in_a_second() {
-    let mut text = format!("{HEAD}upstreams: {{a: {{endpoints: [\"1.1.1.1:1\"]}}}}\nroutes:\n");
-    for number in 0..10_000 {
-        text.push_str(&format!("  - name: r{number}\n    path: /api/v1/r{number}/{{id}}/**\n    methods: [GET, POST]\n    upstream: a\n"));
-    }
-    let began = std::time::Instant::now();
+fn ten_times_the_routes_take_about_ten_times_as_long_to_load() {
+    let load = |count: usize| {
+        let mut text = format!("{HEAD}upstreams: {{a: {{endpoints: [1.1.1.1:1]}}}}\nroutes:\n");
+        for number in 0..count {
+            text.push_str(&format!(
+                "  - name: r{number}\n    path: /api/v1/r{number}/{{id}}/**\n    methods: [GET, POST]\n    upstream: a\n"
+            ));
+        }
+        let began = processor_time();
+        let loaded = load_text("many.yaml", &text).unwrap_or_else(|found| panic!("{}", found.render(false)));
+        let config = Config { telemetry: model::Telemetry { access_log: model::AccessLog::Off }, ..loaded.config.clone() };
+        let snapshot = crate::snapshot::Snapshot::compile(Loaded { config, ..loaded }, None, &crate::telemetry::Metrics::new(), None)
+            .expect("a snapshot");
+        let took = processor_time() - began;
+        assert_eq!(snapshot.routes.len(), count);
+        took
+    };
+    let least = |count: usize| (0..3).map(|_| load(count)).min().unwrap_or_default();
 
-    let loaded = load_text("many.yaml", &text).unwrap_or_else(|found| panic!("{}", found.render(false)));
-    let read = began.elapsed();
-    let snapshot = crate::snapshot::Snapshot::compile(
-        Loaded { config: Config { telemetry: model::Telemetry { access_log: model::AccessLog::Off }, ..loaded.config.clone() }, ..loaded },
-        None,
-        &crate::telemetry::Metrics::new(),
-        None,
-    );
+    let (few, many) = (least(1_000), least(10_000));
 
-    println!("10,000 routes: read and checked in {read:?}, compiled in {:?}", began.elapsed() - read);
-    assert_eq!(snapshot.map(|snapshot| snapshot.routes.len()), Ok(10_000));
-    // A debug build is an order of magnitude slower than what is shipped.
-    let limit = if cfg!(debug_assertions) { 15 } else { 1 };
-    assert!(began.elapsed().as_secs() < limit, "{:?}", began.elapsed());
+    println!("1,000 routes: {} us; 10,000: {} us", few / 1_000, many / 1_000);
+    // Whatever compares all with all takes a hundred times as long.
+    assert!(many < 30 * few, "{few} ns became {many} ns");
 }
 
 #[test]
 fn no_document_of_the_yaml_collection_brings_the_loader_down() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors/yaml-test-suite/cases.jsonl");
-    let Ok(cases) = std::fs::read_to_string(path) else {
-        eprintln!("SKIPPED: the YAML collection is not beside the project");
-        return;
-    };
+    let Some(file) = frontgate_test_support::vectors("yaml-test-suite/cases.jsonl") else { return };
+    let cases = std::fs::read_to_string(file).expect("a file");
     let mut count = 0;
     for line in cases.lines() {
         let case: serde_json::Value = serde_json::from_str(line).expect("JSON");
