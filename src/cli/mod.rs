@@ -10,14 +10,14 @@ mod run;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// A BFF edge gateway: routes, filters and pools from one YAML file.
 #[derive(Parser)]
 #[command(name = "frontgate", version, disable_help_subcommand = true)]
 struct Arguments {
-    /// The same as the command `check`.
-    #[arg(short = 't', exclusive = false)]
+    /// The same as the command `check`
+    #[arg(short = 't')]
     test: bool,
     /// A file, or a directory of `*.yaml`; by default ./frontgate.yaml, then /etc/frontgate/
     #[arg(short, long, global = true, value_name = "FILE|DIR")]
@@ -95,13 +95,16 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let path = arguments.config.as_deref();
     if arguments.test {
+        if arguments.command.is_some() {
+            let words = "`-t` is short for the command `check` and cannot be used with another command";
+            Arguments::command().error(clap::error::ErrorKind::ArgumentConflict, words).exit();
+        }
         return check::run(path, check::Format::Human);
     }
     match arguments.command {
         None | Some(Command::Run) => run::run(path),
         Some(Command::Demo) => demo::run(),
         Some(Command::Check { format }) => check::run(path, format),
-
         Some(Command::Explain(request)) => explain::run(path, &request),
         Some(Command::Config { what }) => config::run(path, what),
         Some(Command::Reload(at)) => operate::run(path, at.admin, &operate::Ask::Reload),
@@ -112,7 +115,6 @@ pub fn main() -> ExitCode {
             operate::run(path, admin.admin, &operate::Ask::Circuit { filter, upstream, force })
         }
         Some(Command::Completions { shell }) => {
-            use clap::CommandFactory;
             clap_complete::generate(shell, &mut Arguments::command(), "frontgate", &mut std::io::stdout());
             ExitCode::SUCCESS
         }
