@@ -27,7 +27,7 @@ long: deps
 	FRONTGATE_LONG=1 $(CARGO) test --release --workspace --no-fail-fast
 
 bench: deps
-	$(CARGO) bench -p frontgate-filters --bench '*'
+	$(CARGO) bench --workspace --bench '*'
 
 compare: deps
 	loadtest/compare
