@@ -1,4 +1,4 @@
-//! The machine by itself (`gate`, and `shuttled` under every order of threads), the store (`store`), and all of it through a chain
+//! The machine by itself (`gate`, and `filters/tests/shuttled.rs` under every order of threads), the store (`store`), and all of it through a chain
 //! (`counting`, `fallbacks`); what may be written (`options`).
 
 mod bench;
@@ -6,5 +6,4 @@ mod counting;
 mod fallbacks;
 mod gate;
 mod options;
-mod shuttled;
 mod store;
