@@ -252,7 +252,7 @@ fn an_endpoint_that_comes_back_gets_a_tenth_of_its_share_at_first() {
 #[test]
 fn the_command_line_shows_upstreams_as_a_table() {
     let origin = Origin::json("{}");
-    let gateway = over(&[origin.address, dead()], "", "");
+    let gateway = over(&[origin.address, dead()], "");
     let admin = gateway.running.admin().unwrap().to_string();
 
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_frontgate")).args(["upstreams", "--admin", &admin]).output().unwrap();

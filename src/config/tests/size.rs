@@ -6,7 +6,7 @@ use base64::Engine;
 
 use super::*;
 use crate::telemetry::Metrics;
-use Snapshot;
+use crate::snapshot::Snapshot;
 
 /// How long this thread has been on a processor: a busy machine makes nothing of it longer.
 fn busy() -> Duration {
