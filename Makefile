@@ -1,5 +1,5 @@
-# `make demo` shows the gateway at work, `make test` runs every test, `make check` formats and lints, `make bench` measures the filters, `make dist` makes what is
-# released. As root they install a missing C compiler or cmake; otherwise they say what to install.
+# `make demo` shows the gateway at work, `make test` runs every test, `make check` formats and lints, `make bench` measures the filters,
+# `make dist` makes what is released. As root they install a missing C compiler or cmake; otherwise they say what to install.
 CARGO ?= cargo
 # What `make dist` strips; for example target/pgo/release/frontgate after loadtest/pgo.
 BINARY ?= target/release/frontgate

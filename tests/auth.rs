@@ -50,7 +50,8 @@ impl Drop for Kept {
     }
 }
 
-/// An open route, one that asks for a token, one for a role, one with CORS and one without; `jwt` are the keys and further options of the `jwt`.
+/// An open route, one that asks for a token, one for a role, one with CORS and one without; `jwt` are the keys and further options of the
+/// `jwt`.
 fn text(origin: SocketAddr, jwt: &str) -> String {
     yaml(
         "

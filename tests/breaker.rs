@@ -160,7 +160,7 @@ fn an_operator_holds_a_circuit_and_lets_it_go() {
 }
 
 #[test]
-fn a_breaker_stands_last_and_shares_no_users_answers() {
+fn a_breaker_comes_last_and_shares_no_users_answers() {
     let check = |filters: &str, fallback: &str| {
         let text = yaml(
             "

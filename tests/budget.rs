@@ -2,9 +2,9 @@
 //!
 //! Its own binary, because its allocator counts everything that the process allocates. Client and origin allocate nothing per request.
 //!
-//! A busy machine changes nothing here. A round can only have allocations too many, never too few, so the least of several rounds is what requests
-//! take. Of the system calls those are counted that do something and succeed; how often a thread waits, or looks for bytes that are not there yet,
-//! is the scheduler's affair.
+//! A busy machine changes nothing here. A round can only have allocations too many, never too few, so the least of several rounds is what
+//! requests take. Of the system calls those are counted that do something and succeed; how often a thread waits, or looks for bytes that
+//! are not there yet, is the scheduler's affair.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
@@ -26,15 +26,15 @@ use pingora_core::services::Service as _;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
 
-/// More allocations than this over bare Pingora, or more system calls, is a regression. Fewer: its modules and its spelling of names are not
-/// paid for here.
+/// More allocations than this over bare Pingora, or more system calls, is a regression. Fewer: its modules and its spelling of names are
+/// not paid for here.
 const ALLOCATIONS: f64 = -5.95;
 const SYSTEM_CALLS: f64 = 0.0;
 /// System calls of a small trimmed answer over an untrimmed one's: though it says no length, it leaves in one send, too.
 const TRIMMED_CALLS: f64 = 0.0;
 /// What a `jwt` that has seen the token, one of its claims in a header, and an `rbac` may add.
 const AUTHENTICATED: f64 = 3.0;
-/// What a limit may add: its response half and the header that says how the key stands.
+/// What a limit may add: its response half and the header that says what is left of it.
 const LIMIT: f64 = 2.0;
 /// What `jwt`, `rbac`, `rate_limit`, `circuit_breaker` and `version_header` may add together.
 const FIVE: f64 = 9.0;

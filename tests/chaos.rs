@@ -7,15 +7,15 @@
 //! - *cut*: a 2xx head of the upstream came, and then the connection closed before the end that `Content-Length` or the last chunk names;
 //! - *lost*: anything else: an error status, no answer within five seconds, a broken fallback, no connection.
 //!
-//! A request whose failure came before the first response byte either was stood in for or is lost; one that a retry saved cannot be told from
-//! a served one, and leaving those out makes the claim harder. So the claim reads: lost / (stood in + lost) is at most 0.008 %. Cut ones are
-//! bounded apart: up to the circuit's opening, by `consecutive` plus the most that were in flight at once.
+//! A request whose failure came before the first response byte either was stood in for or is lost; one that a retry saved cannot be told
+//! from a served one, and leaving those out makes the claim harder. So the claim reads: lost / (stood in + lost) is at most 0.008 %. Cut
+//! ones are bounded apart: up to the circuit's opening, by `consecutive` plus the most that were in flight at once.
 //!
-//! Normal service is back when the upstream itself answers, and it stays back. How long that takes, from the end of the fault to the sending
-//! of the last request that was not served, is said; it is bounded in a long run, which has the machine to itself.
+//! Normal service is back when the upstream itself answers, and it stays back. How long that takes, from the end of the fault to the
+//! sending of the last request that was not served, is said; it is bounded in a long run, which has the machine to itself.
 //!
-//! A fault lasts 2.5 s, and until the gateway has noticed it; with `FRONTGATE_CHAOS_SECONDS` that many, and with `FRONTGATE_LONG=1` thirty minutes are shared
-//! by all of them.
+//! A fault lasts 2.5 s, and until the gateway has noticed it; with `FRONTGATE_CHAOS_SECONDS` that many, and with `FRONTGATE_LONG=1` thirty
+//! minutes are shared by all of them.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -34,7 +34,7 @@ const CONSECUTIVE: usize = 5;
 const BACK: Duration = Duration::from_millis(2300);
 /// How long recovery is watched in a long run.
 const CALM: Duration = Duration::from_millis(2800);
-/// So many requests in a row that the upstream itself answered: normal service is back.
+/// Normal service is back when the upstream itself answered this many requests in a row.
 const IN_A_ROW: usize = 250;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Idle client connections are not used again after this long.

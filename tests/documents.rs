@@ -1,4 +1,4 @@
-//! What people copy: every YAML block of the pages, and every configuration that is shipped, is checked by the binary as it stands.
+//! What people copy: every YAML block of the pages, and every configuration that is shipped, is checked by the binary as it is.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,7 +19,8 @@ fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files below this folder whose names end like this, without what git does not track and the pages of the filters, which show parts of configurations.
+/// The files below this folder whose names end like this, without what git does not track and the pages of the filters, which show parts of
+/// configurations.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {

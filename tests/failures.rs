@@ -23,7 +23,7 @@ fn with_timeouts(origin: std::net::SocketAddr, timeouts: &str) -> Gateway {
     ))
 }
 
-/// Whether a deadline was neither early nor another one's: what would have ended the wait in its place comes after so many milliseconds.
+/// Whether a deadline was neither early nor another one's: `other` is when, in milliseconds, something else would have ended the wait.
 #[track_caller]
 fn took(began: Instant, deadline: u64, other: u64) {
     let millis = began.elapsed().as_millis() as u64;

@@ -57,7 +57,7 @@ fn limited(origin: &Origin, filters: &str, list: &str) -> String {
 }
 
 #[test]
-fn over_the_limit_is_429_with_the_time_to_wait_and_every_answer_says_how_it_stands() {
+fn over_the_limit_is_429_with_the_time_to_wait_and_every_answer_says_what_is_left() {
     let answer = response("200 OK", "RateLimit: \"theirs\";r=5;t=9\r\nRateLimit-Policy: \"theirs\";q=9;w=9\r\n", "{}");
     let origin = Origin::start(move |_, stream| stream.write_all(answer.as_bytes()).is_ok());
     let filters = "stamp: {version_header: {value: v1}}\nper_client: {rate_limit: {key: client_ip, rate: 4/h, burst: 2}}";

@@ -1,5 +1,5 @@
-//! What a token costs a request: `cargo bench -p frontgate-filters --bench jwt`. One that was seen before is looked up; of one that was never seen the
-//! signature is checked, and its claims are read.
+//! What a token costs a request: `cargo bench -p frontgate-filters --bench jwt`. One that was seen before is looked up; of one that was
+//! never seen the signature is checked, and its claims are read.
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,4 +1,5 @@
-//! The source of the circuit breaker's state machine over atomics that another scheduler owns: it tries thousands of orders in which threads may run.
+//! The source of the circuit breaker's state machine over atomics that another scheduler owns: it tries thousands of orders in which
+//! threads may run.
 //!
 //! Its own binary, because shuttle speaks up at every panic of its process, whoever's it is.
 

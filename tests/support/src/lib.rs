@@ -1,5 +1,5 @@
-//! What tests need from outside, collections of test vectors and programs, what a test says that does not find them, and configurations that are
-//! readable where they are written.
+//! What tests need from outside, collections of test vectors and programs, what a test says that does not find them, and configurations
+//! that are readable where they are written.
 //!
 //! libtest cannot skip a test that already runs: one that returns early is `ok`. So a skip is a line on standard error, past the capture of
 //! output: `SKIPPED binary test: reason`. Where `FRONTGATE_SKIPS` names a file, the line is appended there, too, and `.ci/run` counts it.
@@ -41,8 +41,8 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// A file or folder of a public collection: from `tests/data`, else from `FRONTGATE_VECTORS` or `../shared/vectors` beside the project. Where it is in none of them,
-/// the test is skipped.
+/// A file or folder of a public collection: from `tests/data`, else from `FRONTGATE_VECTORS` or `../shared/vectors` beside the project.
+/// Where it is in none of them, the test is skipped.
 pub fn vectors(name: &str) -> Option<PathBuf> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let elsewhere = std::env::var_os("FRONTGATE_VECTORS").map_or_else(|| project.join("../shared/vectors"), PathBuf::from);
@@ -53,8 +53,9 @@ pub fn vectors(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// A configuration that is written in a test, indented like the code around it. `$ORIGIN` and its like are filled in; where a name has a line of its own, every line of
-/// its value is indented like it. The version, a listener on a free port and an access log that is off are added where the text does not have them.
+/// A configuration that is written in a test, indented like the code around it. `$ORIGIN` and its like are filled in; where a name has a
+/// line of its own, every line of its value is indented like it. The version, a listener on a free port and an access log that is off are
+/// added where the text does not have them.
 pub fn yaml(text: &str, filled: &[(&str, &dyn Display)]) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let margin = lines.iter().map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);
