@@ -9,9 +9,11 @@ mod access_log;
 mod auth;
 /// Upstreams that fail behind a circuit breaker: fallbacks, operators, recovery.
 mod breaker;
-/// A pool that fails in every way there is, under steady load, over and over.
+/// An upstream that fails in every way there is, under steady load, over and over.
 mod chaos;
-/// Pools that know which endpoints live: retries, probes, ejection, hashing, adaptive timeouts.
+/// What people copy: the pages' YAML and every configuration that is shipped.
+mod documents;
+/// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
 mod endpoints;
 /// What `frontgate explain` says, beside what the same request meets on the wire.
 mod explain;
@@ -25,7 +27,7 @@ mod lifecycle;
 mod limits;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
-/// Requests through to an origin and back: pools, rewrites, filters, keep-alive.
+/// Requests through to an origin and back: upstreams, rewrites, filters, keep-alive.
 mod traffic;
 /// JSON answers that are trimmed on their way.
 mod trim;

@@ -1,4 +1,4 @@
-//! `frontgate check`: reads the configuration and says everything that is wrong with it.
+//! `frontgate check`: reads the configuration and reports everything that is wrong with it.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! What a filter is: a plain struct with one method for the request and, where it cares, one for every answer.
 
 pub mod build;
+mod circuit_state;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -15,6 +16,7 @@ use http::HeaderValue;
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use crate::reply::Reply;
+pub use circuit_state::CircuitState;
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -211,28 +213,6 @@ impl Facts {
             circuit: None,
             reason: "",
             version: None,
-        }
-    }
-}
-
-/// The state of a circuit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CircuitState {
-    /// Everything passes.
-    Closed,
-    /// A few probes pass.
-    HalfOpen,
-    /// Nothing passes.
-    Open,
-}
-
-impl CircuitState {
-    /// As logs and metrics write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::HalfOpen => "half_open",
-            Self::Open => "open",
         }
     }
 }

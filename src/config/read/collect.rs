@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use frontgate_filters::words::spanned::Place;
 use serde::de::DeserializeOwned;
 
-use super::de::{Kind, Reader};
+use super::de::Reader;
+use super::problem::Kind;
 use super::tree::{Node, Value};
 use crate::config::diagnostics::{Diagnostic, nearest};
 use crate::config::places::Places;

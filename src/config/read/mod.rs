@@ -2,6 +2,7 @@
 
 pub mod collect;
 mod de;
+mod problem;
 pub mod tree;
 mod unite;
 pub mod yaml;

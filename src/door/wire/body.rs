@@ -1,4 +1,4 @@
-//! Where a request's body ends: after so many bytes, or after the last chunk and its trailers.
+//! Where a request's body ends: after as many bytes as announced, or after the last chunk and its trailers.
 
 use super::{Framing, Refusal, is_token};
 
@@ -8,7 +8,7 @@ pub enum BodyScan {
     /// At the end.
     #[default]
     Done,
-    /// So many bytes to come.
+    /// This many bytes are still to come.
     Length(u64),
     /// Within chunks.
     Chunked(Chunks),

@@ -38,7 +38,7 @@ impl Refusal {
     /// The target is too long.
     pub const LONG_URI: Self = Self { status: 414, code: "uri_too_long", detail: "The request target is longer than allowed." };
     /// A method that asks for a tunnel.
-    pub const CONNECT: Self = Self { status: 405, code: "method_not_allowed", detail: "CONNECT is not served here." };
+    pub const CONNECT: Self = Self { status: 405, code: "method_not_allowed", detail: "The method CONNECT is not supported." };
     /// What Pingora's parser refused although this one did not.
     pub const UNREADABLE: Self = Self::bad("The request could not be read.");
 }
@@ -59,7 +59,7 @@ pub struct HeadLimits {
 pub enum Framing {
     /// No body.
     None,
-    /// So many bytes.
+    /// This many bytes.
     Length(u64),
     /// Chunks.
     Chunked,

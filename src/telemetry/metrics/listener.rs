@@ -26,9 +26,9 @@ impl ListenerMetrics {
     pub(super) fn scrape(&self, address: &str, scrape: &mut Scrape) {
         let labels = [("listener", address)];
         let connections = self.connections.load(Ordering::Relaxed);
-        scrape.gauge("frontgate_connections", "Connections of clients that are open.", &labels, connections as f64);
+        scrape.gauge("frontgate_connections", "Open client connections.", &labels, connections as f64);
         let requests = self.requests.load(Ordering::Relaxed);
-        scrape.gauge("frontgate_inflight_requests", "Requests that are not answered yet.", &labels, requests as f64);
+        scrape.gauge("frontgate_inflight_requests", "Requests in flight.", &labels, requests as f64);
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Metrics {
 impl Metrics {
     /// Metrics that have counted nothing yet.
     pub fn new() -> Arc<Self> {
-        let log_dropped = IntCounter::new("frontgate_log_dropped_total", "Lines of the access log that were lost.")
+        let log_dropped = IntCounter::new("frontgate_log_dropped_total", "Access log lines that were dropped.")
             .expect("the name is one that Prometheus takes");
         let registry = Registry::new();
         registry.register(Box::new(log_dropped.clone())).expect("the registry is empty");
@@ -73,7 +73,7 @@ impl Metrics {
         self.listeners.get(address, ListenerMetrics::default)
     }
 
-    /// A configuration was taken over at `now`; `hash` names it.
+    /// A configuration came into force at `now`; `hash` names it.
     pub fn reloaded(&self, hash: &str, now: SystemTime) {
         *self.reload.lock() = Reload { succeeded: true, active: Some((hash.to_owned(), now)) };
     }
@@ -101,7 +101,7 @@ impl Metrics {
     pub fn render(&self, key_ages: &BTreeMap<&str, Duration>) -> String {
         let mut scrape = Scrape::default();
         for (filter, age) in key_ages {
-            let help = "The time since the keys of a filter were last known to be the issuer's.";
+            let help = "Time since the key set of a filter was last fetched successfully.";
             scrape.gauge("frontgate_jwks_age_seconds", help, &[("filter", filter)], age.as_secs_f64());
         }
         scrape.families(self.registry.gather());
@@ -140,19 +140,19 @@ impl<T> Handles<T> {
 #[derive(Default)]
 struct Reload {
     succeeded: bool,
-    /// The hash of the configuration that serves, and since when it does.
+    /// The hash of the configuration in force, and since when it is.
     active: Option<(String, SystemTime)>,
 }
 
 impl Reload {
     fn scrape(&self, scrape: &mut Scrape) {
-        let help = "Whether the last configuration that was read was taken over.";
+        let help = "Whether the last reload succeeded (1) or was refused (0).";
         scrape.gauge("frontgate_config_last_reload_successful", help, &[], f64::from(self.succeeded));
         let since = self.active.as_ref().and_then(|(_, since)| since.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        let help = "When a configuration was last taken over, since unix epoch in seconds.";
+        let help = "Unix time of the last successful reload, in seconds.";
         scrape.gauge("frontgate_config_last_reload_success_timestamp_seconds", help, &[], since.as_secs_f64());
         if let Some((hash, _)) = &self.active {
-            scrape.gauge("frontgate_config_info", "The configuration that serves.", &[("hash", hash)], 1.0);
+            scrape.gauge("frontgate_config_info", "The hash of the configuration in force.", &[("hash", hash)], 1.0);
         }
     }
 }

@@ -39,9 +39,9 @@ impl RouteMetrics {
                 scrape.counter("frontgate_requests_total", help, &labels, count as f64);
             });
         }
-        let help = "From a request's first byte to its answer's last.";
+        let help = "Duration of a request, from its first byte to the last byte of its answer.";
         scrape.histogram("frontgate_request_duration_seconds", help, &[("route", route)], &self.duration);
-        let help = "The gateway's own part of a request, without the wait for the upstream.";
+        let help = "Time that the gateway itself spent on a request, without the wait for the upstream.";
         scrape.histogram("frontgate_overhead_seconds", help, &[("route", route)], &self.overhead);
     }
 }

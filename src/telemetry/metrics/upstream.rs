@@ -45,9 +45,9 @@ impl Attempt {
 pub enum EndpointState {
     /// It gets requests.
     Healthy,
-    /// Probes found it down.
+    /// Its health checks failed.
     Unhealthy,
-    /// Its answers were bad, and it rests for a while.
+    /// Its requests failed, and it gets none for a while.
     Ejected,
 }
 
@@ -100,7 +100,7 @@ impl UpstreamMetrics {
     }
 
     pub(super) fn scrape(&self, upstream: &str, scrape: &mut Scrape) {
-        let help = "Attempts at an upstream's endpoints, by how they ended.";
+        let help = "Attempts at an upstream's endpoints, by result.";
         for result in Attempt::ALL {
             let count = self.attempts[result as usize].load(Ordering::Relaxed);
             let labels = [("upstream", upstream), ("result", result.label())];
@@ -114,11 +114,11 @@ impl UpstreamMetrics {
         }
         let first_byte = self.first_byte.load(Ordering::Relaxed);
         if first_byte > 0 {
-            let help = "How long an upstream's head may take just now, where that is adaptive.";
+            let help = "The current value of an adaptive first_byte timeout.";
             let seconds = first_byte as f64 / 1e6;
             scrape.gauge("frontgate_upstream_adaptive_timeout_seconds", help, &[("upstream", upstream)], seconds);
         }
-        let help = "How long an upstream took to answer.";
+        let help = "Duration of an attempt at an upstream, to the last byte of its answer.";
         scrape.histogram("frontgate_upstream_duration_seconds", help, &[("upstream", upstream)], &self.duration);
     }
 }

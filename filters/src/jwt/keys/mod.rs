@@ -93,6 +93,8 @@ impl Key {
 
     /// Whether this is the message's signature; in base64url and as the bytes that this stands for.
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], (text, signature): (&str, &[u8])) -> bool {
+        #[cfg(test)]
+        super::tests::VERIFICATIONS.with(|count| count.set(count.get() + 1));
         match &self.check {
             Check::Rsa(key) => key.verifies(algorithm, message, signature),
             Check::Other(key) => jsonwebtoken::crypto::verify(text, message, key, algorithm.into()).unwrap_or(false),

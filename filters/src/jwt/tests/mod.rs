@@ -5,6 +5,7 @@ mod cache;
 mod requests;
 mod vectors;
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::{LazyLock, Mutex};
@@ -46,6 +47,11 @@ pub fn without(name: &str) -> Value {
 
 pub fn metrics() -> FilterMetrics {
     FilterMetrics::new(&Registry::new())
+}
+
+thread_local! {
+    /// How many signatures the keys were asked about by this thread, which is this test.
+    pub static VERIFICATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The filter over these keys, its clock stopped.
