@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use frontgate_filters::circuit_breaker::Forced;
+use frontgate_filters::filter::inspect::Forced;
+use frontgate_filters::reply::problem;
 use http::{Method, Response, StatusCode};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
@@ -97,7 +98,7 @@ impl Admin {
             "/livez" | "/healthz" if is_read => text(StatusCode::OK, "ok\n"),
             "/readyz" if is_read && self.gateway.is_draining() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
             "/readyz" if is_read && self.gateway.down().is_some() => text(StatusCode::SERVICE_UNAVAILABLE, "a required pool is down\n"),
-            "/readyz" if is_read && !self.gateway.keys.has_settled() => text(StatusCode::SERVICE_UNAVAILABLE, "fetching keys\n"),
+            "/readyz" if is_read && !self.gateway.documents.has_settled() => text(StatusCode::SERVICE_UNAVAILABLE, "fetching keys\n"),
             "/readyz" if is_read => text(StatusCode::OK, "ready\n"),
             "/metrics" if is_read => {
                 let body = self.gateway.scrape();
@@ -214,7 +215,5 @@ fn json_answer(status: StatusCode, value: &serde_json::Value) -> Answer {
 }
 
 fn problem(status: StatusCode, code: &str, detail: &str) -> Answer {
-    let title = status.canonical_reason().unwrap_or("Error");
-    let body = json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "code": code});
-    answer(status, "application/problem+json", body.to_string().into_bytes())
+    answer(status, problem::MEDIA_TYPE, problem::body(status, code, detail, None).into())
 }

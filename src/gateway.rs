@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use frontgate_filters::circuit_breaker::Forced;
 use frontgate_filters::filter::Facts;
-use frontgate_filters::reply::Reply;
+use frontgate_filters::filter::inspect::Forced;
+use frontgate_filters::reply::{Form, Reply};
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
 
@@ -17,7 +17,7 @@ use crate::door::{Conn, Keeper, Rules};
 use crate::proxy::new_request_id;
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
-use crate::upstream::KeyRing;
+use crate::upstream::Documents;
 use crate::upstream::health;
 use crate::upstream::watchdog::Watchdog;
 
@@ -26,8 +26,8 @@ pub struct Gateway {
     snapshot: ArcSwap<Snapshot>,
     /// Its metrics.
     pub metrics: Arc<Metrics>,
-    /// The key sets that tokens are verified with.
-    pub keys: Arc<KeyRing>,
+    /// What is kept elsewhere and fetched, as the key sets that tokens are verified with.
+    pub documents: Arc<Documents>,
     /// The upstream deadlines.
     pub watchdog: Arc<Watchdog>,
     listeners: Box<[Arc<ListenerMetrics>]>,
@@ -54,7 +54,7 @@ impl Drop for InFlight {
 
 impl Gateway {
     /// The state of a gateway that begins with this snapshot.
-    pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>, keys: Arc<KeyRing>) -> Arc<Self> {
+    pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>, documents: Arc<Documents>) -> Arc<Self> {
         let listeners = snapshot.loaded.config.server.listeners.iter().map(|l| metrics.listener(&l.address.to_string())).collect();
         metrics.reloaded(&snapshot.loaded.hash, SystemTime::now());
         let watchdog = Arc::new(Watchdog::default());
@@ -62,7 +62,7 @@ impl Gateway {
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             metrics,
-            keys,
+            documents,
             watchdog,
             listeners,
             in_flight: Arc::default(),
@@ -111,18 +111,17 @@ impl Gateway {
             "requests_in_flight": self.requests(),
             "log_lines_dropped": self.metrics.log_dropped().get(),
             "upstreams": upstreams,
-            "circuits": snapshot.circuits().filter(|(_, _, circuit)| circuit.status().asked).map(|(filter, upstream, circuit)| {
-                let status = circuit.status();
+            "circuits": snapshot.circuits().map(|(filter, status)| {
                 serde_json::json!({
                     "filter": filter,
-                    "upstream": upstream,
+                    "upstream": &*status.upstream,
                     "state": status.state.name(),
                     "requests": status.requests,
                     "failures": status.failures,
                     "slow": status.slow,
                     "probes": status.probes,
                     "open_for_ms": status.left.map(|left| left.as_millis() as u64),
-                    "forced": status.forced.map(|forced| if forced == Forced::Open { "open" } else { "closed" }),
+                    "forced": status.forced.map(Forced::name),
                 })
             }).collect::<Vec<_>>(),
             "key_sets": snapshot.key_ages().into_iter().map(|(filter, age)| (filter.to_owned(), serde_json::json!({"age_seconds": age.as_secs()}))).collect::<serde_json::Map<_, _>>(),
@@ -131,13 +130,7 @@ impl Gateway {
 
     /// Holds a circuit, or lets it go; whether there is such a circuit.
     pub fn force(&self, filter: &str, upstream: &str, forced: Option<Forced>) -> bool {
-        let snapshot = self.snapshot();
-        let mut found = false;
-        for (_, _, circuit) in snapshot.circuits().filter(|(name, pool, _)| *name == filter && *pool == upstream) {
-            circuit.force(forced);
-            found = true;
-        }
-        found
+        self.snapshot().force(filter, upstream, forced)
     }
 
     /// Waits until somebody asks the gateway to end.
@@ -185,8 +178,8 @@ impl Gateway {
     pub fn reload(&self, loaded: Loaded) -> Result<String, String> {
         let _one = self.reloading.lock();
         let current = self.snapshot();
-        let result =
-            fixed_parts(&current.loaded, &loaded).and_then(|()| Snapshot::compile(loaded, Some(&current), &self.metrics, Some(&self.keys)));
+        let result = fixed_parts(&current.loaded, &loaded)
+            .and_then(|()| Snapshot::compile(loaded, Some(&current), &self.metrics, Some(&self.documents)));
         match result {
             Ok(next) => {
                 let hash = next.loaded.hash.clone();
@@ -237,7 +230,7 @@ impl Keeper for Gateway {
         let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
         let peer = conn.peer.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip().to_canonical());
         let facts = Facts::new(peer, new_request_id());
-        let (mut head, body) = Reply::problem(status, refusal.code, refusal.detail).render(&facts.request_id);
+        let (mut head, body) = Reply::problem(status, refusal.code, refusal.detail).render(Form::default(), &facts.request_id);
         snapshot.unmatched.chain.mark(&mut head, &facts);
         head.insert_header("Connection", "close").expect("a valid header");
         head.insert_header("Date", httpdate::fmt_http_date(SystemTime::now())).expect("a valid header");

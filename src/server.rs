@@ -25,7 +25,7 @@ use crate::gateway::Gateway;
 use crate::proxy::Proxy;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
-use crate::upstream::{KeyRing, watchdog};
+use crate::upstream::{Documents, watchdog};
 
 /// A gateway that listens and serves. Dropping it stops it at once.
 pub struct Running {
@@ -59,8 +59,8 @@ pub fn start(loaded: Loaded, reload: crate::admin::Read) -> Result<Running, Stri
     let listeners = server.listeners.iter().map(|listener| bind(listener.address)).collect::<Result<Vec<_>, _>>()?;
     let admin = server.admin.as_ref().map(|admin| bind(admin.address)).transpose()?;
     let status = server.status.as_ref().map(|address| bind(address.value)).transpose()?;
-    let keys = KeyRing::new();
-    let gateway = Gateway::new(Snapshot::compile(loaded, None, &metrics, Some(&keys))?, metrics, keys);
+    let documents = Documents::new();
+    let gateway = Gateway::new(Snapshot::compile(loaded, None, &metrics, Some(&documents))?, metrics, documents);
     let reloader = Arc::new(Reloader::new(gateway.clone(), reload));
     let threads = match server.threads {
         Threads::Count(count) => count.get() as usize,
@@ -191,7 +191,7 @@ impl Operators {
         tokio::spawn(sweep(self.gateway.clone()));
         tokio::spawn(tick(self.gateway.clone()));
         self.gateway.run_background(tokio::runtime::Handle::current());
-        tokio::spawn(self.gateway.keys.clone().run());
+        tokio::spawn(self.gateway.documents.clone().run());
         // A sender that is gone stops at once, as does a deadline that has passed.
         let deadline = match stopped.wait_for(Option::is_some).await {
             Ok(deadline) => deadline.unwrap_or_else(Instant::now),

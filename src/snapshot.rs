@@ -2,24 +2,24 @@
 //!
 //! A snapshot never changes. A reload compiles the next one, taking over from the last whatever its configuration left alone.
 
-use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use frontgate_filters::chain::{Chain, Link};
-use frontgate_filters::circuit_breaker::{Circuit, CircuitBreaker};
-use frontgate_filters::cors;
 use frontgate_filters::device::Devices;
 use frontgate_filters::filter::build::{Build, Outside, Secret};
+use frontgate_filters::filter::document::{NoDocument, RemoteDocument, Wanted};
+use frontgate_filters::filter::inspect::{CircuitStatus, Forced};
 use frontgate_filters::filter::{Facts, Filter};
-use frontgate_filters::jwt::{Jwt, KeyStore, NoKeys, Url};
 use frontgate_filters::registry::{FilterEntry, Mode};
-use frontgate_filters::reply::{Reply, ReplyBody};
+use frontgate_filters::reply::Reply;
+use frontgate_filters::words::preflight::asked_method;
 use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::Place;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use frontgate_filters::words::url::Url;
+use http::{HeaderName, Method, StatusCode};
 use pingora_http::RequestHeader;
 
 use crate::config::Loaded;
@@ -28,7 +28,7 @@ use crate::door::Rules;
 use crate::door::wire::HeadLimits;
 use crate::router::{Entry, Found, Pattern, Router, Template};
 use crate::telemetry::{AccessLog, Metrics, RouteMetrics, Target, UNMATCHED};
-use crate::upstream::{KeyRing, Pool};
+use crate::upstream::{Documents, Pool};
 
 /// A compiled configuration.
 pub struct Snapshot {
@@ -114,9 +114,9 @@ impl Route {
 
 /// What filters may ask of the configuration around them.
 struct FromConfig<'c> {
-    keys: Option<&'c KeyRing>,
+    documents: Option<&'c Documents>,
     loaded: &'c Loaded,
-    pools: Vec<Arc<str>>,
+    upstreams: Vec<Arc<str>>,
     routes: Vec<Arc<str>>,
 }
 
@@ -128,14 +128,14 @@ impl Outside for FromConfig<'_> {
     fn secret(&self, secret: &Secret) -> Result<String, String> {
         self.loaded.secret(secret)
     }
-    fn key_store(&self, url: &Url, refresh: Duration, stale_for: Duration) -> Arc<dyn KeyStore> {
-        match self.keys {
-            Some(keys) => keys.get(url, refresh, stale_for),
-            None => Arc::new(NoKeys),
+    fn document(&self, url: &Url, wanted: Wanted) -> Arc<dyn RemoteDocument> {
+        match self.documents {
+            Some(documents) => documents.get(url, wanted),
+            None => Arc::new(NoDocument),
         }
     }
-    fn pools(&self) -> &[Arc<str>] {
-        &self.pools
+    fn upstreams(&self) -> &[Arc<str>] {
+        &self.upstreams
     }
     fn routes(&self) -> &[Arc<str>] {
         &self.routes
@@ -175,20 +175,20 @@ impl PathRewrite {
 impl Snapshot {
     /// Compiles a checked configuration. What fails here is outside of it: a log that cannot be opened.
     ///
-    /// Without `keys` no key set is ever fetched.
-    pub fn compile(loaded: Loaded, previous: Option<&Self>, metrics: &Metrics, keys: Option<&KeyRing>) -> Result<Self, String> {
+    /// Without `documents` nothing is ever fetched, such as key sets.
+    pub fn compile(loaded: Loaded, previous: Option<&Self>, metrics: &Metrics, documents: Option<&Documents>) -> Result<Self, String> {
         let config = &loaded.config;
         let access_log = open_log(&loaded, previous, metrics)?;
         let outside = FromConfig {
-            keys,
+            documents,
             loaded: &loaded,
-            pools: config.upstreams.keys().map(|name| name.as_str().into()).collect(),
+            upstreams: config.upstreams.keys().map(|name| name.as_str().into()).collect(),
             routes: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
         };
         let build = |key: &str, name: &str, entry: &FilterEntry| {
             let kept = previous.and_then(|previous| previous.filters.get(key)).filter(|built| built.entry.config == entry.config);
             let with = Build { name, metrics: &metrics.filters, outside: &outside, previous: kept.map(|built| &built.filter) };
-            let filter = entry.config.build(&with).map_err(|why| format!("the filter `{name}`: {why}"))?;
+            let filter = entry.config.options().build(&with).map_err(|why| format!("the filter `{name}`: {why}"))?;
             Ok::<_, String>(Built { entry: entry.clone(), filter })
         };
         let mut filters: HashMap<String, Built> = HashMap::new();
@@ -261,7 +261,7 @@ impl Snapshot {
                 write_timeout: config.server.timeouts.write.0,
             },
             trusted: config.server.trusted_proxies.iter().map(|network| network.0).collect(),
-            identity_headers: filters.values().flat_map(|built| built.entry.config.identity_headers()).collect(),
+            identity_headers: filters.values().flat_map(|built| built.entry.config.options().identity_headers()).collect(),
             devices: devices(config)?,
             access_log,
             filters,
@@ -269,13 +269,16 @@ impl Snapshot {
         })
     }
 
-    /// Every circuit: the filter's name, the pool's, and the circuit.
-    pub fn circuits(&self) -> impl Iterator<Item = (&str, &str, &Circuit)> {
-        self.filters.iter().flat_map(|(name, built)| {
-            let filter: &dyn Any = &*built.filter;
-            let breaker = filter.downcast_ref::<CircuitBreaker>();
-            breaker.into_iter().flat_map(|breaker| breaker.circuits()).map(move |(upstream, circuit)| (name.as_str(), upstream, circuit))
-        })
+    /// Every circuit that was ever asked for, with the filter's name.
+    pub fn circuits(&self) -> impl Iterator<Item = (&str, CircuitStatus)> {
+        self.filters
+            .iter()
+            .flat_map(|(name, built)| built.filter.inspect().circuits.into_iter().map(move |circuit| (name.as_str(), circuit)))
+    }
+
+    /// Holds a filter's circuit before an upstream open or closed, or lets it go; whether there is such a circuit.
+    pub fn force(&self, filter: &str, upstream: &str, forced: Option<Forced>) -> bool {
+        self.filters.get(filter).is_some_and(|built| built.filter.force_circuit(upstream, forced))
     }
 
     /// Learns what the request's head says of the client, where something asks for it.
@@ -290,11 +293,11 @@ impl Snapshot {
         &self.identity_headers
     }
 
-    /// What takes a request: a preflight belongs to the route that it asks about, where that one lists `cors` and carries it out.
+    /// What takes a request: a preflight belongs to the route that it asks about, where a filter of that one answers it.
     pub fn find(&self, host: &str, path: &str, head: &RequestHeader) -> Found<'_> {
-        if let Some(method) = cors::asked_method(head)
+        if let Some(method) = asked_method(head)
             && let found @ Found::Route(index) = self.router.find(host, path, &method)
-            && self.routes[index].chain.links().iter().any(|link| link.kind == "cors" && link.mode == Mode::Enforce)
+            && self.routes[index].chain.links().iter().any(|link| link.mode == Mode::Enforce && link.filter.answers_preflight())
         {
             return found;
         }
@@ -305,8 +308,7 @@ impl Snapshot {
     pub fn key_ages(&self) -> BTreeMap<&str, Duration> {
         let mut ages = BTreeMap::new();
         for (key, built) in &self.filters {
-            let jwt = (&*built.filter as &dyn Any).downcast_ref::<Jwt>();
-            if let Some(age) = jwt.and_then(Jwt::key_age) {
+            if let Some(age) = built.filter.inspect().key_age {
                 // Filters that stand in place share the name of their kind; the oldest keys speak for them.
                 let name = if key.contains('/') { built.entry.config.kind() } else { key.as_str() };
                 let oldest = ages.entry(name).or_insert(age);
@@ -345,7 +347,7 @@ impl Snapshot {
 /// The table of devices: the configuration's or the built-in one, where a filter or a pool asks for the class.
 fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
     let named = config.filters.values().map(|entry| &entry.value);
-    let filters = named.chain(inline(config).map(|(_, _, entry)| entry)).flat_map(|entry| entry.config.selectors());
+    let filters = named.chain(inline(config).map(|(_, _, entry)| entry)).flat_map(|entry| entry.config.options().selectors());
     let hashes = config.upstreams.values().filter_map(|upstream| match &upstream.balance {
         model::Balance::ConsistentHash(selector) => Some(selector),
         _ => None,
@@ -383,23 +385,7 @@ fn action(route: &model::Route, pattern: &Pattern, pools: &HashMap<String, Arc<P
         return Ok(Action::Redirect(Template::parse(&redirect.to, pattern)?, status));
     }
     let Some(respond) = &route.respond else { return Err(format!("the route `{}` leads nowhere", route.name.value)) };
-    let (kind, body) = match (&respond.json, &respond.body) {
-        (Some(json), _) => (Some("application/json"), json.value.to_string()),
-        (None, Some(text)) => (Some("text/plain; charset=utf-8"), text.value.clone()),
-        (None, None) => (None, String::new()),
-    };
-    let mut headers = Vec::new();
-    for (name, value) in &respond.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
-        headers.push((name, HeaderValue::from_str(value).map_err(|error| error.to_string())?));
-    }
-    if let Some(kind) = kind
-        && !headers.iter().any(|(name, _)| name == http::header::CONTENT_TYPE)
-    {
-        headers.push((http::header::CONTENT_TYPE, HeaderValue::from_static(kind)));
-    }
-    let status = StatusCode::from_u16(*respond.status).map_err(|error| error.to_string())?;
-    Ok(Action::Respond(Reply { status, headers, body: ReplyBody::Bytes(body.into()) }))
+    respond.reply().map(Action::Respond)
 }
 
 fn entry(route: &model::Route) -> Entry<'_> {

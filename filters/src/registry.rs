@@ -1,11 +1,10 @@
-//! The registry of filters: what may stand under `filters:`, one variant and one match arm a filter.
+//! The registry of filters: the kinds that can be written under `filters:`, a line each.
 //!
-//! A filter is written as a map of one key, its kind: `stamp: {version_header: {value: v1}}`. `mode: observe` may stand inside
+//! A filter is written as a map of one key, its kind: `stamp: {version_header: {value: v1}}`. `mode: observe` may be written inside
 //! every kind and belongs to the chain, so it is taken out here before the kind's own options are read.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::value::MapAccessDeserializer;
@@ -13,10 +12,7 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializ
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::filter::Filter;
-use crate::filter::build::{Build, Problem};
-use crate::words::selector::Selector;
-use crate::words::spanned::Spanned;
+use crate::filter::options::Options;
 use crate::{circuit_breaker, cors, jwt, rate_limit, rbac, trim, version_header};
 
 /// Whether a filter's decisions are carried out.
@@ -54,6 +50,11 @@ macro_rules! registry {
                 match self { $(Self::$variant(_) => $key,)* }
             }
 
+            /// What the gateway asks of every kind.
+            pub fn options(&self) -> &dyn Options {
+                match self { $(Self::$variant(options) => options.as_ref(),)* }
+            }
+
             fn read<'de, A: MapAccess<'de>>(kind: &str, map: &mut A) -> Result<FilterEntry, A::Error> {
                 match kind {
                     $($key => {
@@ -78,95 +79,18 @@ macro_rules! registry {
 registry! {
     /// Which pages of other origins may read answers.
     "cors" => Cors(cors::Config),
-    /// Who is asking, as a signed token says.
+    /// Who the caller is, as a signed token says.
     "jwt" => Jwt(jwt::Config),
-    /// What the one who asks may do.
+    /// What the caller may do.
     "rbac" => Rbac(rbac::Config),
-    /// Leaves out of JSON answers what a client cannot use or may not see.
+    /// Removes from JSON answers what a client cannot use or may not see.
     "trim" => Trim(trim::Config),
-    /// Limits how many requests somebody may make.
+    /// Limits how many requests a caller may make.
     "rate_limit" => RateLimit(rate_limit::Config),
     /// Names the version that answered.
     "version_header" => VersionHeader(version_header::Config),
-    /// Leaves a failing upstream alone and answers in its place.
+    /// Stops sending requests to an upstream that fails, and answers in its place.
     "circuit_breaker" => CircuitBreaker(circuit_breaker::Config),
-}
-
-impl FilterConfig {
-    /// Compiles the options to a filter, taking over what may be kept of its earlier self. The error is outside of the options: a file
-    /// that cannot be read.
-    pub fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
-        Ok(match self {
-            Self::Cors(config) => with.kept().unwrap_or_else(|| Arc::new(cors::Cors::new(config))),
-            // Always built: keys in files may be others by now.
-            Self::Jwt(config) => Arc::new(jwt::Jwt::build(config, with)?),
-            Self::Rbac(config) => match with.kept() {
-                Some(kept) => kept,
-                None => Arc::new(rbac::Rbac::build(config, with)?),
-            },
-            // Always anew, since routes may have come and gone; it has no state.
-            Self::Trim(config) => Arc::new(trim::Trim::build(config, with)?),
-            Self::RateLimit(config) => match with.kept() {
-                Some(kept) => kept,
-                None => Arc::new(rate_limit::RateLimit::new(config, with, std::time::Instant::now())?),
-            },
-            Self::VersionHeader(config) => with.kept().unwrap_or_else(|| Arc::new(version_header::VersionHeader::new(config))),
-            // Always anew, since pools may have come and gone; it takes over its circuits itself.
-            Self::CircuitBreaker(config) => Arc::new(circuit_breaker::CircuitBreaker::new(config, with)),
-        })
-    }
-
-    /// What is wrong with the options that their types could not refuse.
-    pub fn problems(&self) -> Vec<Problem> {
-        match self {
-            Self::Cors(config) => cors::problems(config),
-            Self::Jwt(config) => jwt::problems(config),
-            Self::Rbac(config) => rbac::problems(config),
-            Self::Trim(config) => config.problems(),
-            Self::RateLimit(config) => config.problems(),
-            Self::VersionHeader(_) => Vec::new(),
-            Self::CircuitBreaker(config) => config.problems(),
-        }
-    }
-
-    /// The facts of a request that it reads.
-    pub fn selectors(&self) -> Vec<&Spanned<Selector>> {
-        match self {
-            Self::RateLimit(config) => config.selectors(),
-            Self::CircuitBreaker(config) => config.selectors(),
-            Self::Trim(config) => config.selectors(),
-            // What `jwt` names in `claim_headers` is what it has verified itself.
-            Self::Cors(_) | Self::Jwt(_) | Self::Rbac(_) | Self::VersionHeader(_) => Vec::new(),
-        }
-    }
-
-    /// The pools that it may send a request to.
-    pub fn pools(&self) -> Vec<&Spanned<String>> {
-        match self {
-            Self::CircuitBreaker(config) => config.pools(),
-            Self::Cors(_) | Self::Jwt(_) | Self::RateLimit(_) | Self::Rbac(_) | Self::Trim(_) | Self::VersionHeader(_) => Vec::new(),
-        }
-    }
-
-    /// Whether it may answer a request in place of the upstream.
-    pub fn can_refuse(&self) -> bool {
-        match self {
-            Self::Jwt(_) | Self::RateLimit(_) | Self::Rbac(_) | Self::CircuitBreaker(_) => true,
-            Self::Cors(_) | Self::Trim(_) | Self::VersionHeader(_) => false,
-        }
-    }
-
-    /// The request headers that say who is asking: what a client sends under these names is removed on every route.
-    pub fn identity_headers(&self) -> Vec<http::HeaderName> {
-        match self {
-            Self::Jwt(config) => {
-                config.claim_headers.keys().filter_map(|name| http::HeaderName::from_bytes(name.as_bytes()).ok()).collect()
-            }
-            Self::Cors(_) | Self::RateLimit(_) | Self::Rbac(_) | Self::Trim(_) | Self::VersionHeader(_) | Self::CircuitBreaker(_) => {
-                Vec::new()
-            }
-        }
-    }
 }
 
 /// The options of a kind with its `mode` taken out.
@@ -233,7 +157,7 @@ impl<'de> Deserialize<'de> for FilterEntry {
                 match map.next_key::<String>()? {
                     None => Ok(entry),
                     Some(second) => Err(de::Error::custom(format!(
-                        "a filter has one kind, and this one has `{kind}` and `{second}`: `mode` and all options stand inside the kind"
+                        "a filter has one kind, and this one has `{kind}` and `{second}`: `mode` and all options belong inside the kind"
                     ))),
                 }
             }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
-use frontgate_filters::count::metrics::FilterMetrics;
+use frontgate_filters::count::metrics::Families;
 use frontgate_filters::filter::build::{Build, Nowhere};
 use frontgate_filters::filter::{Facts, Request, Verdict};
 use frontgate_filters::registry::FilterEntry;
@@ -51,9 +51,9 @@ fn a_decision_with_its_response_half_and_headers_takes_two_allocations() {
         r#"{"key": ["header.x-api-key", "route"], "tier": "header.x-plan", "rates": {"free": "1000/s"}, "otherwise": "free"}"#,
     ] {
         let entry: FilterEntry = serde_json::from_str(&format!(r#"{{"rate_limit": {options}}}"#)).expect("options");
-        let metrics = FilterMetrics::new(&Registry::new());
+        let metrics = Families::new(&Registry::new());
         let with = Build { name: "per_client", metrics: &metrics, outside: &Nowhere::default(), previous: None };
-        let filter = entry.config.build(&with).expect("a filter");
+        let filter = entry.config.options().build(&with).expect("a filter");
         let mut head = RequestHeader::build("GET", b"/", None).expect("a head");
         head.append_header("X-Api-Key", "k").expect("a header");
         let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("r-1"));
@@ -81,9 +81,9 @@ fn a_decision_with_its_response_half_and_headers_takes_two_allocations() {
 fn a_refusal_takes_two_allocations() {
     let entry: FilterEntry =
         serde_json::from_str(r#"{"rate_limit": {"key": "client_ip", "rate": "2/m", "exact": true}}"#).expect("options");
-    let metrics = FilterMetrics::new(&Registry::new());
+    let metrics = Families::new(&Registry::new());
     let with = Build { name: "per_client", metrics: &metrics, outside: &Nowhere::default(), previous: None };
-    let filter = entry.config.build(&with).expect("a filter");
+    let filter = entry.config.options().build(&with).expect("a filter");
     let mut head = RequestHeader::build("GET", b"/", None).expect("a head");
     let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("r-1"));
     let now = Instant::now();

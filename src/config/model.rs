@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use frontgate_filters::device::Table;
 pub use frontgate_filters::filter::build::Secret;
 use frontgate_filters::registry::FilterEntry;
+use frontgate_filters::reply::respond::Respond;
 use frontgate_filters::words::condition::{Condition, StatusRange};
 use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::Spanned;
@@ -468,30 +469,6 @@ pub struct Redirect {
 impl Redirect {
     fn default_status() -> Spanned<u16> {
         Spanned::nowhere(308)
-    }
-}
-
-/// A fixed answer: a status, with `json`, `body` or neither.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Respond {
-    /// 200 (the default) to 599.
-    #[serde(default = "Respond::default_status")]
-    pub status: Spanned<u16>,
-    /// A body of any JSON value, sent as application/json.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub json: Option<Spanned<serde_json::Value>>,
-    /// A body of text, sent as text/plain where `headers` says nothing else.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body: Option<Spanned<String>>,
-    /// Headers of the answer.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, Spanned<String>>,
-}
-
-impl Respond {
-    fn default_status() -> Spanned<u16> {
-        Spanned::nowhere(200)
     }
 }
 

@@ -187,20 +187,20 @@ fn filters_stand_where_they_can_work() {
     let all = "  - {name: used, path: /used, respond: {}, filters: [web, login, admins]}\n  \
                - {name: seen, path: /seen, respond: {}, filters: [more, watch, counts]}\n";
     for (server, list, words) in [
-        ("", "[admins]", "no `jwt` comes before it"),
-        ("", "[admins, login]", "no `jwt` comes before it"),
+        ("", "[admins]", "no filter before it verifies"),
+        ("", "[admins, login]", "no filter before it verifies"),
         ("", "[login, login]", "stands twice"),
-        ("", "[login, watch]", "two `jwt`"),
+        ("", "[login, watch]", "at most one `jwt`"),
         ("", "[watch, admins]", "only observes"),
         ("", "[watch, counts]", ""),
         ("", "[login, web]", "can refuse"),
-        ("", "[web, more, login]", "two `cors`"),
+        ("", "[web, more, login]", "at most one `cors`"),
         ("", "[web, login, admins, counts]", ""),
         ("", "[web, login, {rbac: {claim: roles, none_of: [x]}}]", ""),
         ("", "[lgoin, admins]", "there is no filter `lgoin`"),
         ("filters: [login]", "[admins]", ""),
-        ("filters: [login]", "[watch]", "two `jwt`"),
-        ("filters: [admins, login]", "[]", "no `jwt` comes before it"),
+        ("filters: [login]", "[watch]", "at most one `jwt`"),
+        ("filters: [admins, login]", "[]", "no filter before it verifies"),
     ] {
         let routes = if server.is_empty() { all } else { "  - {name: seen, path: /seen, respond: {}}\n" };
         let server = server.replace("filters", ", filters");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Attempt, Failure, Rescue};
 use http::HeaderValue;
 use pingora_http::ResponseHeader;
@@ -135,7 +136,7 @@ impl Ctx {
         let retry = pool.retry()?;
         let left = self.attempts.made < retry.attempts.get()
             && self.deadline.is_none_or(|deadline| attempt.now < deadline)
-            && self.facts.circuit != Some("half_open")
+            && self.facts.circuit != Some(CircuitState::HalfOpen)
             && session.req_header().method.is_idempotent()
             && attempt.replayable
             && retry.when.iter().any(|condition| condition.meets(attempt));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use frontgate_filters::chain::Exchange;
+use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Facts, Outcome};
 use frontgate_filters::head;
 use frontgate_filters::reply::Reply;
@@ -288,7 +289,7 @@ impl Ctx {
             device: self.facts.device.as_deref(),
             sub: self.facts.identity.as_ref().map(|identity| identity.sub_hash()).filter(|sub| !sub.is_empty()),
             limit: self.facts.limit.as_deref(),
-            circuit: self.facts.circuit,
+            circuit: self.facts.circuit.map(CircuitState::name),
             user_agent: head.headers.get(http::header::USER_AGENT).map(HeaderValue::as_bytes),
             flags: (!self.flags.is_empty()).then_some(self.flags),
             ..Line::at(SystemTime::now())

@@ -16,8 +16,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use frontgate_filters::filter::{Failure, Flow, Request};
-use frontgate_filters::reply::{Reply, ReplyBody};
-use frontgate_filters::trim::unreadable;
+use frontgate_filters::reply::{Form, Reply, ReplyBody};
 use http::header::{ALLOW, LOCATION};
 use http::{HeaderValue, Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
@@ -118,7 +117,7 @@ impl Proxy {
             let mut body = Some(body);
             match exchange.body(&mut body, true) {
                 Flow::Go => body.unwrap_or_default(),
-                Flow::Abort => Bytes::new(),
+                Flow::Abort(_) => Bytes::new(),
             }
         });
         let Ok(passed) = passed else {
@@ -137,7 +136,7 @@ impl Proxy {
     async fn answer(&self, session: &mut Session, ctx: &mut Ctx, reply: &Reply) -> Result<()> {
         let snapshot = ctx.snapshot.clone();
         ctx.reason = reply.code();
-        let (mut head, body) = reply.render(&ctx.facts.request_id);
+        let (mut head, body) = reply.render(Form::default(), &ctx.facts.request_id);
         let body = self.through_halves(session, ctx, &mut head, body);
         snapshot.route(ctx.route).chain.mark(&mut head, &ctx.facts);
         let bodyless = session.req_header().method == Method::HEAD || body.is_empty();
@@ -333,9 +332,9 @@ impl ProxyHttp for Proxy {
                 }
                 Ok(None)
             }
-            Ok(Flow::Abort) => {
+            Ok(Flow::Abort(reply)) => {
                 // Where nothing was sent yet this is the answer, else the body is broken off.
-                ctx.refusal = Some(unreadable());
+                ctx.refusal = Some(reply);
                 Err(Error::new(REFUSED))
             }
             Err(failure::Panicked) => {

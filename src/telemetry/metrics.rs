@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use frontgate_filters::count::metrics::FilterMetrics;
+use frontgate_filters::count::metrics::Families;
 use parking_lot::Mutex;
 use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
 
@@ -33,8 +33,8 @@ pub struct Metrics {
     listeners: Handles<ListenerMetrics>,
     reload: Mutex<Reload>,
     log_dropped: IntCounter,
-    /// What the filters count.
-    pub filters: FilterMetrics,
+    /// The families that filters count in.
+    pub filters: Families,
     registry: Registry,
 }
 
@@ -51,7 +51,7 @@ impl Metrics {
             listeners: Handles::default(),
             reload: Mutex::default(),
             log_dropped,
-            filters: FilterMetrics::new(&registry),
+            filters: Families::new(&registry),
             registry,
         })
     }

@@ -1,12 +1,11 @@
-//! The services behind the gateway: pools of endpoints, the choice between them, their deadlines, and the key sets that tokens need.
+//! The services behind the gateway: pools of endpoints, the choice between them, their deadlines, and documents that are kept elsewhere.
 
 pub mod adaptive;
 pub mod balance;
-mod fetch;
+pub mod documents;
 pub mod health;
-pub mod keys;
 pub mod pool;
 pub mod watchdog;
 
-pub use keys::KeyRing;
+pub use documents::Documents;
 pub use pool::{NoPick, Pick, Pool, RetryPermit};

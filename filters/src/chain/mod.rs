@@ -203,8 +203,8 @@ impl Exchange {
         for half in self.halves.iter_mut().rev().filter(|half| half.wants_body && !half.silent) {
             if half.observed {
                 half.filter.body(&mut body.clone(), last);
-            } else if half.filter.body(body, last) == Flow::Abort {
-                return Flow::Abort;
+            } else if let abort @ Flow::Abort(_) = half.filter.body(body, last) {
+                return abort;
             }
         }
         Flow::Go

@@ -5,6 +5,8 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 use http::HeaderValue;
 
+use super::inspect::CircuitState;
+
 /// Who is asking, as a verified token says.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -58,8 +60,8 @@ pub struct Facts {
     pub tier: Option<Arc<str>>,
     /// The rate limit that refused.
     pub limit: Option<Arc<str>>,
-    /// The circuit's state, where a circuit breaker looked: `closed`, `half_open` or `open`.
-    pub circuit: Option<&'static str>,
+    /// The state of the upstream's circuit, where a circuit breaker looked.
+    pub circuit: Option<CircuitState>,
     /// Why a filter refused, in one short word for the log; empty where the answer's own code says enough.
     pub reason: &'static str,
     /// The version of the endpoint that answered, where it has one.

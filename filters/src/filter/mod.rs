@@ -1,7 +1,13 @@
 //! What a filter is: a plain struct with one method for the request and, where it cares, one for every answer.
+//!
+//! A kind is an [`options::Options`], which builds a [`Filter`] with a [`build::Build`]. A request brings its [`Request`] and [`Facts`], and
+//! may leave a [`ResponseFilter`] behind for the way out.
 
 pub mod build;
+pub mod document;
 mod facts;
+pub mod inspect;
+pub mod options;
 mod outcome;
 mod request;
 
@@ -16,18 +22,35 @@ pub use facts::{Facts, Identity};
 pub use outcome::{Attempt, Failure, Outcome, Rescue};
 pub use request::Request;
 
+use self::inspect::{Forced, Inspection};
 use crate::reply::Reply;
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A filter, compiled from its configuration and shared by all requests.
+/// A filter, compiled from its configuration and shared by all requests. It is [`Any`] so that [`build::Build::earlier`] finds a filter's
+/// earlier self, and for nothing else: what others want to know of it is a method here.
 pub trait Filter: Any + Send + Sync {
     /// Looks at the request and may change its head.
     fn request<'a>(&'a self, request: &'a mut Request<'_>) -> Verdict<'a>;
 
     /// Marks every answer of the route, even one made before [`Filter::request`] was reached.
     fn answer(&self, _head: &mut ResponseHeader, _facts: &Facts) {}
+
+    /// Whether it answers preflights: then one belongs to the route of the method that it asks about.
+    fn answers_preflight(&self) -> bool {
+        false
+    }
+
+    /// What operators see of it.
+    fn inspect(&self) -> Inspection {
+        Inspection::default()
+    }
+
+    /// Holds its circuit before this upstream open or closed, or lets it go; whether it has one.
+    fn force_circuit(&self, _upstream: &str, _forced: Option<Forced>) -> bool {
+        false
+    }
 }
 
 /// What a filter decided.
@@ -36,13 +59,16 @@ pub enum Verdict<'a> {
     Continue,
     /// Go on, and run this half on the response.
     ContinueWith(Box<dyn ResponseFilter>),
-    /// Answer now; no later filter and no pool sees the request.
+    /// Answer now; no later filter and no upstream sees the request.
     Reply(Reply),
     /// Wait for this first, as for a key set that is being fetched.
     Wait(BoxFuture<'a, Verdict<'a>>),
 }
 
-/// One request's response half. Its fields are the request's private state, and dropping it gives back what it holds.
+/// One request's other half. Its fields are the request's private state, and dropping it gives back what it holds.
+///
+/// It is told of the response's head and body. What the first filter needs that looks at a request's body, or at trailers of either
+/// direction, is one more method here with a default, asked only of the halves that want it.
 pub trait ResponseFilter: Send + Sync {
     /// An attempt at the upstream has ended with a head or a failure, and nothing was sent to the client yet: each attempt once. A rescue
     /// is honoured when `attempt.last`, from the filter that is listed last of those that offer one.
@@ -65,7 +91,7 @@ pub trait ResponseFilter: Send + Sync {
     fn done(self: Box<Self>, _outcome: &Outcome) {}
 }
 
-/// Whether a response half wants the body.
+/// What of the response a half wants to see after the head. Trailers would be a further variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
     /// The head was enough.
@@ -75,10 +101,11 @@ pub enum Want {
 }
 
 /// Whether the body goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Flow {
     /// It does.
     Go,
-    /// It breaks off here, so that the client sees that it is not whole.
-    Abort,
+    /// It does not. Where nothing was sent yet this is the answer; else the body breaks off here, so that the client sees that it is not
+    /// whole, and the answer's code goes into the log.
+    Abort(Reply),
 }

@@ -106,7 +106,8 @@ impl RateLimit {
         let ledger: Option<Box<dyn Ledger>> = match (laws.is_empty(), exact) {
             (true, _) => None,
             (false, true) => {
-                let evictions = with.metrics.rate_limit_evictions.with_label_values(&[with.name]);
+                let evictions = with.metrics.counters("rate_limit_evictions_total", "Keys forgotten to make room for others.", &["filter"]);
+                let evictions = evictions.with_label_values(&[with.name]);
                 Some(Box::new(Exact::new(laws, Exact::BUCKETS, evictions, now)))
             }
             (false, false) => Some(Box::new(Estimate::new(&laws, now))),
@@ -183,7 +184,9 @@ impl Tier {
 
 impl Counts {
     fn new(with: &Build<'_>, tier: &str) -> Self {
-        let count = |decision: &str| with.metrics.rate_limit_decisions.with_label_values(&[with.name, tier, decision]);
+        let labels = &["filter", "tier", "decision"];
+        let decisions = with.metrics.counters("rate_limit_decisions_total", "Decisions of rate limits.", labels);
+        let count = |decision: &str| decisions.with_label_values(&[with.name, tier, decision]);
         Self {
             allowed: count("allowed"),
             limited: count("limited"),

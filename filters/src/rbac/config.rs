@@ -1,15 +1,19 @@
 //! What can be written under `rbac`, and the mistakes that its types cannot refuse: cycles, unknown roles, permissions that never match.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::filter::build::Problem;
+use super::Rbac;
+use crate::filter::Filter;
+use crate::filter::build::Build;
+use crate::filter::options::{Options, Placement};
 use crate::words::pattern::Pattern;
 use crate::words::selector::ClaimPath;
-use crate::words::spanned::Spanned;
+use crate::words::spanned::{Problem, Spanned};
 
 /// The options of `rbac`. What stands must all be met; something must stand.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -75,26 +79,39 @@ pub(super) fn is_permission(entry: &str) -> bool {
     entry.contains([' ', '/'])
 }
 
-/// What is wrong with these options.
-pub fn problems(config: &Config) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let lists = [("any_of", &config.any_of), ("all_of", &config.all_of), ("none_of", &config.none_of)];
-    for (key, list) in lists {
-        let Some(list) = list else { continue };
-        if list.is_empty() {
-            problems.push(Problem::at(list.place, format!("`{key}` is empty: name what it asks for, or leave it out")));
+impl Options for Config {
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        with.kept_or(|| Rbac::build(self, with))
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let lists = [("any_of", &self.any_of), ("all_of", &self.all_of), ("none_of", &self.none_of)];
+        for (key, list) in lists {
+            let Some(list) = list else { continue };
+            if list.is_empty() {
+                problems.push(Problem::at(list.place, format!("`{key}` is empty: name what it asks for, or leave it out")));
+            }
+            for name in list.iter().filter(|name| name.is_empty()) {
+                problems.push(Problem::at(name.place, "an empty name is held by nobody"));
+            }
         }
-        for name in list.iter().filter(|name| name.is_empty()) {
-            problems.push(Problem::at(name.place, "an empty name is held by nobody"));
+        if lists.iter().all(|(_, list)| list.is_none()) && self.roles.is_none() {
+            problems.push(Problem::at(self.claim.place, "this `rbac` asks for nothing: give it any_of, all_of, none_of or roles"));
         }
+        if let Some(written) = &self.roles {
+            roles(written, &mut problems);
+        }
+        problems
     }
-    if lists.iter().all(|(_, list)| list.is_none()) && config.roles.is_none() {
-        problems.push(Problem::at(config.claim.place, "this `rbac` asks for nothing: give it any_of, all_of, none_of or roles"));
+
+    fn can_refuse(&self) -> bool {
+        true
     }
-    if let Some(roles) = &config.roles {
-        self::roles(roles, &mut problems);
+
+    fn placement(&self) -> Vec<Placement> {
+        vec![Placement::AfterIdentity("whoever has no token would be told to bring one")]
     }
-    problems
 }
 
 fn roles(roles: &Spanned<Roles>, problems: &mut Vec<Problem>) {

@@ -20,7 +20,7 @@ use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
-pub use config::{Config, List, Roles, problems};
+pub use config::{Config, List, Roles};
 
 use crate::count::stripe::Counter;
 use crate::filter::build::Build;
@@ -112,7 +112,8 @@ impl Rbac {
             None => None,
             Some(roles) => Some(compile(&roles.value)?),
         };
-        let handle = |decision: &str, reason: &str| with.metrics.auth_decisions.with_label_values(&[with.name, decision, reason]);
+        let decisions = with.metrics.auth_decisions();
+        let handle = |decision: &str, reason: &str| decisions.with_label_values(&[with.name, decision, reason]);
         Ok(Self {
             refusal: refusal(&config.claim, &any_of, &all_of),
             claim: config.claim.value.clone(),

@@ -7,14 +7,15 @@ use prometheus::Registry;
 use serde_json::json;
 
 use super::*;
-use crate::count::metrics::FilterMetrics;
+use crate::count::metrics::Families;
 use crate::filter::build::Nowhere;
+use crate::filter::options::Options;
 use crate::filter::{Facts, Identity};
 
 fn filter(options: &str) -> Rbac {
     let config: Config = serde_json::from_str(options).expect("valid options");
-    assert_eq!(problems(&config), Vec::new());
-    let metrics = FilterMetrics::new(&Registry::new());
+    assert_eq!(config.problems(), Vec::new());
+    let metrics = Families::new(&Registry::new());
     Rbac::build(&config, &Build { name: "admins", metrics: &metrics, outside: &Nowhere::default(), previous: None }).expect("a filter")
 }
 
@@ -167,7 +168,7 @@ fn what_cannot_work_is_told() {
         (r#"{"claim": "roles", "roles": {"a b": ["GET /x"]}}"#, "not the name of a role"),
     ] {
         let config: Config = serde_json::from_str(options).expect("options");
-        let found = problems(&config);
+        let found = config.problems();
         assert!(found.iter().any(|problem| problem.message.contains(words)), "{options}: {found:?}");
     }
     for options in [r#"{"any_of": ["a"]}"#, r#"{"claim": "a", "anyof": ["a"]}"#, r#"{"claim": "a..b", "any_of": ["a"]}"#] {

@@ -3,14 +3,17 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{OnMalformed, Path, Policy};
-use crate::filter::build::Problem;
+use super::{OnMalformed, Path, Policy, Trim};
+use crate::filter::Filter;
+use crate::filter::build::Build;
+use crate::filter::options::{Options, Placement};
 use crate::words::selector::Selector;
-use crate::words::spanned::Spanned;
+use crate::words::spanned::{Problem, Spanned};
 
 /// The options of `trim`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -160,9 +163,15 @@ impl Config {
             (None, true) => OnMalformed::Abort,
         }
     }
+}
 
-    /// What is wrong with the options that their types could not refuse.
-    pub fn problems(&self) -> Vec<Problem> {
+impl Options for Config {
+    /// Always anew, since routes may have come and gone; it has no state.
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        Ok(Arc::new(Trim::build(self, with)?))
+    }
+
+    fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.profiles.is_empty() && self.otherwise.rule().is_none() && self.fields.is_none() {
             problems.push(Problem::at(self.by.place, "this `trim` would do nothing: write `profiles`, `otherwise` or `fields`"));
@@ -186,8 +195,11 @@ impl Config {
         problems
     }
 
-    /// The facts that it reads.
-    pub fn selectors(&self) -> Vec<&Spanned<Selector>> {
+    fn selectors(&self) -> Vec<&Spanned<Selector>> {
         std::iter::once(&self.by).chain(&self.fields).collect()
+    }
+
+    fn placement(&self) -> Vec<Placement> {
+        vec![Placement::Once]
     }
 }

@@ -8,13 +8,18 @@
 //! Towards the client the value is the answering endpoint's `version` where it has one, else `value`; a copy that the upstream sent is
 //! replaced. It marks every answer of the routes that list it, refusals too. Towards the upstream it is always `value`.
 
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue};
 use pingora_http::ResponseHeader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::filter::build::Build;
+use crate::filter::options::Options;
 use crate::filter::{Facts, Filter, Request, Verdict};
 use crate::head;
+use crate::words::reserved;
 
 /// The options of `version_header`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -61,21 +66,8 @@ impl Name {
 impl TryFrom<String> for Name {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        /// Names that say how a message is framed or routed: marking one would break it.
-        const RESERVED: &[&str] = &[
-            "connection",
-            "content-length",
-            "date",
-            "host",
-            "keep-alive",
-            "te",
-            "trailer",
-            "transfer-encoding",
-            "upgrade",
-            "x-request-id",
-        ];
         let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("`{text}` is not a header name"))?;
-        if RESERVED.contains(&name.as_str()) {
+        if reserved::on_answers(&name) || reserved::on_requests(&name) {
             return Err(format!("`{text}` is a header that the gateway itself sets"));
         }
         Ok(Self(text))
@@ -108,6 +100,12 @@ impl TryFrom<String> for Value {
 impl From<Value> for String {
     fn from(value: Value) -> Self {
         value.0
+    }
+}
+
+impl Options for Config {
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        with.kept_or(|| Ok(VersionHeader::new(self)))
     }
 }
 

@@ -6,7 +6,7 @@ mod server;
 
 use std::collections::{BTreeSet, HashSet};
 
-use frontgate_filters::words::spanned::{Place, Spanned};
+use frontgate_filters::words::spanned::{Place, Problem, Spanned};
 
 use super::collect::Index;
 use super::diagnostics::{Diagnostic, nearest};
@@ -55,6 +55,13 @@ impl Report<'_, '_> {
 
     fn helped(&mut self, place: Place, message: impl Into<String>, help: Option<String>) {
         self.problems.push(Diagnostic::error(message).help(help).on(self.tree.places, place));
+    }
+
+    /// What a part of the configuration says of itself.
+    fn problems(&mut self, problems: Vec<Problem>) {
+        for Problem { place, message, help } in problems {
+            self.helped(place, message, help);
+        }
     }
 
     fn warn(&mut self, place: Place, message: impl Into<String>) {
@@ -186,6 +193,9 @@ fn references(config: &Config, report: &mut Report<'_, '_>) {
     let server = HashSet::<&str>::from_iter(config.server.filters.iter().filter_map(|used| named(used)));
     let lists = std::iter::once(&config.server.filters).chain(config.routes.iter().map(|route| &route.filters));
     for (number, list) in lists.enumerate() {
+        for entry in filters::resolved(config, list).filter_map(|(_, entry)| entry) {
+            used_pools.extend(entry.config.options().upstreams().into_iter().map(|name| name.as_str()));
+        }
         let mut seen: Vec<&Spanned<FilterUse>> = Vec::new();
         for used in list {
             let Some(name) = named(used) else { continue };

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use frontgate_filters::words::spanned::{Place, Spanned};
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderValue, Method};
 
 use super::{Report, is_name};
-use crate::config::model::{Config, Respond, Rewrite, Route};
+use crate::config::model::{Config, Rewrite, Route};
 use crate::router::{Pattern, Segment, Template, host_of};
 
 /// A host and a path with its variables' names taken out: what two routes may not both claim.
@@ -65,7 +65,7 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
     }
     methods(route, report);
     if let Some(respond) = &route.respond {
-        self::respond(respond, report);
+        report.problems(respond.problems(&[]));
     }
     let host = host(route, report);
     let pattern = match Pattern::parse(&route.path) {
@@ -160,27 +160,5 @@ fn strip_prefix(prefix: &Spanned<String>, pattern: &Pattern, report: &mut Report
         && trimmed[1..].split('/').all(|wanted| matches!(segments.next(), Some(Segment::Literal(text)) if **text == *wanted));
     if !fits {
         report.error(prefix.place, format!("`{}` is not made of the path's first literal segments", prefix.value));
-    }
-}
-
-fn respond(respond: &Respond, report: &mut Report<'_, '_>) {
-    if !(200..=599).contains(&*respond.status) {
-        report.error(respond.status.place, format!("{} is not a final status: 200 to 599", *respond.status));
-    }
-    if let (Some(_), Some(body)) = (&respond.json, &respond.body) {
-        report.error(body.place, "an answer has `json` or `body`, not both");
-    }
-    let has_body = respond.json.is_some() || respond.body.is_some();
-    if has_body && matches!(*respond.status, 204 | 205 | 304) {
-        report.error(respond.status.place, format!("an answer of status {} has no body", *respond.status));
-    }
-    for (name, value) in &respond.headers {
-        let framing = ["content-length", "transfer-encoding", "connection", "date", "x-request-id"];
-        if HeaderName::from_bytes(name.as_bytes()).is_err() || framing.contains(&name.to_ascii_lowercase().as_str()) {
-            report.error(value.place, format!("`{name}` is not a header that an answer can set"));
-        }
-        if HeaderValue::from_str(value).is_err() {
-            report.error(value.place, format!("the value of `{name}` holds a character that no header can"));
-        }
     }
 }

@@ -1,16 +1,21 @@
-//! What can be written under `circuit_breaker`, and what is wrong with it.
+//! What can be written under `circuit_breaker`.
 
 mod problems;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::CircuitBreaker;
 use super::gate::Rules;
+use crate::filter::Filter;
+use crate::filter::build::Build;
+use crate::filter::options::{Options, Placement};
+use crate::reply::respond::Respond;
 use crate::words::condition::{Condition, StatusRange};
 use crate::words::selector::Selector;
-use crate::words::spanned::{Place, Spanned};
+use crate::words::spanned::{Place, Problem, Spanned};
 use crate::words::units::{Duration, Share};
 
 /// The options of `circuit_breaker`.
@@ -94,30 +99,6 @@ pub struct Cached {
     pub per: Option<Spanned<Selector>>,
 }
 
-/// A fixed answer: a status, with `json`, `body` or neither.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Respond {
-    /// 200 (the default) to 599.
-    #[serde(default = "Respond::usual_status")]
-    pub status: Spanned<u16>,
-    /// Headers beside Content-Length and Cache-Control.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, Spanned<String>>,
-    /// A body of any JSON value, sent as application/json.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub json: Option<Spanned<serde_json::Value>>,
-    /// A body of text, sent as text/plain where `headers` says nothing else.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body: Option<Spanned<String>>,
-}
-
-impl Respond {
-    fn usual_status() -> Spanned<u16> {
-        Spanned::nowhere(200)
-    }
-}
-
 fn seconds<const N: u64>() -> Spanned<Duration> {
     Spanned::nowhere(Duration(std::time::Duration::from_secs(N)))
 }
@@ -141,28 +122,45 @@ impl Default for HalfOpen {
     }
 }
 
-impl Config {
-    /// The facts of a request that it reads.
-    pub fn selectors(&self) -> Vec<&Spanned<Selector>> {
+impl Options for Config {
+    /// Always anew, since upstreams may have come and gone; it takes over its circuits itself.
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        Ok(Arc::new(CircuitBreaker::build(self, with)?))
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.check()
+    }
+
+    fn selectors(&self) -> Vec<&Spanned<Selector>> {
         self.cached().and_then(|(_, cached)| cached.per.as_ref()).into_iter().collect()
     }
 
-    /// The pools that its fallbacks ask.
-    pub fn pools(&self) -> Vec<&Spanned<String>> {
+    fn upstreams(&self) -> Vec<&Spanned<String>> {
         let each = self.fallback.iter().map(|fallback| &fallback.value);
         each.filter_map(|fallback| match fallback {
-            Fallback::Upstream(pool) => Some(pool),
+            Fallback::Upstream(name) => Some(name),
             Fallback::Cached(_) | Fallback::Respond(_) => None,
         })
         .collect()
     }
 
-    /// Where it keeps answers for everybody alike: a `cached` without `per`. Behind a `jwt` that would show one user's data to others.
-    pub fn caches_for_all(&self) -> Option<Place> {
-        self.cached().filter(|(_, cached)| cached.per.is_none()).map(|(place, _)| place)
+    fn can_refuse(&self) -> bool {
+        true
     }
 
-    /// The `cached` fallback and where it stands.
+    fn placement(&self) -> Vec<Placement> {
+        let mut rules = vec![Placement::Once, Placement::Last("its fallbacks pass only the filters before it")];
+        // Kept for everybody alike, it would show one caller's data to others.
+        if let Some((place, _)) = self.cached().filter(|(_, cached)| cached.per.is_none()) {
+            rules.push(Placement::Anonymous(place, "one caller's cached answer would be given to another: write `per: claim.sub`"));
+        }
+        rules
+    }
+}
+
+impl Config {
+    /// The `cached` fallback and where it is written.
     pub(super) fn cached(&self) -> Option<(Place, &Cached)> {
         self.fallback.iter().find_map(|fallback| match &fallback.value {
             Fallback::Cached(cached) => Some((fallback.place, cached)),

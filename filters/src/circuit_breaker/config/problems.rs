@@ -1,16 +1,14 @@
 //! What is wrong with the options that their types could not refuse.
 
-use http::{HeaderName, HeaderValue};
-
+use super::super::fallback;
 use super::super::window::LARGEST_SAMPLE;
-use super::{Config, Fallback, Respond};
-use crate::filter::build::Problem;
+use super::{Config, Fallback};
 use crate::words::condition::Condition;
-use crate::words::spanned::Place;
+use crate::words::spanned::{Place, Problem};
 
 impl Config {
-    /// What is wrong that the types could not refuse.
-    pub fn problems(&self) -> Vec<Problem> {
+    /// Everything that is wrong.
+    pub(super) fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut unless = |right: bool, place: Place, message: String| {
             if !right {
@@ -49,8 +47,7 @@ impl Config {
             let faulty = !matches!(failure, Condition::Status(range) if range.first < 400);
             unless(faulty, self.failures.place, format!("`{failure}` is not a failure: a status of `failures` is between 400 and 599"));
         }
-        let mut cached = false;
-        let mut last = false;
+        let (mut cached, mut last, mut fixed) = (false, false, Vec::new());
         for fallback in &self.fallback {
             unless(!last, fallback.place, "a fallback after `respond` is never reached".into());
             match &fallback.value {
@@ -62,31 +59,11 @@ impl Config {
                 Fallback::Upstream(_) => {}
                 Fallback::Respond(respond) => {
                     last = true;
-                    respond.problems(fallback.place, &mut unless);
+                    fixed.extend(respond.problems(&fallback::OWN));
                 }
             }
         }
+        problems.extend(fixed);
         problems
-    }
-}
-
-impl Respond {
-    fn problems(&self, place: Place, unless: &mut impl FnMut(bool, Place, String)) {
-        let status = &self.status;
-        unless((200..=599).contains(&status.value), status.place, format!("{} is not between 200 and 599", status.value));
-        let bodyless = matches!(status.value, 204 | 205 | 304);
-        unless(!bodyless || self.json.is_none() && self.body.is_none(), place, format!("an answer with {} has no body", status.value));
-        if let (Some(json), Some(body)) = (&self.json, &self.body) {
-            let later = if json.place.0 > body.place.0 { json.place } else { body.place };
-            unless(false, later, "an answer has either `json` or `body`".into());
-        }
-        for (name, value) in &self.headers {
-            let known = HeaderName::from_bytes(name.as_bytes());
-            unless(known.is_ok(), value.place, format!("`{name}` is not a header name"));
-            let ours = ["cache-control", "content-length", "connection", "transfer-encoding", "x-bff-fallback", "x-request-id"];
-            let taken = known.is_ok_and(|name| ours.contains(&name.as_str()));
-            unless(!taken, value.place, format!("`{name}` is a header that the gateway itself sets"));
-            unless(HeaderValue::from_str(value).is_ok(), value.place, format!("the value of `{name}` cannot stand in a header"));
-        }
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use super::super::window::Counts;
 
+pub use crate::filter::inspect::{CircuitState as State, Forced};
+
 /// When a circuit opens and closes. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
@@ -25,37 +27,6 @@ pub struct Rules {
     pub probes: u32,
     /// So many probes in a row must succeed.
     pub successes: u32,
-}
-
-/// The state of a circuit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Everything passes.
-    Closed,
-    /// A few probes pass.
-    HalfOpen,
-    /// Nothing passes.
-    Open,
-}
-
-impl State {
-    /// As logs and metrics write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::HalfOpen => "half_open",
-            Self::Open => "open",
-        }
-    }
-}
-
-/// A state that an operator holds a circuit in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forced {
-    /// Nothing passes, without end.
-    Open,
-    /// Everything passes, whatever comes of it.
-    Closed,
 }
 
 /// What came of a request that was let through.

@@ -21,15 +21,15 @@ fn a_key_that_was_taken_out_ends_what_it_verified_at_once() {
     let token = ES256.token(&good());
     assert_eq!(bearer(&filter, &token).status(), 200);
 
-    filter.keys = Source::Held(Arc::new(Keys::from_jwks(RS256.jwks().as_bytes()).expect("keys")));
+    filter.keys = Supply::Held(Arc::new(Keys::from_jwks(RS256.jwks().as_bytes()).expect("keys")));
     assert_eq!(bearer(&filter, &token).facts.reason, "unknown_key");
 
     // Another key under the same name.
     let other = Issuer::fresh("es", Algorithm::ES256).expect("a key");
-    filter.keys = Source::Held(Arc::new(Keys::from_jwks(other.jwks().as_bytes()).expect("keys")));
+    filter.keys = Supply::Held(Arc::new(Keys::from_jwks(other.jwks().as_bytes()).expect("keys")));
     assert_eq!(bearer(&filter, &token).facts.reason, "signature");
 
-    filter.keys = Source::Held(Arc::new(all_keys()));
+    filter.keys = Supply::Held(Arc::new(all_keys()));
     assert_eq!(bearer(&filter, &token).status(), 200);
 }
 

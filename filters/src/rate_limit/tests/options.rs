@@ -1,5 +1,6 @@
 //! Options that are refused, and what they print as.
 
+use crate::filter::options::Options;
 use crate::rate_limit::Config;
 use crate::registry::{FilterConfig, FilterEntry};
 
@@ -73,7 +74,7 @@ fn the_registry_knows_the_selectors() {
     let text = r#"{"rate_limit": {"key": ["claim.sub", "route"], "tier": "claim.plan", "rates": {"a": "1/s"}, "otherwise": "a", "mode": "observe"}}"#;
     let entry: FilterEntry = serde_json::from_str(text).expect("a filter");
 
-    let selectors: Vec<String> = entry.config.selectors().iter().map(|selector| selector.value.to_string()).collect();
+    let selectors: Vec<String> = entry.config.options().selectors().iter().map(|selector| selector.value.to_string()).collect();
 
     assert_eq!(selectors, ["claim.sub", "route", "claim.plan"]);
     assert!(matches!(entry.config, FilterConfig::RateLimit(_)));

@@ -5,23 +5,19 @@ mod trimming;
 mod validators;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderValue, StatusCode};
 
-use self::counts::Counters;
+use self::counts::{Counters, Metrics};
 use self::trimming::Trimming;
 use self::validators::ask_for_plain;
 use super::config::Config;
 use super::{OnMalformed, Path, Policy};
-use crate::count::metrics::FilterMetrics;
 use crate::filter::build::Build;
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
 use crate::words::selector::Selector;
-
-pub use self::trimming::unreadable;
 
 /// Clients may name so many fields.
 const MOST_FIELDS: usize = 32;
@@ -43,7 +39,7 @@ pub struct Trim {
     routes: Vec<Arc<str>>,
     /// By route and rule, made when first used.
     counters: Arc<[OnceLock<Arc<Counters>>]>,
-    metrics: FilterMetrics,
+    metrics: Metrics,
     malformed: Option<OnMalformed>,
 }
 
@@ -75,7 +71,7 @@ impl Trim {
                 .map_err(|error| error.to_string())?,
             routes,
             counters,
-            metrics: with.metrics.clone(),
+            metrics: Metrics::new(with.metrics),
             malformed: config.on_malformed.as_ref().map(|_| config.on_malformed(false)),
             rules,
         })
@@ -86,14 +82,7 @@ impl Trim {
         let slot = &self.counters[route * self.rules.len() + rule];
         slot.get_or_init(|| {
             let name: Arc<str> = self.routes.get(route).cloned().unwrap_or_else(|| "_none".into());
-            let labels = [&*name, &*self.rules[rule].name];
-            Arc::new(Counters {
-                input: self.metrics.trim_input_bytes.with_label_values(&labels),
-                output: self.metrics.trim_output_bytes.with_label_values(&labels),
-                route: name,
-                metrics: self.metrics.clone(),
-                told: AtomicBool::new(false),
-            })
+            Arc::new(self.metrics.of(name, &self.rules[rule].name))
         })
         .clone()
     }

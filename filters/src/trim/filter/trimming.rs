@@ -131,7 +131,7 @@ impl ResponseFilter for Trimming {
                 // Its head says that it is plain by now, so nothing else than an end can be sent.
                 Err(_) => {
                     self.counters.skipped("encoding", profile);
-                    return Flow::Abort;
+                    return Flow::Abort(unreadable());
                 }
             }
         }
@@ -140,14 +140,14 @@ impl ResponseFilter for Trimming {
             self.counters.skipped("malformed", profile);
         }
         if result.is_err() {
-            return Flow::Abort;
+            return Flow::Abort(unreadable());
         }
         if let Some(packer) = &mut work.packer
             && (last || body.is_some())
         {
             match packer.push(body.as_deref().unwrap_or_default(), last) {
                 Ok(packed) => *body = Some(packed).filter(|packed| !packed.is_empty()),
-                Err(_) => return Flow::Abort,
+                Err(_) => return Flow::Abort(unreadable()),
             }
         }
         Flow::Go
@@ -162,6 +162,6 @@ impl ResponseFilter for Trimming {
 }
 
 /// The answer in place of a body that cannot be read and must not be passed on as it is.
-pub fn unreadable() -> Reply {
+fn unreadable() -> Reply {
     Reply::problem(StatusCode::BAD_GATEWAY, "upstream_unreadable", "The service behind the gateway sent an answer that cannot be read.")
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use frontgate_filters::jwt::Url;
+use frontgate_filters::words::url::Url;
 use http::header::{ACCEPT, CONNECTION, ETAG, HOST, IF_NONE_MATCH, USER_AGENT};
 use http::{HeaderValue, StatusCode};
 use pingora_core::connectors::http::v1::Connector;
@@ -29,15 +29,16 @@ pub enum Fetched {
     },
 }
 
-/// Fetches what is there; `etag` is what was there before. The error is for the log, and holds nothing of the answer.
-pub async fn get(connector: &Connector, url: &Url, etag: Option<&HeaderValue>) -> Result<Fetched, String> {
-    match tokio::time::timeout(LONGEST, fetch(connector, url, etag)).await {
+/// Fetches what is there, as one of the media types in `accept`; `etag` is what was there before. The error is for the log, and holds nothing
+/// of the answer.
+pub async fn get(connector: &Connector, url: &Url, accept: &'static str, etag: Option<&HeaderValue>) -> Result<Fetched, String> {
+    match tokio::time::timeout(LONGEST, fetch(connector, url, accept, etag)).await {
         Ok(result) => result,
         Err(_) => Err(format!("it took longer than {} s", LONGEST.as_secs())),
     }
 }
 
-async fn fetch(connector: &Connector, url: &Url, etag: Option<&HeaderValue>) -> Result<Fetched, String> {
+async fn fetch(connector: &Connector, url: &Url, accept: &'static str, etag: Option<&HeaderValue>) -> Result<Fetched, String> {
     let failed = |error: Box<pingora_core::Error>| format!("it cannot be reached: {}", error.etype.as_str());
     let addresses = tokio::net::lookup_host((url.host.as_str(), url.port)).await.map_err(|_| "its name cannot be resolved".to_owned())?;
     let mut result = Err("its name has no address".to_owned());
@@ -51,7 +52,7 @@ async fn fetch(connector: &Connector, url: &Url, etag: Option<&HeaderValue>) -> 
         }
     }
     let (mut session, _) = result?;
-    session.write_request_header(Box::new(request(url, etag)?)).await.map_err(failed)?;
+    session.write_request_header(Box::new(request(url, accept, etag)?)).await.map_err(failed)?;
     loop {
         session.read_response().await.map_err(failed)?;
         if !session.get_status().is_some_and(|status| status.is_informational()) {
@@ -75,11 +76,11 @@ async fn fetch(connector: &Connector, url: &Url, etag: Option<&HeaderValue>) -> 
     Ok(Fetched::New { body, etag })
 }
 
-fn request(url: &Url, etag: Option<&HeaderValue>) -> Result<RequestHeader, String> {
+fn request(url: &Url, accept: &'static str, etag: Option<&HeaderValue>) -> Result<RequestHeader, String> {
     let wrong = |_| "its URL makes no request".to_owned();
     let mut head = RequestHeader::build("GET", url.target.as_bytes(), Some(6)).map_err(wrong)?;
     head.insert_header(HOST, url.authority.as_str()).map_err(wrong)?;
-    head.insert_header(ACCEPT, "application/jwk-set+json, application/json").map_err(wrong)?;
+    head.insert_header(ACCEPT, accept).map_err(wrong)?;
     head.insert_header(USER_AGENT, "frontgate").map_err(wrong)?;
     head.insert_header(CONNECTION, "close").map_err(wrong)?;
     if let Some(etag) = etag {

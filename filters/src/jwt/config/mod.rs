@@ -1,0 +1,178 @@
+//! What can be written under `jwt`, and what its types alone cannot refuse.
+
+mod expected;
+mod problems;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http::HeaderName;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use self::expected::Expected;
+use super::Jwt;
+use crate::filter::Filter;
+use crate::filter::build::{Build, Secret};
+use crate::filter::options::{Options, Placement};
+use crate::words::selector::Selector;
+use crate::words::spanned::{Problem, Spanned};
+use crate::words::units::Duration;
+
+/// The options of `jwt`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Whose tokens are taken: the claim `iss` is one of these, or `any`.
+    pub issuer: Expected,
+    /// For whom they are made: the claim `aud` holds one of these, or `any`.
+    pub audience: Expected,
+    /// The algorithms that a token may be signed with. A secret takes only HS*, public keys and key sets never do.
+    pub algorithms: Spanned<Vec<Spanned<Algorithm>>>,
+    /// Where the keys that verify come from.
+    pub keys: Spanned<KeySource>,
+    /// Where a token is looked for, in order: header.Authorization (the default, as `Bearer`), header.NAME, cookie.NAME.
+    #[serde(default = "Config::usual_from")]
+    pub from: Spanned<Vec<Spanned<Selector>>>,
+    /// By how much clocks may differ.
+    #[serde(default = "Config::usual_leeway")]
+    pub leeway: Spanned<Duration>,
+    /// Claims that the upstream is sent as headers. What a client sends under these names is removed on every route.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claim_headers: BTreeMap<String, Spanned<Selector>>,
+    /// Whether the upstream is sent the token, too.
+    #[serde(default = "Config::yes")]
+    pub forward_token: bool,
+    /// Whether a request without a token passes as anonymous. A bad token is refused all the same.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+impl Config {
+    fn usual_from() -> Spanned<Vec<Spanned<Selector>>> {
+        Spanned::nowhere(vec![Spanned::nowhere(Selector::Header(http::header::AUTHORIZATION))])
+    }
+    fn usual_leeway() -> Spanned<Duration> {
+        Spanned::nowhere(Duration(std::time::Duration::from_secs(30)))
+    }
+    fn yes() -> bool {
+        true
+    }
+}
+
+impl Options for Config {
+    /// Always anew: keys in files may be others by now.
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        Ok(Arc::new(Jwt::build(self, with)?))
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        problems::problems(self)
+    }
+
+    fn can_refuse(&self) -> bool {
+        true
+    }
+
+    fn identifies(&self) -> bool {
+        true
+    }
+
+    fn identity_headers(&self) -> Vec<HeaderName> {
+        self.claim_headers.keys().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect()
+    }
+
+    fn placement(&self) -> Vec<Placement> {
+        vec![Placement::Once]
+    }
+}
+
+/// What signs tokens. `none` does not exist.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[allow(missing_docs, clippy::upper_case_acronyms, reason = "the names of RFC 7518, section 3.1, and RFC 8037, section 3.1")]
+pub enum Algorithm {
+    HS256,
+    HS384,
+    HS512,
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    EdDSA,
+}
+
+/// Where keys come from: one of these.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum KeySource {
+    /// A JSON Web Key Set (RFC 7517), from a URL or a file.
+    Jwks(Jwks),
+    /// Public keys in PEM.
+    PublicKey(Secret),
+    /// A secret that the issuer shares, for HS*.
+    Secret(Secret),
+}
+
+/// A key set: `{url: …}` or `{file: …}`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Jwks {
+    /// An http or https URL, fetched in the background.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<Spanned<String>>,
+    /// A file, relative to the one that names it; read again on reload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<Spanned<PathBuf>>,
+    /// How often the URL is asked; by default every 10m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Spanned<Duration>>,
+    /// For how long the last good set serves while the URL cannot be had; by default 24h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_for: Option<Spanned<Duration>>,
+}
+
+impl Jwks {
+    /// `refresh` or its default.
+    pub fn refresh(&self) -> std::time::Duration {
+        self.refresh.map_or(std::time::Duration::from_secs(600), |refresh| refresh.0)
+    }
+    /// `stale_for` or its default.
+    pub fn stale_for(&self) -> std::time::Duration {
+        self.stale_for.map_or(std::time::Duration::from_secs(24 * 3600), |stale| stale.0)
+    }
+}
+
+impl Algorithm {
+    /// Its name in a token's header.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::HS256 => "HS256",
+            Self::HS384 => "HS384",
+            Self::HS512 => "HS512",
+            Self::RS256 => "RS256",
+            Self::RS384 => "RS384",
+            Self::RS512 => "RS512",
+            Self::PS256 => "PS256",
+            Self::PS384 => "PS384",
+            Self::PS512 => "PS512",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+            Self::EdDSA => "EdDSA",
+        }
+    }
+
+    /// The bytes that a secret must have at least (RFC 7518, section 3.2); 0 for what takes no secret.
+    pub fn secret_length(self) -> usize {
+        match self {
+            Self::HS256 => 32,
+            Self::HS384 => 48,
+            Self::HS512 => 64,
+            _ => 0,
+        }
+    }
+}

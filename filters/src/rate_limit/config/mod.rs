@@ -1,0 +1,126 @@
+//! The options of `rate_limit` as they are written.
+
+mod forms;
+mod problems;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Instant;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::RateLimit;
+use super::estimate::Estimate;
+use super::law::Law;
+use crate::filter::Filter;
+use crate::filter::build::Build;
+use crate::filter::options::Options;
+use crate::words::selector::Selector;
+use crate::words::spanned::{Problem, Spanned};
+use crate::words::units::Rate;
+
+/// The options of `rate_limit`.
+#[derive(Clone, Debug, serde::Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What requests are told apart by: one selector, or a list that counts together.
+    pub key: Spanned<KeyParts>,
+    /// How many requests a key may make, as in 100/s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Spanned<Rate>>,
+    /// How many of them may come at once; by default the number in `rate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<Spanned<NonZeroU32>>,
+    /// How many requests of a key may be on their way at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<NonZeroU32>,
+    /// The claim, or another fact, that names the tier in `rates`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<Spanned<Selector>>,
+    /// A rate for each tier, in place of `rate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rates: Option<Spanned<BTreeMap<String, Spanned<TierRate>>>>,
+    /// The tier of a request that names none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otherwise: Option<Spanned<String>>,
+    /// What becomes of a request that lacks a part of the key; by default its address is the key.
+    #[serde(default)]
+    pub on_missing_key: OnMissingKey,
+    /// Whether each key is counted by itself or all are estimated together; by default estimated where `client_ip` is part of the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact: Option<Spanned<bool>>,
+}
+
+/// What becomes of a request that lacks a part of the key.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum OnMissingKey {
+    /// Its address is the key.
+    #[default]
+    ClientIp,
+    /// It is refused.
+    Reject,
+    /// It passes uncounted.
+    Allow,
+}
+
+/// The parts of a key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyParts(pub Vec<Spanned<Selector>>);
+
+/// A tier's rate and burst.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TierRate {
+    /// How many requests a key may make.
+    pub rate: Rate,
+    /// How many of them may come at once; by default the number in `rate`.
+    pub burst: Option<NonZeroU32>,
+}
+
+impl TierRate {
+    /// The law of it, unless it lasts too long.
+    pub fn law(&self) -> Option<Law> {
+        Law::new(self.rate, self.burst.map_or(Law::usual_burst(self.rate), NonZeroU32::get))
+    }
+}
+
+impl Config {
+    /// The one rate, where there are no tiers.
+    pub fn single(&self) -> Option<TierRate> {
+        self.rate.map(|rate| TierRate { rate: rate.value, burst: self.burst.map(|burst| burst.value) })
+    }
+
+    /// The tiers with their rates; one without a name where there are none.
+    pub fn tiers(&self) -> Vec<(Option<&str>, Option<TierRate>)> {
+        match &self.rates {
+            Some(rates) => rates.iter().map(|(name, rate)| (Some(name.as_str()), Some(rate.value))).collect(),
+            None => vec![(None, self.single())],
+        }
+    }
+
+    /// Whether every key is counted by itself under these laws. A sketch is for keys that anybody can make more of, and for laws it suits.
+    pub fn is_exact(&self, laws: &[Law]) -> bool {
+        let addresses = self.key.0.iter().any(|part| part.value == Selector::ClientIp);
+        self.exact.map_or(!addresses || !laws.iter().all(Estimate::suits), |exact| exact.value)
+    }
+}
+
+impl Options for Config {
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        with.kept_or(|| RateLimit::new(self, with, Instant::now()))
+    }
+
+    fn selectors(&self) -> Vec<&Spanned<Selector>> {
+        self.key.0.iter().chain(&self.tier).collect()
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.check()
+    }
+
+    fn can_refuse(&self) -> bool {
+        true
+    }
+}
