@@ -219,6 +219,50 @@ fn filters_stand_where_they_can_work() {
 }
 
 #[test]
+fn an_upstream_that_only_a_fallback_asks_is_used() {
+    let text = |fallback: &str| {
+        format!(
+            "{HEAD}upstreams: {{a: {{endpoints: [\"1.1.1.1:1\"]}}, b: {{endpoints: [\"1.1.1.1:2\"]}}}}\n\
+             routes: [{{name: a, path: /, upstream: a, filters: [{{circuit_breaker: {{fallback: [{fallback}]}}}}]}}]\n"
+        )
+    };
+
+    assert_eq!(problems(&text("upstream: b")), Vec::<String>::new());
+    assert_eq!(problems(&text("respond: {}")), ["warning: nothing uses `b`"]);
+}
+
+#[test]
+fn filters_state_where_they_can_work_and_what_would_go_wrong() {
+    let filters = "  login: {jwt: {issuer: any, audience: any, algorithms: [ES256], keys: {jwks: {file: keys.json}}}}
+  guard: {circuit_breaker: {}}
+  keeper: {circuit_breaker: {fallback: [{cached: {max_age: 1m}}]}}
+  own: {circuit_breaker: {fallback: [{cached: {max_age: 1m, per: claim.sub}}]}}
+  slim: {trim: {profiles: {mobile: {drop: [a]}}}}
+  by_user: {rate_limit: {key: claim.sub, rate: 1/s}}
+";
+    for (list, words) in [
+        ("[login, slim, by_user, guard]", ""),
+        ("[guard, slim]", "`guard` must be the last filter: its fallbacks"),
+        ("[slim, {trim: {profiles: {tablet: {drop: [b]}}}}]", "at most one `trim`"),
+        ("[{circuit_breaker: {}}, guard]", "must be the last filter"),
+        ("[keeper]", ""),
+        ("[login, keeper]", "one caller's cached answer"),
+        ("[login, own]", ""),
+        ("[own]", "`claim.sub` is read by `own`, and no filter before it verifies a token"),
+        ("[by_user, login]", "`claim.sub` is read by `by_user`"),
+    ] {
+        let text = format!("{HEAD}filters:\n{filters}routes:\n  - {{name: a, path: /, respond: {{}}, filters: {list}}}\n");
+
+        let found: Vec<String> = problems(&text).into_iter().filter(|problem| !problem.contains("nothing uses")).collect();
+
+        match words {
+            "" => assert_eq!(found, Vec::<String>::new(), "{list}"),
+            words => assert!(found.iter().any(|problem| problem.contains(words)), "{list}: {found:?}"),
+        }
+    }
+}
+
+#[test]
 fn mistakes_in_tokens_and_roles_have_their_places() {
     let text = "version: 1
 server: {listeners: [{address: \"127.0.0.1:8080\"}]}

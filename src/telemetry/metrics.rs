@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use frontgate_filters::count::metrics::Families;
+use frontgate_filters::count::metrics::{Families, NONE};
 use parking_lot::Mutex;
 use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
 
@@ -24,7 +24,7 @@ pub use route::RouteMetrics;
 pub use upstream::{Attempt, EndpointState, UpstreamMetrics};
 
 /// The route's name in metrics and logs for a request that no route matches.
-pub const UNMATCHED: &str = "_none";
+pub const UNMATCHED: &str = NONE;
 
 /// All metrics of one gateway; another gateway in the same process has its own.
 pub struct Metrics {

@@ -42,11 +42,11 @@ pub enum Why {
 pub struct Situation<'s> {
     /// Why one is needed.
     pub why: Why,
-    /// The pool that failed: it is no fallback for itself.
+    /// The upstream that failed: it is no fallback for itself.
     pub upstream: &'s str,
     /// The store and what the request asks it for.
     pub cache: Option<(&'s Store, &'s Asked)>,
-    /// Whether another pool could be asked: nothing of the request is lost.
+    /// Whether another upstream could be asked: nothing of the request is lost.
     pub replayable: bool,
     /// Now.
     pub now: Instant,
@@ -56,7 +56,7 @@ pub struct Situation<'s> {
 pub enum Served {
     /// With this answer.
     Reply(&'static str, Reply),
-    /// With that of this pool.
+    /// With that of this upstream.
     Pool(Arc<str>),
 }
 
@@ -99,7 +99,7 @@ pub fn serve(all: &[Serving], next: &mut usize, situation: &Situation<'_>) -> Op
     None
 }
 
-/// Marks another pool's answer.
+/// Marks another upstream's answer.
 pub fn mark(head: &mut ResponseHeader) {
     head.insert_header("X-BFF-Fallback", HeaderValue::from_static("upstream")).expect("a known name and value");
     head.insert_header("Cache-Control", NO_STORE).expect("a known name and value");
@@ -108,7 +108,7 @@ pub fn mark(head: &mut ResponseHeader) {
 /// The refusal where nothing serves.
 pub fn circuit_open(left: Duration) -> Reply {
     let seconds = left.as_millis().div_ceil(1000).max(1) as u64;
-    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "circuit_open", "The service is failing and is given time to recover.")
+    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "circuit_open", "The service is failing and is not asked for a while.")
         .with(RETRY_AFTER, HeaderValue::from(seconds))
 }
 

@@ -146,7 +146,7 @@ impl Filter for CircuitBreaker {
                 Some(Served::Pool(pool)) => format!("the fallback upstream `{pool}` is asked"),
                 None => "no fallback serves".to_owned(),
             };
-            format!("the circuit of `{}` is {} for another {:?}: {by}; {}", watch.upstream, state.name(), watch.left, inner.thresholds)
+            format!("the circuit of `{}` is {} for {:?} more: {by}; {}", watch.upstream, state.name(), watch.left, inner.thresholds)
         });
         match served {
             Some(Served::Reply(_, reply)) => Verdict::Reply(reply),
@@ -188,7 +188,7 @@ impl Inner {
     }
 }
 
-/// How long the upstream asks to be left alone, in milliseconds: a number of seconds or a date (RFC 9110, section 10.2.3).
+/// For how long the upstream asks for no requests, in milliseconds: a number of seconds or a date (RFC 9110, section 10.2.3).
 fn retry_after(head: &ResponseHeader) -> Option<u64> {
     let text = |name: HeaderName| head.headers.get(name)?.to_str().ok();
     let value = text(RETRY_AFTER)?.trim();
@@ -203,7 +203,7 @@ fn retry_after(head: &ResponseHeader) -> Option<u64> {
 
 fn thresholds(config: &Config) -> String {
     let mut text = format!(
-        "it opens at {} failures of at least {} requests in {}",
+        "it opens at {} failures among at least {} requests in {}",
         config.failure_ratio.value, config.min_requests.value, config.window.value
     );
     if let Some(consecutive) = &config.consecutive {

@@ -105,8 +105,8 @@ fn options_without_a_method_to_ask_about_is_no_preflight() {
 fn what_cannot_work_is_told() {
     for (options, words) in [
         (r#"{"origins": []}"#, "empty"),
-        (r#"{"origins": ["*"], "credentials": true}"#, "refused by browsers"),
-        (r#"{"origins": ["*", "https://a"]}"#, "stands alone"),
+        (r#"{"origins": ["*"], "credentials": true}"#, "browsers refuse"),
+        (r#"{"origins": ["*", "https://a"]}"#, "the only origin"),
         (r#"{"origins": ["shop.example"]}"#, "not an origin"),
         (r#"{"origins": ["https://shop.example/"]}"#, "not an origin"),
         (r#"{"origins": ["https://Shop.example"]}"#, "not an origin"),

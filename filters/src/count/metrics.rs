@@ -10,6 +10,9 @@ use prometheus::{IntGaugeVec, Opts, Registry};
 
 use crate::count::stripe::CounterVec;
 
+/// The label of what has no name of its own: requests without a route, limits without tiers.
+pub const NONE: &str = "_none";
+
 /// The families by name. One that was asked for before is the same again, so that kinds can share a family and a reload goes on counting.
 #[derive(Clone)]
 pub struct Families {

@@ -41,7 +41,7 @@ pub trait Outside {
 
 /// What a filter is built with.
 pub struct Build<'b> {
-    /// Its name; its kind where it stands inline.
+    /// Its name; its kind where it is written in place.
     pub name: &'b str,
     /// Where it counts.
     pub metrics: &'b Families,

@@ -7,7 +7,7 @@ use http::HeaderValue;
 
 use super::inspect::CircuitState;
 
-/// Who is asking, as a verified token says.
+/// Who the caller is, as a verified token says.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The token's claims.
@@ -46,9 +46,9 @@ pub struct Facts {
     pub route: Arc<str>,
     /// The route's index among those of the configuration.
     pub route_index: usize,
-    /// The pool that the route names.
+    /// The upstream that is asked: the one that the route names, or another that a filter chose.
     pub upstream: Option<Arc<str>>,
-    /// Who is asking, once `jwt` has verified it; none for an anonymous request.
+    /// Who the caller is, once a filter has verified it; none for an anonymous request.
     pub identity: Option<Arc<Identity>>,
     /// Claims that `explain` was told to assume; `jwt` takes them in place of a token. Never there while serving.
     pub assumed: Option<Arc<Identity>>,

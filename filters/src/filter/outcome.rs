@@ -20,7 +20,7 @@ pub struct Outcome {
 
 /// One attempt at an upstream.
 pub struct Attempt<'a> {
-    /// The pool that was asked.
+    /// The upstream that was asked.
     pub upstream: &'a str,
     /// What came of it.
     pub result: Result<&'a ResponseHeader, Failure>,
@@ -52,7 +52,7 @@ pub enum Failure {
 pub enum Rescue {
     /// Nothing.
     Pass,
-    /// This pool is asked.
+    /// This upstream is asked.
     Pool(Arc<str>),
     /// This is the answer.
     Reply(Reply),

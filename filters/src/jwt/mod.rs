@@ -1,4 +1,4 @@
-//! `jwt`: who is asking, as a signed token says.
+//! `jwt`: who the caller is, as a signed token says.
 //!
 //! ```yaml
 //! login:
@@ -158,17 +158,17 @@ impl Jwt {
         match found {
             Found::Anonymous => {
                 self.counts.anonymous.inc();
-                request.because(|| "there is no token, and none is needed: anonymous");
+                request.because(|| "no token, and `optional` is true: anonymous");
             }
             Found::Good(verified) => {
                 self.counts.valid.inc();
-                request.because(|| "the token is good");
+                request.because(|| "the token is valid");
                 self.headers.tell(request, &verified.identity, &verified.headers);
             }
             Found::Bad(reason) => {
                 self.counts.denied[reason as usize].inc();
                 request.facts.reason = reason.word();
-                request.because(|| format!("the token is not taken: {}", reason.word()));
+                request.because(|| format!("the token is refused: {}", reason.word()));
                 return Verdict::Reply(reason.reply());
             }
         }
@@ -179,10 +179,10 @@ impl Jwt {
         Verdict::Continue
     }
 
-    /// Offline: claims that were given stand for a token, and keys that are elsewhere are not there.
+    /// Offline: claims that were given take the place of a token, and keys that are elsewhere are not there.
     fn explain<'a>(&self, request: &mut Request<'_>) -> Verdict<'a> {
         if let Some(identity) = request.facts.assumed.clone() {
-            request.because(|| "the claims that were given are taken in place of a token; nothing of them is checked");
+            request.because(|| "the given claims are used in place of a token, unchecked");
             match self.headers.values(&identity.claims) {
                 Ok(values) => self.headers.tell(request, &identity, &values),
                 Err(reason) => return self.act(request, Found::Bad(reason)),
@@ -191,7 +191,7 @@ impl Jwt {
         }
         let found = self.look(request.head);
         if let (Found::Bad(Reason::NoKeys), Supply::Remote(remote)) = (&found, &self.keys) {
-            request.because(|| format!("the keys are at {}, which is not asked offline: give the claims instead", remote.url.authority));
+            request.because(|| format!("the keys are at {}, which is not fetched offline: pass claims instead", remote.url.authority));
         }
         self.act(request, found)
     }

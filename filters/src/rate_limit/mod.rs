@@ -6,7 +6,7 @@
 //! ```
 //!
 //! For every key and every span of time `t` at most `burst + rate · t` requests pass. What exceeds that is answered with 429 and a
-//! `Retry-After`; answers say how the key stands in `RateLimit` and `RateLimit-Policy`. The decision is [`law::Ledger`]'s: [`exact`] for keys
+//! `Retry-After`; answers tell the state of the key in `RateLimit` and `RateLimit-Policy`. The decision is [`law::Ledger`]'s: [`exact`] for keys
 //! that are few, [`estimate`] for those that anybody can make more of.
 
 pub mod config;
@@ -23,6 +23,7 @@ use std::time::Instant;
 
 use http::{HeaderName, HeaderValue, StatusCode, header::RETRY_AFTER};
 
+use crate::count::metrics::NONE;
 use crate::count::stripe::{self, Counter};
 use crate::filter::build::Build;
 use crate::filter::{Filter, Request, Verdict};
@@ -37,12 +38,12 @@ use law::{Law, Ledger, Ruling};
 use permit::Permit;
 
 /// The tier's label where there are no tiers.
-pub const NO_TIER: &str = "_none";
+pub const NO_TIER: &str = NONE;
 
 /// The compiled filter.
 pub struct RateLimit {
     keys: Keys,
-    /// What names the tier, and where each stands in [`Share::tiers`].
+    /// What names the tier, and where each is in [`Share::tiers`].
     choice: Option<Choice>,
     /// The same for each place of threads: those that count references in one place wait for each other.
     shares: Box<[Arc<Share>]>,
@@ -243,7 +244,7 @@ impl Filter for RateLimit {
             }
             law::Verdict::Crowded => {
                 tier.counts.crowded.inc();
-                self.because(request, tier, account, "over what crowded keys share");
+                self.because(request, tier, account, "over the limit that keys without room of their own share");
                 share.refuse(request, tier, ruling, too_many(ruling))
             }
         }
@@ -251,11 +252,11 @@ impl Filter for RateLimit {
 }
 
 fn too_many(ruling: Option<Ruling>) -> Reply {
-    refusal("rate_limited", "Too many requests. Retry-After says when the next one may come.", ruling.map_or(1, |r| r.retry_after()))
+    refusal("rate_limited", "Too many requests. Retry after the time in Retry-After.", ruling.map_or(1, |r| r.retry_after()))
 }
 
 fn too_many_at_once() -> Reply {
-    refusal("too_many_at_once", "Too many requests of this client are still being answered.", 1)
+    refusal("too_many_at_once", "Too many requests in flight for this client.", 1)
 }
 
 fn refusal(code: &'static str, detail: &'static str, retry_after: u64) -> Reply {
@@ -266,7 +267,7 @@ fn refusal(code: &'static str, detail: &'static str, retry_after: u64) -> Reply 
 
 /// Not 429: to wait would not help. Not 401 either, which speaks of credentials, while a key may be a header of any kind.
 fn missing_key() -> Reply {
-    Reply::problem(StatusCode::FORBIDDEN, "limit_key_missing", "The request does not carry what requests are counted by here.")
+    Reply::problem(StatusCode::FORBIDDEN, "limit_key_missing", "The request lacks what this limit counts by.")
 }
 
 #[cfg(test)]

@@ -15,19 +15,19 @@ use crate::words::pattern::Pattern;
 use crate::words::selector::ClaimPath;
 use crate::words::spanned::{Problem, Spanned};
 
-/// The options of `rbac`. What stands must all be met; something must stand.
+/// The options of `rbac`. At least one of `any_of`, `all_of`, `none_of` and `roles` must be set, and all that are set must pass.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The claim that holds roles or scopes: a list, or text with spaces between; a dotted path.
+    /// The claim that holds roles or scopes, as a list or as words separated by spaces; a dotted path.
     pub claim: Spanned<ClaimPath>,
-    /// At least one of these is held.
+    /// The claim must hold at least one of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub any_of: Option<List>,
-    /// All of these are held.
+    /// The claim must hold all of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub all_of: Option<List>,
-    /// None of these is held. A claim that is missing is denied all the same.
+    /// The claim must hold none of these. A missing claim is denied, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub none_of: Option<List>,
     /// What each role may do: `GET /a/**`, `* /**`, or another role's name, whose permissions it inherits.
@@ -90,14 +90,14 @@ impl Options for Config {
         for (key, list) in lists {
             let Some(list) = list else { continue };
             if list.is_empty() {
-                problems.push(Problem::at(list.place, format!("`{key}` is empty: name what it asks for, or leave it out")));
+                problems.push(Problem::at(list.place, format!("`{key}` is empty: add names, or leave it out")));
             }
             for name in list.iter().filter(|name| name.is_empty()) {
-                problems.push(Problem::at(name.place, "an empty name is held by nobody"));
+                problems.push(Problem::at(name.place, "an empty name matches nobody"));
             }
         }
         if lists.iter().all(|(_, list)| list.is_none()) && self.roles.is_none() {
-            problems.push(Problem::at(self.claim.place, "this `rbac` asks for nothing: give it any_of, all_of, none_of or roles"));
+            problems.push(Problem::at(self.claim.place, "this `rbac` checks nothing: set any_of, all_of, none_of or roles"));
         }
         if let Some(written) = &self.roles {
             roles(written, &mut problems);
@@ -110,7 +110,7 @@ impl Options for Config {
     }
 
     fn placement(&self) -> Vec<Placement> {
-        vec![Placement::AfterIdentity("whoever has no token would be told to bring one")]
+        vec![Placement::AfterIdentity("callers without a token would be answered 401")]
     }
 }
 
@@ -120,8 +120,10 @@ fn roles(roles: &Spanned<Roles>, problems: &mut Vec<Problem>) {
     }
     for (name, entries) in &roles.value {
         if name.is_empty() || is_permission(name) {
-            problems
-                .push(Problem::at(entries.place, format!("`{name}` is not the name of a role: it holds a space or a slash, or nothing")));
+            problems.push(Problem::at(
+                entries.place,
+                format!("`{name}` is not a name for a role: it must not be empty or hold a space or a slash"),
+            ));
         }
         for entry in &entries.value {
             if is_permission(entry) {

@@ -154,9 +154,9 @@ fn roles_inherit_and_permit_methods_and_paths() {
 #[test]
 fn what_cannot_work_is_told() {
     for (options, words) in [
-        (r#"{"claim": "roles"}"#, "asks for nothing"),
+        (r#"{"claim": "roles"}"#, "checks nothing"),
         (r#"{"claim": "roles", "any_of": []}"#, "`any_of` is empty"),
-        (r#"{"claim": "roles", "all_of": [""]}"#, "held by nobody"),
+        (r#"{"claim": "roles", "all_of": [""]}"#, "matches nobody"),
         (r#"{"claim": "roles", "roles": {}}"#, "`roles` is empty"),
         (r#"{"claim": "roles", "roles": {"a": ["b"]}}"#, "there is no role `b`"),
         (r#"{"claim": "roles", "roles": {"a": ["a"]}}"#, "inherits from itself: a → a"),
@@ -165,7 +165,7 @@ fn what_cannot_work_is_told() {
         (r#"{"claim": "roles", "roles": {"a": ["GET x"]}}"#, "not a path"),
         (r#"{"claim": "roles", "roles": {"a": ["/x"]}}"#, "not a permission"),
         (r#"{"claim": "roles", "roles": {"a": ["GET /**/x"]}}"#, "not a path"),
-        (r#"{"claim": "roles", "roles": {"a b": ["GET /x"]}}"#, "not the name of a role"),
+        (r#"{"claim": "roles", "roles": {"a b": ["GET /x"]}}"#, "not a name for a role"),
     ] {
         let config: Config = serde_json::from_str(options).expect("options");
         let found = config.problems();

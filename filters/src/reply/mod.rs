@@ -46,9 +46,9 @@ impl Reply {
         Self { status, headers: Vec::new(), body: ReplyBody::Problem { code, detail } }
     }
 
-    /// Nobody has said who is asking (RFC 6750, section 3.1).
+    /// The caller is not known (RFC 6750, section 3.1).
     pub fn unauthenticated() -> Self {
-        Self::problem(StatusCode::UNAUTHORIZED, "unauthenticated", "A token is needed.")
+        Self::problem(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid token is required.")
             .with(http::header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="frontgate""#))
     }
 

@@ -25,17 +25,17 @@ use crate::words::reserved;
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The header's name; by default `X-BFF-Version`.
+    /// The name of the header; by default `X-BFF-Version`.
     #[serde(default = "Name::usual")]
     pub name: Name,
-    /// Its value: printable ASCII.
+    /// The value of the header: printable ASCII.
     pub value: Value,
-    /// Who is told; by default the client.
+    /// Who is sent the header; by default the client.
     #[serde(default = "Side::usual")]
     pub to: Vec<Side>,
 }
 
-/// Who is told the version.
+/// Who is sent the version.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
@@ -91,7 +91,7 @@ impl TryFrom<String> for Value {
     fn try_from(text: String) -> Result<Self, String> {
         let printable = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
         if text.is_empty() || !printable || text.trim() != text {
-            return Err("a header value is printable ASCII, not empty, with no space at either end".into());
+            return Err("a header value must be printable ASCII, not empty, without a space at either end".into());
         }
         Ok(Self(text))
     }
@@ -138,7 +138,7 @@ impl Filter for VersionHeader {
             (true, true) => format!("marks the answer and the request to the upstream with {:?}", self.value),
             (true, false) => format!("marks the answer with {:?}, or the endpoint's own version", self.value),
             (false, true) => format!("marks the request to the upstream with {:?}", self.value),
-            (false, false) => "marks nothing: `to` is empty".to_owned(),
+            (false, false) => "marks nothing, since `to` is empty".to_owned(),
         });
         Verdict::Continue
     }

@@ -15,12 +15,12 @@ pub const SPANNED: &str = "$frontgate::Spanned";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place(pub u32);
 
-/// A value and its place. Two of them are equal when their values are, wherever they stand.
+/// A value and its place. Two of them are equal when their values are, wherever they are written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spanned<T> {
     /// The value itself.
     pub value: T,
-    /// Where it stands.
+    /// Where it is written.
     pub place: Place,
 }
 

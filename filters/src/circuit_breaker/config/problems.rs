@@ -17,21 +17,21 @@ impl Config {
         };
         let none = std::time::Duration::ZERO;
         let window = &self.window;
-        unless(window.0.as_millis() >= 100, window.place, format!("a `window` of {} is too short: it is at least 100ms", window.value));
+        unless(window.0.as_millis() >= 100, window.place, format!("a `window` of {} is too short: the minimum is 100ms", window.value));
         unless(
             (1..=LARGEST_SAMPLE).contains(&self.min_requests),
             self.min_requests.place,
-            format!("`min_requests` is between 1 and {LARGEST_SAMPLE}"),
+            format!("`min_requests` must be between 1 and {LARGEST_SAMPLE}"),
         );
-        unless(self.failure_ratio.0 > 0.0, self.failure_ratio.place, "a `failure_ratio` of 0% would open on success".into());
+        unless(self.failure_ratio.0 > 0.0, self.failure_ratio.place, "a `failure_ratio` of 0% would open the circuit on success".into());
         if let Some(consecutive) = &self.consecutive {
-            unless(consecutive.value > 0, consecutive.place, "`consecutive` is at least 1; leave it out to count none".into());
+            unless(consecutive.value > 0, consecutive.place, "`consecutive` must be at least 1; leave it out to turn it off".into());
         }
         if let Some(slow) = &self.slow {
             unless(slow.over.0 > none, slow.over.place, "with `over: 0s` every answer is slow".into());
-            unless(slow.ratio.0 > 0.0, slow.ratio.place, "a `ratio` of 0% would open on success".into());
+            unless(slow.ratio.0 > 0.0, slow.ratio.place, "a `ratio` of 0% would open the circuit on success".into());
         }
-        unless(self.open_for.0 > none, self.open_for.place, "`open_for` is longer than 0s".into());
+        unless(self.open_for.0 > none, self.open_for.place, "`open_for` must be above 0s".into());
         if self.max_open_for.value < self.open_for.value {
             // Where only one of them is written, the other has no place.
             let written = [self.max_open_for.place, self.open_for.place].into_iter().find(|place| *place != Place::default());
@@ -39,9 +39,9 @@ impl Config {
             unless(false, written.unwrap_or_default(), message);
         }
         let probes = &self.half_open.max_concurrent;
-        unless(probes.value > 0, probes.place, "`max_concurrent` is at least 1: without probes an open circuit never closes".into());
+        unless(probes.value > 0, probes.place, "`max_concurrent` must be at least 1: without probes an open circuit never closes".into());
         let successes = &self.half_open.successes;
-        unless(successes.value > 0, successes.place, "`successes` is at least 1".into());
+        unless(successes.value > 0, successes.place, "`successes` must be at least 1".into());
         unless(!self.failures.is_empty(), self.failures.place, "without `failures` nothing opens the circuit".into());
         for failure in self.failures.iter() {
             let faulty = !matches!(failure, Condition::Status(range) if range.first < 400);
@@ -52,8 +52,8 @@ impl Config {
             unless(!last, fallback.place, "a fallback after `respond` is never reached".into());
             match &fallback.value {
                 Fallback::Cached(options) => {
-                    unless(!cached, fallback.place, "`cached` stands once in a `fallback`".into());
-                    unless(options.max_age.0 > none, options.max_age.place, "`max_age` is longer than 0s".into());
+                    unless(!cached, fallback.place, "a `fallback` has at most one `cached`".into());
+                    unless(options.max_age.0 > none, options.max_age.place, "`max_age` must be above 0s".into());
                     cached = true;
                 }
                 Fallback::Upstream(_) => {}

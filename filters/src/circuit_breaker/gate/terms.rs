@@ -11,11 +11,11 @@ pub use crate::filter::inspect::{CircuitState as State, Forced};
 pub struct Rules {
     /// What is remembered.
     pub window: u64,
-    /// Shares are not looked at below so many requests in the window.
+    /// Ratios are not looked at below this many requests in the window.
     pub min_requests: u32,
     /// The share of failures that opens.
     pub failure_ratio: f64,
-    /// So many failures without a success between them open.
+    /// This many failures without a success between them open.
     pub consecutive: Option<u32>,
     /// The share of slow answers that opens.
     pub slow_ratio: Option<f64>,
@@ -25,7 +25,7 @@ pub struct Rules {
     pub max_open_for: u64,
     /// How many probes may be under way.
     pub probes: u32,
-    /// So many probes in a row must succeed.
+    /// This many probes in a row must succeed.
     pub successes: u32,
 }
 
@@ -41,7 +41,7 @@ pub enum Finding {
     Failure {
         /// And slowly.
         slow: bool,
-        /// The upstream asked to be left alone for so many milliseconds.
+        /// The upstream asked for no requests for this many milliseconds.
         retry_after: Option<u64>,
     },
     /// It says nothing about the upstream.
@@ -53,7 +53,7 @@ pub enum Finding {
 pub enum Admission {
     /// It may. The ticket must come back by [`super::Gate::release`].
     Pass(Ticket),
-    /// It may not, for so many milliseconds where that is known.
+    /// It may not, for this many milliseconds where that is known.
     Refuse {
         /// Open or half-open.
         state: State,
@@ -90,13 +90,13 @@ pub enum Cause {
     Failures(Counts),
     /// Too large a share of slow answers.
     Slow(Counts),
-    /// So many failures in a row.
+    /// This many failures in a row.
     Consecutive(u32),
     /// A probe failed.
     ProbeFailed,
     /// It was open for long enough.
     TimeUp,
-    /// So many probes succeeded.
+    /// This many probes succeeded.
     Proven(u32),
     /// An operator said so.
     Operator,

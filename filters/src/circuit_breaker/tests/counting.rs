@@ -237,7 +237,7 @@ fn explaining_tells_the_state_and_the_thresholds() {
 
     assert_eq!(
         decisions[0].reasons,
-        ["the circuit of `catalog` is closed; it opens at 50% failures of at least 20 requests in 10s, at 3 failures in a row, at 80% \
+        ["the circuit of `catalog` is closed; it opens at 50% failures among at least 20 requests in 10s, at 3 failures in a row, at 80% \
           answers slower than 800ms"]
     );
 }

@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for Expected {
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Expected, E> {
                 match text {
-                    "" => Err(E::custom("an empty name is met by no token: write a name, a list of names, or `any`")),
+                    "" => Err(E::custom("no token has an empty name: write a name, a list of names, or `any`")),
                     "any" => Ok(Expected::Any),
                     text => Ok(Expected::OneOf(vec![text.to_owned()])),
                 }
@@ -45,12 +45,12 @@ impl<'de> Deserialize<'de> for Expected {
                 let mut names: Vec<String> = Vec::new();
                 while let Some(name) = list.next_element::<String>()? {
                     if name.is_empty() || name == "any" {
-                        return Err(de::Error::custom(format!("`{name}` cannot stand in a list of names")));
+                        return Err(de::Error::custom(format!("`{name}` is not allowed in a list of names")));
                     }
                     names.push(name);
                 }
                 if names.is_empty() {
-                    return Err(de::Error::custom("an empty list is met by no token: write names, or `any`"));
+                    return Err(de::Error::custom("no token satisfies an empty list: write names, or `any`"));
                 }
                 Ok(Expected::OneOf(names))
             }
@@ -76,7 +76,7 @@ impl JsonSchema for Expected {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let name = json_schema!({"type": "string", "minLength": 1});
         json_schema!({
-            "description": "A name, a list of names of which one is met, or `any`.",
+            "description": "A name, a list of accepted names, or `any`.",
             "anyOf": [name, {"type": "array", "items": name, "minItems": 1}],
         })
     }

@@ -24,27 +24,27 @@ use crate::words::units::Duration;
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Whose tokens are taken: the claim `iss` is one of these, or `any`.
+    /// The accepted issuers: the claim `iss` must be one of these; or `any`.
     pub issuer: Expected,
-    /// For whom they are made: the claim `aud` holds one of these, or `any`.
+    /// The accepted audiences: the claim `aud` must hold one of these; or `any`.
     pub audience: Expected,
-    /// The algorithms that a token may be signed with. A secret takes only HS*, public keys and key sets never do.
+    /// The algorithms that a token may be signed with: HS* with a secret only, all others with public keys only.
     pub algorithms: Spanned<Vec<Spanned<Algorithm>>>,
-    /// Where the keys that verify come from.
+    /// Where the keys come from that verify tokens.
     pub keys: Spanned<KeySource>,
-    /// Where a token is looked for, in order: header.Authorization (the default, as `Bearer`), header.NAME, cookie.NAME.
+    /// Where to look for a token, in order: header.Authorization (the default, as `Bearer`), header.NAME, cookie.NAME.
     #[serde(default = "Config::usual_from")]
     pub from: Spanned<Vec<Spanned<Selector>>>,
-    /// By how much clocks may differ.
+    /// By how much clocks may differ; by default 30s, at most 10m.
     #[serde(default = "Config::usual_leeway")]
     pub leeway: Spanned<Duration>,
-    /// Claims that the upstream is sent as headers. What a client sends under these names is removed on every route.
+    /// Headers that tell the upstream what a claim says. Headers of these names are removed from clients' requests on every route.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub claim_headers: BTreeMap<String, Spanned<Selector>>,
-    /// Whether the upstream is sent the token, too.
+    /// Whether the token is sent to the upstream; by default it is.
     #[serde(default = "Config::yes")]
     pub forward_token: bool,
-    /// Whether a request without a token passes as anonymous. A bad token is refused all the same.
+    /// Whether a request without a token passes as anonymous; by default it is refused. A bad token always is.
     #[serde(default)]
     pub optional: bool,
 }
@@ -128,10 +128,10 @@ pub struct Jwks {
     /// A file, relative to the one that names it; read again on reload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<Spanned<PathBuf>>,
-    /// How often the URL is asked; by default every 10m.
+    /// How often the URL is fetched; by default every 10m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<Spanned<Duration>>,
-    /// For how long the last good set serves while the URL cannot be had; by default 24h.
+    /// How long the last good set serves while the URL cannot be fetched; by default 24h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_for: Option<Spanned<Duration>>,
 }

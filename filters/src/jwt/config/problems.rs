@@ -25,13 +25,13 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         }
     }
     if config.leeway.0 > std::time::Duration::from_secs(600) {
-        let message = format!("a leeway of {} takes tokens long after their end: 10m is the most", config.leeway.value);
+        let message = format!("a leeway of {} accepts tokens long after they expired: the maximum is 10m", config.leeway.value);
         problems.push(Problem::at(config.leeway.place, message));
     }
     for (name, claim) in &config.claim_headers {
         let wrong = match HeaderName::from_bytes(name.as_bytes()) {
             Err(_) => Some(format!("`{name}` is not a header name")),
-            Ok(header) if reserved::for_claims(&header) => Some(format!("`{name}` is a header that no claim may fill")),
+            Ok(header) if reserved::for_claims(&header) => Some(format!("`{name}` is a header that no claim can set")),
             Ok(_) if !claim.reads_claims() => Some(format!("`{}` is not a claim: write claim.NAME", claim.value)),
             Ok(header) => {
                 let alike =
@@ -41,7 +41,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
                     .keys()
                     .find(alike)
                     .filter(|other| *other < name)
-                    .map(|other| format!("`{name}` and `{other}` are one header"))
+                    .map(|other| format!("`{name}` and `{other}` are the same header"))
             }
         };
         problems.extend(wrong.map(|message| Problem::at(claim.place, message)));
@@ -60,7 +60,7 @@ fn algorithms(config: &Config, problems: &mut Vec<Problem>) {
             (true, false) => problems.push(Problem {
                 place: algorithm.place,
                 message: format!("{name} is signed with a secret, and these keys are public: anybody could sign"),
-                help: Some("leave it out, or give `keys: {secret: …}` to a filter of its own".to_owned()),
+                help: Some("leave it out, or use a second `jwt` with `keys: {secret: …}`".to_owned()),
             }),
             (false, true) => {
                 problems.push(Problem::at(algorithm.place, format!("{name} is verified with a public key, not with a secret")))
@@ -80,14 +80,14 @@ fn jwks(jwks: &Jwks, place: Place, problems: &mut Vec<Problem>) {
             }
             for (key, value, least) in [("refresh", &jwks.refresh, 1), ("stale_for", &jwks.stale_for, 0)] {
                 if let Some(value) = value.filter(|value| value.0 < std::time::Duration::from_secs(least)) {
-                    problems.push(Problem::at(value.place, format!("`{key}` is at least {least}s")));
+                    problems.push(Problem::at(value.place, format!("`{key}` must be at least {least}s")));
                 }
             }
         }
         (None, Some(_)) => {
             for (key, value) in [("refresh", &jwks.refresh), ("stale_for", &jwks.stale_for)] {
                 if let Some(value) = value {
-                    problems.push(Problem::at(value.place, format!("`{key}` belongs to a `url`: a file is read on reload")));
+                    problems.push(Problem::at(value.place, format!("`{key}` is for a `url`: a file is read again on reload")));
                 }
             }
         }

@@ -132,10 +132,10 @@ impl Key {
 impl Keys {
     /// Reads a JSON Web Key Set. A key that cannot be used is passed over with a word in the log; a set without any is an error.
     pub fn from_jwks(text: &[u8]) -> Result<Self, String> {
-        let set = strict::object(text).ok_or("it is not a JSON object, or a name stands twice in it")?;
+        let set = strict::object(text).ok_or("it is not a JSON object, or has duplicate names")?;
         let list = set.get("keys").and_then(Value::as_array).ok_or("it has no list `keys`")?;
         if list.len() > MOST_KEYS {
-            return Err(format!("it has {} keys, and {MOST_KEYS} are the most", list.len()));
+            return Err(format!("it has {} keys; the maximum is {MOST_KEYS}", list.len()));
         }
         let mut keys: Vec<Key> = Vec::new();
         let mut passed_over = Vec::new();

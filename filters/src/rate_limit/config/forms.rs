@@ -59,9 +59,9 @@ impl JsonSchema for KeyParts {
 #[derive(serde::Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TierRateMap {
-    /// How many requests a key may make, as in 10/s.
+    /// How many requests a key may make, such as 10/s.
     rate: Rate,
-    /// How many of them may come at once; by default the number in `rate`.
+    /// How many of them may come at once; by default as many as `rate` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     burst: Option<NonZeroU32>,
 }

@@ -25,44 +25,44 @@ use crate::words::units::Rate;
 #[derive(Clone, Debug, serde::Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// What requests are told apart by: one selector, or a list that counts together.
+    /// What identifies a caller: one selector, or a list of them that is one key together.
     pub key: Spanned<KeyParts>,
-    /// How many requests a key may make, as in 100/s.
+    /// How many requests a key may make, such as 100/s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Spanned<Rate>>,
-    /// How many of them may come at once; by default the number in `rate`.
+    /// How many of them may come at once; by default as many as `rate` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<Spanned<NonZeroU32>>,
-    /// How many requests of a key may be on their way at the same time.
+    /// The maximum of requests in flight for a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<NonZeroU32>,
-    /// The claim, or another fact, that names the tier in `rates`.
+    /// The claim, or another selector, that names the tier in `rates`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<Spanned<Selector>>,
-    /// A rate for each tier, in place of `rate`.
+    /// A rate for each tier, instead of `rate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rates: Option<Spanned<BTreeMap<String, Spanned<TierRate>>>>,
-    /// The tier of a request that names none of them.
+    /// The tier of a request that names none of `rates`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub otherwise: Option<Spanned<String>>,
-    /// What becomes of a request that lacks a part of the key; by default its address is the key.
+    /// What to do with a request that lacks a part of the key; by default it counts by its address.
     #[serde(default)]
     pub on_missing_key: OnMissingKey,
-    /// Whether each key is counted by itself or all are estimated together; by default estimated where `client_ip` is part of the key.
+    /// Whether each key has a counter of its own, or all keys share a sketch that estimates them; by default a sketch where `client_ip` is part of the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exact: Option<Spanned<bool>>,
 }
 
-/// What becomes of a request that lacks a part of the key.
+/// What to do with a request that lacks a part of the key.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum OnMissingKey {
-    /// Its address is the key.
+    /// Count it by its address.
     #[default]
     ClientIp,
-    /// It is refused.
+    /// Refuse it with 403.
     Reject,
-    /// It passes uncounted.
+    /// Let it pass uncounted.
     Allow,
 }
 
@@ -75,7 +75,7 @@ pub struct KeyParts(pub Vec<Spanned<Selector>>);
 pub struct TierRate {
     /// How many requests a key may make.
     pub rate: Rate,
-    /// How many of them may come at once; by default the number in `rate`.
+    /// How many of them may come at once; by default as many as `rate` says.
     pub burst: Option<NonZeroU32>,
 }
 

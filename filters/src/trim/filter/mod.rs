@@ -14,14 +14,15 @@ use self::trimming::Trimming;
 use self::validators::ask_for_plain;
 use super::config::Config;
 use super::{OnMalformed, Path, Policy};
+use crate::count::metrics::NONE;
 use crate::filter::build::Build;
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
 use crate::words::selector::Selector;
 
-/// Clients may name so many fields.
+/// The most fields that a client may name.
 const MOST_FIELDS: usize = 32;
-/// So many lists of fields are kept compiled.
+/// How many lists of fields are kept compiled.
 const KEPT_LISTS: usize = 1024;
 
 /// The compiled filter.
@@ -81,13 +82,13 @@ impl Trim {
         let route = route.min(self.routes.len());
         let slot = &self.counters[route * self.rules.len() + rule];
         slot.get_or_init(|| {
-            let name: Arc<str> = self.routes.get(route).cloned().unwrap_or_else(|| "_none".into());
+            let name: Arc<str> = self.routes.get(route).cloned().unwrap_or_else(|| NONE.into());
             Arc::new(self.metrics.of(name, &self.rules[rule].name))
         })
         .clone()
     }
 
-    /// What both the profile and the client's own list let stay. `Err` for a list that is none.
+    /// What both the profile and the client's own list let stay. `Err` for what is not a list of fields.
     fn narrowed(&self, rule: usize, list: &str) -> Result<Arc<Policy>, String> {
         let key = (rule, list.to_owned());
         if let Some(policy) = self.lists.get(&key) {
@@ -131,17 +132,17 @@ impl Filter for Trim {
                     return Verdict::Reply(Reply::problem(
                         StatusCode::BAD_REQUEST,
                         "bad_fields",
-                        "The list of fields is not one of paths divided by commas.",
+                        "The list of fields must be paths separated by commas.",
                     ));
                 }
             },
         };
         request.because(|| {
             let name = &self.rules[rule].name;
-            let value = found.as_deref().map_or_else(|| format!("{} says nothing", self.by), |value| format!("{} is {value:?}", self.by));
+            let value = found.as_deref().map_or_else(|| format!("{} is missing", self.by), |value| format!("{} is {value:?}", self.by));
             let fields = list.as_deref().map_or_else(String::new, |list| format!(", narrowed to {list:?}"));
             if policy.is_noop() {
-                format!("{value}: profile `{name}` leaves out nothing")
+                format!("{value}: profile `{name}` removes nothing")
             } else {
                 format!("{value}: profile `{name}`{fields}")
             }

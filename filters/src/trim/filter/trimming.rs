@@ -163,5 +163,5 @@ impl ResponseFilter for Trimming {
 
 /// The answer in place of a body that cannot be read and must not be passed on as it is.
 fn unreadable() -> Reply {
-    Reply::problem(StatusCode::BAD_GATEWAY, "upstream_unreadable", "The service behind the gateway sent an answer that cannot be read.")
+    Reply::problem(StatusCode::BAD_GATEWAY, "upstream_unreadable", "The upstream service sent an answer that cannot be read.")
 }

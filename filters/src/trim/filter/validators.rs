@@ -44,7 +44,7 @@ pub(super) fn mark_tag(head: &mut ResponseHeader, fingerprint: u64) {
     }
 }
 
-/// The entity tags of a list (RFC 9110, section 8.8.3); commas may stand within a tag.
+/// The entity tags of a list (RFC 9110, section 8.8.3); a tag may hold commas.
 fn tags_of(list: &str) -> Vec<&str> {
     let mut tags = Vec::new();
     let mut rest = list.trim_start_matches([' ', '\t', ',']);
