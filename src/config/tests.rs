@@ -195,6 +195,7 @@ fn filters_stand_where_they_can_work() {
         ("", "[watch, counts]", ""),
         ("", "[login, web]", "can refuse"),
         ("", "[web, more, login]", "at most one `cors`"),
+        ("", "[{trim: {profiles: {}, fields: query.fields}}, web]", "can refuse"),
         ("", "[web, login, admins, counts]", ""),
         ("", "[web, login, {rbac: {claim: roles, none_of: [x]}}]", ""),
         ("", "[lgoin, admins]", "there is no filter `lgoin`"),

@@ -37,11 +37,50 @@ use self::gate::Finding;
 use self::watch::Watch;
 use crate::filter::build::Build;
 use crate::filter::inspect::{CircuitState, Forced, Inspection};
+use crate::filter::options::{Options, Placement};
 use crate::filter::{Attempt, Failure, Filter, Request, Verdict};
 use crate::words::condition::Condition;
 use crate::words::selector::Selector;
+use crate::words::spanned::{Problem, Spanned};
 
 pub use self::config::{Cached, Config, Fallback, HalfOpen, Slow};
+
+impl Options for Config {
+    /// Always anew, since upstreams may have come and gone; it takes over its circuits itself.
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        Ok(Arc::new(CircuitBreaker::build(self, with)?))
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.check()
+    }
+
+    fn selectors(&self) -> Vec<&Spanned<Selector>> {
+        self.cached().and_then(|(_, cached)| cached.per.as_ref()).into_iter().collect()
+    }
+
+    fn upstreams(&self) -> Vec<&Spanned<String>> {
+        let each = self.fallback.iter().map(|fallback| &fallback.value);
+        each.filter_map(|fallback| match fallback {
+            Fallback::Upstream(name) => Some(name),
+            Fallback::Cached(_) | Fallback::Respond(_) => None,
+        })
+        .collect()
+    }
+
+    fn can_refuse(&self) -> bool {
+        true
+    }
+
+    fn placement(&self) -> Vec<Placement> {
+        let mut rules = vec![Placement::Once, Placement::Last("its fallbacks pass only the filters before it")];
+        // Kept for everybody alike, it would show one caller's data to others.
+        if let Some((place, _)) = self.cached().filter(|(_, cached)| cached.per.is_none()) {
+            rules.push(Placement::Anonymous(place, "one caller's cached answer would be given to another: write `per: claim.sub`"));
+        }
+        rules
+    }
+}
 
 /// The compiled filter.
 pub struct CircuitBreaker {

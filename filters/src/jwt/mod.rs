@@ -26,6 +26,7 @@ mod token;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use http::HeaderName;
 use pingora_http::RequestHeader;
 
 pub use config::{Algorithm, Config, Expected, Jwks, KeySource};
@@ -37,12 +38,41 @@ use crate::count::metrics::Families;
 use crate::count::stripe::Counter;
 use crate::filter::build::Build;
 use crate::filter::inspect::Inspection;
+use crate::filter::options::{Options, Placement};
 use crate::filter::{Filter, Identity, Request, Verdict};
+use crate::words::spanned::Problem;
 use cache::Cache;
 use claim_header::{ClaimHeaders, Values};
 use sources::Sources;
 use supply::Supply;
 use token::{ProcessKeys, Rules};
+
+impl Options for Config {
+    /// Always anew: keys in files may be others by now.
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        Ok(Arc::new(Jwt::build(self, with)?))
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.check()
+    }
+
+    fn can_refuse(&self) -> bool {
+        true
+    }
+
+    fn identifies(&self) -> bool {
+        true
+    }
+
+    fn identity_headers(&self) -> Vec<HeaderName> {
+        self.claim_headers.keys().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect()
+    }
+
+    fn placement(&self) -> Vec<Placement> {
+        vec![Placement::Once]
+    }
+}
 
 /// The compiled filter.
 pub struct Jwt {
@@ -100,8 +130,9 @@ impl Counts {
 impl Jwt {
     /// Compiles the options and reads the keys. What was verified before is kept where the keys are still the same.
     pub fn build(config: &Config, with: &Build<'_>) -> Result<Self, String> {
-        let keys = Supply::build(config, with)?;
-        let keeps = with.earlier::<Self>().filter(|earlier| keys.follows(&earlier.keys));
+        let earlier = with.earlier::<Self>();
+        let keys = Supply::build(config, with, earlier.map(|earlier| &earlier.keys))?;
+        let keeps = earlier.filter(|earlier| keys.follows(&earlier.keys));
         Ok(Self {
             rules: Rules { issuer: config.issuer.clone(), audience: config.audience.clone(), leeway: config.leeway.0.as_secs_f64() },
             algorithms: config.algorithms.iter().map(|algorithm| algorithm.value).collect(),

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
-use super::Jwt;
 use super::config::{Config, Jwks, KeySource};
 use super::keys::Keys;
 use crate::filter::build::Build;
@@ -29,9 +28,8 @@ pub(super) struct Remote {
 }
 
 impl Supply {
-    /// The source that the options name. Keys that are the same as before keep their generation.
-    pub(super) fn build(config: &Config, with: &Build<'_>) -> Result<Self, String> {
-        let earlier = with.earlier::<Jwt>().map(|earlier| &earlier.keys);
+    /// The supply that the options name. Keys that are the same as in the filter's earlier one keep their generation.
+    pub(super) fn build(config: &Config, with: &Build<'_>, earlier: Option<&Self>) -> Result<Self, String> {
         if let KeySource::Jwks(jwks @ Jwks { url: Some(url), .. }) = &config.keys.value {
             let url = Url::parse(url)?;
             let wanted = Wanted {

@@ -16,19 +16,22 @@ pub mod in_flight;
 mod key;
 pub mod law;
 mod permit;
+mod refusal;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderName, HeaderValue, StatusCode, header::RETRY_AFTER};
+use http::{HeaderName, HeaderValue};
 
 use crate::count::metrics::NONE;
 use crate::count::stripe::{self, Counter};
 use crate::filter::build::Build;
+use crate::filter::options::Options;
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
 use crate::words::selector::Selector;
+use crate::words::spanned::{Problem, Spanned};
 pub use config::Config;
 use estimate::Estimate;
 use exact::Exact;
@@ -36,9 +39,28 @@ use in_flight::InFlight;
 use key::{Key, Keys};
 use law::{Law, Ledger, Ruling};
 use permit::Permit;
+use refusal::{missing_key, too_many, too_many_at_once};
 
 /// The tier's label where there are no tiers.
 pub const NO_TIER: &str = NONE;
+
+impl Options for Config {
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        with.kept_or(|| RateLimit::new(self, with, Instant::now()))
+    }
+
+    fn selectors(&self) -> Vec<&Spanned<Selector>> {
+        self.key.0.iter().chain(&self.tier).collect()
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.check()
+    }
+
+    fn can_refuse(&self) -> bool {
+        true
+    }
+}
 
 /// The compiled filter.
 pub struct RateLimit {
@@ -249,25 +271,6 @@ impl Filter for RateLimit {
             }
         }
     }
-}
-
-fn too_many(ruling: Option<Ruling>) -> Reply {
-    refusal("rate_limited", "Too many requests. Retry after the time in Retry-After.", ruling.map_or(1, |r| r.retry_after()))
-}
-
-fn too_many_at_once() -> Reply {
-    refusal("too_many_at_once", "Too many requests in flight for this client.", 1)
-}
-
-fn refusal(code: &'static str, detail: &'static str, retry_after: u64) -> Reply {
-    let mut reply = Reply::problem(StatusCode::TOO_MANY_REQUESTS, code, detail);
-    reply.headers.reserve_exact(3);
-    reply.with(RETRY_AFTER, permit::seconds(retry_after))
-}
-
-/// Not 429: to wait would not help. Not 401 either, which speaks of credentials, while a key may be a header of any kind.
-fn missing_key() -> Reply {
-    Reply::problem(StatusCode::FORBIDDEN, "limit_key_missing", "The request lacks what this limit counts by.")
 }
 
 #[cfg(test)]

@@ -1,16 +1,11 @@
 //! What can be written under `rbac`, and the mistakes that its types cannot refuse: cycles, unknown roles, permissions that never match.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Rbac;
-use crate::filter::Filter;
-use crate::filter::build::Build;
-use crate::filter::options::{Options, Placement};
 use crate::words::pattern::Pattern;
 use crate::words::selector::ClaimPath;
 use crate::words::spanned::{Problem, Spanned};
@@ -79,12 +74,9 @@ pub(super) fn is_permission(entry: &str) -> bool {
     entry.contains([' ', '/'])
 }
 
-impl Options for Config {
-    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
-        with.kept_or(|| Rbac::build(self, with))
-    }
-
-    fn problems(&self) -> Vec<Problem> {
+impl Config {
+    /// Everything that is wrong.
+    pub(super) fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let lists = [("any_of", &self.any_of), ("all_of", &self.all_of), ("none_of", &self.none_of)];
         for (key, list) in lists {
@@ -103,14 +95,6 @@ impl Options for Config {
             roles(written, &mut problems);
         }
         problems
-    }
-
-    fn can_refuse(&self) -> bool {
-        true
-    }
-
-    fn placement(&self) -> Vec<Placement> {
-        vec![Placement::AfterIdentity("callers without a token would be answered 401")]
     }
 }
 

@@ -15,6 +15,7 @@
 mod config;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
@@ -24,10 +25,30 @@ pub use config::{Config, List, Roles};
 
 use crate::count::stripe::Counter;
 use crate::filter::build::Build;
+use crate::filter::options::{Options, Placement};
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
 use crate::words::selector::ClaimPath;
+use crate::words::spanned::Problem;
 use config::{Permission, is_permission};
+
+impl Options for Config {
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        with.kept_or(|| Rbac::build(self, with))
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.check()
+    }
+
+    fn can_refuse(&self) -> bool {
+        true
+    }
+
+    fn placement(&self) -> Vec<Placement> {
+        vec![Placement::AfterIdentity("callers without a token would be answered 401")]
+    }
+}
 
 /// The compiled filter.
 pub struct Rbac {

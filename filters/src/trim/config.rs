@@ -3,15 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{OnMalformed, Path, Policy, Trim};
-use crate::filter::Filter;
-use crate::filter::build::Build;
-use crate::filter::options::{Options, Placement};
+use super::{OnMalformed, Path, Policy};
 use crate::words::selector::Selector;
 use crate::words::spanned::{Problem, Spanned};
 
@@ -163,15 +159,9 @@ impl Config {
             (None, true) => OnMalformed::Abort,
         }
     }
-}
 
-impl Options for Config {
-    /// Always anew, since routes may have come and gone; it has no state.
-    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
-        Ok(Arc::new(Trim::build(self, with)?))
-    }
-
-    fn problems(&self) -> Vec<Problem> {
+    /// Everything that is wrong.
+    pub(super) fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.profiles.is_empty() && self.otherwise.rule().is_none() && self.fields.is_none() {
             problems.push(Problem::at(self.by.place, "this `trim` does nothing: set `profiles`, `otherwise` or `fields`"));
@@ -195,13 +185,5 @@ impl Options for Config {
             }
         }
         problems
-    }
-
-    fn selectors(&self) -> Vec<&Spanned<Selector>> {
-        std::iter::once(&self.by).chain(&self.fields).collect()
-    }
-
-    fn placement(&self) -> Vec<Placement> {
-        vec![Placement::Once]
     }
 }

@@ -2,20 +2,14 @@
 
 mod problems;
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::CircuitBreaker;
 use super::gate::Rules;
-use crate::filter::Filter;
-use crate::filter::build::Build;
-use crate::filter::options::{Options, Placement};
 use crate::reply::respond::Respond;
 use crate::words::condition::{Condition, StatusRange};
 use crate::words::selector::Selector;
-use crate::words::spanned::{Place, Problem, Spanned};
+use crate::words::spanned::{Place, Spanned};
 use crate::words::units::{Duration, Share};
 
 /// The options of `circuit_breaker`.
@@ -119,43 +113,6 @@ fn half() -> Spanned<Share> {
 impl Default for HalfOpen {
     fn default() -> Self {
         Self { max_concurrent: count::<5>(), successes: count::<3>() }
-    }
-}
-
-impl Options for Config {
-    /// Always anew, since upstreams may have come and gone; it takes over its circuits itself.
-    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
-        Ok(Arc::new(CircuitBreaker::build(self, with)?))
-    }
-
-    fn problems(&self) -> Vec<Problem> {
-        self.check()
-    }
-
-    fn selectors(&self) -> Vec<&Spanned<Selector>> {
-        self.cached().and_then(|(_, cached)| cached.per.as_ref()).into_iter().collect()
-    }
-
-    fn upstreams(&self) -> Vec<&Spanned<String>> {
-        let each = self.fallback.iter().map(|fallback| &fallback.value);
-        each.filter_map(|fallback| match fallback {
-            Fallback::Upstream(name) => Some(name),
-            Fallback::Cached(_) | Fallback::Respond(_) => None,
-        })
-        .collect()
-    }
-
-    fn can_refuse(&self) -> bool {
-        true
-    }
-
-    fn placement(&self) -> Vec<Placement> {
-        let mut rules = vec![Placement::Once, Placement::Last("its fallbacks pass only the filters before it")];
-        // Kept for everybody alike, it would show one caller's data to others.
-        if let Some((place, _)) = self.cached().filter(|(_, cached)| cached.per.is_none()) {
-            rules.push(Placement::Anonymous(place, "one caller's cached answer would be given to another: write `per: claim.sub`"));
-        }
-        rules
     }
 }
 

@@ -8,7 +8,7 @@ use crate::words::spanned::{Place, Problem};
 
 impl Config {
     /// Everything that is wrong.
-    pub(super) fn check(&self) -> Vec<Problem> {
+    pub(in crate::circuit_breaker) fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut unless = |right: bool, place: Place, message: String| {
             if !right {

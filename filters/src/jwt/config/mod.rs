@@ -5,19 +5,14 @@ mod problems;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use http::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::expected::Expected;
-use super::Jwt;
-use crate::filter::Filter;
-use crate::filter::build::{Build, Secret};
-use crate::filter::options::{Options, Placement};
+use crate::filter::build::Secret;
 use crate::words::selector::Selector;
-use crate::words::spanned::{Problem, Spanned};
+use crate::words::spanned::Spanned;
 use crate::words::units::Duration;
 
 /// The options of `jwt`.
@@ -58,33 +53,6 @@ impl Config {
     }
     fn yes() -> bool {
         true
-    }
-}
-
-impl Options for Config {
-    /// Always anew: keys in files may be others by now.
-    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
-        Ok(Arc::new(Jwt::build(self, with)?))
-    }
-
-    fn problems(&self) -> Vec<Problem> {
-        problems::problems(self)
-    }
-
-    fn can_refuse(&self) -> bool {
-        true
-    }
-
-    fn identifies(&self) -> bool {
-        true
-    }
-
-    fn identity_headers(&self) -> Vec<HeaderName> {
-        self.claim_headers.keys().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect()
-    }
-
-    fn placement(&self) -> Vec<Placement> {
-        vec![Placement::Once]
     }
 }
 

@@ -8,45 +8,47 @@ use crate::words::selector::Selector;
 use crate::words::spanned::{Place, Problem};
 use crate::words::url::Url;
 
-/// Everything that is wrong.
-pub(super) fn problems(config: &Config) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    algorithms(config, &mut problems);
-    if let KeySource::Jwks(jwks) = &config.keys.value {
-        self::jwks(jwks, config.keys.place, &mut problems);
-    }
-    if config.from.is_empty() {
-        problems.push(Problem::at(config.from.place, "`from` is empty: no request could bring a token"));
-    }
-    for source in &config.from.value {
-        if !matches!(source.value, Selector::Header(_) | Selector::Cookie(_)) {
-            let message = format!("a token is not looked for in `{}`: write header.NAME or cookie.NAME", source.value);
-            problems.push(Problem::at(source.place, message));
+impl Config {
+    /// Everything that is wrong.
+    pub(in crate::jwt) fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        algorithms(self, &mut problems);
+        if let KeySource::Jwks(jwks) = &self.keys.value {
+            jwks_problems(jwks, self.keys.place, &mut problems);
         }
-    }
-    if config.leeway.0 > std::time::Duration::from_secs(600) {
-        let message = format!("a leeway of {} accepts tokens long after they expired: the maximum is 10m", config.leeway.value);
-        problems.push(Problem::at(config.leeway.place, message));
-    }
-    for (name, claim) in &config.claim_headers {
-        let wrong = match HeaderName::from_bytes(name.as_bytes()) {
-            Err(_) => Some(format!("`{name}` is not a header name")),
-            Ok(header) if reserved::for_claims(&header) => Some(format!("`{name}` is a header that no claim can set")),
-            Ok(_) if !claim.reads_claims() => Some(format!("`{}` is not a claim: write claim.NAME", claim.value)),
-            Ok(header) => {
-                let alike =
-                    |other: &&String| *other != name && other.to_ascii_lowercase().replace('_', "-") == header.as_str().replace('_', "-");
-                config
-                    .claim_headers
-                    .keys()
-                    .find(alike)
-                    .filter(|other| *other < name)
-                    .map(|other| format!("`{name}` and `{other}` are the same header"))
+        if self.from.is_empty() {
+            problems.push(Problem::at(self.from.place, "`from` is empty: no request could bring a token"));
+        }
+        for source in &self.from.value {
+            if !matches!(source.value, Selector::Header(_) | Selector::Cookie(_)) {
+                let message = format!("a token is not looked for in `{}`: write header.NAME or cookie.NAME", source.value);
+                problems.push(Problem::at(source.place, message));
             }
-        };
-        problems.extend(wrong.map(|message| Problem::at(claim.place, message)));
+        }
+        if self.leeway.0 > std::time::Duration::from_secs(600) {
+            let message = format!("a leeway of {} accepts tokens long after they expired: the maximum is 10m", self.leeway.value);
+            problems.push(Problem::at(self.leeway.place, message));
+        }
+        for (name, claim) in &self.claim_headers {
+            let wrong = match HeaderName::from_bytes(name.as_bytes()) {
+                Err(_) => Some(format!("`{name}` is not a header name")),
+                Ok(header) if reserved::for_claims(&header) => Some(format!("`{name}` is a header that no claim can set")),
+                Ok(_) if !claim.reads_claims() => Some(format!("`{}` is not a claim: write claim.NAME", claim.value)),
+                Ok(header) => {
+                    let alike = |other: &&String| {
+                        *other != name && other.to_ascii_lowercase().replace('_', "-") == header.as_str().replace('_', "-")
+                    };
+                    self.claim_headers
+                        .keys()
+                        .find(alike)
+                        .filter(|other| *other < name)
+                        .map(|other| format!("`{name}` and `{other}` are the same header"))
+                }
+            };
+            problems.extend(wrong.map(|message| Problem::at(claim.place, message)));
+        }
+        problems
     }
-    problems
 }
 
 fn algorithms(config: &Config, problems: &mut Vec<Problem>) {
@@ -70,7 +72,7 @@ fn algorithms(config: &Config, problems: &mut Vec<Problem>) {
     }
 }
 
-fn jwks(jwks: &Jwks, place: Place, problems: &mut Vec<Problem>) {
+fn jwks_problems(jwks: &Jwks, place: Place, problems: &mut Vec<Problem>) {
     match (&jwks.url, &jwks.file) {
         (Some(_), Some(_)) => problems.push(Problem::at(place, "`jwks` has a `url` or a `file`, not both")),
         (None, None) => problems.push(Problem::at(place, "`jwks` needs a `url` or a `file`")),

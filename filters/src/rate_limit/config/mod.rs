@@ -5,20 +5,14 @@ mod problems;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::time::Instant;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::RateLimit;
 use super::estimate::Estimate;
 use super::law::Law;
-use crate::filter::Filter;
-use crate::filter::build::Build;
-use crate::filter::options::Options;
 use crate::words::selector::Selector;
-use crate::words::spanned::{Problem, Spanned};
+use crate::words::spanned::Spanned;
 use crate::words::units::Rate;
 
 /// The options of `rate_limit`.
@@ -104,23 +98,5 @@ impl Config {
     pub fn is_exact(&self, laws: &[Law]) -> bool {
         let addresses = self.key.0.iter().any(|part| part.value == Selector::ClientIp);
         self.exact.map_or(!addresses || !laws.iter().all(Estimate::suits), |exact| exact.value)
-    }
-}
-
-impl Options for Config {
-    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
-        with.kept_or(|| RateLimit::new(self, with, Instant::now()))
-    }
-
-    fn selectors(&self) -> Vec<&Spanned<Selector>> {
-        self.key.0.iter().chain(&self.tier).collect()
-    }
-
-    fn problems(&self) -> Vec<Problem> {
-        self.check()
-    }
-
-    fn can_refuse(&self) -> bool {
-        true
     }
 }

@@ -8,7 +8,7 @@ use crate::words::spanned::{Place, Problem};
 
 impl Config {
     /// Everything that is wrong.
-    pub(super) fn check(&self) -> Vec<Problem> {
+    pub(in crate::rate_limit) fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.check_key(&mut problems);
         match (&self.rate, &self.rates) {

@@ -16,14 +16,40 @@ use super::config::Config;
 use super::{OnMalformed, Path, Policy};
 use crate::count::metrics::NONE;
 use crate::filter::build::Build;
+use crate::filter::options::{Options, Placement};
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
 use crate::words::selector::Selector;
+use crate::words::spanned::{Problem, Spanned};
 
 /// The most fields that a client may name.
 const MOST_FIELDS: usize = 32;
 /// How many lists of fields are kept compiled.
 const KEPT_LISTS: usize = 1024;
+
+impl Options for Config {
+    /// Always anew, since routes may have come and gone; it has no state.
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        Ok(Arc::new(Trim::build(self, with)?))
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.check()
+    }
+
+    fn selectors(&self) -> Vec<&Spanned<Selector>> {
+        std::iter::once(&self.by).chain(&self.fields).collect()
+    }
+
+    /// It refuses lists of fields that it cannot read.
+    fn can_refuse(&self) -> bool {
+        self.fields.is_some()
+    }
+
+    fn placement(&self) -> Vec<Placement> {
+        vec![Placement::Once]
+    }
+}
 
 /// The compiled filter.
 pub struct Trim {
