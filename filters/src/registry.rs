@@ -13,7 +13,6 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::filter::options::Options;
-use crate::{circuit_breaker, cors, jwt, rate_limit, rbac, trim, version_header};
 
 /// Whether a filter's decisions are carried out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
@@ -36,18 +35,18 @@ pub struct FilterEntry {
 }
 
 macro_rules! registry {
-    ($($(#[$doc:meta])* $key:literal => $variant:ident($config:ty)),* $(,)?) => {
+    ($($(#[$doc:meta])* $kind:ident => $variant:ident),* $(,)?) => {
         /// Every kind of filter there is, with its options.
         #[derive(Clone, Debug, PartialEq)]
-        pub enum FilterConfig { $($(#[$doc])* $variant(Box<$config>),)* }
+        pub enum FilterConfig { $($(#[$doc])* $variant(Box<crate::$kind::Config>),)* }
 
         impl FilterConfig {
             /// The keys of all kinds, as they are written.
-            pub const KINDS: &'static [&'static str] = &[$($key),*];
+            pub const KINDS: &'static [&'static str] = &[$(stringify!($kind)),*];
 
             /// The kind's key: folder, metric label and module have the same name.
             pub fn kind(&self) -> &'static str {
-                match self { $(Self::$variant(_) => $key,)* }
+                match self { $(Self::$variant(_) => stringify!($kind),)* }
             }
 
             /// What the gateway asks of every kind.
@@ -57,8 +56,8 @@ macro_rules! registry {
 
             fn read<'de, A: MapAccess<'de>>(kind: &str, map: &mut A) -> Result<FilterEntry, A::Error> {
                 match kind {
-                    $($key => {
-                        let Moded { mode, options } = map.next_value::<Moded<$config>>()?;
+                    $(stringify!($kind) => {
+                        let Moded { mode, options } = map.next_value::<Moded<crate::$kind::Config>>()?;
                         Ok(FilterEntry { mode, config: Self::$variant(Box::new(options)) })
                     })*
                     other => Err(de::Error::unknown_field(other, Self::KINDS)),
@@ -66,11 +65,11 @@ macro_rules! registry {
             }
 
             fn write<M: SerializeMap>(&self, mode: Mode, map: &mut M) -> Result<(), M::Error> {
-                match self { $(Self::$variant(options) => map.serialize_entry($key, &with_mode(mode, options.as_ref())),)* }
+                match self { $(Self::$variant(options) => map.serialize_entry(stringify!($kind), &with_mode(mode, options.as_ref())),)* }
             }
 
             fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
-                vec![$(($key, <$config>::json_schema(generator)),)*]
+                vec![$((stringify!($kind), <crate::$kind::Config>::json_schema(generator)),)*]
             }
         }
     };
@@ -78,19 +77,19 @@ macro_rules! registry {
 
 registry! {
     /// Which pages of other origins may read answers.
-    "cors" => Cors(cors::Config),
+    cors => Cors,
     /// Who the caller is, as a signed token says.
-    "jwt" => Jwt(jwt::Config),
+    jwt => Jwt,
     /// What the caller may do.
-    "rbac" => Rbac(rbac::Config),
+    rbac => Rbac,
     /// Removes from JSON answers what a client cannot use or may not see.
-    "trim" => Trim(trim::Config),
+    trim => Trim,
     /// Limits how many requests a caller may make.
-    "rate_limit" => RateLimit(rate_limit::Config),
+    rate_limit => RateLimit,
     /// Names the version that answered.
-    "version_header" => VersionHeader(version_header::Config),
+    version_header => VersionHeader,
     /// Stops sending requests to an upstream that fails, and answers in its place.
-    "circuit_breaker" => CircuitBreaker(circuit_breaker::Config),
+    circuit_breaker => CircuitBreaker,
 }
 
 /// The options of a kind with its `mode` taken out.
@@ -101,8 +100,8 @@ struct Moded<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Moded<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Options<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Options<T> {
+        struct Inner<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Inner<T> {
             type Value = Moded<T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a map of the filter's options")
@@ -113,7 +112,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Moded<T> {
                 Ok(Moded { mode, options })
             }
         }
-        deserializer.deserialize_map(Options(std::marker::PhantomData))
+        deserializer.deserialize_map(Inner(std::marker::PhantomData))
     }
 }
 
