@@ -58,6 +58,11 @@ pub struct Wanted {
 pub trait RemoteDocument: Send + Sync {
     /// The document in force; none while it never could be had, or not for longer than it may be stale.
     fn current(&self) -> Option<Arc<Document>>;
+    /// The generation of the document in force; 0 where there is none. Cheaper than [`RemoteDocument::current`], which counts a reference
+    /// that all threads share: for every request.
+    fn generation(&self) -> u64 {
+        self.current().map_or(0, |document| document.generation())
+    }
     /// Asks for another document than the one of generation `seen` (0: none), where that is due: at once where it is there already, else
     /// waits for a fetch that is on its way, else begins one, unless the last one of this kind was a moment ago. Its end, however it ends,
     /// is within a bounded time.

@@ -11,7 +11,7 @@ use crate::words::spanned::{Place, Problem, Spanned};
 
 /// The options of one kind of filter. Everything but [`Options::build`] has a default that suits a filter which only looks or alters.
 pub trait Options {
-    /// Compiles checked options, taking over what may be kept of the filter's earlier self ([`Build::kept`], [`Build::earlier`]). The error
+    /// Compiles checked options, taking over what may be kept of the filter's earlier self ([`Build::kept_or`], [`Build::earlier`]). The error
     /// is outside of the options: a file that cannot be read.
     fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String>;
 

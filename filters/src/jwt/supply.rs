@@ -84,11 +84,12 @@ impl Remote {
     }
 
     fn keys(&self) -> Option<Arc<Keys>> {
-        let document = self.document.current()?;
-        if let Some(keys) = self.read.load().as_ref().filter(|keys| keys.generation() == document.generation()) {
+        let generation = self.document.generation();
+        if let Some(keys) = self.read.load().as_ref().filter(|keys| keys.generation() == generation) {
             return Some(keys.clone());
         }
         // Requests that come at once may each read it; they read the same.
+        let document = self.document.current()?;
         let keys = Arc::new(Keys::from_document(&document).ok()?);
         self.read.store(Some(keys.clone()));
         Some(keys)

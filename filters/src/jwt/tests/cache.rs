@@ -62,6 +62,26 @@ fn bad_tokens_are_not_remembered_and_good_ones_only_up_to_a_bound() {
     assert!(filter.verified.len() < 1200, "{}", filter.verified.len());
 }
 
+#[test]
+fn a_key_set_from_elsewhere_is_read_once_for_each_of_its_versions() {
+    let shelf = Shelf::default();
+    let current = shelf.current.clone();
+    let publish = |document: Option<Document>| *current.lock().expect("a lock") = document.map(Arc::new);
+    let supply = from_shelf(shelf);
+    assert!(supply.keys().is_none());
+
+    publish(Some(Document::new(all_jwks())));
+    let first = supply.keys().expect("keys");
+    assert!(Arc::ptr_eq(&first, &supply.keys().expect("keys")));
+
+    publish(Some(Document::new(RS256.jwks())));
+    let second = supply.keys().expect("keys");
+    assert!(second.generation() != first.generation() && (first.len(), second.len()) == (3, 1));
+
+    publish(None);
+    assert!(supply.keys().is_none(), "too old to serve");
+}
+
 /// The state goes on over a reload where neither options nor keys changed.
 #[test]
 fn a_reload_keeps_what_was_verified_only_under_the_same_keys() {
