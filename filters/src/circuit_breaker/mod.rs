@@ -102,7 +102,7 @@ struct Inner {
 }
 
 impl CircuitBreaker {
-    /// Compiles the options, with a circuit for every upstream. Those of its earlier self are taken over, and so is what it keeps of answers.
+    /// Compiles the options, with a circuit for every upstream. Its earlier self's circuits and cached answers are taken over.
     pub fn build(config: &Config, with: &Build<'_>) -> Result<Self, String> {
         let earlier = with.earlier::<Self>();
         let name: Arc<str> = with.name.into();

@@ -14,7 +14,7 @@ use super::fallback::{self, Served, Situation, Why};
 use super::gate::Finding;
 use crate::filter::{Attempt, Failure, Flow, Outcome, Rescue, ResponseFilter, Want};
 
-/// One request's eye on its upstream: it settles with the circuit, marks a fallback upstream's answer, and copies a good one into the store.
+/// One request's eye on its upstream: it reports to the circuit, marks a fallback upstream's answer, and copies a good one into the store.
 pub(super) struct Watch {
     pub(super) inner: Arc<Inner>,
     /// Nothing where the circuit let the request through to a fallback only.
