@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use frontgate_filters::circuit_breaker::Forced;
 use frontgate_filters::filter::Facts;
+use frontgate_filters::filter::inspect::Forced;
+use frontgate_filters::reply::Form;
 use http::Method;
 use parking_lot::Mutex;
 
@@ -18,16 +19,15 @@ use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
 use crate::status::{CircuitStatus, Force, Health, KeySetStatus, Status};
 use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
-use crate::upstream::KeyRing;
-use crate::upstream::{health, timer};
+use crate::upstream::{Documents, health, timer};
 
 /// The shared state of a running gateway.
 pub struct Gateway {
     snapshot: ArcSwap<Snapshot>,
     /// Its metrics.
     pub metrics: Arc<Metrics>,
-    /// The key sets that tokens are verified with.
-    pub keys: Arc<KeyRing>,
+    /// What is kept elsewhere and fetched, as the key sets that tokens are verified with.
+    pub documents: Arc<Documents>,
     /// How often the workers look for deadlines that are over, in milliseconds.
     pace: AtomicU64,
     listeners: Box<[Arc<ListenerMetrics>]>,
@@ -59,14 +59,14 @@ fn pace(snapshot: &Snapshot) -> u64 {
 
 impl Gateway {
     /// The state of a gateway that begins with this snapshot.
-    pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>, keys: Arc<KeyRing>) -> Arc<Self> {
+    pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>, documents: Arc<Documents>) -> Arc<Self> {
         let listeners = snapshot.loaded.config.server.listeners.iter().map(|l| metrics.listener(&l.address.to_string())).collect();
         metrics.reloaded(&snapshot.loaded.hash, SystemTime::now());
         let pace = AtomicU64::new(pace(&snapshot));
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             metrics,
-            keys,
+            documents,
             pace,
             listeners,
             in_flight: Arc::default(),
@@ -109,12 +109,11 @@ impl Gateway {
     pub fn status(&self) -> Status {
         let now = Instant::now();
         let snapshot = self.snapshot();
-        let circuits = snapshot.circuits().map(|(filter, upstream, circuit)| (filter, upstream, circuit.status()));
-        let mut circuits: Vec<CircuitStatus> = circuits
-            .filter(|(_, _, status)| status.asked)
-            .map(|(filter, upstream, status)| CircuitStatus {
+        let mut circuits: Vec<CircuitStatus> = snapshot
+            .circuits()
+            .map(|(filter, status)| CircuitStatus {
                 filter: filter.to_owned(),
-                upstream: upstream.to_owned(),
+                upstream: status.upstream.to_string(),
                 state: status.state.into(),
                 requests: status.requests,
                 failures: status.failures,
@@ -144,13 +143,7 @@ impl Gateway {
 
     /// Holds a circuit, or lets it go; whether there is such a circuit.
     pub fn force(&self, filter: &str, upstream: &str, forced: Option<Forced>) -> bool {
-        let snapshot = self.snapshot();
-        let mut found = false;
-        for (_, _, circuit) in snapshot.circuits().filter(|(name, pool, _)| *name == filter && *pool == upstream) {
-            circuit.force(forced);
-            found = true;
-        }
-        found
+        self.snapshot().force(filter, upstream, forced)
     }
 
     /// Waits until somebody asks the gateway to end.
@@ -198,8 +191,8 @@ impl Gateway {
     pub fn reload(&self, loaded: Loaded) -> Result<String, String> {
         let _one = self.reloading.lock();
         let current = self.snapshot();
-        let result =
-            fixed_parts(&current.loaded, &loaded).and_then(|()| Snapshot::compile(loaded, Some(&current), &self.metrics, Some(&self.keys)));
+        let result = fixed_parts(&current.loaded, &loaded)
+            .and_then(|()| Snapshot::compile(loaded, Some(&current), &self.metrics, Some(&self.documents)));
         match result {
             Ok(next) => {
                 let hash = next.loaded.hash.clone();
@@ -211,7 +204,7 @@ impl Gateway {
                     next.pools.values().for_each(|pool| health::watch(pool, runtime));
                 }
                 self.metrics.retire(&|name| next.loaded.config.routes.iter().any(|route| route.name.value == name), &|name| {
-                    next.pools.contains_key(name)
+                    next.pools.contains_key(name) || self.documents.ask(name)
                 });
                 self.metrics.reloaded(&hash, SystemTime::now());
                 Ok(hash)
@@ -254,7 +247,7 @@ impl Keeper for Gateway {
         let snapshot = self.snapshot();
         let peer = conn.peer.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip().to_canonical());
         let facts = Facts::new(peer, new_request_id());
-        let (mut head, body) = unreadable(refusal).render(&facts.request_id);
+        let (mut head, body) = unreadable(refusal).render(Form::default(), &facts.request_id);
         snapshot.unmatched.chain.mark(&mut head, &facts);
         head.insert_header("Connection", "close").expect("a valid header");
         head.insert_header("Date", httpdate::fmt_http_date(SystemTime::now())).expect("a valid header");

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use frontgate_filters::circuit_breaker::{Forced, State};
+use frontgate_filters::filter::inspect::{CircuitState as State, Forced};
 use serde::{Deserialize, Serialize};
 
 use crate::telemetry::EndpointState;

@@ -467,15 +467,15 @@ fn explain_takes_claims_in_place_of_a_token_and_fetches_nothing() {
     let config = Kept::new("explain.yaml", &text("127.0.0.1:9".parse().unwrap(), &jwt));
 
     let told = explain(&config, &["GET", "/admin/x", "--claims", r#"{"sub": "u-1", "roles": ["admin"]}"#]);
-    for words in ["in place of a token", "X-User-Id from sub", "what roles holds is enough", "upstream  main"] {
+    for words in ["in place of a token", "X-User-Id from sub", "roles grants it", "upstream  main"] {
         assert!(told.contains(words), "{words}: {told}");
     }
     let told = explain(&config, &["GET", "/admin/x", "--claims", r#"{"roles": "user"}"#]);
-    assert!(told.contains("roles holds none of admin") && told.contains("answers   403"), "{told}");
+    assert!(told.contains("roles holds none of any_of: admin") && told.contains("answers   403"), "{told}");
     let told = explain(&config, &["GET", "/admin/x"]);
     assert!(told.contains("no_token") && told.contains("answers   401"), "{told}");
     let told = explain(&config, &["GET", "/x", "-H", "Authorization: Bearer a.b.c"]);
-    assert!(told.contains("not asked offline") && told.contains("answers   503"), "{told}");
+    assert!(told.contains("not fetched offline") && told.contains("answers   503"), "{told}");
     let told = explain(&config, &["OPTIONS", "/web", "-H", "Origin: https://shop.example", "-H", "Access-Control-Request-Method: GET"]);
     assert!(told.contains("preflight") && told.contains("answers   204"), "{told}");
     let told = explain(&config, &["GET", "/x", "--claims", "[1]"]);

@@ -27,6 +27,8 @@ mod lifecycle;
 mod limits;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
+/// What the filters' documentation shows is a configuration.
+mod readmes;
 /// Requests through to an origin and back: upstreams, rewrites, filters, keep-alive.
 mod traffic;
 /// JSON answers that are trimmed on their way.

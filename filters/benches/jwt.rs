@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use frontgate_filters::count::metrics::FilterMetrics;
+use frontgate_filters::count::metrics::Families;
 use frontgate_filters::filter::build::{Build, Nowhere};
 use frontgate_filters::filter::{Facts, Filter, Request, Verdict};
 use frontgate_filters::jwt::Algorithm;
@@ -25,9 +25,9 @@ fn filter(issuer: &Issuer, algorithm: &str) -> Arc<dyn Filter> {
     let options = json!({"jwt": {"issuer": "any", "audience": "any", "algorithms": [algorithm], "keys": {"jwks": {"file": file}},
         "claim_headers": {"X-User-Id": "claim.sub"}}});
     let entry: FilterEntry = serde_json::from_value(options).expect("options");
-    let metrics = FilterMetrics::new(&Registry::new());
+    let metrics = Families::new(&Registry::new());
     let with = Build { name: "login", metrics: &metrics, outside: &Nowhere::default(), previous: None };
-    let filter = entry.config.build(&with).expect("a filter");
+    let filter = entry.config.options().build(&with).expect("a filter");
     let _ = std::fs::remove_file(&file);
     filter
 }

@@ -14,10 +14,10 @@ use self::gate::*;
 mod sync {
     pub use shuttle::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
-#[path = "../src/filter/circuit_state.rs"]
-mod circuit_state;
+#[path = "../src/filter/inspect.rs"]
+pub mod inspect;
 mod filter {
-    pub use super::circuit_state::CircuitState;
+    pub use super::inspect;
 }
 #[path = "../src/circuit_breaker/gate/mod.rs"]
 mod gate;

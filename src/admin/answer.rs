@@ -1,6 +1,6 @@
 //! Answers on the operators' addresses.
 
-use frontgate_filters::reply::Reply;
+use frontgate_filters::reply::{Form, Reply};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -33,7 +33,7 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Answer {
 /// A refusal, with one more header where it needs one.
 pub fn problem(status: StatusCode, code: &'static str, detail: &'static str, header: Option<(HeaderName, HeaderValue)>) -> Answer {
     let reply = Reply { headers: header.into_iter().collect(), ..Reply::problem(status, code, detail) };
-    let (head, body) = reply.render(&new_request_id());
+    let (head, body) = reply.render(Form::default(), &new_request_id());
     let mut answer = Response::from_parts(Parts::from(head), body.to_vec());
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer

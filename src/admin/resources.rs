@@ -54,7 +54,7 @@ fn ready(admin: &Admin) -> Answer {
     let why = match &admin.gateway {
         gateway if gateway.is_draining() => "draining\n",
         gateway if gateway.down().is_some() => "a required upstream is down\n",
-        gateway if !gateway.keys.has_settled() => "fetching keys\n",
+        gateway if !gateway.documents.has_settled() => "fetching keys\n",
         _ => return text(StatusCode::OK, "ready\n"),
     };
     text(StatusCode::SERVICE_UNAVAILABLE, why)

@@ -296,7 +296,7 @@ impl Leg {
     ) -> Result<(), Ended> {
         let head = match head {
             Ok(head) => head.head,
-            Err(Fault::Closed(true) | Fault::Broken(_, true)) if self.connection.is_reused() => {
+            Err(Fault::Closed(true) | Fault::Broken(true)) if self.connection.is_reused() => {
                 return Err(Ended::Stale);
             }
             Err(fault) => return Err(self.failed(order, result_of(&fault), Flag::UpstreamConnectionTermination)),
@@ -382,7 +382,7 @@ impl Leg {
         if !order.halves.is_empty() {
             match caught(|| order.halves.body(&mut data, last)) {
                 Ok(Flow::Go) => {}
-                Ok(Flow::Abort) => return Err(self.given_up(order, client, frontgate_filters::trim::unreadable())),
+                Ok(Flow::Abort(reply)) => return Err(self.given_up(order, client, reply)),
                 Err(Panicked) => return Err(self.given_up(order, client, refusals::internal())),
             }
         }
@@ -455,6 +455,6 @@ fn note(order: &mut Order<'_>, lost: Lost) {
 fn result_of(fault: &Fault) -> Attempt {
     match fault {
         Fault::Malformed(_) => Attempt::Error,
-        Fault::Closed(_) | Fault::Broken(..) => Attempt::Reset,
+        Fault::Closed(_) | Fault::Broken(_) => Attempt::Reset,
     }
 }

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use frontgate_filters::chain::Exchange as Halves;
-use frontgate_filters::filter::{Attempt, CircuitState, Facts, Failure, Rescue};
+use frontgate_filters::filter::inspect::CircuitState;
+use frontgate_filters::filter::{Attempt, Facts, Failure, Rescue};
 use frontgate_filters::reply::Reply;
 use http::Method;
 

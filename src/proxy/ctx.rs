@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use frontgate_filters::chain::Exchange;
-use frontgate_filters::filter::{CircuitState, Facts, Outcome};
+use frontgate_filters::filter::inspect::CircuitState;
+use frontgate_filters::filter::{Facts, Outcome};
 use http::{HeaderValue, StatusCode};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;

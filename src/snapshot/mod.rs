@@ -6,18 +6,16 @@ mod compile;
 mod outside;
 mod route;
 
-use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use frontgate_filters::circuit_breaker::{Circuit, CircuitBreaker};
-use frontgate_filters::cors;
 use frontgate_filters::device::Devices;
+use frontgate_filters::filter::inspect::{CircuitStatus, Forced};
 use frontgate_filters::filter::{Facts, Filter};
-use frontgate_filters::jwt::Jwt;
 use frontgate_filters::registry::{FilterEntry, Mode};
+use frontgate_filters::words::preflight::asked_method;
 use http::HeaderName;
 use pingora_http::RequestHeader;
 
@@ -62,13 +60,16 @@ struct Built {
 }
 
 impl Snapshot {
-    /// Every circuit: the filter's name, the upstream's, and the circuit.
-    pub fn circuits(&self) -> impl Iterator<Item = (&str, &str, &Circuit)> {
-        self.filters.iter().flat_map(|(name, built)| {
-            let filter: &dyn Any = &*built.filter;
-            let breaker = filter.downcast_ref::<CircuitBreaker>();
-            breaker.into_iter().flat_map(|breaker| breaker.circuits()).map(move |(upstream, circuit)| (name.as_str(), upstream, circuit))
-        })
+    /// Every circuit that was ever asked for, with the filter's name.
+    pub fn circuits(&self) -> impl Iterator<Item = (&str, CircuitStatus)> {
+        self.filters
+            .iter()
+            .flat_map(|(name, built)| built.filter.inspect().circuits.into_iter().map(move |circuit| (name.as_str(), circuit)))
+    }
+
+    /// Holds a filter's circuit before an upstream open or closed, or lets it go; whether there is such a circuit.
+    pub fn force(&self, filter: &str, upstream: &str, forced: Option<Forced>) -> bool {
+        self.filters.get(filter).is_some_and(|built| built.filter.force_circuit(upstream, forced))
     }
 
     /// Learns what the request's head says of the client, where something asks for it.
@@ -83,11 +84,11 @@ impl Snapshot {
         &self.identity_headers
     }
 
-    /// What takes a request: a preflight belongs to the route that it asks about, where that one lists `cors` and carries it out.
+    /// What takes a request: a preflight belongs to the route that it asks about, where a filter of that one answers it.
     pub fn find(&self, host: &str, path: &str, head: &RequestHeader) -> Found<'_> {
-        if let Some(method) = cors::asked_method(head)
+        if let Some(method) = asked_method(head)
             && let found @ Found::Route(index) = self.router.find(host, path, &method)
-            && self.routes[index].chain.links().iter().any(|link| link.kind == "cors" && link.mode == Mode::Enforce)
+            && self.routes[index].chain.links().iter().any(|link| link.mode == Mode::Enforce && link.filter.answers_preflight())
         {
             return found;
         }
@@ -98,8 +99,7 @@ impl Snapshot {
     pub fn key_ages(&self) -> BTreeMap<&str, Duration> {
         let mut ages = BTreeMap::new();
         for (key, built) in &self.filters {
-            let jwt = (&*built.filter as &dyn Any).downcast_ref::<Jwt>();
-            if let Some(age) = jwt.and_then(Jwt::key_age) {
+            if let Some(age) = built.filter.inspect().key_age {
                 // Filters that are written in place share the name of their kind; the oldest keys speak for them.
                 let name = if key.contains('/') { built.entry.config.kind() } else { key.as_str() };
                 let oldest = ages.entry(name).or_insert(age);

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use frontgate_filters::words::fnv;
+
 use crate::config::model::Balance;
 
 /// Schedules no longer than this: weights beyond it are scaled down, and keep at least one turn.
@@ -176,9 +178,7 @@ fn points(index: usize, weight: u32, name: &str, each: u64) -> impl Iterator<Ite
 
 /// A hash that is the same on every node of a fleet: FNV-1a, mixed by the finisher of SplitMix64 (Steele and others, 2014).
 pub fn hash_of(bytes: &[u8], seed: u64) -> u64 {
-    let fnv = bytes.iter().fold(0xcbf2_9ce4_8422_2325 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let fnv = fnv::fnv1a(fnv::BASIS ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), bytes);
     let mixed = (fnv ^ (fnv >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)

@@ -134,8 +134,8 @@ enum Failed {
 impl Failed {
     fn before_head(fault: Fault, reused: bool) -> Self {
         match fault {
-            Fault::Closed(true) | Fault::Broken(_, true) if reused => Self::Stale,
-            Fault::Closed(_) | Fault::Broken(..) => Self::Broken,
+            Fault::Closed(true) | Fault::Broken(true) if reused => Self::Stale,
+            Fault::Closed(_) | Fault::Broken(_) => Self::Broken,
             Fault::Malformed(why) => Self::Malformed(why),
         }
     }

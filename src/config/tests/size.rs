@@ -5,8 +5,8 @@ use std::time::Duration;
 use base64::Engine;
 
 use super::*;
-use crate::telemetry::Metrics;
 use crate::snapshot::Snapshot;
+use crate::telemetry::Metrics;
 
 /// How long this thread has been on a processor: a busy machine makes nothing of it longer.
 fn busy() -> Duration {
@@ -40,10 +40,7 @@ fn ten_times_the_routes_take_about_ten_times_as_long_to_load() {
         }
         let began = busy();
         let loaded = load_text("many.yaml", &text).unwrap_or_else(|found| panic!("{}", found.render(false)));
-        let config = Config {
-            telemetry: crate::config::model::Telemetry { access_log: crate::config::model::AccessLog::Off },
-            ..loaded.config.clone()
-        };
+        let config = Config { telemetry: model::Telemetry { access_log: model::AccessLog::Off }, ..loaded.config.clone() };
         let snapshot = Snapshot::compile(Loaded { config, ..loaded }, None, &Metrics::new(), None).expect("a snapshot");
         let took = busy() - began;
         assert_eq!(snapshot.routes.len(), count);

@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use frontgate_filters::count::metrics::FilterMetrics;
+use frontgate_filters::count::metrics::Families;
 use parking_lot::Mutex;
 use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
 
@@ -34,8 +34,8 @@ pub struct Metrics {
     listeners: Handles<ListenerMetrics>,
     reload: Mutex<Reload>,
     log_dropped: IntCounter,
-    /// What the filters count.
-    pub filters: FilterMetrics,
+    /// The families that filters count in.
+    pub filters: Families,
     /// Where other parts, such as filters, register metrics of their own. They bring the whole name, `frontgate_` included.
     registry: Registry,
 }
@@ -53,7 +53,7 @@ impl Metrics {
             listeners: Handles::default(),
             reload: Mutex::default(),
             log_dropped,
-            filters: FilterMetrics::new(&registry),
+            filters: Families::new(&registry),
             registry,
         })
     }

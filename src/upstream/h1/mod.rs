@@ -42,7 +42,7 @@ pub enum Fault {
     /// The upstream closed the connection; `true` where it had sent nothing of an answer.
     Closed(bool),
     /// The connection broke; `true` where the upstream had sent nothing of an answer.
-    Broken(io::Error, bool),
+    Broken(bool),
     /// What came is no HTTP answer, or leaves open where it ends.
     Malformed(&'static str),
 }
@@ -150,14 +150,14 @@ impl Connection {
                     self.output.advance(first);
                     self.beside.advance(written - first);
                 }
-                Err(error) => return Poll::Ready(Err(Fault::Broken(error, !self.begun))),
+                Err(_) => return Poll::Ready(Err(Fault::Broken(!self.begun))),
             }
         }
         self.output.clear();
         match &mut self.io {
             // A socket holds nothing back.
             Io::Tcp(_) => Poll::Ready(Ok(())),
-            Io::Stream(stream) => Pin::new(stream).poll_flush(cx).map_err(|error| Fault::Broken(error, !self.begun)),
+            Io::Stream(stream) => Pin::new(stream).poll_flush(cx).map_err(|_| Fault::Broken(!self.begun)),
         }
     }
 
@@ -174,7 +174,7 @@ impl Connection {
         let room = self.input.capacity() - self.input.len();
         let read = match ready!(poll_read_buf(&mut self.io, cx, &mut self.input)) {
             Ok(read) => read,
-            Err(error) => return Poll::Ready(Err(Fault::Broken(error, !self.begun))),
+            Err(_) => return Poll::Ready(Err(Fault::Broken(!self.begun))),
         };
         self.long = read == room;
         self.begun |= read > 0;

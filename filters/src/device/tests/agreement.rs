@@ -12,6 +12,7 @@ use serde_yaml::Options;
 
 use super::truth;
 use crate::device::Devices;
+use crate::words::fnv;
 
 #[derive(Deserialize)]
 struct Fixtures {
@@ -41,7 +42,7 @@ fn yaml<T: for<'de> Deserialize<'de>>(path: &Path) -> T {
 
 /// FNV-1a; the half that was looked at is the even one.
 fn looked_at(agent: &str) -> bool {
-    let hash = agent.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = fnv::fnv1a(fnv::BASIS, agent.as_bytes());
     (hash >> 32).is_multiple_of(2)
 }
 

@@ -21,15 +21,15 @@ fn a_key_that_was_taken_out_ends_what_it_verified_at_once() {
     let token = ES256.token(&good());
     assert_eq!(bearer(&filter, &token).status(), 200);
 
-    filter.keys = Source::Held(Arc::new(Keys::from_jwks(RS256.jwks().as_bytes()).expect("keys")));
+    filter.keys = Supply::Held(Arc::new(Keys::from_jwks(RS256.jwks().as_bytes()).expect("keys")));
     assert_eq!(bearer(&filter, &token).facts.reason, "unknown_key");
 
     // Another key under the same name.
     let other = Issuer::fresh("es", Algorithm::ES256).expect("a key");
-    filter.keys = Source::Held(Arc::new(Keys::from_jwks(other.jwks().as_bytes()).expect("keys")));
+    filter.keys = Supply::Held(Arc::new(Keys::from_jwks(other.jwks().as_bytes()).expect("keys")));
     assert_eq!(bearer(&filter, &token).facts.reason, "signature");
 
-    filter.keys = Source::Held(Arc::new(all_keys()));
+    filter.keys = Supply::Held(Arc::new(all_keys()));
     assert_eq!(bearer(&filter, &token).status(), 200);
 }
 
@@ -60,6 +60,26 @@ fn bad_tokens_are_not_remembered_and_good_ones_only_up_to_a_bound() {
     }
     assert!(filter.verified.weight() <= 64 << 20, "{}", filter.verified.weight());
     assert!(filter.verified.len() < 1200, "{}", filter.verified.len());
+}
+
+#[test]
+fn a_key_set_from_elsewhere_is_read_once_for_each_of_its_versions() {
+    let shelf = Shelf::default();
+    let current = shelf.current.clone();
+    let publish = |document: Option<Document>| *current.lock().expect("a lock") = document.map(Arc::new);
+    let supply = from_shelf(shelf);
+    assert!(supply.keys().is_none());
+
+    publish(Some(Document::new(all_jwks())));
+    let first = supply.keys().expect("keys");
+    assert!(Arc::ptr_eq(&first, &supply.keys().expect("keys")));
+
+    publish(Some(Document::new(RS256.jwks())));
+    let second = supply.keys().expect("keys");
+    assert!(second.generation() != first.generation() && (first.len(), second.len()) == (3, 1));
+
+    publish(None);
+    assert!(supply.keys().is_none(), "too old to serve");
 }
 
 /// The state goes on over a reload where neither options nor keys changed.
