@@ -1,9 +1,11 @@
 """Who is measured: where its binary is, its configuration for a scenario, and how it is started."""
+import datetime
 import os
 import resource
 import shutil
 import signal
 import subprocess
+import sys
 import urllib.request
 
 from .processes import Process
@@ -107,6 +109,29 @@ def caddy_load(process, config):
 
 def release(name):
     return os.path.join(ROOT, "target", "release", name)
+
+
+def build(*examples):
+    """Builds the gateway and these examples, as for a release, unless FRONTGATE names a build to measure: then only the examples that are missing."""
+    targets = [] if os.environ.get("FRONTGATE") else ["--bin", "frontgate"]
+    for example in examples:
+        if not os.environ.get("FRONTGATE") or not os.path.exists(release(f"examples/{example}")) and not os.environ.get(example.upper()):
+            targets += ["--example", example]
+    if targets:
+        print("building as for a release, which takes minutes the first time:", *targets, file=sys.stderr, flush=True)
+        subprocess.run(["cargo", "build", "--release", *targets], cwd=ROOT, check=True)
+
+
+def signer():
+    """The program that signs tokens, or words about it."""
+    if not os.access(release("examples/tokens"), os.X_OK):
+        sys.exit("the token signer is not built: cargo build --release --example tokens")
+    return release("examples/tokens")
+
+
+def fresh(name):
+    """A directory for the results of one run; those that are committed are replaced only by who asks for it."""
+    return os.path.join(ROOT, "target", "loadtest", f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}")
 
 
 ALL = [

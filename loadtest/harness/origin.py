@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 
-from .contenders import DESCRIPTORS, PATH, release
+from .contenders import DESCRIPTORS, PATH, signer
 from .processes import REST_CORE, Process
 
 #: So many tokens take turns where a token is seen again; so many are sent once where it is not.
@@ -76,14 +76,14 @@ def tokens(run, name, count, role="viewer"):
     path = os.path.join(run, name)
     if not os.path.exists(path):
         with open(path + ".part", "w") as file:
-            subprocess.run([release("examples/tokens"), os.path.join(run, "rsa.der"), str(count), role], check=True, stdout=file)
+            subprocess.run([signer(), os.path.join(run, "rsa.der"), str(count), role], check=True, stdout=file)
         os.rename(path + ".part", path)
     return path
 
 
 def verify_microseconds(run):
     """What one RS256 check takes, alone."""
-    done = subprocess.run([release("examples/tokens"), os.path.join(run, "rsa.der"), "time", "viewer"], check=True, capture_output=True, text=True)
+    done = subprocess.run([signer(), os.path.join(run, "rsa.der"), "time", "viewer"], check=True, capture_output=True, text=True)
     return float(done.stdout)
 
 
