@@ -70,7 +70,7 @@ PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbi
 #: What one process may have open here, and how many clients HAProxy takes of it: it counts two for each, and some of its own.
 DESCRIPTORS = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 65_536)
 CLIENTS = min(32_000, (DESCRIPTORS - 100) // 2)
-#: What stands for a circuit breaker in those that have none: benching a server that fails.
+#: In place of a circuit breaker, for those that have none: ejecting a server that fails.
 GUARDS = {
     "haproxy": ("default-server observe layer7 error-limit 10 on-error mark-down", " check inter 2s"),
     "envoy": ("outlier_detection: {consecutive_5xx: 10, base_ejection_time: 5s}\n      circuit_breakers: {thresholds: [{max_requests: 4096}]}", ""),

@@ -51,7 +51,7 @@ def load(scenario, run, port, seconds, connections, arguments):
 
 
 def rounds(scenario, contenders, run, ports, settings, say):
-    """Every contender in turn, so many times; a list of figures for each. Whoever cannot do what is asked is left out, with the reason."""
+    """Every contender in turn, for all rounds; a list of figures for each. One that cannot do the work is left out, with the reason."""
     processes, figures, skipped = {}, {}, {}
     fresh = scenario.name == "fresh"
     try:
@@ -87,7 +87,7 @@ def rounds(scenario, contenders, run, ports, settings, say):
 
 
 def idle(contenders, run, ports, connections, say):
-    """Memory of each with so many keep-alive connections that have asked once and wait."""
+    """Memory of each with this many keep-alive connections that made one request and are idle."""
     wanted = connections
     figures, skipped = {}, {}
     question = b"GET /api/v1/products HTTP/1.1\r\nHost: shop.example\r\n\r\n"

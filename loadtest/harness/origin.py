@@ -8,7 +8,7 @@ import subprocess
 from .contenders import DESCRIPTORS, PATH, signer
 from .processes import REST_CORE, Process
 
-#: So many tokens take turns where a token is seen again; so many are sent once where it is not.
+#: How many tokens take turns where tokens are seen again, and how many are sent once where they are not.
 SEEN, FRESH = 64, 40_000
 
 
