@@ -32,7 +32,7 @@ const SYSTEM_CALLS: f64 = 4.0;
 const TRIMMED_CALLS: f64 = 0.0;
 /// What a `jwt` that has seen the token, one of its claims in a header, and an `rbac` may add.
 const AUTHENTICATED: f64 = 1.0;
-/// What a limit may add: its response half and the header that says how the key stands.
+/// What a limit may add: its response half and the header that says what is left of it.
 const LIMIT: f64 = 2.0;
 /// What `jwt`, `rbac`, `rate_limit`, `circuit_breaker` and `version_header` may add together.
 const FIVE: f64 = 6.0;
