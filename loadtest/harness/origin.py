@@ -81,6 +81,11 @@ def tokens(run, name, count, role="viewer"):
     return path
 
 
+def first_line(path):
+    with open(path) as file:
+        return file.readline().strip()
+
+
 def verify_microseconds(run):
     """What one RS256 check takes, alone."""
     done = subprocess.run([signer(), os.path.join(run, "rsa.der"), "time", "viewer"], check=True, capture_output=True, text=True)

@@ -1,7 +1,6 @@
 //! One attempt: a connection to an endpoint, the request on its way there, and the answer on its way back.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -92,7 +91,8 @@ impl Leg {
             Some(connection) => connection,
             None => {
                 let due = [Some(Instant::now() + pool.timeouts.connect.0), total].into_iter().flatten().min();
-                let mut connecting = pin!(connect(&endpoint));
+                // On the heap: rare, and large, and what stands in this future is moved with it.
+                let mut connecting = Box::pin(connect(&endpoint));
                 let opened = poll_fn(|cx| match connecting.as_mut().poll(cx) {
                     Poll::Ready(Ok(connection)) => Poll::Ready(Ok(connection)),
                     Poll::Ready(Err(())) => Poll::Ready(Err((Flag::UpstreamConnectionFailure, Failure::Connect))),
