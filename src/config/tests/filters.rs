@@ -94,7 +94,7 @@ routes:
 "#
         .replace("LIST", list);
 
-        let found: Vec<String> = problems(&text).into_iter().filter(|problem| !problem.contains("nothing uses")).collect();
+        let found: Vec<String> = problems(&text).into_iter().filter(|problem| !problem.contains("is not used")).collect();
 
         match words {
             "" => assert_eq!(found, Vec::<String>::new(), "{list}"),
