@@ -128,7 +128,10 @@ where
             let _ = self.inner.proxy.process_new_http(session, &closing).await;
             let Some(mut again) = conn.slot.lock().take() else { return };
             if !again.turn().await {
-                return if again.must_linger() { again.linger().await } else { () };
+                if again.must_linger() {
+                    again.linger().await;
+                }
+                return;
             }
             h1 = again;
         }

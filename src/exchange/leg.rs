@@ -70,6 +70,7 @@ pub struct Leg {
 }
 
 /// What an attempt waits for.
+#[allow(clippy::large_enum_variant, reason = "a head is moved once; a box for each would be an allocation a request")]
 enum Event {
     Head(Result<Head, Fault>),
     Piece(Result<Piece, Fault>),

@@ -79,6 +79,7 @@ pub struct H1 {
 }
 
 /// What a wait for the next request brings.
+#[allow(clippy::large_enum_variant, reason = "a request is moved once; a box for each would be an allocation a request")]
 pub enum Next {
     /// A request.
     Request(RequestHeader),

@@ -34,6 +34,7 @@ struct Idle {
 }
 
 struct Kept {
+    #[allow(clippy::vec_box, reason = "they come and go as boxes: what is moved is a pointer")]
     connections: Vec<Box<Connection>>,
     /// How long they are kept.
     patience: Duration,
