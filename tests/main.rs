@@ -15,6 +15,8 @@ mod chaos;
 mod documents;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
 mod endpoints;
+/// Random requests and answers through the gateway, beside what the RFCs say of them.
+mod exchange;
 /// What `frontgate explain` says, beside what the same request meets on the wire.
 mod explain;
 /// Clients and origins that are slow, gone or broken.

@@ -16,11 +16,16 @@ pub fn set(head: &mut ResponseHeader, name: HeaderName, value: HeaderValue) {
 
 /// Changes the headers in one go. Each call moves the head twice, so what belongs together is changed together.
 pub fn with_map(head: &mut ResponseHeader, change: impl FnOnce(&mut HeaderMap)) {
+    // A reason of the sender's own is no part of what is moved.
+    let reason = head.get_reason_phrase().filter(|reason| head.status.canonical_reason() != Some(reason)).map(str::to_owned);
     // Room for no header: the usual eight would be two allocations.
     let empty = ResponseHeader::build_no_case(head.status, Some(0)).expect("a status that was read");
     let mut parts = Parts::from(std::mem::replace(head, empty));
     change(&mut parts.headers);
     *head = ResponseHeader::from(parts);
+    if reason.is_some() {
+        head.set_reason_phrase(reason.as_deref()).expect("a reason that was set already");
+    }
 }
 
 #[cfg(test)]
@@ -31,6 +36,7 @@ mod tests {
     fn sets_and_appends_and_keeps_the_rest() {
         let mut head = ResponseHeader::build(404, None).expect("a head");
         head.append_header("X-A", "1").expect("a header");
+        head.set_reason_phrase(Some("Gone Fishing")).expect("a reason");
 
         with_map(&mut head, |headers| {
             headers.append("x-a", HeaderValue::from_static("2"));
@@ -43,5 +49,6 @@ mod tests {
             (head.status.as_u16(), all),
             (404, vec![&HeaderValue::from_static("1"), &HeaderValue::from_static("2"), &HeaderValue::from_static("4")])
         );
+        assert_eq!(head.get_reason_phrase(), Some("Gone Fishing"));
     }
 }

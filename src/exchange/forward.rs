@@ -44,10 +44,7 @@ pub fn begin(connection: &mut Connection, client: &impl Client, framing: Upload,
 
 fn fields(out: &mut BytesMut, received: &RequestHeader, pool: &Pool, order: &Order<'_>) {
     let map = &received.headers;
-    let host = host(received, pool);
-    if let Some(host) = host {
-        put_field(out, b"host", host);
-    }
+    put_field(out, b"host", host(received, pool, order));
     let nominated = map.contains_key(CONNECTION);
     let crumbs = received.version == Version::HTTP_2 && map.get_all(COOKIE).iter().nth(1).is_some();
     for (name, value) in map {
@@ -77,12 +74,10 @@ fn is_nominated(map: &HeaderMap, name: &HeaderName) -> bool {
     options.any(|option| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
-/// The Host that the upstream is sent: its own, else the client's.
-fn host<'r>(received: &'r RequestHeader, pool: &'r Pool) -> Option<&'r [u8]> {
-    match &pool.host {
-        Some(host) => Some(host.as_bytes()),
-        None => asked_host(received),
-    }
+/// The Host that the upstream is sent: its own, else the client's. HTTP/1.0 may name none, and HTTP/1.1 has to: then it is the endpoint's address.
+fn host<'r>(received: &'r RequestHeader, pool: &'r Pool, order: &'r Order<'_>) -> &'r [u8] {
+    let endpoint = || order.attempts.current().map(|current| current.pick().endpoint().text.as_bytes());
+    pool.host.as_ref().map(HeaderValue::as_bytes).or_else(|| asked_host(received)).or_else(endpoint).unwrap_or_default()
 }
 
 /// The host that the client asked for.

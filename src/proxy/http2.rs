@@ -38,6 +38,7 @@ pub(super) struct Http2<'s> {
 impl<'s> Http2<'s> {
     pub fn new(session: &'s mut Session, ctx: &Ctx) -> Self {
         let framing = match content_length(session.req_header()) {
+            Some(0) => Upload::Length(0),
             _ if session.is_body_empty() => Upload::None,
             Some(length) => Upload::Length(length),
             None => Upload::Chunked,

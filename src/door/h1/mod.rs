@@ -61,8 +61,9 @@ pub struct H1 {
     upgrade: Option<HeaderValue>,
     /// Whether the client waits to be told to send its body.
     expects: bool,
-    /// Whether another request may follow.
+    /// Whether another request may follow, and whether the client may think so.
     keep: bool,
+    wants_more: bool,
     read: u64,
     answer: answer::Answer,
     /// For what is read, and for what is written.
@@ -110,6 +111,7 @@ impl H1 {
             upgrade: None,
             expects: false,
             keep: true,
+            wants_more: true,
             read: 0,
             answer: answer::Answer::default(),
             timer: Timer::new(),
@@ -301,9 +303,9 @@ impl H1 {
         .await;
     }
 
-    /// Whether it should end by [`H1::linger`]: the client may still be sending what nobody reads.
+    /// Whether it should end by [`H1::linger`]: the client may still be sending what nobody reads, be it a body or its next request.
     pub fn must_linger(&self) -> bool {
-        self.answer.is_whole() && !self.scan.is_done()
+        self.answer.is_whole() && (!self.scan.is_done() || self.wants_more || !self.input.is_empty())
     }
 
     /// The bytes below, what was read of them already, and what counts the connection.

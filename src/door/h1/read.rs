@@ -79,9 +79,10 @@ impl H1 {
         if nominated {
             drop_nominated(&mut map);
         }
+        self.wants_more = self.keep;
         map.remove(CONNECTION);
         let upgrade = map.remove(UPGRADE);
-        self.upgrade = upgrade.filter(|_| upgrades && parts.version == Version::HTTP_11 && self.framing == Framing::None);
+        self.upgrade = upgrade.filter(|_| upgrades && parts.version == Version::HTTP_11 && self.scan.is_done());
         self.version = parts.version;
         parts.headers = map;
         let is_path = target.starts_with(b"/");

@@ -63,7 +63,7 @@ impl BodyScan {
     /// The scan of a body framed so.
     pub fn new(framing: Framing) -> Self {
         match framing {
-            Framing::None => Self::Done,
+            Framing::None | Framing::Length(0) => Self::Done,
             Framing::Length(length) => Self::Length(length),
             Framing::Chunked => Self::Chunked(Chunks::default()),
         }

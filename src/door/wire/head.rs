@@ -95,7 +95,7 @@ pub fn check_head(head: &[u8], limits: HeadLimits) -> Result<Framing, Refusal> {
     match (length, chunked) {
         (Some(_), true) => Err(Refusal::bad("Content-Length and Transfer-Encoding cannot be used together.")),
         (None, true) => Ok(Framing::Chunked),
-        (Some(0) | None, false) => Ok(Framing::None),
+        (None, false) => Ok(Framing::None),
         (Some(length), false) => Ok(Framing::Length(length)),
     }
 }

@@ -27,6 +27,7 @@ fn says_how_the_body_is_framed() {
     assert_eq!(read("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Ok(Framing::None));
     assert_eq!(read("GET / HTTP/1.0\r\n\r\n"), Ok(Framing::None));
     assert_eq!(read("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\n"), Ok(Framing::Length(12)));
+    assert_eq!(read("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"), Ok(Framing::Length(0)));
     assert_eq!(read("POST / HTTP/1.1\r\nHost: a\r\ntransfer-encoding:  Chunked\t\r\n\r\n"), Ok(Framing::Chunked));
     assert_eq!(read("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"), Ok(Framing::None));
     assert_eq!(read("GET http://a/b HTTP/1.1\r\nHost: a\r\n\r\n"), Ok(Framing::None));
@@ -138,4 +139,5 @@ fn a_counted_body_leaves_what_comes_after() {
     assert_eq!(scan.take(b"hel"), Ok(3));
     assert_eq!(scan.take(b"loGET"), Ok(2));
     assert!(scan.is_done());
+    assert!(BodyScan::new(Framing::Length(0)).is_done());
 }

@@ -76,6 +76,8 @@ pub struct Connection {
     owned: bool,
     /// Whether it has served a request before.
     reused: bool,
+    /// Whether a write has failed: a socket tells a reset once, and what a read says after it is no end of a body.
+    torn: bool,
     idle_since: Instant,
 }
 
@@ -115,6 +117,7 @@ impl Connection {
             long: false,
             owned: false,
             reused: false,
+            torn: false,
             idle_since: Instant::now(),
         }
     }
@@ -144,13 +147,19 @@ impl Connection {
                 Pin::new(&mut self.io).poll_write_vectored(cx, &slices)
             };
             match ready!(written) {
-                Ok(0) => return Poll::Ready(Err(Fault::Closed(!self.begun))),
+                Ok(0) => {
+                    self.torn = true;
+                    return Poll::Ready(Err(Fault::Closed(!self.begun)));
+                }
                 Ok(written) => {
                     let first = written.min(self.output.len());
                     self.output.advance(first);
                     self.beside.advance(written - first);
                 }
-                Err(_) => return Poll::Ready(Err(Fault::Broken(!self.begun))),
+                Err(_) => {
+                    self.torn = true;
+                    return Poll::Ready(Err(Fault::Broken(!self.begun)));
+                }
             }
         }
         self.output.clear();
@@ -211,7 +220,7 @@ impl Connection {
                 return Poll::Ready(Ok(piece));
             }
             if ready!(self.poll_fill(cx))? == 0 {
-                return Poll::Ready(if self.decoder.ends_with_the_connection() {
+                return Poll::Ready(if self.decoder.ends_with_the_connection() && !self.torn {
                     self.decoder = Decoder::new(Framing::None);
                     self.keep = false;
                     Ok(Piece::End)

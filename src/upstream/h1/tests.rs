@@ -1,6 +1,10 @@
 //! Answers cut at every byte, and those that leave open where they end.
 
+use std::future::poll_fn;
+
+use http::Method;
 use proptest::prelude::*;
+use tokio::io::AsyncWriteExt;
 
 use super::*;
 
@@ -182,6 +186,34 @@ fn numbers_are_written_as_they_are() {
         put_chunk_size(&mut out, number as usize);
         assert_eq!(out, format!("{number:x}\r\n"));
     }
+}
+
+/// A connection whose peer has sent this and then reset it.
+async fn torn(sent: &'static [u8]) -> Connection {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let client = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("it listens");
+    let (mut peer, _) = listener.accept().await.expect("a connection");
+    peer.write_all(sent).await.expect("it is taken");
+    client.readable().await.expect("it is there");
+    peer.set_zero_linger().expect("a flag");
+    drop(peer);
+    Connection::new(Io::Tcp(client))
+}
+
+#[tokio::test]
+async fn a_reset_that_a_write_has_met_is_no_end_of_a_body() {
+    let mut connection = torn(b"HTTP/1.1 200 OK\r\n\r\nhalf").await;
+    connection.begin(&Method::POST, b"/", Upload::Length(9), |_| {});
+
+    // The socket tells the reset to whoever comes first: here that is the write.
+    let written = poll_fn(|cx| connection.poll_flush(cx)).await;
+    assert!(matches!(written, Err(Fault::Broken(..))), "{written:?}");
+
+    let head = poll_fn(|cx| connection.poll_head(cx)).await.expect("it was there before the reset");
+    assert_eq!(head.framing, Framing::Close);
+    assert_eq!(poll_fn(|cx| connection.poll_piece(cx)).await.expect("so was this"), Piece::Data(Bytes::from_static(b"half")));
+    let end = poll_fn(|cx| connection.poll_piece(cx)).await;
+    assert!(end.is_err(), "{end:?}");
 }
 
 proptest! {
