@@ -22,7 +22,7 @@ use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
 use crate::upstream::{Documents, health, timer};
 
 /// The shared state of a running gateway.
-pub struct Gateway {
+pub(crate) struct Gateway {
     snapshot: ArcSwap<Snapshot>,
     /// Its metrics.
     pub metrics: Arc<Metrics>,
@@ -41,7 +41,7 @@ pub struct Gateway {
 }
 
 /// A request in flight, until it is dropped.
-pub struct InFlight {
+pub(crate) struct InFlight {
     all: Arc<AtomicUsize>,
     _listener: Option<Gauge>,
 }
@@ -59,7 +59,7 @@ fn pace(snapshot: &Snapshot) -> u64 {
 
 impl Gateway {
     /// The state of a gateway that begins with this snapshot.
-    pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>, documents: Arc<Documents>) -> Arc<Self> {
+    pub(crate) fn new(snapshot: Snapshot, metrics: Arc<Metrics>, documents: Arc<Documents>) -> Arc<Self> {
         let listeners = snapshot.loaded.config.server.listeners.iter().map(|l| metrics.listener(&l.address.to_string())).collect();
         metrics.reloaded(&snapshot.loaded.hash, SystemTime::now());
         let pace = AtomicU64::new(pace(&snapshot));
@@ -78,35 +78,35 @@ impl Gateway {
     }
 
     /// How often the workers look for deadlines that are over.
-    pub fn pace(&self) -> Duration {
+    pub(crate) fn pace(&self) -> Duration {
         Duration::from_millis(self.pace.load(Ordering::Relaxed))
     }
 
     /// The configuration in force.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
     /// Begins what runs in the background, on this runtime.
-    pub fn run_background(&self, runtime: tokio::runtime::Handle) {
+    pub(crate) fn run_background(&self, runtime: tokio::runtime::Handle) {
         let runtime = self.background.get_or_init(|| runtime);
         self.snapshot().pools.values().for_each(|pool| health::watch(pool, runtime));
     }
 
     /// Brings up to date what follows from time alone.
-    pub fn tick(&self) {
+    pub(crate) fn tick(&self) {
         let now = Instant::now();
         self.snapshot().pools.values().for_each(|pool| pool.tick(now));
     }
 
     /// A required upstream that has no healthy endpoint.
-    pub fn down(&self) -> Option<Arc<str>> {
+    pub(crate) fn down(&self) -> Option<Arc<str>> {
         let now = Instant::now();
         self.snapshot().pools.values().find(|pool| pool.is_required() && !pool.is_alive(now)).map(|pool| pool.name.clone())
     }
 
     /// The state of everything the gateway depends on, for operators.
-    pub fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         let now = Instant::now();
         let snapshot = self.snapshot();
         let mut circuits: Vec<CircuitStatus> = snapshot
@@ -142,53 +142,53 @@ impl Gateway {
     }
 
     /// Holds a circuit, or lets it go; whether there is such a circuit.
-    pub fn force(&self, filter: &str, upstream: &str, forced: Option<Forced>) -> bool {
+    pub(crate) fn force(&self, filter: &str, upstream: &str, forced: Option<Forced>) -> bool {
         self.snapshot().force(filter, upstream, forced)
     }
 
     /// Waits until somebody asks the gateway to end.
-    pub async fn asked_to_drain(&self) {
+    pub(crate) async fn asked_to_drain(&self) {
         self.drain_asked.notified().await;
     }
 
     /// Asks the gateway to end once its requests have.
-    pub fn ask_to_drain(&self) {
+    pub(crate) fn ask_to_drain(&self) {
         self.drain_asked.notify_one();
     }
 
     /// Counts a request on this listener.
-    pub fn in_flight(&self, listener: usize) -> InFlight {
+    pub(crate) fn in_flight(&self, listener: usize) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
         InFlight { all: self.in_flight.clone(), _listener: self.listeners.get(listener).map(|metrics| metrics.request()) }
     }
 
     /// The metrics of a listener.
-    pub fn listener(&self, index: usize) -> Arc<ListenerMetrics> {
+    pub(crate) fn listener(&self, index: usize) -> Arc<ListenerMetrics> {
         self.listeners[index].clone()
     }
 
     /// How many requests are in flight.
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.in_flight.load(Ordering::Acquire)
     }
 
     /// Whether the process is on its way out.
-    pub fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
 
     /// The page for Prometheus.
-    pub fn scrape(&self) -> String {
+    pub(crate) fn scrape(&self) -> String {
         self.metrics.render(&self.snapshot().key_ages())
     }
 
     /// From now on readiness fails and answers close their connections.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
     }
 
     /// Puts a checked configuration in force, all of it or nothing. Requests in flight end under the one they began with.
-    pub fn reload(&self, loaded: Loaded) -> Result<String, String> {
+    pub(crate) fn reload(&self, loaded: Loaded) -> Result<String, String> {
         let _one = self.reloading.lock();
         let current = self.snapshot();
         let result = fixed_parts(&current.loaded, &loaded)

@@ -104,11 +104,11 @@ impl Arguments {
 /// Exit codes other than 0, as sysexits.h has them.
 mod exit {
     /// Something failed at run time.
-    pub const RUNTIME: u8 = 1;
+    pub(super) const RUNTIME: u8 = 1;
     /// Nothing answers.
-    pub const UNAVAILABLE: u8 = 69;
+    pub(super) const UNAVAILABLE: u8 = 69;
     /// The configuration cannot be used.
-    pub const CONFIG: u8 = 78;
+    pub(super) const CONFIG: u8 = 78;
 }
 
 /// The configuration at `path`, or the exit code once its problems were shown.

@@ -19,7 +19,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Begins the request on this connection.
-pub fn begin(connection: &mut Connection, client: &impl Client, framing: Upload, pool: &Pool, order: &Order<'_>) {
+pub(super) fn begin(connection: &mut Connection, client: &impl Client, framing: Upload, pool: &Pool, order: &Order<'_>) {
     let received = client.request();
     let query = || received.uri.query().map_or(String::new(), |query| format!("?{query}"));
     let rewritten = order.rewritten.map(|path| format!("{path}{}", query()).into_bytes());

@@ -26,7 +26,7 @@ use crate::upstream::pool::Endpoint;
 use crate::upstream::timer::Timer;
 
 /// How an attempt ended.
-pub enum Ended {
+pub(super) enum Ended {
     /// So does the exchange.
     Final(End),
     /// Another attempt follows.
@@ -51,7 +51,7 @@ enum Stage {
 }
 
 /// An attempt in progress.
-pub struct Leg {
+pub(super) struct Leg {
     connection: Box<Connection>,
     endpoint: Arc<Endpoint>,
     pool: Arc<Pool>,
@@ -83,7 +83,7 @@ enum Event {
 
 impl Leg {
     /// A connection to the endpoint that was chosen.
-    pub async fn open<C: Client>(order: &mut Order<'_>, client: &mut C, replay: &Replay) -> Result<Self, Ended> {
+    pub(super) async fn open<C: Client>(order: &mut Order<'_>, client: &mut C, replay: &Replay) -> Result<Self, Ended> {
         let Some(current) = order.attempts.current() else { return Err(Ended::Final(End::Answer(refusals::internal()))) };
         let (endpoint, pool, total) = (current.pick().endpoint_ref(), current.pick().pool().clone(), current.deadline());
         let mut timer = Timer::new();
@@ -122,7 +122,7 @@ impl Leg {
     }
 
     /// Sends the request and brings the answer.
-    pub async fn run<C: Client>(mut self, order: &mut Order<'_>, client: &mut C, method: &Method, replay: &mut Replay) -> Ended {
+    pub(super) async fn run<C: Client>(mut self, order: &mut Order<'_>, client: &mut C, method: &Method, replay: &mut Replay) -> Ended {
         forward::begin(&mut self.connection, client, replay.framing, &self.pool, order);
         if replay.read > 0 {
             self.connection.upload(replay.again(), replay.framing);

@@ -18,7 +18,7 @@ use crate::telemetry::{Flag, Line, trace_id};
 use crate::upstream::attempts::Attempts;
 
 /// One request's state.
-pub struct Ctx {
+pub(crate) struct Ctx {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) gateway: Arc<Gateway>,
     pub(super) conn: Option<Arc<Conn>>,

@@ -4,7 +4,7 @@ use super::{Pattern, Segment};
 
 /// Text with places for what the variables and `**` of one pattern matched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template {
+pub(crate) struct Template {
     parts: Vec<Part>,
 }
 
@@ -22,7 +22,7 @@ impl Template {
     ///
     /// A path or an `http(s)` URL; a variable never reaches into the URL's host, or a client could choose where the answer
     /// points. The error says what is wrong, without repeating the template.
-    pub fn parse(template: &str, pattern: &Pattern) -> Result<Self, String> {
+    pub(crate) fn parse(template: &str, pattern: &Pattern) -> Result<Self, String> {
         let fixed = match template.split_once("://") {
             Some(("http" | "https", rest)) => rest.split('/').next().unwrap_or(rest),
             _ if template.starts_with("//") => return Err("it begins with `//`, which would name a host".into()),
@@ -57,7 +57,7 @@ impl Template {
     /// Fills in from a normalised path that the pattern matched; the bytes stay as they are there.
     ///
     /// An empty `{rest}` between two slashes leaves one, because a path that begins with two names a host.
-    pub fn expand(&self, path: &str) -> String {
+    pub(crate) fn expand(&self, path: &str) -> String {
         let mut out = String::with_capacity(path.len() + 32);
         let mut merge = false;
         for part in &self.parts {

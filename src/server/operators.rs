@@ -21,7 +21,7 @@ pub(super) struct Operators {
 }
 
 impl Operators {
-    pub async fn serve(
+    pub(super) async fn serve(
         self,
         mut stopped: watch::Receiver<Option<Instant>>,
         shutdown: watch::Sender<bool>,

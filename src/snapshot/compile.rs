@@ -25,7 +25,12 @@ impl Snapshot {
     /// Compiles a checked configuration. What fails here is outside of it: a log that cannot be opened.
     ///
     /// Without `documents` nothing is ever fetched, such as key sets.
-    pub fn compile(loaded: Loaded, previous: Option<&Self>, metrics: &Metrics, documents: Option<&Documents>) -> Result<Self, String> {
+    pub(crate) fn compile(
+        loaded: Loaded,
+        previous: Option<&Self>,
+        metrics: &Metrics,
+        documents: Option<&Documents>,
+    ) -> Result<Self, String> {
         let config = &loaded.config;
         let access_log = open_log(&loaded, previous, metrics)?;
         let outside = FromConfig {

@@ -19,7 +19,7 @@ use frontgate_filters::words::preflight::asked_method;
 use http::HeaderName;
 use pingora_http::RequestHeader;
 
-pub use self::route::Route;
+pub(crate) use self::route::Route;
 use crate::action::Upstreams;
 use crate::config::Loaded;
 use crate::config::model;
@@ -28,7 +28,7 @@ use crate::router::{Found, Router};
 use crate::telemetry::AccessLog;
 
 /// A compiled configuration.
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// What it was compiled from.
     pub loaded: Loaded,
     /// Finds the route.
@@ -61,31 +61,31 @@ struct Built {
 
 impl Snapshot {
     /// Every circuit that was ever asked for, with the filter's name.
-    pub fn circuits(&self) -> impl Iterator<Item = (&str, CircuitStatus)> {
+    pub(crate) fn circuits(&self) -> impl Iterator<Item = (&str, CircuitStatus)> {
         self.filters
             .iter()
             .flat_map(|(name, built)| built.filter.inspect().circuits.into_iter().map(move |circuit| (name.as_str(), circuit)))
     }
 
     /// Holds a filter's circuit before an upstream open or closed, or lets it go; whether there is such a circuit.
-    pub fn force(&self, filter: &str, upstream: &str, forced: Option<Forced>) -> bool {
+    pub(crate) fn force(&self, filter: &str, upstream: &str, forced: Option<Forced>) -> bool {
         self.filters.get(filter).is_some_and(|built| built.filter.force_circuit(upstream, forced))
     }
 
     /// Learns what the request's head says of the client, where something asks for it.
-    pub fn recognise(&self, head: &RequestHeader, facts: &mut Facts) {
+    pub(crate) fn recognise(&self, head: &RequestHeader, facts: &mut Facts) {
         if let Some(devices) = &self.devices {
             facts.device = devices.classes().get(devices.classify(&head.headers)).cloned();
         }
     }
 
     /// Request headers that only the gateway may send to an upstream.
-    pub fn identity_headers(&self) -> &[HeaderName] {
+    pub(crate) fn identity_headers(&self) -> &[HeaderName] {
         &self.identity_headers
     }
 
     /// What takes a request: a preflight belongs to the route that it asks about, where a filter of that one answers it.
-    pub fn find(&self, host: &str, path: &str, head: &RequestHeader) -> Found<'_> {
+    pub(crate) fn find(&self, host: &str, path: &str, head: &RequestHeader) -> Found<'_> {
         if let Some(method) = asked_method(head)
             && let found @ Found::Route(index) = self.router.find(host, path, &method)
             && self.routes[index].chain.links().iter().any(|link| link.mode == Mode::Enforce && link.filter.answers_preflight())
@@ -96,7 +96,7 @@ impl Snapshot {
     }
 
     /// The filters that verify with a key set from elsewhere, by name, with the age of their keys.
-    pub fn key_ages(&self) -> BTreeMap<&str, Duration> {
+    pub(crate) fn key_ages(&self) -> BTreeMap<&str, Duration> {
         let mut ages = BTreeMap::new();
         for (key, built) in &self.filters {
             if let Some(age) = built.filter.inspect().key_age {
@@ -110,18 +110,18 @@ impl Snapshot {
     }
 
     /// The route of this index; without one, what holds for requests that no route takes.
-    pub fn route(&self, index: Option<usize>) -> &Route {
+    pub(crate) fn route(&self, index: Option<usize>) -> &Route {
         index.map_or(&self.unmatched, |index| &self.routes[index])
     }
 
     /// Whether this address may say who its client is.
-    pub fn trusts(&self, address: IpAddr) -> bool {
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted.iter().any(|network| network.contains(&address))
     }
 
     /// Does what may be done only once this snapshot is the one in force: gives the upstreams that it took over the endpoints it names.
-    pub fn entered_force(&self) {
+    pub(crate) fn entered_force(&self) {
         for (name, upstream) in &self.loaded.config.upstreams {
             if let Some(pool) = self.pools.get(name) {
                 pool.change(&upstream.endpoints, Instant::now());
@@ -130,7 +130,7 @@ impl Snapshot {
     }
 
     /// The shortest deadline that the workers have to keep.
-    pub fn shortest_wait(&self) -> Duration {
+    pub(crate) fn shortest_wait(&self) -> Duration {
         let pools = self.pools.values().flat_map(|pool| {
             let timeouts = pool.timeouts;
             let first_byte = match timeouts.first_byte {

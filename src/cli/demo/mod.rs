@@ -19,7 +19,7 @@ use crate::server::{Running, start};
 const CONFIGURATION: &str = include_str!("../../../conf/demo.yaml");
 
 /// Serves the demo until a signal ends it.
-pub fn run() -> ExitCode {
+pub(super) fn run() -> ExitCode {
     let (catalog, next, tokens) = match upstreams() {
         Ok(started) => started,
         Err(why) => return fail(exit::RUNTIME, &format!("the demo's upstreams cannot be started: {why}")),

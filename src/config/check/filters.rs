@@ -8,7 +8,7 @@ use super::Report;
 use crate::config::diagnostics::nearest;
 use crate::config::model::{Config, FilterUse};
 
-pub fn check(config: &Config, report: &mut Report<'_, '_>) {
+pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     for entry in config.filters.values() {
         options(entry, report);
     }
@@ -40,10 +40,10 @@ fn options(entry: &FilterEntry, report: &mut Report<'_, '_>) {
 }
 
 /// A filter where it is used; nothing of what it is where its name points nowhere.
-pub type Used<'c> = (&'c Spanned<FilterUse>, Option<&'c FilterEntry>);
+pub(super) type Used<'c> = (&'c Spanned<FilterUse>, Option<&'c FilterEntry>);
 
 /// The filters of a list.
-pub fn resolved<'c>(config: &'c Config, list: &'c [Spanned<FilterUse>]) -> impl Iterator<Item = Used<'c>> {
+pub(super) fn resolved<'c>(config: &'c Config, list: &'c [Spanned<FilterUse>]) -> impl Iterator<Item = Used<'c>> {
     list.iter().map(|used| match &used.value {
         FilterUse::Named(name) => (used, config.filters.get(name).map(|entry| &entry.value)),
         FilterUse::Inline(entry) => (used, Some(entry)),

@@ -14,7 +14,7 @@ use super::tree::{Entry, Node, Value};
 
 /// Reads one value.
 #[derive(Clone, Copy)]
-pub struct Reader<'t> {
+pub(super) struct Reader<'t> {
     /// The value.
     pub node: &'t Node,
     /// What to pass over.

@@ -6,7 +6,7 @@ use serde::de::{self, Expected, Unexpected};
 
 /// Why a value could not be read.
 #[derive(Debug)]
-pub struct Problem {
+pub(super) struct Problem {
     /// In words.
     pub message: String,
     /// Which of the errors that are treated apart.
@@ -17,7 +17,7 @@ pub struct Problem {
 
 /// The errors that are treated apart.
 #[derive(Debug, PartialEq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// A key that does not exist, and those that do.
     UnknownField(String, &'static [&'static str]),
     /// A word that does not exist, and those that do.
@@ -32,12 +32,12 @@ pub enum Kind {
 
 impl Problem {
     /// A problem whose place is not known yet.
-    pub fn new(message: String, kind: Kind) -> Self {
+    pub(super) fn new(message: String, kind: Kind) -> Self {
         Self { message, kind, at: None }
     }
 
     /// About this value or key, unless it is known already what it is about.
-    pub fn at(mut self, id: u32) -> Self {
+    pub(super) fn at(mut self, id: u32) -> Self {
         self.at.get_or_insert(id);
         self
     }
@@ -85,7 +85,7 @@ impl de::Error for Problem {
 }
 
 /// `a, b or c`, each in backticks.
-pub fn listed(names: &[&str]) -> String {
+pub(super) fn listed(names: &[&str]) -> String {
     match names {
         [] => "nothing".to_owned(),
         [one] => format!("`{one}`"),

@@ -6,7 +6,7 @@ use super::{Framing, HeadLimits, Refusal, is_token};
 
 /// Looks for the end of a head, over as many reads as it takes.
 #[derive(Debug, Default)]
-pub struct HeadScan {
+pub(crate) struct HeadScan {
     /// How far the bytes were looked at.
     seen: usize,
     /// Where the current line begins.
@@ -20,7 +20,7 @@ const LEADING: usize = 4;
 
 impl HeadScan {
     /// Looks at `bytes`, which begin as they did at the last call. `Some((start, end))` is a whole head, the empty line with it.
-    pub fn find(&mut self, bytes: &[u8], limits: HeadLimits) -> Result<Option<(usize, usize)>, Refusal> {
+    pub(crate) fn find(&mut self, bytes: &[u8], limits: HeadLimits) -> Result<Option<(usize, usize)>, Refusal> {
         for offset in memchr_iter(b'\n', &bytes[self.seen..]) {
             let newline = self.seen + offset;
             if newline == self.line || bytes[newline - 1] != b'\r' {
@@ -49,7 +49,7 @@ impl HeadScan {
 }
 
 /// Checks a whole head, from the request line to the empty line, and says how its body is framed.
-pub fn check_head(head: &[u8], limits: HeadLimits) -> Result<Framing, Refusal> {
+pub(crate) fn check_head(head: &[u8], limits: HeadLimits) -> Result<Framing, Refusal> {
     let mut lines = Lines(head);
     let version = check_request_line(lines.next().unwrap_or_default(), limits)?;
     let (mut hosts, mut count) = (0_usize, 0_usize);
@@ -140,7 +140,7 @@ fn check_request_line(line: &[u8], limits: HeadLimits) -> Result<Version, Refusa
 }
 
 /// Splits a header line in name and value without the white space around the value (RFC 9112, section 5).
-pub fn split_header(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
+pub(crate) fn split_header(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     let colon = memchr(b':', line).ok_or(Refusal::bad("A header line has no colon."))?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
@@ -184,11 +184,11 @@ fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
 }
 
 /// The lines of a head whose every line feed follows a carriage return.
-pub struct Lines<'h>(&'h [u8]);
+pub(crate) struct Lines<'h>(&'h [u8]);
 
 impl<'h> Lines<'h> {
     /// The lines of this head.
-    pub fn new(head: &'h [u8]) -> Self {
+    pub(crate) fn new(head: &'h [u8]) -> Self {
         Self(head)
     }
 }

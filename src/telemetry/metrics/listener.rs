@@ -7,19 +7,19 @@ use super::scrape::Scrape;
 
 /// A listener's gauges.
 #[derive(Default)]
-pub struct ListenerMetrics {
+pub(crate) struct ListenerMetrics {
     connections: AtomicI64,
     requests: AtomicI64,
 }
 
 impl ListenerMetrics {
     /// Counts a connection for as long as the result lives.
-    pub fn connection(self: &Arc<Self>) -> Gauge {
+    pub(crate) fn connection(self: &Arc<Self>) -> Gauge {
         Gauge::new(self, |listener| &listener.connections)
     }
 
     /// Counts a request for as long as the result lives.
-    pub fn request(self: &Arc<Self>) -> Gauge {
+    pub(crate) fn request(self: &Arc<Self>) -> Gauge {
         Gauge::new(self, |listener| &listener.requests)
     }
 
@@ -34,7 +34,7 @@ impl ListenerMetrics {
 
 /// One of those that are counted; dropping it takes it off the count.
 #[must_use = "it counts only while it lives"]
-pub struct Gauge {
+pub(crate) struct Gauge {
     listener: Arc<ListenerMetrics>,
     of: fn(&ListenerMetrics) -> &AtomicI64,
 }

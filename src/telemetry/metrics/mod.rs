@@ -23,12 +23,12 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
 use self::scrape::Scrape;
 use crate::router::UNMATCHED;
 
-pub use listener::{Gauge, ListenerMetrics};
-pub use route::RouteMetrics;
-pub use upstream::{Attempt, EndpointState, UpstreamMetrics};
+pub(crate) use listener::{Gauge, ListenerMetrics};
+pub(crate) use route::RouteMetrics;
+pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
 
 /// All metrics of one gateway; another gateway in the same process has its own.
-pub struct Metrics {
+pub(crate) struct Metrics {
     routes: Handles<RouteMetrics>,
     upstreams: Handles<UpstreamMetrics>,
     listeners: Handles<ListenerMetrics>,
@@ -42,7 +42,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// Metrics that have counted nothing yet.
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         let log_dropped = IntCounter::new("frontgate_log_dropped_total", "Access log lines that were dropped.")
             .expect("the name is one that Prometheus takes");
         let registry = Registry::new();
@@ -59,27 +59,27 @@ impl Metrics {
     }
 
     /// The handle of a route: always the same for a name, so that counts survive a reload.
-    pub fn route(&self, name: &str) -> Arc<RouteMetrics> {
+    pub(crate) fn route(&self, name: &str) -> Arc<RouteMetrics> {
         self.routes.get(name, RouteMetrics::new)
     }
 
     /// The handle of an upstream: always the same for a name.
-    pub fn upstream(&self, name: &str) -> Arc<UpstreamMetrics> {
+    pub(crate) fn upstream(&self, name: &str) -> Arc<UpstreamMetrics> {
         self.upstreams.get(name, UpstreamMetrics::new)
     }
 
     /// The handle of a listener: always the same for an address.
-    pub fn listener(&self, address: &str) -> Arc<ListenerMetrics> {
+    pub(crate) fn listener(&self, address: &str) -> Arc<ListenerMetrics> {
         self.listeners.get(address, ListenerMetrics::default)
     }
 
     /// A configuration came into force at `now`; `hash` names it.
-    pub fn reloaded(&self, hash: &str, now: SystemTime) {
+    pub(crate) fn reloaded(&self, hash: &str, now: SystemTime) {
         *self.reload.lock() = Reload { succeeded: true, active: Some((hash.to_owned(), now)) };
     }
 
     /// A configuration was refused, and the one before it stays.
-    pub fn reload_failed(&self) {
+    pub(crate) fn reload_failed(&self) {
         self.reload.lock().succeeded = false;
     }
 
@@ -87,18 +87,18 @@ impl Metrics {
     ///
     /// What still runs with a dropped handle counts where nobody reads it. To be called once a new configuration serves, and
     /// with the old one's names when handles were made for a configuration that was then refused.
-    pub fn retire(&self, routes_kept: &dyn Fn(&str) -> bool, upstreams_kept: &dyn Fn(&str) -> bool) {
+    pub(crate) fn retire(&self, routes_kept: &dyn Fn(&str) -> bool, upstreams_kept: &dyn Fn(&str) -> bool) {
         self.routes.0.lock().retain(|name, _| name == UNMATCHED || routes_kept(name));
         self.upstreams.0.lock().retain(|name, _| upstreams_kept(name));
     }
 
     /// The counter of lines that the access log lost.
-    pub fn log_dropped(&self) -> IntCounter {
+    pub(crate) fn log_dropped(&self) -> IntCounter {
         self.log_dropped.clone()
     }
 
     /// The page for Prometheus, in the text format 0.0.4, with the ages of key sets by the filters that use them.
-    pub fn render(&self, key_ages: &BTreeMap<&str, Duration>) -> String {
+    pub(crate) fn render(&self, key_ages: &BTreeMap<&str, Duration>) -> String {
         let mut scrape = Scrape::default();
         for (filter, age) in key_ages {
             let help = "Time since the key set of a filter was last fetched successfully.";

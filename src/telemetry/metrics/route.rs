@@ -11,7 +11,7 @@ use super::scrape::Scrape;
 use super::{DURATION, OVERHEAD, histogram};
 
 /// A route's counters.
-pub struct RouteMetrics {
+pub(crate) struct RouteMetrics {
     answers: [Answers; METHODS.len()],
     duration: Histogram,
     overhead: Histogram,
@@ -25,7 +25,7 @@ impl RouteMetrics {
     /// Counts a request that was answered with `status` after `duration`, of which `overhead` was the gateway's own.
     ///
     /// A method outside RFC 9110 and PATCH counts as `_OTHER`, and so does a status outside 100 to 599.
-    pub fn record(&self, method: &Method, status: u16, duration: Duration, overhead: Duration) {
+    pub(crate) fn record(&self, method: &Method, status: u16, duration: Duration, overhead: Duration) {
         self.answers[method_index(method)].count(status);
         self.duration.observe(duration.as_secs_f64());
         self.overhead.observe(overhead.as_secs_f64());

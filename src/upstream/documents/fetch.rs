@@ -20,12 +20,12 @@ use crate::upstream::{NoPick, Pool};
 /// The most that an answer may hold.
 const LARGEST: usize = 512 * 1024;
 /// The most that all of it may take.
-pub const LONGEST: Duration = Duration::from_secs(5);
+pub(super) const LONGEST: Duration = Duration::from_secs(5);
 /// How many of a name's addresses are tried.
 const ADDRESSES: u32 = 4;
 
 /// What came.
-pub enum Fetched {
+pub(super) enum Fetched {
     /// The same as before, as its tag says.
     Same,
     /// This.
@@ -38,7 +38,7 @@ pub enum Fetched {
 }
 
 /// The pool of a document's host. Its endpoints are the addresses that the host's name has at each fetch.
-pub fn pool(name: &str, url: &Url, metrics: &Metrics) -> Arc<Pool> {
+pub(super) fn pool(name: &str, url: &Url, metrics: &Metrics) -> Arc<Pool> {
     let patience = FirstByte::Fixed(Written(LONGEST));
     let timeouts = UpstreamTimeouts {
         connect: Written(LONGEST / 2),
@@ -67,7 +67,7 @@ pub fn pool(name: &str, url: &Url, metrics: &Metrics) -> Arc<Pool> {
 
 /// Fetches what is there, as one of the media types in `accept`; `etag` is what was there before. The error is for the log, and holds nothing
 /// of the answer.
-pub async fn get(pool: &Arc<Pool>, url: &Url, accept: &'static str, etag: Option<&HeaderValue>) -> Result<Fetched, String> {
+pub(super) async fn get(pool: &Arc<Pool>, url: &Url, accept: &'static str, etag: Option<&HeaderValue>) -> Result<Fetched, String> {
     let deadline = Instant::now() + LONGEST;
     let late = || format!("it took longer than {} s", LONGEST.as_secs());
     let resolved = tokio::time::timeout_at(deadline.into(), tokio::net::lookup_host((url.host.as_str(), url.port)));

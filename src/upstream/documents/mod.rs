@@ -16,13 +16,13 @@ use tokio::sync::mpsc;
 
 use crate::telemetry::Metrics;
 
-pub use self::remote::Remote;
+pub(crate) use self::remote::Remote;
 
 /// The longest pause after a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All documents of a gateway, over all its configurations: one that a reload still names goes on as it is, one that none names ends.
-pub struct Documents {
+pub(crate) struct Documents {
     metrics: Arc<Metrics>,
     known: Mutex<HashMap<Name, Weak<Remote>>>,
     begun: mpsc::UnboundedSender<Weak<Remote>>,
@@ -41,13 +41,13 @@ struct Name {
 
 impl Documents {
     /// None yet.
-    pub fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
         let (begun, beginning) = mpsc::unbounded_channel();
         Arc::new(Self { metrics, known: Mutex::default(), begun, beginning: Mutex::new(Some(beginning)), settled: AtomicBool::new(false) })
     }
 
     /// The document at this URL, which from now on is kept fresh for as long as somebody holds it.
-    pub fn get(&self, url: &Url, wanted: Wanted) -> Arc<Remote> {
+    pub(crate) fn get(&self, url: &Url, wanted: Wanted) -> Arc<Remote> {
         let address = format!("{}://{}{}", if url.tls { "https" } else { "http" }, url.authority, url.target);
         let name = Name { what: wanted.what, url: address, refresh: wanted.refresh, stale_for: wanted.stale_for };
         let mut known = self.known.lock();
@@ -66,12 +66,12 @@ impl Documents {
     }
 
     /// Whether one of them is fetched from the pool of this name.
-    pub fn ask(&self, pool: &str) -> bool {
+    pub(crate) fn ask(&self, pool: &str) -> bool {
         self.known.lock().values().filter_map(Weak::upgrade).any(|document| document.pool_name() == pool)
     }
 
     /// Whether every document of the first configuration has been asked for once, with or without success.
-    pub fn has_settled(&self) -> bool {
+    pub(crate) fn has_settled(&self) -> bool {
         if self.settled.load(Ordering::Acquire) {
             return true;
         }
@@ -81,7 +81,7 @@ impl Documents {
     }
 
     /// Looks after the documents for as long as the runtime lives.
-    pub async fn run(self: Arc<Self>) {
+    pub(crate) async fn run(self: Arc<Self>) {
         let Some(mut beginning) = self.beginning.lock().take() else { return };
         while let Some(document) = beginning.recv().await {
             tokio::spawn(keep(document));

@@ -23,7 +23,7 @@ use crate::upstream::Pool;
 const COOLDOWN: Duration = Duration::from_secs(10);
 
 /// One document.
-pub struct Remote {
+pub(crate) struct Remote {
     url: Url,
     pool: Arc<Pool>,
     wanted: Wanted,

@@ -12,7 +12,7 @@ use crate::config::model::Endpoint as Written;
 use crate::telemetry::EndpointState;
 
 /// An endpoint of a pool.
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     /// Where it listens.
     pub address: SocketAddr,
     /// The same, as logs say it.
@@ -85,12 +85,12 @@ impl Endpoint {
     }
 
     /// Names it for as long as it belongs to its pool.
-    pub fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> u64 {
         self.known.id
     }
 
     /// What Pingora's connectors need to speak to it over TLS; none for one that is spoken to in clear text.
-    pub fn tls(&self) -> Option<&HttpPeer> {
+    pub(crate) fn tls(&self) -> Option<&HttpPeer> {
         self.tls.as_deref()
     }
 

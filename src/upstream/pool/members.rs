@@ -31,7 +31,7 @@ pub(super) struct Terms<'t> {
 impl Members {
     /// These endpoints. Those that `before` had at the same addresses keep what is known of them; one whose description is the same in every
     /// respect is the same endpoint, unless the terms may have changed.
-    pub fn new(written: &[Spanned<Written>], terms: &Terms<'_>, before: Option<(&Self, bool)>) -> Self {
+    pub(super) fn new(written: &[Spanned<Written>], terms: &Terms<'_>, before: Option<(&Self, bool)>) -> Self {
         let mut known: HashMap<SocketAddr, usize> = HashMap::new();
         if let Some((before, _)) = before {
             known.extend(before.endpoints.iter().enumerate().map(|(index, endpoint)| (endpoint.address, index)));
@@ -60,7 +60,7 @@ impl Members {
     }
 
     /// Whether this endpoint is one of them.
-    pub fn has(&self, endpoint: &Endpoint) -> bool {
+    pub(super) fn has(&self, endpoint: &Endpoint) -> bool {
         self.ids.contains(&endpoint.id())
     }
 }
