@@ -1,34 +1,54 @@
-# `make demo` shows the gateway at work, `make test` runs every test. Both install what is missing where they may.
+# `make demo` shows the gateway at work, `make test` runs every test, `make check` formats and lints, `make bench` measures the filters,
+# `make dist` makes what is released. As root they install a missing C compiler or cmake; otherwise they say what to install.
 CARGO ?= cargo
+# What `make dist` strips; for example target/pgo/release/frontgate after loadtest/pgo.
+BINARY ?= target/release/frontgate
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: demo test check deps bench compare
+.PHONY: demo test check long bench compare dist deps
 
 demo: deps
-	$(CARGO) run --release --quiet -- demo
+	@[ -x $(TARGET)/demo/frontgate ] || echo "The first build takes about three minutes on two cores."
+	$(CARGO) run --profile demo -- demo
 
+# Both run to their end, whatever fails.
 test: deps
-	$(CARGO) test --workspace
+	@failed=0; \
+	$(CARGO) test --workspace --tests --no-fail-fast || failed=1; \
+	$(CARGO) test --workspace --doc --no-fail-fast || failed=1; \
+	exit $$failed
 
 check: deps
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-# Millions of cases, big bodies, long soaks: not for every change.
+# Millions of cases, big bodies, long soaks, bounds of time: not for every change, and for a machine that has nothing else to do.
 long: deps
-	FRONTGATE_LONG=1 $(CARGO) test --release --workspace
+	FRONTGATE_LONG=1 $(CARGO) test --release --workspace --no-fail-fast
+
+bench: deps
+	$(CARGO) bench --workspace --bench '*'
 
 compare: deps
 	loadtest/compare
 
-# A C compiler and cmake build the compression libraries that Pingora brings.
+# The binary without symbols, and beside it what a debugger and a backtrace need.
+dist: deps
+	@[ "$(BINARY)" != target/release/frontgate ] || $(CARGO) build --release --bin frontgate --target-dir target
+	mkdir -p target/dist
+	objcopy --only-keep-debug --compress-debug-sections $(BINARY) target/dist/frontgate.debug
+	objcopy --strip-all $(BINARY) target/dist/frontgate
+	cd target/dist && objcopy --add-gnu-debuglink=frontgate.debug frontgate
+	@ls -l target/dist
+
+# A C compiler and cmake build the compression and cryptography libraries.
 deps:
 	@missing=""; \
 	command -v cc >/dev/null 2>&1 || missing="$$missing gcc libc6-dev"; \
 	command -v cmake >/dev/null 2>&1 || missing="$$missing cmake"; \
-	command -v make >/dev/null 2>&1 || missing="$$missing make"; \
-	command -v $(CARGO) >/dev/null 2>&1 || { echo "Rust is missing: install it from https://rustup.rs"; exit 1; }; \
+	command -v $(CARGO) >/dev/null 2>&1 || { echo "Rust is missing: install 1.95 or newer from https://rustup.rs"; exit 1; }; \
 	if [ -n "$$missing" ]; then \
-		if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; \
-		elif command -v sudo >/dev/null 2>&1; then sudo apt-get update -qq && sudo DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; \
-		else echo "Missing:$$missing. Run: apt-get install$$missing"; exit 1; fi; \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; \
+		else echo "Missing:$$missing. On Debian: sudo apt-get install$$missing"; exit 1; fi; \
 	fi

@@ -1,4 +1,5 @@
-//! Tokens for load tests: `cargo run --release --example tokens -- KEY.der COUNT ROLE` signs so many with RS256, one a line, valid for a day.
+//! Tokens for load tests: `cargo run --release --example tokens -- KEY.der COUNT ROLE` signs COUNT tokens with RS256, one a line,
+//! valid for a day.
 //!
 //! With `time` in place of the count it verifies one token over and over and prints the microseconds that one takes.
 

@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use frontgate_filters::circuit_breaker::Forced;
 use frontgate_filters::filter::Facts;
+use frontgate_filters::filter::inspect::Forced;
+use frontgate_filters::reply::Form;
 use http::Method;
 use parking_lot::Mutex;
 
@@ -18,16 +19,15 @@ use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
 use crate::status::{CircuitStatus, Force, Health, KeySetStatus, Status};
 use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
-use crate::upstream::KeyRing;
-use crate::upstream::{health, timer};
+use crate::upstream::{Documents, health, timer};
 
 /// The shared state of a running gateway.
-pub struct Gateway {
+pub(crate) struct Gateway {
     snapshot: ArcSwap<Snapshot>,
     /// Its metrics.
     pub metrics: Arc<Metrics>,
-    /// The key sets that tokens are verified with.
-    pub keys: Arc<KeyRing>,
+    /// What is kept elsewhere and fetched, as the key sets that tokens are verified with.
+    pub documents: Arc<Documents>,
     /// How often the workers look for deadlines that are over, in milliseconds.
     pace: AtomicU64,
     listeners: Box<[Arc<ListenerMetrics>]>,
@@ -41,7 +41,7 @@ pub struct Gateway {
 }
 
 /// A request in flight, until it is dropped.
-pub struct InFlight {
+pub(crate) struct InFlight {
     all: Arc<AtomicUsize>,
     _listener: Option<Gauge>,
 }
@@ -59,14 +59,14 @@ fn pace(snapshot: &Snapshot) -> u64 {
 
 impl Gateway {
     /// The state of a gateway that begins with this snapshot.
-    pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>, keys: Arc<KeyRing>) -> Arc<Self> {
+    pub(crate) fn new(snapshot: Snapshot, metrics: Arc<Metrics>, documents: Arc<Documents>) -> Arc<Self> {
         let listeners = snapshot.loaded.config.server.listeners.iter().map(|l| metrics.listener(&l.address.to_string())).collect();
         metrics.reloaded(&snapshot.loaded.hash, SystemTime::now());
         let pace = AtomicU64::new(pace(&snapshot));
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             metrics,
-            keys,
+            documents,
             pace,
             listeners,
             in_flight: Arc::default(),
@@ -78,43 +78,42 @@ impl Gateway {
     }
 
     /// How often the workers look for deadlines that are over.
-    pub fn pace(&self) -> Duration {
+    pub(crate) fn pace(&self) -> Duration {
         Duration::from_millis(self.pace.load(Ordering::Relaxed))
     }
 
     /// The configuration in force.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
     /// Begins what runs in the background, on this runtime.
-    pub fn run_background(&self, runtime: tokio::runtime::Handle) {
+    pub(crate) fn run_background(&self, runtime: tokio::runtime::Handle) {
         let runtime = self.background.get_or_init(|| runtime);
         self.snapshot().pools.values().for_each(|pool| health::watch(pool, runtime));
     }
 
     /// Brings up to date what follows from time alone.
-    pub fn tick(&self) {
+    pub(crate) fn tick(&self) {
         let now = Instant::now();
         self.snapshot().pools.values().for_each(|pool| pool.tick(now));
     }
 
     /// A required upstream that has no healthy endpoint.
-    pub fn down(&self) -> Option<Arc<str>> {
+    pub(crate) fn down(&self) -> Option<Arc<str>> {
         let now = Instant::now();
         self.snapshot().pools.values().find(|pool| pool.is_required() && !pool.is_alive(now)).map(|pool| pool.name.clone())
     }
 
     /// The state of everything the gateway depends on, for operators.
-    pub fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         let now = Instant::now();
         let snapshot = self.snapshot();
-        let circuits = snapshot.circuits().map(|(filter, upstream, circuit)| (filter, upstream, circuit.status()));
-        let mut circuits: Vec<CircuitStatus> = circuits
-            .filter(|(_, _, status)| status.asked)
-            .map(|(filter, upstream, status)| CircuitStatus {
+        let mut circuits: Vec<CircuitStatus> = snapshot
+            .circuits()
+            .map(|(filter, status)| CircuitStatus {
                 filter: filter.to_owned(),
-                upstream: upstream.to_owned(),
+                upstream: status.upstream.to_string(),
                 state: status.state.into(),
                 requests: status.requests,
                 failures: status.failures,
@@ -143,63 +142,57 @@ impl Gateway {
     }
 
     /// Holds a circuit, or lets it go; whether there is such a circuit.
-    pub fn force(&self, filter: &str, upstream: &str, forced: Option<Forced>) -> bool {
-        let snapshot = self.snapshot();
-        let mut found = false;
-        for (_, _, circuit) in snapshot.circuits().filter(|(name, pool, _)| *name == filter && *pool == upstream) {
-            circuit.force(forced);
-            found = true;
-        }
-        found
+    pub(crate) fn force(&self, filter: &str, upstream: &str, forced: Option<Forced>) -> bool {
+        self.snapshot().force(filter, upstream, forced)
     }
 
     /// Waits until somebody asks the gateway to end.
-    pub async fn asked_to_drain(&self) {
+    pub(crate) async fn asked_to_drain(&self) {
         self.drain_asked.notified().await;
     }
 
     /// Asks the gateway to end once its requests have.
-    pub fn ask_to_drain(&self) {
+    pub(crate) fn ask_to_drain(&self) {
         self.drain_asked.notify_one();
     }
 
     /// Counts a request on this listener.
-    pub fn in_flight(&self, listener: usize) -> InFlight {
+    pub(crate) fn in_flight(&self, listener: usize) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
         InFlight { all: self.in_flight.clone(), _listener: self.listeners.get(listener).map(|metrics| metrics.request()) }
     }
 
     /// The metrics of a listener.
-    pub fn listener(&self, index: usize) -> Arc<ListenerMetrics> {
+    pub(crate) fn listener(&self, index: usize) -> Arc<ListenerMetrics> {
         self.listeners[index].clone()
     }
 
     /// How many requests are in flight.
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.in_flight.load(Ordering::Acquire)
     }
 
     /// Whether the process is on its way out.
-    pub fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
 
     /// The page for Prometheus.
-    pub fn scrape(&self) -> String {
+    pub(crate) fn scrape(&self) -> String {
         self.metrics.render(&self.snapshot().key_ages())
     }
 
     /// From now on readiness fails and answers close their connections.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
     }
 
     /// Puts a checked configuration in force, all of it or nothing. Requests in flight end under the one they began with.
-    pub fn reload(&self, loaded: Loaded) -> Result<String, String> {
+    pub(crate) fn reload(&self, loaded: Loaded) -> Result<String, String> {
         let _one = self.reloading.lock();
         let current = self.snapshot();
-        let result =
-            fixed_parts(&current.loaded, &loaded).and_then(|()| Snapshot::compile(loaded, Some(&current), &self.metrics, Some(&self.keys)));
+        let result = fixed_parts(&current.loaded, &loaded)
+            .and_then(|()| Snapshot::compile(loaded, Some(&current), &self.metrics, Some(&self.documents)));
         match result {
             Ok(next) => {
                 let hash = next.loaded.hash.clone();
@@ -211,7 +204,7 @@ impl Gateway {
                     next.pools.values().for_each(|pool| health::watch(pool, runtime));
                 }
                 self.metrics.retire(&|name| next.loaded.config.routes.iter().any(|route| route.name.value == name), &|name| {
-                    next.pools.contains_key(name)
+                    next.pools.contains_key(name) || self.documents.ask(name)
                 });
                 self.metrics.reloaded(&hash, SystemTime::now());
                 Ok(hash)
@@ -254,7 +247,7 @@ impl Keeper for Gateway {
         let snapshot = self.snapshot();
         let peer = conn.peer.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip().to_canonical());
         let facts = Facts::new(peer, new_request_id());
-        let (mut head, body) = unreadable(refusal).render(&facts.request_id);
+        let (mut head, body) = unreadable(refusal).render(Form::default(), &facts.request_id);
         snapshot.unmatched.chain.mark(&mut head, &facts);
         head.insert_header("Connection", "close").expect("a valid header");
         head.insert_header("Date", httpdate::fmt_http_date(SystemTime::now())).expect("a valid header");

@@ -12,6 +12,8 @@
 //! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
 //! - `server` starts and drains all of it; `cli` is what people type.
 
+#![warn(unreachable_pub)]
+
 mod action;
 mod admin;
 pub mod cli;

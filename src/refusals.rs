@@ -8,48 +8,48 @@ use crate::door::wire::Refusal;
 use crate::upstream::NoPick;
 
 /// The answer to what should not happen.
-pub fn internal() -> Reply {
+pub(crate) fn internal() -> Reply {
     Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The gateway failed to handle the request.")
 }
 
 /// The answer to a request that is malformed in this way.
-pub fn bad_request(detail: &'static str) -> Reply {
+pub(crate) fn bad_request(detail: &'static str) -> Reply {
     Reply::problem(StatusCode::BAD_REQUEST, "bad_request", detail)
 }
 
 /// The answer to a request that no route matches.
-pub fn no_route() -> Reply {
+pub(crate) fn no_route() -> Reply {
     Reply::problem(StatusCode::NOT_FOUND, "no_route", "Nothing is served under this host and path.")
 }
 
 /// The answer to a method that a host and path do not have; `allow` names those that they do.
-pub fn wrong_method(allow: &str) -> Reply {
+pub(crate) fn wrong_method(allow: &str) -> Reply {
     let reply = Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This resource has other methods.");
     reply.with(ALLOW, HeaderValue::from_str(allow).expect("method names are tokens"))
 }
 
 /// The answer to a body over the limit.
-pub fn body_too_large() -> Reply {
+pub(crate) fn body_too_large() -> Reply {
     Reply::problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is larger than allowed.")
 }
 
 /// What the strict reading of the wire refuses, as an answer.
-pub fn unreadable(refusal: Refusal) -> Reply {
+pub(crate) fn unreadable(refusal: Refusal) -> Reply {
     Reply::problem(StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST), refusal.code, refusal.detail)
 }
 
 /// The answer where an upstream could not be reached, or broke off before its head.
-pub fn bad_gateway() -> Reply {
+pub(crate) fn bad_gateway() -> Reply {
     Reply::problem(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The service behind the gateway did not answer.")
 }
 
 /// The answer where an upstream was too slow.
-pub fn too_slow() -> Reply {
+pub(crate) fn too_slow() -> Reply {
     Reply::problem(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The service behind the gateway did not answer in time.")
 }
 
 /// The answer where an upstream has no endpoint for a request.
-pub fn no_endpoint(why: NoPick) -> Reply {
+pub(crate) fn no_endpoint(why: NoPick) -> Reply {
     let (code, detail) = match why {
         NoPick::Full => ("upstream_full", "The service behind the gateway has as many requests as it may."),
         NoPick::NoEndpoint => ("no_endpoint", "No endpoint can take the request."),

@@ -7,16 +7,16 @@ use crate::config::diagnostics::Diagnostics;
 use crate::gateway::Gateway;
 
 /// How a configuration is read again.
-pub type Read = Box<dyn Fn() -> Result<Loaded, Diagnostics> + Send + Sync>;
+pub(crate) type Read = Box<dyn Fn() -> Result<Loaded, Diagnostics> + Send + Sync>;
 
 /// Reads the configuration again and puts it in force, for the signal and for the admin address.
-pub struct Reloader {
+pub(crate) struct Reloader {
     gateway: Arc<Gateway>,
     read: Read,
 }
 
 /// Why a reload was refused; the old configuration is still in force.
-pub enum Refused {
+pub(crate) enum Refused {
     /// The configuration has problems.
     Problems(Diagnostics),
     /// It cannot be put in force by a reload.
@@ -25,12 +25,12 @@ pub enum Refused {
 
 impl Reloader {
     /// Reads with `read`.
-    pub fn new(gateway: Arc<Gateway>, read: Read) -> Self {
+    pub(crate) fn new(gateway: Arc<Gateway>, read: Read) -> Self {
         Self { gateway, read }
     }
 
     /// All or nothing. The new configuration's hash.
-    pub fn reload(&self) -> Result<String, Refused> {
+    pub(crate) fn reload(&self) -> Result<String, Refused> {
         let loaded = (self.read)().map_err(|problems| {
             self.gateway.metrics.reload_failed();
             log::error!("the configuration was not reloaded:\n{}", problems.render(false));

@@ -6,10 +6,10 @@ use http::{HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
 /// The header, known beforehand: a name in a string would be copied for every answer.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The request's identifier: kept from a proxy that is trusted, where it is harmless; else a fresh one.
-pub fn request_id(head: &RequestHeader, trusted: bool) -> HeaderValue {
+pub(crate) fn request_id(head: &RequestHeader, trusted: bool) -> HeaderValue {
     if trusted
         && let Some(id) = head.headers.get(X_REQUEST_ID)
         && (1..=128).contains(&id.len())
@@ -21,7 +21,7 @@ pub fn request_id(head: &RequestHeader, trusted: bool) -> HeaderValue {
 }
 
 /// A fresh identifier: a UUIDv7, which sorts by time.
-pub fn new_request_id() -> HeaderValue {
+pub(crate) fn new_request_id() -> HeaderValue {
     let mut text = [0_u8; uuid::fmt::Hyphenated::LENGTH];
     // Without the counter that orders the identifiers of one millisecond: it is behind a lock.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use frontgate_filters::circuit_breaker::{Forced, State};
+use frontgate_filters::filter::inspect::{CircuitState as State, Forced};
 use serde::{Deserialize, Serialize};
 
 use crate::telemetry::EndpointState;
 
 /// Everything that the gateway depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
+pub(crate) struct Status {
     /// Whether it serves.
     pub status: Health,
     /// The gateway's version.
@@ -33,7 +33,7 @@ pub struct Status {
 /// Whether the gateway serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Health {
+pub(crate) enum Health {
     /// It does.
     Ok,
     /// A required upstream has no healthy endpoint.
@@ -44,7 +44,7 @@ pub enum Health {
 
 /// What is known of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UpstreamStatus {
+pub(crate) struct UpstreamStatus {
     /// Whether any endpoint is healthy.
     pub alive: bool,
     /// Whether the gateway is not ready without it.
@@ -63,7 +63,7 @@ pub struct UpstreamStatus {
 
 /// What is known of an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EndpointStatus {
+pub(crate) struct EndpointStatus {
     /// Where it listens.
     pub address: SocketAddr,
     /// Whether it takes requests.
@@ -80,7 +80,7 @@ pub struct EndpointStatus {
 
 /// What is known of a circuit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CircuitStatus {
+pub(crate) struct CircuitStatus {
     /// The circuit breaker's name.
     pub filter: String,
     /// The upstream's.
@@ -104,7 +104,7 @@ pub struct CircuitStatus {
 /// The state of a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum CircuitState {
+pub(crate) enum CircuitState {
     /// Everything passes.
     Closed,
     /// A few probes pass.
@@ -116,7 +116,7 @@ pub enum CircuitState {
 /// What an operator makes of a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-pub enum Force {
+pub(crate) enum Force {
     /// Nothing passes, until further notice.
     Open,
     /// Everything passes, until further notice.
@@ -127,28 +127,28 @@ pub enum Force {
 
 /// What is known of a key set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeySetStatus {
+pub(crate) struct KeySetStatus {
     /// How long ago its keys were last known to be the issuer's.
     pub age_seconds: u64,
 }
 
 /// The answer to a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Reloaded {
+pub(crate) struct Reloaded {
     /// The hash of the configuration in force.
     pub hash: String,
 }
 
 /// The answer to a drain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Draining {
+pub(crate) struct Draining {
     /// Requests in flight, which are waited for.
     pub requests_in_flight: usize,
 }
 
 /// The answer to an operator who forces a circuit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct CircuitForced<'c> {
+pub(crate) struct CircuitForced<'c> {
     /// The circuit breaker's name.
     pub filter: &'c str,
     /// The upstream's.
@@ -169,7 +169,7 @@ impl From<State> for CircuitState {
 
 impl CircuitState {
     /// As logs and metrics write it.
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Closed => "closed",
             Self::HalfOpen => "half_open",
@@ -189,7 +189,7 @@ impl From<Forced> for Force {
 
 impl Force {
     /// What a circuit is held in; nothing where it decides by itself.
-    pub fn held(self) -> Option<Forced> {
+    pub(crate) fn held(self) -> Option<Forced> {
         match self {
             Self::Open => Some(Forced::Open),
             Self::Closed => Some(Forced::Closed),
@@ -198,7 +198,7 @@ impl Force {
     }
 
     /// As it is written.
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Closed => "closed",
@@ -207,7 +207,7 @@ impl Force {
     }
 
     /// As it was written; none of the three is an error.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         [Self::Open, Self::Closed, Self::Auto].into_iter().find(|force| force.label() == text)
     }
 }

@@ -1,24 +1,33 @@
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::time::{Duration, Instant};
 
 use crate::harness::client::read_reply;
+use crate::harness::gateway::simple;
 use crate::harness::origin::response;
-use crate::harness::{Gateway, Origin, exchange, get, raw, until};
+use crate::harness::{Gate, Gateway, Origin, Process, exchange, get, raw, until, yaml};
 
-/// One pool at `origin` with these timeouts.
+/// One upstream at `origin` with these timeouts.
 fn with_timeouts(origin: std::net::SocketAddr, timeouts: &str) -> Gateway {
-    Gateway::start(&format!(
-        "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:0\"}}]}}\n\
-         upstreams: {{main: {{endpoints: [\"{origin}\"], timeouts: {{{timeouts}}}}}}}\ntelemetry: {{access_log: \"off\"}}\n\
-         routes: [{{name: all, path: \"/**\", upstream: main}}, {{name: short, path: /short, upstream: main, timeout: 300ms}}]\n"
+    Gateway::start(&yaml(
+        "
+        upstreams:
+          main:
+            endpoints: [$ORIGIN]
+            timeouts: {$TIMEOUTS}
+        routes:
+          - {name: all, path: /**, upstream: main}
+          - {name: short, path: /short, upstream: main, timeout: 300ms}
+        ",
+        &[("$ORIGIN", &origin), ("$TIMEOUTS", &timeouts)],
     ))
 }
 
+/// Whether a deadline was neither early nor another one's: `other` is when, in milliseconds, something else would have ended the wait.
 #[track_caller]
-fn took(began: Instant, from: u64, to: u64) {
+fn took(began: Instant, deadline: u64, other: u64) {
     let millis = began.elapsed().as_millis() as u64;
-    assert!((from..to).contains(&millis), "{millis} ms");
+    assert!((deadline..other).contains(&millis), "{millis} ms");
 }
 
 #[test]
@@ -91,19 +100,23 @@ fn a_stale_pooled_connection_is_tried_once_more() {
 }
 
 #[test]
-fn every_timeout_of_a_pool_is_kept() {
-    // Answers what the path asks: wait before the head, or between two parts of the body.
-    let origin = Origin::start(|request, stream| {
+fn every_timeout_of_an_upstream_is_kept() {
+    // Answers what the path asks: waits before the head, or between two parts of the body.
+    let held = Gate::default();
+    let gate = held.clone();
+    let origin = Origin::start(move |request, stream| {
         let path = request.line().split(' ').nth(1).unwrap_or_default().to_owned();
         if path == "/silent" || path == "/short" {
-            std::thread::sleep(Duration::from_secs(3));
+            gate.pass();
         }
         if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n").is_err() {
             return false;
         }
-        let pause = if path == "/stall" { 3000 } else { 200 };
         for _ in 0..10 {
-            std::thread::sleep(Duration::from_millis(pause));
+            match path.as_str() {
+                "/stall" => gate.pass(),
+                _ => std::thread::sleep(Duration::from_millis(250)),
+            }
             if stream.write_all(b"data").is_err() {
                 return false;
             }
@@ -111,25 +124,28 @@ fn every_timeout_of_a_pool_is_kept() {
         true
     });
 
-    let gateway = with_timeouts(origin.address, "first_byte: 400ms, between_bytes: 500ms");
+    let gateway = with_timeouts(origin.address, "first_byte: 400ms");
     let began = Instant::now();
     get(gateway.address, "/silent").is_problem(504);
-    took(began, 380, 1500);
+    took(began, 380, 15_000);
+    let gateway = with_timeouts(origin.address, "between_bytes: 2s");
     let began = Instant::now();
     let stalled = get(gateway.address, "/stall");
     assert_eq!((stalled.status, stalled.whole), (200, false));
-    took(began, 480, 1800);
+    took(began, 1_900, 30_000);
     let slow = get(gateway.address, "/slow");
-    assert!(slow.whole, "200 ms between parts are within 500 ms");
+    assert!(slow.whole, "two seconds and a half in all, and a quarter of a second between parts");
     let began = Instant::now();
     get(gateway.address, "/short").is_problem(504);
-    took(began, 280, 1300);
+    took(began, 280, 15_000);
     assert!(gateway.metric("frontgate_upstream_attempts_total{upstream=\"main\",result=\"timeout\"}") >= 2.0);
 
     let gateway = with_timeouts(origin.address, "total: 600ms");
     let began = Instant::now();
-    assert!(!get(gateway.address, "/slow").whole, "two seconds of body are over 600 ms");
-    took(began, 580, 1800);
+    let stalled = get(gateway.address, "/stall");
+    assert!(!stalled.whole && stalled.status == 200, "the body is not over after 600 ms");
+    took(began, 580, 30_000);
+    held.open();
 }
 
 #[test]
@@ -149,7 +165,8 @@ fn a_blackhole_is_504_after_the_connect_timeout() {
     let began = Instant::now();
     get(gateway.address, "/").is_problem(504);
 
-    took(began, 280, 1500);
+    // The connection would have been given up by default after a second, and by the kernel after minutes.
+    took(began, 280, 20_000);
 }
 
 fn socket_backlog_of_zero(listener: &TcpListener) {
@@ -163,10 +180,10 @@ fn socket_backlog_of_zero(listener: &TcpListener) {
 #[test]
 fn a_client_that_pauses_an_upload_does_not_run_into_the_origins_timeout() {
     let origin = Origin::json("{}");
-    let gateway = with_timeouts(origin.address, "first_byte: 200ms, between_bytes: 200ms");
+    let gateway = with_timeouts(origin.address, "first_byte: 1s, between_bytes: 1s");
     let mut stream = raw(gateway.address);
     stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello").unwrap();
-    std::thread::sleep(Duration::from_millis(900));
+    std::thread::sleep(Duration::from_millis(2_500));
     stream.write_all(b"world").unwrap();
 
     assert_eq!(read_reply(&mut stream, false).unwrap().status, 200);
@@ -175,29 +192,31 @@ fn a_client_that_pauses_an_upload_does_not_run_into_the_origins_timeout() {
 #[test]
 fn a_head_that_drips_is_cut_at_its_deadline_on_fresh_and_reused_connections() {
     let origin = Origin::json("{}");
-    let gateway = Gateway::over(origin.address, "  timeouts: {header: 700ms}", "");
-    let mut fresh = raw(gateway.address);
+    let gateway = Gateway::over(origin.address, "timeouts: {header: 700ms}", "");
     let mut reused = raw(gateway.address);
     reused.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     assert_eq!(read_reply(&mut reused, false).unwrap().status, 200);
     // An idle connection is not a drip.
     std::thread::sleep(Duration::from_millis(900));
 
-    for stream in [&mut fresh, &mut reused] {
+    for reused in [Some(reused), None] {
+        let mut stream = reused.unwrap_or_else(|| raw(gateway.address));
         let mut writer = stream.try_clone().unwrap();
         let began = Instant::now();
+        // For as long as somebody takes it.
         let dripping = std::thread::spawn(move || {
-            for byte in b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" {
+            for byte in b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ".iter().chain([b'a'].iter().cycle()) {
                 if writer.write_all(&[*byte]).is_err() {
                     return;
                 }
                 std::thread::sleep(Duration::from_millis(40));
             }
         });
-        if let Some(reply) = read_reply(stream, false) {
+        if let Some(reply) = read_reply(&mut stream, false) {
             reply.is_problem(408);
         }
-        took(began, 0, 1500);
+        took(began, 680, 10_000);
+        let _ = stream.shutdown(Shutdown::Both);
         dripping.join().unwrap();
     }
     assert_eq!(origin.received().len(), 1);
@@ -206,21 +225,21 @@ fn a_head_that_drips_is_cut_at_its_deadline_on_fresh_and_reused_connections() {
 #[test]
 fn a_body_that_drips_is_cut_at_its_deadline() {
     let origin = Origin::json("{}");
-    let gateway = Gateway::over(origin.address, "  timeouts: {body: 600ms}", "");
+    let gateway = Gateway::over(origin.address, "timeouts: {body: 600ms}", "");
     let mut stream = raw(gateway.address);
     stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n").unwrap();
     let mut writer = stream.try_clone().unwrap();
     let began = Instant::now();
     let dripping = std::thread::spawn(move || {
-        while began.elapsed() < Duration::from_secs(5) && writer.write_all(b"x").is_ok() {
+        while writer.write_all(b"x").is_ok() {
             std::thread::sleep(Duration::from_millis(50));
         }
     });
 
     read_reply(&mut stream, false).unwrap().is_problem(408);
 
-    took(began, 550, 2000);
-    drop(stream);
+    took(began, 550, 30_000);
+    let _ = stream.shutdown(Shutdown::Both);
     dripping.join().unwrap();
 }
 
@@ -228,7 +247,7 @@ fn a_body_that_drips_is_cut_at_its_deadline() {
 fn a_client_that_does_not_read_is_cut_off() {
     let body = "x".repeat(32 << 20);
     let origin = Origin::start(move |_, stream| stream.write_all(response("200 OK", "", &body).as_bytes()).is_ok());
-    let gateway = Gateway::over(origin.address, "  timeouts: {write: 500ms}", "");
+    let gateway = Gateway::over(origin.address, "timeouts: {write: 500ms}", "");
     let mut stream = raw(gateway.address);
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     let mut first = [0_u8; 100];
@@ -243,23 +262,24 @@ fn a_client_that_does_not_read_is_cut_off() {
 #[test]
 fn five_hundred_slow_clients_do_not_disturb_a_fast_one() {
     let origin = Origin::json("{}");
-    let gateway = Gateway::over(origin.address, "  timeouts: {header: 20s}", "");
+    let gateway = Gateway::over(origin.address, "timeouts: {header: 1h}", "");
     let mut slow: Vec<_> = (0..500).map(|_| raw(gateway.address)).collect();
     for stream in &mut slow {
         stream.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
     }
 
-    let mut longest = Duration::ZERO;
     for round in 0..50 {
         for stream in slow.iter_mut().skip(round * 10).take(10) {
             stream.write_all(b"s").unwrap();
         }
-        let began = Instant::now();
         assert_eq!(get(gateway.address, "/").status, 200);
-        longest = longest.max(began.elapsed());
     }
 
-    assert!(longest < Duration::from_millis(500), "{longest:?}");
+    // The fast one was answered while every slow one was still waiting for its own end.
+    for stream in &mut slow {
+        stream.write_all(b"t: a\r\nConnection: close\r\n\r\n").unwrap();
+        assert_eq!(read_reply(stream, false).unwrap().status, 200);
+    }
 }
 
 #[test]
@@ -272,14 +292,9 @@ fn a_large_body_passes_in_constant_memory_both_ways() {
         let part = vec![b'x'; 1 << 20];
         (0..megabytes).all(|_| stream.write_all(&part).is_ok())
     });
-    let gateway = Gateway::over(origin.address, "", "    limits: {body: 2GiB}");
-    let resident = || {
-        let text = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() >> 10
-    };
-    let before = resident();
-    let mut stream = raw(gateway.address);
+    let process = Process::start("large", &simple(origin.address, "admin: 127.0.0.1:0", "limits: {body: 2GiB}"));
+    let before = process.memory();
+    let mut stream = raw(process.address);
     let mut writer = stream.try_clone().unwrap();
     let sending = std::thread::spawn(move || {
         write!(writer, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", megabytes << 20).unwrap();
@@ -290,21 +305,19 @@ fn a_large_body_passes_in_constant_memory_both_ways() {
     });
 
     let mut space = vec![0_u8; 1 << 16];
-    let (mut count, mut peak) = (0, 0);
+    let mut count = 0;
     while count < megabytes << 20 {
         match stream.read(&mut space).unwrap() {
             0 => break,
             read => count += read,
         }
-        if count % (16 << 20) < 1 << 16 {
-            peak = peak.max(resident());
-        }
     }
     sending.join().unwrap();
 
-    println!("{megabytes} MiB each way: resident {before} MiB before, {peak} MiB at most while it passed");
+    let grown = process.peak().saturating_sub(before) >> 10;
+    println!("{megabytes} MiB each way: resident {before} KiB before, {grown} MiB more at most");
     assert!(count >= megabytes << 20, "{count} bytes");
-    assert!(peak < before + 60, "{before} MiB before, {peak} MiB at most");
+    assert!(grown < 12, "{before} KiB before, {grown} MiB more at most");
 }
 
 #[test]

@@ -1,16 +1,13 @@
 use std::io::{Read, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::Instant;
 
 use frontgate::config;
 use frontgate_filters::jwt::Algorithm;
 use frontgate_filters::jwt::issuer::Issuer;
 use serde_json::{Value, json};
 
-use crate::harness::gateway::simple;
 use crate::harness::origin::response;
-use crate::harness::{Gateway, Origin, Reply, exchange, get, raw, until};
+use crate::harness::{Gate, Gateway, Origin, Reply, exchange, get, load, raw, until, yaml};
 
 /// All values of a header, as they stand in the head.
 fn values(reply: &Reply, name: &str) -> Vec<String> {
@@ -18,32 +15,67 @@ fn values(reply: &Reply, name: &str) -> Vec<String> {
     lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned()).collect()
 }
 
+/// Asserts that a header has exactly these members, in any order. `t=20` is a time to wait, which gets less while a test takes its time.
+#[track_caller]
+fn members(reply: &Reply, name: &str, began: Instant, expected: &[&str]) {
+    let parts = |member: &str| match member.rsplit_once(";t=") {
+        Some((rest, time)) => (rest.to_owned(), time.parse::<u64>().ok()),
+        None => (member.to_owned(), None),
+    };
+    let late = began.elapsed().as_secs() + 1;
+    let mut found: Vec<_> = values(reply, name).iter().map(|member| parts(member)).collect();
+    let mut wanted: Vec<_> = expected.iter().map(|member| parts(member)).collect();
+    found.sort();
+    wanted.sort();
+    assert_eq!(found.len(), wanted.len(), "{found:?}");
+    for ((found, left), (wanted, most)) in found.iter().zip(&wanted) {
+        assert_eq!(found, wanted);
+        let agree = match (left, most) {
+            (Some(left), Some(most)) => left <= most && left + late > *most,
+            (left, most) => left == most,
+        };
+        assert!(agree, "{found}: {left:?}, expected {most:?} after {:?}", began.elapsed());
+    }
+}
+
 /// One route under these filters, each written in full.
 fn limited(origin: &Origin, filters: &str, list: &str) -> String {
-    format!("{}filters:\n{filters}", simple(origin.address, "", &format!("    filters: [{list}]")))
+    yaml(
+        "
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+        filters:
+          $DEFINED
+        routes:
+          - name: all
+            path: /**
+            upstream: main
+            filters: [$LIST]
+        ",
+        &[("$ORIGIN", &origin.address), ("$DEFINED", &filters), ("$LIST", &list)],
+    )
 }
 
 #[test]
-fn over_the_limit_is_429_with_the_time_to_wait_and_every_answer_says_how_it_stands() {
+fn over_the_limit_is_429_with_the_time_to_wait_and_every_answer_says_what_is_left() {
     let answer = response("200 OK", "RateLimit: \"theirs\";r=5;t=9\r\nRateLimit-Policy: \"theirs\";q=9;w=9\r\n", "{}");
     let origin = Origin::start(move |_, stream| stream.write_all(answer.as_bytes()).is_ok());
-    let gateway = Gateway::start(&limited(
-        &origin,
-        "  stamp: {version_header: {value: v1}}\n  per_client: {rate_limit: {key: client_ip, rate: 4/m, burst: 2}}\n",
-        "stamp, per_client",
-    ));
+    let filters = "stamp: {version_header: {value: v1}}\nper_client: {rate_limit: {key: client_ip, rate: 4/h, burst: 2}}";
+    let gateway = Gateway::start(&limited(&origin, filters, "stamp, per_client"));
 
+    let began = Instant::now();
     let replies: Vec<Reply> = (0..3).map(|_| get(gateway.address, "/")).collect();
 
     assert_eq!(replies[0].status, 200);
-    assert_eq!(values(&replies[0], "ratelimit"), ["\"theirs\";r=5;t=9", "\"per_client\";r=1;t=15"]);
-    assert_eq!(values(&replies[0], "ratelimit-policy"), ["\"theirs\";q=9;w=9", "\"per_client\";q=2;w=30"]);
-    assert_eq!(values(&replies[1], "ratelimit")[1], "\"per_client\";r=0;t=15");
+    members(&replies[0], "ratelimit", began, &["\"theirs\";r=5;t=9", "\"per_client\";r=1;t=900"]);
+    assert_eq!(values(&replies[0], "ratelimit-policy"), ["\"theirs\";q=9;w=9", "\"per_client\";q=2;w=1800"]);
+    members(&replies[1], "ratelimit", began, &["\"theirs\";r=5;t=9", "\"per_client\";r=0;t=900"]);
     let refused = replies[2].is_problem(429);
     assert_eq!(refused.json()["code"], "rate_limited");
-    assert_eq!(refused.header("retry-after"), Some("15"));
-    assert_eq!(values(refused, "ratelimit"), ["\"per_client\";r=0;t=15"]);
-    assert_eq!(values(refused, "ratelimit-policy"), ["\"per_client\";q=2;w=30"]);
+    let wait = refused.header("retry-after").unwrap();
+    members(refused, "ratelimit", began, &["\"per_client\";r=0;t=900"]);
+    assert_eq!(values(refused, "ratelimit"), [format!("\"per_client\";r=0;t={wait}")]);
+    assert_eq!(values(refused, "ratelimit-policy"), ["\"per_client\";q=2;w=1800"]);
     assert_eq!(refused.header("x-bff-version"), Some("v1"));
     assert_eq!(origin.received().len(), 2);
     let count = |decision| {
@@ -55,37 +87,29 @@ fn over_the_limit_is_429_with_the_time_to_wait_and_every_answer_says_how_it_stan
 #[test]
 fn limits_run_in_order_and_the_first_refusal_ends() {
     let origin = Origin::json("{}");
-    let gateway = Gateway::start(&limited(
-        &origin,
-        "  wide: {rate_limit: {key: client_ip, rate: 3/h}}\n  narrow: {rate_limit: {key: [route, client_ip], rate: 1/h}}\n",
-        "wide, narrow",
-    ));
+    let filters = "wide: {rate_limit: {key: client_ip, rate: 3/h}}\nnarrow: {rate_limit: {key: [route, client_ip], rate: 1/h}}";
+    let gateway = Gateway::start(&limited(&origin, filters, "wide, narrow"));
 
+    let began = Instant::now();
     let replies: Vec<Reply> = (0..4).map(|_| get(gateway.address, "/")).collect();
 
-    let member = |name: &str, left: u32, time: u32| format!("\"{name}\";r={left};t={time}");
-    let mut both = values(&replies[0], "ratelimit");
-    both.sort();
-    assert_eq!(both, [member("narrow", 0, 3600), member("wide", 2, 2400)]);
-    let mut refused = values(replies[1].is_problem(429), "ratelimit");
-    refused.sort();
-    assert_eq!(refused, [member("narrow", 0, 3600), member("wide", 1, 1200)]);
-    assert_eq!(replies[2].is_problem(429).header("retry-after"), Some("3600"));
-    assert_eq!(values(replies[3].is_problem(429), "ratelimit"), [member("wide", 0, 1200)]);
+    members(&replies[0], "ratelimit", began, &["\"narrow\";r=0;t=3600", "\"wide\";r=2;t=2400"]);
+    members(replies[1].is_problem(429), "ratelimit", began, &["\"narrow\";r=0;t=3600", "\"wide\";r=1;t=1200"]);
+    let wait: u64 = replies[2].is_problem(429).header("retry-after").unwrap().parse().unwrap();
+    assert!(wait <= 3600 && wait + began.elapsed().as_secs() + 1 > 3600, "{wait}");
+    members(replies[3].is_problem(429), "ratelimit", began, &["\"wide\";r=0;t=1200"]);
 }
 
 #[test]
 fn a_place_in_flight_comes_back_when_the_client_leaves() {
-    let hold = Arc::new(AtomicBool::new(true));
-    let held = hold.clone();
+    let held = Gate::default();
+    let gate = held.clone();
     let origin = Origin::start(move |_, stream| {
-        while held.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        gate.pass();
         stream.write_all(response("200 OK", "", "{}").as_bytes()).is_ok()
     });
-    let gateway =
-        Gateway::start(&limited(&origin, "  per_client: {rate_limit: {key: client_ip, concurrency: 1, rate: 100/s}}\n", "per_client"));
+    let filter = "per_client: {rate_limit: {key: client_ip, concurrency: 1, rate: 10000/s}}";
+    let gateway = Gateway::start(&limited(&origin, filter, "per_client"));
     let mut first = raw(gateway.address);
     first.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     until("the first request", || !origin.received().is_empty());
@@ -95,7 +119,7 @@ fn a_place_in_flight_comes_back_when_the_client_leaves() {
     assert_eq!((refused.json()["code"].as_str(), refused.header("retry-after")), (Some("too_many_at_once"), Some("1")));
 
     drop(first);
-    hold.store(false, Ordering::SeqCst);
+    held.open();
     until("a free place", || get(gateway.address, "/").status == 200);
     until("every place free", || gateway.running.requests() == 0);
     assert_eq!(get(gateway.address, "/").status, 200);
@@ -103,21 +127,19 @@ fn a_place_in_flight_comes_back_when_the_client_leaves() {
 
 #[test]
 fn a_place_in_flight_is_held_to_the_answers_last_byte() {
-    let go = Arc::new(AtomicBool::new(false));
-    let may = go.clone();
+    let held = Gate::default();
+    let gate = held.clone();
     let origin = Origin::start(move |request, stream| {
         if request.line().contains("/slow") {
             // So much that the gateway does not wait for more before it sends.
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 200004\r\n\r\n").unwrap();
             stream.write_all(&[b'a'; 200_000]).unwrap();
-            while !may.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            gate.pass();
             return stream.write_all(b"bbbb").is_ok();
         }
         stream.write_all(response("200 OK", "", "{}").as_bytes()).is_ok()
     });
-    let gateway = Gateway::start(&limited(&origin, "  per_client: {rate_limit: {key: client_ip, concurrency: 1}}\n", "per_client"));
+    let gateway = Gateway::start(&limited(&origin, "per_client: {rate_limit: {key: client_ip, concurrency: 1}}", "per_client"));
     let mut first = raw(gateway.address);
     first.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     let mut begun = [0; 12];
@@ -125,7 +147,7 @@ fn a_place_in_flight_is_held_to_the_answers_last_byte() {
 
     assert_eq!(get(gateway.address, "/").status, 429);
 
-    go.store(true, Ordering::SeqCst);
+    held.open();
     let mut rest = String::new();
     first.read_to_string(&mut rest).unwrap();
     assert!(rest.ends_with("abbbb"));
@@ -135,8 +157,8 @@ fn a_place_in_flight_is_held_to_the_answers_last_byte() {
 #[test]
 fn an_observing_limit_counts_and_changes_nothing() {
     let origin = Origin::json("{}");
-    let gateway =
-        Gateway::start(&limited(&origin, "  trial: {rate_limit: {key: client_ip, rate: 1/h, concurrency: 9, mode: observe}}\n", "trial"));
+    let filter = "trial: {rate_limit: {key: client_ip, rate: 1/h, concurrency: 9, mode: observe}}";
+    let gateway = Gateway::start(&limited(&origin, filter, "trial"));
 
     let replies: Vec<Reply> = (0..3).map(|_| get(gateway.address, "/")).collect();
 
@@ -150,9 +172,8 @@ fn an_observing_limit_counts_and_changes_nothing() {
 #[test]
 fn what_was_spent_stays_spent_across_a_reload_that_leaves_the_limit_alone() {
     let origin = Origin::json("{}");
-    let text = limited(&origin, "  per_client: {rate_limit: {key: client_ip, rate: 2/h}}\n", "per_client");
+    let text = limited(&origin, "per_client: {rate_limit: {key: client_ip, rate: 2/h}}", "per_client");
     let gateway = Gateway::start(&text);
-    let load = |text: &str| config::load_text("test.yaml", text).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
     assert_eq!(get(gateway.address, "/").status, 200);
 
     let elsewhere = text.replace("    upstream: main\n", "    upstream: main\n    timeout: 7s\n");
@@ -167,11 +188,27 @@ fn what_was_spent_stays_spent_across_a_reload_that_leaves_the_limit_alone() {
 #[test]
 fn mistakes_in_a_limit_are_told_with_their_places() {
     let origin = Origin::json("{}");
-    let text = limited(
-        &origin,
-        "  a: {rate_limit: {key: client_ip, rate: 30/m, exact: false}}\n  b:\n    rate_limit:\n      key: claim.sub\n      tier: claim.plan\n\
-         \x20     rates: {free: {rate: 1/s, burst: 0}}\n      otherwise: fre\n  c: {rate_limit: {key: [], rate: 5}}\n",
-        "a, b, c",
+    let text = yaml(
+        "
+        version: 1
+        server: {listeners: [{address: 127.0.0.1:0}]}
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+        filters:
+          a:
+            rate_limit: {key: client_ip, rate: 30/m, exact: false}
+          b:
+            rate_limit:
+              key: claim.sub
+              tier: claim.plan
+              rates: {free: {rate: 1/s, burst: 0}}
+              otherwise: fre
+          c:
+            rate_limit: {key: [], rate: 5}
+        routes:
+          - {name: all, path: /**, upstream: main, filters: [a, b, c]}
+        ",
+        &[("$ORIGIN", &origin.address)],
     );
     let Err(problems) = config::load_text("test.yaml", &text) else { panic!("it was taken") };
     let told = problems.render(false);
@@ -181,7 +218,7 @@ fn mistakes_in_a_limit_are_told_with_their_places() {
     let fixed = text.replace("burst: 0", "burst: 1").replace("rate: 5}", "rate: 5/s}");
     let Err(problems) = config::load_text("test.yaml", &fixed) else { panic!("it was taken") };
     let told = problems.render(false);
-    for part in ["there is no tier `fre`", "test.yaml:20:", "the key has no parts", "one of `free`"] {
+    for part in ["there is no tier `fre`", "test.yaml:13:", "the key has no parts", "one of `free`"] {
         assert!(told.contains(part), "{part} is not in\n{told}");
     }
 }
@@ -193,13 +230,22 @@ fn a_verified_claim_chooses_the_tier_and_the_log_names_the_limit_that_refused() 
     let place = |name: &str| std::env::temp_dir().join(format!("frontgate-limits-{}-{name}", std::process::id()));
     let (keys, log) = (place("keys.json"), place("access.log"));
     std::fs::write(&keys, issuer.jwks()).unwrap();
-    let filters = format!(
-        "  login: {{jwt: {{issuer: any, audience: any, algorithms: [ES256], keys: {{jwks: {{file: \"{}\"}}}}, optional: true}}}}\n  \
-         per_tier: {{rate_limit: {{key: claim.sub, tier: claim.plan, rates: {{free: 1/h, plus: {{rate: 60/h, burst: 2}}}}, otherwise: free}}}}\n",
-        keys.display()
+    let text = yaml(
+        "
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+        filters:
+          login:
+            jwt: {issuer: any, audience: any, algorithms: [ES256], keys: {jwks: {file: $KEYS}}, optional: true}
+          per_tier:
+            rate_limit: {key: claim.sub, tier: claim.plan, rates: {free: 1/h, plus: {rate: 6/h, burst: 2}}, otherwise: free}
+        routes:
+          - {name: all, path: /**, upstream: main, filters: [login, per_tier]}
+        telemetry:
+          access_log: {to: {file: $LOG}}
+        ",
+        &[("$ORIGIN", &origin.address), ("$KEYS", &keys.display()), ("$LOG", &log.display())],
     );
-    let text = limited(&origin, &filters, "login, per_tier")
-        .replace("access_log: \"off\"", &format!("access_log: {{to: {{file: \"{}\"}}}}", log.display()));
     let gateway = Gateway::start(&text);
     let ask = |claims: &Value| {
         let token = issuer.token(claims);
@@ -207,18 +253,21 @@ fn a_verified_claim_chooses_the_tier_and_the_log_names_the_limit_that_refused() 
         exchange(gateway.address, request.as_bytes()).unwrap()
     };
     let user = |sub: &str, plan: &str| json!({"sub": sub, "plan": plan, "exp": 9_999_999_999_u64});
-    let stands = |reply: &Reply| (reply.status, values(reply, "ratelimit"), values(reply, "ratelimit-policy"));
-    let tells =
-        |status: u16, left: &str, policy: &str| (status, vec![format!("\"per_tier\";{left}")], vec![format!("\"per_tier\";{policy}")]);
+    let began = Instant::now();
+    let tells = |reply: &Reply, status: u16, left: &str, policy: &str| {
+        assert_eq!(reply.status, status, "{}", reply.head);
+        members(reply, "ratelimit", began, &[&format!("\"per_tier\";{left}")]);
+        assert_eq!(values(reply, "ratelimit-policy"), [format!("\"per_tier\";{policy}")]);
+    };
 
-    assert_eq!(stands(&ask(&user("ann", "plus"))), tells(200, "r=1;t=60", "q=2;w=120"));
-    assert_eq!(stands(&ask(&user("ann", "plus"))), tells(200, "r=0;t=60", "q=2;w=120"));
+    tells(&ask(&user("ann", "plus")), 200, "r=1;t=600", "q=2;w=1200");
+    tells(&ask(&user("ann", "plus")), 200, "r=0;t=600", "q=2;w=1200");
     let refused = ask(&user("ann", "plus"));
-    assert_eq!(stands(refused.is_problem(429)), tells(429, "r=0;t=60", "q=2;w=120"));
-    assert_eq!(refused.header("retry-after"), Some("60"));
+    tells(refused.is_problem(429), 429, "r=0;t=600", "q=2;w=1200");
+    assert_eq!(values(&refused, "ratelimit"), [format!("\"per_tier\";r=0;t={}", refused.header("retry-after").unwrap())]);
     // Another user, another plan of the same user, and a plan that there is not: each has its own account.
     assert_eq!(ask(&user("bob", "plus")).status, 200);
-    assert_eq!(stands(&ask(&user("ann", "free"))), tells(200, "r=0;t=3600", "q=1;w=3600"));
+    tells(&ask(&user("ann", "free")), 200, "r=0;t=3600", "q=1;w=3600");
     assert_eq!(ask(&user("eve", "gold")).status, 200);
     assert_eq!(ask(&user("eve", "gold")).status, 429);
     // Whoever nobody has vouched for counts by the address, in the tier for all others.

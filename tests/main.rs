@@ -9,9 +9,11 @@ mod access_log;
 mod auth;
 /// Upstreams that fail behind a circuit breaker: fallbacks, operators, recovery.
 mod breaker;
-/// A pool that fails in every way there is, under steady load, over and over.
+/// An upstream that fails in every way there is, under steady load, over and over.
 mod chaos;
-/// Pools that know which endpoints live: retries, probes, ejection, hashing, adaptive timeouts.
+/// What people copy: the pages' YAML and every configuration that is shipped.
+mod documents;
+/// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
 mod endpoints;
 /// Random requests and answers through the gateway, beside what the RFCs say of them.
 mod exchange;
@@ -27,9 +29,11 @@ mod lifecycle;
 mod limits;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
+/// What the filters' documentation shows is a configuration.
+mod readmes;
 /// Clients of HTTP/2: answers without a body, streams that break off, clients that do not read.
 mod streams;
-/// Requests through to an origin and back: pools, rewrites, filters, keep-alive.
+/// Requests through to an origin and back: upstreams, rewrites, filters, keep-alive.
 mod traffic;
 /// JSON answers that are trimmed on their way.
 mod trim;

@@ -6,13 +6,17 @@ use bytes::Bytes;
 
 use crate::harness::http2::over_http2;
 use crate::harness::origin::response;
-use crate::harness::{Gateway, Origin, get, until};
+use crate::harness::{Gateway, Origin, get, until, yaml};
 
 /// HTTP/2 and HTTP/1 on one listener in front of `origin`.
 fn gateway(origin: SocketAddr, timeouts: &str) -> Gateway {
-    Gateway::start(&format!(
-        "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:0\", protocols: [h2, http1]}}], timeouts: {{{timeouts}}}}}\n\
-         upstreams: {{main: {{endpoints: [\"{origin}\"]}}}}\ntelemetry: {{access_log: \"off\"}}\nroutes: [{{name: all, path: \"/**\", upstream: main}}]\n"
+    Gateway::start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0, protocols: [h2, http1]}], timeouts: {$TIMEOUTS}}
+        upstreams: {main: {endpoints: [$ORIGIN]}}
+        routes: [{name: all, path: /**, upstream: main}]
+        ",
+        &[("$ORIGIN", &origin), ("$TIMEOUTS", &timeouts)],
     ))
 }
 

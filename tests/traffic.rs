@@ -2,7 +2,7 @@ use std::io::Write;
 
 use crate::harness::client::read_reply;
 use crate::harness::origin::response;
-use crate::harness::{Gateway, Origin, exchange, get, raw};
+use crate::harness::{Gateway, Origin, exchange, get, raw, yaml};
 
 #[test]
 fn a_request_reaches_the_origin_and_its_answer_the_client() {
@@ -60,15 +60,28 @@ fn bodies_arrive_whole_counted_or_in_chunks() {
 #[test]
 fn routes_redirects_answers_and_methods() {
     let origin = Origin::json("{}");
-    let gateway = Gateway::start(&format!(
-        "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:0\"}}]}}\nupstreams: {{main: {{endpoints: [\"{}\"]}}}}\n\
-         telemetry: {{access_log: \"off\"}}\nroutes:\n\
-         - {{name: api, host: shop.example, path: \"/api/v1/**\", methods: [GET], upstream: main, rewrite: {{strip_prefix: /api/v1}}}}\n\
-         - {{name: api-write, host: shop.example, path: \"/api/v1/**\", methods: [POST], upstream: main, rewrite: {{path: \"/w/{{rest}}\"}}}}\n\
-         - {{name: old, path: \"/old/**\", redirect: {{to: \"/new/{{rest}}\", status: 307}}}}\n\
-         - {{name: teapot, path: /tea, respond: {{status: 418, body: short, headers: {{X-Pot: stout}}}}}}\n\
-         - {{name: wide, path: \"/**\", respond: {{json: {{wide: true}}}}}}\n",
-        origin.address
+    let gateway = Gateway::start(&yaml(
+        r#"
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+        routes:
+          - name: api
+            host: shop.example
+            path: /api/v1/**
+            methods: [GET]
+            upstream: main
+            rewrite: {strip_prefix: /api/v1}
+          - name: api-write
+            host: shop.example
+            path: /api/v1/**
+            methods: [POST]
+            upstream: main
+            rewrite: {path: "/w/{rest}"}
+          - {name: old, path: /old/**, redirect: {to: "/new/{rest}", status: 307}}
+          - {name: teapot, path: /tea, respond: {status: 418, body: short, headers: {X-Pot: stout}}}
+          - {name: wide, path: /**, respond: {json: {wide: true}}}
+        "#,
+        &[("$ORIGIN", &origin.address)],
     ));
     let send = |method: &str, path: &str, host: &str| {
         exchange(gateway.address, format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes()).unwrap()
@@ -92,12 +105,23 @@ fn routes_redirects_answers_and_methods() {
 #[test]
 fn weights_and_versions_of_endpoints() {
     let (one, two) = (Origin::json("1"), Origin::json("2"));
-    let gateway = Gateway::start(&format!(
-        "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:0\"}}], filters: [stamp]}}\n\
-         upstreams: {{main: {{endpoints: [{{address: \"{}\", weight: 3, version: v9}}, \"{}\"]}}}}\n\
-         filters: {{stamp: {{version_header: {{value: v1, to: [client, upstream]}}}}}}\n\
-         telemetry: {{access_log: \"off\"}}\nroutes: [{{name: all, path: \"/**\", upstream: main}}]\n",
-        one.address, two.address
+    let gateway = Gateway::start(&yaml(
+        "
+        server:
+          listeners: [{address: 127.0.0.1:0}]
+          filters: [stamp]
+        upstreams:
+          main:
+            endpoints:
+              - {address: $ONE, weight: 3, version: v9}
+              - $TWO
+        filters:
+          stamp:
+            version_header: {value: v1, to: [client, upstream]}
+        routes:
+          - {name: all, path: /**, upstream: main}
+        ",
+        &[("$ONE", &one.address), ("$TWO", &two.address)],
     ));
 
     let versions: Vec<String> = (0..8).map(|_| get(gateway.address, "/").header("x-bff-version").unwrap().to_owned()).collect();
@@ -110,12 +134,22 @@ fn weights_and_versions_of_endpoints() {
 #[test]
 fn a_servers_filter_marks_every_answer_there_is() {
     let origin = Origin::start(|_, stream| stream.write_all(response("200 OK", "X-BFF-Version: theirs\r\n", "x").as_bytes()).is_ok());
-    let gateway = Gateway::start(&format!(
-        "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:0\"}}], filters: [stamp]}}\n\
-         upstreams: {{main: {{endpoints: [\"{}\"]}}, dead: {{endpoints: [\"127.0.0.1:9\"]}}}}\n\
-         filters: {{stamp: {{version_header: {{value: v1}}}}}}\ntelemetry: {{access_log: \"off\"}}\n\
-         routes: [{{name: a, path: /a, methods: [GET], upstream: main}}, {{name: d, path: /d, upstream: dead}}]\n",
-        origin.address
+    let gateway = Gateway::start(&yaml(
+        "
+        server:
+          listeners: [{address: 127.0.0.1:0}]
+          filters: [stamp]
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+          dead: {endpoints: [127.0.0.1:9]}
+        filters:
+          stamp:
+            version_header: {value: v1}
+        routes:
+          - {name: a, path: /a, methods: [GET], upstream: main}
+          - {name: d, path: /d, upstream: dead}
+        ",
+        &[("$ORIGIN", &origin.address)],
     ));
     let send = |bytes: &str| exchange(gateway.address, bytes.as_bytes()).unwrap();
 
@@ -136,7 +170,7 @@ fn a_servers_filter_marks_every_answer_there_is() {
 #[test]
 fn an_observing_filter_leaves_no_mark() {
     let origin = Origin::json("{}");
-    let gateway = Gateway::over(origin.address, "", "    filters: [{version_header: {value: v1, to: [client, upstream], mode: observe}}]");
+    let gateway = Gateway::over(origin.address, "", "filters: [{version_header: {value: v1, to: [client, upstream], mode: observe}}]");
 
     let reply = get(gateway.address, "/");
 
@@ -181,7 +215,7 @@ fn a_client_that_closed_its_half_gets_the_answer_where_that_is_allowed() {
         std::thread::sleep(std::time::Duration::from_millis(150));
         stream.write_all(response("200 OK", "", "late").as_bytes()).is_ok()
     });
-    let gateway = Gateway::over(origin.address, "  half_close: true", "");
+    let gateway = Gateway::over(origin.address, "half_close: true", "");
     let mut stream = raw(gateway.address);
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();

@@ -1,23 +1,16 @@
 use std::io::Write;
 use std::net::Shutdown;
-use std::path::PathBuf;
 
 use base64::Engine;
+use frontgate_test_support::vectors;
 use serde_json::Value;
 
 use crate::harness::client::read_reply;
 use crate::harness::{Gateway, Origin, raw};
 
-/// The shared collection, where it stands beside the project.
 fn collection(file: &str) -> Option<Value> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors").join(file);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Some(serde_json::from_str(&text).expect("JSON")),
-        Err(_) => {
-            eprintln!("SKIPPED: the collection {file} is not beside the project");
-            None
-        }
-    }
+    let text = std::fs::read(vectors(file)?).expect("a file");
+    Some(serde_json::from_slice(&text).expect("JSON"))
 }
 
 fn bytes_of(parts: &Value, host: &str) -> Vec<u8> {
@@ -63,7 +56,7 @@ fn send(gateway: &Gateway, bytes: &[u8]) -> Option<u16> {
 fn what_must_be_rejected_is_rejected() {
     let Some(cases) = collection("http1-probe/cases.json") else { return };
     let origin = Origin::json("{}");
-    let gateway = Gateway::over(origin.address, "  half_close: true\n  timeouts: {header: 1s, body: 1s}", "");
+    let gateway = Gateway::over(origin.address, "half_close: true\ntimeouts: {header: 1s, body: 1s}", "");
     let host = gateway.address.to_string();
     let (mut tried, mut wrong) = (0, Vec::new());
 
@@ -99,7 +92,7 @@ fn what_must_be_rejected_is_rejected() {
 fn good_requests_of_the_collection_pass() {
     let Some(cases) = collection("http1-probe/cases.json") else { return };
     let origin = Origin::json("{}");
-    let gateway = Gateway::over(origin.address, "  half_close: true\n  timeouts: {header: 1s, body: 1s}", "");
+    let gateway = Gateway::over(origin.address, "half_close: true\ntimeouts: {header: 1s, body: 1s}", "");
     let host = gateway.address.to_string();
     let mut wrong = Vec::new();
     let mut tried = 0;
@@ -123,7 +116,7 @@ fn good_requests_of_the_collection_pass() {
 fn no_obfuscated_transfer_encoding_reaches_the_origin() {
     let Some(cases) = collection("te-mutations/cases.json") else { return };
     let origin = Origin::json("{}");
-    let gateway = Gateway::over(origin.address, "  half_close: true\n  timeouts: {header: 1s, body: 1s}", "");
+    let gateway = Gateway::over(origin.address, "half_close: true\ntimeouts: {header: 1s, body: 1s}", "");
     let mut wrong = Vec::new();
     let mut accepted = 0;
 

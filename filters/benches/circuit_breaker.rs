@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use frontgate_filters::chain::{Chain, Exchange, Link};
-use frontgate_filters::count::metrics::FilterMetrics;
+use frontgate_filters::count::metrics::Families;
 use frontgate_filters::filter::build::{Build, Nowhere};
 use frontgate_filters::filter::{Attempt, Facts, Outcome, Request};
 use frontgate_filters::registry::{FilterEntry, Mode};
@@ -22,9 +22,10 @@ use prometheus::Registry;
 
 fn chain(options: &str) -> Chain {
     let entry: FilterEntry = serde_json::from_str(options).expect("valid options");
-    let outside = Nowhere { pools: vec!["a".into(), "catalog".into(), "z".into()], routes: Vec::new() };
-    let metrics = FilterMetrics::new(&Registry::new());
-    let filter = entry.config.build(&Build { name: "guard", metrics: &metrics, outside: &outside, previous: None }).expect("a filter");
+    let outside = Nowhere { upstreams: vec!["a".into(), "catalog".into(), "z".into()], routes: Vec::new() };
+    let metrics = Families::new(&Registry::new());
+    let filter =
+        entry.config.options().build(&Build { name: "guard", metrics: &metrics, outside: &outside, previous: None }).expect("a filter");
     Chain::new(vec![Link { name: "guard".into(), kind: "circuit_breaker", mode: Mode::Enforce, filter }])
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use frontgate_filters::count::metrics::FilterMetrics;
+use frontgate_filters::count::metrics::Families;
 use frontgate_filters::count::stripe::Counter;
 use frontgate_filters::filter::build::{Build, Nowhere};
 use frontgate_filters::filter::{Facts, Filter, Request, Verdict};
@@ -65,7 +65,7 @@ fn ledgers(c: &mut Criterion) {
 }
 
 fn filter(c: &mut Criterion) {
-    let metrics = FilterMetrics::new(&Registry::new());
+    let metrics = Families::new(&Registry::new());
     for (name, clients, options) in [
         ("exact", 1_000, r#"{"key": "client_ip", "rate": "1000000/s", "exact": true}"#),
         ("exact, one client", 1, r#"{"key": "client_ip", "rate": "100000000/s", "exact": true}"#),
@@ -76,7 +76,7 @@ fn filter(c: &mut Criterion) {
     ] {
         let entry: FilterEntry = serde_json::from_str(&format!(r#"{{"rate_limit": {options}}}"#)).expect("options");
         let with = Build { name, metrics: &metrics, outside: &Nowhere::default(), previous: None };
-        let filter: Arc<dyn Filter> = entry.config.build(&with).expect("a filter");
+        let filter: Arc<dyn Filter> = entry.config.options().build(&with).expect("a filter");
         c.bench_function(&format!("filter, {name}"), |bencher| {
             bencher.iter_custom(|iterations| {
                 let now = Instant::now();

@@ -1,11 +1,10 @@
-//! The registry of filters: what may stand under `filters:`, one variant and one match arm a filter.
+//! The registry of filters: the kinds that can be written under `filters:`, a line each.
 //!
-//! A filter is written as a map of one key, its kind: `stamp: {version_header: {value: v1}}`. `mode: observe` may stand inside
+//! A filter is written as a map of one key, its kind: `stamp: {version_header: {value: v1}}`. `mode: observe` may be written inside
 //! every kind and belongs to the chain, so it is taken out here before the kind's own options are read.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::value::MapAccessDeserializer;
@@ -13,11 +12,7 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializ
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::filter::Filter;
-use crate::filter::build::{Build, Problem};
-use crate::words::selector::Selector;
-use crate::words::spanned::Spanned;
-use crate::{circuit_breaker, cors, jwt, rate_limit, rbac, trim, version_header};
+use crate::filter::options::Options;
 
 /// Whether a filter's decisions are carried out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
@@ -40,24 +35,29 @@ pub struct FilterEntry {
 }
 
 macro_rules! registry {
-    ($($(#[$doc:meta])* $key:literal => $variant:ident($config:ty)),* $(,)?) => {
+    ($($(#[$doc:meta])* $kind:ident => $variant:ident),* $(,)?) => {
         /// Every kind of filter there is, with its options.
         #[derive(Clone, Debug, PartialEq)]
-        pub enum FilterConfig { $($(#[$doc])* $variant(Box<$config>),)* }
+        pub enum FilterConfig { $($(#[$doc])* $variant(Box<crate::$kind::Config>),)* }
 
         impl FilterConfig {
             /// The keys of all kinds, as they are written.
-            pub const KINDS: &'static [&'static str] = &[$($key),*];
+            pub const KINDS: &'static [&'static str] = &[$(stringify!($kind)),*];
 
             /// The kind's key: folder, metric label and module have the same name.
             pub fn kind(&self) -> &'static str {
-                match self { $(Self::$variant(_) => $key,)* }
+                match self { $(Self::$variant(_) => stringify!($kind),)* }
+            }
+
+            /// What the gateway asks of every kind.
+            pub fn options(&self) -> &dyn Options {
+                match self { $(Self::$variant(options) => options.as_ref(),)* }
             }
 
             fn read<'de, A: MapAccess<'de>>(kind: &str, map: &mut A) -> Result<FilterEntry, A::Error> {
                 match kind {
-                    $($key => {
-                        let Moded { mode, options } = map.next_value::<Moded<$config>>()?;
+                    $(stringify!($kind) => {
+                        let Moded { mode, options } = map.next_value::<Moded<crate::$kind::Config>>()?;
                         Ok(FilterEntry { mode, config: Self::$variant(Box::new(options)) })
                     })*
                     other => Err(de::Error::unknown_field(other, Self::KINDS)),
@@ -65,11 +65,11 @@ macro_rules! registry {
             }
 
             fn write<M: SerializeMap>(&self, mode: Mode, map: &mut M) -> Result<(), M::Error> {
-                match self { $(Self::$variant(options) => map.serialize_entry($key, &with_mode(mode, options.as_ref())),)* }
+                match self { $(Self::$variant(options) => map.serialize_entry(stringify!($kind), &with_mode(mode, options.as_ref())),)* }
             }
 
             fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
-                vec![$(($key, <$config>::json_schema(generator)),)*]
+                vec![$((stringify!($kind), <crate::$kind::Config>::json_schema(generator)),)*]
             }
         }
     };
@@ -77,96 +77,19 @@ macro_rules! registry {
 
 registry! {
     /// Which pages of other origins may read answers.
-    "cors" => Cors(cors::Config),
-    /// Who is asking, as a signed token says.
-    "jwt" => Jwt(jwt::Config),
-    /// What the one who asks may do.
-    "rbac" => Rbac(rbac::Config),
-    /// Leaves out of JSON answers what a client cannot use or may not see.
-    "trim" => Trim(trim::Config),
-    /// Limits how many requests somebody may make.
-    "rate_limit" => RateLimit(rate_limit::Config),
+    cors => Cors,
+    /// Who the caller is, as a signed token says.
+    jwt => Jwt,
+    /// What the caller may do.
+    rbac => Rbac,
+    /// Removes from JSON answers what a client cannot use or may not see.
+    trim => Trim,
+    /// Limits how many requests a caller may make.
+    rate_limit => RateLimit,
     /// Names the version that answered.
-    "version_header" => VersionHeader(version_header::Config),
-    /// Leaves a failing upstream alone and answers in its place.
-    "circuit_breaker" => CircuitBreaker(circuit_breaker::Config),
-}
-
-impl FilterConfig {
-    /// Compiles the options to a filter, taking over what may be kept of its earlier self. The error is outside of the options: a file
-    /// that cannot be read.
-    pub fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
-        Ok(match self {
-            Self::Cors(config) => with.kept().unwrap_or_else(|| Arc::new(cors::Cors::new(config))),
-            // Always built: keys in files may be others by now.
-            Self::Jwt(config) => Arc::new(jwt::Jwt::build(config, with)?),
-            Self::Rbac(config) => match with.kept() {
-                Some(kept) => kept,
-                None => Arc::new(rbac::Rbac::build(config, with)?),
-            },
-            // Always anew, since routes may have come and gone; it has no state.
-            Self::Trim(config) => Arc::new(trim::Trim::build(config, with)?),
-            Self::RateLimit(config) => match with.kept() {
-                Some(kept) => kept,
-                None => Arc::new(rate_limit::RateLimit::new(config, with, std::time::Instant::now())?),
-            },
-            Self::VersionHeader(config) => with.kept().unwrap_or_else(|| Arc::new(version_header::VersionHeader::new(config))),
-            // Always anew, since pools may have come and gone; it takes over its circuits itself.
-            Self::CircuitBreaker(config) => Arc::new(circuit_breaker::CircuitBreaker::new(config, with)),
-        })
-    }
-
-    /// What is wrong with the options that their types could not refuse.
-    pub fn problems(&self) -> Vec<Problem> {
-        match self {
-            Self::Cors(config) => cors::problems(config),
-            Self::Jwt(config) => jwt::problems(config),
-            Self::Rbac(config) => rbac::problems(config),
-            Self::Trim(config) => config.problems(),
-            Self::RateLimit(config) => config.problems(),
-            Self::VersionHeader(_) => Vec::new(),
-            Self::CircuitBreaker(config) => config.problems(),
-        }
-    }
-
-    /// The facts of a request that it reads.
-    pub fn selectors(&self) -> Vec<&Spanned<Selector>> {
-        match self {
-            Self::RateLimit(config) => config.selectors(),
-            Self::CircuitBreaker(config) => config.selectors(),
-            Self::Trim(config) => config.selectors(),
-            // What `jwt` names in `claim_headers` is what it has verified itself.
-            Self::Cors(_) | Self::Jwt(_) | Self::Rbac(_) | Self::VersionHeader(_) => Vec::new(),
-        }
-    }
-
-    /// The pools that it may send a request to.
-    pub fn pools(&self) -> Vec<&Spanned<String>> {
-        match self {
-            Self::CircuitBreaker(config) => config.pools(),
-            Self::Cors(_) | Self::Jwt(_) | Self::RateLimit(_) | Self::Rbac(_) | Self::Trim(_) | Self::VersionHeader(_) => Vec::new(),
-        }
-    }
-
-    /// Whether it may answer a request in place of the upstream.
-    pub fn can_refuse(&self) -> bool {
-        match self {
-            Self::Jwt(_) | Self::RateLimit(_) | Self::Rbac(_) | Self::CircuitBreaker(_) => true,
-            Self::Cors(_) | Self::Trim(_) | Self::VersionHeader(_) => false,
-        }
-    }
-
-    /// The request headers that say who is asking: what a client sends under these names is removed on every route.
-    pub fn identity_headers(&self) -> Vec<http::HeaderName> {
-        match self {
-            Self::Jwt(config) => {
-                config.claim_headers.keys().filter_map(|name| http::HeaderName::from_bytes(name.as_bytes()).ok()).collect()
-            }
-            Self::Cors(_) | Self::RateLimit(_) | Self::Rbac(_) | Self::Trim(_) | Self::VersionHeader(_) | Self::CircuitBreaker(_) => {
-                Vec::new()
-            }
-        }
-    }
+    version_header => VersionHeader,
+    /// Stops sending requests to an upstream that fails, and answers in its place.
+    circuit_breaker => CircuitBreaker,
 }
 
 /// The options of a kind with its `mode` taken out.
@@ -177,8 +100,8 @@ struct Moded<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Moded<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Options<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Options<T> {
+        struct Inner<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Inner<T> {
             type Value = Moded<T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a map of the filter's options")
@@ -189,7 +112,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Moded<T> {
                 Ok(Moded { mode, options })
             }
         }
-        deserializer.deserialize_map(Options(std::marker::PhantomData))
+        deserializer.deserialize_map(Inner(std::marker::PhantomData))
     }
 }
 
@@ -233,7 +156,7 @@ impl<'de> Deserialize<'de> for FilterEntry {
                 match map.next_key::<String>()? {
                     None => Ok(entry),
                     Some(second) => Err(de::Error::custom(format!(
-                        "a filter has one kind, and this one has `{kind}` and `{second}`: `mode` and all options stand inside the kind"
+                        "a filter has one kind, and this one has `{kind}` and `{second}`: `mode` and all options belong inside the kind"
                     ))),
                 }
             }

@@ -1,17 +1,20 @@
-//! What a decision of `rate_limit` takes from the heap. Its own binary, because its allocator counts everything.
+//! What decisions of `rate_limit` and `jwt` take from the heap. Its own binary, because its allocator counts everything.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use frontgate_filters::count::metrics::FilterMetrics;
+use frontgate_filters::count::metrics::Families;
 use frontgate_filters::filter::build::{Build, Nowhere};
 use frontgate_filters::filter::{Facts, Request, Verdict};
+use frontgate_filters::jwt::Algorithm;
+use frontgate_filters::jwt::issuer::Issuer;
 use frontgate_filters::registry::FilterEntry;
 use http::HeaderValue;
 use pingora_http::{RequestHeader, ResponseHeader};
 use prometheus::Registry;
+use serde_json::json;
 
 struct Counting;
 
@@ -51,9 +54,9 @@ fn a_decision_with_its_response_half_and_headers_takes_two_allocations() {
         r#"{"key": ["header.x-api-key", "route"], "tier": "header.x-plan", "rates": {"free": "1000/s"}, "otherwise": "free"}"#,
     ] {
         let entry: FilterEntry = serde_json::from_str(&format!(r#"{{"rate_limit": {options}}}"#)).expect("options");
-        let metrics = FilterMetrics::new(&Registry::new());
+        let metrics = Families::new(&Registry::new());
         let with = Build { name: "per_client", metrics: &metrics, outside: &Nowhere::default(), previous: None };
-        let filter = entry.config.build(&with).expect("a filter");
+        let filter = entry.config.options().build(&with).expect("a filter");
         let mut head = RequestHeader::build("GET", b"/", None).expect("a head");
         head.append_header("X-Api-Key", "k").expect("a header");
         let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("r-1"));
@@ -81,9 +84,9 @@ fn a_decision_with_its_response_half_and_headers_takes_two_allocations() {
 fn a_refusal_takes_two_allocations() {
     let entry: FilterEntry =
         serde_json::from_str(r#"{"rate_limit": {"key": "client_ip", "rate": "2/m", "exact": true}}"#).expect("options");
-    let metrics = FilterMetrics::new(&Registry::new());
+    let metrics = Families::new(&Registry::new());
     let with = Build { name: "per_client", metrics: &metrics, outside: &Nowhere::default(), previous: None };
-    let filter = entry.config.build(&with).expect("a filter");
+    let filter = entry.config.options().build(&with).expect("a filter");
     let mut head = RequestHeader::build("GET", b"/", None).expect("a head");
     let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("r-1"));
     let now = Instant::now();
@@ -94,4 +97,41 @@ fn a_refusal_takes_two_allocations() {
             assert_eq!(count, 2, "the reply's headers and the member that changes");
         }
     }
+}
+
+/// Neither its signature is checked nor its JSON read again: either would take dozens.
+#[test]
+fn a_token_seen_before_takes_no_allocation_but_for_the_names_of_headers() {
+    let issuer = Issuer::fresh("k1", Algorithm::RS256).expect("a key");
+    let file = std::env::temp_dir().join(format!("frontgate-allocations-{}.json", std::process::id()));
+    std::fs::write(&file, issuer.jwks()).expect("a file");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let token = issuer.token(&json!({"iss": "https://id/", "aud": "shop", "sub": "u-1", "exp": now + 600, "plan": "free"}));
+    for (headers, allocations) in
+        [(json!({}), 0), (json!({"X-User-Id": "claim.sub"}), 2), (json!({"X-User-Id": "claim.sub", "X-Plan": "claim.plan"}), 4)]
+    {
+        let options = json!({"jwt": {
+            "issuer": "https://id/", "audience": "shop", "algorithms": ["RS256"], "keys": {"jwks": {"file": file}}, "claim_headers": headers,
+        }});
+        let entry: FilterEntry = serde_json::from_value(options).expect("options");
+        let metrics = Families::new(&Registry::new());
+        let with = Build { name: "login", metrics: &metrics, outside: &Nowhere::default(), previous: None };
+        let filter = entry.config.options().build(&with).expect("a filter");
+        let mut head = RequestHeader::build("GET", b"/", None).expect("a head");
+        head.insert_header("Authorization", format!("Bearer {token}")).expect("a header");
+        let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("r-1"));
+        for round in 0..20 {
+            let (count, passed) = counted(|| {
+                let mut request = Request::new(&mut head, &mut facts, Instant::now());
+                matches!(filter.request(&mut request), Verdict::Continue)
+            });
+
+            assert!(passed);
+            // The first round verifies, and the second sets things up.
+            if round > 1 {
+                assert_eq!(count, allocations, "{headers}");
+            }
+        }
+    }
+    std::fs::remove_file(&file).expect("it is there");
 }

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 
+use frontgate_test_support::{skipped, tool};
+
 /// Instructions per input byte with AVX2, under which there is a payload of `benches/payloads`.
 const LIMITS: &[(&str, u32, f64)] = &[
     ("2K-min-drop", 50, 5.68),
@@ -25,16 +27,17 @@ const LIMITS: &[(&str, u32, f64)] = &[
 
 #[test]
 fn a_byte_costs_no_more_instructions_than_it_did() {
-    if !cfg!(target_arch = "x86_64") || Command::new("valgrind").arg("--version").output().is_err() {
-        println!("skipped: valgrind is not installed, or this is no x86-64; instructions were not counted");
+    if !cfg!(target_arch = "x86_64") {
+        return skipped("this is not x86-64; instructions were not counted");
+    }
+    if tool("valgrind").is_none() {
         return;
     }
     let program = program();
     if !output(Command::new(&program).arg("--backend")).contains("Avx2")
         && !output(valgrind().arg(&program).arg("--backend")).contains("Avx2")
     {
-        println!("skipped: this processor has no AVX2; instructions were not counted");
-        return;
+        return skipped("this processor has no AVX2; instructions were not counted");
     }
 
     // Each half of the payloads in a thread: valgrind uses one processor.

@@ -1,9 +1,11 @@
 """Who is measured: where its binary is, its configuration for a scenario, and how it is started."""
+import datetime
 import os
 import resource
 import shutil
 import signal
 import subprocess
+import sys
 import urllib.request
 
 from .processes import Process
@@ -31,6 +33,10 @@ class Contender:
                 return found
         return None
 
+    def missing(self):
+        """What to do about it where there is no binary."""
+        return "not built" if self.name in ("frontgate", "bare") else "not installed (loadtest/peers/fetch)"
+
     def version(self):
         if not self._version:
             return "built from the sources here"
@@ -39,8 +45,8 @@ class Contender:
         # Some begin with where they are.
         return line.replace(self.binary(), self.name).strip()
 
-    def start(self, scenario, run, port, origin):
-        """Starts it for a scenario; its configuration, with the ports put in, is left in the run's directory."""
+    def start(self, scenario, run, port, origin, wrap=(), patience=20):
+        """Starts it for a scenario, under the program that `wrap` names; its configuration, with the ports put in, is left in the run's directory."""
         template = self.configurations[scenario]
         config = None
         if template:
@@ -50,8 +56,8 @@ class Contender:
         environment = {
             "GATEWAY_PORT": str(port), "ADMIN_PORT": str(port + ADMIN_OFFSET), "ORIGIN_PORT": str(origin), "KEYS": run, "GOMAXPROCS": "1",
             "HOME": run, **self._environment}
-        command = self._command(self.binary(), config, port, origin)
-        return Process(command, port, environment=environment, log=os.path.join(run, f"{self.name}.log"))
+        command = [*wrap, *self._command(self.binary(), config, port, origin)]
+        return Process(command, port, environment=environment, log=os.path.join(run, f"{self.name}.log"), patience=patience)
 
     def most_clients(self):
         """How many connections it can hold here."""
@@ -68,7 +74,7 @@ PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbi
 #: What one process may have open here, and how many clients HAProxy takes of it: it counts two for each, and some of its own.
 DESCRIPTORS = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 65_536)
 CLIENTS = min(32_000, (DESCRIPTORS - 100) // 2)
-#: What stands for a circuit breaker in those that have none: benching a server that fails.
+#: In place of a circuit breaker, for those that have none: ejecting a server that fails.
 GUARDS = {
     "haproxy": ("default-server observe layer7 error-limit 10 on-error mark-down", " check inter 2s"),
     "envoy": ("outlier_detection: {consecutive_5xx: 10, base_ejection_time: 5s}\n      circuit_breakers: {thresholds: [{max_requests: 4096}]}", ""),
@@ -109,30 +115,62 @@ def release(name):
     return os.path.join(ROOT, "target", "release", name)
 
 
+def build(*examples):
+    """Builds the gateway and these examples, as for a release, unless FRONTGATE names a build to measure: then only the examples that are missing."""
+    targets = [] if os.environ.get("FRONTGATE") else ["--bin", "frontgate"]
+    for example in examples:
+        named = example == "bare" and os.environ.get("BARE")
+        if not named and (not os.environ.get("FRONTGATE") or not os.path.exists(release(f"examples/{example}"))):
+            targets += ["--example", example]
+    if targets:
+        print("building as for a release, which takes minutes the first time:", *targets, file=sys.stderr, flush=True)
+        subprocess.run(["cargo", "build", "--release", *targets], cwd=ROOT, check=True)
+
+
+def gateway():
+    """The gateway's binary: the one that FRONTGATE names, or the release build; words where it is not there."""
+    binary = os.environ.get("FRONTGATE") or release("frontgate")
+    if not os.access(binary, os.X_OK):
+        sys.exit(f"{os.path.relpath(binary)} is not there: cargo build --release --bin frontgate")
+    return binary
+
+
+def signer():
+    """The program that signs tokens, or words about it."""
+    if not os.access(release("examples/tokens"), os.X_OK):
+        sys.exit("the token signer is not built: cargo build --release --example tokens")
+    return release("examples/tokens")
+
+
+def fresh(name):
+    """A directory for the results of one run; those that are committed are replaced only by who asks for it."""
+    return os.path.join(ROOT, "target", "loadtest", f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}")
+
+
 ALL = [
     Contender(
-        "frontgate", "Frontgate", [os.environ.get("FRONTGATE", release("frontgate"))],
+        "frontgate", "Frontgate", [os.environ.get("FRONTGATE") or release("frontgate")],
         {name: f"frontgate/{name}.yaml" for name in ("plain", "h2", "auth", "full", "trim", "pipeline")}
-        | {"fresh": "frontgate/full.yaml", "idle": "frontgate/plain.yaml", "reload": "frontgate/full.yaml"},
+        | {"large": "frontgate/plain.yaml", "upload": "frontgate/plain.yaml", "fresh": "frontgate/full.yaml", "idle": "frontgate/plain.yaml", "reload": "frontgate/full.yaml"},
         lambda binary, config, port, origin: [binary, "run", "-c", config], reload=hup),
     Contender(
-        "bare", "bare Pingora", [os.environ.get("BARE", release("examples/bare"))],
-        dict.fromkeys(("plain", "h2", "auth", "full", "trim", "pipeline", "idle"), None),
+        "bare", "bare Pingora", [os.environ.get("BARE") or release("examples/bare")],
+        dict.fromkeys(("plain", "h2", "large", "upload", "auth", "full", "trim", "pipeline", "idle"), None),
         lambda binary, config, port, origin: [binary, f"127.0.0.1:{origin}", f"127.0.0.1:{port}"], version=None),
     Contender(
         "nginx", "nginx", ["nginx"],
-        {"plain": "nginx/plain.conf", "h2": "nginx/plain.conf", "full": "nginx/plain.conf", "trim": "nginx/plain.conf", "idle": "nginx/plain.conf", "reload": "nginx/plain.conf"},
+        dict.fromkeys(("plain", "h2", "large", "upload", "full", "trim", "idle", "reload"), "nginx/plain.conf"),
         lambda binary, config, port, origin: [binary, "-c", config], version=("-v",), reload=hup),
     Contender(
         "nginx-lua", "nginx + Lua cjson", ["nginx"], {"trim": "nginx/trim.conf"},
         lambda binary, config, port, origin: [binary, "-c", config], version=("-v",)),
     Contender(
         "haproxy", "HAProxy", ["haproxy"],
-        {"plain": "haproxy/plain.cfg", "h2": "haproxy/plain.cfg", "auth": "haproxy/auth.cfg", "full": "haproxy/auth.cfg", "idle": "haproxy/plain.cfg", "reload": "haproxy/plain.cfg"},
+        dict.fromkeys(("plain", "h2", "large", "upload", "idle", "reload"), "haproxy/plain.cfg") | dict.fromkeys(("auth", "full"), "haproxy/auth.cfg"),
         lambda binary, config, port, origin: [binary, "-W", "-q", "-f", config], version=("-v",), reload=usr2),
     Contender(
         "envoy", "Envoy", [os.path.join(FETCHED, "bin", "envoy"), "envoy"],
-        {"plain": "envoy/plain.yaml", "h2": "envoy/plain.yaml", "auth": "envoy/auth.yaml", "full": "envoy/auth.yaml", "idle": "envoy/plain.yaml"},
+        dict.fromkeys(("plain", "h2", "idle"), "envoy/plain.yaml") | dict.fromkeys(("auth", "full"), "envoy/auth.yaml"),
         lambda binary, config, port, origin: [
             binary, "-c", config, "--concurrency", "1", "--disable-hot-restart", "-l", "error"]),
     Contender(

@@ -7,6 +7,7 @@ import subprocess
 import time
 
 from . import origin
+from .machine import Core
 from .processes import on_rest
 from .scenarios import WRK
 
@@ -51,7 +52,7 @@ def load(scenario, run, port, seconds, connections, arguments):
 
 
 def rounds(scenario, contenders, run, ports, settings, say):
-    """Every contender in turn, so many times; a list of figures for each. Whoever cannot do what is asked is left out, with the reason."""
+    """Every contender in turn, for all rounds; a list of figures for each. One that cannot do the work is left out, with the reason."""
     processes, figures, skipped = {}, {}, {}
     fresh = scenario.name == "fresh"
     try:
@@ -63,7 +64,7 @@ def rounds(scenario, contenders, run, ports, settings, say):
                 figures[contender.name] = []
             except (RuntimeError, AssertionError, OSError) as problem:
                 skipped[contender.name] = str(problem)
-        for number in range(settings.rounds):
+        for number in range(settings.rounds if figures else 0):
             # Each round begins with another, so that none always follows the same neighbour.
             order = list(figures)
             for name in order[number % len(order):] + order[:number % len(order)]:
@@ -72,11 +73,13 @@ def rounds(scenario, contenders, run, ports, settings, say):
                     each = (origin.FRESH - 200) // settings.rounds
                     slice_ = (201 + number * each, 200 + (number + 1) * each)
                 process = processes[name]
-                before = process.cpu_seconds()
+                core, before = Core(), process.cpu_seconds()
                 # wrk sleeps to the end of its time, whether tokens are left or not: no longer than they last.
                 seconds = 1 if fresh else settings.seconds
                 result = load(scenario, run, ports[name], seconds, settings.connections, scenario.arguments(run, slice_))
-                result["cpu_us"] = (process.cpu_seconds() - before) * 1e6 / max(result["requests"], 1)
+                spent = process.cpu_seconds() - before
+                result |= core.taken(spent)
+                result["cpu_us"] = spent * 1e6 / max(result["requests"], 1)
                 result["resident"] = process.resident_bytes()
                 figures[name].append(result)
             say(f"  round {number + 1}: " + ", ".join(f"{name} {rows[-1]['cpu_us']:.1f} us" for name, rows in figures.items()))
@@ -87,7 +90,7 @@ def rounds(scenario, contenders, run, ports, settings, say):
 
 
 def idle(contenders, run, ports, connections, say):
-    """Memory of each with so many keep-alive connections that have asked once and wait."""
+    """Memory of each with this many keep-alive connections that made one request and are idle."""
     wanted = connections
     figures, skipped = {}, {}
     question = b"GET /api/v1/products HTTP/1.1\r\nHost: shop.example\r\n\r\n"
@@ -181,7 +184,8 @@ def latency(scenario, contenders, run, ports, settings, say):
             with open(origin.tokens(run, "seen.txt", origin.SEEN)) as file:
                 headers = ["-H", "Authorization: Bearer " + file.readline().strip()]
         for number in range(settings.rounds):
-            for contender in contenders:
+            # As above: none always goes first.
+            for contender in contenders[number % len(contenders):] + contenders[:number % len(contenders)]:
                 options = ["--h1", "-c", str(clients), f"--rps={each}", *headers]
                 times, _ = h2load(run, ports[contender.name], scenario.path, settings.seconds, options)
                 figures[contender.name].append({"rate": each * clients, "p50": percentile(times, 0.5), "p99": percentile(times, 0.99)})

@@ -5,10 +5,10 @@ import os
 import re
 import subprocess
 
-from .contenders import DESCRIPTORS, PATH, release
+from .contenders import DESCRIPTORS, PATH, signer
 from .processes import REST_CORE, Process
 
-#: So many tokens take turns where a token is seen again; so many are sent once where it is not.
+#: How many tokens take turns where tokens are seen again, and how many are sent once where they are not.
 SEEN, FRESH = 64, 40_000
 
 
@@ -76,14 +76,19 @@ def tokens(run, name, count, role="viewer"):
     path = os.path.join(run, name)
     if not os.path.exists(path):
         with open(path + ".part", "w") as file:
-            subprocess.run([release("examples/tokens"), os.path.join(run, "rsa.der"), str(count), role], check=True, stdout=file)
+            subprocess.run([signer(), os.path.join(run, "rsa.der"), str(count), role], check=True, stdout=file)
         os.rename(path + ".part", path)
     return path
 
 
+def first_line(path):
+    with open(path) as file:
+        return file.readline().strip()
+
+
 def verify_microseconds(run):
     """What one RS256 check takes, alone."""
-    done = subprocess.run([release("examples/tokens"), os.path.join(run, "rsa.der"), "time", "viewer"], check=True, capture_output=True, text=True)
+    done = subprocess.run([signer(), os.path.join(run, "rsa.der"), "time", "viewer"], check=True, capture_output=True, text=True)
     return float(done.stdout)
 
 

@@ -24,7 +24,7 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 class Process:
     """A server that runs, with its children."""
 
-    def __init__(self, command, port, core=PROXY_CORE, environment=None, log=None):
+    def __init__(self, command, port, core=PROXY_CORE, environment=None, log=None, patience=20):
         self.port = port
         self.log = log or os.devnull
         if answers(port):
@@ -33,9 +33,9 @@ class Process:
             self.handle = subprocess.Popen(
                 ["taskset", "-c", str(core), *command], stdout=sink, stderr=sink, stdin=subprocess.DEVNULL,
                 env={**os.environ, **(environment or {})})
-        self.wait_for_port()
+        self.wait_for_port(patience)
 
-    def wait_for_port(self, seconds=20):
+    def wait_for_port(self, seconds):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self.handle.poll() is not None:
@@ -87,12 +87,12 @@ class Process:
     def signal(self, number):
         self.handle.send_signal(number)
 
-    def stop(self):
-        """INT ends every contender at once; KILL whoever does not heed it."""
+    def stop(self, seconds=5):
+        """INT ends every contender at once; KILL whoever does not heed it in this time."""
         if self.handle.poll() is None:
             self.handle.send_signal(signal.SIGINT)
             try:
-                self.handle.wait(5)
+                self.handle.wait(seconds)
             except subprocess.TimeoutExpired:
                 for pid in reversed(self.tree()):
                     os.kill(pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
 // The upstream fails in turn: errors, nothing at all, no listener. `loadtest/k6/run chaos` is who breaks and mends it; clients must get an answer.
 import http from 'k6/http';
 import { check } from 'k6';
-import { record, summarise, summaryTrendStats as stats } from './lib/report.js';
+import { count, record, summarise, summaryTrendStats as stats } from './lib/report.js';
 import { BASE, DROPPED, RATE, SECONDS, open_model } from './lib/traffic.js';
 
 export const options = {
@@ -23,8 +23,9 @@ export function chaos() {
 
 // Asks once before the upstream is broken, so that there is a last good answer.
 export function setup() {
-  const { status } = http.get(`${BASE}/api/v1/chaos`);
-  if (status !== 200) throw new Error(`the gateway answers ${status} before anything is broken (at ${RATE}/s)`);
+  const answer = http.get(`${BASE}/api/v1/chaos`);
+  count(answer);
+  if (answer.status !== 200) throw new Error(`the gateway answers ${answer.status} before anything is broken (at ${RATE}/s)`);
 }
 
 export const handleSummary = (data) => summarise('chaos', SECONDS, data);

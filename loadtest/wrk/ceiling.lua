@@ -1,9 +1,9 @@
 -- The most that a proxy carries: closed loop, as fast as it answers. Clients and tokens take turns.
 --
---   wrk -t1 -c64 -d10s -s loadtest/wrk/ceiling.lua http://127.0.0.1:8080/api/v1/products -- [agents=FILE] [tokens=FILE] [from=N] [upto=N] [once]
+--   wrk -t1 -c64 -d10s -s loadtest/wrk/ceiling.lua http://127.0.0.1:8080/api/v1/products -- [agents=FILE] [tokens=FILE] [from=N] [upto=N] [once] [body=N]
 --
 -- agents: a file with one User-Agent a line. tokens: a file with one bearer token a line, of which those `from`..`upto` are sent; with `once` the
--- run ends when each was sent. Without either the request is bare.
+-- run ends when each was sent. body: N bytes that each request brings, by POST. Without any of these the request is a bare GET.
 package.path = (debug.getinfo(1, "S").source:match("^@(.*/)") or "./") .. "?.lua;" .. package.path
 local report = require("report")
 
@@ -27,12 +27,13 @@ init = function(arguments)
   once = options.once
   local agents = options.agents and lines(options.agents, 1, math.huge) or { false }
   local tokens = options.tokens and lines(options.tokens, tonumber(options.from or 1), tonumber(options.upto or math.huge)) or { false }
+  local body = options.body and string.rep(".", tonumber(options.body))
   for index = 1, math.max(#agents, #tokens) do
-    local headers = {}
+    local headers = { ["Content-Type"] = body and "application/json" }
     local agent, token = agents[(index - 1) % #agents + 1], tokens[(index - 1) % #tokens + 1]
     if agent then headers["User-Agent"] = agent end
     if token then headers["Authorization"] = "Bearer " .. token end
-    requests[index] = wrk.format("GET", nil, headers)
+    requests[index] = wrk.format(body and "POST" or "GET", nil, headers, body)
   end
 end
 

@@ -18,13 +18,13 @@ use crate::config::model;
 use crate::router::Pattern;
 use crate::upstream::Pool;
 
-pub use self::upstream::Ask;
+pub(crate) use self::upstream::Ask;
 
 /// The upstreams of a configuration, by name.
-pub type Upstreams = HashMap<String, Arc<Pool>>;
+pub(crate) type Upstreams = HashMap<String, Arc<Pool>>;
 
 /// Something that a route leads to, compiled.
-pub trait Action: Send + Sync {
+pub(crate) trait Action: Send + Sync {
     /// The upstream that the route names, where it names one.
     fn upstream(&self) -> Option<&Arc<str>> {
         None
@@ -40,7 +40,7 @@ pub trait Action: Send + Sync {
 }
 
 /// What becomes of a request.
-pub enum Act<'a> {
+pub(crate) enum Act<'a> {
     /// An upstream is asked.
     Ask(Ask<'a>),
     /// This is the answer.
@@ -48,7 +48,7 @@ pub enum Act<'a> {
 }
 
 /// Compiles what a checked route leads to; `path` is the route's.
-pub fn compile(route: &model::Route, path: &Pattern, upstreams: &Upstreams) -> Result<Box<dyn Action>, String> {
+pub(crate) fn compile(route: &model::Route, path: &Pattern, upstreams: &Upstreams) -> Result<Box<dyn Action>, String> {
     match &route.target {
         model::Target::Upstream(name) => upstream::compile(name, route.rewrite.as_deref(), path, upstreams),
         model::Target::Redirect(written) => redirect::compile(written, path),
@@ -58,6 +58,6 @@ pub fn compile(route: &model::Route, path: &Pattern, upstreams: &Upstreams) -> R
 }
 
 /// What requests get that no route takes.
-pub fn nothing() -> Box<dyn Action> {
+pub(crate) fn nothing() -> Box<dyn Action> {
     Box::new(respond::Fixed::new(crate::refusals::no_route()))
 }

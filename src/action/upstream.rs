@@ -28,7 +28,7 @@ enum Rewrite {
 }
 
 /// A request for an upstream.
-pub struct Ask<'a> {
+pub(crate) struct Ask<'a> {
     /// The upstream.
     pub pool: &'a Arc<Pool>,
     /// The path that it is sent, where that is not the request's own.
@@ -106,7 +106,7 @@ impl Action for Upstream {
 
 impl Ask<'_> {
     /// The request line's method and target, as the upstream is sent them.
-    pub fn line(&self, head: &RequestHeader) -> String {
+    pub(crate) fn line(&self, head: &RequestHeader) -> String {
         let path = self.path.as_deref().unwrap_or(head.uri.path());
         match head.uri.query() {
             Some(query) => format!("{} {path}?{query}", head.method),
@@ -115,7 +115,7 @@ impl Ask<'_> {
     }
 
     /// The Host that the upstream is sent.
-    pub fn host(&self, head: &RequestHeader) -> String {
+    pub(crate) fn host(&self, head: &RequestHeader) -> String {
         let host = self.pool.host.as_ref().or_else(|| head.headers.get(HOST));
         host.and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned()
     }

@@ -1,6 +1,6 @@
 //! Answers on the operators' addresses.
 
-use frontgate_filters::reply::Reply;
+use frontgate_filters::reply::{Form, Reply};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -9,10 +9,10 @@ use serde::Serialize;
 use crate::request_id::new_request_id;
 
 /// An answer with its whole body.
-pub type Answer = Response<Vec<u8>>;
+pub(super) type Answer = Response<Vec<u8>>;
 
 /// An answer of this type, which nobody keeps.
-pub fn answer(status: StatusCode, kind: &'static str, body: impl Into<Vec<u8>>) -> Answer {
+pub(super) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Vec<u8>>) -> Answer {
     let mut answer = Response::new(body.into());
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -21,19 +21,19 @@ pub fn answer(status: StatusCode, kind: &'static str, body: impl Into<Vec<u8>>) 
 }
 
 /// A line of text.
-pub fn text(status: StatusCode, text: &'static str) -> Answer {
+pub(super) fn text(status: StatusCode, text: &'static str) -> Answer {
     answer(status, "text/plain; charset=utf-8", text)
 }
 
 /// A value as JSON.
-pub fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     answer(status, "application/json", serde_json::to_vec(value).unwrap_or_default())
 }
 
 /// A refusal, with one more header where it needs one.
-pub fn problem(status: StatusCode, code: &'static str, detail: &'static str, header: Option<(HeaderName, HeaderValue)>) -> Answer {
+pub(super) fn problem(status: StatusCode, code: &'static str, detail: &'static str, header: Option<(HeaderName, HeaderValue)>) -> Answer {
     let reply = Reply { headers: header.into_iter().collect(), ..Reply::problem(status, code, detail) };
-    let (head, body) = reply.render(&new_request_id());
+    let (head, body) = reply.render(Form::default(), &new_request_id());
     let mut answer = Response::from_parts(Parts::from(head), body.to_vec());
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer

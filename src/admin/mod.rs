@@ -18,7 +18,7 @@ use crate::gateway::Gateway;
 use crate::reload::Reloader;
 
 /// Who may ask for what.
-pub enum Scope {
+pub(crate) enum Scope {
     /// Everything, with this token where there is one.
     All(Option<String>),
     /// Health and metrics.
@@ -26,7 +26,7 @@ pub enum Scope {
 }
 
 /// The application behind `server.admin` and `server.status`.
-pub struct Admin {
+pub(crate) struct Admin {
     gateway: Arc<Gateway>,
     reloader: Arc<Reloader>,
     scope: Scope,
@@ -34,7 +34,7 @@ pub struct Admin {
 
 impl Admin {
     /// The application with this scope.
-    pub fn new(gateway: Arc<Gateway>, reloader: Arc<Reloader>, scope: Scope) -> Self {
+    pub(crate) fn new(gateway: Arc<Gateway>, reloader: Arc<Reloader>, scope: Scope) -> Self {
         Self { gateway, reloader, scope }
     }
 

@@ -13,7 +13,7 @@ use crate::reload::Refused;
 use crate::status::{CircuitForced, Draining, Force, Reloaded};
 
 /// Something that can be asked for.
-pub struct Resource {
+pub(super) struct Resource {
     /// Its path.
     pub path: &'static str,
     /// Its method. What takes POST changes something, and is on the admin address alone.
@@ -24,7 +24,7 @@ pub struct Resource {
 
 /// The method that a resource takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Takes {
+pub(super) enum Takes {
     /// GET, and HEAD with it.
     Get,
     /// POST.
@@ -32,7 +32,7 @@ pub enum Takes {
 }
 
 /// How an answer is made.
-pub enum Act {
+pub(super) enum Act {
     /// At once.
     Now(fn(&Admin, &RequestHeader) -> Answer),
     /// After a wait.
@@ -40,7 +40,7 @@ pub enum Act {
 }
 
 /// Everything there is.
-pub const RESOURCES: &[Resource] = &[
+pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/livez", takes: Takes::Get, act: Act::Now(|_, _| text(StatusCode::OK, "ok\n")) },
     Resource { path: "/readyz", takes: Takes::Get, act: Act::Now(|admin, _| ready(admin)) },
     Resource { path: "/healthz", takes: Takes::Get, act: Act::Now(health) },
@@ -54,7 +54,7 @@ fn ready(admin: &Admin) -> Answer {
     let why = match &admin.gateway {
         gateway if gateway.is_draining() => "draining\n",
         gateway if gateway.down().is_some() => "a required upstream is down\n",
-        gateway if !gateway.keys.has_settled() => "fetching keys\n",
+        gateway if !gateway.documents.has_settled() => "fetching keys\n",
         _ => return text(StatusCode::OK, "ready\n"),
     };
     text(StatusCode::SERVICE_UNAVAILABLE, why)

@@ -9,7 +9,7 @@ use crate::config::load_text;
 use crate::snapshot::Snapshot;
 use crate::status::{Health, Status};
 use crate::telemetry::Metrics;
-use crate::upstream::KeyRing;
+use crate::upstream::Documents;
 
 const CONFIGURATION: &str = r#"
 version: 1
@@ -24,9 +24,10 @@ telemetry: {access_log: "off"}
 fn admin(scope: Scope) -> Admin {
     let load = || load_text("test.yaml", CONFIGURATION);
     let loaded = load().unwrap_or_else(|problems| panic!("{}", problems.render(false)));
-    let (metrics, keys) = (Metrics::new(), KeyRing::new());
-    let snapshot = Snapshot::compile(loaded, None, &metrics, Some(&keys)).expect("it compiles");
-    let gateway = Gateway::new(snapshot, metrics, keys);
+    let metrics = Metrics::new();
+    let documents = Documents::new(metrics.clone());
+    let snapshot = Snapshot::compile(loaded, None, &metrics, Some(&documents)).expect("it compiles");
+    let gateway = Gateway::new(snapshot, metrics, documents);
     let reloader = Arc::new(Reloader::new(gateway.clone(), Box::new(load)));
     Admin::new(gateway, reloader, scope)
 }

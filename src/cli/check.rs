@@ -1,4 +1,4 @@
-//! `frontgate check`: reads the configuration and says everything that is wrong with it.
+//! `frontgate check`: reads the configuration and reports everything that is wrong with it.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::config;
 
 /// How problems are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// For people, with the lines in question, to standard error.
     #[default]
     Human,
@@ -18,7 +18,7 @@ pub enum Format {
 }
 
 /// Checks the configuration. 0 where it can be used, warnings or not, else 78.
-pub fn run(path: Option<&Path>, format: Format) -> ExitCode {
+pub(super) fn run(path: Option<&Path>, format: Format) -> ExitCode {
     let (found, code) = match config::load(path) {
         Ok(loaded) => (loaded.warnings, ExitCode::SUCCESS),
         Err(problems) => (problems, ExitCode::from(exit::CONFIG)),

@@ -11,7 +11,7 @@ use crate::config;
 
 /// What is shown.
 #[derive(Subcommand)]
-pub enum What {
+pub(super) enum What {
     /// The configuration with its defaults; secrets are named, never shown
     Show,
     /// The JSON Schema of the language, for editors
@@ -19,7 +19,7 @@ pub enum What {
 }
 
 /// Prints it.
-pub fn run(path: Option<&Path>, what: What) -> ExitCode {
+pub(super) fn run(path: Option<&Path>, what: What) -> ExitCode {
     let text = match what {
         What::Schema => config::schema::json(),
         What::Show => match loaded(path) {

@@ -10,7 +10,7 @@ use crate::explain::{Claims, Question, explain};
 
 /// The request to explain.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The method
     method: String,
     /// An http URL, or a path
@@ -30,7 +30,7 @@ pub struct Arguments {
 }
 
 /// Explains it.
-pub fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCode {
+pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCode {
     let loaded = match loaded(path) {
         Ok(loaded) => loaded,
         Err(code) => return code,

@@ -40,26 +40,26 @@ enum Command {
     Run,
     /// Serve an embedded configuration with embedded upstreams, and print what to try
     Demo,
-    /// Say every problem of a configuration
+    /// Check a configuration and report every problem
     Check {
         /// How problems are shown
         #[arg(long, value_enum, default_value_t)]
         format: check::Format,
     },
-    /// Say which route takes a request and what every filter decides, offline
+    /// Explain which route takes a request and what every filter decides, offline
     Explain(explain::Arguments),
-    /// Show the configuration's language
+    /// Show the configuration, or the schema of its language
     Config {
         #[command(subcommand)]
         what: config::What,
     },
-    /// Read the configuration of the running gateway again
+    /// Reload the configuration of the running gateway
     Reload(Admin),
-    /// Everything the running gateway depends on, as JSON
+    /// Show the state of the running gateway and of everything it depends on, as JSON
     Status(Admin),
     /// Upstreams, endpoints and circuits of the running gateway
     Upstreams(Admin),
-    /// End the running gateway once its requests have ended
+    /// Shut the running gateway down once its requests in flight have ended
     Drain(Admin),
     /// Force a circuit of the running gateway open or closed, or let it decide by itself again
     Circuit {
@@ -104,11 +104,11 @@ impl Arguments {
 /// Exit codes other than 0, as sysexits.h has them.
 mod exit {
     /// Something failed at run time.
-    pub const RUNTIME: u8 = 1;
+    pub(super) const RUNTIME: u8 = 1;
     /// Nothing answers.
-    pub const UNAVAILABLE: u8 = 69;
+    pub(super) const UNAVAILABLE: u8 = 69;
     /// The configuration cannot be used.
-    pub const CONFIG: u8 = 78;
+    pub(super) const CONFIG: u8 = 78;
 }
 
 /// The configuration at `path`, or the exit code once its problems were shown.

@@ -14,7 +14,7 @@ use crate::config;
 use crate::status::{CircuitStatus, Force, Status, UpstreamStatus};
 
 /// What a running gateway is asked for.
-pub enum Ask {
+pub(super) enum Ask {
     /// Everything it depends on, as JSON.
     Status,
     /// Its upstreams, endpoints and circuits.
@@ -38,7 +38,7 @@ pub enum Ask {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks, and prints the answer.
-pub fn run(path: Option<&Path>, admin: Option<SocketAddr>, ask: &Ask) -> ExitCode {
+pub(super) fn run(path: Option<&Path>, admin: Option<SocketAddr>, ask: &Ask) -> ExitCode {
     let (address, token) = match reach(path, admin) {
         Ok(found) => found,
         Err(code) => return code,

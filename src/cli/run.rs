@@ -11,7 +11,7 @@ use crate::config;
 use crate::server::{Running, start};
 
 /// Serves the configuration at `path`.
-pub fn run(path: Option<&Path>) -> ExitCode {
+pub(super) fn run(path: Option<&Path>) -> ExitCode {
     let loaded = match loaded(path) {
         Ok(loaded) => loaded,
         Err(code) => return code,
@@ -27,7 +27,7 @@ pub fn run(path: Option<&Path>) -> ExitCode {
 }
 
 /// Runs what was started until a signal: HUP reloads, TERM drains, INT stops at once.
-pub fn serve(started: Result<Running, String>) -> ExitCode {
+pub(super) fn serve(started: Result<Running, String>) -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,pingora_core=warn,pingora_proxy=warn")).init();
     let running = match started {
         Ok(running) => running,

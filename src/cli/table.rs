@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 /// A column's name and side.
 #[derive(Clone, Copy)]
-pub enum Column {
+pub(super) enum Column {
     /// Words.
     Left(&'static str),
     /// Numbers.
@@ -12,7 +12,7 @@ pub enum Column {
 }
 
 /// The table with these rows, or nothing where there are none.
-pub fn table<const N: usize>(columns: [Column; N], rows: &[[String; N]]) -> String {
+pub(super) fn table<const N: usize>(columns: [Column; N], rows: &[[String; N]]) -> String {
     if rows.is_empty() {
         return String::new();
     }

@@ -18,6 +18,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use frontgate_filters::words::fnv;
 use frontgate_filters::words::spanned::Place;
 
 use self::diagnostics::{Diagnostic, Diagnostics, Severity};
@@ -126,10 +127,10 @@ fn read_secret(secret: &Secret, places: &Places, sources: &[Source], env: &dyn F
     if value.is_empty() { Err("the secret is empty".to_owned()) } else { Ok(value) }
 }
 
-/// FNV-1a over the canonical form: short, and the same on every machine and in every release of the standard library.
+/// A hash of the canonical form: short, and the same on every machine.
 fn hash(config: &Config) -> String {
     let text = serde_json::to_vec(config).unwrap_or_default();
-    let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = fnv::fnv1a(fnv::BASIS, &text);
     let mut out = String::with_capacity(12);
     let _ = write!(out, "{:012x}", hash >> 16);
     out

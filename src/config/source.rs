@@ -6,7 +6,7 @@ use super::places::Source;
 use super::read::MAX_BYTES;
 
 /// Reads a file, or every `*.yaml` of a directory by name.
-pub fn read(path: Option<&Path>) -> Result<Vec<Source>, String> {
+pub(super) fn read(path: Option<&Path>) -> Result<Vec<Source>, String> {
     let path = match path {
         Some(path) => path,
         None => [Path::new("frontgate.yaml"), Path::new("/etc/frontgate")]

@@ -20,7 +20,7 @@ const TRUSTED_ONLY: [HeaderName; 3] =
     [HeaderName::from_static("x-bff-version"), HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
 
 /// The host that a request names.
-pub enum Host {
+pub(super) enum Host {
     /// This many bytes at the beginning of the Host header.
     Header(usize),
     /// In another form than it has there, or from elsewhere.
@@ -29,7 +29,7 @@ pub enum Host {
 
 impl Host {
     /// Its name, lower-cased and without a port; empty where HTTP/1.0 names none. `head` is the head that was checked.
-    pub fn name<'h>(&'h self, head: &'h RequestHeader) -> &'h str {
+    pub(super) fn name<'h>(&'h self, head: &'h RequestHeader) -> &'h str {
         match self {
             Self::Header(length) => {
                 let header = head.headers.get(HOST).and_then(|value| value.as_bytes().get(..*length));
@@ -42,7 +42,7 @@ impl Host {
 
 /// Checks the request and settles what is known of it: identifier, client, host, path. What passes has a host and a normalised path. The
 /// client's address is the peer's at first; whether that peer is a trusted proxy goes into `trusted`.
-pub fn receive(snapshot: &Snapshot, head: &mut RequestHeader, facts: &mut Facts, trusted: &mut bool) -> Result<Host, Reply> {
+pub(super) fn receive(snapshot: &Snapshot, head: &mut RequestHeader, facts: &mut Facts, trusted: &mut bool) -> Result<Host, Reply> {
     let peer = facts.client_ip;
     *trusted = snapshot.trusts(peer);
     facts.request_id = request_id(head, *trusted);
@@ -208,6 +208,6 @@ fn path(head: &mut RequestHeader) -> Result<(), Reply> {
 }
 
 /// What Content-Length says.
-pub fn content_length(head: &RequestHeader) -> Option<u64> {
+pub(crate) fn content_length(head: &RequestHeader) -> Option<u64> {
     head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

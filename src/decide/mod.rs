@@ -4,7 +4,7 @@
 //! goes where the caller keeps it, and is there however the decision ends, even when the client leaves while a filter waits.
 
 mod hygiene;
-pub use hygiene::content_length;
+pub(crate) use hygiene::content_length;
 
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ use crate::router::Found;
 use crate::snapshot::{Route, Snapshot};
 
 /// A request to decide upon, and where what is learnt of it goes.
-pub struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     /// Its head, which is made fit to be sent on.
     pub head: &'a mut RequestHeader,
     /// What is known of it: at first only who is connected, as the client's address.
@@ -39,7 +39,7 @@ pub struct Asked<'a> {
 }
 
 /// What became of a request.
-pub enum Decision<'s> {
+pub(crate) enum Decision<'s> {
     /// An upstream is asked.
     Ask(Ask<'s>),
     /// The gateway answers itself.
@@ -48,7 +48,7 @@ pub enum Decision<'s> {
 
 /// What made an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub(crate) enum By {
     /// The request itself: it is not fit to be served, or asks about the gateway as a whole.
     Request,
     /// No route has its host and path.
@@ -63,7 +63,7 @@ pub enum By {
 
 /// How a decision came about.
 #[derive(Debug, Default)]
-pub struct Trace {
+pub(crate) struct Trace {
     /// The host that chose the route, empty where the request names none; none at all where the request was not fit to be routed.
     pub host: Option<String>,
     /// The headers that were left when the filters were asked.
@@ -73,7 +73,7 @@ pub struct Trace {
 }
 
 /// Decides what becomes of a request under this configuration.
-pub async fn decide<'s>(snapshot: &'s Snapshot, mut asked: Asked<'_>) -> Decision<'s> {
+pub(crate) async fn decide<'s>(snapshot: &'s Snapshot, mut asked: Asked<'_>) -> Decision<'s> {
     let route = match take(snapshot, &mut asked) {
         Ok(route) => route,
         Err((reply, by)) => return Decision::Answer(reply, by),

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use super::h1::Slot;
 
 /// What a listener and the request hooks tell each other about one connection.
-pub struct Conn {
+pub(crate) struct Conn {
     /// Which listener took it.
     pub listener: usize,
     /// The client's address.
@@ -20,12 +20,12 @@ pub struct Conn {
 
 impl Conn {
     /// A connection of this listener.
-    pub fn new(listener: usize, peer: Option<std::net::SocketAddr>) -> Self {
+    pub(crate) fn new(listener: usize, peer: Option<std::net::SocketAddr>) -> Self {
         Self { listener, peer, slot: Slot::default(), peer_value: OnceLock::new() }
     }
 
     /// The client's address as a header value, made once a connection.
-    pub fn peer_value(&self) -> Option<&HeaderValue> {
+    pub(crate) fn peer_value(&self) -> Option<&HeaderValue> {
         let peer = self.peer?;
         Some(self.peer_value.get_or_init(|| {
             // An owned value is shared without another allocation.

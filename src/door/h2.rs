@@ -20,7 +20,7 @@ use super::rules::Rules;
 use crate::upstream::timer::Timer;
 
 /// The stream below an HTTP/2 session.
-pub struct Below {
+pub(super) struct Below {
     io: Socket,
     rules: Rules,
     digest: Arc<ProxyDigest>,
@@ -32,7 +32,7 @@ pub struct Below {
 
 impl Below {
     /// A stream whose digest leads to what is known of the connection.
-    pub fn new(io: Socket, rules: Rules, digest: Arc<ProxyDigest>, count: Box<dyn Send + Sync>) -> Self {
+    pub(super) fn new(io: Socket, rules: Rules, digest: Arc<ProxyDigest>, count: Box<dyn Send + Sync>) -> Self {
         Self { io, rules, digest, writing: Patience::default(), timer: Timer::new(), _count: count }
     }
 

@@ -4,11 +4,11 @@
 //! the request hooks through its digest.
 
 mod conn;
-pub mod h1;
+pub(crate) mod h1;
 mod h2;
 mod patience;
 mod rules;
-pub mod wire;
+pub(crate) mod wire;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -27,14 +27,14 @@ use pingora_proxy::{HttpProxy, ProxyHttp};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::upstream::h1::Io;
-pub use conn::Conn;
-pub use h1::Held;
+pub(crate) use conn::Conn;
+pub(crate) use h1::Held;
 use h1::{Down, H1, Next};
-pub use patience::DRIP;
-pub use rules::{Keeper, Rules};
+pub(crate) use patience::DRIP;
+pub(crate) use rules::{Keeper, Rules};
 
 /// One listener on one worker thread.
-pub struct Door<P: ProxyHttp> {
+pub(crate) struct Door<P: ProxyHttp> {
     listener: usize,
     inner: Arc<Inner<P>>,
     keeper: Arc<dyn Keeper>,
@@ -58,7 +58,7 @@ where
     P::CTX: Send + Sync,
 {
     /// Listener number `listener`. `h2` allows HTTP/2 with prior knowledge beside HTTP/1; such connections may be `idle` so long.
-    pub fn new(
+    pub(crate) fn new(
         listener: usize,
         proxy: Arc<HttpProxy<P>>,
         keeper: Arc<dyn Keeper>,
@@ -73,7 +73,7 @@ where
     }
 
     /// Accepts connections until `shut` says so.
-    pub async fn listen(self: Arc<Self>, listener: TcpListener, mut shut: ShutdownWatch) {
+    pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener, mut shut: ShutdownWatch) {
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -128,7 +128,10 @@ where
             let _ = self.inner.proxy.process_new_http(session, &closing).await;
             let Some(mut again) = conn.slot.lock().take() else { return };
             if !again.turn().await {
-                return if again.must_linger() { again.linger().await } else { () };
+                if again.must_linger() {
+                    again.linger().await;
+                }
+                return;
             }
             h1 = again;
         }
@@ -146,7 +149,7 @@ where
 }
 
 /// What is known of the connection that a request came on.
-pub fn conn_of(session: &ServerSession) -> Option<Arc<Conn>> {
+pub(crate) fn conn_of(session: &ServerSession) -> Option<Arc<Conn>> {
     session.digest()?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref::<Arc<Conn>>().cloned()
 }
 

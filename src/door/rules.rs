@@ -6,7 +6,7 @@ use super::conn::Conn;
 use super::wire::{HeadLimits, Refusal};
 
 /// What a connection asks of the gateway.
-pub trait Keeper: Send + Sync + 'static {
+pub(crate) trait Keeper: Send + Sync + 'static {
     /// The rules in force, asked once a request.
     fn rules(&self) -> Rules;
     /// The answer to a request that no hook will see, counted and logged: a whole HTTP/1.1 response that closes the connection.
@@ -17,7 +17,7 @@ pub trait Keeper: Send + Sync + 'static {
 
 /// What a client may send, and how slowly.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// How large a head may be.
     pub head: HeadLimits,
     /// How long a connection may be idle between two requests.

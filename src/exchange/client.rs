@@ -11,7 +11,7 @@ use crate::upstream::h1::Upload;
 
 /// Why a client is no use any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
+pub(crate) enum Lost {
     /// It has left, or does not take its answer in time.
     Left,
     /// What it sent is refused for this reason.
@@ -23,7 +23,7 @@ pub enum Lost {
 /// What it reads and whether it has left is polled beside everything else that the exchange waits for: each poll may be dropped and asked
 /// again, and nothing is lost.
 #[allow(async_fn_in_trait, reason = "the exchange is generic over it, and nobody needs its futures by name")]
-pub trait Client: Send {
+pub(crate) trait Client: Send {
     /// Whether [`Client::poll_flush`] writes. Otherwise [`Client::flush`] does, and nothing else moves meanwhile.
     const POLLED: bool;
 

@@ -19,7 +19,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Begins the request on this connection.
-pub fn begin(connection: &mut Connection, client: &impl Client, framing: Upload, pool: &Pool, order: &Order<'_>) {
+pub(super) fn begin(connection: &mut Connection, client: &impl Client, framing: Upload, pool: &Pool, order: &Order<'_>) {
     let received = client.request();
     let query = || received.uri.query().map_or(String::new(), |query| format!("?{query}"));
     let rewritten = order.rewritten.map(|path| format!("{path}{}", query()).into_bytes());
@@ -31,6 +31,8 @@ pub fn begin(connection: &mut Connection, client: &impl Client, framing: Upload,
             _ => received.raw_path(),
         },
     };
+    // A body of no bytes is said to be one where the client said so.
+    let framing = if framing == Upload::None && received.headers.contains_key(CONTENT_LENGTH) { Upload::Length(0) } else { framing };
     connection.begin(&received.method, target, framing, |out| {
         fields(out, received, pool, order);
         if let Some(protocol) = client.upgrade() {

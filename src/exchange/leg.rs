@@ -1,7 +1,6 @@
 //! One attempt: a connection to an endpoint, the request on its way there, and the answer on its way back.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -27,7 +26,7 @@ use crate::upstream::pool::Endpoint;
 use crate::upstream::timer::Timer;
 
 /// How an attempt ended.
-pub enum Ended {
+pub(super) enum Ended {
     /// So does the exchange.
     Final(End),
     /// Another attempt follows.
@@ -52,7 +51,7 @@ enum Stage {
 }
 
 /// An attempt in progress.
-pub struct Leg {
+pub(super) struct Leg {
     connection: Box<Connection>,
     endpoint: Arc<Endpoint>,
     pool: Arc<Pool>,
@@ -71,6 +70,7 @@ pub struct Leg {
 }
 
 /// What an attempt waits for.
+#[allow(clippy::large_enum_variant, reason = "a head is moved once; a box for each would be an allocation a request")]
 enum Event {
     Head(Result<Head, Fault>),
     Piece(Result<Piece, Fault>),
@@ -83,7 +83,7 @@ enum Event {
 
 impl Leg {
     /// A connection to the endpoint that was chosen.
-    pub async fn open<C: Client>(order: &mut Order<'_>, client: &mut C, replay: &Replay) -> Result<Self, Ended> {
+    pub(super) async fn open<C: Client>(order: &mut Order<'_>, client: &mut C, replay: &Replay) -> Result<Self, Ended> {
         let Some(current) = order.attempts.current() else { return Err(Ended::Final(End::Answer(refusals::internal()))) };
         let (endpoint, pool, total) = (current.pick().endpoint_ref(), current.pick().pool().clone(), current.deadline());
         let mut timer = Timer::new();
@@ -92,7 +92,8 @@ impl Leg {
             Some(connection) => connection,
             None => {
                 let due = [Some(Instant::now() + pool.timeouts.connect.0), total].into_iter().flatten().min();
-                let mut connecting = pin!(connect(&endpoint));
+                // On the heap: rare, and large, and what stands in this future is moved with it.
+                let mut connecting = Box::pin(connect(&endpoint));
                 let opened = poll_fn(|cx| match connecting.as_mut().poll(cx) {
                     Poll::Ready(Ok(connection)) => Poll::Ready(Ok(connection)),
                     Poll::Ready(Err(())) => Poll::Ready(Err((Flag::UpstreamConnectionFailure, Failure::Connect))),
@@ -121,7 +122,7 @@ impl Leg {
     }
 
     /// Sends the request and brings the answer.
-    pub async fn run<C: Client>(mut self, order: &mut Order<'_>, client: &mut C, method: &Method, replay: &mut Replay) -> Ended {
+    pub(super) async fn run<C: Client>(mut self, order: &mut Order<'_>, client: &mut C, method: &Method, replay: &mut Replay) -> Ended {
         forward::begin(&mut self.connection, client, replay.framing, &self.pool, order);
         if replay.read > 0 {
             self.connection.upload(replay.again(), replay.framing);
@@ -296,7 +297,7 @@ impl Leg {
     ) -> Result<(), Ended> {
         let head = match head {
             Ok(head) => head.head,
-            Err(Fault::Closed(true) | Fault::Broken(_, true)) if self.connection.is_reused() => {
+            Err(Fault::Closed(true) | Fault::Broken(true)) if self.connection.is_reused() => {
                 return Err(Ended::Stale);
             }
             Err(fault) => return Err(self.failed(order, result_of(&fault), Flag::UpstreamConnectionTermination)),
@@ -382,7 +383,7 @@ impl Leg {
         if !order.halves.is_empty() {
             match caught(|| order.halves.body(&mut data, last)) {
                 Ok(Flow::Go) => {}
-                Ok(Flow::Abort) => return Err(self.given_up(order, client, frontgate_filters::trim::unreadable())),
+                Ok(Flow::Abort(reply)) => return Err(self.given_up(order, client, reply)),
                 Err(Panicked) => return Err(self.given_up(order, client, refusals::internal())),
             }
         }
@@ -455,6 +456,6 @@ fn note(order: &mut Order<'_>, lost: Lost) {
 fn result_of(fault: &Fault) -> Attempt {
     match fault {
         Fault::Malformed(_) => Attempt::Error,
-        Fault::Closed(_) | Fault::Broken(..) => Attempt::Reset,
+        Fault::Closed(_) | Fault::Broken(_) => Attempt::Reset,
     }
 }

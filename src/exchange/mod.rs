@@ -4,17 +4,18 @@
 //! One future does all of it. What it waits for stands in one place ([`Leg::next`]), and every wait has its deadline. Both bodies move as fast
 //! as the slower side takes them: no more is read from either than the other has room for.
 
-pub mod client;
+pub(crate) mod client;
 mod forward;
 mod leg;
-pub mod tunnel;
+pub(crate) mod tunnel;
 mod upload;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use frontgate_filters::chain::Exchange as Halves;
-use frontgate_filters::filter::{Attempt, CircuitState, Facts, Failure, Rescue};
+use frontgate_filters::filter::inspect::CircuitState;
+use frontgate_filters::filter::{Attempt, Facts, Failure, Rescue};
 use frontgate_filters::reply::Reply;
 use http::Method;
 
@@ -31,7 +32,7 @@ use leg::{Ended, Leg};
 use upload::Replay;
 
 /// A request that was decided upon, and what is learnt of it on its way.
-pub struct Order<'o> {
+pub(crate) struct Order<'o> {
     /// The configuration that it began with.
     pub snapshot: &'o Snapshot,
     /// The route that took it.
@@ -53,7 +54,7 @@ pub struct Order<'o> {
 }
 
 /// How an exchange ended.
-pub enum End {
+pub(crate) enum End {
     /// The whole answer was sent.
     Sent,
     /// Nothing final was sent: this is the answer.
@@ -67,7 +68,7 @@ pub enum End {
 }
 
 /// Sends the request and brings the answer.
-pub async fn exchange(order: &mut Order<'_>, client: &mut impl Client) -> End {
+pub(crate) async fn exchange(order: &mut Order<'_>, client: &mut impl Client) -> End {
     let method = client.request().method.clone();
     let mut replay = Replay::new(client.framing());
     loop {

@@ -12,7 +12,7 @@ use crate::upstream::h1::{ROOM, poll_read_buf};
 use crate::upstream::timer::Timer;
 
 /// One end of a tunnel, and what was read from it already.
-pub struct Side<T> {
+pub(crate) struct Side<T> {
     /// The bytes below.
     pub io: T,
     /// What is to be passed on.
@@ -22,14 +22,14 @@ pub struct Side<T> {
 
 impl<T> Side<T> {
     /// An end of which this was read.
-    pub fn new(io: T, read: BytesMut) -> Self {
+    pub(crate) fn new(io: T, read: BytesMut) -> Self {
         Self { io, read, over: false }
     }
 }
 
 /// How many bytes passed from the first side to the second, and back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Passed {
+pub(crate) struct Passed {
     /// From the first to the second.
     pub there: u64,
     /// From the second to the first.
@@ -37,7 +37,7 @@ pub struct Passed {
 }
 
 /// Passes bytes both ways until both sides have ended, one broke, or nothing moved for so long.
-pub async fn tunnel<A, B>(mut a: Side<A>, mut b: Side<B>, idle: Duration) -> Passed
+pub(crate) async fn tunnel<A, B>(mut a: Side<A>, mut b: Side<B>, idle: Duration) -> Passed
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,

@@ -8,7 +8,7 @@ use crate::upstream::h1::Upload;
 const MOST: usize = 64 << 10;
 
 /// A request's body, and the part of it that was read.
-pub struct Replay {
+pub(super) struct Replay {
     /// How it is framed.
     pub framing: Upload,
     /// How many bytes were read.
@@ -21,13 +21,13 @@ pub struct Replay {
 
 impl Replay {
     /// A body of which nothing was read.
-    pub fn new(framing: Upload) -> Self {
+    pub(super) fn new(framing: Upload) -> Self {
         let done = matches!(framing, Upload::None | Upload::Length(0));
         Self { framing, read: 0, done, kept: BytesMut::new(), truncated: false }
     }
 
     /// A part was read.
-    pub fn keep(&mut self, data: &Bytes) {
+    pub(super) fn keep(&mut self, data: &Bytes) {
         self.read += data.len() as u64;
         if self.kept.len() + data.len() > MOST {
             self.truncated = true;
@@ -38,12 +38,12 @@ impl Replay {
     }
 
     /// Whether another attempt could send all that was read.
-    pub fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         !self.truncated
     }
 
     /// What was read, for another attempt.
-    pub fn again(&self) -> Bytes {
+    pub(super) fn again(&self) -> Bytes {
         Bytes::copy_from_slice(&self.kept)
     }
 }

@@ -27,7 +27,7 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 
 /// A request to explain, as it is typed.
-pub struct Question<'q> {
+pub(crate) struct Question<'q> {
     /// The method.
     pub method: &'q str,
     /// An http URL, or a path.
@@ -41,10 +41,10 @@ pub struct Question<'q> {
 }
 
 /// What a token is assumed to say.
-pub type Claims = serde_json::Map<String, serde_json::Value>;
+pub(crate) type Claims = serde_json::Map<String, serde_json::Value>;
 
 /// Explains what `loaded` does with a request. What makes it no request at all is the error.
-pub fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanation, String> {
+pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanation, String> {
     // No access log: an explanation leaves no trace.
     let mut loaded = loaded;
     loaded.config.telemetry.access_log = crate::config::model::AccessLog::Off;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 /// What was found out about a request.
 #[derive(Debug, Serialize)]
-pub struct Explanation {
+pub(crate) struct Explanation {
     /// The path as it is routed.
     pub(super) path: String,
     /// The client's address, as trusted proxies tell it.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use frontgate_filters::filter::Flow;
-use frontgate_filters::reply::Reply;
+use frontgate_filters::reply::{Form, Reply};
 use http::HeaderValue;
 use http::header::CONTENT_LENGTH;
 use pingora_http::ResponseHeader;
@@ -15,7 +15,7 @@ use crate::panics::caught;
 pub(super) fn queue(client: &mut impl Client, ctx: &mut Ctx, reply: &Reply) {
     let snapshot = ctx.snapshot.clone();
     ctx.reason = reply.code();
-    let (mut head, body) = reply.render(&ctx.facts.request_id);
+    let (mut head, body) = reply.render(Form::default(), &ctx.facts.request_id);
     let body = through_halves(client, ctx, &mut head, body);
     snapshot.route(ctx.route).chain.mark(&mut head, &ctx.facts);
     let end = body.is_empty();
@@ -38,7 +38,7 @@ fn through_halves(client: &impl Client, ctx: &mut Ctx, head: &mut ResponseHeader
         let mut body = Some(body);
         match exchange.body(&mut body, true) {
             Flow::Go => body.unwrap_or_default(),
-            Flow::Abort => Bytes::new(),
+            Flow::Abort(_) => Bytes::new(),
         }
     });
     let Ok(passed) = passed else {

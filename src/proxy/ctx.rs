@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use frontgate_filters::chain::Exchange;
-use frontgate_filters::filter::{CircuitState, Facts, Outcome};
+use frontgate_filters::filter::inspect::CircuitState;
+use frontgate_filters::filter::{Facts, Outcome};
 use http::{HeaderValue, StatusCode};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -17,7 +18,7 @@ use crate::telemetry::{Flag, Line, trace_id};
 use crate::upstream::attempts::Attempts;
 
 /// One request's state.
-pub struct Ctx {
+pub(crate) struct Ctx {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) gateway: Arc<Gateway>,
     pub(super) conn: Option<Arc<Conn>>,

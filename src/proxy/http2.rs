@@ -36,7 +36,7 @@ pub(super) struct Http2<'s> {
 }
 
 impl<'s> Http2<'s> {
-    pub fn new(session: &'s mut Session, ctx: &Ctx) -> Self {
+    pub(super) fn new(session: &'s mut Session, ctx: &Ctx) -> Self {
         let framing = match content_length(session.req_header()) {
             Some(0) => Upload::Length(0),
             _ if session.is_body_empty() => Upload::None,
@@ -58,7 +58,7 @@ impl<'s> Http2<'s> {
     }
 
     /// The status that was sent, and the bytes of both bodies.
-    pub fn told(&self) -> (Option<StatusCode>, u64, u64) {
+    pub(super) fn told(&self) -> (Option<StatusCode>, u64, u64) {
         (self.status.filter(|_| self.written), self.read, self.sent)
     }
 }

@@ -18,10 +18,10 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use crate::gateway::Gateway;
-pub use ctx::Ctx;
+pub(crate) use ctx::Ctx;
 
 /// The proxy behind every listener.
-pub struct Proxy(pub Arc<Gateway>);
+pub(crate) struct Proxy(pub Arc<Gateway>);
 
 /// The error that ends a request whose answer was broken off, or whose client has left.
 const BROKEN: ErrorType = ErrorType::Custom("broken off");

@@ -84,7 +84,7 @@ async fn finish(mut held: Held<'_>, conn: &Conn, ctx: &mut Ctx, end: End) -> boo
                 let (client, read, _count) = held.h1.into_parts();
                 let (upstream, answered) = upstream.into_parts();
                 let began = std::time::Instant::now();
-                let passed = tunnel(Side::new(client, read), Side::new(upstream, answered), idle).await;
+                let passed = Box::pin(tunnel(Side::new(client, read), Side::new(upstream, answered), idle)).await;
                 ctx.tunnelled = began.elapsed();
                 (ctx.bytes_in, ctx.bytes_out) = (passed.there, passed.back);
             }

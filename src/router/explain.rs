@@ -8,7 +8,7 @@ use super::{Found, Origin, Pattern, Router, Segment};
 
 /// The router's answer with its reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explained<'r> {
+pub(crate) struct Explained<'r> {
     /// What [`Router::find`] says.
     pub found: Found<'r>,
     /// All that match host and path, best first: the first one won.
@@ -17,7 +17,7 @@ pub struct Explained<'r> {
 
 /// One host and path that match.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate<'r> {
+pub(crate) struct Candidate<'r> {
     /// As configured, with its `*.`.
     pub host: Option<&'r str>,
     /// As configured by the first of its routes.
@@ -30,7 +30,7 @@ pub struct Candidate<'r> {
 
 impl Router {
     /// Like [`Router::find`], with all that would have matched had the winner not existed.
-    pub fn explain(&self, host: &str, path: &str, method: &Method) -> Explained<'_> {
+    pub(crate) fn explain(&self, host: &str, path: &str, method: &Method) -> Explained<'_> {
         let mut candidates = Vec::new();
         let mut winner = None;
         let _ = self.visit(host, path, &mut |leaf| {

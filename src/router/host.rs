@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 
 /// Why an authority is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadHost {
+pub(crate) enum BadHost {
     /// Nothing in front of the port.
     Empty,
     /// More than the 253 bytes a DNS name can have.
@@ -23,7 +23,7 @@ pub enum BadHost {
 
 impl BadHost {
     /// What is wrong, in words that fit behind "the request's host: ".
-    pub fn reason(self) -> &'static str {
+    pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Empty => "an empty host",
             Self::TooLong => "a host longer than 253 bytes",
@@ -47,7 +47,7 @@ impl std::error::Error for BadHost {}
 ///
 /// An IPv6 address keeps its brackets and takes the form of RFC 5952. Stricter than the RFC in what no name server knows
 /// and origins read differently: percent escapes, commas and empty labels are refused. Borrows where nothing changes.
-pub fn host_of(authority: &str) -> Result<Cow<'_, str>, BadHost> {
+pub(crate) fn host_of(authority: &str) -> Result<Cow<'_, str>, BadHost> {
     if let Some(inner) = authority.strip_prefix('[') {
         let (address, after) = inner.split_once(']').ok_or(BadHost::Address)?;
         let parsed: Ipv6Addr = address.parse().map_err(|_| BadHost::Address)?;

@@ -21,21 +21,21 @@ use std::ops::ControlFlow;
 
 use http::Method;
 
-pub use frontgate_filters::words::path::normalise;
-pub use frontgate_filters::words::pattern::{Pattern, Segment};
-pub use host::host_of;
-pub use template::Template;
+pub(crate) use frontgate_filters::words::path::normalise;
+pub(crate) use frontgate_filters::words::pattern::{Pattern, Segment};
+pub(crate) use host::host_of;
+pub(crate) use template::Template;
 
 use fold::Folding;
 use leaf::Leaf;
 use trie::{Id, Trie};
 
 /// What stands for the route, in metrics and logs, of a request that no route matches. No route can have this name.
-pub const UNMATCHED: &str = "_none";
+pub(crate) const UNMATCHED: &str = "_none";
 
 /// What one route answers to. Its place in the slice given to [`Router::build`] is the route's index.
 #[derive(Clone, Debug)]
-pub struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     /// A host as [`host_of`] gives it, `*.` and such a host, or none for every host.
     pub host: Option<&'a str>,
     /// A path pattern that [`Pattern::parse`] accepts.
@@ -46,7 +46,7 @@ pub struct Entry<'a> {
 
 /// What the router has to say about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found<'r> {
+pub(crate) enum Found<'r> {
     /// The index of the route that takes it.
     Route(usize),
     /// The winning host and path exist, but not for this method: a 405.
@@ -59,7 +59,7 @@ pub enum Found<'r> {
 }
 
 /// All routes, compiled: never changes, shared by every request of a snapshot.
-pub struct Router {
+pub(crate) struct Router {
     exact: Hosts,
     /// The part behind `*.`.
     suffixes: Hosts,
@@ -84,7 +84,7 @@ impl Router {
     /// # Panics
     ///
     /// When a pattern does not parse.
-    pub fn build(entries: &[Entry]) -> Self {
+    pub(crate) fn build(entries: &[Entry]) -> Self {
         let (mut exact, mut suffixes, mut anywhere) = (Hosts::default(), Hosts::default(), None);
         let mut tree = trie::Builder::default();
         let mut claims: Vec<Vec<leaf::Claim>> = Vec::new();
@@ -113,7 +113,7 @@ impl Router {
     /// The route for a host from [`host_of`] (empty where the request names none) and a path from [`normalise`].
     ///
     /// The path of `OPTIONS *` matches nothing.
-    pub fn find(&self, host: &str, path: &str, method: &Method) -> Found<'_> {
+    pub(crate) fn find(&self, host: &str, path: &str, method: &Method) -> Found<'_> {
         match self.visit(host, path, &mut |leaf| ControlFlow::Break(leaf)) {
             ControlFlow::Break(leaf) => self.settle(leaf, method),
             ControlFlow::Continue(()) => Found::None,

@@ -4,7 +4,7 @@ use super::{Pattern, Segment};
 
 /// Text with places for what the variables and `**` of one pattern matched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template {
+pub(crate) struct Template {
     parts: Vec<Part>,
 }
 
@@ -22,21 +22,22 @@ impl Template {
     ///
     /// A path or an `http(s)` URL; a variable never reaches into the URL's host, or a client could choose where the answer
     /// points. The error says what is wrong, without repeating the template.
-    pub fn parse(template: &str, pattern: &Pattern) -> Result<Self, String> {
+    pub(crate) fn parse(template: &str, pattern: &Pattern) -> Result<Self, String> {
         let fixed = match template.split_once("://") {
             Some(("http" | "https", rest)) => rest.split('/').next().unwrap_or(rest),
-            _ if template.starts_with("//") => return Err("it begins with `//`, which names a host".into()),
+            _ if template.starts_with("//") => return Err("it begins with `//`, which would name a host".into()),
             _ if template.starts_with('/') => "",
             _ => return Err("it begins with neither `/` nor `http://` nor `https://`".into()),
         };
         if fixed.contains('{') {
-            return Err("a variable stands in the host, which a client could then choose".into());
+            return Err("there is a variable in the host: a client could choose the host".into());
         }
         let mut parts = Vec::new();
         let mut left = template;
         while let Some(at) = left.find(['{', '}']) {
             let (text, brace) = left.split_at(at);
-            let (name, after) = brace.strip_prefix('{').and_then(|inner| inner.split_once('}')).ok_or("a brace has no counterpart")?;
+            let (name, after) =
+                brace.strip_prefix('{').and_then(|inner| inner.split_once('}')).ok_or("a brace is not closed or not opened")?;
             let position = pattern.position(name).ok_or_else(|| unknown(name, pattern))?;
             if !text.is_empty() {
                 parts.push(Part::Text(text.into()));
@@ -56,7 +57,7 @@ impl Template {
     /// Fills in from a normalised path that the pattern matched; the bytes stay as they are there.
     ///
     /// An empty `{rest}` between two slashes leaves one, because a path that begins with two names a host.
-    pub fn expand(&self, path: &str) -> String {
+    pub(crate) fn expand(&self, path: &str) -> String {
         let mut out = String::with_capacity(path.len() + 32);
         let mut merge = false;
         for part in &self.parts {
@@ -127,10 +128,10 @@ mod tests {
 
         assert_eq!(refused("/{rest}", "/a"), "`{rest}` matches nothing: the route's path has no variables");
         assert_eq!(refused("/{c}", "/{a}/**"), "`{c}` matches nothing: the route's path has `{a}`, `{rest}`");
-        assert_eq!(refused("/{a", "/{a}"), "a brace has no counterpart");
-        assert_eq!(refused("/a}", "/{a}"), "a brace has no counterpart");
-        assert_eq!(refused("//{a}", "/{a}"), "it begins with `//`, which names a host");
-        assert_eq!(refused("https://{a}/", "/{a}"), "a variable stands in the host, which a client could then choose");
-        assert_eq!(refused("https://a.example{rest}", "/**"), "a variable stands in the host, which a client could then choose");
+        assert_eq!(refused("/{a", "/{a}"), "a brace is not closed or not opened");
+        assert_eq!(refused("/a}", "/{a}"), "a brace is not closed or not opened");
+        assert_eq!(refused("//{a}", "/{a}"), "it begins with `//`, which would name a host");
+        assert_eq!(refused("https://{a}/", "/{a}"), "there is a variable in the host: a client could choose the host");
+        assert_eq!(refused("https://a.example{rest}", "/**"), "there is a variable in the host: a client could choose the host");
     }
 }

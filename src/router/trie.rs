@@ -66,6 +66,8 @@ impl Trie {
     /// Shows the leaves that match to `each`, best first, until it breaks. `rest` is the path behind the slash that
     /// follows `node`, or none where the path ends.
     pub(super) fn visit<B>(&self, id: Id, rest: Option<&[u8]>, each: &mut impl FnMut(Id) -> ControlFlow<B>) -> ControlFlow<B> {
+        #[cfg(test)]
+        super::tests::step();
         let node = &self.nodes[id.index()];
         if let Some(rest) = rest {
             let (segment, rest) = match memchr::memchr(b'/', rest) {
@@ -95,6 +97,8 @@ impl Trie {
                 let mask = self.slots.len() - 1;
                 let mut at = hash as usize & mask;
                 loop {
+                    #[cfg(test)]
+                    super::tests::step();
                     let slot = self.slots[at];
                     let child = slot.child?;
                     if slot.hash == (hash >> 32) as u32 && self.nodes[child.index()].parent == Some(id) && self.text(child) == segment {
@@ -104,6 +108,11 @@ impl Trie {
                 }
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn nodes(&self) -> usize {
+        self.nodes.len()
     }
 
     fn text(&self, id: Id) -> &[u8] {

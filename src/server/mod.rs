@@ -20,7 +20,7 @@ use crate::gateway::Gateway;
 use crate::reload::{Read, Reloader};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
-use crate::upstream::KeyRing;
+use crate::upstream::Documents;
 
 /// A gateway that listens and serves. Dropping it stops it at once.
 pub struct Running {
@@ -47,8 +47,8 @@ pub fn start(loaded: Loaded, reload: Read) -> Result<Running, String> {
     let listeners = server.listeners.iter().map(|listener| bind(listener.address)).collect::<Result<Vec<_>, _>>()?;
     let admin = server.admin.as_ref().map(|admin| bind(admin.address)).transpose()?;
     let status = server.status.as_ref().map(|address| bind(address.value)).transpose()?;
-    let keys = KeyRing::new();
-    let gateway = Gateway::new(Snapshot::compile(loaded, None, &metrics, Some(&keys))?, metrics, keys);
+    let documents = Documents::new(metrics.clone());
+    let gateway = Gateway::new(Snapshot::compile(loaded, None, &metrics, Some(&documents))?, metrics, documents);
     let reloader = Arc::new(Reloader::new(gateway.clone(), reload));
     let threads = match server.threads {
         Threads::Count(count) => count.get() as usize,

@@ -21,7 +21,7 @@ pub(super) struct Operators {
 }
 
 impl Operators {
-    pub async fn serve(
+    pub(super) async fn serve(
         self,
         mut stopped: watch::Receiver<Option<Instant>>,
         shutdown: watch::Sender<bool>,
@@ -37,7 +37,7 @@ impl Operators {
         }
         tokio::spawn(tick(self.gateway.clone()));
         self.gateway.run_background(tokio::runtime::Handle::current());
-        tokio::spawn(self.gateway.keys.clone().run());
+        tokio::spawn(self.gateway.documents.clone().run());
         // A sender that is gone stops at once, as does a deadline that has passed.
         let deadline = match stopped.wait_for(Option::is_some).await {
             Ok(deadline) => deadline.unwrap_or_else(Instant::now),

@@ -29,12 +29,12 @@ pub(super) async fn listen<A: ServerApp + Send + Sync + 'static>(held: Held, app
 
 impl Held {
     /// The socket, as the runtime of the thread that asks accepts on it.
-    pub fn into_tokio(self) -> std::io::Result<tokio::net::TcpListener> {
+    pub(super) fn into_tokio(self) -> std::io::Result<tokio::net::TcpListener> {
         tokio::net::TcpListener::from_std(self.listener)
     }
 
     /// The same socket for one more thread.
-    pub fn share(&self) -> Result<Self, String> {
+    pub(super) fn share(&self) -> Result<Self, String> {
         let listener = self.listener.try_clone().map_err(|error| format!("the socket of {} cannot be shared: {error}", self.address))?;
         Ok(Self { name: self.name.clone(), address: self.address, listener })
     }

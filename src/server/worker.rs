@@ -30,7 +30,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Starts it; `accepting` is dropped when its listeners are closed.
-    pub fn start(self, number: usize, accepting: mpsc::Sender<()>) -> Result<JoinHandle<()>, String> {
+    pub(super) fn start(self, number: usize, accepting: mpsc::Sender<()>) -> Result<JoinHandle<()>, String> {
         let runtime = runtime()?;
         std::thread::Builder::new()
             .name(format!("frontgate-{number}"))

@@ -19,25 +19,30 @@ use crate::door::Rules;
 use crate::door::wire::HeadLimits;
 use crate::router::{Entry, Pattern, Router, UNMATCHED};
 use crate::telemetry::{AccessLog, Metrics, Target};
-use crate::upstream::{KeyRing, Pool};
+use crate::upstream::{Documents, Pool};
 
 impl Snapshot {
     /// Compiles a checked configuration. What fails here is outside of it: a log that cannot be opened.
     ///
-    /// Without `keys` no key set is ever fetched.
-    pub fn compile(loaded: Loaded, previous: Option<&Self>, metrics: &Metrics, keys: Option<&KeyRing>) -> Result<Self, String> {
+    /// Without `documents` nothing is ever fetched, such as key sets.
+    pub(crate) fn compile(
+        loaded: Loaded,
+        previous: Option<&Self>,
+        metrics: &Metrics,
+        documents: Option<&Documents>,
+    ) -> Result<Self, String> {
         let config = &loaded.config;
         let access_log = open_log(&loaded, previous, metrics)?;
         let outside = FromConfig {
-            keys,
+            documents,
             loaded: &loaded,
-            pools: config.upstreams.keys().map(|name| name.as_str().into()).collect(),
+            upstreams: config.upstreams.keys().map(|name| name.as_str().into()).collect(),
             routes: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
         };
         let build = |key: &str, name: &str, entry: &FilterEntry| {
             let kept = previous.and_then(|previous| previous.filters.get(key)).filter(|built| built.entry.config == entry.config);
             let with = Build { name, metrics: &metrics.filters, outside: &outside, previous: kept.map(|built| &built.filter) };
-            let filter = entry.config.build(&with).map_err(|why| format!("the filter `{name}`: {why}"))?;
+            let filter = entry.config.options().build(&with).map_err(|why| format!("the filter `{name}`: {why}"))?;
             Ok::<_, String>(Built { entry: entry.clone(), filter })
         };
         let mut filters: HashMap<String, Built> = HashMap::new();
@@ -107,7 +112,7 @@ impl Snapshot {
                 half_close: config.server.half_close,
             },
             trusted: config.server.trusted_proxies.iter().map(|network| network.0).collect(),
-            identity_headers: filters.values().flat_map(|built| built.entry.config.identity_headers()).collect(),
+            identity_headers: filters.values().flat_map(|built| built.entry.config.options().identity_headers()).collect(),
             devices: devices(config)?,
             access_log,
             filters,
@@ -135,7 +140,7 @@ fn inline_key(owner: &str, index: usize) -> String {
 /// The table of devices: the configuration's or the built-in one, where a filter or an upstream asks for the class.
 fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
     let named = config.filters.values().map(|entry| &entry.value);
-    let filters = named.chain(inline(config).map(|(_, _, entry)| entry)).flat_map(|entry| entry.config.selectors());
+    let filters = named.chain(inline(config).map(|(_, _, entry)| entry)).flat_map(|entry| entry.config.options().selectors());
     let hashes = config.upstreams.values().filter_map(|upstream| match &upstream.balance {
         model::Balance::ConsistentHash(selector) => Some(selector),
         _ => None,

@@ -6,22 +6,20 @@ mod compile;
 mod outside;
 mod route;
 
-use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use frontgate_filters::circuit_breaker::{Circuit, CircuitBreaker};
-use frontgate_filters::cors;
 use frontgate_filters::device::Devices;
+use frontgate_filters::filter::inspect::{CircuitStatus, Forced};
 use frontgate_filters::filter::{Facts, Filter};
-use frontgate_filters::jwt::Jwt;
 use frontgate_filters::registry::{FilterEntry, Mode};
+use frontgate_filters::words::preflight::asked_method;
 use http::HeaderName;
 use pingora_http::RequestHeader;
 
-pub use self::route::Route;
+pub(crate) use self::route::Route;
 use crate::action::Upstreams;
 use crate::config::Loaded;
 use crate::config::model;
@@ -30,7 +28,7 @@ use crate::router::{Found, Router};
 use crate::telemetry::AccessLog;
 
 /// A compiled configuration.
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// What it was compiled from.
     pub loaded: Loaded,
     /// Finds the route.
@@ -62,32 +60,35 @@ struct Built {
 }
 
 impl Snapshot {
-    /// Every circuit: the filter's name, the upstream's, and the circuit.
-    pub fn circuits(&self) -> impl Iterator<Item = (&str, &str, &Circuit)> {
-        self.filters.iter().flat_map(|(name, built)| {
-            let filter: &dyn Any = &*built.filter;
-            let breaker = filter.downcast_ref::<CircuitBreaker>();
-            breaker.into_iter().flat_map(|breaker| breaker.circuits()).map(move |(upstream, circuit)| (name.as_str(), upstream, circuit))
-        })
+    /// Every circuit that was ever asked for, with the filter's name.
+    pub(crate) fn circuits(&self) -> impl Iterator<Item = (&str, CircuitStatus)> {
+        self.filters
+            .iter()
+            .flat_map(|(name, built)| built.filter.inspect().circuits.into_iter().map(move |circuit| (name.as_str(), circuit)))
+    }
+
+    /// Holds a filter's circuit before an upstream open or closed, or lets it go; whether there is such a circuit.
+    pub(crate) fn force(&self, filter: &str, upstream: &str, forced: Option<Forced>) -> bool {
+        self.filters.get(filter).is_some_and(|built| built.filter.force_circuit(upstream, forced))
     }
 
     /// Learns what the request's head says of the client, where something asks for it.
-    pub fn recognise(&self, head: &RequestHeader, facts: &mut Facts) {
+    pub(crate) fn recognise(&self, head: &RequestHeader, facts: &mut Facts) {
         if let Some(devices) = &self.devices {
             facts.device = devices.classes().get(devices.classify(&head.headers)).cloned();
         }
     }
 
     /// Request headers that only the gateway may send to an upstream.
-    pub fn identity_headers(&self) -> &[HeaderName] {
+    pub(crate) fn identity_headers(&self) -> &[HeaderName] {
         &self.identity_headers
     }
 
-    /// What takes a request: a preflight belongs to the route that it asks about, where that one lists `cors` and carries it out.
-    pub fn find(&self, host: &str, path: &str, head: &RequestHeader) -> Found<'_> {
-        if let Some(method) = cors::asked_method(head)
+    /// What takes a request: a preflight belongs to the route that it asks about, where a filter of that one answers it.
+    pub(crate) fn find(&self, host: &str, path: &str, head: &RequestHeader) -> Found<'_> {
+        if let Some(method) = asked_method(head)
             && let found @ Found::Route(index) = self.router.find(host, path, &method)
-            && self.routes[index].chain.links().iter().any(|link| link.kind == "cors" && link.mode == Mode::Enforce)
+            && self.routes[index].chain.links().iter().any(|link| link.mode == Mode::Enforce && link.filter.answers_preflight())
         {
             return found;
         }
@@ -95,11 +96,10 @@ impl Snapshot {
     }
 
     /// The filters that verify with a key set from elsewhere, by name, with the age of their keys.
-    pub fn key_ages(&self) -> BTreeMap<&str, Duration> {
+    pub(crate) fn key_ages(&self) -> BTreeMap<&str, Duration> {
         let mut ages = BTreeMap::new();
         for (key, built) in &self.filters {
-            let jwt = (&*built.filter as &dyn Any).downcast_ref::<Jwt>();
-            if let Some(age) = jwt.and_then(Jwt::key_age) {
+            if let Some(age) = built.filter.inspect().key_age {
                 // Filters that are written in place share the name of their kind; the oldest keys speak for them.
                 let name = if key.contains('/') { built.entry.config.kind() } else { key.as_str() };
                 let oldest = ages.entry(name).or_insert(age);
@@ -110,18 +110,18 @@ impl Snapshot {
     }
 
     /// The route of this index; without one, what holds for requests that no route takes.
-    pub fn route(&self, index: Option<usize>) -> &Route {
+    pub(crate) fn route(&self, index: Option<usize>) -> &Route {
         index.map_or(&self.unmatched, |index| &self.routes[index])
     }
 
     /// Whether this address may say who its client is.
-    pub fn trusts(&self, address: IpAddr) -> bool {
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted.iter().any(|network| network.contains(&address))
     }
 
     /// Does what may be done only once this snapshot is the one in force: gives the upstreams that it took over the endpoints it names.
-    pub fn entered_force(&self) {
+    pub(crate) fn entered_force(&self) {
         for (name, upstream) in &self.loaded.config.upstreams {
             if let Some(pool) = self.pools.get(name) {
                 pool.change(&upstream.endpoints, Instant::now());
@@ -130,7 +130,7 @@ impl Snapshot {
     }
 
     /// The shortest deadline that the workers have to keep.
-    pub fn shortest_wait(&self) -> Duration {
+    pub(crate) fn shortest_wait(&self) -> Duration {
         let pools = self.pools.values().flat_map(|pool| {
             let timeouts = pool.timeouts;
             let first_byte = match timeouts.first_byte {

@@ -1,20 +1,20 @@
 //! What filters may ask of the configuration around them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use frontgate_filters::filter::build::{Outside, Secret};
-use frontgate_filters::jwt::{KeyStore, NoKeys, Url};
+use frontgate_filters::filter::document::{NoDocument, RemoteDocument, Wanted};
 use frontgate_filters::words::spanned::Place;
+use frontgate_filters::words::url::Url;
 
 use crate::config::Loaded;
-use crate::upstream::KeyRing;
+use crate::upstream::Documents;
 
 /// What filters may ask of the configuration around them.
 pub(super) struct FromConfig<'c> {
-    pub keys: Option<&'c KeyRing>,
+    pub documents: Option<&'c Documents>,
     pub loaded: &'c Loaded,
-    pub pools: Vec<Arc<str>>,
+    pub upstreams: Vec<Arc<str>>,
     pub routes: Vec<Arc<str>>,
 }
 
@@ -26,14 +26,14 @@ impl Outside for FromConfig<'_> {
     fn secret(&self, secret: &Secret) -> Result<String, String> {
         self.loaded.secret(secret)
     }
-    fn key_store(&self, url: &Url, refresh: Duration, stale_for: Duration) -> Arc<dyn KeyStore> {
-        match self.keys {
-            Some(keys) => keys.get(url, refresh, stale_for),
-            None => Arc::new(NoKeys),
+    fn document(&self, url: &Url, wanted: Wanted) -> Arc<dyn RemoteDocument> {
+        match self.documents {
+            Some(documents) => documents.get(url, wanted),
+            None => Arc::new(NoDocument),
         }
     }
-    fn pools(&self) -> &[Arc<str>] {
-        &self.pools
+    fn upstreams(&self) -> &[Arc<str>] {
+        &self.upstreams
     }
     fn routes(&self) -> &[Arc<str>] {
         &self.routes

@@ -13,7 +13,7 @@ use crate::router::Entry;
 use crate::telemetry::RouteMetrics;
 
 /// A compiled route.
-pub struct Route {
+pub(crate) struct Route {
     /// Its name in logs and metrics.
     pub name: Arc<str>,
     /// The server's filters and its own.
@@ -30,7 +30,7 @@ pub struct Route {
 
 impl Route {
     /// Tells filters which route the request took.
-    pub fn introduce(&self, index: usize, facts: &mut Facts) {
+    pub(crate) fn introduce(&self, index: usize, facts: &mut Facts) {
         facts.route = self.name.clone();
         facts.route_index = index;
         facts.upstream = self.action.upstream().cloned();

@@ -3,11 +3,11 @@
 //! Neither ever delays a request. Recording looks up no name and takes no lock, and a log that cannot be written fast enough
 //! loses lines and counts them.
 
-pub mod access_log;
-pub mod metrics;
+pub(crate) mod access_log;
+pub(crate) mod metrics;
 
 mod trace_context;
 
-pub use access_log::{AccessLog, Flag, Line, Target};
-pub use metrics::{Attempt, EndpointState, Gauge, ListenerMetrics, Metrics, RouteMetrics, UpstreamMetrics};
-pub use trace_context::trace_id;
+pub(crate) use access_log::{AccessLog, Flag, Line, Target};
+pub(crate) use metrics::{Attempt, EndpointState, Gauge, ListenerMetrics, Metrics, RouteMetrics, UpstreamMetrics};
+pub(crate) use trace_context::trace_id;

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 
 /// The trace id of the one `traceparent`, in hex; nothing where there is none, more than one, or one that the standard calls invalid.
-pub fn trace_id(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all("traceparent").iter();
     let (value, None) = (values.next()?, values.next()) else { return None };
     let mut parts = value.to_str().ok()?.split('-');

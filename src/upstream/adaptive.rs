@@ -17,7 +17,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 const BUCKETS: usize = 27 * 8;
 
 /// The timeout and the durations that it follows.
-pub struct Adaptive {
+pub(crate) struct Adaptive {
     bounds: Bounds,
     windows: [Box<[AtomicU32; BUCKETS]>; 2],
     /// Which window is being filled.
@@ -29,24 +29,24 @@ pub struct Adaptive {
 
 impl Adaptive {
     /// As long as the bounds allow, until something is known.
-    pub fn new(bounds: Bounds, now: Instant) -> Self {
+    pub(crate) fn new(bounds: Bounds, now: Instant) -> Self {
         let empty = || Box::new([const { AtomicU32::new(0) }; BUCKETS]);
         let micros = AtomicU64::new(bounds.max.0.as_micros() as u64);
         Self { bounds, windows: [empty(), empty()], current: AtomicUsize::new(0), turned: Mutex::new(now), micros }
     }
 
     /// The timeout.
-    pub fn timeout(&self) -> Duration {
+    pub(crate) fn timeout(&self) -> Duration {
         Duration::from_micros(self.micros.load(Ordering::Relaxed))
     }
 
     /// An answer's head took this long, or was given up after so long.
-    pub fn observe(&self, took: Duration) {
+    pub(crate) fn observe(&self, took: Duration) {
         self.windows[self.current.load(Ordering::Relaxed)][bucket(took)].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Concludes from what was seen; to be called about once a second.
-    pub fn tick(&self, now: Instant) {
+    pub(crate) fn tick(&self, now: Instant) {
         let mut turned = self.turned.lock();
         let counts: Vec<u64> =
             (0..BUCKETS).map(|bucket| self.windows.iter().map(|window| u64::from(window[bucket].load(Ordering::Relaxed))).sum()).collect();

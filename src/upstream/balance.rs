@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use frontgate_filters::words::fnv;
+
 use crate::config::model::Balance;
 
 /// Schedules no longer than this: weights beyond it are scaled down, and keep at least one turn.
@@ -16,10 +18,10 @@ const LOAD_BOUND: u64 = 125;
 /// So many requests in flight for a weight of 1 are no overload, however idle the others are: few requests keep to their endpoint.
 const IDLE: u64 = 8;
 /// Loads are counted in this fraction of a request.
-pub const UNIT: u64 = 1 << 20;
+pub(crate) const UNIT: u64 = 1 << 20;
 
 /// A pool's balancing rule with its state.
-pub struct Balancer {
+pub(crate) struct Balancer {
     rule: Rule,
     weights: Box<[u32]>,
     /// Endpoint indexes, each as often as its weight says, spread evenly.
@@ -39,7 +41,7 @@ enum Rule {
 type Point = (u64, u32);
 
 /// What a choice depends on beside the rule.
-pub trait Candidates {
+pub(crate) trait Candidates {
     /// Whether the endpoint may be chosen.
     fn takes(&self, index: usize) -> bool;
     /// Its requests in flight for its weight, in [`UNIT`]s.
@@ -50,7 +52,7 @@ pub trait Candidates {
 
 impl Balancer {
     /// The rule over endpoints with these weights and names; the names place them on a ring.
-    pub fn new(rule: &Balance, weights: &[u32], names: &[&str]) -> Self {
+    pub(crate) fn new(rule: &Balance, weights: &[u32], names: &[&str]) -> Self {
         let rule = match rule {
             Balance::RoundRobin => Rule::RoundRobin,
             Balance::Random => Rule::Random,
@@ -63,7 +65,7 @@ impl Balancer {
     }
 
     /// The same rule over other endpoints: `was` says which of the earlier ones each of them was. The turn goes on where it is.
-    pub fn next(&self, weights: &[u32], names: &[&str], was: &[Option<usize>]) -> Self {
+    pub(crate) fn next(&self, weights: &[u32], names: &[&str], was: &[Option<usize>]) -> Self {
         let rule = match &self.rule {
             Rule::RoundRobin => Rule::RoundRobin,
             Rule::Random => Rule::Random,
@@ -103,7 +105,7 @@ impl Balancer {
     }
 
     /// The endpoint whose turn it is, for a request with this hash. `None` where no endpoint takes it.
-    pub fn choose(&self, hash: Option<u64>, candidates: &impl Candidates) -> Option<usize> {
+    pub(crate) fn choose(&self, hash: Option<u64>, candidates: &impl Candidates) -> Option<usize> {
         let length = self.schedule.len();
         if length == 0 {
             return None;
@@ -175,10 +177,8 @@ fn points(index: usize, weight: u32, name: &str, each: u64) -> impl Iterator<Ite
 }
 
 /// A hash that is the same on every node of a fleet: FNV-1a, mixed by the finisher of SplitMix64 (Steele and others, 2014).
-pub fn hash_of(bytes: &[u8], seed: u64) -> u64 {
-    let fnv = bytes.iter().fold(0xcbf2_9ce4_8422_2325 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+pub(crate) fn hash_of(bytes: &[u8], seed: u64) -> u64 {
+    let fnv = fnv::fnv1a(fnv::BASIS ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), bytes);
     let mixed = (fnv ^ (fnv >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)

@@ -22,7 +22,7 @@ use super::{NoPick, Pool};
 use crate::telemetry;
 
 /// A request of the gateway's own.
-pub struct Call<'c> {
+pub(crate) struct Call<'c> {
     /// The method.
     pub method: Method,
     /// Path and query.
@@ -41,7 +41,7 @@ pub struct Call<'c> {
 
 /// A whole answer.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Its head.
     pub head: ResponseHeader,
     /// Its body.
@@ -50,7 +50,7 @@ pub struct Answer {
 
 /// Why there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoAnswer {
+pub(crate) enum NoAnswer {
     /// No endpoint took the call.
     NoEndpoint(NoPick),
     /// The endpoint cannot be reached, or broke off.
@@ -82,7 +82,7 @@ impl Audience for Nobody {
 }
 
 /// Makes the call at one of the pool's endpoints, and again as its retry rule says.
-pub async fn call(pool: &Arc<Pool>, call: &Call<'_>) -> Result<Answer, NoAnswer> {
+pub(crate) async fn call(pool: &Arc<Pool>, call: &Call<'_>) -> Result<Answer, NoAnswer> {
     let mut attempts = Attempts::default();
     attempts.limit(Some(call.deadline));
     attempts.ask(pool.clone(), call.hash);
@@ -134,8 +134,8 @@ enum Failed {
 impl Failed {
     fn before_head(fault: Fault, reused: bool) -> Self {
         match fault {
-            Fault::Closed(true) | Fault::Broken(_, true) if reused => Self::Stale,
-            Fault::Closed(_) | Fault::Broken(..) => Self::Broken,
+            Fault::Closed(true) | Fault::Broken(true) if reused => Self::Stale,
+            Fault::Closed(_) | Fault::Broken(_) => Self::Broken,
             Fault::Malformed(why) => Self::Malformed(why),
         }
     }
@@ -217,18 +217,18 @@ async fn in_time<T>(until: Instant, future: impl Future<Output = T>) -> Result<T
 }
 
 /// A new connection to an endpoint.
-pub async fn connect(endpoint: &Endpoint) -> Result<Connection, ()> {
-    if !endpoint.is_secured() {
+pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Connection, ()> {
+    let Some(peer) = endpoint.tls() else {
         let socket = TcpStream::connect(endpoint.address).await.map_err(drop)?;
         // Heads and bodies leave in one piece each: nothing is gained by waiting for more.
         let _ = socket.set_nodelay(true);
         return Ok(Connection::new(Io::Tcp(socket)));
-    }
+    };
     thread_local! {
         static CONNECTOR: OnceCell<Arc<TransportConnector>> = const { OnceCell::new() };
     }
     // Made for the first such endpoint: it reads the system's certificates.
     let connector = CONNECTOR.with(|connector| connector.get_or_init(|| Arc::new(TransportConnector::new(None))).clone());
-    let stream = connector.new_stream(endpoint.peer()).await.map_err(drop)?;
+    let stream = connector.new_stream(peer).await.map_err(drop)?;
     Ok(Connection::new(Io::Stream(stream)))
 }

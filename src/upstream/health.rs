@@ -12,7 +12,7 @@ use super::pool::{Endpoint, Pool};
 use crate::config::model::Health;
 
 /// Begins to probe those endpoints of a pool that nobody probes yet; ends for each when it leaves the pool or the pool is gone.
-pub fn watch(pool: &Arc<Pool>, runtime: &tokio::runtime::Handle) {
+pub(crate) fn watch(pool: &Arc<Pool>, runtime: &tokio::runtime::Handle) {
     let (Some(health), new) = pool.to_be_probed() else { return };
     let health = Arc::new(health.clone());
     for endpoint in new {

@@ -1,16 +1,15 @@
-//! The services behind the gateway: pools of endpoints, the choice between them, attempts with their deadlines, and the key sets that tokens
-//! need.
+//! The services behind the gateway: pools of endpoints, the choice between them, attempts with their deadlines, connections, and documents that
+//! are kept elsewhere.
 
-pub mod adaptive;
-pub mod attempts;
-pub mod balance;
-pub mod call;
-mod fetch;
-pub mod h1;
-pub mod health;
-pub mod keys;
-pub mod pool;
-pub mod timer;
+pub(crate) mod adaptive;
+pub(crate) mod attempts;
+pub(crate) mod balance;
+pub(crate) mod call;
+pub(crate) mod documents;
+pub(crate) mod h1;
+pub(crate) mod health;
+pub(crate) mod pool;
+pub(crate) mod timer;
 
-pub use keys::KeyRing;
-pub use pool::{NoPick, Pick, Pool, RetryPermit};
+pub(crate) use documents::Documents;
+pub(crate) use pool::{NoPick, Pick, Pool, RetryPermit};

@@ -12,7 +12,7 @@ const PACES: (u64, u64) = (5, 250);
 
 /// How often a worker looks for deadlines that are over, where the shortest of them is this long: late by a twentieth at most, and by 5 ms at
 /// least.
-pub fn pace_for(shortest: Duration) -> Duration {
+pub(crate) fn pace_for(shortest: Duration) -> Duration {
     Duration::from_millis((shortest.as_millis() as u64 / 20).clamp(PACES.0, PACES.1))
 }
 
@@ -34,14 +34,14 @@ thread_local! {
 }
 
 /// A place for one deadline at a time, until it is dropped.
-pub struct Timer {
+pub(crate) struct Timer {
     place: usize,
     due: Option<Instant>,
 }
 
 impl Timer {
     /// A place without a deadline.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = TABLE.with_borrow_mut(|table| {
             table.free.pop().unwrap_or_else(|| {
                 table.slots.push(Slot::default());
@@ -52,7 +52,7 @@ impl Timer {
     }
 
     /// Whether this deadline is over. If it is not, the task is woken when it is; each call puts its deadline in the place of the last.
-    pub fn poll(&mut self, cx: &mut Context<'_>, due: Option<Instant>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, due: Option<Instant>) -> Poll<()> {
         TABLE.with_borrow_mut(|table| {
             let slot = &mut table.slots[self.place];
             if self.due != due {
@@ -87,7 +87,7 @@ impl Drop for Timer {
 }
 
 /// Looks through this thread's deadlines once, and wakes those whose time is over.
-pub fn sweep(now: Instant) {
+pub(crate) fn sweep(now: Instant) {
     // Woken outside of the table: a waker may run anything.
     let mut woken = Vec::new();
     TABLE.with_borrow_mut(|table| {

@@ -25,7 +25,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::harness::{Gateway, until};
+use crate::harness::{Gateway, until, yaml};
 use client::{name, play};
 use origin::Origin;
 use record::Record;
@@ -48,10 +48,13 @@ impl Ground {
         if let Some(address) = address("FRONTGATE_AGAINST") {
             return Self { origin, address, _gateway: None };
         }
-        let gateway = Gateway::start(&format!(
-            "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:0\", protocols: [h2, http1]}}]}}\n\
-             upstreams: {{main: {{endpoints: [\"{}\"]}}}}\ntelemetry: {{access_log: \"off\"}}\nroutes: [{{name: all, path: \"/**\", upstream: main}}]\n",
-            origin.address
+        let gateway = Gateway::start(&yaml(
+            "
+            server: {listeners: [{address: 127.0.0.1:0, protocols: [h2, http1]}]}
+            upstreams: {main: {endpoints: [$ORIGIN]}}
+            routes: [{name: all, path: /**, upstream: main}]
+            ",
+            &[("$ORIGIN", &origin.address)],
         ));
         Self { origin, address: gateway.address, _gateway: Some(gateway) }
     }

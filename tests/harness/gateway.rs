@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use frontgate::config;
+use frontgate_test_support::yaml;
 
 /// A running gateway.
 pub struct Gateway {
@@ -11,14 +12,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts with this configuration. `$ORIGIN` is the origin's address; listeners take port 0.
+    /// Starts with this configuration, as `yaml` makes one; listeners take port 0.
     pub fn start(text: &str) -> Self {
-        let loaded = config::load_text("test.yaml", text).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+        let loaded = load(text);
         let running = frontgate::start(loaded, Box::new(|| config::load(None))).expect("the gateway starts");
         Self { address: running.addresses()[0], running }
     }
 
-    /// One listener, one pool at `origin`, one route for everything; `route` and `server` are more keys of each.
+    /// One listener, one upstream at `origin`, one route for everything; `server` and `route` are more keys of each.
     pub fn over(origin: SocketAddr, server: &str, route: &str) -> Self {
         Self::start(&simple(origin, server, route))
     }
@@ -30,10 +31,27 @@ impl Gateway {
     }
 }
 
+/// A configuration that must be a good one.
+#[track_caller]
+pub fn load(text: &str) -> config::Loaded {
+    config::load_text("test.yaml", text).unwrap_or_else(|problems| panic!("{}", problems.render(false)))
+}
+
 /// The text behind [`Gateway::over`].
 pub fn simple(origin: SocketAddr, server: &str, route: &str) -> String {
-    format!(
-        "version: 1\nserver:\n  listeners: [{{address: \"127.0.0.1:0\"}}]\n{server}\nupstreams:\n  main: {{endpoints: [\"{origin}\"]}}\n\
-         routes:\n  - name: all\n    path: /**\n    upstream: main\n{route}\ntelemetry: {{access_log: \"off\"}}\n"
+    yaml(
+        "
+        server:
+          listeners: [{address: 127.0.0.1:0}]
+          $SERVER
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+        routes:
+          - name: all
+            path: /**
+            upstream: main
+            $ROUTE
+        ",
+        &[("$ORIGIN", &origin), ("$SERVER", &server), ("$ROUTE", &route)],
     )
 }

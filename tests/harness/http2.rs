@@ -1,10 +1,11 @@
 //! A client of HTTP/2 with prior knowledge.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
+
+use super::PATIENCE;
 
 /// Runs this with a connection to the gateway, with an end to its waits.
 pub fn over_http2<T>(address: SocketAddr, scenario: impl AsyncFnOnce(SendRequest<Bytes>) -> T) -> T {
@@ -16,6 +17,6 @@ pub fn over_http2<T>(address: SocketAddr, scenario: impl AsyncFnOnce(SendRequest
             let _ = connection.await;
         });
         let scenario = scenario(client.ready().await.expect("a stream may be opened"));
-        tokio::time::timeout(Duration::from_secs(20), scenario).await.expect("an end of the scenario")
+        tokio::time::timeout(PATIENCE, scenario).await.expect("an end of the scenario")
     })
 }

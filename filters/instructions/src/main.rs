@@ -6,6 +6,7 @@
 #[path = "../../benches/payloads/mod.rs"]
 mod payloads;
 mod trim;
+mod words;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);

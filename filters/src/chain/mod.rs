@@ -1,7 +1,7 @@
 //! The chain: the only place that knows the filters' order.
 //!
 //! Requests run through the filters as listed, response halves in reverse. A filter under `mode: observe` is given copies: it
-//! decides and counts, and nothing it does reaches the client or the pool.
+//! decides and counts, and nothing it does reaches the client or the upstream.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::reply::Reply;
 /// A filter at its place in a chain.
 #[derive(Clone)]
 pub struct Link {
-    /// The name it is configured under, or its kind where it stands inline.
+    /// The name it is configured under, or its kind where it is written in place.
     pub name: Arc<str>,
     /// Its kind.
     pub kind: &'static str,
@@ -44,7 +44,7 @@ pub struct Exchange {
 struct Half {
     observed: bool,
     wants_body: bool,
-    /// It made the answer itself, or stands inside of the one that did.
+    /// It made the answer itself, or is inside of the one that did.
     silent: bool,
     filter: Box<dyn ResponseFilter>,
 }
@@ -207,8 +207,8 @@ impl Exchange {
         for half in self.halves.iter_mut().rev().filter(|half| half.wants_body && !half.silent) {
             if half.observed {
                 half.filter.body(&mut body.clone(), last);
-            } else if half.filter.body(body, last) == Flow::Abort {
-                return Flow::Abort;
+            } else if let abort @ Flow::Abort(_) = half.filter.body(body, last) {
+                return abort;
             }
         }
         Flow::Go

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{
     AGE, ALT_SVC, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, DATE, EXPIRES, HOST, PROXY_AUTHENTICATE, RETRY_AFTER,
-    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
+    SET_COOKIE, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -18,6 +18,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 
 use crate::filter::Facts;
+use crate::words::reserved;
 use crate::words::selector::Selector;
 
 /// What one filter keeps, in bytes.
@@ -256,35 +257,13 @@ fn varies_by(headers: &HeaderMap) -> Option<Arc<[HeaderName]>> {
 
 /// The headers that are about the answer: not about this message, its way or its time.
 fn kept(headers: &HeaderMap) -> Arc<[(HeaderName, HeaderValue)]> {
-    const WITHOUT: &[HeaderName] = &[
-        AGE,
-        ALT_SVC,
-        CACHE_CONTROL,
-        CONNECTION,
-        CONTENT_LENGTH,
-        DATE,
-        EXPIRES,
-        PROXY_AUTHENTICATE,
-        RETRY_AFTER,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ];
-    const WITHOUT_TOO: &[&str] = &[
-        "cache-status",
-        "keep-alive",
-        "proxy-connection",
-        "ratelimit",
-        "ratelimit-policy",
-        "server-timing",
-        "x-bff-fallback",
-        "x-request-id",
-    ];
+    const WITHOUT: &[HeaderName] = &[AGE, ALT_SVC, CACHE_CONTROL, DATE, EXPIRES, PROXY_AUTHENTICATE, RETRY_AFTER];
+    const WITHOUT_TOO: &[&str] = &["cache-status", "ratelimit", "ratelimit-policy", "server-timing", "x-bff-fallback", "x-request-id"];
     let nominated = |name: &HeaderName| {
         let tokens = headers.get_all(CONNECTION).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         tokens.map(<[u8]>::trim_ascii).any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
     };
-    let stays = |name: &HeaderName| !WITHOUT.contains(name) && !WITHOUT_TOO.contains(&name.as_str()) && !nominated(name);
+    let stays =
+        |name: &HeaderName| !reserved::frames(name) && !WITHOUT.contains(name) && !WITHOUT_TOO.contains(&name.as_str()) && !nominated(name);
     headers.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }

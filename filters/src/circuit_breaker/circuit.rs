@@ -4,41 +4,40 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use prometheus::IntGauge;
+use prometheus::{IntGauge, IntGaugeVec};
 
 use super::gate::{Admission, Change, Finding, Forced, Gate, Rules, State, Ticket};
-use crate::count::metrics::FilterMetrics;
+use crate::count::metrics::Families;
+use crate::count::stripe::CounterVec;
+use crate::filter::inspect::CircuitStatus;
 
-/// The circuit between one filter and one pool.
+/// The circuit between one filter and one upstream.
 pub struct Circuit {
     gate: Gate,
     filter: Arc<str>,
     upstream: Arc<str>,
     base: Instant,
-    metrics: FilterMetrics,
-    /// Its gauge, there once the circuit is asked: a pool that no route of the filter uses is no series.
+    metrics: Metrics,
+    /// Its gauge, there once the circuit is asked: an upstream that no route of the filter uses has no series.
     gauge: OnceLock<IntGauge>,
 }
 
-/// What an operator sees of a circuit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// What requests meet.
-    pub state: State,
-    /// Requests in the window.
-    pub requests: u32,
-    /// Those of them that failed.
-    pub failures: u32,
-    /// Those of them that were slow.
-    pub slow: u32,
-    /// How long until it is probed, while it is open and not forced.
-    pub left: Option<Duration>,
-    /// What an operator holds it in.
-    pub forced: Option<Forced>,
-    /// Probes under way.
-    pub probes: u32,
-    /// Whether any request or operator ever asked for it; one that nobody did is of no interest.
-    pub asked: bool,
+/// The families that circuits count in.
+#[derive(Clone)]
+pub(super) struct Metrics {
+    state: IntGaugeVec,
+    transitions: CounterVec,
+}
+
+impl Metrics {
+    pub(super) fn new(families: &Families) -> Self {
+        let state = "The state of a circuit: 0 closed, 1 half-open, 2 open.";
+        let transitions = "Changes of a circuit's state.";
+        Self {
+            state: families.gauges("circuit_state", state, &["filter", "upstream"]),
+            transitions: families.counters("circuit_transitions_total", transitions, &["filter", "upstream", "to"]),
+        }
+    }
 }
 
 /// What a request holds that was let through. Dropping it gives a probe's place back.
@@ -63,19 +62,20 @@ pub enum Answer {
 }
 
 impl Circuit {
-    pub(super) fn new(rules: Rules, filter: Arc<str>, upstream: Arc<str>, metrics: FilterMetrics) -> Self {
+    pub(super) fn new(rules: Rules, filter: Arc<str>, upstream: Arc<str>, metrics: Metrics) -> Self {
         Self { gate: Gate::new(rules), filter, upstream, base: Instant::now(), metrics, gauge: OnceLock::new() }
     }
 
-    /// The pool it stands before.
+    /// The upstream that it protects.
     pub fn upstream(&self) -> &str {
         &self.upstream
     }
 
     /// What it is doing now.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> CircuitStatus {
         let view = self.gate.view(self.millis(Instant::now()));
-        Status {
+        CircuitStatus {
+            upstream: self.upstream.clone(),
             state: view.state,
             requests: view.counts.requests,
             failures: view.counts.failures,
@@ -83,8 +83,12 @@ impl Circuit {
             left: view.left.map(Duration::from_millis),
             forced: view.forced,
             probes: view.probes,
-            asked: self.gauge.get().is_some(),
         }
+    }
+
+    /// Whether any request or operator ever asked for it; one that nobody did is of no interest.
+    pub fn was_asked(&self) -> bool {
+        self.gauge.get().is_some()
     }
 
     /// Holds it open or closed, whatever happens, until it is let go by `None`: then it begins closed, with nothing remembered.
@@ -106,7 +110,7 @@ impl Circuit {
     }
 
     fn tell(&self, change: Option<Change>, now: Instant) {
-        let gauge = self.gauge.get_or_init(|| self.metrics.circuit_state.with_label_values(&[&*self.filter, &*self.upstream]));
+        let gauge = self.gauge.get_or_init(|| self.metrics.state.with_label_values(&[&*self.filter, &*self.upstream]));
         // Read again, not taken from the change: of two changes at once the later one must stay.
         gauge.set(match self.gate.view(self.millis(now)).state {
             State::Closed => 0,
@@ -115,8 +119,8 @@ impl Circuit {
         });
         let Some(Change { to, cause }) = change else { return };
         let to = to.name();
-        self.metrics.circuit_transitions.with_label_values(&[&*self.filter, &*self.upstream, to]).inc();
-        log::warn!("the circuit `{}` before the pool `{}` is now {to}: {cause}", self.filter, self.upstream);
+        self.metrics.transitions.with_label_values(&[&*self.filter, &*self.upstream, to]).inc();
+        log::warn!("the circuit of the filter `{}` for upstream `{}` is now {to}: {cause}", self.filter, self.upstream);
     }
 
     fn millis(&self, now: Instant) -> u64 {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{AGE, CACHE_CONTROL, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_http::ResponseHeader;
 
 use super::cache::{Asked, Copy, Store};
-use super::config::{Fallback, Respond};
+use super::config::Fallback;
 use crate::count::stripe::Counter;
+use crate::reply::respond::Respond;
 use crate::reply::{Reply, ReplyBody};
 
 const MARK: HeaderName = HeaderName::from_static("x-bff-fallback");
@@ -42,11 +42,11 @@ pub enum Why {
 pub struct Situation<'s> {
     /// Why one is needed.
     pub why: Why,
-    /// The pool that failed: it is no fallback for itself.
+    /// The upstream that failed: it is no fallback for itself.
     pub upstream: &'s str,
     /// The store and what the request asks it for.
     pub cache: Option<(&'s Store, &'s Asked)>,
-    /// Whether another pool could be asked: nothing of the request is lost.
+    /// Whether another upstream could be asked: nothing of the request is lost.
     pub replayable: bool,
     /// Now.
     pub now: Instant,
@@ -56,21 +56,21 @@ pub struct Situation<'s> {
 pub enum Served {
     /// With this answer.
     Reply(&'static str, Reply),
-    /// With that of this pool.
+    /// With that of this upstream.
     Pool(Arc<str>),
 }
 
 impl Serving {
     /// Compiles it. `counter` gives the counter of a kind.
-    pub fn new(fallback: &Fallback, pools: &[Arc<str>], counter: impl Fn(&str) -> Counter) -> Self {
-        match fallback {
+    pub fn new(fallback: &Fallback, upstreams: &[Arc<str>], counter: impl Fn(&str) -> Counter) -> Result<Self, String> {
+        Ok(match fallback {
             Fallback::Cached(cached) => Self { kind: Kind::Cached(cached.max_age.0), counter: counter("cached") },
             Fallback::Upstream(name) => {
-                let pool = pools.iter().find(|pool| ***pool == *name.value).cloned().unwrap_or_else(|| name.as_str().into());
+                let pool = upstreams.iter().find(|known| ***known == *name.value).cloned().unwrap_or_else(|| name.as_str().into());
                 Self { kind: Kind::Upstream(pool), counter: counter("upstream") }
             }
-            Fallback::Respond(respond) => Self { kind: Kind::Respond(fixed(respond)), counter: counter("respond") },
-        }
+            Fallback::Respond(respond) => Self { kind: Kind::Respond(fixed(respond)?), counter: counter("respond") },
+        })
     }
 
     fn serve(&self, situation: &Situation<'_>) -> Option<Served> {
@@ -99,7 +99,7 @@ pub fn serve(all: &[Serving], next: &mut usize, situation: &Situation<'_>) -> Op
     None
 }
 
-/// Marks another pool's answer.
+/// Marks another upstream's answer.
 pub fn mark(head: &mut ResponseHeader) {
     head.insert_header("X-BFF-Fallback", HeaderValue::from_static("upstream")).expect("a known name and value");
     head.insert_header("Cache-Control", NO_STORE).expect("a known name and value");
@@ -108,7 +108,7 @@ pub fn mark(head: &mut ResponseHeader) {
 /// The refusal where nothing serves.
 pub fn circuit_open(left: Duration) -> Reply {
     let seconds = left.as_millis().div_ceil(1000).max(1) as u64;
-    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "circuit_open", "The service is failing and is given time to recover.")
+    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "circuit_open", "The service is failing and is not asked for a while.")
         .with(RETRY_AFTER, HeaderValue::from(seconds))
 }
 
@@ -128,21 +128,11 @@ fn copied(copy: Copy, situation: &Situation<'_>) -> Reply {
     Reply { status: copy.status, headers, body: ReplyBody::Bytes(copy.body) }
 }
 
-fn fixed(respond: &Respond) -> Reply {
-    let mut headers: Vec<_> = respond
-        .headers
-        .iter()
-        .filter_map(|(name, value)| Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?)))
-        .collect();
-    let (usual, body) = match (&respond.json, &respond.body) {
-        (Some(json), _) => (Some("application/json"), Bytes::from(json.value.to_string())),
-        (None, Some(text)) => (Some("text/plain; charset=utf-8"), Bytes::from(text.value.clone())),
-        (None, None) => (None, Bytes::new()),
-    };
-    if let Some(usual) = usual.filter(|_| !headers.iter().any(|(name, _)| *name == CONTENT_TYPE)) {
-        headers.push((CONTENT_TYPE, HeaderValue::from_static(usual)));
-    }
-    headers.extend([(MARK, HeaderValue::from_static("respond")), (CACHE_CONTROL, NO_STORE)]);
-    let status = StatusCode::from_u16(respond.status.value).expect("checked with the configuration");
-    Reply { status, headers, body: ReplyBody::Bytes(body) }
+/// The headers that every fallback's answer carries: configuration cannot set them.
+pub(super) const OWN: [HeaderName; 2] = [MARK, CACHE_CONTROL];
+
+fn fixed(respond: &Respond) -> Result<Reply, String> {
+    let mut reply = respond.reply()?;
+    reply.headers.extend([(MARK, HeaderValue::from_static("respond")), (CACHE_CONTROL, NO_STORE)]);
+    Ok(reply)
 }

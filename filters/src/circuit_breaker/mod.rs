@@ -1,4 +1,4 @@
-//! `circuit_breaker`: leaves an upstream alone that is failing, and answers in its place.
+//! `circuit_breaker`: stops sending requests to an upstream that fails, and answers in its place.
 //!
 //! ```yaml
 //! guard:
@@ -7,7 +7,7 @@
 //!     fallback: [{cached: {max_age: 10m}}, {respond: {json: {items: []}}}]
 //! ```
 //!
-//! One circuit stands between the filter and each pool, and lives on over reloads that leave the filter's options as they were. A request
+//! There is one circuit for the filter and each upstream. It lives on over reloads that do not change the filter's options. A request
 //! counts once, by its last attempt; the way through a closed circuit takes no lock.
 
 mod cache;
@@ -31,22 +31,60 @@ use http::{HeaderName, Method};
 use pingora_http::ResponseHeader;
 
 use self::cache::Store;
-use self::circuit::Answer;
+use self::circuit::{Answer, Circuit, Metrics};
 use self::fallback::{Served, Serving, Why};
 use self::gate::Finding;
 use self::watch::Watch;
 use crate::filter::build::Build;
+use crate::filter::inspect::{CircuitState, Forced, Inspection};
+use crate::filter::options::{Options, Placement};
 use crate::filter::{Attempt, Failure, Filter, Request, Verdict};
 use crate::words::condition::Condition;
 use crate::words::selector::Selector;
+use crate::words::spanned::{Problem, Spanned};
 
-pub use self::circuit::{Circuit, Status};
-pub use self::config::{Cached, Config, Fallback, HalfOpen, Respond, Slow};
-pub use self::gate::{Forced, State};
+pub use self::config::{Cached, Config, Fallback, HalfOpen, Slow};
+
+impl Options for Config {
+    /// Always anew, since upstreams may have come and gone; it takes over its circuits itself.
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        Ok(Arc::new(CircuitBreaker::build(self, with)?))
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.check()
+    }
+
+    fn selectors(&self) -> Vec<&Spanned<Selector>> {
+        self.cached().and_then(|(_, cached)| cached.per.as_ref()).into_iter().collect()
+    }
+
+    fn upstreams(&self) -> Vec<&Spanned<String>> {
+        let each = self.fallback.iter().map(|fallback| &fallback.value);
+        each.filter_map(|fallback| match fallback {
+            Fallback::Upstream(name) => Some(name),
+            Fallback::Cached(_) | Fallback::Respond(_) => None,
+        })
+        .collect()
+    }
+
+    fn can_refuse(&self) -> bool {
+        true
+    }
+
+    fn placement(&self) -> Vec<Placement> {
+        let mut rules = vec![Placement::Once, Placement::Last("its fallbacks pass only the filters before it")];
+        // Kept for everybody alike, it would show one caller's data to others.
+        if let Some((place, _)) = self.cached().filter(|(_, cached)| cached.per.is_none()) {
+            rules.push(Placement::Anonymous(place, "one caller's cached answer would be given to another: write `per: claim.sub`"));
+        }
+        rules
+    }
+}
 
 /// The compiled filter.
 pub struct CircuitBreaker {
-    /// By the name of the pool.
+    /// By the name of the upstream.
     circuits: Box<[Arc<Circuit>]>,
     inner: Arc<Inner>,
 }
@@ -64,35 +102,32 @@ struct Inner {
 }
 
 impl CircuitBreaker {
-    /// Compiles the options, with a circuit for every pool. Those of its earlier self are taken over, and so is what it keeps of answers.
-    pub fn new(config: &Config, with: &Build<'_>) -> Self {
+    /// Compiles the options, with a circuit for every upstream. Its earlier self's circuits and cached answers are taken over.
+    pub fn build(config: &Config, with: &Build<'_>) -> Result<Self, String> {
         let earlier = with.earlier::<Self>();
         let name: Arc<str> = with.name.into();
-        let pools = with.outside.pools();
-        let circuit = |pool: &Arc<str>| {
-            let kept = earlier.and_then(|earlier| earlier.circuit(pool)).cloned();
-            kept.unwrap_or_else(|| Arc::new(Circuit::new(config.rules(), name.clone(), pool.clone(), with.metrics.clone())))
+        let upstreams = with.outside.upstreams();
+        let metrics = Metrics::new(with.metrics);
+        let circuit = |upstream: &Arc<str>| {
+            let kept = earlier.and_then(|earlier| earlier.circuit(upstream)).cloned();
+            kept.unwrap_or_else(|| Arc::new(Circuit::new(config.rules(), name.clone(), upstream.clone(), metrics.clone())))
         };
-        let mut circuits: Vec<_> = pools.iter().map(circuit).collect();
+        let mut circuits: Vec<_> = upstreams.iter().map(circuit).collect();
         circuits.sort_unstable_by(|a, b| a.upstream().cmp(b.upstream()));
-        let counter = |kind: &str| with.metrics.fallback.with_label_values(&[with.name, kind]);
+        let fallbacks = with.metrics.counters("fallback_total", "Answers given in place of the upstream's.", &["filter", "kind"]);
+        let counter = |kind: &str| fallbacks.with_label_values(&[with.name, kind]);
         let cached = config.cached().map(|(_, cached)| cached);
         let store = cached.map(|_| earlier.and_then(|earlier| earlier.inner.store.clone()).unwrap_or_else(|| Arc::new(Store::new())));
         let inner = Inner {
             failures: config.failures.value.as_slice().into(),
             slow_over: config.slow.as_ref().map(|slow| slow.over.0),
             open_for: config.open_for.0,
-            fallbacks: config.fallback.iter().map(|fallback| Serving::new(fallback, pools, counter)).collect(),
+            fallbacks: config.fallback.iter().map(|fallback| Serving::new(fallback, upstreams, counter)).collect::<Result<_, _>>()?,
             store,
             per: cached.and_then(|cached| cached.per.as_ref()).map(|per| per.value.clone()),
             thresholds: thresholds(config).into(),
         };
-        Self { circuits: circuits.into(), inner: Arc::new(inner) }
-    }
-
-    /// Its circuits, by the names of their pools, in order.
-    pub fn circuits(&self) -> impl Iterator<Item = (&str, &Circuit)> {
-        self.circuits.iter().map(|circuit| (circuit.upstream(), &**circuit))
+        Ok(Self { circuits: circuits.into(), inner: Arc::new(inner) })
     }
 
     fn circuit(&self, upstream: &str) -> Option<&Arc<Circuit>> {
@@ -104,7 +139,7 @@ impl CircuitBreaker {
 impl Filter for CircuitBreaker {
     fn request<'a>(&'a self, request: &'a mut Request<'_>) -> Verdict<'a> {
         let Some(circuit) = request.facts.upstream.as_deref().and_then(|upstream| self.circuit(upstream)) else {
-            request.because(|| "no pool is asked");
+            request.because(|| "the route leads to no upstream");
             return Verdict::Continue;
         };
         let upstream = request.facts.upstream.clone().expect("a circuit was found by it");
@@ -128,7 +163,7 @@ impl Filter for CircuitBreaker {
         };
         let (state, left) = match circuit.admit(request.now) {
             Answer::Pass(permit) => {
-                let state = if permit.is_probe() { State::HalfOpen } else { State::Closed };
+                let state = if permit.is_probe() { CircuitState::HalfOpen } else { CircuitState::Closed };
                 request.facts.circuit = Some(state);
                 request.because(|| format!("the circuit of `{}` is {}; {}", watch.upstream, state.name(), inner.thresholds));
                 watch.permit = Some(permit);
@@ -140,17 +175,17 @@ impl Filter for CircuitBreaker {
         watch.left = match (left, state) {
             (Some(left), _) => left,
             // An operator holds it open: nobody knows how long.
-            (None, State::Open) => inner.open_for,
+            (None, CircuitState::Open) => inner.open_for,
             (None, _) => Duration::from_secs(1),
         };
         let served = watch.serve(Why::Open, true);
         request.because(|| {
             let by = match &served {
                 Some(Served::Reply(kind, _)) => format!("the fallback `{kind}` answers"),
-                Some(Served::Pool(pool)) => format!("the fallback pool `{pool}` is asked"),
+                Some(Served::Pool(pool)) => format!("the fallback upstream `{pool}` is asked"),
                 None => "no fallback serves".to_owned(),
             };
-            format!("the circuit of `{}` is {} for another {:?}: {by}; {}", watch.upstream, state.name(), watch.left, inner.thresholds)
+            format!("the circuit of `{}` is {} for {:?} more: {by}; {}", watch.upstream, state.name(), watch.left, inner.thresholds)
         });
         match served {
             Some(Served::Reply(_, reply)) => Verdict::Reply(reply),
@@ -160,6 +195,16 @@ impl Filter for CircuitBreaker {
             }
             None => Verdict::Reply(fallback::circuit_open(watch.left)),
         }
+    }
+
+    fn inspect(&self) -> Inspection {
+        let circuits = self.circuits.iter().filter(|circuit| circuit.was_asked());
+        Inspection { circuits: circuits.map(|circuit| circuit.status()).collect(), ..Inspection::default() }
+    }
+
+    fn force_circuit(&self, upstream: &str, forced: Option<Forced>) -> bool {
+        let circuit = self.circuit(upstream);
+        circuit.inspect(|circuit| circuit.force(forced)).is_some()
     }
 }
 
@@ -182,7 +227,7 @@ impl Inner {
     }
 }
 
-/// How long the upstream asks to be left alone, in milliseconds: a number of seconds or a date (RFC 9110, section 10.2.3).
+/// For how long the upstream asks for no requests, in milliseconds: a number of seconds or a date (RFC 9110, section 10.2.3).
 fn retry_after(head: &ResponseHeader) -> Option<u64> {
     let text = |name: HeaderName| head.headers.get(name)?.to_str().ok();
     let value = text(RETRY_AFTER)?.trim();
@@ -197,7 +242,7 @@ fn retry_after(head: &ResponseHeader) -> Option<u64> {
 
 fn thresholds(config: &Config) -> String {
     let mut text = format!(
-        "it opens at {} failures of at least {} requests in {}",
+        "it opens at {} failures among at least {} requests in {}",
         config.failure_ratio.value, config.min_requests.value, config.window.value
     );
     if let Some(consecutive) = &config.consecutive {

@@ -14,21 +14,21 @@ use super::fallback::{self, Served, Situation, Why};
 use super::gate::Finding;
 use crate::filter::{Attempt, Failure, Flow, Outcome, Rescue, ResponseFilter, Want};
 
-/// One request's eye on its upstream: it settles with the circuit, marks a fallback pool's answer, and copies a good one into the store.
+/// One request's eye on its upstream: it reports to the circuit, marks a fallback upstream's answer, and copies a good one into the store.
 pub(super) struct Watch {
     pub(super) inner: Arc<Inner>,
     /// Nothing where the circuit let the request through to a fallback only.
     pub(super) permit: Option<Permit>,
-    /// The pool whose circuit it is.
+    /// The upstream whose circuit it is.
     pub(super) upstream: Arc<str>,
     pub(super) asked: Option<Asked>,
     /// Whether fallbacks may answer this method.
     pub(super) serves: bool,
     /// The fallback that would be tried next.
     pub(super) next: usize,
-    /// Whether attempts are at a fallback pool by now: what they bring is neither counted nor kept.
+    /// Whether attempts are at a fallback upstream by now: what they bring is neither counted nor kept.
     pub(super) diverted: bool,
-    /// Whether the answer is a fallback pool's.
+    /// Whether the answer is a fallback upstream's.
     pub(super) marks: bool,
     /// Whether the last attempt brought an answer of the upstream itself.
     pub(super) fresh: bool,
@@ -82,7 +82,7 @@ impl ResponseFilter for Watch {
         match self.serve(why, attempt.replayable) {
             Some(Served::Reply(_, reply)) => Rescue::Reply(reply),
             Some(Served::Pool(pool)) => Rescue::Pool(pool),
-            // The circuit is open, and the fallback pool was the last hope.
+            // The circuit is open, and no fallback is left after this upstream.
             None if self.permit.is_none() => Rescue::Reply(fallback::circuit_open(self.left)),
             None => {
                 // What goes out now is the gateway's own refusal where there is no head.

@@ -8,7 +8,7 @@ use super::sync::{AtomicU64, Ordering};
 /// How many buckets a window has. It covers the running one and the nine before it.
 const BUCKETS: u64 = 10;
 
-/// Each count has so many bits. A bucket that is full is halved: its shares stay what they are.
+/// The bits of each count. A bucket that is full is halved: its shares stay what they are.
 const COUNT_BITS: u32 = 15;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 /// The rest of the word is the low part of the bucket's number in time.
@@ -71,7 +71,7 @@ impl Bucket {
 }
 
 impl Window {
-    /// An empty window of so many milliseconds, at least ten.
+    /// An empty window of this many milliseconds, at least ten.
     pub fn new(millis: u64) -> Self {
         Self { width: (millis / BUCKETS).max(1), buckets: std::array::from_fn(|_| AtomicU64::new(0)) }
     }

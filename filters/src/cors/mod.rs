@@ -6,36 +6,37 @@
 //! ```
 //!
 //! Preflights are answered here, before anything asks for a token, and every answer of the route is marked, so that a page can read a 401,
-//! too. It allows browsers to show an answer to a page; it keeps nobody from asking.
+//! too. It tells browsers which answers they may show to a page; it stops no request.
 
-use http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
-    VARY,
-};
+use http::header::{ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ORIGIN, VARY};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_http::ResponseHeader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::filter::build::Problem;
+use std::sync::Arc;
+
+use crate::filter::build::Build;
+use crate::filter::options::{Options, Placement};
 use crate::filter::{Facts, Filter, Request, Verdict};
 use crate::reply::{Reply, ReplyBody};
-use crate::words::spanned::Spanned;
+use crate::words::preflight::is_preflight;
+use crate::words::spanned::{Problem, Spanned};
 use crate::words::units::Duration;
 
 /// The options of `cors`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The origins that may read: `https://shop.example`, with a port where it is not the usual one; or `*` alone.
+    /// The origins whose pages may read answers: `https://shop.example`, with a port where it is not the default one; or `*` alone.
     pub origins: Spanned<Vec<Spanned<String>>>,
     /// The methods that a preflight allows; by default GET, HEAD and POST.
     #[serde(default = "Config::usual_methods")]
     pub methods: Vec<Spanned<String>>,
-    /// The request headers that a preflight allows beside the harmless ones.
+    /// The request headers that a preflight allows, besides those that are always allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<Spanned<String>>,
-    /// The response headers that a page may read beside the harmless ones.
+    /// The response headers that a page may read, besides those that it always may.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expose: Vec<Spanned<String>>,
     /// Whether cookies and HTTP authentication may be sent along.
@@ -52,37 +53,48 @@ impl Config {
     }
 }
 
-/// What is wrong with these options.
-pub fn problems(config: &Config) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if config.origins.is_empty() {
-        problems.push(Problem::at(config.origins.place, "`origins` is empty: no page could read anything"));
+impl Options for Config {
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        with.kept_or(|| Ok(Cors::new(self)))
     }
-    for origin in &config.origins.value {
-        if origin.value == "*" {
-            if config.credentials.value {
-                problems.push(Problem::at(origin.place, "`*` and `credentials` together are refused by browsers: list the origins"));
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.origins.is_empty() {
+            problems.push(Problem::at(self.origins.place, "`origins` is empty: no page could read an answer"));
+        }
+        for origin in &self.origins.value {
+            if origin.value == "*" {
+                if self.credentials.value {
+                    problems.push(Problem::at(origin.place, "browsers refuse `*` together with `credentials`: list the origins"));
+                }
+                if self.origins.len() > 1 {
+                    problems.push(Problem::at(origin.place, "`*` must be the only origin: it includes all others"));
+                }
+            } else if !is_origin(origin) {
+                let message = format!(
+                    "`{}` is not an origin: write the scheme, the host in lower case, and the port if it is not the default one",
+                    origin.value
+                );
+                problems.push(Problem { place: origin.place, message, help: Some("as in https://shop.example".to_owned()) });
             }
-            if config.origins.len() > 1 {
-                problems.push(Problem::at(origin.place, "`*` stands alone: it holds every other origin"));
+        }
+        for method in &self.methods {
+            if Method::from_bytes(method.as_bytes()).is_err() || method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+                problems.push(Problem::at(method.place, format!("`{}` is not a method", method.value)));
             }
-        } else if !is_origin(origin) {
-            let message =
-                format!("`{}` is not an origin: write scheme, host in small letters, and a port that is not the usual one", origin.value);
-            problems.push(Problem { place: origin.place, message, help: Some("as in https://shop.example".to_owned()) });
         }
-    }
-    for method in &config.methods {
-        if Method::from_bytes(method.as_bytes()).is_err() || method.bytes().any(|byte| byte.is_ascii_lowercase()) {
-            problems.push(Problem::at(method.place, format!("`{}` is not a method", method.value)));
+        for header in self.headers.iter().chain(&self.expose) {
+            if HeaderName::from_bytes(header.as_bytes()).is_err() {
+                problems.push(Problem::at(header.place, format!("`{}` is not a header name", header.value)));
+            }
         }
+        problems
     }
-    for header in config.headers.iter().chain(&config.expose) {
-        if HeaderName::from_bytes(header.as_bytes()).is_err() {
-            problems.push(Problem::at(header.place, format!("`{}` is not a header name", header.value)));
-        }
+
+    fn placement(&self) -> Vec<Placement> {
+        vec![Placement::Once, Placement::BeforeRefusals("a preflight would not reach it")]
     }
-    problems
 }
 
 /// As browsers write it: no path, no capitals, no usual port.
@@ -107,17 +119,6 @@ pub struct Cors {
     expose: Option<HeaderValue>,
     max_age: Option<HeaderValue>,
     credentials: bool,
-}
-
-/// Whether this asks if another request may be made.
-pub fn is_preflight(head: &RequestHeader) -> bool {
-    head.method == Method::OPTIONS && head.headers.contains_key(ORIGIN) && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
-}
-
-/// The method that a preflight asks about.
-pub fn asked_method(head: &RequestHeader) -> Option<Method> {
-    let value = head.headers.get(ACCESS_CONTROL_REQUEST_METHOD).filter(|_| is_preflight(head))?;
-    Method::from_bytes(value.as_bytes()).ok()
 }
 
 impl Cors {
@@ -150,13 +151,13 @@ impl Filter for Cors {
         request.because(|| match allowed {
             None => "the request names no origin",
             Some(true) => "the page's origin may read the answer",
-            Some(false) => "the page's origin is none of `origins`: its browser will not show it the answer",
+            Some(false) => "the page's origin is not one of `origins`: its browser will not show it the answer",
         });
         if !is_preflight(request.head) {
             return Verdict::Continue;
         }
         if allowed != Some(true) {
-            let detail = "Pages of this origin may not ask.";
+            let detail = "Pages of this origin are not allowed to make this request.";
             return Verdict::Reply(Reply::problem(StatusCode::FORBIDDEN, "origin_not_allowed", detail));
         }
         request.because(|| "it is a preflight, which is answered here");
@@ -173,8 +174,12 @@ impl Filter for Cors {
         Verdict::Reply(reply)
     }
 
+    fn answers_preflight(&self) -> bool {
+        true
+    }
+
     fn answer(&self, head: &mut ResponseHeader, facts: &Facts) {
-        // The upstream's own word would stand beside ours, and browsers take only one.
+        // Browsers accept these only once: the upstream's own would be a second.
         for name in [ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_EXPOSE_HEADERS] {
             head.remove_header(&name);
         }

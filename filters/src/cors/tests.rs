@@ -1,11 +1,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
+use pingora_http::RequestHeader;
+
 use super::*;
+use crate::reply::Form;
 
 fn filter(options: &str) -> Cors {
     let config: Config = serde_json::from_str(options).expect("valid options");
-    assert_eq!(problems(&config), Vec::new());
+    assert_eq!(config.problems(), Vec::new());
     Cors::new(&config)
 }
 
@@ -18,7 +21,7 @@ fn ask(filter: &Cors, method: &str, headers: &[(&'static str, &'static str)], up
     let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("r-1"));
     facts.origin = head.headers.get("origin").cloned();
     let mut answer = match filter.request(&mut Request::new(&mut head, &mut facts, Instant::now())) {
-        Verdict::Reply(reply) => reply.render(&HeaderValue::from_static("r-1")).0,
+        Verdict::Reply(reply) => reply.render(Form::default(), &HeaderValue::from_static("r-1")).0,
         _ => {
             let mut answer = ResponseHeader::build(200, None).expect("a head");
             for (name, value) in upstream {
@@ -102,8 +105,8 @@ fn options_without_a_method_to_ask_about_is_no_preflight() {
 fn what_cannot_work_is_told() {
     for (options, words) in [
         (r#"{"origins": []}"#, "empty"),
-        (r#"{"origins": ["*"], "credentials": true}"#, "refused by browsers"),
-        (r#"{"origins": ["*", "https://a"]}"#, "stands alone"),
+        (r#"{"origins": ["*"], "credentials": true}"#, "browsers refuse"),
+        (r#"{"origins": ["*", "https://a"]}"#, "the only origin"),
         (r#"{"origins": ["shop.example"]}"#, "not an origin"),
         (r#"{"origins": ["https://shop.example/"]}"#, "not an origin"),
         (r#"{"origins": ["https://Shop.example"]}"#, "not an origin"),
@@ -113,6 +116,6 @@ fn what_cannot_work_is_told() {
         (r#"{"origins": ["https://a"], "headers": ["a b"]}"#, "not a header name"),
     ] {
         let config: Config = serde_json::from_str(options).expect("options");
-        assert!(problems(&config).iter().any(|problem| problem.message.contains(words)), "{options}: {:?}", problems(&config));
+        assert!(config.problems().iter().any(|problem| problem.message.contains(words)), "{options}: {:?}", config.problems());
     }
 }

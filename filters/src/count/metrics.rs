@@ -1,56 +1,120 @@
-//! The filters' own counters. A filter resolves its handles when it is built: counting then looks up no label.
+//! The metric families that filters count in. Each filter asks for its own when it is built and resolves its handles then: counting looks
+//! up no label.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use prometheus::core::{Collector, Desc};
 use prometheus::{IntGaugeVec, Opts, Registry};
 
 use crate::count::stripe::CounterVec;
 
-/// Every family that filters count in.
+/// The label of what has no name of its own: requests without a route, limits without tiers.
+pub const NONE: &str = "_none";
+
+/// The families by name. One that was asked for before is the same again, so that kinds can share a family and a reload goes on counting.
 #[derive(Clone)]
-pub struct FilterMetrics {
-    /// `auth_decisions_total{filter,decision,reason}`.
-    pub auth_decisions: CounterVec,
-    /// `rate_limit_decisions_total{filter,tier,decision}`.
-    pub rate_limit_decisions: CounterVec,
-    /// `rate_limit_evictions_total{filter}`: keys that were forgotten to make room.
-    pub rate_limit_evictions: CounterVec,
-    /// `circuit_state{filter,upstream}`: 0 closed, 1 half-open, 2 open.
-    pub circuit_state: IntGaugeVec,
-    /// `circuit_transitions_total{filter,upstream,to}`.
-    pub circuit_transitions: CounterVec,
-    /// `fallback_total{filter,kind}`.
-    pub fallback: CounterVec,
-    /// `trim_input_bytes_total{route,profile}`.
-    pub trim_input_bytes: CounterVec,
-    /// `trim_output_bytes_total{route,profile}`.
-    pub trim_output_bytes: CounterVec,
-    /// `trim_skipped_total{route,reason}`.
-    pub trim_skipped: CounterVec,
+pub struct Families {
+    registry: Registry,
+    known: Arc<Mutex<HashMap<String, Family>>>,
 }
 
-impl FilterMetrics {
-    /// Registers the families, which begin empty.
+#[derive(Clone)]
+enum Family {
+    Counters(CounterVec),
+    Gauges(IntGaugeVec),
+}
+
+impl Families {
+    /// None yet; this is where they will be registered.
     pub fn new(registry: &Registry) -> Self {
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            let family = CounterVec::new(Opts::new(format!("frontgate_{name}"), help), labels).expect("a constant name and labels");
-            registry.register(Box::new(family.clone())).expect("registered once");
-            family
-        };
-        let state = IntGaugeVec::new(
-            Opts::new("frontgate_circuit_state", "The state of a circuit: 0 closed, 1 half-open, 2 open."),
-            &["filter", "upstream"],
-        )
-        .expect("a constant name and labels");
-        registry.register(Box::new(state.clone())).expect("registered once");
-        Self {
-            auth_decisions: counter("auth_decisions_total", "Decisions of jwt and rbac.", &["filter", "decision", "reason"]),
-            rate_limit_decisions: counter("rate_limit_decisions_total", "Decisions of rate limits.", &["filter", "tier", "decision"]),
-            rate_limit_evictions: counter("rate_limit_evictions_total", "Keys forgotten to make room for others.", &["filter"]),
-            circuit_state: state,
-            circuit_transitions: counter("circuit_transitions_total", "Changes of a circuit's state.", &["filter", "upstream", "to"]),
-            fallback: counter("fallback_total", "Answers given in place of the upstream's.", &["filter", "kind"]),
-            trim_input_bytes: counter("trim_input_bytes_total", "Bytes of JSON that came to be trimmed.", &["route", "profile"]),
-            trim_output_bytes: counter("trim_output_bytes_total", "Bytes of JSON that were left.", &["route", "profile"]),
-            trim_skipped: counter("trim_skipped_total", "Answers that were not trimmed, or not to their end.", &["route", "reason"]),
+        Self { registry: registry.clone(), known: Arc::default() }
+    }
+
+    /// The family of counters of this name, which goes out with `frontgate_` before it.
+    ///
+    /// # Panics
+    ///
+    /// Where the name was given to a family of another type, with other labels or another help text.
+    pub fn counters(&self, name: &str, help: &str, labels: &[&str]) -> CounterVec {
+        let family = self.family(name, help, labels, |opts| {
+            let family = CounterVec::new(opts, labels).expect("a constant name and labels");
+            (Family::Counters(family.clone()), Box::new(family))
+        });
+        match family {
+            Family::Counters(family) => family,
+            Family::Gauges(_) => panic!("`{name}` is a gauge already"),
         }
+    }
+
+    /// The family of gauges of this name, by the same rules.
+    ///
+    /// # Panics
+    ///
+    /// As [`Families::counters`].
+    pub fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        let family = self.family(name, help, labels, |opts| {
+            let family = IntGaugeVec::new(opts, labels).expect("a constant name and labels");
+            (Family::Gauges(family.clone()), Box::new(family))
+        });
+        match family {
+            Family::Gauges(family) => family,
+            Family::Counters(_) => panic!("`{name}` is a counter already"),
+        }
+    }
+
+    /// What `jwt` and `rbac` both count in: `auth_decisions_total{filter,decision,reason}`.
+    pub fn auth_decisions(&self) -> CounterVec {
+        self.counters("auth_decisions_total", "Decisions of jwt and rbac.", &["filter", "decision", "reason"])
+    }
+
+    fn family(&self, name: &str, help: &str, labels: &[&str], new: impl FnOnce(Opts) -> (Family, Box<dyn Collector>)) -> Family {
+        let mut known = self.known.lock();
+        let family = known.entry(name.to_owned()).or_insert_with(|| {
+            let (family, collector) = new(Opts::new(format!("frontgate_{name}"), help));
+            self.registry.register(collector).expect("only this registers names of filters, and each once");
+            family
+        });
+        let same = family.desc().iter().all(|desc| desc.help == help && desc.variable_labels == labels);
+        assert!(same, "`{name}` has another help text or other labels already");
+        family.clone()
+    }
+}
+
+impl Family {
+    fn desc(&self) -> Vec<&Desc> {
+        match self {
+            Self::Counters(family) => family.desc(),
+            Self::Gauges(family) => family.desc(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_is_the_same_for_everybody_who_asks_for_it() {
+        let registry = Registry::new();
+        let families = Families::new(&registry);
+
+        families.counters("things_total", "Things.", &["filter"]).with_label_values(&["a"]).inc();
+        families.clone().counters("things_total", "Things.", &["filter"]).with_label_values(&["a"]).inc();
+        families.gauges("state", "A state.", &["filter"]).with_label_values(&["a"]).set(2);
+
+        let names: Vec<_> = registry.gather().iter().map(|family| (family.name().to_owned(), family.get_metric().len())).collect();
+        assert_eq!(names, [("frontgate_state".to_owned(), 1), ("frontgate_things_total".to_owned(), 1)]);
+        assert_eq!(families.counters("things_total", "Things.", &["filter"]).with_label_values(&["a"]).get(), 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "other labels already")]
+    fn a_name_stands_for_one_family() {
+        let families = Families::new(&Registry::new());
+        families.counters("things_total", "Things.", &["filter"]);
+
+        families.counters("things_total", "Things.", &["filter", "kind"]);
     }
 }

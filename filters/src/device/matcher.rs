@@ -9,7 +9,7 @@ use aho_corasick::{Anchored, MatchKind, StartKind};
 /// A set of signs, one bit each.
 pub type Signs = u128;
 
-/// What must stand beside a pattern's text.
+/// What must be next to a pattern's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
     /// Anything.
@@ -44,21 +44,21 @@ impl Edge {
 pub struct Pattern<'t> {
     /// The text, not empty.
     pub text: &'t str,
-    /// What stands before it.
+    /// What is before it.
     pub left: Edge,
-    /// What stands behind it.
+    /// What is after it.
     pub right: Edge,
     /// What it is a sign of.
     pub signs: Signs,
 }
 
 impl<'t> Pattern<'t> {
-    /// The text as it is, wherever it stands.
+    /// The text as it is, wherever it is found.
     pub fn plain(text: &'t str, signs: Signs) -> Self {
         Self { text, left: Edge::Any, right: Edge::Any, signs }
     }
 
-    /// The built-in table's notation: marks at either end say what stands beside the text. `|` is no letter or digit, `:` no letter, `=` a letter,
+    /// The built-in table's notation: marks at either end say what is next to the text. `|` is no letter or digit, `:` no letter, `=` a letter,
     /// `^` and `$` the User-Agent's ends, and a last `#` is a digit.
     pub fn marked(notation: &'t str, signs: Signs) -> Self {
         let (left, text) = match notation.as_bytes() {

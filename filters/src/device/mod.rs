@@ -25,7 +25,7 @@ pub use self::table::{ClassName, Entry, Needle, Rule, Table};
 use self::hints::{Hints, Platform};
 use self::matcher::{Matcher, Pattern, Signs};
 
-/// So many bytes of a User-Agent are looked at: a longer one costs no more, and says what it is before that.
+/// The most bytes of a User-Agent that are looked at: a longer one costs no more, and says what it is before that.
 pub const LOOKED_AT: usize = 1024;
 
 /// The class of what nothing else takes.

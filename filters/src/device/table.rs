@@ -27,7 +27,7 @@ pub struct Entry {
 /// What a User-Agent holds or does not hold: `[ipad, tablet]`, or `{any: [android], none: [mobile]}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
-    /// One of these at least; where there are none, every User-Agent will do.
+    /// At least one of these; where there are none, every User-Agent matches.
     pub any: Vec<Needle>,
     /// None of these.
     pub none: Vec<Needle>,
@@ -98,10 +98,10 @@ impl From<Needle> for String {
 #[derive(serde::Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RuleMap {
-    /// One of these at least is in the User-Agent. Left out: every User-Agent will do.
+    /// At least one of these must be in the User-Agent; by default any User-Agent matches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     any: Vec<Needle>,
-    /// None of these is.
+    /// None of these may be in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     none: Vec<Needle>,
 }
@@ -164,7 +164,7 @@ impl<'de> Deserialize<'de> for Entry {
                 match map.next_key::<String>()? {
                     None => Ok(Entry { class, rule }),
                     Some(second) => Err(de::Error::custom(format!(
-                        "the entries are in order, so each stands behind a dash of its own: this one has `{}` and `{second}`",
+                        "entries are ordered, so each needs a dash of its own: this one has `{}` and `{second}`",
                         class.0
                     ))),
                 }

@@ -1,16 +1,17 @@
-//! What a filter is given when it is built: its name, its metrics, and the little of the outside that it may ask for.
+//! What a filter is built with: its name, its metrics, and the little of the outside that it may ask for.
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::count::metrics::FilterMetrics;
-use crate::filter::Filter;
-use crate::jwt::{KeyStore, NoKeys, Url};
+use super::Filter;
+use super::document::{NoDocument, RemoteDocument, Wanted};
+use crate::count::metrics::Families;
 use crate::words::spanned::{Place, Spanned};
+use crate::words::url::Url;
 
 /// A secret, named by where it is kept, never written into the configuration itself.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
@@ -28,22 +29,22 @@ pub trait Outside {
     fn read(&self, place: Place, path: &Path) -> Result<Vec<u8>, String>;
     /// The present value of a secret.
     fn secret(&self, secret: &Secret) -> Result<String, String>;
-    /// The key set at this URL, which the gateway keeps fresh; one that never has any keys where nothing is fetched.
-    fn key_store(&self, _url: &Url, _refresh: Duration, _stale_for: Duration) -> Arc<dyn KeyStore> {
-        Arc::new(NoKeys)
+    /// The document at this URL, which the gateway keeps fresh; where nothing is fetched, one that is never there.
+    fn document(&self, _url: &Url, _wanted: Wanted) -> Arc<dyn RemoteDocument> {
+        Arc::new(NoDocument)
     }
-    /// The names of all pools.
-    fn pools(&self) -> &[Arc<str>];
-    /// The names of all routes, by the index in [`crate::filter::Facts::route_index`].
+    /// The names of all upstreams.
+    fn upstreams(&self) -> &[Arc<str>];
+    /// The names of all routes, by the index in [`super::Facts::route_index`].
     fn routes(&self) -> &[Arc<str>];
 }
 
 /// What a filter is built with.
 pub struct Build<'b> {
-    /// Its name; its kind where it stands inline.
+    /// Its name; its kind where it is written in place.
     pub name: &'b str,
     /// Where it counts.
-    pub metrics: &'b FilterMetrics,
+    pub metrics: &'b Families,
     /// What it may ask for.
     pub outside: &'b dyn Outside,
     /// The same filter under the configuration before, where its options are unchanged: its state may be taken over.
@@ -51,41 +52,26 @@ pub struct Build<'b> {
 }
 
 impl Build<'_> {
-    /// The filter as it was, where nothing of it changed: for one that reads nothing from outside.
-    pub fn kept(&self) -> Option<Arc<dyn Filter>> {
-        self.previous.cloned()
+    /// The filter as it was, where nothing of it changed, else a new one: for a kind that reads nothing from outside.
+    pub fn kept_or<F: Filter>(&self, new: impl FnOnce() -> Result<F, String>) -> Result<Arc<dyn Filter>, String> {
+        match self.previous {
+            Some(previous) => Ok(previous.clone()),
+            None => Ok(Arc::new(new()?)),
+        }
     }
 
     /// The same filter's earlier self, to take state from.
     pub fn earlier<F: Filter>(&self) -> Option<&F> {
         let filter: &dyn Filter = &**self.previous?;
-        (filter as &dyn std::any::Any).downcast_ref()
+        (filter as &dyn Any).downcast_ref()
     }
 }
 
-/// A mistake in a filter's options that their types could not refuse.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where it stands.
-    pub place: Place,
-    /// What is wrong.
-    pub message: String,
-    /// What would be right.
-    pub help: Option<String>,
-}
-
-impl Problem {
-    /// A mistake here.
-    pub fn at(place: Place, message: impl Into<String>) -> Self {
-        Self { place, message: message.into(), help: None }
-    }
-}
-
-/// The outside of unit tests: no files, no secrets, these pools and routes.
+/// The outside of unit tests: nothing is fetched, and these are the upstreams and routes.
 #[derive(Default)]
 pub struct Nowhere {
-    /// What [`Outside::pools`] says.
-    pub pools: Vec<Arc<str>>,
+    /// What [`Outside::upstreams`] says.
+    pub upstreams: Vec<Arc<str>>,
     /// What [`Outside::routes`] says.
     pub routes: Vec<Arc<str>>,
 }
@@ -100,8 +86,8 @@ impl Outside for Nowhere {
             Secret::Env(name) => std::env::var(&name.value).map_err(|_| format!("`{}` is not set", name.value)),
         }
     }
-    fn pools(&self) -> &[Arc<str>] {
-        &self.pools
+    fn upstreams(&self) -> &[Arc<str>] {
+        &self.upstreams
     }
     fn routes(&self) -> &[Arc<str>] {
         &self.routes

@@ -7,7 +7,7 @@ use crate::reply::Reply;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $word:literal),* $(,)?) => {
-        /// Why a token is not taken.
+        /// Why a token is refused.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Reason { $($(#[$doc])* $name),* }
 
@@ -24,9 +24,9 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// There is none.
+    /// There is no token.
     NoToken = "no_token",
-    /// It stands twice, or not in the form that RFC 6750 asks for.
+    /// It is sent more than once, or not in the form that RFC 6750 asks for.
     BadRequest = "bad_request",
     /// It is not a compact JWS.
     Malformed = "malformed",
@@ -56,7 +56,7 @@ reasons! {
     Issuer = "issuer",
     /// It was made for somebody else.
     Audience = "audience",
-    /// A claim that goes into a header cannot stand there.
+    /// A header cannot hold a claim that is to go into it.
     ClaimHeader = "claim_header",
     /// There are no keys to verify it with.
     NoKeys = "no_keys",
@@ -73,10 +73,14 @@ impl Reason {
         match self {
             Self::NoToken => Reply::unauthenticated(),
             Self::BadRequest => challenge(
-                Reply::problem(StatusCode::BAD_REQUEST, "invalid_request", "The token is not sent as it should be, or more than once."),
+                Reply::problem(StatusCode::BAD_REQUEST, "invalid_request", "The token is malformed or sent more than once."),
                 r#"Bearer realm="frontgate", error="invalid_request", error_description="The request must carry one well-formed token""#,
             ),
-            Self::NoKeys => Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "keys_unavailable", "Tokens cannot be verified at the moment."),
+            Self::NoKeys => Reply::problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "keys_unavailable",
+                "Tokens cannot be verified at the moment; try again later.",
+            ),
             Self::Expired => challenge(
                 Reply::problem(StatusCode::UNAUTHORIZED, "invalid_token", "The token has expired."),
                 r#"Bearer realm="frontgate", error="invalid_token", error_description="The token has expired""#,

@@ -82,7 +82,7 @@ impl Source {
     }
 }
 
-/// The value of a header that may stand once.
+/// The value of a header that may be sent once.
 fn only<'r>(head: &'r RequestHeader, name: &HeaderName) -> Result<Option<&'r [u8]>, Reason> {
     let mut values = head.headers.get_all(name).iter();
     match (values.next(), values.next()) {

@@ -1,4 +1,4 @@
-//! JSON in which no name stands twice: two parsers that keep different ones of a pair would read two different tokens.
+//! JSON without duplicate names: two parsers that keep different ones of a pair would read two different tokens.
 
 use std::fmt;
 
@@ -61,7 +61,7 @@ impl<'de> Visitor<'de> for Any {
         let mut object = Map::new();
         while let Some((name, Strict(value))) = entries.next_entry::<String, Strict>()? {
             if object.insert(name, value).is_some() {
-                return Err(de::Error::custom("a name stands twice"));
+                return Err(de::Error::custom("a duplicate name"));
             }
         }
         Ok(Value::Object(object))

@@ -48,7 +48,7 @@ impl Exact {
     /// Buckets of a table as it is used: room for 114,688 keys in debt, in 2 MiB.
     pub const BUCKETS: usize = 1 << 14;
 
-    /// An empty table of so many buckets, a power of two of at least 2.
+    /// An empty table of this many buckets, a power of two of at least 2.
     pub fn new(laws: Box<[Law]>, buckets: usize, evictions: Counter, now: Instant) -> Self {
         let buckets = buckets.next_power_of_two().max(2);
         Self {
@@ -128,7 +128,7 @@ fn find(bucket: &Bucket, key: u64) -> Option<usize> {
     bucket.keys[..OWN].iter().position(|held| held.load(Ordering::Acquire) == key)
 }
 
-/// Takes one request's worth from a cell, if there is so much. `None` where the cell is no longer whose it was: `ours` is asked after the
+/// Takes one request's worth from a cell, if there is that much. `None` where the cell is no longer whose it was: `ours` is asked after the
 /// time was read, and a time that was then replaced fails the swap, since a cell's time never comes back to an earlier value.
 fn charge(time: &AtomicU64, law: &Law, now: u64, ours: impl Fn() -> bool) -> Option<Ruling> {
     let mut held = time.load(Ordering::Acquire);
@@ -147,7 +147,7 @@ fn charge(time: &AtomicU64, law: &Law, now: u64, ours: impl Fn() -> bool) -> Opt
     }
 }
 
-/// What a debt of so many ticks means.
+/// What a debt of this many ticks means.
 fn ruling(law: &Law, debt: u64, verdict: Verdict) -> Ruling {
     let remaining = (law.span.saturating_sub(debt) / law.interval) as u32;
     Ruling::new(verdict, remaining, (debt + law.interval).saturating_sub(law.span))

@@ -31,7 +31,7 @@ pub enum Key {
 }
 
 impl Keys {
-    /// Keys of these parts in so many tiers, under a secret of their own.
+    /// Keys of these parts in this many tiers, under a secret of their own.
     pub fn new(parts: Box<[Selector]>, on_missing: OnMissingKey, tiers: usize) -> Self {
         let secret = RandomState::new();
         let begin = |tier| {

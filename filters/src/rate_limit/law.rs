@@ -45,7 +45,7 @@ impl Law {
         rate.0.0.get()
     }
 
-    /// Whole seconds in which so many requests come back, rounded up.
+    /// Whole seconds in which this many requests come back, rounded up.
     pub fn seconds_for(&self, requests: u32) -> u64 {
         let (count, per) = self.rate.0;
         (u64::from(requests) * seconds(per)).div_ceil(u64::from(count.get()))
@@ -114,9 +114,9 @@ impl Ruling {
     }
 }
 
-/// Where a limit's spending is written down. A ledger of one process today; one that several gateways share can stand in its place.
+/// Where a limit's spending is written down. A ledger of one process today; one that several gateways share would answer later, and need another signature.
 pub trait Ledger: Send + Sync {
-    /// Takes one request's worth from `key` under the law of `tier`, if there is so much.
+    /// Takes one request's worth from `key` under the law of `tier`, if there is that much.
     fn take(&self, key: u64, tier: usize, now: Instant) -> Ruling;
     /// What is left, taking nothing.
     fn peek(&self, key: u64, tier: usize, now: Instant) -> Ruling;

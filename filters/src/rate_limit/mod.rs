@@ -6,7 +6,7 @@
 //! ```
 //!
 //! For every key and every span of time `t` at most `burst + rate · t` requests pass. What exceeds that is answered with 429 and a
-//! `Retry-After`; answers say how the key stands in `RateLimit` and `RateLimit-Policy`. The decision is [`law::Ledger`]'s: [`exact`] for keys
+//! `Retry-After`; answers tell the state of the key in `RateLimit` and `RateLimit-Policy`. The decision is [`law::Ledger`]'s: [`exact`] for keys
 //! that are few, [`estimate`] for those that anybody can make more of.
 
 pub mod config;
@@ -16,18 +16,22 @@ pub mod in_flight;
 mod key;
 pub mod law;
 mod permit;
+mod refusal;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderName, HeaderValue, StatusCode, header::RETRY_AFTER};
+use http::{HeaderName, HeaderValue};
 
+use crate::count::metrics::NONE;
 use crate::count::stripe::{self, Counter};
 use crate::filter::build::Build;
+use crate::filter::options::Options;
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
 use crate::words::selector::Selector;
+use crate::words::spanned::{Problem, Spanned};
 pub use config::Config;
 use estimate::Estimate;
 use exact::Exact;
@@ -35,14 +39,33 @@ use in_flight::InFlight;
 use key::{Key, Keys};
 use law::{Law, Ledger, Ruling};
 use permit::Permit;
+use refusal::{missing_key, too_many, too_many_at_once};
 
 /// The tier's label where there are no tiers.
-pub const NO_TIER: &str = "_none";
+pub const NO_TIER: &str = NONE;
+
+impl Options for Config {
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        with.kept_or(|| RateLimit::new(self, with, Instant::now()))
+    }
+
+    fn selectors(&self) -> Vec<&Spanned<Selector>> {
+        self.key.0.iter().chain(&self.tier).collect()
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.check()
+    }
+
+    fn can_refuse(&self) -> bool {
+        true
+    }
+}
 
 /// The compiled filter.
 pub struct RateLimit {
     keys: Keys,
-    /// What names the tier, and where each stands in [`Share::tiers`].
+    /// What names the tier, and where each is in [`Share::tiers`].
     choice: Option<Choice>,
     /// The same for each place of threads: those that count references in one place wait for each other.
     shares: Box<[Arc<Share>]>,
@@ -106,7 +129,8 @@ impl RateLimit {
         let ledger: Option<Box<dyn Ledger>> = match (laws.is_empty(), exact) {
             (true, _) => None,
             (false, true) => {
-                let evictions = with.metrics.rate_limit_evictions.with_label_values(&[with.name]);
+                let evictions = with.metrics.counters("rate_limit_evictions_total", "Keys forgotten to make room for others.", &["filter"]);
+                let evictions = evictions.with_label_values(&[with.name]);
                 Some(Box::new(Exact::new(laws, Exact::BUCKETS, evictions, now)))
             }
             (false, false) => Some(Box::new(Estimate::new(&laws, now))),
@@ -183,7 +207,9 @@ impl Tier {
 
 impl Counts {
     fn new(with: &Build<'_>, tier: &str) -> Self {
-        let count = |decision: &str| with.metrics.rate_limit_decisions.with_label_values(&[with.name, tier, decision]);
+        let labels = &["filter", "tier", "decision"];
+        let decisions = with.metrics.counters("rate_limit_decisions_total", "Decisions of rate limits.", labels);
+        let count = |decision: &str| decisions.with_label_values(&[with.name, tier, decision]);
         Self {
             allowed: count("allowed"),
             limited: count("limited"),
@@ -240,30 +266,11 @@ impl Filter for RateLimit {
             }
             law::Verdict::Crowded => {
                 tier.counts.crowded.inc();
-                self.because(request, tier, account, "over what crowded keys share");
+                self.because(request, tier, account, "over the limit that keys without room of their own share");
                 share.refuse(request, tier, ruling, too_many(ruling))
             }
         }
     }
-}
-
-fn too_many(ruling: Option<Ruling>) -> Reply {
-    refusal("rate_limited", "Too many requests. Retry-After says when the next one may come.", ruling.map_or(1, |r| r.retry_after()))
-}
-
-fn too_many_at_once() -> Reply {
-    refusal("too_many_at_once", "Too many requests of this client are still being answered.", 1)
-}
-
-fn refusal(code: &'static str, detail: &'static str, retry_after: u64) -> Reply {
-    let mut reply = Reply::problem(StatusCode::TOO_MANY_REQUESTS, code, detail);
-    reply.headers.reserve_exact(3);
-    reply.with(RETRY_AFTER, permit::seconds(retry_after))
-}
-
-/// Not 429: to wait would not help. Not 401 either, which speaks of credentials, while a key may be a header of any kind.
-fn missing_key() -> Reply {
-    Reply::problem(StatusCode::FORBIDDEN, "limit_key_missing", "The request does not carry what requests are counted by here.")
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-poli
 pub struct Permit {
     share: Arc<Share>,
     tier: usize,
-    /// How its key stands, where a rate was asked.
+    /// The state of its key, where a rate was asked.
     ruling: Option<Ruling>,
     /// The key whose place in flight it holds.
     holds: Option<u64>,
@@ -41,7 +41,7 @@ impl Permit {
         free
     }
 
-    /// The same, saying how its key stands.
+    /// The same, with the state of its key.
     pub fn with(mut self, ruling: Option<Ruling>) -> Self {
         self.ruling = ruling;
         self
@@ -80,7 +80,7 @@ fn append(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
     }
 }
 
-/// `"per_client";r=150;t=2`: what is left, and in how many seconds so much comes back; at nothing left, the seconds until something is.
+/// `"per_client";r=150;t=2`: what is left, and in how many seconds that much comes back; at nothing left, the seconds until something is.
 pub fn member(tier: &Tier, ruling: &Ruling) -> HeaderValue {
     let comes_back = match (ruling.remaining, &tier.law) {
         (0, _) | (_, None) => ruling.retry_after(),
@@ -93,12 +93,12 @@ pub fn member(tier: &Tier, ruling: &Ruling) -> HeaderValue {
     HeaderValue::from_maybe_shared(Bytes::from(text)).expect("a name in quotes and numbers")
 }
 
-/// `"per_client";q=200;w=2`: so many requests in so many seconds.
+/// `"per_client";q=200;w=2`: the burst and the seconds that it takes to come back.
 pub fn policy(quoted: &str, burst: u32, seconds: u64) -> HeaderValue {
     HeaderValue::try_from(format!("{quoted};q={burst};w={seconds}")).expect("a name in quotes and numbers")
 }
 
-/// So many seconds as a value; the usual ones are ready.
+/// A number of seconds as a value; the usual ones are ready.
 pub fn seconds(seconds: u64) -> HeaderValue {
     // Texts that live for ever, so that no count of references is shared between threads.
     static READY: LazyLock<Box<[HeaderValue]>> =

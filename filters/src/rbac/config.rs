@@ -6,24 +6,23 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::filter::build::Problem;
 use crate::words::pattern::Pattern;
 use crate::words::selector::ClaimPath;
-use crate::words::spanned::Spanned;
+use crate::words::spanned::{Problem, Spanned};
 
-/// The options of `rbac`. What stands must all be met; something must stand.
+/// The options of `rbac`. At least one of `any_of`, `all_of`, `none_of` and `roles` must be set, and all that are set must pass.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The claim that holds roles or scopes: a list, or text with spaces between; a dotted path.
+    /// The claim that holds roles or scopes, as a list or as words separated by spaces; a dotted path.
     pub claim: Spanned<ClaimPath>,
-    /// At least one of these is held.
+    /// The claim must hold at least one of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub any_of: Option<List>,
-    /// All of these are held.
+    /// The claim must hold all of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub all_of: Option<List>,
-    /// None of these is held. A claim that is missing is denied all the same.
+    /// The claim must hold none of these. A missing claim is denied, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub none_of: Option<List>,
     /// What each role may do: `GET /a/**`, `* /**`, or another role's name, whose permissions it inherits.
@@ -75,26 +74,28 @@ pub(super) fn is_permission(entry: &str) -> bool {
     entry.contains([' ', '/'])
 }
 
-/// What is wrong with these options.
-pub fn problems(config: &Config) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let lists = [("any_of", &config.any_of), ("all_of", &config.all_of), ("none_of", &config.none_of)];
-    for (key, list) in lists {
-        let Some(list) = list else { continue };
-        if list.is_empty() {
-            problems.push(Problem::at(list.place, format!("`{key}` is empty: name what it asks for, or leave it out")));
+impl Config {
+    /// Everything that is wrong.
+    pub(super) fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let lists = [("any_of", &self.any_of), ("all_of", &self.all_of), ("none_of", &self.none_of)];
+        for (key, list) in lists {
+            let Some(list) = list else { continue };
+            if list.is_empty() {
+                problems.push(Problem::at(list.place, format!("`{key}` is empty: add names, or leave it out")));
+            }
+            for name in list.iter().filter(|name| name.is_empty()) {
+                problems.push(Problem::at(name.place, "an empty name matches nobody"));
+            }
         }
-        for name in list.iter().filter(|name| name.is_empty()) {
-            problems.push(Problem::at(name.place, "an empty name is held by nobody"));
+        if lists.iter().all(|(_, list)| list.is_none()) && self.roles.is_none() {
+            problems.push(Problem::at(self.claim.place, "this `rbac` checks nothing: set any_of, all_of, none_of or roles"));
         }
+        if let Some(written) = &self.roles {
+            roles(written, &mut problems);
+        }
+        problems
     }
-    if lists.iter().all(|(_, list)| list.is_none()) && config.roles.is_none() {
-        problems.push(Problem::at(config.claim.place, "this `rbac` asks for nothing: give it any_of, all_of, none_of or roles"));
-    }
-    if let Some(roles) = &config.roles {
-        self::roles(roles, &mut problems);
-    }
-    problems
 }
 
 fn roles(roles: &Spanned<Roles>, problems: &mut Vec<Problem>) {
@@ -103,8 +104,10 @@ fn roles(roles: &Spanned<Roles>, problems: &mut Vec<Problem>) {
     }
     for (name, entries) in &roles.value {
         if name.is_empty() || is_permission(name) {
-            problems
-                .push(Problem::at(entries.place, format!("`{name}` is not the name of a role: it holds a space or a slash, or nothing")));
+            problems.push(Problem::at(
+                entries.place,
+                format!("`{name}` is not a name for a role: it must not be empty or hold a space or a slash"),
+            ));
         }
         for entry in &entries.value {
             if is_permission(entry) {

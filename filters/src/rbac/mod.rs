@@ -1,4 +1,4 @@
-//! `rbac`: what the one who asks may do, by roles or scopes of the verified token. What is not allowed is denied.
+//! `rbac`: what the caller may do, by roles or scopes of the verified token. What is not allowed is denied.
 //!
 //! ```yaml
 //! shop_roles:
@@ -15,19 +15,40 @@
 mod config;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
-pub use config::{Config, List, Roles, problems};
+pub use config::{Config, List, Roles};
 
 use crate::count::stripe::Counter;
 use crate::filter::build::Build;
+use crate::filter::options::{Options, Placement};
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
 use crate::words::selector::ClaimPath;
+use crate::words::spanned::Problem;
 use config::{Permission, is_permission};
+
+impl Options for Config {
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        with.kept_or(|| Rbac::build(self, with))
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.check()
+    }
+
+    fn can_refuse(&self) -> bool {
+        true
+    }
+
+    fn placement(&self) -> Vec<Placement> {
+        vec![Placement::AfterIdentity("callers without a token would be answered 401")]
+    }
+}
 
 /// The compiled filter.
 pub struct Rbac {
@@ -112,7 +133,8 @@ impl Rbac {
             None => None,
             Some(roles) => Some(compile(&roles.value)?),
         };
-        let handle = |decision: &str, reason: &str| with.metrics.auth_decisions.with_label_values(&[with.name, decision, reason]);
+        let decisions = with.metrics.auth_decisions();
+        let handle = |decision: &str, reason: &str| decisions.with_label_values(&[with.name, decision, reason]);
         Ok(Self {
             refusal: refusal(&config.claim, &any_of, &all_of),
             claim: config.claim.value.clone(),
@@ -147,15 +169,15 @@ impl Rbac {
     fn explain(&self, request: &mut Request<'_>, judged: Result<(), Reason>) {
         let list = |names: &[Box<str>]| names.join(", ");
         let text = match judged {
-            Ok(()) => format!("what {} holds is enough", self.claim),
-            Err(Reason::Anonymous) => "nobody has said who is asking".to_owned(),
+            Ok(()) => format!("{} grants it", self.claim),
+            Err(Reason::Anonymous) => "the caller is anonymous".to_owned(),
             Err(Reason::MissingClaim) => format!("the token has no claim {}", self.claim),
             Err(Reason::ClaimType) => format!("{} is neither text nor a list of texts", self.claim),
-            Err(Reason::NoneOf) => format!("{} holds one of what none_of forbids: {}", self.claim, list(&self.none_of)),
-            Err(Reason::AllOf) => format!("{} does not hold all of {}", self.claim, list(&self.all_of)),
-            Err(Reason::AnyOf) => format!("{} holds none of {}", self.claim, list(&self.any_of)),
+            Err(Reason::NoneOf) => format!("{} holds one of none_of: {}", self.claim, list(&self.none_of)),
+            Err(Reason::AllOf) => format!("{} does not hold all of all_of: {}", self.claim, list(&self.all_of)),
+            Err(Reason::AnyOf) => format!("{} holds none of any_of: {}", self.claim, list(&self.any_of)),
             Err(Reason::Permission) => {
-                format!("no role of {} may {} {}", self.claim, request.head.method, request.head.uri.path())
+                format!("no role in {} permits {} {}", self.claim, request.head.method, request.head.uri.path())
             }
         };
         request.because(|| text);
@@ -192,7 +214,7 @@ fn refusal(claim: &ClaimPath, any_of: &[Box<str>], all_of: &[Box<str>]) -> Reply
         challenge.push_str(&format!(r#", scope="{}""#, needed.join(" ")));
     }
     let challenge = HeaderValue::from_maybe_shared(bytes::Bytes::from(challenge)).expect("checked characters");
-    Reply::problem(StatusCode::FORBIDDEN, "insufficient_scope", "This is not allowed to you.").with(WWW_AUTHENTICATE, challenge)
+    Reply::problem(StatusCode::FORBIDDEN, "insufficient_scope", "You do not have permission to do this.").with(WWW_AUTHENTICATE, challenge)
 }
 
 fn compile(written: &Roles) -> Result<HashMap<Box<str>, Box<[Permission]>>, String> {

@@ -7,14 +7,15 @@ use prometheus::Registry;
 use serde_json::json;
 
 use super::*;
-use crate::count::metrics::FilterMetrics;
+use crate::count::metrics::Families;
 use crate::filter::build::Nowhere;
+use crate::filter::options::Options;
 use crate::filter::{Facts, Identity};
 
 fn filter(options: &str) -> Rbac {
     let config: Config = serde_json::from_str(options).expect("valid options");
-    assert_eq!(problems(&config), Vec::new());
-    let metrics = FilterMetrics::new(&Registry::new());
+    assert_eq!(config.problems(), Vec::new());
+    let metrics = Families::new(&Registry::new());
     Rbac::build(&config, &Build { name: "admins", metrics: &metrics, outside: &Nowhere::default(), previous: None }).expect("a filter")
 }
 
@@ -153,9 +154,9 @@ fn roles_inherit_and_permit_methods_and_paths() {
 #[test]
 fn what_cannot_work_is_told() {
     for (options, words) in [
-        (r#"{"claim": "roles"}"#, "asks for nothing"),
+        (r#"{"claim": "roles"}"#, "checks nothing"),
         (r#"{"claim": "roles", "any_of": []}"#, "`any_of` is empty"),
-        (r#"{"claim": "roles", "all_of": [""]}"#, "held by nobody"),
+        (r#"{"claim": "roles", "all_of": [""]}"#, "matches nobody"),
         (r#"{"claim": "roles", "roles": {}}"#, "`roles` is empty"),
         (r#"{"claim": "roles", "roles": {"a": ["b"]}}"#, "there is no role `b`"),
         (r#"{"claim": "roles", "roles": {"a": ["a"]}}"#, "inherits from itself: a → a"),
@@ -164,10 +165,10 @@ fn what_cannot_work_is_told() {
         (r#"{"claim": "roles", "roles": {"a": ["GET x"]}}"#, "not a path"),
         (r#"{"claim": "roles", "roles": {"a": ["/x"]}}"#, "not a permission"),
         (r#"{"claim": "roles", "roles": {"a": ["GET /**/x"]}}"#, "not a path"),
-        (r#"{"claim": "roles", "roles": {"a b": ["GET /x"]}}"#, "not the name of a role"),
+        (r#"{"claim": "roles", "roles": {"a b": ["GET /x"]}}"#, "not a name for a role"),
     ] {
         let config: Config = serde_json::from_str(options).expect("options");
-        let found = problems(&config);
+        let found = config.problems();
         assert!(found.iter().any(|problem| problem.message.contains(words)), "{options}: {found:?}");
     }
     for options in [r#"{"any_of": ["a"]}"#, r#"{"claim": "a", "anyof": ["a"]}"#, r#"{"claim": "a..b", "any_of": ["a"]}"#] {

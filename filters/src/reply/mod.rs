@@ -1,5 +1,8 @@
 //! Answers of the gateway's own: the one place where a refusal becomes a response.
 
+pub mod problem;
+pub mod respond;
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_http::ResponseHeader;
@@ -29,15 +32,23 @@ pub enum ReplyBody {
     Bytes(Bytes),
 }
 
+/// How a refusal is written. It follows from the request: what a browser reads, a gRPC client would not look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// RFC 9457 problem details, for all that speaks HTTP. What speaks another protocol within HTTP gets a form of its own here.
+    #[default]
+    Problem,
+}
+
 impl Reply {
     /// A refusal as problem details.
     pub fn problem(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
         Self { status, headers: Vec::new(), body: ReplyBody::Problem { code, detail } }
     }
 
-    /// Nobody has said who is asking (RFC 6750, section 3.1).
+    /// The caller is not known (RFC 6750, section 3.1).
     pub fn unauthenticated() -> Self {
-        Self::problem(StatusCode::UNAUTHORIZED, "unauthenticated", "A token is needed.")
+        Self::problem(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid token is required.")
             .with(http::header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="frontgate""#))
     }
 
@@ -55,15 +66,15 @@ impl Reply {
         }
     }
 
-    /// The head and the body that go out, with `X-Request-Id`.
-    pub fn render(&self, request_id: &HeaderValue) -> (ResponseHeader, Bytes) {
+    /// The head and the body that go out, in this form and with `X-Request-Id`.
+    pub fn render(&self, form: Form, request_id: &HeaderValue) -> (ResponseHeader, Bytes) {
         let mut head = ResponseHeader::build_no_case(self.status, Some(self.headers.len() + 6)).expect("a StatusCode is a valid status");
-        let body = match &self.body {
-            ReplyBody::Problem { code, detail } => {
-                insert(&mut head, "Content-Type", HeaderValue::from_static("application/problem+json"));
-                problem_json(self.status, code, detail, request_id)
+        let body = match (&self.body, form) {
+            (ReplyBody::Problem { code, detail }, Form::Problem) => {
+                insert(&mut head, "Content-Type", HeaderValue::from_static(problem::MEDIA_TYPE));
+                problem::body(self.status, code, detail, Some(request_id))
             }
-            ReplyBody::Bytes(bytes) => bytes.clone(),
+            (ReplyBody::Bytes(bytes), _) => bytes.clone(),
         };
         for (name, value) in &self.headers {
             head.append_header(name.clone(), value.clone()).expect("a HeaderName is a valid name");
@@ -82,16 +93,6 @@ fn insert(head: &mut ResponseHeader, spelling: &'static str, value: HeaderValue)
     head.insert_header(spelling, value).expect("a known name and a checked value");
 }
 
-/// All members are fixed texts or checked identifiers, so nothing needs escaping.
-fn problem_json(status: StatusCode, code: &str, detail: &str, request_id: &HeaderValue) -> Bytes {
-    let title = status.canonical_reason().unwrap_or("Error");
-    let id = request_id.to_str().unwrap_or_default();
-    let number = status.as_u16();
-    Bytes::from(format!(
-        r#"{{"type":"about:blank","title":"{title}","status":{number},"detail":"{detail}","code":"{code}","request_id":"{id}"}}"#
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,7 +101,7 @@ mod tests {
     fn a_refusal_is_problem_json_with_the_request_id() {
         let reply = Reply::problem(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests.");
 
-        let (head, body) = reply.render(&HeaderValue::from_static("abc-1"));
+        let (head, body) = reply.render(Form::default(), &HeaderValue::from_static("abc-1"));
 
         assert_eq!(head.status, 429);
         assert_eq!(head.headers["content-type"], "application/problem+json");
@@ -116,7 +117,7 @@ mod tests {
     fn an_answer_without_a_body_says_no_length() {
         let reply = Reply { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: ReplyBody::Bytes(Bytes::new()) };
 
-        let (head, _) = reply.render(&HeaderValue::from_static("abc-1"));
+        let (head, _) = reply.render(Form::default(), &HeaderValue::from_static("abc-1"));
 
         assert!(!head.headers.contains_key("content-length"));
     }

@@ -8,9 +8,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{OnMalformed, Path, Policy};
-use crate::filter::build::Problem;
 use crate::words::selector::Selector;
-use crate::words::spanned::Spanned;
+use crate::words::spanned::{Problem, Spanned};
 
 /// The options of `trim`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -19,15 +18,15 @@ pub struct Config {
     /// What chooses the profile; by default the class of the client's device.
     #[serde(default = "Config::device")]
     pub by: Spanned<Selector>,
-    /// What is left out or kept, by the value of `by`.
+    /// What is removed or kept, by the value of `by`.
     pub profiles: BTreeMap<String, Spanned<Profile>>,
-    /// What holds for every other value, and where there is none.
+    /// What applies to every other value, and to requests without one.
     #[serde(default)]
     pub otherwise: Spanned<Otherwise>,
-    /// Where a client may say which fields it wants of those that it may have: paths, divided by commas.
+    /// Where a client may list the fields that it wants, as paths separated by commas; the list narrows the profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fields: Option<Spanned<Selector>>,
-    /// What becomes of an answer that is no JSON after all; by default `pass` for `drop` and `abort` for `keep`.
+    /// What to do with an answer that is not valid JSON; by default `pass` for `drop`, always `abort` for `keep`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_malformed: Option<Spanned<Malformed>>,
 }
@@ -48,7 +47,7 @@ pub enum Profile {
     Keep(Vec<Spanned<Member>>),
 }
 
-/// What clients get that no profile is for.
+/// What clients get that no profile applies to.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum Otherwise {
@@ -61,13 +60,13 @@ pub enum Otherwise {
     Keep(Vec<Spanned<Member>>),
 }
 
-/// What becomes of an answer that is no JSON after all.
+/// What to do with an answer that is not valid JSON.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Malformed {
-    /// The rest passes as it is; never under `keep`, which would give out what it hides.
+    /// Pass on the rest as it is; not possible with `keep`, since it would show what is hidden.
     Pass,
-    /// It is broken off.
+    /// Break it off.
     Abort,
 }
 
@@ -161,11 +160,11 @@ impl Config {
         }
     }
 
-    /// What is wrong with the options that their types could not refuse.
-    pub fn problems(&self) -> Vec<Problem> {
+    /// Everything that is wrong.
+    pub(super) fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.profiles.is_empty() && self.otherwise.rule().is_none() && self.fields.is_none() {
-            problems.push(Problem::at(self.by.place, "this `trim` would do nothing: write `profiles`, `otherwise` or `fields`"));
+            problems.push(Problem::at(self.by.place, "this `trim` does nothing: set `profiles`, `otherwise` or `fields`"));
         }
         let profiles = self.profiles.values().map(|profile| (profile.place, profile.rule()));
         let otherwise = self.otherwise.rule().map(|rule| (self.otherwise.place, rule));
@@ -179,15 +178,12 @@ impl Config {
             if let (true, Some(chosen)) = (rule.hides(), &self.on_malformed)
                 && chosen.value == Malformed::Pass
             {
-                problems
-                    .push(Problem::at(chosen.place, "`pass` beside a `keep` would give out what it hides: leave it out, or write `abort`"));
+                problems.push(Problem::at(
+                    chosen.place,
+                    "`pass` together with `keep` would show what is hidden: leave it out, or write `abort`",
+                ));
             }
         }
         problems
-    }
-
-    /// The facts that it reads.
-    pub fn selectors(&self) -> Vec<&Spanned<Selector>> {
-        std::iter::once(&self.by).chain(&self.fields).collect()
     }
 }

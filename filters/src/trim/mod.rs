@@ -25,6 +25,6 @@ pub mod policy;
 
 pub use config::Config;
 pub use engine::{Malformed, OnMalformed, Trimmer};
-pub use filter::{Trim, unreadable};
+pub use filter::Trim;
 pub use path::{Path, PathError};
 pub use policy::{Policy, PolicyError};

@@ -109,13 +109,13 @@ impl FromStr for Path {
                 let end = rest.find(|c: char| matches!(c, '.' | '"' | ',') || c.is_whitespace() || c.is_control()).unwrap_or(rest.len());
                 at += end;
                 match &rest[..end] {
-                    "" => return wrong(start, "a name should stand here"),
+                    "" => return wrong(start, "a name is missing here"),
                     "*" => segments.push(Segment::Any),
                     "**" if segments.last() == Some(&Segment::Deep) => return wrong(start, "`**` after `**` says nothing more"),
                     "**" => segments.push(Segment::Deep),
                     name => match name.find('*') {
                         Some(star) => {
-                            return wrong(start + star, "a star stands for a whole name; a name that has one is written in quotes");
+                            return wrong(start + star, "a star is a whole name; write a name that has one in quotes");
                         }
                         None => segments.push(Segment::Name(name.to_owned())),
                     },
@@ -130,7 +130,7 @@ impl FromStr for Path {
                 Some(b'.') => at += 1,
                 Some(b'"') => return wrong(at, "quotes enclose a whole name"),
                 Some(_) => {
-                    return wrong(at, "a dot or the end of the path should stand here; a name with this character is written in quotes");
+                    return wrong(at, "a dot or the end of the path is missing here; write a name with this character in quotes");
                 }
             }
         }

@@ -8,29 +8,34 @@
 //! Towards the client the value is the answering endpoint's `version` where it has one, else `value`; a copy that the upstream sent is
 //! replaced. It marks every answer of the routes that list it, refusals too. Towards the upstream it is always `value`.
 
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue};
 use pingora_http::ResponseHeader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::filter::build::Build;
+use crate::filter::options::Options;
 use crate::filter::{Facts, Filter, Request, Verdict};
 use crate::head;
+use crate::words::reserved;
 
 /// The options of `version_header`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The header's name; by default `X-BFF-Version`.
+    /// The name of the header; by default `X-BFF-Version`.
     #[serde(default = "Name::usual")]
     pub name: Name,
-    /// Its value: printable ASCII.
+    /// The value of the header: printable ASCII.
     pub value: Value,
-    /// Who is told; by default the client.
+    /// Who is sent the header; by default the client.
     #[serde(default = "Side::usual")]
     pub to: Vec<Side>,
 }
 
-/// Who is told the version.
+/// Who is sent the version.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
@@ -61,21 +66,8 @@ impl Name {
 impl TryFrom<String> for Name {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        /// Names that say how a message is framed or routed: marking one would break it.
-        const RESERVED: &[&str] = &[
-            "connection",
-            "content-length",
-            "date",
-            "host",
-            "keep-alive",
-            "te",
-            "trailer",
-            "transfer-encoding",
-            "upgrade",
-            "x-request-id",
-        ];
         let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("`{text}` is not a header name"))?;
-        if RESERVED.contains(&name.as_str()) {
+        if reserved::on_answers(&name) || reserved::on_requests(&name) {
             return Err(format!("`{text}` is a header that the gateway itself sets"));
         }
         Ok(Self(text))
@@ -99,7 +91,7 @@ impl TryFrom<String> for Value {
     fn try_from(text: String) -> Result<Self, String> {
         let printable = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
         if text.is_empty() || !printable || text.trim() != text {
-            return Err("a header value is printable ASCII, not empty, with no space at either end".into());
+            return Err("a header value must be printable ASCII, not empty, without a space at either end".into());
         }
         Ok(Self(text))
     }
@@ -108,6 +100,12 @@ impl TryFrom<String> for Value {
 impl From<Value> for String {
     fn from(value: Value) -> Self {
         value.0
+    }
+}
+
+impl Options for Config {
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
+        with.kept_or(|| Ok(VersionHeader::new(self)))
     }
 }
 
@@ -140,7 +138,7 @@ impl Filter for VersionHeader {
             (true, true) => format!("marks the answer and the request to the upstream with {:?}", self.value),
             (true, false) => format!("marks the answer with {:?}, or the endpoint's own version", self.value),
             (false, true) => format!("marks the request to the upstream with {:?}", self.value),
-            (false, false) => "marks nothing: `to` is empty".to_owned(),
+            (false, false) => "marks nothing, since `to` is empty".to_owned(),
         });
         Verdict::Continue
     }

@@ -32,7 +32,7 @@ impl Pattern {
             let last = parts.peek().is_none();
             let segment = match part {
                 "**" if last => Segment::Rest,
-                "**" => return Err("`**` can only stand at the end".into()),
+                "**" => return Err("`**` is only allowed at the end".into()),
                 "" if last => Segment::Literal("".into()),
                 "" => return Err("an empty segment (`//`) never matches: slashes are merged".into()),
                 _ => match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
@@ -76,7 +76,7 @@ impl Pattern {
         parts.next().is_none()
     }
 
-    /// Where the variable of this name stands, counted from 0; `rest` is `**`.
+    /// The place of the variable of this name, counted from 0; `rest` is `**`.
     pub fn position(&self, name: &str) -> Option<usize> {
         let rest = || (name == "rest").then(|| self.segments.iter().position(|segment| *segment == Segment::Rest));
         position(&self.segments, name).or_else(|| rest().flatten())
@@ -92,7 +92,7 @@ fn variable(name: &str, before: &[Segment]) -> Result<Box<str>, String> {
         return Err(format!("`{{{name}}}` is not a variable: its name takes letters, digits and `_`"));
     }
     if position(before, name).is_some() {
-        return Err(format!("the variable `{{{name}}}` stands twice"));
+        return Err(format!("duplicate variable `{{{name}}}`"));
     }
     Ok(name.into())
 }

@@ -38,12 +38,12 @@ pub enum Selector {
     Claim(ClaimPath),
 }
 
-/// Where a claim stands in the token: names from the outside in, never empty.
+/// Where a claim is in the token: names from the outside in, never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClaimPath(Box<[String]>);
 
 impl Selector {
-    /// The fact of this request; nothing where it has none. A claim that is an array is joined by commas, and one that is an object is none.
+    /// The fact of this request; nothing where it has none. A claim that is an array is joined by commas, and an object is no text.
     pub fn find<'r>(&self, head: &'r RequestHeader, facts: &'r Facts) -> Option<Cow<'r, str>> {
         match self {
             Self::ClientIp => Some(facts.client_ip.to_string().into()),

@@ -15,13 +15,37 @@ pub const SPANNED: &str = "$frontgate::Spanned";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place(pub u32);
 
-/// A value and its place. Two of them are equal when their values are, wherever they stand.
+/// A value and its place. Two of them are equal when their values are, wherever they are written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spanned<T> {
     /// The value itself.
     pub value: T,
-    /// Where it stands.
+    /// Where it is written.
     pub place: Place,
+}
+
+/// A mistake in a configuration that the types could not refuse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it is.
+    pub place: Place,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// A mistake here.
+    pub fn at(place: Place, message: impl Into<String>) -> Self {
+        Self { place, message: message.into(), help: None }
+    }
+
+    /// The same, saying what would be right.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
 }
 
 impl<T> Spanned<T> {
@@ -55,6 +79,10 @@ impl<T: Serialize> Serialize for Spanned<T> {
 impl<T: JsonSchema> JsonSchema for Spanned<T> {
     fn schema_name() -> Cow<'static, str> {
         T::schema_name()
+    }
+    /// The same, or a type that is used with and without places would be written down twice.
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         T::json_schema(generator)

@@ -21,7 +21,7 @@ pub struct Size(#[schemars(with = "String", regex(pattern = r"^[0-9]+(B|KiB|MiB|
 #[schemars(transparent, inline)]
 pub struct Share(#[schemars(with = "String", regex(pattern = r"^[0-9]+(\.[0-9]+)?%$"))] pub f64);
 
-/// So many events in a span of time: `100/s`, `600/m`, `10000/h`.
+/// A number of events in a span of time: `100/s`, `600/m`, `10000/h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(transparent, inline)]
 pub struct Rate(#[schemars(with = "String", regex(pattern = r"^[1-9][0-9]*/(s|m|h)$"))] pub (NonZeroU32, Per));

@@ -1,5 +1,5 @@
 // Records every answer and, when the run ends, tells it three ways: text on the terminal, JSON, and one HTML page that needs nothing else.
-import { Counter, Trend } from 'k6/metrics';
+import { Counter, Gauge, Trend } from 'k6/metrics';
 import exec from 'k6/execution';
 
 // The run is cut into so many slices of time; each has a trend of its own, so that the page can show latency as it went.
@@ -13,13 +13,20 @@ const slices = Array.from({ length: SLICES }, (_, index) => new Trend(`slice_${S
 const statuses = Object.fromEntries(STATUSES.map((status) => [status, new Counter(`status_${status}`)]));
 const other = new Counter('status_other');
 const fallbacks = new Counter('fallbacks');
+const began = new Gauge('began');
 
 // Call it with each answer. `seconds` is how long the whole run takes.
 export function record(answer, seconds) {
   const at = (Date.now() - exec.scenario.startTime) / 1000;
   slices[Math.min(SLICES - 1, Math.floor((at / seconds) * SLICES))].add(answer.timings.duration);
-  (statuses[answer.status] || other).add(1);
+  began.add(exec.scenario.startTime);
+  count(answer);
   if (answer.headers['X-Bff-Fallback']) fallbacks.add(1);
+}
+
+// Its part for an answer that `setup` gets: it has a status and no place in time.
+export function count(answer) {
+  (statuses[answer.status] || other).add(1);
 }
 
 // What `handleSummary` returns for a script of this name.
@@ -55,6 +62,8 @@ function gather(name, seconds, data) {
   return {
     name,
     seconds,
+    // Milliseconds since 1970: where what happened outside belongs on the plot.
+    began: values('began').value,
     requests: values('http_reqs').count || 0,
     rate: values('http_reqs').rate || 0,
     dropped_iterations: values('dropped_iterations').count || 0,
@@ -83,6 +92,7 @@ function inWords(facts) {
 }
 
 const round = (value) => (value === undefined ? '-' : value.toPrecision(3));
+const short = (value) => String(+value.toPrecision(3));
 const escape = (words) => String(words).replace(/[&<>"]/g, (sign) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[sign]);
 
 function page(facts) {
@@ -94,7 +104,7 @@ function page(facts) {
 td,th{padding:.2em 1em .2em 0;text-align:left;border-bottom:1px solid #dee2e6}svg{width:100%;height:auto}</style>
 <h1>${escape(facts.name)}</h1>
 <p>${facts.requests} requests in ${facts.seconds} s, ${facts.rate.toFixed(0)} a second; ${facts.dropped_iterations} iterations dropped; ${facts.fallbacks} fallbacks.</p>
-<h2>Latency over time</h2>${plotOverTime(facts.over_time)}
+<h2>Latency over time</h2>${plotOverTime(facts.over_time, facts.seconds)}
 <h2>Percentiles</h2>${plotBars(Object.entries(facts.latency_ms).map(([key, value]) => [key, value || 0, `${round(value)} ms`]))}
 <h2>Statuses</h2>${plotBars(Object.entries(facts.statuses).map(([key, count]) => [key, count, `${count} (${((count / facts.requests) * 100).toFixed(2)} %)`]))}
 <h2>Checks</h2><table>${checked.join('')}</table>
@@ -102,21 +112,33 @@ td,th{padding:.2em 1em .2em 0;text-align:left;border-bottom:1px solid #dee2e6}sv
 `;
 }
 
-function plotOverTime(points) {
-  const [width, height, left, bottom] = [800, 260, 60, 30];
-  const most = Math.max(...points.map((point) => point.p99), 0.001) * 1.1;
-  const last = Math.max(...points.map((point) => point.s), 1);
-  const x = (s) => left + (s / last) * (width - left - 60);
-  const y = (ms) => height - bottom - (ms / most) * (height - bottom - 20);
-  const line = (key, colour) =>
-    `<path d="M${points.map((point) => `${x(point.s).toFixed(1)} ${y(point[key]).toFixed(1)}`).join('L')}" fill="none" stroke="${colour}" stroke-width="2"/>` +
-    `<text x="${width - 52}" y="${y(points[points.length - 1][key]) + 4}" fill="${colour}" font-size="13">${key}</text>`;
-  const grid = [0, 1, 2, 3, 4].map((step) => {
-    const ms = (most * step) / 4;
-    return `<path d="M${left} ${y(ms)}H${width - 60}" stroke="#dee2e6"/><text x="${left - 8}" y="${y(ms) + 4}" text-anchor="end" font-size="12">${round(ms)} ms</text>`;
-  });
-  const ticks = [0, 1, 2, 3, 4].map((step) => `<text x="${x((last * step) / 4)}" y="${height - 8}" text-anchor="middle" font-size="12">${round((last * step) / 4)} s</text>`);
-  return points.length ? `<svg viewBox="0 0 ${width} ${height}">${grid.join('')}${ticks.join('')}${line('p50', '#1f6feb')}${line('p99', '#d9480f')}</svg>` : '<p>no answers</p>';
+function plotOverTime(points, seconds) {
+  if (!points.length) return '<p>no answers</p>';
+  const [width, height, left, right, top, bottom] = [800, 260, 60, 60, 20, 30];
+  const marks = roundNumbers(Math.max(...points.map((point) => point.p99)));
+  const most = marks[marks.length - 1];
+  const x = (s) => left + (s / seconds) * (width - left - right);
+  const y = (ms) => height - bottom - (ms / most) * (height - bottom - top);
+  const line = (key, colour) => `<path d="M${points.map((point) => `${x(point.s).toFixed(1)} ${y(point[key]).toFixed(1)}`).join('L')}" fill="none" stroke="${colour}" stroke-width="2"/>`;
+  // Where the two lines end together, their names are one above the other.
+  const last = points[points.length - 1];
+  const lower = y(last.p50) + 4;
+  const label = (key, at, colour) => `<text x="${width - right + 8}" y="${at.toFixed(1)}" fill="${colour}" font-size="13">${key}</text>`;
+  const grid = marks.map((ms) => `<path d="M${left} ${y(ms)}H${width - right}" stroke="#dee2e6"/><text x="${left - 8}" y="${y(ms) + 4}" text-anchor="end" font-size="12">${short(ms)} ms</text>`);
+  const ticks = [0, 1, 2, 3, 4].map((step) => `<text x="${x((seconds * step) / 4)}" y="${height - 8}" text-anchor="middle" font-size="12">${short((seconds * step) / 4)} s</text>`);
+  // `loadtest/k6/run` puts the times in which the origin failed here.
+  const faults = `<g class="faults" data-left="${left}" data-right="${width - right}" data-top="${top}" data-bottom="${height - bottom}" data-seconds="${seconds}"></g>`;
+  return (
+    `<svg viewBox="0 0 ${width} ${height}">${faults}${grid.join('')}${ticks.join('')}${line('p50', '#1f6feb')}${line('p99', '#d9480f')}` +
+    `${label('p50', lower, '#1f6feb')}${label('p99', Math.min(y(last.p99) + 4, lower - 15), '#d9480f')}</svg>`
+  );
+}
+
+// From nought to this much or a little more, in steps that are easy to read.
+function roundNumbers(most) {
+  const power = 10 ** Math.floor(Math.log10(most || 1));
+  const step = [0.2, 0.25, 0.5, 1, 2].map((part) => part * power).find((each) => most / each <= 5);
+  return Array.from({ length: Math.ceil(most / step) + 1 }, (_, index) => index * step);
 }
 
 function plotBars(rows) {

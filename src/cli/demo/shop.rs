@@ -30,7 +30,7 @@ struct Shop {
 }
 
 /// Starts a shop in a thread of its own that lives as long as the process.
-pub fn start(version: &'static str, keys: &Arc<str>, down: &Arc<AtomicBool>) -> io::Result<SocketAddr> {
+pub(super) fn start(version: &'static str, keys: &Arc<str>, down: &Arc<AtomicBool>) -> io::Result<SocketAddr> {
     let (keys, down) = (keys.clone(), down.clone());
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;

@@ -1,13 +1,14 @@
 //! Filters: options that the types alone cannot refuse, and the order in which they can work.
 
-use frontgate_filters::registry::{FilterConfig, FilterEntry, Mode};
-use frontgate_filters::words::spanned::Spanned;
+use frontgate_filters::filter::options::Placement;
+use frontgate_filters::registry::{FilterEntry, Mode};
+use frontgate_filters::words::spanned::{Place, Spanned};
 
 use super::Report;
 use crate::config::diagnostics::nearest;
 use crate::config::model::{Config, FilterUse};
 
-pub fn check(config: &Config, report: &mut Report<'_, '_>) {
+pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     for entry in config.filters.values() {
         options(entry, report);
     }
@@ -25,106 +26,123 @@ pub fn check(config: &Config, report: &mut Report<'_, '_>) {
     }
 }
 
-/// What one filter's options say, and the pools that they name.
+/// What one filter's options say, and the upstreams that they name.
 fn options(entry: &FilterEntry, report: &mut Report<'_, '_>) {
-    for problem in entry.config.problems() {
-        report.helped(problem.place, problem.message, problem.help);
-    }
-    let pools = report.tree.names("upstreams");
-    for name in entry.config.pools() {
-        if !pools.contains(name.as_str()) {
-            let help = nearest(name, pools.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+    let options = entry.config.options();
+    report.problems(options.problems());
+    let upstreams = report.tree.names("upstreams");
+    for name in options.upstreams() {
+        if !upstreams.contains(name.as_str()) {
+            let help = nearest(name, upstreams.iter().copied()).map(|near| format!("did you mean `{near}`?"));
             report.helped(name.place, format!("there is no upstream `{}`", name.value), help);
         }
     }
 }
 
 /// A filter where it is used; nothing of what it is where its name points nowhere.
-pub type Used<'c> = (&'c Spanned<FilterUse>, Option<&'c FilterEntry>);
+pub(super) type Used<'c> = (&'c Spanned<FilterUse>, Option<&'c FilterEntry>);
 
 /// The filters of a list.
-pub fn resolved<'c>(config: &'c Config, list: &'c [Spanned<FilterUse>]) -> impl Iterator<Item = Used<'c>> {
+pub(super) fn resolved<'c>(config: &'c Config, list: &'c [Spanned<FilterUse>]) -> impl Iterator<Item = Used<'c>> {
     list.iter().map(|used| match &used.value {
         FilterUse::Named(name) => (used, config.filters.get(name).map(|entry| &entry.value)),
         FilterUse::Inline(entry) => (used, Some(entry)),
     })
 }
 
-/// The order of one list behind those of the server, which were looked at by themselves: `before` of them.
+/// The order of one list after those of the server, which were looked at by themselves: `before` of them.
 fn order(list: &[Used<'_>], before: usize, report: &mut Report<'_, '_>) {
     for (index, (used, entry)) in list.iter().enumerate().skip(before) {
         let Some(entry) = entry else { continue };
         let earlier = &list[..index];
-        let name = name_of(used, entry);
-        // A name that stands twice is told of elsewhere.
-        let first = |kind: &str| {
-            let named = matches!(used.value, FilterUse::Named(_));
-            earlier
-                .iter()
-                .find(|(other, entry)| !(named && other.value == used.value) && entry.is_some_and(|entry| entry.config.kind() == kind))
-        };
-        match &entry.config {
-            FilterConfig::Jwt(_) => {
-                if let Some((other, _)) = first("jwt") {
-                    report.both(used.place, "a request has one token: two `jwt` cannot follow each other", other.place, "the first one");
-                }
-            }
-            FilterConfig::Cors(_) => {
-                if let Some((other, _)) = first("cors") {
-                    report.both(used.place, "two `cors` would mark one answer", other.place, "the first one");
-                }
-                if let Some((other, _)) = earlier.iter().find(|(_, entry)| entry.is_some_and(|entry| entry.config.can_refuse())) {
-                    let message = format!("`{name}` stands behind a filter that can refuse: a preflight would not reach it");
-                    report.both(used.place, message, other.place, "this one can refuse");
-                }
-            }
-            FilterConfig::Trim(_) => {
-                if let Some((other, _)) = first("trim") {
-                    report.both(used.place, "a route has one `trim` at most", other.place, "the first one");
-                }
-            }
-            FilterConfig::CircuitBreaker(config) => {
-                if let Some((other, _)) = first("circuit_breaker") {
-                    report.both(used.place, "a route has one circuit breaker at most", other.place, "the first one");
-                }
-                if let Some((other, _)) = list.get(index + 1) {
-                    let message = format!("`{name}` must be the last filter: what answers in the upstream's place passes those before it");
-                    report.both(used.place, message, other.place, "this one comes after it");
-                }
-                if let (Some(place), Some((other, _))) = (config.caches_for_all(), first("jwt")) {
-                    let message = format!("`{name}` would give one user's cached answer to another: write `per: claim.sub`");
-                    report.both(place, message, other.place, "answers behind this one belong to its users");
-                }
-            }
-            _ => {}
-        }
         // A filter that could not be read may have been the one that is missed.
         let unsure = report.tree.torn || earlier.iter().any(|(_, entry)| entry.is_none());
-        let jwt = earlier.iter().find(|(_, entry)| entry.is_some_and(|entry| matches!(entry.config, FilterConfig::Jwt(_))));
-        match (&entry.config, jwt) {
-            (FilterConfig::Rbac(_), None) if !unsure => {
-                let help = Some("list a `jwt` before it".to_owned());
-                report.helped(used.place, format!("`{name}` asks what a token says, and no `jwt` comes before it"), help);
-            }
-            (FilterConfig::Rbac(_), Some((other, Some(jwt)))) if jwt.mode == Mode::Observe && entry.mode == Mode::Enforce => {
-                let message =
-                    format!("`{name}` is enforced behind a `jwt` that only observes: whoever has no token would be told to bring one");
-                report.both(used.place, message, other.place, "this one observes");
-            }
-            (config, None) if !unsure => {
-                for selector in config.selectors().into_iter().filter(|selector| selector.reads_claims()) {
-                    let message = format!("`{}` is read by `{name}`, and no `jwt` comes before it", selector.value);
-                    report.both(used.place, message, selector.place, "here it is read");
-                }
-            }
-            _ => {}
+        let spot = Spot { used, entry, earlier, next: list.get(index + 1), unsure };
+        let rules = entry.config.options().placement();
+        rules.iter().for_each(|rule| spot.keeps(rule, report));
+        // One problem with a missing identity is enough.
+        if !rules.iter().any(|rule| matches!(rule, Placement::AfterIdentity(_))) {
+            spot.reads_claims(report);
         }
     }
 }
 
-fn name_of<'c>(used: &'c FilterUse, entry: &'c FilterEntry) -> &'c str {
-    match used {
-        FilterUse::Named(name) => name,
-        FilterUse::Inline(_) => entry.config.kind(),
+/// A filter at its place in a list.
+struct Spot<'l, 'c> {
+    used: &'c Spanned<FilterUse>,
+    entry: &'c FilterEntry,
+    earlier: &'l [Used<'c>],
+    next: Option<&'l Used<'c>>,
+    unsure: bool,
+}
+
+impl<'c> Spot<'_, 'c> {
+    /// Whether the filter can work here by one of its kind's rules.
+    fn keeps(&self, rule: &Placement, report: &mut Report<'_, '_>) {
+        let (kind, name, place) = (self.entry.config.kind(), self.name(), self.used.place);
+        match *rule {
+            Placement::Once => {
+                // A name that is listed twice is reported elsewhere.
+                let named = matches!(self.used.value, FilterUse::Named(_));
+                let others = self.earlier.iter().filter(|(other, _)| !(named && other.value == self.used.value));
+                if let Some(other) = first(others, |entry| entry.config.kind() == kind) {
+                    report.both(place, format!("a route has at most one `{kind}`"), other.0, "the first one");
+                }
+            }
+            Placement::BeforeRefusals(why) => {
+                if let Some(other) = first(self.earlier, |entry| entry.config.options().can_refuse()) {
+                    report.both(place, format!("`{name}` comes after a filter that can refuse: {why}"), other.0, "this one can refuse");
+                }
+            }
+            Placement::Last(why) => {
+                if let Some((other, _)) = self.next {
+                    report.both(place, format!("`{name}` must be the last filter: {why}"), other.place, "this one comes after it");
+                }
+            }
+            Placement::AfterIdentity(why) => match self.identity() {
+                None if !self.unsure => {
+                    let message = format!("`{name}` asks what a token says, and no filter before it verifies one");
+                    report.helped(place, message, Some("list a `jwt` before it".to_owned()));
+                }
+                Some((other, Mode::Observe)) if self.entry.mode == Mode::Enforce => {
+                    let message = format!("`{name}` is enforced after a filter that verifies tokens but only observes: {why}");
+                    report.both(place, message, other, "this one only observes");
+                }
+                _ => {}
+            },
+            Placement::Anonymous(place, why) => {
+                if let Some((other, _)) = self.identity() {
+                    report.both(place, format!("`{name}` comes after a filter that identifies callers: {why}"), other, "this one does");
+                }
+            }
+        }
     }
+
+    /// Whether the claims that the filter reads are there by now.
+    fn reads_claims(&self, report: &mut Report<'_, '_>) {
+        if self.unsure || self.identity().is_some() {
+            return;
+        }
+        for selector in self.entry.config.options().selectors().into_iter().filter(|selector| selector.reads_claims()) {
+            let message = format!("`{}` is read by `{}`, and no filter before it verifies a token", selector.value, self.name());
+            report.both(self.used.place, message, selector.place, "it is read here");
+        }
+    }
+
+    /// The filter before this one that identifies callers.
+    fn identity(&self) -> Option<(Place, Mode)> {
+        first(self.earlier, |entry| entry.config.options().identifies())
+    }
+
+    fn name(&self) -> &'c str {
+        match &self.used.value {
+            FilterUse::Named(name) => name,
+            FilterUse::Inline(_) => self.entry.config.kind(),
+        }
+    }
+}
+
+/// Where the first filter of this sort is listed, and its mode.
+fn first<'u, 'c: 'u>(list: impl IntoIterator<Item = &'u Used<'c>>, is: impl Fn(&FilterEntry) -> bool) -> Option<(Place, Mode)> {
+    list.into_iter().find_map(|(used, entry)| entry.filter(|entry| is(entry)).map(|entry| (used.place, entry.mode)))
 }

@@ -129,7 +129,7 @@ fn references(config: &Config, report: &mut Report<'_, '_>) {
     let lists = std::iter::once(&config.server.filters).chain(config.routes.iter().map(|route| &route.filters));
     for (number, list) in lists.enumerate() {
         for entry in filters::resolved(config, list).filter_map(|(_, entry)| entry) {
-            used_upstreams.extend(entry.config.pools().into_iter().map(|name| name.as_str()));
+            used_upstreams.extend(entry.config.options().upstreams().into_iter().map(|name| name.as_str()));
         }
         let mut seen: Vec<&Spanned<FilterUse>> = Vec::new();
         for used in list {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use frontgate_filters::words::spanned::Place;
+use frontgate_filters::words::spanned::{Place, Problem};
 
 use crate::config::diagnostics::Diagnostic;
 use crate::config::model::Secret;
@@ -52,6 +52,13 @@ impl Report<'_, '_> {
     /// A problem here.
     pub fn error(&mut self, place: Place, message: impl Into<String>) {
         self.helped(place, message, None);
+    }
+
+    /// What a part of the configuration says of itself.
+    pub fn problems(&mut self, problems: Vec<Problem>) {
+        for Problem { place, message, help } in problems {
+            self.helped(place, message, help);
+        }
     }
 
     /// The same with what would be right.

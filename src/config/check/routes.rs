@@ -19,7 +19,7 @@ enum Part {
     Rest,
 }
 
-pub fn check(config: &Config, report: &mut Report<'_, '_>) {
+pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     let mut names: HashMap<&str, Place> = HashMap::new();
     let mut shapes: HashMap<Shape, Vec<&Spanned<Route>>> = HashMap::new();
     for route in &config.routes {

@@ -8,7 +8,7 @@ use crate::config::model::Config;
 /// The maximum of Pingora's parser: bytes of a head, and header lines.
 const MOST: (u64, u32) = (1 << 20, 256);
 
-pub fn check(config: &Config, report: &mut Report<'_, '_>, secret: ReadSecret<'_>) {
+pub(super) fn check(config: &Config, report: &mut Report<'_, '_>, secret: ReadSecret<'_>) {
     let server = &config.server;
     if server.listeners.is_empty() && !report.tree.torn {
         report.error(config.version.place, "there is no listener: write `server: {listeners: [{address: \"0.0.0.0:8080\"}]}`");

@@ -1,8 +1,7 @@
 //! `routes`: which requests each takes, and what they lead to.
 
-use std::collections::BTreeMap;
-
 use frontgate_filters::registry::FilterEntry;
+use frontgate_filters::reply::respond::Respond;
 use frontgate_filters::words::spanned::Spanned;
 use frontgate_filters::words::units::{Duration, Size};
 use schemars::JsonSchema;
@@ -174,30 +173,6 @@ pub struct Redirect {
 impl Redirect {
     fn default_status() -> Spanned<u16> {
         Spanned::nowhere(308)
-    }
-}
-
-/// A fixed answer: a status, with `json`, `body` or neither.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Respond {
-    /// 200 (default) to 599.
-    #[serde(default = "Respond::default_status")]
-    pub status: Spanned<u16>,
-    /// The body as any JSON value, sent as application/json.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub json: Option<Spanned<serde_json::Value>>,
-    /// The body as text, sent as text/plain unless `headers` sets another type.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body: Option<Spanned<String>>,
-    /// Additional headers of the answer.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, Spanned<String>>,
-}
-
-impl Respond {
-    fn default_status() -> Spanned<u16> {
-        Spanned::nowhere(200)
     }
 }
 

@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use frontgate_filters::words::spanned::Place;
 use serde::de::DeserializeOwned;
 
-use super::de::{Kind, Reader};
+use super::de::Reader;
+use super::problem::Kind;
 use super::tree::{Node, Value};
 use crate::config::diagnostics::{Diagnostic, nearest};
 use crate::config::places::Places;
@@ -17,7 +18,7 @@ use crate::config::places::Places;
 const MAX_PROBLEMS: usize = 100;
 
 /// The tree by the number of its values.
-pub struct Index<'t> {
+pub(crate) struct Index<'t> {
     /// The values; keys have none.
     nodes: Vec<Option<&'t Node>>,
     /// The number of the collection around each value or key, 0 for the root.
@@ -26,7 +27,7 @@ pub struct Index<'t> {
 
 impl<'t> Index<'t> {
     /// Walks the tree once.
-    pub fn new(root: &'t Node) -> Self {
+    pub(crate) fn new(root: &'t Node) -> Self {
         let mut index = Self { nodes: Vec::new(), parents: Vec::new() };
         index.add(root, 0);
         index
@@ -56,19 +57,19 @@ impl<'t> Index<'t> {
     }
 
     /// The value with this number.
-    pub fn node(&self, id: u32) -> Option<&'t Node> {
+    pub(crate) fn node(&self, id: u32) -> Option<&'t Node> {
         self.nodes.get(id as usize).copied().flatten()
     }
 
     /// The collection around a value or a key.
-    pub fn parent(&self, id: u32) -> u32 {
+    pub(crate) fn parent(&self, id: u32) -> u32 {
         self.parents.get(id as usize).copied().unwrap_or(0)
     }
 }
 
 /// Reads a type from the tree, adding to `problems` what is wrong and to `skip` what was left out for it. Nothing where too little
 /// is left to read.
-pub fn read<T: DeserializeOwned>(
+pub(crate) fn read<T: DeserializeOwned>(
     root: &Node,
     index: &Index<'_>,
     places: &Places,

@@ -3,140 +3,18 @@
 //! Values in the skip set are passed over as if they were not written: `collect.rs` puts those there that it has reported.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use frontgate_filters::words::spanned::SPANNED;
 use serde::de::value::StrDeserializer;
-use serde::de::{
-    self, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
-};
+use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
+use super::problem::{Kind, Problem, listed};
 use super::tree::{Entry, Node, Value};
-
-/// Why a value could not be read.
-#[derive(Debug)]
-pub struct Problem {
-    /// In words.
-    pub message: String,
-    /// Which of the errors that are treated apart.
-    pub kind: Kind,
-    /// The value or key it is about, once that is known.
-    pub at: Option<u32>,
-}
-
-/// The errors that are treated apart.
-#[derive(Debug, PartialEq)]
-pub enum Kind {
-    /// A key that does not exist, and those that do.
-    UnknownField(String, &'static [&'static str]),
-    /// A word that does not exist, and those that do.
-    UnknownVariant(String, &'static [&'static str]),
-    /// A required key that is not written.
-    MissingField(&'static str),
-    /// A secret was written where its name belongs: the line must not be shown.
-    Exposed,
-    /// Any other.
-    Other,
-}
-
-impl Problem {
-    fn new(message: String, kind: Kind) -> Self {
-        Self { message, kind, at: None }
-    }
-
-    fn at(mut self, id: u32) -> Self {
-        self.at.get_or_insert(id);
-        self
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Problem {}
-
-impl de::Error for Problem {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        let message = match message.to_string().as_str() {
-            "invalid socket address syntax" => "expected an IP address and a port, as in 127.0.0.1:8080 or \"[::1]:8080\"".to_owned(),
-            other => other.to_owned(),
-        };
-        Self::new(message, Kind::Other)
-    }
-    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(format!("there is no key `{field}` here"), Kind::UnknownField(field.to_owned(), expected))
-    }
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(format!("`{variant}` is not one of {}", listed(expected)), Kind::UnknownVariant(variant.to_owned(), expected))
-    }
-    fn missing_field(field: &'static str) -> Self {
-        Self::new(format!("the key `{field}` is missing"), Kind::MissingField(field))
-    }
-    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("expected {}, found {}", wanted(expected), kind(found)), Kind::Other)
-    }
-    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let found = match found {
-            Unexpected::Unsigned(number) => number.to_string(),
-            Unexpected::Signed(number) => number.to_string(),
-            other => kind(other).to_owned(),
-        };
-        Self::new(format!("expected {}, found {found}", wanted(expected)), Kind::Other)
-    }
-    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
-        Self::new(format!("expected {}, found {length} of them", wanted(expected)), Kind::Other)
-    }
-}
-
-/// `a, b or c`, each in backticks.
-fn listed(names: &[&str]) -> String {
-    match names {
-        [] => "nothing".to_owned(),
-        [one] => format!("`{one}`"),
-        [first @ .., last] => format!("{} or `{last}`", first.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
-    }
-}
-
-/// What serde calls a type, in the words of the documentation.
-fn wanted(expected: &dyn Expected) -> String {
-    let words = expected.to_string();
-    match words.as_str() {
-        "u8" => "a whole number from 0 to 255".to_owned(),
-        "u16" => "a whole number from 0 to 65535".to_owned(),
-        "u32" => "a whole number from 0 to 4294967295".to_owned(),
-        "u64" | "usize" => "a whole number of 0 or more".to_owned(),
-        "i8" | "i16" | "i32" | "i64" => "a whole number".to_owned(),
-        "f32" | "f64" => "a number".to_owned(),
-        "a boolean" => "true or false".to_owned(),
-        "a string" | "path string" => "text".to_owned(),
-        "a sequence" => "a list".to_owned(),
-        "socket address" => "an IP address and a port".to_owned(),
-        words if words.starts_with("a nonzero") => "a whole number above 0".to_owned(),
-        words if words.starts_with("struct ") => "a map of keys".to_owned(),
-        words => words.to_owned(),
-    }
-}
-
-fn kind(found: Unexpected<'_>) -> &'static str {
-    match found {
-        Unexpected::Bool(_) => "true or false",
-        Unexpected::Unsigned(_) | Unexpected::Signed(_) => "a whole number",
-        Unexpected::Float(_) => "a number with a fraction",
-        Unexpected::Str(_) | Unexpected::Char(_) => "text",
-        Unexpected::Unit | Unexpected::Option => "nothing",
-        Unexpected::Seq => "a list",
-        Unexpected::Map => "a map",
-        _ => "something else",
-    }
-}
 
 /// Reads one value.
 #[derive(Clone, Copy)]
-pub struct Reader<'t> {
+pub(super) struct Reader<'t> {
     /// The value.
     pub node: &'t Node,
     /// What to pass over.

@@ -1,10 +1,11 @@
 //! From texts to a tree whose every value knows its place, and from the tree to the types of `model`.
 
-pub mod collect;
+pub(super) mod collect;
 mod de;
-pub mod tree;
+mod problem;
+pub(super) mod tree;
 mod unite;
-pub mod yaml;
+pub(super) mod yaml;
 
-pub use unite::unite;
-pub use yaml::MAX_BYTES;
+pub(super) use unite::unite;
+pub(super) use yaml::MAX_BYTES;

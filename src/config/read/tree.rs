@@ -69,7 +69,7 @@ impl Node {
 }
 
 /// Builds the tree of one file.
-pub struct Builder<'a> {
+pub(crate) struct Builder<'a> {
     /// The table that all files share.
     pub places: &'a mut Places,
     /// The file's index.
@@ -86,7 +86,7 @@ pub struct Builder<'a> {
 
 impl Builder<'_> {
     /// Numbers a value and all below it, expands its scalars, and reports duplicate keys.
-    pub fn build(&mut self, raw: Spanned<Raw>) -> Node {
+    pub(crate) fn build(&mut self, raw: Spanned<Raw>) -> Node {
         let range = yaml::bytes(self.source, &raw.defined);
         let id = self.places.add(self.file, range.clone());
         let written = |range: Range<usize>| self.source.get(range).unwrap_or_default().trim().to_owned();

@@ -8,7 +8,7 @@ use crate::config::places::Places;
 
 /// Makes one tree of the files' trees: `upstreams` and `filters` unite, `routes` follow each other, `version` may be in each, and every
 /// other section in one.
-pub fn unite(mut roots: Vec<Node>, places: &mut Places, problems: &mut Vec<Diagnostic>) -> Node {
+pub(crate) fn unite(mut roots: Vec<Node>, places: &mut Places, problems: &mut Vec<Diagnostic>) -> Node {
     if roots.len() == 1 {
         return roots.remove(0);
     }

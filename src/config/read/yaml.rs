@@ -9,11 +9,11 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{DuplicateKeyPolicy, Location, MessageFormatter, Options, Spanned, UserMessageFormatter};
 
 /// The largest file that is read, in bytes.
-pub const MAX_BYTES: u64 = 16 << 20;
+pub(crate) const MAX_BYTES: u64 = 16 << 20;
 
 /// A value as YAML resolves it, under the rules of version 1.2: only `true` and `false` are booleans.
 #[derive(Debug)]
-pub enum Raw {
+pub(crate) enum Raw {
     /// `null`, `~` or nothing.
     Null,
     /// `true` or `false`.
@@ -34,7 +34,7 @@ pub enum Raw {
 
 /// Why a text is not one YAML document.
 #[derive(Debug)]
-pub struct Unreadable {
+pub(crate) struct Unreadable {
     /// What is wrong.
     pub message: String,
     /// Where, in bytes.
@@ -42,7 +42,7 @@ pub struct Unreadable {
 }
 
 /// Reads the one document of a file. An empty file is null.
-pub fn read(text: &str) -> Result<Spanned<Raw>, Unreadable> {
+pub(crate) fn read(text: &str) -> Result<Spanned<Raw>, Unreadable> {
     if text.len() as u64 > MAX_BYTES {
         return Err(Unreadable { message: format!("the file is larger than {} MiB", MAX_BYTES >> 20), range: 0..0 });
     }
@@ -56,7 +56,7 @@ pub fn read(text: &str) -> Result<Spanned<Raw>, Unreadable> {
 }
 
 /// The bytes of a location. The parser counts characters where it does not know the bytes.
-pub fn bytes(text: &str, at: &Location) -> Range<usize> {
+pub(crate) fn bytes(text: &str, at: &Location) -> Range<usize> {
     let (start, len) = match (at.span().byte_offset(), at.span().byte_len()) {
         (Some(start), Some(len)) => (start as usize, len as usize),
         _ => {

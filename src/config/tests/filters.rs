@@ -45,20 +45,60 @@ fn filters_are_taken_where_they_can_work() {
 #[test]
 fn filters_are_refused_where_they_cannot_work() {
     for (server, route, words) in [
-        ("[]", "[admins]", "no `jwt` comes before it"),
-        ("[]", "[admins, login]", "no `jwt` comes before it"),
+        ("[]", "[admins]", "no filter before it verifies"),
+        ("[]", "[admins, login]", "no filter before it verifies"),
         ("[]", "[login, login]", "is listed twice"),
-        ("[]", "[login, watch]", "two `jwt`"),
+        ("[]", "[login, watch]", "at most one `jwt`"),
         ("[]", "[watch, admins]", "only observes"),
         ("[]", "[login, web]", "can refuse"),
-        ("[]", "[web, more, login]", "two `cors`"),
+        ("[]", "[web, more, login]", "at most one `cors`"),
         ("[]", "[lgoin, admins]", "there is no filter `lgoin`"),
-        ("[login]", "[watch]", "two `jwt`"),
-        ("[admins, login]", "[]", "no `jwt` comes before it"),
+        ("[login]", "[watch]", "at most one `jwt`"),
+        ("[admins, login]", "[]", "no filter before it verifies"),
     ] {
         let found = problems_of(server, route);
 
         assert!(found.iter().any(|problem| problem.contains(words)), "{server} {route}: {found:?}");
         assert_eq!(found.len(), 1, "{server} {route}: {found:?}");
+    }
+}
+
+#[test]
+fn filters_state_where_they_can_work_and_what_would_go_wrong() {
+    for (list, words) in [
+        ("[login, slim, by_user, guard]", ""),
+        ("[guard, slim]", "`guard` must be the last filter: its fallbacks"),
+        ("[slim, {trim: {profiles: {tablet: {drop: [b]}}}}]", "at most one `trim`"),
+        ("[{trim: {profiles: {}, fields: query.fields}}, web]", "can refuse"),
+        ("[{circuit_breaker: {}}, guard]", "must be the last filter"),
+        ("[keeper]", ""),
+        ("[login, keeper]", "one caller's cached answer"),
+        ("[login, own]", ""),
+        ("[own]", "`claim.sub` is read by `own`, and no filter before it verifies a token"),
+        ("[by_user, login]", "`claim.sub` is read by `by_user`"),
+    ] {
+        let text = r#"
+version: 1
+server:
+  listeners: [{address: "127.0.0.1:8080"}]
+filters:
+  login: {jwt: {issuer: any, audience: any, algorithms: [ES256], keys: {jwks: {file: keys.json}}}}
+  guard: {circuit_breaker: {}}
+  keeper: {circuit_breaker: {fallback: [{cached: {max_age: 1m}}]}}
+  own: {circuit_breaker: {fallback: [{cached: {max_age: 1m, per: claim.sub}}]}}
+  slim: {trim: {profiles: {mobile: {drop: [a]}}}}
+  by_user: {rate_limit: {key: claim.sub, rate: 1/s}}
+  web: {cors: {origins: [https://shop.example]}}
+routes:
+  - {name: a, path: /, respond: {}, filters: LIST}
+"#
+        .replace("LIST", list);
+
+        let found: Vec<String> = problems(&text).into_iter().filter(|problem| !problem.contains("is not used")).collect();
+
+        match words {
+            "" => assert_eq!(found, Vec::<String>::new(), "{list}"),
+            words => assert!(found.iter().any(|problem| problem.contains(words)), "{list}: {found:?}"),
+        }
     }
 }

@@ -49,7 +49,7 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Whether all of a final answer was written.
-    pub fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.status.is_some() && self.ended && !self.wrong && self.len() == 0
     }
 
@@ -58,13 +58,13 @@ impl Answer {
     }
 
     /// Ready for the next one.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         give_back(&mut self.out);
         *self = Self { out: std::mem::take(&mut self.out), ..Self::default() };
     }
 
     /// A page that was written out already.
-    pub fn put_page(&mut self, page: &[u8]) {
+    pub(super) fn put_page(&mut self, page: &[u8]) {
         self.out.extend_from_slice(page);
     }
 
@@ -216,12 +216,12 @@ impl H1 {
     }
 
     /// The final status, once it is queued.
-    pub fn status(&self) -> Option<StatusCode> {
+    pub(crate) fn status(&self) -> Option<StatusCode> {
         self.answer.status
     }
 
     /// Bytes of bodies that were read and that were queued.
-    pub fn moved(&self) -> (u64, u64) {
+    pub(crate) fn moved(&self) -> (u64, u64) {
         (self.read, self.answer.body)
     }
 

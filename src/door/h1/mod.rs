@@ -29,7 +29,7 @@ use super::wire::{BodyScan, Framing, HeadScan, Refusal};
 use crate::exchange::client::Lost;
 use crate::upstream::h1::{Decoder, Io, Piece, give_back, poll_read_buf, spare};
 use crate::upstream::timer::Timer;
-pub use session::{Down, Held, Slot};
+pub(crate) use session::{Down, Held, Slot};
 
 /// How many early bytes of a next request are kept before the socket's own buffer has to hold them.
 const EARLY: usize = 16 << 10;
@@ -41,7 +41,7 @@ const LINGER: (Duration, usize) = (Duration::from_secs(2), 1 << 20);
 const LEAST: usize = 4096;
 
 /// A client's connection.
-pub struct H1 {
+pub(crate) struct H1 {
     io: Io,
     conn: Arc<Conn>,
     keeper: Arc<dyn Keeper>,
@@ -80,7 +80,8 @@ pub struct H1 {
 }
 
 /// What a wait for the next request brings.
-pub enum Next {
+#[allow(clippy::large_enum_variant, reason = "a request is moved once; a box for each would be an allocation a request")]
+pub(crate) enum Next {
     /// A request.
     Request(RequestHeader),
     /// No more requests.
@@ -93,7 +94,7 @@ pub enum Next {
 
 impl H1 {
     /// A connection that was just accepted.
-    pub fn new(io: Io, conn: Arc<Conn>, keeper: Arc<dyn Keeper>, count: Box<dyn Send + Sync>) -> Self {
+    pub(crate) fn new(io: Io, conn: Arc<Conn>, keeper: Arc<dyn Keeper>, count: Box<dyn Send + Sync>) -> Self {
         let now = Instant::now();
         Self {
             io,
@@ -124,13 +125,8 @@ impl H1 {
         }
     }
 
-    /// What is known of the connection on both sides of the proxy.
-    pub fn conn(&self) -> &Arc<Conn> {
-        &self.conn
-    }
-
     /// Waits for the next request. `h2` asks for the preface of HTTP/2, too.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>, h2: bool) -> Poll<Next> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, h2: bool) -> Poll<Next> {
         loop {
             if !self.input.is_empty() {
                 match self.take_head(h2) {
@@ -247,12 +243,12 @@ impl H1 {
     }
 
     /// Whether nothing of a request has come.
-    pub fn is_between(&self) -> bool {
+    pub(crate) fn is_between(&self) -> bool {
         self.input.is_empty()
     }
 
     /// Readies the connection for the next request, for which what little is left of the last one's body is read. Whether there may be one.
-    pub async fn turn(&mut self) -> bool {
+    pub(crate) async fn turn(&mut self) -> bool {
         if !self.keep || !self.answer.is_whole() || !self.discard().await {
             return false;
         }
@@ -281,7 +277,7 @@ impl H1 {
     }
 
     /// Sends the answer to a request that no hook will see, and listens to the client for a while, so that it can read it.
-    pub async fn refuse(mut self: Box<Self>, refusal: Refusal) {
+    pub(crate) async fn refuse(mut self: Box<Self>, refusal: Refusal) {
         let page = self.keeper.refuse(refusal, &self.conn);
         self.answer.put_page(&page);
         if std::future::poll_fn(|cx| self.poll_out(cx)).await.is_ok() {
@@ -290,7 +286,7 @@ impl H1 {
     }
 
     /// Ends the connection so that what was sent can be read: what still comes is thrown away for a while.
-    pub async fn linger(mut self: Box<Self>) {
+    pub(crate) async fn linger(mut self: Box<Self>) {
         let _ = std::future::poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await;
         let until = Instant::now() + LINGER.0;
         let mut drained = 0;
@@ -308,17 +304,17 @@ impl H1 {
     }
 
     /// Whether it should end by [`H1::linger`]: the client may still be sending what nobody reads, be it a body or its next request.
-    pub fn must_linger(&self) -> bool {
+    pub(crate) fn must_linger(&self) -> bool {
         self.answer.is_whole() && (!self.scan.is_done() || self.wants_more || !self.input.is_empty())
     }
 
     /// The bytes below, what was read of them already, and what counts the connection.
-    pub fn into_parts(self) -> (Io, BytesMut, Box<dyn Send + Sync>) {
+    pub(crate) fn into_parts(self) -> (Io, BytesMut, Box<dyn Send + Sync>) {
         (self.io, self.input, self.count)
     }
 
     /// Breaks the connection off, so that the client cannot take what it has of an answer for a whole one.
-    pub fn break_off(self) {
+    pub(crate) fn break_off(self) {
         if self.ends_with_the_connection()
             && let Io::Tcp(socket) = &self.io
         {

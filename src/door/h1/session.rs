@@ -23,23 +23,23 @@ use crate::exchange::client::{Client, Lost};
 use crate::upstream::h1::Upload;
 
 /// Where a connection waits while Pingora has its request.
-pub type Slot = parking_lot::Mutex<Option<Box<H1>>>;
+pub(crate) type Slot = parking_lot::Mutex<Option<Box<H1>>>;
 
 /// A request as Pingora has it.
-pub struct Down {
+pub(crate) struct Down {
     request: RequestHeader,
     digest: Digest,
 }
 
 impl Down {
     /// The session of a request whose connection is in the slot that this digest leads to.
-    pub fn new(request: RequestHeader, digest: Digest) -> Self {
+    pub(crate) fn new(request: RequestHeader, digest: Digest) -> Self {
         Self { request, digest }
     }
 }
 
 /// A connection that is being answered on.
-pub struct Held<'r> {
+pub(crate) struct Held<'r> {
     /// The connection.
     pub h1: Box<H1>,
     /// Its request.

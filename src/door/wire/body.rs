@@ -1,14 +1,14 @@
-//! Where a request's body ends: after so many bytes, or after the last chunk and its trailers.
+//! Where a request's body ends: after as many bytes as announced, or after the last chunk and its trailers.
 
 use super::{Framing, Refusal, is_token};
 
 /// Follows a body to its end.
 #[derive(Debug, Default)]
-pub enum BodyScan {
+pub(crate) enum BodyScan {
     /// At the end.
     #[default]
     Done,
-    /// So many bytes to come.
+    /// This many bytes are still to come.
     Length(u64),
     /// Within chunks.
     Chunked(Chunks),
@@ -16,7 +16,7 @@ pub enum BodyScan {
 
 /// The place within a chunked body.
 #[derive(Debug, Default)]
-pub struct Chunks {
+pub(crate) struct Chunks {
     state: ChunkState,
     /// Bytes left of the chunk's data.
     left: u64,
@@ -61,7 +61,7 @@ enum Ext {
 
 impl BodyScan {
     /// The scan of a body framed so.
-    pub fn new(framing: Framing) -> Self {
+    pub(crate) fn new(framing: Framing) -> Self {
         match framing {
             Framing::None | Framing::Length(0) => Self::Done,
             Framing::Length(length) => Self::Length(length),
@@ -70,12 +70,12 @@ impl BodyScan {
     }
 
     /// Whether the body has ended.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         matches!(self, Self::Done)
     }
 
     /// Takes as much of `bytes` as belongs to this body and says how much that was.
-    pub fn take(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
         match self {
             Self::Done => Ok(0),
             Self::Length(left) => {

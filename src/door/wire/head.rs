@@ -6,12 +6,12 @@ use super::{Framing, HeadLimits, Refusal, is_token};
 
 /// Looks for the end of a head, over as many reads as it takes.
 #[derive(Debug, Default)]
-pub struct HeadScan {
+pub(crate) struct HeadScan {
     /// How far the bytes were looked at.
     seen: usize,
     /// Where the current line begins.
     line: usize,
-    /// Where the request line begins, once there is one: empty lines may stand before it (RFC 9112, section 2.2).
+    /// Where the request line begins, once there is one: empty lines may come before it (RFC 9112, section 2.2).
     start: Option<usize>,
 }
 
@@ -20,7 +20,7 @@ const LEADING: usize = 4;
 
 impl HeadScan {
     /// Looks at `bytes`, which begin as they did at the last call. `Some((start, end))` is a whole head, the empty line with it.
-    pub fn find(&mut self, bytes: &[u8], limits: HeadLimits) -> Result<Option<(usize, usize)>, Refusal> {
+    pub(crate) fn find(&mut self, bytes: &[u8], limits: HeadLimits) -> Result<Option<(usize, usize)>, Refusal> {
         for offset in memchr_iter(b'\n', &bytes[self.seen..]) {
             let newline = self.seen + offset;
             if newline == self.line || bytes[newline - 1] != b'\r' {
@@ -49,7 +49,7 @@ impl HeadScan {
 }
 
 /// Checks a whole head, from the request line to the empty line, and says how its body is framed.
-pub fn check_head(head: &[u8], limits: HeadLimits) -> Result<Framing, Refusal> {
+pub(crate) fn check_head(head: &[u8], limits: HeadLimits) -> Result<Framing, Refusal> {
     let mut lines = Lines(head);
     let version = check_request_line(lines.next().unwrap_or_default(), limits)?;
     let (mut hosts, mut count) = (0_usize, 0_usize);
@@ -73,13 +73,13 @@ pub fn check_head(head: &[u8], limits: HeadLimits) -> Result<Framing, Refusal> {
             }
             14 if is_like(name, b"content-length") => {
                 if length.is_some() || name[7] != b'-' {
-                    return Err(Refusal::bad("Content-Length stands more than once."));
+                    return Err(Refusal::bad("Duplicate or malformed Content-Length header."));
                 }
                 length = Some(parse_length(value)?);
             }
             17 if is_like(name, b"transfer-encoding") => {
                 if chunked || name[8] != b'-' || !value.eq_ignore_ascii_case(b"chunked") || version == Version::Http10 {
-                    return Err(Refusal::bad("Transfer-Encoding must be chunked, once, on HTTP/1.1."));
+                    return Err(Refusal::bad("Transfer-Encoding must be `chunked`, at most once, and only with HTTP/1.1."));
                 }
                 chunked = true;
             }
@@ -90,10 +90,10 @@ pub fn check_head(head: &[u8], limits: HeadLimits) -> Result<Framing, Refusal> {
         }
     }
     if hosts > 1 || (hosts == 0 && version == Version::Http11) {
-        return Err(Refusal::bad("A request has one Host header."));
+        return Err(Refusal::bad("A request must have exactly one Host header."));
     }
     match (length, chunked) {
-        (Some(_), true) => Err(Refusal::bad("Content-Length and Transfer-Encoding exclude each other.")),
+        (Some(_), true) => Err(Refusal::bad("Content-Length and Transfer-Encoding cannot be used together.")),
         (None, true) => Ok(Framing::Chunked),
         (None, false) => Ok(Framing::None),
         (Some(length), false) => Ok(Framing::Length(length)),
@@ -113,7 +113,7 @@ fn check_request_line(line: &[u8], limits: HeadLimits) -> Result<Version, Refusa
     let target_end = memchr(b' ', rest).ok_or(malformed)?;
     let (target, version) = (&rest[..target_end], &rest[target_end + 1..]);
     if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
-        return Err(Refusal::bad("The method is not a token."));
+        return Err(Refusal::bad("The method contains an invalid character."));
     }
     if target.len() > limits.target {
         return Err(Refusal::LONG_URI);
@@ -121,13 +121,13 @@ fn check_request_line(line: &[u8], limits: HeadLimits) -> Result<Version, Refusa
     let version = match version {
         b"HTTP/1.1" => Version::Http11,
         b"HTTP/1.0" => Version::Http10,
-        _ => return Err(Refusal::bad("The version is neither HTTP/1.1 nor HTTP/1.0.")),
+        _ => return Err(Refusal::bad("The HTTP version is neither 1.1 nor 1.0.")),
     };
     if method == b"CONNECT" {
         return Err(Refusal::CONNECT);
     }
     if !target.iter().all(|byte| (0x21..0x7f).contains(byte) && *byte != b'#') {
-        return Err(Refusal::bad("The request target holds a character that must be percent-encoded."));
+        return Err(Refusal::bad("The request target contains a character that must be percent-encoded."));
     }
     let absolute = || {
         target.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"http://"))
@@ -140,21 +140,21 @@ fn check_request_line(line: &[u8], limits: HeadLimits) -> Result<Version, Refusa
 }
 
 /// Splits a header line in name and value without the white space around the value (RFC 9112, section 5).
-pub fn split_header(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
+pub(crate) fn split_header(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     let colon = memchr(b':', line).ok_or(Refusal::bad("A header line has no colon."))?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
-        return Err(Refusal::bad("A header name is not a token."));
+        return Err(Refusal::bad("A header name contains an invalid character."));
     }
     // To the end instead of to the first bad one: so many bytes at once.
     if value.iter().fold(false, |bad, byte| bad | ((*byte < 0x20) & (*byte != b'\t')) | (*byte == 0x7f)) {
-        return Err(Refusal::bad("A header value holds a control character."));
+        return Err(Refusal::bad("A header value contains a control character."));
     }
     // A value with a whole Transfer-Encoding line in it hopes for a parser that breaks lines elsewhere than at CRLF.
     const HIDDEN: &[u8] = b"transfer-encoding";
     for colon in memchr_iter(b':', value) {
         if colon >= HIDDEN.len() && value[colon - HIDDEN.len()..colon].eq_ignore_ascii_case(HIDDEN) {
-            return Err(Refusal::bad("A header value holds a Transfer-Encoding line."));
+            return Err(Refusal::bad("A header value contains a Transfer-Encoding header."));
         }
     }
     Ok((name, trim(value)))
@@ -184,11 +184,11 @@ fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
 }
 
 /// The lines of a head whose every line feed follows a carriage return.
-pub struct Lines<'h>(&'h [u8]);
+pub(crate) struct Lines<'h>(&'h [u8]);
 
 impl<'h> Lines<'h> {
     /// The lines of this head.
-    pub fn new(head: &'h [u8]) -> Self {
+    pub(crate) fn new(head: &'h [u8]) -> Self {
         Self(head)
     }
 }

@@ -8,12 +8,12 @@ mod head;
 #[cfg(test)]
 mod tests;
 
-pub use body::BodyScan;
-pub use head::{HeadScan, Lines, check_head, split_header};
+pub(crate) use body::BodyScan;
+pub(crate) use head::{HeadScan, Lines, check_head, split_header};
 
 /// Why a request is refused: a status, a word for programs, and a sentence for people. All fixed texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// The status.
     pub status: u16,
     /// The `code` of the problem details.
@@ -27,25 +27,25 @@ impl Refusal {
         Self { status: 400, code: "bad_request", detail }
     }
     /// The head came too slowly.
-    pub const SLOW_HEAD: Self = Self { status: 408, code: "request_timeout", detail: "The request head did not arrive in time." };
+    pub(crate) const SLOW_HEAD: Self = Self { status: 408, code: "request_timeout", detail: "The request head did not arrive in time." };
     /// The body came too slowly.
-    pub const SLOW_BODY: Self = Self { status: 408, code: "request_timeout", detail: "The request body did not arrive in time." };
+    pub(crate) const SLOW_BODY: Self = Self { status: 408, code: "request_timeout", detail: "The request body did not arrive in time." };
     /// The head is too large.
-    pub const LARGE_HEAD: Self = Self { status: 431, code: "headers_too_large", detail: "The request head is larger than allowed." };
+    pub(crate) const LARGE_HEAD: Self = Self { status: 431, code: "headers_too_large", detail: "The request head is larger than allowed." };
     /// The head has too many lines.
-    pub const MANY_HEADERS: Self =
+    pub(crate) const MANY_HEADERS: Self =
         Self { status: 431, code: "headers_too_large", detail: "The request has more header lines than allowed." };
     /// The target is too long.
-    pub const LONG_URI: Self = Self { status: 414, code: "uri_too_long", detail: "The request target is longer than allowed." };
+    pub(crate) const LONG_URI: Self = Self { status: 414, code: "uri_too_long", detail: "The request target is longer than allowed." };
     /// A method that asks for a tunnel.
-    pub const CONNECT: Self = Self { status: 405, code: "method_not_allowed", detail: "CONNECT is not served here." };
+    pub(crate) const CONNECT: Self = Self { status: 405, code: "method_not_allowed", detail: "The method CONNECT is not supported." };
     /// What Pingora's parser refused although this one did not.
-    pub const UNREADABLE: Self = Self::bad("The request could not be read.");
+    pub(crate) const UNREADABLE: Self = Self::bad("The request could not be read.");
 }
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug)]
-pub struct HeadLimits {
+pub(crate) struct HeadLimits {
     /// Bytes of the whole head.
     pub bytes: usize,
     /// Header lines.
@@ -56,10 +56,10 @@ pub struct HeadLimits {
 
 /// How the body that follows a head is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
+pub(crate) enum Framing {
     /// No body.
     None,
-    /// So many bytes.
+    /// This many bytes.
     Length(u64),
     /// Chunks.
     Chunked,

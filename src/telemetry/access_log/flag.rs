@@ -2,7 +2,7 @@
 
 /// Why a request was not answered as its route says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flag {
+pub(crate) enum Flag {
     /// No route takes it.
     NoRoute,
     /// A rate limit refused it.
@@ -23,7 +23,7 @@ pub enum Flag {
 
 impl Flag {
     /// The two letters.
-    pub fn letters(self) -> &'static str {
+    pub(crate) fn letters(self) -> &'static str {
         match self {
             Self::NoRoute => "NR",
             Self::RateLimited => "RL",

@@ -4,19 +4,19 @@ use std::io::Write;
 use std::time::Duration;
 
 /// The longest of every other text, some of which a client chooses too.
-pub const WORD: usize = 256;
+pub(super) const WORD: usize = 256;
 
-pub fn key(out: &mut Vec<u8>, key: &str) {
+pub(super) fn key(out: &mut Vec<u8>, key: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(key.as_bytes());
     out.extend_from_slice(b"\":");
 }
 
-pub fn word(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+pub(super) fn word(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
     text(out, name, value.map(str::as_bytes), WORD);
 }
 
-pub fn text(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>, bound: usize) {
+pub(super) fn text(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>, bound: usize) {
     let Some(value) = value else { return };
     key(out, name);
     out.push(b'"');
@@ -24,13 +24,13 @@ pub fn text(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>, bound: usize) {
     out.push(b'"');
 }
 
-pub fn number(out: &mut Vec<u8>, name: &str, value: Option<impl Into<u64>>) {
+pub(super) fn number(out: &mut Vec<u8>, name: &str, value: Option<impl Into<u64>>) {
     let Some(value) = value else { return };
     key(out, name);
     decimal(out, value.into());
 }
 
-pub fn millis(out: &mut Vec<u8>, name: &str, value: Duration) {
+pub(super) fn millis(out: &mut Vec<u8>, name: &str, value: Duration) {
     key(out, name);
     let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
     decimal(out, micros / 1_000);
@@ -54,7 +54,7 @@ fn decimal(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// The first `bound` bytes, or up to three fewer so that no character is torn.
-pub fn shorten(value: &[u8], bound: usize) -> &[u8] {
+pub(super) fn shorten(value: &[u8], bound: usize) -> &[u8] {
     if value.len() <= bound {
         return value;
     }

@@ -11,7 +11,7 @@ use super::{Flag, timestamp};
 
 /// The facts of one request, borrowed until they are written. What is `None` is left out of the line.
 #[derive(Clone, Debug)]
-pub struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// When the request was complete, or whichever moment the caller wants the line to bear.
     pub ts: SystemTime,
     /// The `X-Request-ID` given to the request or taken from it.
@@ -66,7 +66,7 @@ pub struct Line<'a> {
 
 impl Line<'_> {
     /// A line of which only the time is known yet: texts are empty, numbers 0, the rest absent.
-    pub fn at(ts: SystemTime) -> Self {
+    pub(crate) fn at(ts: SystemTime) -> Self {
         Self {
             ts,
             request_id: "",
@@ -97,7 +97,7 @@ impl Line<'_> {
     }
 
     /// Appends the object to `out`, without the end of the line.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"ts\":\"");
         timestamp::write(out, self.ts);
         out.push(b'"');

@@ -23,12 +23,12 @@ use parking_lot::Mutex;
 use prometheus::IntCounter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-pub use self::flag::Flag;
-pub use self::line::Line;
+pub(crate) use self::flag::Flag;
+pub(crate) use self::line::Line;
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// Standard output.
     Stdout,
     /// The end of a file, which is created when there is none.
@@ -39,7 +39,7 @@ pub enum Target {
 ///
 /// Dropping it writes what is queued, for which it waits about a second at most.
 #[derive(Debug)]
-pub struct AccessLog(Option<Sink>);
+pub(crate) struct AccessLog(Option<Sink>);
 
 impl AccessLog {
     /// Opens `target` and starts the thread that writes to it. Lines that are lost are counted in `dropped`.
@@ -47,7 +47,7 @@ impl AccessLog {
     /// # Errors
     ///
     /// When the target cannot be opened.
-    pub fn start(target: Target, dropped: IntCounter) -> io::Result<Self> {
+    pub(crate) fn start(target: Target, dropped: IntCounter) -> io::Result<Self> {
         let (file, path) = match target {
             Target::Stdout => (File::from(io::stdout().as_fd().try_clone_to_owned()?), None),
             Target::File(path) => (open(&path)?, Some(path)),
@@ -64,17 +64,17 @@ impl AccessLog {
     }
 
     /// A log that writes nothing.
-    pub const fn off() -> Self {
+    pub(crate) const fn off() -> Self {
         Self(None)
     }
 
     /// Whether lines go nowhere, so that none need be made.
-    pub const fn is_off(&self) -> bool {
+    pub(crate) const fn is_off(&self) -> bool {
         self.0.is_none()
     }
 
     /// Queues a line, or drops and counts it when the queue is full.
-    pub fn log(&self, line: &Line<'_>) {
+    pub(crate) fn log(&self, line: &Line<'_>) {
         thread_local! {
             static TEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
@@ -93,7 +93,7 @@ impl AccessLog {
     /// # Errors
     ///
     /// When the file cannot be opened: the old one stays in use.
-    pub fn reopen(&self) -> io::Result<()> {
+    pub(crate) fn reopen(&self) -> io::Result<()> {
         if let Some(Reopen { path, next }) = self.0.as_ref().and_then(|sink| sink.reopen.as_ref()) {
             *next.lock() = Some(open(path)?);
         }

@@ -1,3 +1,5 @@
+//! The log under rotation, with a stuck writer, and on a full disk.
+
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -24,12 +26,12 @@ fn ids(path: &Path) -> Vec<String> {
     text.lines().map(id).collect()
 }
 
-/// Writes nothing until its sender is gone.
-struct Stuck(mpsc::Receiver<()>);
+/// Says that it was asked to write, and writes nothing until its sender is gone.
+struct Stuck(mpsc::Sender<()>, mpsc::Receiver<()>);
 
 impl Write for Stuck {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let _ = self.0.recv();
+        let _ = (self.0.send(()), self.1.recv());
         Ok(bytes.len())
     }
 
@@ -55,22 +57,22 @@ fn what_was_logged_is_in_the_file_once_the_log_is_dropped() {
 #[test]
 fn a_stuck_writer_costs_lines_and_counts_them_but_never_time() {
     let dropped = counter();
-    let (release, stuck) = mpsc::channel();
-    let log = Arc::new(AccessLog::to(Stuck(stuck), 100, dropped.clone()));
-    // Lets the thread take one line and stick to it.
+    let ((asked, sticks), (release, released)) = (mpsc::channel(), mpsc::channel());
+    let log = Arc::new(AccessLog::to(Stuck(asked, released), 100, dropped.clone()));
     log.log(&line("first"));
-    thread::sleep(Duration::from_millis(100));
+    sticks.recv().unwrap();
 
-    let started = Instant::now();
-    let threads: Vec<_> = (0..4)
-        .map(|_| {
-            let log = Arc::clone(&log);
-            thread::spawn(move || (0..5_000).for_each(|_| log.log(&line("more"))))
-        })
-        .collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let (done, ends) = mpsc::channel();
+    for _ in 0..4 {
+        let (log, done) = (Arc::clone(&log), done.clone());
+        thread::spawn(move || {
+            (0..5_000).for_each(|_| log.log(&line("more")));
+            done.send(()).unwrap();
+        });
+    }
 
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    // All of them end while the writer is stuck.
+    (0..4).for_each(|_| ends.recv_timeout(Duration::from_secs(30)).expect("nobody waits for the writer"));
     assert_eq!(dropped.get(), 20_000 - 100);
     drop(release);
 }
@@ -92,7 +94,7 @@ fn a_line_that_cannot_be_written_is_counted() {
     // More than the buffer holds.
     (0..2_000).for_each(|_| log.log(&line("lost")));
     let waited = Instant::now();
-    while dropped.get() == 0 && waited.elapsed() < Duration::from_secs(5) {
+    while dropped.get() == 0 && waited.elapsed() < Duration::from_secs(30) {
         thread::sleep(Duration::from_millis(5));
     }
 

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Appends `time` as `2026-02-03T04:05:06.789Z`; a time before 1970 becomes 1970.
-pub fn write(out: &mut Vec<u8>, time: SystemTime) {
+pub(super) fn write(out: &mut Vec<u8>, time: SystemTime) {
     thread_local! {
         static LAST: Cell<(u64, [u8; 19])> = const { Cell::new((0, *b"1970-01-01T00:00:00")) };
     }

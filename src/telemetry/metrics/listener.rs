@@ -7,34 +7,34 @@ use super::scrape::Scrape;
 
 /// A listener's gauges.
 #[derive(Default)]
-pub struct ListenerMetrics {
+pub(crate) struct ListenerMetrics {
     connections: AtomicI64,
     requests: AtomicI64,
 }
 
 impl ListenerMetrics {
     /// Counts a connection for as long as the result lives.
-    pub fn connection(self: &Arc<Self>) -> Gauge {
+    pub(crate) fn connection(self: &Arc<Self>) -> Gauge {
         Gauge::new(self, |listener| &listener.connections)
     }
 
     /// Counts a request for as long as the result lives.
-    pub fn request(self: &Arc<Self>) -> Gauge {
+    pub(crate) fn request(self: &Arc<Self>) -> Gauge {
         Gauge::new(self, |listener| &listener.requests)
     }
 
     pub(super) fn scrape(&self, address: &str, scrape: &mut Scrape) {
         let labels = [("listener", address)];
         let connections = self.connections.load(Ordering::Relaxed);
-        scrape.gauge("frontgate_connections", "Connections of clients that are open.", &labels, connections as f64);
+        scrape.gauge("frontgate_connections", "Open client connections.", &labels, connections as f64);
         let requests = self.requests.load(Ordering::Relaxed);
-        scrape.gauge("frontgate_inflight_requests", "Requests that are not answered yet.", &labels, requests as f64);
+        scrape.gauge("frontgate_inflight_requests", "Requests in flight.", &labels, requests as f64);
     }
 }
 
 /// One of those that are counted; dropping it takes it off the count.
 #[must_use = "it counts only while it lives"]
-pub struct Gauge {
+pub(crate) struct Gauge {
     listener: Arc<ListenerMetrics>,
     of: fn(&ListenerMetrics) -> &AtomicI64,
 }

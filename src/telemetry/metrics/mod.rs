@@ -16,34 +16,34 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use frontgate_filters::count::metrics::FilterMetrics;
+use frontgate_filters::count::metrics::Families;
 use parking_lot::Mutex;
 use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
 
 use self::scrape::Scrape;
 use crate::router::UNMATCHED;
 
-pub use listener::{Gauge, ListenerMetrics};
-pub use route::RouteMetrics;
-pub use upstream::{Attempt, EndpointState, UpstreamMetrics};
+pub(crate) use listener::{Gauge, ListenerMetrics};
+pub(crate) use route::RouteMetrics;
+pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
 
 /// All metrics of one gateway; another gateway in the same process has its own.
-pub struct Metrics {
+pub(crate) struct Metrics {
     routes: Handles<RouteMetrics>,
     upstreams: Handles<UpstreamMetrics>,
     listeners: Handles<ListenerMetrics>,
     reload: Mutex<Reload>,
     log_dropped: IntCounter,
-    /// What the filters count.
-    pub filters: FilterMetrics,
+    /// The families that filters count in.
+    pub filters: Families,
     /// Where other parts, such as filters, register metrics of their own. They bring the whole name, `frontgate_` included.
     registry: Registry,
 }
 
 impl Metrics {
     /// Metrics that have counted nothing yet.
-    pub fn new() -> Arc<Self> {
-        let log_dropped = IntCounter::new("frontgate_log_dropped_total", "Lines of the access log that were lost.")
+    pub(crate) fn new() -> Arc<Self> {
+        let log_dropped = IntCounter::new("frontgate_log_dropped_total", "Access log lines that were dropped.")
             .expect("the name is one that Prometheus takes");
         let registry = Registry::new();
         registry.register(Box::new(log_dropped.clone())).expect("the registry is empty");
@@ -53,33 +53,33 @@ impl Metrics {
             listeners: Handles::default(),
             reload: Mutex::default(),
             log_dropped,
-            filters: FilterMetrics::new(&registry),
+            filters: Families::new(&registry),
             registry,
         })
     }
 
     /// The handle of a route: always the same for a name, so that counts survive a reload.
-    pub fn route(&self, name: &str) -> Arc<RouteMetrics> {
+    pub(crate) fn route(&self, name: &str) -> Arc<RouteMetrics> {
         self.routes.get(name, RouteMetrics::new)
     }
 
     /// The handle of an upstream: always the same for a name.
-    pub fn upstream(&self, name: &str) -> Arc<UpstreamMetrics> {
+    pub(crate) fn upstream(&self, name: &str) -> Arc<UpstreamMetrics> {
         self.upstreams.get(name, UpstreamMetrics::new)
     }
 
     /// The handle of a listener: always the same for an address.
-    pub fn listener(&self, address: &str) -> Arc<ListenerMetrics> {
+    pub(crate) fn listener(&self, address: &str) -> Arc<ListenerMetrics> {
         self.listeners.get(address, ListenerMetrics::default)
     }
 
-    /// A configuration was taken over at `now`; `hash` names it.
-    pub fn reloaded(&self, hash: &str, now: SystemTime) {
+    /// A configuration came into force at `now`; `hash` names it.
+    pub(crate) fn reloaded(&self, hash: &str, now: SystemTime) {
         *self.reload.lock() = Reload { succeeded: true, active: Some((hash.to_owned(), now)) };
     }
 
     /// A configuration was refused, and the one before it stays.
-    pub fn reload_failed(&self) {
+    pub(crate) fn reload_failed(&self) {
         self.reload.lock().succeeded = false;
     }
 
@@ -87,21 +87,21 @@ impl Metrics {
     ///
     /// What still runs with a dropped handle counts where nobody reads it. To be called once a new configuration serves, and
     /// with the old one's names when handles were made for a configuration that was then refused.
-    pub fn retire(&self, routes_kept: &dyn Fn(&str) -> bool, upstreams_kept: &dyn Fn(&str) -> bool) {
+    pub(crate) fn retire(&self, routes_kept: &dyn Fn(&str) -> bool, upstreams_kept: &dyn Fn(&str) -> bool) {
         self.routes.0.lock().retain(|name, _| name == UNMATCHED || routes_kept(name));
         self.upstreams.0.lock().retain(|name, _| upstreams_kept(name));
     }
 
     /// The counter of lines that the access log lost.
-    pub fn log_dropped(&self) -> IntCounter {
+    pub(crate) fn log_dropped(&self) -> IntCounter {
         self.log_dropped.clone()
     }
 
     /// The page for Prometheus, in the text format 0.0.4, with the ages of key sets by the filters that use them.
-    pub fn render(&self, key_ages: &BTreeMap<&str, Duration>) -> String {
+    pub(crate) fn render(&self, key_ages: &BTreeMap<&str, Duration>) -> String {
         let mut scrape = Scrape::default();
         for (filter, age) in key_ages {
-            let help = "The time since the keys of a filter were last known to be the issuer's.";
+            let help = "Time since the key set of a filter was last fetched successfully.";
             scrape.gauge("frontgate_jwks_age_seconds", help, &[("filter", filter)], age.as_secs_f64());
         }
         scrape.families(self.registry.gather());
@@ -140,19 +140,19 @@ impl<T> Handles<T> {
 #[derive(Default)]
 struct Reload {
     succeeded: bool,
-    /// The hash of the configuration that serves, and since when it does.
+    /// The hash of the configuration in force, and since when it is.
     active: Option<(String, SystemTime)>,
 }
 
 impl Reload {
     fn scrape(&self, scrape: &mut Scrape) {
-        let help = "Whether the last configuration that was read was taken over.";
+        let help = "Whether the last reload succeeded (1) or was refused (0).";
         scrape.gauge("frontgate_config_last_reload_successful", help, &[], f64::from(self.succeeded));
         let since = self.active.as_ref().and_then(|(_, since)| since.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        let help = "When a configuration was last taken over, since unix epoch in seconds.";
+        let help = "Unix time of the last successful reload, in seconds.";
         scrape.gauge("frontgate_config_last_reload_success_timestamp_seconds", help, &[], since.as_secs_f64());
         if let Some((hash, _)) = &self.active {
-            scrape.gauge("frontgate_config_info", "The configuration that serves.", &[("hash", hash)], 1.0);
+            scrape.gauge("frontgate_config_info", "The hash of the configuration in force.", &[("hash", hash)], 1.0);
         }
     }
 }

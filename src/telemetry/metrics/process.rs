@@ -7,7 +7,7 @@ use std::fs;
 use super::scrape::Scrape;
 
 /// Adds the process's metrics.
-pub fn scrape(scrape: &mut Scrape) {
+pub(super) fn scrape(scrape: &mut Scrape) {
     if let Some(stat) = fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(Stat::parse) {
         let help = "Total user and system CPU time spent in seconds.";
         scrape.counter("process_cpu_seconds_total", help, &[], stat.cpu_seconds);

@@ -11,7 +11,7 @@ use super::scrape::Scrape;
 use super::{DURATION, OVERHEAD, histogram};
 
 /// A route's counters.
-pub struct RouteMetrics {
+pub(crate) struct RouteMetrics {
     answers: [Answers; METHODS.len()],
     duration: Histogram,
     overhead: Histogram,
@@ -25,7 +25,7 @@ impl RouteMetrics {
     /// Counts a request that was answered with `status` after `duration`, of which `overhead` was the gateway's own.
     ///
     /// A method outside RFC 9110 and PATCH counts as `_OTHER`, and so does a status outside 100 to 599.
-    pub fn record(&self, method: &Method, status: u16, duration: Duration, overhead: Duration) {
+    pub(crate) fn record(&self, method: &Method, status: u16, duration: Duration, overhead: Duration) {
         self.answers[method_index(method)].count(status);
         self.duration.observe(duration.as_secs_f64());
         self.overhead.observe(overhead.as_secs_f64());
@@ -39,9 +39,9 @@ impl RouteMetrics {
                 scrape.counter("frontgate_requests_total", help, &labels, count as f64);
             });
         }
-        let help = "From a request's first byte to its answer's last.";
+        let help = "Duration of a request, from its first byte to the last byte of its answer.";
         scrape.histogram("frontgate_request_duration_seconds", help, &[("route", route)], &self.duration);
-        let help = "The gateway's own part of a request, without the wait for the upstream.";
+        let help = "Time that the gateway itself spent on a request, without the wait for the upstream.";
         scrape.histogram("frontgate_overhead_seconds", help, &[("route", route)], &self.overhead);
     }
 }

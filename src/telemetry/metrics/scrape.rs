@@ -10,15 +10,15 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 use prometheus::{Histogram, TextEncoder};
 
 /// Labels with their values.
-pub type Labels<'a> = &'a [(&'static str, &'a str)];
+pub(super) type Labels<'a> = &'a [(&'static str, &'a str)];
 
 /// What a scrape has collected so far. A metric's help is what its first series came with.
 #[derive(Default)]
-pub struct Scrape(BTreeMap<String, MetricFamily>);
+pub(super) struct Scrape(BTreeMap<String, MetricFamily>);
 
 impl Scrape {
     /// Adds a series of a counter.
-    pub fn counter(&mut self, name: &str, help: &str, labels: Labels<'_>, value: f64) {
+    pub(super) fn counter(&mut self, name: &str, help: &str, labels: Labels<'_>, value: f64) {
         let mut counter = Counter::default();
         counter.set_value(value);
         let mut metric = Metric::from_label(pairs(labels));
@@ -27,7 +27,7 @@ impl Scrape {
     }
 
     /// Adds a series of a gauge.
-    pub fn gauge(&mut self, name: &str, help: &str, labels: Labels<'_>, value: f64) {
+    pub(super) fn gauge(&mut self, name: &str, help: &str, labels: Labels<'_>, value: f64) {
         let mut gauge = Gauge::default();
         gauge.set_value(value);
         let mut metric = Metric::from_label(pairs(labels));
@@ -36,14 +36,14 @@ impl Scrape {
     }
 
     /// Adds a series of a histogram.
-    pub fn histogram(&mut self, name: &str, help: &str, labels: Labels<'_>, histogram: &Histogram) {
+    pub(super) fn histogram(&mut self, name: &str, help: &str, labels: Labels<'_>, histogram: &Histogram) {
         let mut metric = histogram.metric();
         metric.set_label(pairs(labels));
         self.add(name, help, MetricType::HISTOGRAM, metric);
     }
 
     /// Adds what a registry of the library has gathered.
-    pub fn families(&mut self, families: Vec<MetricFamily>) {
+    pub(super) fn families(&mut self, families: Vec<MetricFamily>) {
         for mut family in families {
             let existing = self.0.entry(family.name().to_owned()).or_default();
             if existing.name().is_empty() {
@@ -57,7 +57,7 @@ impl Scrape {
     }
 
     /// The page in the text format, version 0.0.4, metrics in the order of their names.
-    pub fn page(self) -> String {
+    pub(super) fn page(self) -> String {
         let families: Vec<_> = self.0.into_values().filter(|family| !family.get_metric().is_empty()).collect();
         let mut page = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&families, &mut page) {

@@ -11,7 +11,7 @@ use super::{DURATION, histogram};
 
 /// How an attempt at an endpoint ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attempt {
+pub(crate) enum Attempt {
     /// With an answer, whatever its status.
     Ok,
     /// There was no connection, or its handshake failed.
@@ -28,7 +28,7 @@ impl Attempt {
     const ALL: [Self; 5] = [Self::Ok, Self::ConnectFailure, Self::Timeout, Self::Reset, Self::Error];
 
     /// The `result` label.
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::ConnectFailure => "connect_failure",
@@ -42,21 +42,21 @@ impl Attempt {
 /// What is known about an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum EndpointState {
+pub(crate) enum EndpointState {
     /// It gets requests.
     Healthy,
-    /// Probes found it down.
+    /// Its health checks failed.
     Unhealthy,
-    /// Its answers were bad, and it rests for a while.
+    /// Its requests failed, and it gets none for a while.
     Ejected,
 }
 
 impl EndpointState {
     /// Every state, each at its own number.
-    pub const ALL: [Self; 3] = [Self::Healthy, Self::Unhealthy, Self::Ejected];
+    pub(crate) const ALL: [Self; 3] = [Self::Healthy, Self::Unhealthy, Self::Ejected];
 
     /// The `state` label.
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
             Self::Unhealthy => "unhealthy",
@@ -66,7 +66,7 @@ impl EndpointState {
 }
 
 /// An upstream's counters.
-pub struct UpstreamMetrics {
+pub(crate) struct UpstreamMetrics {
     attempts: [AtomicU64; Attempt::ALL.len()],
     endpoints: [AtomicI64; EndpointState::ALL.len()],
     /// An adaptive timeout in microseconds; 0 where there is none.
@@ -80,27 +80,27 @@ impl UpstreamMetrics {
     }
 
     /// Counts an attempt at one of the endpoints.
-    pub fn attempt(&self, result: Attempt) {
+    pub(crate) fn attempt(&self, result: Attempt) {
         self.attempts[result as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes how long an endpoint took, from the request's first byte to the answer's last.
-    pub fn observe(&self, duration: Duration) {
+    pub(crate) fn observe(&self, duration: Duration) {
         self.duration.observe(duration.as_secs_f64());
     }
 
     /// Sets how many endpoints are in `state`.
-    pub fn endpoints(&self, state: EndpointState, number: i64) {
+    pub(crate) fn endpoints(&self, state: EndpointState, number: i64) {
         self.endpoints[state as usize].store(number, Ordering::Relaxed);
     }
 
     /// Sets how long a response's head may take, where that is adaptive.
-    pub fn first_byte(&self, timeout: Duration) {
+    pub(crate) fn first_byte(&self, timeout: Duration) {
         self.first_byte.store(timeout.as_micros() as u64, Ordering::Relaxed);
     }
 
     pub(super) fn scrape(&self, upstream: &str, scrape: &mut Scrape) {
-        let help = "Attempts at an upstream's endpoints, by how they ended.";
+        let help = "Attempts at an upstream's endpoints, by result.";
         for result in Attempt::ALL {
             let count = self.attempts[result as usize].load(Ordering::Relaxed);
             let labels = [("upstream", upstream), ("result", result.label())];
@@ -114,11 +114,11 @@ impl UpstreamMetrics {
         }
         let first_byte = self.first_byte.load(Ordering::Relaxed);
         if first_byte > 0 {
-            let help = "How long an upstream's head may take just now, where that is adaptive.";
+            let help = "The current value of an adaptive first_byte timeout.";
             let seconds = first_byte as f64 / 1e6;
             scrape.gauge("frontgate_upstream_adaptive_timeout_seconds", help, &[("upstream", upstream)], seconds);
         }
-        let help = "How long an upstream took to answer.";
+        let help = "Duration of an attempt at an upstream, to the last byte of its answer.";
         scrape.histogram("frontgate_upstream_duration_seconds", help, &[("upstream", upstream)], &self.duration);
     }
 }

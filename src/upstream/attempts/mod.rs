@@ -21,7 +21,7 @@ const STALE: u32 = 3;
 
 /// What follows an attempt.
 #[derive(Debug)]
-pub enum Next {
+pub(crate) enum Next {
     /// What it brought is passed on.
     Pass,
     /// Another attempt.
@@ -32,7 +32,7 @@ pub enum Next {
 
 /// What further attempts depend on beside the upstream's rules.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// Whether the method is idempotent (RFC 9110, section 9.2.2).
     pub idempotent: bool,
     /// Whether the request could be sent once more: nothing of its body is lost.
@@ -42,7 +42,7 @@ pub struct Asked {
 }
 
 /// Who hears of attempts and may answer in an upstream's place: a route's filters.
-pub trait Audience {
+pub(crate) trait Audience {
     /// Whether anybody is there.
     fn is_empty(&self) -> bool;
     /// Whether what an attempt takes that ends now is a measure of its upstream in good health.
@@ -55,7 +55,7 @@ pub trait Audience {
 
 /// A request's attempts so far.
 #[derive(Default)]
-pub struct Attempts {
+pub(crate) struct Attempts {
     pool: Option<Arc<Pool>>,
     /// What a consistent hash made of the request.
     hash: Option<u64>,
@@ -76,7 +76,7 @@ pub struct Attempts {
 }
 
 /// The attempt in progress, or the last one.
-pub struct Current {
+pub(crate) struct Current {
     pick: Pick,
     began: Instant,
     /// Until when it may take.
@@ -90,39 +90,34 @@ pub struct Current {
 
 impl Current {
     /// The endpoint that is asked.
-    pub fn pick(&self) -> &Pick {
+    pub(crate) fn pick(&self) -> &Pick {
         &self.pick
     }
 
     /// When it began.
-    pub fn began(&self) -> Instant {
+    pub(crate) fn began(&self) -> Instant {
         self.began
     }
 
     /// Until when it may take.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
     /// The status of the head that it brought.
-    pub fn status(&self) -> Option<u16> {
+    pub(crate) fn status(&self) -> Option<u16> {
         self.status
-    }
-
-    /// Whether the whole request was sent.
-    pub fn is_sent(&self) -> bool {
-        self.sent
     }
 }
 
 impl Attempts {
     /// All attempts together may take until then.
-    pub fn limit(&mut self, deadline: Option<Instant>) {
+    pub(crate) fn limit(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }
 
     /// This pool is asked, with this hash of the request where it balances by one.
-    pub fn ask(&mut self, pool: Arc<Pool>, hash: Option<u64>) {
+    pub(crate) fn ask(&mut self, pool: Arc<Pool>, hash: Option<u64>) {
         self.hash = hash;
         self.begin(pool);
     }
@@ -135,7 +130,7 @@ impl Attempts {
     }
 
     /// Begins the next attempt: the endpoint of the last one is free for other requests.
-    pub fn next(&mut self, now: Instant) -> Result<&Current, NoPick> {
+    pub(crate) fn next(&mut self, now: Instant) -> Result<&Current, NoPick> {
         self.rest(now);
         self.current = None;
         self.made += 1;
@@ -149,7 +144,7 @@ impl Attempts {
 
     /// The request's last byte is on its way. How long the head may take from here, where it is not there already; none where this was
     /// known.
-    pub fn request_sent(&mut self) -> Option<Duration> {
+    pub(crate) fn request_sent(&mut self) -> Option<Duration> {
         let current = self.current.as_mut()?;
         if std::mem::replace(&mut current.sent, true) || current.status.is_some() {
             return None;
@@ -158,7 +153,7 @@ impl Attempts {
     }
 
     /// The attempt has brought a head.
-    pub fn head_arrived(&mut self, status: u16, now: Instant) {
+    pub(crate) fn head_arrived(&mut self, status: u16, now: Instant) {
         self.rest(now);
         if let Some(current) = &mut self.current {
             current.status = Some(status);
@@ -166,14 +161,14 @@ impl Attempts {
     }
 
     /// The upstream is no longer waited for.
-    pub fn rest(&mut self, now: Instant) {
+    pub(crate) fn rest(&mut self, now: Instant) {
         if let Some(since) = self.waiting.take() {
             self.waited += now.saturating_duration_since(since);
         }
     }
 
     /// Counts how the attempt ended, the first time that it is said.
-    pub fn finished(&mut self, result: telemetry::Attempt, now: Instant) {
+    pub(crate) fn finished(&mut self, result: telemetry::Attempt, now: Instant) {
         self.rest(now);
         let Some(current) = &mut self.current else { return };
         if std::mem::replace(&mut current.counted, true) {
@@ -187,18 +182,24 @@ impl Attempts {
     }
 
     /// Whether a request that lost a pooled connection is sent again.
-    pub fn forgives_stale(&mut self) -> bool {
+    pub(crate) fn forgives_stale(&mut self) -> bool {
         self.stale += 1;
         self.stale <= STALE
     }
 
     /// Whether the next attempt is to have a connection of its own: the pooled ones that it met were closed.
-    pub fn wants_fresh(&self) -> bool {
+    pub(crate) fn wants_fresh(&self) -> bool {
         self.stale >= STALE
     }
 
     /// An attempt has brought a head or failed, or there was no endpoint for it, and nothing was sent to the client yet.
-    pub fn settle(&mut self, asked: Asked, result: Result<&ResponseHeader, Failure>, now: Instant, audience: &mut impl Audience) -> Next {
+    pub(crate) fn settle(
+        &mut self,
+        asked: Asked,
+        result: Result<&ResponseHeader, Failure>,
+        now: Instant,
+        audience: &mut impl Audience,
+    ) -> Next {
         let Some(pool) = self.pool.clone() else { return Next::Pass };
         let took = self.current.as_ref().map_or(Duration::ZERO, |current| now.saturating_duration_since(current.began));
         let judged = match &result {
@@ -257,22 +258,22 @@ impl Attempts {
     }
 
     /// The attempt in progress, or the last one; none where there was no endpoint for it.
-    pub fn current(&self) -> Option<&Current> {
+    pub(crate) fn current(&self) -> Option<&Current> {
         self.current.as_ref()
     }
 
     /// How many attempts had an endpoint.
-    pub fn count(&self) -> u32 {
+    pub(crate) fn count(&self) -> u32 {
         self.all
     }
 
     /// How long nothing but upstreams was waited for.
-    pub fn waited(&self) -> Duration {
+    pub(crate) fn waited(&self) -> Duration {
         self.waited
     }
 
     /// The version of the endpoint that answers.
-    pub fn version(&self) -> Option<HeaderValue> {
+    pub(crate) fn version(&self) -> Option<HeaderValue> {
         self.current.as_ref()?.pick.endpoint().version.clone()
     }
 }

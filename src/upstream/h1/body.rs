@@ -12,7 +12,7 @@ const TRAILERS: (usize, usize) = (64 * 1024, 64);
 
 /// A part of a body.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Piece {
+pub(crate) enum Piece {
     /// Some bytes.
     Data(Bytes),
     /// Its trailers; the end follows.
@@ -22,7 +22,7 @@ pub enum Piece {
 }
 
 /// Where in a body the reading is.
-pub struct Decoder(State);
+pub(crate) struct Decoder(State);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -43,7 +43,7 @@ enum State {
 
 impl Decoder {
     /// At the begin of a body.
-    pub fn new(framing: Framing) -> Self {
+    pub(crate) fn new(framing: Framing) -> Self {
         Self(match framing {
             Framing::None | Framing::Length(0) => State::End,
             Framing::Length(length) => State::Length(length),
@@ -53,19 +53,19 @@ impl Decoder {
     }
 
     /// Whether nothing but the end is left, or not even that.
-    pub fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         matches!(self.0, State::End | State::Over)
     }
 
     /// Whether the end of the connection is the body's.
-    pub fn ends_with_the_connection(&self) -> bool {
+    pub(crate) fn ends_with_the_connection(&self) -> bool {
         self.0 == State::Close
     }
 
     /// The next piece off the front of the buffer; none where more bytes are needed.
     ///
     /// `owned` hands out whole buffers where a piece fills one, so that nobody else holds a part of it.
-    pub fn next(&mut self, input: &mut BytesMut, owned: bool) -> Result<Option<Piece>, Fault> {
+    pub(crate) fn next(&mut self, input: &mut BytesMut, owned: bool) -> Result<Option<Piece>, Fault> {
         loop {
             match self.0 {
                 State::Over => return Ok(Some(Piece::End)),

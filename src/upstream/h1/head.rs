@@ -18,7 +18,7 @@ const USUAL: usize = 64;
 
 /// How the body after a head is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
+pub(crate) enum Framing {
     /// There is none.
     None,
     /// So many bytes.
@@ -30,7 +30,7 @@ pub enum Framing {
 }
 
 /// An answer's head.
-pub struct Head {
+pub(crate) struct Head {
     /// The head without hop-by-hop fields; a 101 keeps its `Upgrade`.
     pub head: ResponseHeader,
     /// Whether the connection is kept after this answer.
@@ -43,7 +43,7 @@ pub struct Head {
 type Place = (u32, u32, u32, u32);
 
 /// Takes a whole head off the front of the buffer; none where more bytes are needed.
-pub fn read(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, Fault> {
+pub(super) fn read(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, Fault> {
     let base = input.as_ptr() as usize;
     let mut usual = [const { MaybeUninit::uninit() }; USUAL];
     let mut parser = httparse::ParserConfig::default();
@@ -161,17 +161,17 @@ fn content_length(value: &[u8]) -> Result<u64, Fault> {
 }
 
 /// Fields that belong to one hop whether or not `Connection` says so (RFC 9110, section 7.6.1).
-pub fn is_of_this_hop(name: &HeaderName) -> bool {
+pub(crate) fn is_of_this_hop(name: &HeaderName) -> bool {
     matches!(name.as_str(), "keep-alive" | "proxy-connection" | "te")
 }
 
 /// The members of a list, without the empty ones (RFC 9110, section 5.6.1).
-pub fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
 /// Fields that the sender's `Connection` nominates are for this hop alone.
-pub fn drop_nominated(fields: &mut HeaderMap) {
+pub(crate) fn drop_nominated(fields: &mut HeaderMap) {
     let names: Vec<HeaderName> = fields
         .get_all(CONNECTION)
         .iter()

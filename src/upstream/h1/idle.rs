@@ -34,6 +34,7 @@ struct Idle {
 }
 
 struct Kept {
+    #[allow(clippy::vec_box, reason = "they come and go as boxes: what is moved is a pointer")]
     connections: Vec<Box<Connection>>,
     /// How long they are kept.
     patience: Duration,
@@ -44,7 +45,7 @@ thread_local! {
 }
 
 /// An idle connection to this endpoint: the one that was used last, none that the upstream has closed.
-pub fn idle(endpoint: u64) -> Option<Box<Connection>> {
+pub(crate) fn idle(endpoint: u64) -> Option<Box<Connection>> {
     IDLE.with_borrow_mut(|idle| {
         let kept = idle.of.get_mut(&endpoint)?;
         while let Some(mut connection) = kept.connections.pop() {
@@ -58,7 +59,7 @@ pub fn idle(endpoint: u64) -> Option<Box<Connection>> {
 }
 
 /// Keeps a connection for the endpoint's next request, for as long as this, if it can serve another.
-pub fn put_back(endpoint: u64, mut connection: Box<Connection>, patience: Duration) {
+pub(crate) fn put_back(endpoint: u64, mut connection: Box<Connection>, patience: Duration) {
     if !connection.is_clean() || patience.is_zero() {
         return;
     }
@@ -78,7 +79,7 @@ pub fn put_back(endpoint: u64, mut connection: Box<Connection>, patience: Durati
 }
 
 /// Closes what has been idle for too long, and what upstreams have closed; to be called about once a second on each thread.
-pub fn sweep(now: Instant) {
+pub(crate) fn sweep(now: Instant) {
     IDLE.with_borrow_mut(|idle| {
         let Idle { of, number } = idle;
         of.retain(|_, kept| {

@@ -22,13 +22,13 @@ use pingora_core::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-pub use body::{Decoder, Piece};
-pub use head::{Framing, Head, drop_nominated, is_of_this_hop, members};
-pub use idle::{idle, put_back, sweep};
-pub use write::{Upload, put_chunk_size, put_field};
+pub(crate) use body::{Decoder, Piece};
+pub(crate) use head::{Framing, Head, drop_nominated, is_of_this_hop, members};
+pub(crate) use idle::{idle, put_back, sweep};
+pub(crate) use write::{Upload, put_chunk_size, put_field};
 
 /// Room of a buffer, and the most that is copied into one rather than written beside it.
-pub const ROOM: usize = 16 * 1024;
+pub(crate) const ROOM: usize = 16 * 1024;
 /// Room to read into once a body has shown that it is long.
 const LONG: usize = 64 * 1024;
 /// A read is worth making from this much room on.
@@ -38,17 +38,17 @@ const SPARES: usize = 64;
 
 /// Why there is no answer, or no whole one.
 #[derive(Debug)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// The upstream closed the connection; `true` where it had sent nothing of an answer.
     Closed(bool),
     /// The connection broke; `true` where the upstream had sent nothing of an answer.
-    Broken(io::Error, bool),
+    Broken(bool),
     /// What came is no HTTP answer, or leaves open where it ends.
     Malformed(&'static str),
 }
 
 /// The bytes below a connection: a socket, or what Pingora's connectors put on one (TLS).
-pub enum Io {
+pub(crate) enum Io {
     /// A socket.
     Tcp(TcpStream),
     /// A stream of Pingora's.
@@ -56,7 +56,7 @@ pub enum Io {
 }
 
 /// A connection to an upstream.
-pub struct Connection {
+pub(crate) struct Connection {
     io: Io,
     /// What was read and not used yet.
     input: BytesMut,
@@ -86,12 +86,12 @@ thread_local! {
 }
 
 /// An empty buffer with room.
-pub fn spare() -> BytesMut {
+pub(crate) fn spare() -> BytesMut {
     SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| BytesMut::with_capacity(ROOM))
 }
 
 /// Takes an empty buffer back for other connections.
-pub fn give_back(buffer: &mut BytesMut) {
+pub(crate) fn give_back(buffer: &mut BytesMut) {
     if buffer.is_empty() && buffer.capacity() > 0 {
         let buffer = std::mem::take(buffer);
         SPARE.with_borrow_mut(|spares| {
@@ -104,7 +104,7 @@ pub fn give_back(buffer: &mut BytesMut) {
 
 impl Connection {
     /// A fresh connection.
-    pub fn new(io: Io) -> Self {
+    pub(crate) fn new(io: Io) -> Self {
         Self {
             io,
             input: BytesMut::new(),
@@ -123,22 +123,22 @@ impl Connection {
     }
 
     /// Whether it has served a request before: then the upstream may have closed it at any time.
-    pub fn is_reused(&self) -> bool {
+    pub(crate) fn is_reused(&self) -> bool {
         self.reused
     }
 
     /// Whether anything waits to be written.
-    pub fn has_output(&self) -> bool {
+    pub(crate) fn has_output(&self) -> bool {
         !self.output.is_empty() || !self.beside.is_empty()
     }
 
     /// How many bytes wait to be written.
-    pub fn output_len(&self) -> usize {
+    pub(crate) fn output_len(&self) -> usize {
         self.output.len() + self.beside.len()
     }
 
     /// Writes what is to be written.
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         while self.has_output() {
             let written = if self.beside.is_empty() {
                 Pin::new(&mut self.io).poll_write(cx, &self.output)
@@ -156,9 +156,9 @@ impl Connection {
                     self.output.advance(first);
                     self.beside.advance(written - first);
                 }
-                Err(error) => {
+                Err(_) => {
                     self.torn = true;
-                    return Poll::Ready(Err(Fault::Broken(error, !self.begun)));
+                    return Poll::Ready(Err(Fault::Broken(!self.begun)));
                 }
             }
         }
@@ -166,7 +166,7 @@ impl Connection {
         match &mut self.io {
             // A socket holds nothing back.
             Io::Tcp(_) => Poll::Ready(Ok(())),
-            Io::Stream(stream) => Pin::new(stream).poll_flush(cx).map_err(|error| Fault::Broken(error, !self.begun)),
+            Io::Stream(stream) => Pin::new(stream).poll_flush(cx).map_err(|_| Fault::Broken(!self.begun)),
         }
     }
 
@@ -183,7 +183,7 @@ impl Connection {
         let room = self.input.capacity() - self.input.len();
         let read = match ready!(poll_read_buf(&mut self.io, cx, &mut self.input)) {
             Ok(read) => read,
-            Err(error) => return Poll::Ready(Err(Fault::Broken(error, !self.begun))),
+            Err(_) => return Poll::Ready(Err(Fault::Broken(!self.begun))),
         };
         self.long = read == room;
         self.begun |= read > 0;
@@ -191,7 +191,7 @@ impl Connection {
     }
 
     /// The next head of an answer: a 1xx, or the final one. Pieces of the body follow with [`Connection::poll_piece`].
-    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Fault>> {
+    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Fault>> {
         loop {
             if !self.input.is_empty()
                 && let Some(head) = head::read(&mut self.input, self.to_head)?
@@ -209,12 +209,12 @@ impl Connection {
     }
 
     /// Whoever gets the pieces of this answer's body will change them: they are handed out whole, with the buffer they lie in.
-    pub fn own_pieces(&mut self) {
+    pub(crate) fn own_pieces(&mut self) {
         self.owned = true;
     }
 
     /// The next part of the answer's body, its trailers, or its end, which comes once.
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Fault>> {
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Fault>> {
         loop {
             if let Some(piece) = self.decoder.next(&mut self.input, self.owned)? {
                 return Poll::Ready(Ok(piece));
@@ -232,12 +232,12 @@ impl Connection {
     }
 
     /// Whether the body's end has been handed out, or is all that is left of it.
-    pub fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.decoder.is_at_end()
     }
 
     /// Whether another request may follow: the answer was whole, nothing came behind it, and all of the request was written.
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         self.keep && self.begun && self.decoder.is_at_end() && self.input.is_empty() && !self.has_output()
     }
 
@@ -261,13 +261,13 @@ impl Connection {
     }
 
     /// The bytes below, and what was read of them already: for a tunnel.
-    pub fn into_parts(self) -> (Io, BytesMut) {
+    pub(crate) fn into_parts(self) -> (Io, BytesMut) {
         (self.io, self.input)
     }
 }
 
 /// One read into what is left of a buffer.
-pub fn poll_read_buf(io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+pub(crate) fn poll_read_buf(io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
     tokio_util::io::poll_read_buf(Pin::new(io), cx, buffer)
 }
 

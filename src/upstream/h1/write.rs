@@ -7,7 +7,7 @@ use super::{Connection, ROOM, spare};
 
 /// How a request's body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Upload {
+pub(crate) enum Upload {
     /// There is none.
     None,
     /// So many bytes are left.
@@ -17,7 +17,7 @@ pub enum Upload {
 }
 
 /// A header field's line.
-pub fn put_field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+pub(crate) fn put_field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
     out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
@@ -26,7 +26,7 @@ pub fn put_field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
 }
 
 /// A number in digits.
-pub fn put_number(out: &mut BytesMut, mut number: u64) {
+pub(super) fn put_number(out: &mut BytesMut, mut number: u64) {
     let mut digits = [0_u8; 20];
     let mut at = digits.len();
     loop {
@@ -41,7 +41,7 @@ pub fn put_number(out: &mut BytesMut, mut number: u64) {
 }
 
 /// A chunk's size and the line break after it.
-pub fn put_chunk_size(out: &mut BytesMut, size: usize) {
+pub(crate) fn put_chunk_size(out: &mut BytesMut, size: usize) {
     let mut digits = [0_u8; 16];
     let (mut at, mut number) = (digits.len(), size);
     loop {
@@ -58,7 +58,7 @@ pub fn put_chunk_size(out: &mut BytesMut, size: usize) {
 
 impl Connection {
     /// Begins a request: its line, then the fields that `fields` puts, then how its body is framed.
-    pub fn begin(&mut self, method: &Method, target: &[u8], upload: Upload, fields: impl FnOnce(&mut BytesMut)) {
+    pub(crate) fn begin(&mut self, method: &Method, target: &[u8], upload: Upload, fields: impl FnOnce(&mut BytesMut)) {
         self.to_head = method == Method::HEAD;
         (self.keep, self.begun, self.long, self.owned) = (true, false, false, false);
         if self.output.capacity() == 0 {
@@ -84,7 +84,7 @@ impl Connection {
     }
 
     /// Adds a part of the request's body to what is to be written. Only while nothing waits beside the buffer ([`Connection::takes_upload`]).
-    pub fn upload(&mut self, data: Bytes, framing: Upload) {
+    pub(crate) fn upload(&mut self, data: Bytes, framing: Upload) {
         debug_assert!(self.takes_upload());
         if data.is_empty() {
             return;
@@ -104,12 +104,12 @@ impl Connection {
     }
 
     /// Whether the next part of an upload may be added.
-    pub fn takes_upload(&self) -> bool {
+    pub(crate) fn takes_upload(&self) -> bool {
         self.beside.is_empty() && self.output.len() < ROOM
     }
 
     /// Ends a body in chunks.
-    pub fn end_upload(&mut self, trailers: Option<&HeaderMap>) {
+    pub(crate) fn end_upload(&mut self, trailers: Option<&HeaderMap>) {
         self.output.extend_from_slice(b"0\r\n");
         for (name, value) in trailers.into_iter().flatten() {
             put_field(&mut self.output, name.as_str().as_bytes(), value.as_bytes());

@@ -19,7 +19,7 @@ pub(super) struct Place(pub Arc<Pool>);
 
 impl Place {
     /// A place, where the pool has one left.
-    pub fn take(pool: &Arc<Pool>) -> Option<Self> {
+    pub(super) fn take(pool: &Arc<Pool>) -> Option<Self> {
         let before = pool.load.in_flight.fetch_add(1, Ordering::Relaxed);
         let place = Self(pool.clone());
         pool.settings.max_connections.is_none_or(|most| before < u64::from(most.get())).then_some(place)
@@ -33,7 +33,7 @@ impl Drop for Place {
 }
 
 /// A further attempt, counted against the pool's retry budget until it is dropped.
-pub struct RetryPermit(Arc<Load>);
+pub(crate) struct RetryPermit(Arc<Load>);
 
 /// Further attempts that are always allowed, however few requests are in flight.
 const ALWAYS: u64 = 3;

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-
-use pingora_core::upstreams::peer::HttpPeer;
+use std::time::Instant;
 
 use super::Pool;
 use super::budget::Place;
@@ -13,14 +11,14 @@ use super::members::Members;
 use crate::upstream::balance::{Candidates, UNIT, random};
 
 /// An endpoint chosen for one attempt, counted as in flight until it is dropped.
-pub struct Pick {
+pub(crate) struct Pick {
     place: Place,
     endpoint: Arc<Endpoint>,
 }
 
 /// Why there is no endpoint for an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoPick {
+pub(crate) enum NoPick {
     /// The upstream has as many requests as it may.
     Full,
     /// No endpoint takes requests.
@@ -73,7 +71,7 @@ impl Candidates for Choice<'_> {
 
 impl Pool {
     /// Chooses an endpoint for an attempt of a request with this hash, none of those tried before while another is left.
-    pub fn choose(self: &Arc<Self>, hash: Option<u64>, tried: &[u64], now: Instant) -> Result<Pick, NoPick> {
+    pub(crate) fn choose(self: &Arc<Self>, hash: Option<u64>, tried: &[u64], now: Instant) -> Result<Pick, NoPick> {
         let place = Place::take(self).ok_or(NoPick::Full)?;
         let now = self.millis(now);
         let members = self.members.load();
@@ -101,39 +99,23 @@ impl Pool {
 
 impl Pick {
     /// The pool it was chosen from.
-    pub fn pool(&self) -> &Arc<Pool> {
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.place.0
     }
 
     /// The chosen endpoint, which may have left the pool since.
-    pub fn endpoint(&self) -> &Endpoint {
+    pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
     /// The same, to be held beyond the attempt.
-    pub fn endpoint_ref(&self) -> Arc<Endpoint> {
+    pub(crate) fn endpoint_ref(&self) -> Arc<Endpoint> {
         self.endpoint.clone()
     }
 
     /// The attempt went well, or failed by the endpoint's fault.
-    pub fn judge(&self, well: bool, now: Instant) {
+    pub(crate) fn judge(&self, well: bool, now: Instant) {
         self.place.0.judge(&self.endpoint, well, now);
-    }
-
-    /// What Pingora connects to, within `left` where the attempt has a deadline. With an upload, an upstream that does not take it is cut off
-    /// as one that does not answer.
-    pub fn peer(&self, left: Option<Duration>, upload: bool) -> Box<HttpPeer> {
-        let mut peer = Box::new(self.endpoint.peer.clone());
-        let timeouts = &self.place.0.timeouts;
-        if upload {
-            peer.options.write_timeout = Some(timeouts.between_bytes.0);
-        }
-        if let Some(left) = left {
-            let connect = timeouts.connect.0.min(left);
-            peer.options.connection_timeout = Some(connect);
-            peer.options.total_connection_timeout = Some(connect);
-        }
-        peer
     }
 }
 

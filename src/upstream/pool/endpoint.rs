@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use http::HeaderValue;
-use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_core::upstreams::peer::HttpPeer;
 
-use crate::config::model::{Endpoint as Written, UpstreamTimeouts};
+use super::members::Terms;
+use crate::config::model::Endpoint as Written;
 use crate::telemetry::EndpointState;
 
 /// An endpoint of a pool.
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     /// Where it listens.
     pub address: SocketAddr,
     /// The same, as logs say it.
@@ -20,7 +21,8 @@ pub struct Endpoint {
     pub version: Option<HeaderValue>,
     /// Its share of the requests beside the others' weights; 0 takes none.
     pub weight: u32,
-    pub(super) peer: HttpPeer,
+    /// How it is spoken to over TLS, where it is.
+    tls: Option<Box<HttpPeer>>,
     /// What is known of it, under every description that it has had.
     pub(super) known: Arc<Known>,
 }
@@ -51,50 +53,45 @@ pub(super) fn fresh_id() -> u64 {
 }
 
 impl Endpoint {
-    /// An endpoint of which nothing is known, in the pool of this group.
-    pub(super) fn new(written: &Written, timeouts: &UpstreamTimeouts, group: u64, unhealthy: bool) -> Self {
+    /// An endpoint of which nothing is known.
+    pub(super) fn new(written: &Written, terms: &Terms<'_>) -> Self {
         let known = Arc::new(Known {
             id: fresh_id(),
             in_flight: AtomicU64::new(0),
-            unhealthy: AtomicBool::new(unhealthy),
+            unhealthy: AtomicBool::new(terms.wait_for_probes),
             failures: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
             ejections: AtomicU32::new(0),
             back_since: AtomicU64::new(0),
             probed_by: AtomicU64::new(0),
         });
-        Self::described(written, timeouts, group, known)
+        Self::described(written, terms, known)
     }
 
     /// The endpoint that is known already, as it is described now.
-    pub(super) fn again(&self, written: &Written, timeouts: &UpstreamTimeouts, group: u64) -> Self {
-        Self::described(written, timeouts, group, self.known.clone())
+    pub(super) fn again(&self, written: &Written, terms: &Terms<'_>) -> Self {
+        Self::described(written, terms, self.known.clone())
     }
 
-    fn described(written: &Written, timeouts: &UpstreamTimeouts, group: u64, known: Arc<Known>) -> Self {
+    fn described(written: &Written, terms: &Terms<'_>, known: Arc<Known>) -> Self {
         Self {
             address: written.address,
             text: written.address.to_string().into(),
             version: written.version.as_ref().and_then(|version| HeaderValue::from_str(version).ok()),
             weight: written.weight,
-            peer: peer(written.address, timeouts, group),
+            tls: terms.tls.map(|name| Box::new(HttpPeer::new(written.address, true, name.to_owned()))),
             known,
         }
     }
 
     /// Names it for as long as it belongs to its pool.
-    pub fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> u64 {
         self.known.id
     }
 
-    /// What Pingora connects to.
-    pub fn peer(&self) -> &HttpPeer {
-        &self.peer
-    }
-
-    /// Whether it is spoken to over TLS.
-    pub fn is_secured(&self) -> bool {
-        self.peer.tls()
+    /// What Pingora's connectors need to speak to it over TLS; none for one that is spoken to in clear text.
+    pub(crate) fn tls(&self) -> Option<&HttpPeer> {
+        self.tls.as_deref()
     }
 
     /// Whether it takes requests at this time.
@@ -115,14 +112,4 @@ impl Endpoint {
     pub(super) fn in_flight(&self) -> u64 {
         self.known.in_flight.load(Ordering::Relaxed)
     }
-}
-
-fn peer(address: SocketAddr, timeouts: &UpstreamTimeouts, group: u64) -> HttpPeer {
-    let mut peer = HttpPeer::new(address, false, String::new());
-    peer.group_key = group;
-    peer.options.connection_timeout = Some(timeouts.connect.0);
-    peer.options.total_connection_timeout = Some(timeouts.connect.0);
-    peer.options.idle_timeout = Some(timeouts.idle.0);
-    // Reads are bounded by the attempt's deadlines: Pingora's own read timeout would also run while the client pauses an upload.
-    peer
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::endpoint::Endpoint;
-use crate::config::model::{Balance, Endpoint as Written, UpstreamTimeouts};
+use crate::config::model::{Balance, Endpoint as Written};
 use crate::upstream::balance::Balancer;
 use frontgate_filters::words::spanned::Spanned;
 
@@ -22,9 +22,8 @@ pub(super) struct Members {
 /// What all endpoints of a pool have in common.
 pub(super) struct Terms<'t> {
     pub balance: &'t Balance,
-    pub timeouts: &'t UpstreamTimeouts,
-    /// Keeps the connections of two pools apart.
-    pub group: u64,
+    /// The name in their certificates, where they are spoken to over TLS.
+    pub tls: Option<&'t str>,
     /// Whether an endpoint that nothing is known of waits for good probes.
     pub wait_for_probes: bool,
 }
@@ -32,7 +31,7 @@ pub(super) struct Terms<'t> {
 impl Members {
     /// These endpoints. Those that `before` had at the same addresses keep what is known of them; one whose description is the same in every
     /// respect is the same endpoint, unless the terms may have changed.
-    pub fn new(written: &[Spanned<Written>], terms: &Terms<'_>, before: Option<(&Self, bool)>) -> Self {
+    pub(super) fn new(written: &[Spanned<Written>], terms: &Terms<'_>, before: Option<(&Self, bool)>) -> Self {
         let mut known: HashMap<SocketAddr, usize> = HashMap::new();
         if let Some((before, _)) = before {
             known.extend(before.endpoints.iter().enumerate().map(|(index, endpoint)| (endpoint.address, index)));
@@ -41,13 +40,13 @@ impl Members {
         let same_terms = before.is_some_and(|(_, same_terms)| same_terms);
         let endpoint = |written: &Written, was: Option<usize>| {
             let Some((before, index)) = before.map(|(before, _)| before).zip(was) else {
-                return Arc::new(Endpoint::new(written, terms.timeouts, terms.group, terms.wait_for_probes));
+                return Arc::new(Endpoint::new(written, terms));
             };
             let endpoint = &before.endpoints[index];
             if same_terms && *before.written[index] == *written {
                 return endpoint.clone();
             }
-            Arc::new(endpoint.again(written, terms.timeouts, terms.group))
+            Arc::new(endpoint.again(written, terms))
         };
         let endpoints: Box<[Arc<Endpoint>]> = written.iter().zip(&was).map(|(written, was)| endpoint(written, *was)).collect();
         let weights: Vec<u32> = endpoints.iter().map(|endpoint| endpoint.weight).collect();
@@ -61,7 +60,7 @@ impl Members {
     }
 
     /// Whether this endpoint is one of them.
-    pub fn has(&self, endpoint: &Endpoint) -> bool {
+    pub(super) fn has(&self, endpoint: &Endpoint) -> bool {
         self.ids.contains(&endpoint.id())
     }
 }

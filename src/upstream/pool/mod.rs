@@ -11,7 +11,6 @@ mod members;
 #[cfg(test)]
 mod tests;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -27,14 +26,14 @@ use crate::config::model::{Balance, Endpoint as Written, FirstByte, Health, Retr
 use crate::status::{EndpointStatus, UpstreamStatus};
 use crate::telemetry::{EndpointState, Metrics, UpstreamMetrics};
 use budget::Load;
-pub use budget::RetryPermit;
-pub use choice::{NoPick, Pick};
-pub use endpoint::Endpoint;
+pub(crate) use budget::RetryPermit;
+pub(crate) use choice::{NoPick, Pick};
+pub(crate) use endpoint::Endpoint;
 use endpoint::fresh_id;
 use members::{Members, Terms};
 
 /// A compiled upstream. A reload that leaves its settings as they were keeps it, counts and all.
-pub struct Pool {
+pub(crate) struct Pool {
     /// Its name.
     pub name: Arc<str>,
     /// How long it may take.
@@ -44,8 +43,8 @@ pub struct Pool {
     /// Its metrics.
     pub metrics: Arc<UpstreamMetrics>,
     id: u64,
-    /// Keeps its connections apart from other pools'.
-    group: u64,
+    /// The name in its endpoints' certificates, where they are spoken to over TLS.
+    tls: Option<String>,
     /// What was configured, without the endpoints.
     settings: Upstream,
     members: ArcSwap<Members>,
@@ -68,22 +67,28 @@ fn settings(config: &Upstream) -> Upstream {
 
 impl Pool {
     /// Compiles a checked configuration. An endpoint that `before` has, too, keeps what is known of it.
-    pub fn new(name: &str, config: &Upstream, metrics: &Metrics, before: Option<&Self>) -> Self {
-        let mut hasher = DefaultHasher::new();
-        name.hash(&mut hasher);
-        let group = hasher.finish();
+    pub(crate) fn new(name: &str, config: &Upstream, metrics: &Metrics, before: Option<&Self>) -> Self {
+        Self::with(name, config, None, metrics, before)
+    }
+
+    /// A pool that no configuration names, whose endpoints are spoken to over TLS where `tls` says which name their certificates have.
+    pub(crate) fn outside(name: &str, config: &Upstream, tls: Option<String>, metrics: &Metrics) -> Self {
+        Self::with(name, config, tls, metrics, None)
+    }
+
+    fn with(name: &str, config: &Upstream, tls: Option<String>, metrics: &Metrics, before: Option<&Self>) -> Self {
         let settings = settings(config);
         let began = before.map_or_else(Instant::now, |before| before.began);
         let same_adaptive = before.filter(|before| before.timeouts.first_byte == config.timeouts.first_byte);
         let known = before.map(|before| before.members.load_full());
-        let members = Members::new(&config.endpoints, &terms(&settings, group), known.as_deref().map(|known| (known, false)));
+        let members = Members::new(&config.endpoints, &terms(&settings, tls.as_deref()), known.as_deref().map(|known| (known, false)));
         let pool = Self {
             name: name.into(),
             timeouts: config.timeouts,
             host: config.host.as_ref().and_then(|host| HeaderValue::from_str(host).ok()),
             metrics: metrics.upstream(name),
             id: fresh_id(),
-            group,
+            tls,
             members: ArcSwap::from_pointee(members),
             changing: Mutex::new(()),
             adaptive: match config.timeouts.first_byte {
@@ -104,19 +109,19 @@ impl Pool {
     }
 
     /// Whether its settings are what the configuration still says, apart from the endpoints.
-    pub fn has_settings(&self, config: &Upstream) -> bool {
+    pub(crate) fn has_settings(&self, config: &Upstream) -> bool {
         self.settings == settings(config)
     }
 
     /// Puts these endpoints in the place of those it has. Those that stay keep their counts, health and connections; requests that run keep
     /// the endpoint they chose. The caller has the new ones probed ([`super::health::watch`]).
-    pub fn change(&self, endpoints: &[Spanned<Written>], now: Instant) {
+    pub(crate) fn change(&self, endpoints: &[Spanned<Written>], now: Instant) {
         let _one = self.changing.lock();
         let before = self.members.load_full();
         if before.written == endpoints {
             return;
         }
-        let next = Members::new(endpoints, &terms(&self.settings, self.group), Some((&before, true)));
+        let next = Members::new(endpoints, &terms(&self.settings, self.tls.as_deref()), Some((&before, true)));
         for gone in before.endpoints.iter().filter(|endpoint| !next.has(endpoint)) {
             // Ends its probes.
             gone.known.probed_by.store(0, Ordering::Release);
@@ -126,7 +131,7 @@ impl Pool {
     }
 
     /// What a consistent hash is made of.
-    pub fn hashes(&self) -> Option<&Selector> {
+    pub(crate) fn hashes(&self) -> Option<&Selector> {
         match &self.settings.balance {
             Balance::ConsistentHash(selector) => Some(selector),
             _ => None,
@@ -134,12 +139,12 @@ impl Pool {
     }
 
     /// When a failed attempt is followed by another.
-    pub fn retry(&self) -> Option<&Retry> {
+    pub(crate) fn retry(&self) -> Option<&Retry> {
         self.settings.retry.as_ref().map(|retry| &retry.value)
     }
 
     /// How long a response's head may take just now.
-    pub fn first_byte(&self) -> Duration {
+    pub(crate) fn first_byte(&self) -> Duration {
         match (&self.adaptive, self.timeouts.first_byte) {
             (Some(adaptive), _) => adaptive.timeout(),
             (None, FirstByte::Fixed(timeout)) => timeout.0,
@@ -148,7 +153,7 @@ impl Pool {
     }
 
     /// A head took this long to come, or was given up after so long.
-    pub fn took(&self, time: Duration) {
+    pub(crate) fn took(&self, time: Duration) {
         if let Some(adaptive) = &self.adaptive {
             adaptive.observe(time);
         }
@@ -159,13 +164,13 @@ impl Pool {
     }
 
     /// Room in the budget for a further attempt.
-    pub fn retry_permit(&self) -> Option<RetryPermit> {
+    pub(crate) fn retry_permit(&self) -> Option<RetryPermit> {
         RetryPermit::take(&self.load, self.retry()?.budget.0)
     }
 
     /// How its endpoints are probed, and those that nobody probes yet: from now on the caller does. Where they are not to be probed, what
     /// earlier probes found is forgotten.
-    pub fn to_be_probed(&self) -> (Option<&Health>, Vec<Arc<Endpoint>>) {
+    pub(crate) fn to_be_probed(&self) -> (Option<&Health>, Vec<Arc<Endpoint>>) {
         let Some(health) = &self.settings.health else {
             for endpoint in &self.members.load().endpoints {
                 endpoint.known.probed_by.store(0, Ordering::Release);
@@ -179,12 +184,12 @@ impl Pool {
     }
 
     /// Whether this endpoint is still this pool's to probe.
-    pub fn probes(&self, endpoint: &Endpoint) -> bool {
+    pub(crate) fn probes(&self, endpoint: &Endpoint) -> bool {
         endpoint.known.probed_by.load(Ordering::Acquire) == self.id
     }
 
     /// Probes have found an endpoint healthy or not.
-    pub fn found(&self, endpoint: &Endpoint, healthy: bool, now: Instant) {
+    pub(crate) fn found(&self, endpoint: &Endpoint, healthy: bool, now: Instant) {
         let known = &endpoint.known;
         if known.unhealthy.swap(!healthy, Ordering::AcqRel) == healthy {
             if healthy {
@@ -198,7 +203,7 @@ impl Pool {
     }
 
     /// Brings up to date what follows from time alone; to be called about once a second.
-    pub fn tick(&self, now: Instant) {
+    pub(crate) fn tick(&self, now: Instant) {
         if let Some(adaptive) = &self.adaptive {
             adaptive.tick(now);
             self.metrics.first_byte(adaptive.timeout());
@@ -221,18 +226,18 @@ impl Pool {
     }
 
     /// Whether any endpoint takes requests.
-    pub fn is_alive(&self, now: Instant) -> bool {
+    pub(crate) fn is_alive(&self, now: Instant) -> bool {
         let now = self.millis(now);
         self.members.load().endpoints.iter().any(|endpoint| endpoint.weight > 0 && endpoint.is_usable(now))
     }
 
     /// Whether the gateway is not ready without it.
-    pub fn is_required(&self) -> bool {
+    pub(crate) fn is_required(&self) -> bool {
         self.settings.required
     }
 
     /// What is known of it, for operators.
-    pub fn status(&self, now: Instant) -> UpstreamStatus {
+    pub(crate) fn status(&self, now: Instant) -> UpstreamStatus {
         let millis = self.millis(now);
         let members = self.members.load();
         let endpoints = members.endpoints.iter().map(|endpoint| {
@@ -258,7 +263,7 @@ impl Pool {
     }
 }
 
-fn terms(settings: &Upstream, group: u64) -> Terms<'_> {
+fn terms<'t>(settings: &'t Upstream, tls: Option<&'t str>) -> Terms<'t> {
     let wait_for_probes = settings.health.as_ref().is_some_and(|health| health.start == Start::Unhealthy);
-    Terms { balance: &settings.balance, timeouts: &settings.timeouts, group, wait_for_probes }
+    Terms { balance: &settings.balance, tls, wait_for_probes }
 }

@@ -1,13 +1,12 @@
-//! What can be written under `circuit_breaker`, and what is wrong with it.
+//! What can be written under `circuit_breaker`.
 
 mod problems;
-
-use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gate::Rules;
+use crate::reply::respond::Respond;
 use crate::words::condition::{Condition, StatusRange};
 use crate::words::selector::Selector;
 use crate::words::spanned::{Place, Spanned};
@@ -17,34 +16,34 @@ use crate::words::units::{Duration, Share};
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// What is remembered: a sliding window in ten buckets; by default 10s.
+    /// The sliding window over which failures are counted; by default 10s.
     #[serde(default = "seconds::<10>")]
     pub window: Spanned<Duration>,
-    /// Shares are not looked at below so many requests in the window; by default 20.
+    /// The minimum of requests in the window before a ratio can open the circuit; by default 20.
     #[serde(default = "count::<20>")]
     pub min_requests: Spanned<u32>,
-    /// The share of failures that opens the circuit; by default 50%.
+    /// The ratio of failures to requests that opens the circuit; by default 50%.
     #[serde(default = "half")]
     pub failure_ratio: Spanned<Share>,
-    /// So many failures in a row open it; off by default.
+    /// The number of failures in a row that opens it; off by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consecutive: Option<Spanned<u32>>,
-    /// A share of slow answers opens it; off by default.
+    /// Also opens it when answers are slow; off by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow: Option<Slow>,
-    /// How long it stays open the first time; doubles while probes fail; by default 5s.
+    /// How long it stays open at first; doubles each time a probe fails; by default 5s.
     #[serde(default = "seconds::<5>")]
     pub open_for: Spanned<Duration>,
-    /// How long it stays open at most; by default 60s.
+    /// The maximum that it stays open; by default 60s.
     #[serde(default = "seconds::<60>")]
     pub max_open_for: Spanned<Duration>,
-    /// How the upstream is tried before the circuit closes.
+    /// How the upstream is probed before the circuit closes.
     #[serde(default)]
     pub half_open: HalfOpen,
-    /// What is a failure; by default `[connect_failure, timeout, 500-599]`.
+    /// What counts as a failure; by default `[connect_failure, timeout, 500-599]`.
     #[serde(default = "faults")]
     pub failures: Spanned<Vec<Condition>>,
-    /// What is answered instead, to GET and HEAD; the first that can serve.
+    /// What is answered instead, to GET and HEAD: the first of these that can serve.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fallback: Vec<Spanned<Fallback>>,
 }
@@ -53,69 +52,45 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Slow {
-    /// An answer whose head took longer is slow.
+    /// An answer is slow when its head takes longer than this.
     pub over: Spanned<Duration>,
-    /// The share of slow answers that opens the circuit.
+    /// The ratio of slow answers to requests that opens the circuit.
     pub ratio: Spanned<Share>,
 }
 
-/// How an upstream is tried whose circuit was open.
+/// How an upstream is probed after its circuit was open.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct HalfOpen {
-    /// So many probes at once; by default 5.
+    /// The maximum of probes at once; by default 5.
     #[serde(default = "count::<5>")]
     pub max_concurrent: Spanned<u32>,
-    /// So many in a row must succeed; by default 3.
+    /// How many probes in a row must succeed to close the circuit; by default 3.
     #[serde(default = "count::<3>")]
     pub successes: Spanned<u32>,
 }
 
-/// What is answered in place of the upstream: one of the three.
+/// What is answered in place of the upstream: one of these.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum Fallback {
     /// The last good answer to the same request.
     Cached(Cached),
-    /// Another pool's answer.
+    /// Another upstream's answer.
     Upstream(Spanned<String>),
     /// A fixed answer.
     Respond(Respond),
 }
 
-/// Which earlier answers serve.
+/// Which earlier answers are served.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Cached {
-    /// Older ones do not.
+    /// The maximum age of an answer that is served.
     pub max_age: Spanned<Duration>,
-    /// Whose they are: a copy is kept for every value of this fact, and none for a request without it.
+    /// Keeps one copy for each value of this fact, and none for a request without it; by default one copy for everybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per: Option<Spanned<Selector>>,
-}
-
-/// A fixed answer: a status, with `json`, `body` or neither.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Respond {
-    /// 200 (the default) to 599.
-    #[serde(default = "Respond::usual_status")]
-    pub status: Spanned<u16>,
-    /// Headers beside Content-Length and Cache-Control.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, Spanned<String>>,
-    /// A body of any JSON value, sent as application/json.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub json: Option<Spanned<serde_json::Value>>,
-    /// A body of text, sent as text/plain where `headers` says nothing else.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body: Option<Spanned<String>>,
-}
-
-impl Respond {
-    fn usual_status() -> Spanned<u16> {
-        Spanned::nowhere(200)
-    }
 }
 
 fn seconds<const N: u64>() -> Spanned<Duration> {
@@ -142,27 +117,7 @@ impl Default for HalfOpen {
 }
 
 impl Config {
-    /// The facts of a request that it reads.
-    pub fn selectors(&self) -> Vec<&Spanned<Selector>> {
-        self.cached().and_then(|(_, cached)| cached.per.as_ref()).into_iter().collect()
-    }
-
-    /// The pools that its fallbacks ask.
-    pub fn pools(&self) -> Vec<&Spanned<String>> {
-        let each = self.fallback.iter().map(|fallback| &fallback.value);
-        each.filter_map(|fallback| match fallback {
-            Fallback::Upstream(pool) => Some(pool),
-            Fallback::Cached(_) | Fallback::Respond(_) => None,
-        })
-        .collect()
-    }
-
-    /// Where it keeps answers for everybody alike: a `cached` without `per`. Behind a `jwt` that would show one user's data to others.
-    pub fn caches_for_all(&self) -> Option<Place> {
-        self.cached().filter(|(_, cached)| cached.per.is_none()).map(|(place, _)| place)
-    }
-
-    /// The `cached` fallback and where it stands.
+    /// The `cached` fallback and where it is written.
     pub(super) fn cached(&self) -> Option<(Place, &Cached)> {
         self.fallback.iter().find_map(|fallback| match &fallback.value {
             Fallback::Cached(cached) => Some((fallback.place, cached)),

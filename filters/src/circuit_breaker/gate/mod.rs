@@ -21,7 +21,7 @@ pub struct Gate {
     consecutive: AtomicU32,
     /// Probes under way, of whatever probation: those of an earlier one still burden the upstream.
     probes: AtomicU32,
-    /// Until when the upstream asked to be left alone.
+    /// Until when the upstream asked for no requests.
     asked_until: AtomicU64,
 }
 

@@ -3,18 +3,18 @@
 use std::fmt;
 
 use super::super::window::Counts;
-pub use crate::filter::CircuitState as State;
+pub use crate::filter::inspect::{CircuitState as State, Forced};
 
 /// When a circuit opens and closes. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
     /// What is remembered.
     pub window: u64,
-    /// Shares are not looked at below so many requests in the window.
+    /// Ratios are not looked at below this many requests in the window.
     pub min_requests: u32,
     /// The share of failures that opens.
     pub failure_ratio: f64,
-    /// So many failures without a success between them open.
+    /// This many failures without a success between them open.
     pub consecutive: Option<u32>,
     /// The share of slow answers that opens.
     pub slow_ratio: Option<f64>,
@@ -24,17 +24,8 @@ pub struct Rules {
     pub max_open_for: u64,
     /// How many probes may be under way.
     pub probes: u32,
-    /// So many probes in a row must succeed.
+    /// This many probes in a row must succeed.
     pub successes: u32,
-}
-
-/// A state that an operator holds a circuit in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forced {
-    /// Nothing passes, without end.
-    Open,
-    /// Everything passes, whatever comes of it.
-    Closed,
 }
 
 /// What came of a request that was let through.
@@ -49,7 +40,7 @@ pub enum Finding {
     Failure {
         /// And slowly.
         slow: bool,
-        /// The upstream asked to be left alone for so many milliseconds.
+        /// The upstream asked for no requests for this many milliseconds.
         retry_after: Option<u64>,
     },
     /// It says nothing about the upstream.
@@ -61,7 +52,7 @@ pub enum Finding {
 pub enum Admission {
     /// It may. The ticket must come back by [`super::Gate::release`].
     Pass(Ticket),
-    /// It may not, for so many milliseconds where that is known.
+    /// It may not, for this many milliseconds where that is known.
     Refuse {
         /// Open or half-open.
         state: State,
@@ -98,13 +89,13 @@ pub enum Cause {
     Failures(Counts),
     /// Too large a share of slow answers.
     Slow(Counts),
-    /// So many failures in a row.
+    /// This many failures in a row.
     Consecutive(u32),
     /// A probe failed.
     ProbeFailed,
     /// It was open for long enough.
     TimeUp,
-    /// So many probes succeeded.
+    /// This many probes succeeded.
     Proven(u32),
     /// An operator said so.
     Operator,

@@ -11,18 +11,20 @@ use http::HeaderValue;
 use pingora_http::{RequestHeader, ResponseHeader};
 use prometheus::Registry;
 
-use super::super::CircuitBreaker;
 use crate::chain::{Chain, Exchange, Link};
-use crate::count::metrics::FilterMetrics;
+use crate::count::metrics::Families;
 use crate::filter::build::{Build, Nowhere};
-use crate::filter::{Attempt, CircuitState, Facts, Failure, Filter, Outcome, Request, Rescue};
+use crate::filter::inspect::{CircuitState, CircuitStatus, Forced};
+use crate::filter::{Attempt, Facts, Failure, Filter, Outcome, Request, Rescue};
 use crate::registry::{FilterEntry, Mode};
-use crate::reply::Reply;
+use crate::reply::{Form, Reply};
+
+const UPSTREAMS: [&str; 2] = ["catalog", "catalog-next"];
 
 pub struct Bench {
     pub chain: Chain,
     pub filter: Arc<dyn Filter>,
-    pub metrics: FilterMetrics,
+    pub metrics: Families,
     pub now: Instant,
 }
 
@@ -47,27 +49,36 @@ impl Got {
 }
 
 pub fn pools(names: &[&str]) -> Nowhere {
-    Nowhere { pools: names.iter().map(|name| Arc::from(*name)).collect(), routes: Vec::new() }
+    Nowhere { upstreams: names.iter().map(|name| Arc::from(*name)).collect(), routes: Vec::new() }
 }
 
-pub fn build(options: &str, previous: Option<&Arc<dyn Filter>>, metrics: &FilterMetrics, names: &[&str]) -> (Mode, Arc<dyn Filter>) {
+pub fn build(options: &str, previous: Option<&Arc<dyn Filter>>, metrics: &Families, names: &[&str]) -> (Mode, Arc<dyn Filter>) {
     let entry: FilterEntry = serde_json::from_str(&format!(r#"{{"circuit_breaker": {options}}}"#)).expect("valid options");
-    assert_eq!(entry.config.problems(), []);
+    assert_eq!(entry.config.options().problems(), []);
     let outside = pools(names);
-    let filter = entry.config.build(&Build { name: "guard", metrics, outside: &outside, previous }).expect("a filter");
+    let filter = entry.config.options().build(&Build { name: "guard", metrics, outside: &outside, previous }).expect("a filter");
     (entry.mode, filter)
 }
 
 impl Bench {
     pub fn new(options: &str) -> Self {
-        let metrics = FilterMetrics::new(&Registry::new());
-        let (mode, filter) = build(options, None, &metrics, &["catalog", "catalog-next"]);
+        let metrics = Families::new(&Registry::new());
+        let (mode, filter) = build(options, None, &metrics, &UPSTREAMS);
         let chain = Chain::new(vec![Link { name: "guard".into(), kind: "circuit_breaker", mode, filter: filter.clone() }]);
         Self { chain, filter, metrics, now: Instant::now() }
     }
 
-    pub fn breaker(&self) -> &CircuitBreaker {
-        (&*self.filter as &dyn std::any::Any).downcast_ref().expect("a breaker")
+    /// Holds every circuit, or lets it go.
+    pub fn force(&self, forced: Option<Forced>) {
+        for upstream in UPSTREAMS {
+            assert!(self.filter.force_circuit(upstream, forced), "{upstream}");
+        }
+    }
+
+    /// The circuit of the upstream that requests are for; it was asked.
+    pub fn circuit(&self) -> CircuitStatus {
+        let circuits = self.filter.inspect().circuits;
+        circuits.into_iter().find(|circuit| &*circuit.upstream == "catalog").expect("a circuit")
     }
 
     pub fn later(&mut self, seconds: u64) {
@@ -119,7 +130,7 @@ impl Bench {
             }
         }
         let reply = reply.expect("the loop ends with one");
-        let (mut answer, body) = reply.render(&facts.request_id);
+        let (mut answer, body) = reply.render(Form::default(), &facts.request_id);
         exchange.head(&head.method, &mut answer);
         exchange.done(&Outcome { status: reply.status.as_u16(), complete: true, upstream_broke: false });
         Got { status: reply.status.as_u16(), head: answer, body, asked, circuit: facts.circuit.map(CircuitState::name) }

@@ -5,21 +5,27 @@ use bytes::Bytes;
 use http::Method;
 use prometheus::Registry;
 
-use super::super::{CircuitBreaker, Forced, State, Status};
 use super::bench::*;
 use crate::chain::Exchange;
-use crate::count::metrics::FilterMetrics;
+use crate::count::metrics::Families;
+use crate::filter::inspect::{CircuitState as State, Forced};
 use crate::filter::{Attempt, Failure, Filter, Outcome};
 
 const BROKEN: Outcome = Outcome { status: 200, complete: false, upstream_broke: true };
 const LEFT: Outcome = Outcome { status: 200, complete: false, upstream_broke: false };
 
-fn circuit(bench: &Bench) -> Status {
-    bench.breaker().circuits().next().expect("a circuit").1.status()
-}
-
 fn attempt<'a>(bench: &Bench, result: Result<&'a pingora_http::ResponseHeader, Failure>, last: bool) -> Attempt<'a> {
     Attempt { upstream: "catalog", result, took: Duration::from_millis(10), now: bench.now, last, replayable: true }
+}
+
+fn gauge(bench: &Bench) -> i64 {
+    let help = "The state of a circuit: 0 closed, 1 half-open, 2 open.";
+    bench.metrics.gauges("circuit_state", help, &["filter", "upstream"]).with_label_values(&["guard", "catalog"]).get()
+}
+
+fn transitions(bench: &Bench, to: &str) -> u64 {
+    let family = bench.metrics.counters("circuit_transitions_total", "Changes of a circuit's state.", &["filter", "upstream", "to"]);
+    family.with_label_values(&["guard", "catalog", to]).get()
 }
 
 fn refused(got: &Got) -> bool {
@@ -35,7 +41,7 @@ fn only_what_is_the_upstreams_fault_counts() {
         for result in results {
             let bench = Bench::new("{}");
             bench.get("/", |_| result.map(status));
-            let seen = circuit(&bench);
+            let seen = bench.circuit();
             assert_eq!((seen.requests, seen.failures), (requests, failures), "{result:?}");
         }
     }
@@ -47,7 +53,7 @@ fn what_is_a_failure_can_be_said() {
     for result in [Ok(429), Ok(503), Err(Failure::Timeout), Ok(500), Err(Failure::Connect)] {
         bench.get("/", |_| result.map(status));
     }
-    let seen = circuit(&bench);
+    let seen = bench.circuit();
     assert_eq!((seen.requests, seen.failures), (4, 3));
 }
 
@@ -62,7 +68,7 @@ fn a_request_counts_once_by_its_last_attempt() {
     exchange.attempt(&attempt(&bench, Ok(&status(200)), true));
     exchange.done(&Outcome { status: 200, complete: true, upstream_broke: false });
 
-    let seen = circuit(&bench);
+    let seen = bench.circuit();
     assert_eq!((seen.requests, seen.failures), (1, 0));
 }
 
@@ -79,8 +85,8 @@ fn an_open_circuit_refuses_with_the_time_that_is_left() {
     // Up to a tenth of jitter.
     assert!((20..=23).contains(&seconds), "{seconds}");
     assert_eq!(got.circuit, Some("open"));
-    assert_eq!(bench.metrics.circuit_state.with_label_values(&["guard", "catalog"]).get(), 2);
-    assert_eq!(bench.metrics.circuit_transitions.with_label_values(&["guard", "catalog", "open"]).get(), 1);
+    assert_eq!(gauge(&bench), 2);
+    assert_eq!(transitions(&bench, "open"), 1);
 }
 
 #[test]
@@ -128,9 +134,9 @@ fn probes_close_it_and_every_one_gives_its_place_back() {
     assert_eq!(bench.get("/", |_| Ok(status(200))).circuit, Some("half_open"));
 
     assert_eq!(bench.get("/", |_| Ok(status(200))).circuit, Some("closed"));
-    let total = |to| bench.metrics.circuit_transitions.with_label_values(&["guard", "catalog", to]).get();
+    let total = |to| transitions(&bench, to);
     assert_eq!((total("open"), total("half_open"), total("closed")), (1, 1, 1));
-    assert_eq!(bench.metrics.circuit_state.with_label_values(&["guard", "catalog"]).get(), 0);
+    assert_eq!(gauge(&bench), 0);
 }
 
 #[test]
@@ -151,7 +157,7 @@ fn bodies_that_break_off_open_it_though_their_heads_were_fine() {
     let passed = (0..9).filter(|_| broken(&bench)).count();
 
     assert_eq!(passed, 5);
-    assert_eq!(circuit(&bench).state, State::Open);
+    assert_eq!(bench.circuit().state, State::Open);
 }
 
 #[test]
@@ -162,7 +168,7 @@ fn a_client_that_leaves_neither_counts_nor_ends_a_row() {
     bench.ask(&mut head, &mut facts, &mut exchange);
     exchange.done(&LEFT);
     bench.get("/", |_| Ok(status(500)));
-    assert_eq!(circuit(&bench).state, State::Open);
+    assert_eq!(bench.circuit().state, State::Open);
 }
 
 #[test]
@@ -181,11 +187,10 @@ fn an_observing_breaker_counts_and_lets_everything_pass() {
 #[test]
 fn state_and_answers_survive_a_reload_and_pools_come_and_go() {
     let options = r#"{"min_requests": 1, "fallback": [{"cached": {"max_age": "10m"}}]}"#;
-    let metrics = FilterMetrics::new(&Registry::new());
+    let metrics = Families::new(&Registry::new());
     let (_, before) = build(options, None, &metrics, &["catalog", "old"]);
-    let breaker = |filter: &Arc<dyn Filter>| -> Vec<(String, State)> {
-        let breaker: &CircuitBreaker = (&**filter as &dyn std::any::Any).downcast_ref().expect("a breaker");
-        breaker.circuits().map(|(name, circuit)| (name.to_owned(), circuit.status().state)).collect()
+    let states = |filter: &Arc<dyn Filter>| -> Vec<(String, State)> {
+        filter.inspect().circuits.into_iter().map(|circuit| (circuit.upstream.to_string(), circuit.state)).collect()
     };
     let mut bench = Bench::new(options);
     bench.filter = before.clone();
@@ -196,11 +201,13 @@ fn state_and_answers_survive_a_reload_and_pools_come_and_go() {
         filter: before.clone(),
     }]);
     bench.get("/", |_| Ok(status(200)));
-    bench.breaker().circuits().for_each(|(_, circuit)| circuit.force(Some(Forced::Open)));
+    assert!(bench.filter.force_circuit("catalog", Some(Forced::Open)) && bench.filter.force_circuit("old", Some(Forced::Open)));
 
     let (_, after) = build(options, Some(&before), &metrics, &["a-new-one", "catalog"]);
 
-    assert_eq!(breaker(&after), [("a-new-one".to_owned(), State::Closed), ("catalog".to_owned(), State::Open)]);
+    assert_eq!(states(&after), [("catalog".to_owned(), State::Open)], "others were not asked yet");
+    assert!(after.force_circuit("a-new-one", None) && !after.force_circuit("old", None));
+    assert_eq!(states(&after), [("a-new-one".to_owned(), State::Closed), ("catalog".to_owned(), State::Open)]);
     bench.filter = after.clone();
     bench.chain = crate::chain::Chain::new(vec![crate::chain::Link { filter: after, ..bench.chain.links()[0].clone() }]);
     assert_eq!(bench.get("/", |_| panic!("open")).header("x-bff-fallback"), Some("cached"));
@@ -209,7 +216,7 @@ fn state_and_answers_survive_a_reload_and_pools_come_and_go() {
 #[test]
 fn an_operator_can_hold_it() {
     let bench = Bench::new(r#"{"min_requests": 1, "open_for": "7s"}"#);
-    let force = |forced| bench.breaker().circuits().for_each(|(_, circuit)| circuit.force(forced));
+    let force = |forced| bench.force(forced);
 
     force(Some(Forced::Open));
     assert_eq!(bench.get("/", |_| panic!("open")).header("retry-after"), Some("7"));
@@ -217,7 +224,7 @@ fn an_operator_can_hold_it() {
     (0..3).for_each(|_| assert_eq!(bench.get("/", |_| Ok(status(500))).circuit, Some("closed")));
     force(None);
 
-    let seen = circuit(&bench);
+    let seen = bench.circuit();
     assert_eq!((seen.state, seen.requests, seen.forced), (State::Closed, 0, None));
 }
 
@@ -230,7 +237,7 @@ fn explaining_tells_the_state_and_the_thresholds() {
 
     assert_eq!(
         decisions[0].reasons,
-        ["the circuit of `catalog` is closed; it opens at 50% failures of at least 20 requests in 10s, at 3 failures in a row, at 80% \
+        ["the circuit of `catalog` is closed; it opens at 50% failures among at least 20 requests in 10s, at 3 failures in a row, at 80% \
           answers slower than 800ms"]
     );
 }

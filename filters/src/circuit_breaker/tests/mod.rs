@@ -1,10 +1,9 @@
-//! The machine by itself (`gate`, and `shuttled` under every order of threads), the store (`store`), and all of it through a chain
-//! (`counting`, `fallbacks`); what may be written (`options`).
+//! The machine by itself (`gate`, and `filters/tests/shuttled.rs` under every order of threads), the store (`store`), and all of it through
+//! a chain (`counting`, `fallbacks`); what may be written (`options`).
 
 mod bench;
 mod counting;
 mod fallbacks;
 mod gate;
 mod options;
-mod shuttled;
 mod store;

@@ -1,4 +1,5 @@
 use super::super::Config;
+use crate::filter::options::{Options, Placement};
 use crate::registry::FilterEntry;
 use crate::words::units::{Duration, Share};
 
@@ -37,9 +38,9 @@ circuit_breaker:
     - respond: {status: 200, json: {items: [], degraded: true}}
 "#;
     let entry: FilterEntry = serde_yaml::from_str(yaml).expect("valid options");
-    assert_eq!(entry.config.problems(), []);
-    assert_eq!(entry.config.pools().iter().map(|pool| pool.as_str()).collect::<Vec<_>>(), ["catalog-next"]);
-    assert_eq!(entry.config.selectors().iter().map(|selector| selector.to_string()).collect::<Vec<_>>(), ["claim.sub"]);
+    assert_eq!(entry.config.options().problems(), []);
+    assert_eq!(entry.config.options().upstreams().iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["catalog-next"]);
+    assert_eq!(entry.config.options().selectors().iter().map(|selector| selector.to_string()).collect::<Vec<_>>(), ["claim.sub"]);
     let again: FilterEntry = serde_json::from_value(serde_json::to_value(&entry).expect("JSON")).expect("as it was written");
     assert_eq!(again, entry);
 }
@@ -50,26 +51,26 @@ fn mistakes_are_told() {
         (r#"{"window": "0s"}"#, "too short"),
         (r#"{"min_requests": 0}"#, "between 1 and 100000"),
         (r#"{"min_requests": 100001}"#, "between 1 and 100000"),
-        (r#"{"failure_ratio": "0%"}"#, "open on success"),
+        (r#"{"failure_ratio": "0%"}"#, "open the circuit on success"),
         (r#"{"consecutive": 0}"#, "at least 1"),
         (r#"{"slow": {"over": "0s", "ratio": "10%"}}"#, "every answer"),
-        (r#"{"slow": {"over": "1s", "ratio": "0%"}}"#, "open on success"),
-        (r#"{"open_for": "0s"}"#, "longer than 0s"),
+        (r#"{"slow": {"over": "1s", "ratio": "0%"}}"#, "open the circuit on success"),
+        (r#"{"open_for": "0s"}"#, "above 0s"),
         (r#"{"open_for": "2m"}"#, "`max_open_for` (1m) is shorter than `open_for` (2m)"),
         (r#"{"half_open": {"max_concurrent": 0}}"#, "never closes"),
         (r#"{"half_open": {"successes": 0}}"#, "at least 1"),
         (r#"{"failures": []}"#, "nothing opens"),
         (r#"{"failures": ["200-299"]}"#, "not a failure"),
         (r#"{"failures": [200]}"#, "not a failure"),
-        (r#"{"fallback": [{"cached": {"max_age": "0s"}}]}"#, "longer than 0s"),
-        (r#"{"fallback": [{"cached": {"max_age": "1s"}}, {"cached": {"max_age": "2s"}}]}"#, "once"),
+        (r#"{"fallback": [{"cached": {"max_age": "0s"}}]}"#, "above 0s"),
+        (r#"{"fallback": [{"cached": {"max_age": "1s"}}, {"cached": {"max_age": "2s"}}]}"#, "at most one `cached`"),
         (r#"{"fallback": [{"respond": {}}, {"upstream": "a"}]}"#, "never reached"),
-        (r#"{"fallback": [{"respond": {"status": 101}}]}"#, "between 200 and 599"),
+        (r#"{"fallback": [{"respond": {"status": 101}}]}"#, "200 to 599"),
         (r#"{"fallback": [{"respond": {"status": 204, "body": "x"}}]}"#, "no body"),
-        (r#"{"fallback": [{"respond": {"json": 1, "body": "x"}}]}"#, "either `json` or `body`"),
+        (r#"{"fallback": [{"respond": {"json": 1, "body": "x"}}]}"#, "`json` or `body`, not both"),
         (r#"{"fallback": [{"respond": {"headers": {"a b": "x"}}}]}"#, "not a header name"),
         (r#"{"fallback": [{"respond": {"headers": {"Content-Length": "1"}}}]}"#, "itself sets"),
-        (r#"{"fallback": [{"respond": {"headers": {"a": "x\ny"}}}]}"#, "cannot stand"),
+        (r#"{"fallback": [{"respond": {"headers": {"a": "x\ny"}}}]}"#, "that no header can"),
     ] {
         let problems = config(options).problems();
         assert!(problems.len() == 1 && problems[0].message.contains(words), "{options}: {problems:?}");
@@ -93,7 +94,8 @@ fn what_cannot_be_read_is_refused() {
 
 #[test]
 fn a_store_for_all_is_told_from_one_for_each() {
-    assert!(config(r#"{"fallback": [{"cached": {"max_age": "1s"}}]}"#).caches_for_all().is_some());
-    assert!(config(r#"{"fallback": [{"cached": {"max_age": "1s", "per": "claim.sub"}}]}"#).caches_for_all().is_none());
-    assert!(config("{}").caches_for_all().is_none());
+    let anonymous = |options: &str| config(options).placement().iter().any(|rule| matches!(rule, Placement::Anonymous(..)));
+    assert!(anonymous(r#"{"fallback": [{"cached": {"max_age": "1s"}}]}"#));
+    assert!(!anonymous(r#"{"fallback": [{"cached": {"max_age": "1s", "per": "claim.sub"}}]}"#));
+    assert!(!anonymous("{}"));
 }

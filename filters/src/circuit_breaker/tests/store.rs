@@ -38,9 +38,9 @@ fn found(options: &str, first: (RequestHeader, Facts), answer: &ResponseHeader, 
 }
 
 fn finds(bench: &Bench, head: RequestHeader, facts: Facts) -> Option<String> {
-    bench.breaker().circuits().for_each(|(_, circuit)| circuit.force(Some(Forced::Open)));
+    bench.force(Some(Forced::Open));
     let got = bench.send(head, facts, |_| panic!("open"), "");
-    bench.breaker().circuits().for_each(|(_, circuit)| circuit.force(None));
+    bench.force(None);
     (got.status < 300).then(|| got.text().to_owned())
 }
 

@@ -4,20 +4,15 @@
 //! that nobody looked at.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use frontgate_test_support::vectors;
 use serde::Deserialize;
 use serde_yaml::Options;
 
 use super::truth;
 use crate::device::Devices;
-
-/// Where the collections lie: beside the project, or where `FRONTGATE_VECTORS` says.
-fn vectors() -> Option<PathBuf> {
-    let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
-    let folder = std::env::var_os("FRONTGATE_VECTORS").map_or_else(usual, PathBuf::from);
-    folder.join("uap-core/test_device.yaml").exists().then_some(folder)
-}
+use crate::words::fnv;
 
 #[derive(Deserialize)]
 struct Fixtures {
@@ -47,7 +42,7 @@ fn yaml<T: for<'de> Deserialize<'de>>(path: &Path) -> T {
 
 /// FNV-1a; the half that was looked at is the even one.
 fn looked_at(agent: &str) -> bool {
-    let hash = agent.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = fnv::fnv1a(fnv::BASIS, agent.as_bytes());
     (hash >> 32).is_multiple_of(2)
 }
 
@@ -68,18 +63,18 @@ struct Cases {
     left_out: usize,
 }
 
-fn cases(folder: &Path) -> Cases {
+fn cases(devices: &Path, bots: &Path) -> Cases {
     let mut left_out = 0;
     let mut expected: Vec<(String, &'static str)> = Vec::new();
 
-    let crawlers: BTreeMap<String, Vec<String>> = yaml(&folder.join("bots/isbot-crawlers.yml"));
+    let crawlers: BTreeMap<String, Vec<String>> = yaml(&bots.join("isbot-crawlers.yml"));
     expected.extend(crawlers.into_values().flatten().map(|agent| (agent, "bot")));
-    let text = std::fs::read_to_string(folder.join("bots/crawler-user-agents.json")).expect("the list");
+    let text = std::fs::read_to_string(bots.join("crawler-user-agents.json")).expect("the list");
     let crawlers: Vec<Crawler> = serde_json::from_str(&text).expect("a list of crawlers");
     expected.extend(crawlers.into_iter().flat_map(|crawler| crawler.instances).map(|agent| (agent, "bot")));
 
-    let devices: Fixtures = yaml(&folder.join("uap-core/test_device.yaml"));
-    let systems: Fixtures = yaml(&folder.join("uap-core/test_os.yaml"));
+    let systems: Fixtures = yaml(&devices.join("test_os.yaml"));
+    let devices: Fixtures = yaml(&devices.join("test_device.yaml"));
     let of_device = |fixture: &Fixture| {
         let text = |part: &Option<String>| part.clone().unwrap_or_default();
         truth::class(&text(&fixture.family), &text(&fixture.brand), &text(&fixture.model))
@@ -99,7 +94,7 @@ fn cases(folder: &Path) -> Cases {
     }
 
     // Browsers that people use: those that name a desktop's system and nothing else are no bots and no phones.
-    let browsers: BTreeMap<String, Vec<String>> = yaml(&folder.join("bots/isbot-browsers.yml"));
+    let browsers: BTreeMap<String, Vec<String>> = yaml(&bots.join("isbot-browsers.yml"));
     for agent in browsers.into_iter().filter(|(name, _)| !name.starts_with("ZZZ")).flat_map(|(_, agents)| agents) {
         let systems = ["(Windows NT", "(Macintosh; ", "(X11; ", "; Windows NT"];
         let others = ["SmartTV", "SMART-TV", "Xbox", "CrKey", "Android", "Tizen"];
@@ -124,11 +119,8 @@ fn cases(folder: &Path) -> Cases {
 #[test]
 #[allow(clippy::print_stdout)]
 fn the_builtin_table_agrees_with_the_collections_in_every_class() {
-    let Some(folder) = vectors() else {
-        println!("SKIPPED: the collections of User-Agents are not here; FRONTGATE_VECTORS may say where they are");
-        return;
-    };
-    let cases = cases(&folder);
+    let (Some(devices), Some(bots)) = (vectors("uap-core"), vectors("bots")) else { return };
+    let cases = cases(&devices, &bots);
     let devices = Devices::builtin();
 
     let mut counts: BTreeMap<&str, [Count; 2]> = BTreeMap::new();

@@ -6,11 +6,6 @@
 mod pem;
 mod rsa;
 
-use std::future::ready;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,7 +16,7 @@ use rsa::RsaKey;
 
 use super::config::Algorithm;
 use super::strict;
-use crate::filter::BoxFuture;
+use crate::filter::document::{self, Document};
 
 /// The most keys of a set: a token that names no key is tried with all that fit.
 const MOST_KEYS: usize = 64;
@@ -58,32 +53,6 @@ pub struct Keys {
     fingerprint: [u8; 32],
 }
 
-/// A key set that lives outside and changes while the gateway runs. The gateway owns it; `jwt` only asks.
-pub trait KeyStore: Send + Sync {
-    /// The keys in force; none while they never could be had, or not for longer than they may be stale.
-    fn keys(&self) -> Option<Arc<Keys>>;
-    /// Asks for another set than the one of generation `seen` (0: none), where that is due: at once where it is there already, else waits for a fetch that is on its way, else begins one, unless the last one of this kind
-    /// was a moment ago. Its end, however it ends, is within a bounded time.
-    fn refresh(&self, seen: u64) -> BoxFuture<'static, ()>;
-    /// How long ago the set was last known to be the issuer's.
-    fn age(&self) -> Option<Duration>;
-}
-
-/// The store of a gateway that fetches nothing.
-pub struct NoKeys;
-
-impl KeyStore for NoKeys {
-    fn keys(&self) -> Option<Arc<Keys>> {
-        None
-    }
-    fn refresh(&self, _: u64) -> BoxFuture<'static, ()> {
-        Box::pin(ready(()))
-    }
-    fn age(&self) -> Option<Duration> {
-        None
-    }
-}
-
 impl Key {
     /// A shared secret. It fits the algorithms whose hash is no longer than it.
     pub fn secret(kid: Option<&str>, algorithm: Option<Algorithm>, secret: &[u8]) -> Self {
@@ -93,6 +62,8 @@ impl Key {
 
     /// Whether this is the message's signature; in base64url and as the bytes that this stands for.
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], (text, signature): (&str, &[u8])) -> bool {
+        #[cfg(test)]
+        super::tests::VERIFICATIONS.with(|count| count.set(count.get() + 1));
         match &self.check {
             Check::Rsa(key) => key.verifies(algorithm, message, signature),
             Check::Other(key) => jsonwebtoken::crypto::verify(text, message, key, algorithm.into()).unwrap_or(false),
@@ -163,10 +134,10 @@ impl Key {
 impl Keys {
     /// Reads a JSON Web Key Set. A key that cannot be used is passed over with a word in the log; a set without any is an error.
     pub fn from_jwks(text: &[u8]) -> Result<Self, String> {
-        let set = strict::object(text).ok_or("it is not a JSON object, or a name stands twice in it")?;
+        let set = strict::object(text).ok_or("it is not a JSON object, or has duplicate names")?;
         let list = set.get("keys").and_then(Value::as_array).ok_or("it has no list `keys`")?;
         if list.len() > MOST_KEYS {
-            return Err(format!("it has {} keys, and {MOST_KEYS} are the most", list.len()));
+            return Err(format!("it has {} keys; the maximum is {MOST_KEYS}", list.len()));
         }
         let mut keys: Vec<Key> = Vec::new();
         let mut passed_over = Vec::new();
@@ -195,6 +166,11 @@ impl Keys {
         Ok(Self::new(keys, text))
     }
 
+    /// Reads a document that holds a JSON Web Key Set: its generation is theirs.
+    pub fn from_document(document: &Document) -> Result<Self, String> {
+        Ok(Self { generation: document.generation(), ..Self::from_jwks(document.bytes())? })
+    }
+
     /// Reads public keys in PEM, one or more: `PUBLIC KEY` (RFC 5280) or `RSA PUBLIC KEY` (RFC 8017).
     pub fn from_pem(text: &str) -> Result<Self, String> {
         Ok(Self::new(pem::keys(text)?, text.as_bytes()))
@@ -207,13 +183,12 @@ impl Keys {
 
     /// These keys, which were read from this text.
     pub fn new(keys: Vec<Key>, text: &[u8]) -> Self {
-        static GENERATIONS: AtomicU64 = AtomicU64::new(1);
         let mut fingerprint = [0; 32];
         fingerprint.copy_from_slice(digest(&SHA256, text).as_ref());
-        Self { keys: keys.into(), generation: GENERATIONS.fetch_add(1, Ordering::Relaxed), fingerprint }
+        Self { keys: keys.into(), generation: document::generation(), fingerprint }
     }
 
-    /// No other set of this process has it.
+    /// No other set of this process has it, but for one that was read from the same document.
     pub fn generation(&self) -> u64 {
         self.generation
     }

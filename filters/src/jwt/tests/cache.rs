@@ -21,15 +21,15 @@ fn a_key_that_was_taken_out_ends_what_it_verified_at_once() {
     let token = ES256.token(&good());
     assert_eq!(bearer(&filter, &token).status(), 200);
 
-    filter.keys = Source::Held(Arc::new(Keys::from_jwks(RS256.jwks().as_bytes()).expect("keys")));
+    filter.keys = Supply::Held(Arc::new(Keys::from_jwks(RS256.jwks().as_bytes()).expect("keys")));
     assert_eq!(bearer(&filter, &token).facts.reason, "unknown_key");
 
     // Another key under the same name.
     let other = Issuer::fresh("es", Algorithm::ES256).expect("a key");
-    filter.keys = Source::Held(Arc::new(Keys::from_jwks(other.jwks().as_bytes()).expect("keys")));
+    filter.keys = Supply::Held(Arc::new(Keys::from_jwks(other.jwks().as_bytes()).expect("keys")));
     assert_eq!(bearer(&filter, &token).facts.reason, "signature");
 
-    filter.keys = Source::Held(Arc::new(all_keys()));
+    filter.keys = Supply::Held(Arc::new(all_keys()));
     assert_eq!(bearer(&filter, &token).status(), 200);
 }
 
@@ -60,6 +60,26 @@ fn bad_tokens_are_not_remembered_and_good_ones_only_up_to_a_bound() {
     }
     assert!(filter.verified.weight() <= 64 << 20, "{}", filter.verified.weight());
     assert!(filter.verified.len() < 1200, "{}", filter.verified.len());
+}
+
+#[test]
+fn a_key_set_from_elsewhere_is_read_once_for_each_of_its_versions() {
+    let shelf = Shelf::default();
+    let current = shelf.current.clone();
+    let publish = |document: Option<Document>| *current.lock().expect("a lock") = document.map(Arc::new);
+    let supply = from_shelf(shelf);
+    assert!(supply.keys().is_none());
+
+    publish(Some(Document::new(all_jwks())));
+    let first = supply.keys().expect("keys");
+    assert!(Arc::ptr_eq(&first, &supply.keys().expect("keys")));
+
+    publish(Some(Document::new(RS256.jwks())));
+    let second = supply.keys().expect("keys");
+    assert!(second.generation() != first.generation() && (first.len(), second.len()) == (3, 1));
+
+    publish(None);
+    assert!(supply.keys().is_none(), "too old to serve");
 }
 
 /// The state goes on over a reload where neither options nor keys changed.
@@ -94,38 +114,18 @@ fn a_reload_keeps_what_was_verified_only_under_the_same_keys() {
     let _ = std::fs::remove_file(&file);
 }
 
-/// Two microseconds are for an optimised build; a debug build only has to come near.
+/// What a request then takes is measured by `benches/jwt.rs`, and its allocations by the gateway's budget.
 #[test]
-fn a_token_seen_before_costs_next_to_nothing() {
+fn the_signature_of_a_token_seen_before_is_not_verified_again() {
     let filter = filter(all_keys(), r#"{"claim_headers": {"X-User-Id": "claim.sub"}}"#);
-    let token = format!("Bearer {}", RS256.token(&good()));
-    let mut head = RequestHeader::build("GET", b"/", None).expect("a head");
-    head.insert_header("Authorization", &token).expect("a header");
-    let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("r-1"));
-    const TIMES: u32 = 20_000;
+    let tokens = [RS256.token(&good()), ES256.token(&good())];
+    let before = VERIFICATIONS.get();
 
-    let mut best = Duration::MAX;
-    for _ in 0..5 {
-        let began = Instant::now();
-        for _ in 0..TIMES {
-            let verdict = filter.request(&mut Request::new(&mut head, &mut facts, began)).is_continue();
-            assert!(verdict);
+    for _ in 0..1_000 {
+        for token in &tokens {
+            assert_eq!(bearer(&filter, token).status(), 200);
         }
-        best = best.min(began.elapsed() / TIMES);
     }
 
-    eprintln!("a token of {} bytes, seen before: {best:?}", token.len());
-    // Unoptimised, beside the other tests, it takes half of this; a signature checked again would take more.
-    let bound = if cfg!(debug_assertions) { Duration::from_micros(40) } else { Duration::from_micros(2) };
-    assert!(best < bound, "{best:?}");
-}
-
-trait IsContinue {
-    fn is_continue(&self) -> bool;
-}
-
-impl IsContinue for Verdict<'_> {
-    fn is_continue(&self) -> bool {
-        matches!(self, Verdict::Continue)
-    }
+    assert_eq!(VERIFICATIONS.get() - before, 2);
 }

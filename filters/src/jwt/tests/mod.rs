@@ -5,20 +5,25 @@ mod cache;
 mod requests;
 mod vectors;
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::{LazyLock, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use prometheus::Registry;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::issuer::Issuer;
+use super::supply::Remote;
 use super::*;
 use crate::filter::Facts;
 use crate::filter::build::Nowhere;
+use crate::filter::document::{Document, RemoteDocument};
 use crate::reply::Reply;
+use crate::words::url::Url;
 
 /// The time of all tests: 2026-01-01.
 pub const NOW: u64 = 1_767_225_600;
@@ -44,8 +49,13 @@ pub fn without(name: &str) -> Value {
     claims
 }
 
-pub fn metrics() -> FilterMetrics {
-    FilterMetrics::new(&Registry::new())
+pub fn metrics() -> Families {
+    Families::new(&Registry::new())
+}
+
+thread_local! {
+    /// How many signatures the keys were asked about by this thread, which is this test.
+    pub static VERIFICATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The filter over these keys, its clock stopped.
@@ -60,14 +70,23 @@ pub fn filter(keys: Keys, options: &str) -> Jwt {
     let metrics = metrics();
     let build = Build { name: "login", metrics: &metrics, outside: &Nowhere::default(), previous: None };
     let mut filter = Jwt::build(&config, &build).expect("a filter");
-    filter.keys = Source::Held(Arc::new(keys));
+    filter.keys = Supply::Held(Arc::new(keys));
     filter.clock = || UNIX_EPOCH + Duration::from_secs(NOW);
     filter
 }
 
 /// A set with the keys of all issuers of the tests.
 pub fn all_keys() -> Keys {
-    Keys::from_jwks(json!({"keys": [ES256.jwk(), RS256.jwk(), EDDSA.jwk()]}).to_string().as_bytes()).expect("keys")
+    Keys::from_jwks(all_jwks().as_bytes()).expect("keys")
+}
+
+pub fn all_jwks() -> String {
+    json!({"keys": [ES256.jwk(), RS256.jwk(), EDDSA.jwk()]}).to_string()
+}
+
+/// A supply from this shelf.
+pub fn from_shelf(shelf: Shelf) -> Supply {
+    Supply::Remote(Remote::new(Arc::new(shelf), Url::parse("http://id/").expect("a URL")))
 }
 
 /// What became of a request.
@@ -122,24 +141,24 @@ pub fn bearer(filter: &Jwt, token: &str) -> Outcome {
     ask(filter, &[("Authorization", &format!("Bearer {token}"))])
 }
 
-/// A store that has these sets to give, one a fetch.
+/// A key set elsewhere of which these are the versions, one a fetch.
 #[derive(Default)]
 pub struct Shelf {
-    pub current: Arc<Mutex<Option<Arc<Keys>>>>,
-    pub next: Arc<Mutex<Vec<Arc<Keys>>>>,
+    pub current: Arc<Mutex<Option<Arc<Document>>>>,
+    pub next: Arc<Mutex<Vec<Arc<Document>>>>,
     pub asked: Arc<Mutex<u32>>,
 }
 
-impl KeyStore for Shelf {
-    fn keys(&self) -> Option<Arc<Keys>> {
+impl RemoteDocument for Shelf {
+    fn current(&self) -> Option<Arc<Document>> {
         self.current.lock().expect("a lock").clone()
     }
     fn refresh(&self, _: u64) -> crate::filter::BoxFuture<'static, ()> {
         let (current, next, asked) = (self.current.clone(), self.next.clone(), self.asked.clone());
         Box::pin(async move {
             *asked.lock().expect("a lock") += 1;
-            if let Some(keys) = next.lock().expect("a lock").pop() {
-                *current.lock().expect("a lock") = Some(keys);
+            if let Some(document) = next.lock().expect("a lock").pop() {
+                *current.lock().expect("a lock") = Some(document);
             }
         })
     }

@@ -161,7 +161,7 @@ fn keys_that_were_never_had_are_asked_for_and_then_missed() {
     let mut filter = filter(all_keys(), "{}");
     let shelf = Shelf::default();
     let asked = shelf.asked.clone();
-    filter.keys = Source::Remote(Arc::new(shelf), Url::parse("http://id/").expect("a URL"));
+    filter.keys = from_shelf(shelf);
 
     let outcome = bearer(&filter, &ES256.token(&good()));
 
@@ -174,10 +174,10 @@ fn keys_that_were_never_had_are_asked_for_and_then_missed() {
 fn an_unknown_key_has_the_set_fetched_and_nothing_else_does() {
     let mut filter = filter(all_keys(), "{}");
     let shelf = Shelf::default();
-    *shelf.current.lock().expect("a lock") = Some(Arc::new(Keys::from_jwks(RS256.jwks().as_bytes()).expect("keys")));
-    *shelf.next.lock().expect("a lock") = vec![Arc::new(all_keys())];
+    *shelf.current.lock().expect("a lock") = Some(Arc::new(Document::new(RS256.jwks())));
+    *shelf.next.lock().expect("a lock") = vec![Arc::new(Document::new(all_jwks()))];
     let asked = shelf.asked.clone();
-    filter.keys = Source::Remote(Arc::new(shelf), Url::parse("http://id/").expect("a URL"));
+    filter.keys = from_shelf(shelf);
 
     assert_eq!(bearer(&filter, &RS256.token(&good())).status(), 200);
     assert_eq!(bearer(&filter, &RS256.token(&with("exp", json!(1)))).status(), 401);

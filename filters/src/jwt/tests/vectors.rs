@@ -1,9 +1,8 @@
 //! Public collections: Wycheproof's JOSE vectors and the cookbook of RFC 7520, as their files say, but for the cases below.
 
-use std::path::PathBuf;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use frontgate_test_support::vectors;
 
 use super::super::config::Algorithm;
 use super::*;
@@ -40,14 +39,8 @@ const ALL: &[Algorithm] = &[
 ];
 
 fn collection(file: &str) -> Option<Value> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors").join(file);
-    match std::fs::read(&path) {
-        Ok(text) => Some(serde_json::from_slice(&text).expect("JSON")),
-        Err(_) => {
-            eprintln!("SKIPPED: the collection {file} is not beside the project");
-            None
-        }
-    }
+    let text = std::fs::read(vectors(file)?).expect("a file");
+    Some(serde_json::from_slice(&text).expect("JSON"))
 }
 
 /// Keys as the configuration would have them: secrets alone, or public keys alone. A mixed set loses its secrets.

@@ -9,7 +9,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use prometheus::Registry;
 use serde_json::json;
 
-use crate::count::metrics::FilterMetrics;
+use crate::count::metrics::Families;
 use crate::filter::build::{Build, Nowhere};
 use crate::filter::{Facts, Filter, Identity, Outcome, Request, ResponseFilter, Verdict};
 use crate::registry::{FilterConfig, FilterEntry};
@@ -17,7 +17,7 @@ use crate::reply::Reply;
 
 struct Bench {
     filter: Arc<dyn Filter>,
-    metrics: FilterMetrics,
+    metrics: Families,
     now: Instant,
 }
 
@@ -50,9 +50,9 @@ fn config(options: &str) -> FilterConfig {
 
 impl Bench {
     fn new(options: &str) -> Self {
-        let metrics = FilterMetrics::new(&Registry::new());
+        let metrics = Families::new(&Registry::new());
         let with = Build { name: "per_client", metrics: &metrics, outside: &Nowhere::default(), previous: None };
-        let filter = config(options).build(&with).expect("a filter");
+        let filter = config(options).options().build(&with).expect("a filter");
         Self { filter, metrics, now: Instant::now() }
     }
 
@@ -74,7 +74,8 @@ impl Bench {
     }
 
     fn count(&self, tier: &str, decision: &str) -> u64 {
-        self.metrics.rate_limit_decisions.with_label_values(&["per_client", tier, decision]).get()
+        let family = self.metrics.counters("rate_limit_decisions_total", "Decisions of rate limits.", &["filter", "tier", "decision"]);
+        family.with_label_values(&["per_client", tier, decision]).get()
     }
 }
 
@@ -254,7 +255,7 @@ fn keeps_counts_across_a_reload() {
     assert!(bench.from("192.0.2.1").passed());
 
     let with = Build { name: "per_client", metrics: &bench.metrics, outside: &Nowhere::default(), previous: Some(&bench.filter) };
-    let next = config(options).build(&with).expect("a filter");
+    let next = config(options).options().build(&with).expect("a filter");
     bench.filter = next;
 
     assert!(bench.from("192.0.2.1").passed());

@@ -1,5 +1,6 @@
 //! Options that are refused, and what they print as.
 
+use crate::filter::options::Options;
 use crate::rate_limit::Config;
 use crate::registry::{FilterConfig, FilterEntry};
 
@@ -31,16 +32,22 @@ fn good_options_have_no_problems() {
 fn options_that_do_not_fit_together_are_named() {
     for (options, message) in [
         (r#"{"key": [], "rate": "1/s"}"#, "the key has no parts"),
-        (r#"{"key": ["route", "route"], "rate": "1/s"}"#, "`route` stands twice in this key"),
-        (r#"{"key": "route"}"#, "this limit limits nothing"),
-        (r#"{"key": "route", "concurrency": 1, "burst": 2}"#, "`burst` stands here without `rate`"),
-        (r#"{"key": "route", "concurrency": 1, "exact": true}"#, "`exact` is about rates, and there is none here"),
-        (r#"{"key": "route", "rate": "1/s", "tier": "claim.plan"}"#, "`tier` chooses among `rates`, and there are none"),
-        (r#"{"key": "route", "rate": "1/s", "otherwise": "free"}"#, "`otherwise` names one of `rates`, and there are none"),
+        (r#"{"key": ["route", "route"], "rate": "1/s"}"#, "duplicate `route` in this key"),
+        (r#"{"key": "route"}"#, "this `rate_limit` limits nothing"),
+        (r#"{"key": "route", "concurrency": 1, "burst": 2}"#, "`burst` is set without `rate`"),
+        (r#"{"key": "route", "concurrency": 1, "exact": true}"#, "`exact` is set without `rate` or `rates`"),
+        (r#"{"key": "route", "rate": "1/s", "tier": "claim.plan"}"#, "`tier` is set without `rates`"),
+        (r#"{"key": "route", "rate": "1/s", "otherwise": "free"}"#, "`otherwise` is set without `rates`"),
         (r#"{"key": "route", "tier": "claim.plan", "rates": {}, "otherwise": "a"}"#, "`rates` names no tier"),
-        (r#"{"key": "route", "tier": "claim.plan", "rates": {"a": "1/s"}}"#, "a request that names no tier would have none"),
+        (
+            r#"{"key": "route", "tier": "claim.plan", "rates": {"a": "1/s"}}"#,
+            "`rates` is set without `otherwise`, the tier of a request that names none",
+        ),
         (r#"{"key": "route", "tier": "claim.plan", "rates": {"a": "1/s"}, "otherwise": "b"}"#, "there is no tier `b`"),
-        (r#"{"key": "route", "rates": {"a": "1/s"}, "otherwise": "a"}"#, "nothing says which of `rates` a request has"),
+        (
+            r#"{"key": "route", "rates": {"a": "1/s"}, "otherwise": "a"}"#,
+            "`rates` is set without `tier`, which names the tier of a request",
+        ),
         (r#"{"key": "route", "rate": "1/h", "burst": 9000}"#, "at 1/h this burst takes longer than 366 days to come back"),
         (r#"{"key": "client_ip", "rate": "30/m", "exact": false}"#, "a rate of 30/m with a burst of 30 cannot be estimated"),
         (r#"{"key": "client_ip", "rate": "100/s", "burst": 99, "exact": false}"#, "a rate of 100/s with a burst of 99 cannot be estimated"),
@@ -73,7 +80,7 @@ fn the_registry_knows_the_selectors() {
     let text = r#"{"rate_limit": {"key": ["claim.sub", "route"], "tier": "claim.plan", "rates": {"a": "1/s"}, "otherwise": "a", "mode": "observe"}}"#;
     let entry: FilterEntry = serde_json::from_str(text).expect("a filter");
 
-    let selectors: Vec<String> = entry.config.selectors().iter().map(|selector| selector.value.to_string()).collect();
+    let selectors: Vec<String> = entry.config.options().selectors().iter().map(|selector| selector.value.to_string()).collect();
 
     assert_eq!(selectors, ["claim.sub", "route", "claim.plan"]);
     assert!(matches!(entry.config, FilterConfig::RateLimit(_)));

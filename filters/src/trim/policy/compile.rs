@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Name, Node, Path, Policy, PolicyError, Prefilter, Target};
 use crate::trim::path::Segment;
+use crate::words::fnv;
 
 /// The most states of one policy: a few `**` and `*` together can ask for exponentially many.
 pub const MAX_NODES: usize = 4096;
@@ -170,14 +171,10 @@ fn prefilter(nodes: &[Node]) -> Option<Prefilter> {
     Some(table)
 }
 
-/// FNV-1a over the tables. Not `std`'s hasher: that one may change from one release to the next.
+/// A hash of the tables that is the same in every release: clients keep it in their entity tags.
 fn fingerprint(nodes: &[Node], hides: bool) -> u64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    let mut add = |bytes: &[u8]| {
-        for &byte in bytes {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    };
+    let mut hash = fnv::BASIS;
+    let mut add = |bytes: &[u8]| hash = fnv::fnv1a(hash, bytes);
     add(&[1, u8::from(hides)]);
     for node in nodes {
         add(&(node.names.len() as u32).to_le_bytes());

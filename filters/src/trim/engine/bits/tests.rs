@@ -51,11 +51,11 @@ fn every_backend_of_this_processor_sees_what_the_scalar_one_sees() {
     {
         match x86::Avx2::detect() {
             Some(token) => assert!(x86::agrees_with_scalar(token)),
-            None => println!("skipped: this processor has no AVX2"),
+            None => frontgate_test_support::skipped("this processor has no AVX2"),
         }
         match x86::Avx512::detect() {
             Some(token) => assert!(x86::agrees_with_scalar(token)),
-            None => println!("skipped: this processor has no AVX-512, its form was not run"),
+            None => frontgate_test_support::skipped("this processor has no AVX-512, its form was not run"),
         }
     }
     assert_eq!(available[0], Backend::SCALAR);

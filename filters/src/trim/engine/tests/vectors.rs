@@ -1,21 +1,12 @@
-//! Documents and test suites that are not part of this repository: skipped, in words, where they are absent.
+//! A public suite of good and bad texts, and whole documents that are too large to be carried along.
 
 use std::fs;
-use std::path::PathBuf;
 
+use frontgate_test_support::vectors;
 use serde_json::Value;
 
 use super::reference::{self, Rules};
 use super::*;
-
-fn vectors(folder: &str) -> Option<PathBuf> {
-    let place = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors").join(folder);
-    if place.is_dir() {
-        return Some(place);
-    }
-    println!("skipped: there is no {}", place.display());
-    None
-}
 
 fn base64(text: &str) -> Vec<u8> {
     let mut out = Vec::new();

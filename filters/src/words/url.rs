@@ -1,4 +1,4 @@
-//! The little of a URL that fetching a key set needs.
+//! The little of a URL that fetching a document needs.
 
 /// An http or https URL without user, password or fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,9 @@
-//! The same source of the state machine over atomics that another scheduler owns: it tries thousands of orders in which threads may run.
+//! The source of the circuit breaker's state machine over atomics that another scheduler owns: it tries thousands of orders in which
+//! threads may run.
+//!
+//! Its own binary, because shuttle speaks up at every panic of its process, whoever's it is.
 
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports, reason = "the state machine has more to it than is used here")]
 
 use std::sync::Arc;
 
@@ -11,11 +14,14 @@ use self::gate::*;
 mod sync {
     pub use shuttle::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
-#[allow(clippy::duplicate_mod, reason = "the same source over other atomics is what is wanted")]
-#[path = "../gate/mod.rs"]
+#[path = "../src/filter/inspect.rs"]
+pub mod inspect;
+mod filter {
+    pub use super::inspect;
+}
+#[path = "../src/circuit_breaker/gate/mod.rs"]
 mod gate;
-#[allow(clippy::duplicate_mod, reason = "the same source over other atomics is what is wanted")]
-#[path = "../window.rs"]
+#[path = "../src/circuit_breaker/window.rs"]
 mod window;
 
 const ORDERS: usize = 2_000;
@@ -90,7 +96,7 @@ fn probes_at_once_are_never_more_than_allowed_and_all_come_back() {
 
         assert_eq!(gate.view(1_000).probes, 0);
         assert_eq!(changes.first().map(|_| ()), Some(()), "somebody began the probation");
-        // Whatever they decided, a well upstream is taken back.
+        // Whatever they decided, a healthy upstream is taken back.
         for now in [60_000, 60_000, 120_000, 120_000] {
             ask(&gate, FINE, now);
         }
@@ -112,7 +118,7 @@ fn successes_at_once_close_it_once_and_leave_an_empty_window() {
     });
 }
 
-/// A gate on probation at 1,000 with so many probes under way.
+/// A gate on probation at 1,000 with `N` probes under way.
 fn probing<const N: usize>() -> (Arc<Gate>, [Ticket; N]) {
     let gate = Arc::new(Gate::new(Rules { probes: N as u32, ..rules() }));
     (0..2).for_each(|_| drop(ask(&gate, BAD, 0)));

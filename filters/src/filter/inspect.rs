@@ -1,0 +1,75 @@
+//! What operators see of a filter, and hold it in: typed, so that nobody needs to know which kind it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The state of a filter, for status pages and metrics. A kind with more to show gets a field here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// Its circuits that a request or an operator ever asked for, by the names of their upstreams.
+    pub circuits: Vec<CircuitStatus>,
+    /// How long ago the keys that it verifies with were last known to be the issuer's, where they come from a URL and were had.
+    pub key_age: Option<Duration>,
+}
+
+/// What an operator sees of a circuit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CircuitStatus {
+    /// The upstream that it protects.
+    pub upstream: Arc<str>,
+    /// What requests meet.
+    pub state: CircuitState,
+    /// Requests in the window.
+    pub requests: u32,
+    /// Those of them that failed.
+    pub failures: u32,
+    /// Those of them that were slow.
+    pub slow: u32,
+    /// How long until it is probed, while it is open and not forced.
+    pub left: Option<Duration>,
+    /// What an operator holds it in.
+    pub forced: Option<Forced>,
+    /// Probes under way.
+    pub probes: u32,
+}
+
+/// The state of a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CircuitState {
+    /// Everything passes.
+    Closed,
+    /// A few probes pass.
+    HalfOpen,
+    /// Nothing passes.
+    Open,
+}
+
+impl CircuitState {
+    /// As logs and metrics write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half_open",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// A state that an operator holds a circuit in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forced {
+    /// Nothing passes, without end.
+    Open,
+    /// Everything passes, whatever comes of it.
+    Closed,
+}
+
+impl Forced {
+    /// As operators write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
+}

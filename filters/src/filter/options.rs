@@ -1,0 +1,67 @@
+//! What every kind's `Config` implements: all that the gateway needs to know of a filter before it is built.
+
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use super::Filter;
+use super::build::Build;
+use crate::words::selector::Selector;
+use crate::words::spanned::{Place, Problem, Spanned};
+
+/// The options of one kind of filter. Everything but [`Options::build`] has a default that suits a filter which only looks or alters.
+pub trait Options {
+    /// Compiles checked options, taking over what may be kept of the filter's earlier self ([`Build::kept_or`], [`Build::earlier`]). The error
+    /// is outside of the options: a file that cannot be read.
+    fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String>;
+
+    /// What is wrong with the options that their types could not refuse.
+    fn problems(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    /// The facts of a request that it reads. One that reads claims needs a filter before it that identifies the caller.
+    fn selectors(&self) -> Vec<&Spanned<Selector>> {
+        Vec::new()
+    }
+
+    /// The upstreams that it may send a request to.
+    fn upstreams(&self) -> Vec<&Spanned<String>> {
+        Vec::new()
+    }
+
+    /// Whether it may answer a request in place of the upstream.
+    fn can_refuse(&self) -> bool {
+        false
+    }
+
+    /// Whether it verifies who the caller is, and says so in [`super::Facts::identity`].
+    fn identifies(&self) -> bool {
+        false
+    }
+
+    /// The request headers that say who the caller is: what a client sends under these names is removed on every route.
+    fn identity_headers(&self) -> Vec<HeaderName> {
+        Vec::new()
+    }
+
+    /// Where among a route's filters it can work.
+    fn placement(&self) -> Vec<Placement> {
+        Vec::new()
+    }
+}
+
+/// A rule about the place of a filter among those of its route. The texts say, after a colon, what would go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// At most one of its kind.
+    Once,
+    /// No filter before it can refuse.
+    BeforeRefusals(&'static str),
+    /// No filter comes after it.
+    Last(&'static str),
+    /// A filter that identifies the caller comes before it, and is enforced where this one is.
+    AfterIdentity(&'static str),
+    /// What is written at this place cannot be where a filter that identifies the caller comes before it.
+    Anonymous(Place, &'static str),
+}

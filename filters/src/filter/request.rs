@@ -1,0 +1,50 @@
+//! A request as a filter sees it.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use pingora_http::RequestHeader;
+
+use super::Facts;
+
+/// A request as a filter sees it.
+pub struct Request<'r> {
+    /// The head, with the normalised path.
+    pub head: &'r mut RequestHeader,
+    /// What is known of it.
+    pub facts: &'r mut Facts,
+    /// The time, as an argument so that tests need no sleep.
+    pub now: Instant,
+    /// Where reasons go while a decision is being explained.
+    reasons: Option<&'r mut Vec<Cow<'static, str>>>,
+}
+
+impl<'r> Request<'r> {
+    /// A request being served.
+    pub fn new(head: &'r mut RequestHeader, facts: &'r mut Facts, now: Instant) -> Self {
+        Self { head, facts, now, reasons: None }
+    }
+
+    /// A request being explained: what [`Request::because`] says is kept in `reasons`.
+    pub fn explained(mut self, reasons: &'r mut Vec<Cow<'static, str>>) -> Self {
+        self.reasons = Some(reasons);
+        self
+    }
+
+    /// Whether this is only being explained: then nothing is fetched and nothing waited for.
+    pub fn is_explained(&self) -> bool {
+        self.reasons.is_some()
+    }
+
+    /// Says why the filter decides as it does. The closure runs only while somebody asked, so it may format freely.
+    pub fn because<S: Into<Cow<'static, str>>>(&mut self, reason: impl FnOnce() -> S) {
+        if let Some(reasons) = &mut self.reasons {
+            reasons.push(reason().into());
+        }
+    }
+
+    /// The same request with another head, for a filter that may look but not alter.
+    pub(crate) fn with_head<'s>(&'s mut self, head: &'s mut RequestHeader) -> Request<'s> {
+        Request { head, facts: self.facts, now: self.now, reasons: self.reasons.as_deref_mut() }
+    }
+}

@@ -1,0 +1,167 @@
+//! The response half: one answer being trimmed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY};
+use http::{HeaderName, HeaderValue, StatusCode};
+use pingora_http::ResponseHeader;
+use smallvec::SmallVec;
+
+use super::counts::Counters;
+use super::validators::mark_tag;
+use crate::filter::{Attempt, Flow, Outcome, Rescue, ResponseFilter, Want};
+use crate::reply::Reply;
+use crate::trim::coding::{Coding, Opener, Packer};
+use crate::trim::{OnMalformed, Policy, Trimmer};
+
+/// Shorter answers are not worth packing.
+const WORTH_PACKING: u64 = 1024;
+/// Digests of a body that is another one now (RFC 9530, and what came before it).
+const DIGESTS: [HeaderName; 4] = [
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];
+
+/// One answer being trimmed.
+pub(super) struct Trimming {
+    pub(super) policy: Arc<Policy>,
+    /// None where nothing is left out.
+    pub(super) profile: Option<Arc<str>>,
+    pub(super) on_malformed: OnMalformed,
+    pub(super) counters: Arc<Counters>,
+    pub(super) coding: Option<Coding>,
+    pub(super) vary: HeaderValue,
+    pub(super) work: Option<Box<Work>>,
+}
+
+/// What is under way once the head has gone out.
+pub(super) struct Work {
+    opener: Option<Opener>,
+    trimmer: Trimmer,
+    packer: Option<Packer>,
+    skipped: bool,
+}
+
+impl Trimming {
+    fn is_json(head: &ResponseHeader) -> bool {
+        let Some(kind) = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else { return false };
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        let Some((group, name)) = kind.split_once('/') else { return false };
+        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
+        let suffix = name.len().checked_sub("+json".len()).and_then(|at| name.get(at..));
+        group.eq_ignore_ascii_case("application") && (is("json") || is("x-ndjson"))
+            || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
+    }
+
+    /// How the body was packed by the upstream: `Err` where it cannot be opened.
+    fn opener(head: &ResponseHeader) -> Result<Option<Opener>, ()> {
+        let mut codings = head.headers.get_all(CONTENT_ENCODING).iter();
+        let Some(coding) = codings.next() else { return Ok(None) };
+        match coding.as_bytes() {
+            _ if codings.next().is_some() => Err(()),
+            b"identity" | b"" => Ok(None),
+            coding => Opener::of(coding).map(Some).ok_or(()),
+        }
+    }
+}
+
+impl ResponseFilter for Trimming {
+    /// What is hidden stays hidden where the body cannot be read.
+    fn attempt(&mut self, attempt: &Attempt<'_>) -> Rescue {
+        let Ok(head) = &attempt.result else { return Rescue::Pass };
+        if attempt.last && self.policy.hides() && head.status.is_success() && Self::is_json(head) && Self::opener(head).is_err() {
+            self.counters.skipped("encoding", self.profile.as_deref().unwrap_or_default());
+            return Rescue::Reply(unreadable());
+        }
+        Rescue::Pass
+    }
+
+    fn head(&mut self, head: &mut ResponseHeader) -> Want {
+        self.work = None;
+        let is_news = head.status.is_success() && !matches!(head.status.as_u16(), 204..=206);
+        let is_unchanged = head.status == StatusCode::NOT_MODIFIED;
+        if !is_unchanged && (!is_news || !Self::is_json(head)) {
+            if is_news && self.profile.is_some() {
+                self.counters.skipped("not_json", "");
+            }
+            return Want::Nothing;
+        }
+        head.append_header(VARY, self.vary.clone()).expect("a known name");
+        let Some(profile) = &self.profile else { return Want::Nothing };
+        let Ok(opener) = (if is_unchanged { Ok(None) } else { Self::opener(head) }) else {
+            self.counters.skipped("encoding", profile);
+            return Want::Nothing;
+        };
+        mark_tag(head, self.policy.fingerprint());
+        // One look at all names is cheaper than four in the map.
+        let digests: SmallVec<[HeaderName; 4]> = head.headers.keys().filter(|name| DIGESTS.contains(name)).cloned().collect();
+        for name in &digests {
+            head.remove_header(name);
+        }
+        head.remove_header(&ACCEPT_RANGES);
+        if is_unchanged {
+            return Want::Nothing;
+        }
+        let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let worth = opener.is_some() || length.is_none_or(|length| length >= WORTH_PACKING);
+        let packer = self.coding.filter(|_| worth).and_then(|coding| Some((coding, coding.packer().ok()?)));
+        head.remove_header(&CONTENT_LENGTH);
+        head.remove_header(&CONTENT_ENCODING);
+        if let Some((coding, _)) = &packer {
+            head.insert_header(CONTENT_ENCODING, HeaderValue::from_static(coding.name())).expect("a known name");
+        }
+        self.work = Some(Box::new(Work {
+            opener,
+            trimmer: Trimmer::new(self.policy.clone(), self.on_malformed),
+            packer: packer.map(|(_, packer)| packer),
+            skipped: false,
+        }));
+        Want::Chunks
+    }
+
+    fn body(&mut self, body: &mut Option<Bytes>, last: bool) -> Flow {
+        let Some(work) = &mut self.work else { return Flow::Go };
+        let profile = self.profile.as_deref().unwrap_or_default();
+        if let Some(opener) = &mut work.opener {
+            match opener.push(body.as_deref().unwrap_or_default(), last) {
+                Ok(opened) => *body = Some(opened).filter(|opened| !opened.is_empty()),
+                // Its head says that it is plain by now, so nothing else than an end can be sent.
+                Err(_) => {
+                    self.counters.skipped("encoding", profile);
+                    return Flow::Abort(unreadable());
+                }
+            }
+        }
+        let result = work.trimmer.push(body, last);
+        if (result.is_err() || work.trimmer.was_malformed()) && !std::mem::replace(&mut work.skipped, true) {
+            self.counters.skipped("malformed", profile);
+        }
+        if result.is_err() {
+            return Flow::Abort(unreadable());
+        }
+        if let Some(packer) = &mut work.packer
+            && (last || body.is_some())
+        {
+            match packer.push(body.as_deref().unwrap_or_default(), last) {
+                Ok(packed) => *body = Some(packed).filter(|packed| !packed.is_empty()),
+                Err(_) => return Flow::Abort(unreadable()),
+            }
+        }
+        Flow::Go
+    }
+
+    fn done(self: Box<Self>, _: &Outcome) {
+        if let Some(work) = &self.work {
+            self.counters.input.inc_by(work.trimmer.input_bytes());
+            self.counters.output.inc_by(work.trimmer.output_bytes());
+        }
+    }
+}
+
+/// The answer in place of a body that cannot be read and must not be passed on as it is.
+fn unreadable() -> Reply {
+    Reply::problem(StatusCode::BAD_GATEWAY, "upstream_unreadable", "The upstream service sent an answer that cannot be read.")
+}

@@ -1,0 +1,101 @@
+//! One bounded GET of a document, by the same pools, retries and deadlines as every call: certificates are verified against the system's roots.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use frontgate_filters::words::condition::Condition;
+use frontgate_filters::words::spanned::Spanned;
+use frontgate_filters::words::units::{Duration as Written, Share};
+use frontgate_filters::words::url::Url;
+use http::header::{ACCEPT, ETAG, HOST, IF_NONE_MATCH, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method};
+
+use crate::config::model::{Balance, Endpoint, FirstByte, Retry, Upstream, UpstreamTimeouts};
+use crate::telemetry::Metrics;
+use crate::upstream::call::{Call, NoAnswer, call};
+use crate::upstream::{NoPick, Pool};
+
+/// The most that an answer may hold.
+const LARGEST: usize = 512 * 1024;
+/// The most that all of it may take.
+pub(super) const LONGEST: Duration = Duration::from_secs(5);
+/// How many of a name's addresses are tried.
+const ADDRESSES: u32 = 4;
+
+/// What came.
+pub(super) enum Fetched {
+    /// The same as before, as its tag says.
+    Same,
+    /// This.
+    New {
+        /// The body.
+        body: Vec<u8>,
+        /// Its tag, for the next time.
+        etag: Option<HeaderValue>,
+    },
+}
+
+/// The pool of a document's host. Its endpoints are the addresses that the host's name has at each fetch.
+pub(super) fn pool(name: &str, url: &Url, metrics: &Metrics) -> Arc<Pool> {
+    let patience = FirstByte::Fixed(Written(LONGEST));
+    let timeouts = UpstreamTimeouts {
+        connect: Written(LONGEST / 2),
+        first_byte: patience,
+        between_bytes: Written(LONGEST),
+        total: None,
+        // From one fetch to the next nobody keeps a connection open.
+        idle: Written(Duration::ZERO),
+    };
+    let attempts = NonZeroU32::MIN.saturating_add(ADDRESSES - 1);
+    let retry = Retry { attempts, when: vec![Condition::ConnectFailure], budget: Share(1.0) };
+    let config = Upstream {
+        endpoints: Vec::new(),
+        balance: Balance::RoundRobin,
+        health: None,
+        required: false,
+        outlier: None,
+        slow_start: None,
+        max_connections: None,
+        retry: Some(Spanned::nowhere(retry)),
+        timeouts,
+        host: None,
+    };
+    Arc::new(Pool::outside(name, &config, url.tls.then(|| url.host.clone()), metrics))
+}
+
+/// Fetches what is there, as one of the media types in `accept`; `etag` is what was there before. The error is for the log, and holds nothing
+/// of the answer.
+pub(super) async fn get(pool: &Arc<Pool>, url: &Url, accept: &'static str, etag: Option<&HeaderValue>) -> Result<Fetched, String> {
+    let deadline = Instant::now() + LONGEST;
+    let late = || format!("it took longer than {} s", LONGEST.as_secs());
+    let resolved = tokio::time::timeout_at(deadline.into(), tokio::net::lookup_host((url.host.as_str(), url.port)));
+    let addresses = resolved.await.map_err(|_| late())?.map_err(|_| "its name cannot be resolved".to_owned())?;
+    let endpoints: Vec<Spanned<Endpoint>> =
+        addresses.take(ADDRESSES as usize).map(|address| Spanned::nowhere(Endpoint { address, weight: 1, version: None })).collect();
+    pool.change(&endpoints, Instant::now());
+
+    let mut fields = HeaderMap::with_capacity(4);
+    let host = HeaderValue::from_str(&url.authority).map_err(|_| "its URL makes no request".to_owned())?;
+    fields.insert(HOST, host);
+    fields.insert(ACCEPT, HeaderValue::from_static(accept));
+    fields.insert(USER_AGENT, HeaderValue::from_static("frontgate"));
+    if let Some(etag) = etag {
+        fields.insert(IF_NONE_MATCH, etag.clone());
+    }
+    let request =
+        Call { method: Method::GET, target: url.target.as_bytes(), fields, body: Bytes::new(), hash: None, deadline, most: LARGEST };
+    let answer = call(pool, &request).await.map_err(|why| match why {
+        NoAnswer::NoEndpoint(NoPick::NoEndpoint) => "its name has no address".to_owned(),
+        NoAnswer::NoEndpoint(NoPick::Full) | NoAnswer::Unreachable => "it cannot be reached".to_owned(),
+        NoAnswer::Timeout => late(),
+        NoAnswer::TooLarge => format!("it is larger than {} KiB", LARGEST / 1024),
+        NoAnswer::Malformed(why) => format!("its answer cannot be read: {why}"),
+    })?;
+    match answer.head.status.as_u16() {
+        200 => Ok(Fetched::New { body: answer.body.to_vec(), etag: answer.head.headers.get(ETAG).cloned() }),
+        304 if etag.is_some() => Ok(Fetched::Same),
+        status => Err(format!("it answered {status}")),
+    }
+}
