@@ -7,6 +7,8 @@ mod harness;
 mod access_log;
 /// Who may ask: tokens, key sets that rotate, roles, preflights.
 mod auth;
+/// Uploads and answers that cross: early answers, pauses, interim answers, clients that send ahead.
+mod both_ways;
 /// Upstreams that fail behind a circuit breaker: fallbacks, operators, recovery.
 mod breaker;
 /// An upstream that fails in every way there is, under steady load, over and over.
