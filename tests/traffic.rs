@@ -253,6 +253,8 @@ fn a_websocket_passes_both_ways() {
     std::io::Read::read_exact(&mut stream, &mut echo).unwrap();
 
     assert!(seen.starts_with(b"HTTP/1.1 101"));
+    let head = String::from_utf8_lossy(&seen).to_lowercase();
+    assert!(head.contains("\r\nupgrade: websocket\r\n") && head.contains("\r\nconnection: upgrade\r\n"), "{head}");
     assert_eq!(&echo, b"\r\n\x00G");
 }
 
