@@ -80,7 +80,10 @@ impl Ctx {
 
     /// Ends the request: filters, metrics, log.
     pub(super) fn log(&mut self, head: &RequestHeader) {
-        let duration = self.began.elapsed();
+        let now = Instant::now();
+        let duration = now.saturating_duration_since(self.began);
+        // Whoever left while an upstream was waited for has ended that wait.
+        self.attempts.rest(now);
         let overhead = duration.saturating_sub(self.attempts.waited()).saturating_sub(self.tunnelled);
         let status = self.status.map_or(0, |status| status.as_u16());
         let route = self.snapshot.route(self.route);

@@ -156,7 +156,9 @@ impl H1 {
     /// Queues a part of the body.
     pub(super) fn queue_body(&mut self, data: Bytes, end: bool) {
         let answer = &mut self.answer;
-        answer.body += data.len() as u64;
+        if answer.framed != Framed::None {
+            answer.body += data.len() as u64;
+        }
         match &mut answer.framed {
             Framed::None => {}
             Framed::Length(left) => match left.checked_sub(data.len() as u64) {

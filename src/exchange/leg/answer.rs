@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use frontgate_filters::filter::Flow;
+use http::header::CONNECTION;
 use http::{Method, StatusCode};
 use pingora_http::ResponseHeader;
 
@@ -15,6 +16,9 @@ use crate::request_id::X_REQUEST_ID;
 use crate::telemetry::{Attempt, Flag};
 use crate::upstream::attempts::Next;
 use crate::upstream::h1::{Fault, Head, Piece};
+
+/// The most informational heads before a final one: whoever sends more will not come to an end.
+const MOST_INFORMED: u32 = 100;
 
 impl Leg {
     /// A head has come, or did not.
@@ -38,6 +42,10 @@ impl Leg {
             return Err(self.failed(order, Attempt::Error, Flag::UpstreamConnectionTermination));
         }
         if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
+            self.informed += 1;
+            if self.informed > MOST_INFORMED {
+                return Err(self.failed(order, Attempt::Error, Flag::UpstreamConnectionTermination));
+            }
             if client.takes_informational() {
                 client.inform(head);
             }
@@ -71,7 +79,8 @@ impl Leg {
             Next::Answer(reply) => return Err(Ended::Final(End::Answer(reply))),
         }
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            // What follows is no body: no filter sees it.
+            // What follows is no body: no filter sees it. Whoever says to what says that it is for this hop, too (RFC 9110, section 7.8).
+            head.insert_header(CONNECTION, "upgrade").map_err(|_| Ended::Final(End::Answer(refusals::internal())))?;
             order.route.chain.mark(&mut head, order.facts);
             client.inform(head);
             self.stage = Stage::Switched;

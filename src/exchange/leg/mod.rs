@@ -67,6 +67,8 @@ pub(super) struct Leg {
     deaf: bool,
     /// Whether the client does not take its answer just now.
     blocked: bool,
+    /// How many informational heads have come.
+    informed: u32,
 }
 
 /// What an attempt waits for.
@@ -118,7 +120,7 @@ impl Leg {
             }
         };
         let stage = Stage::Head;
-        Ok(Self { connection, endpoint, pool, timer, stage, total, due: None, stuck: None, deaf: false, blocked: false })
+        Ok(Self { connection, endpoint, pool, timer, stage, total, due: None, stuck: None, deaf: false, blocked: false, informed: 0 })
     }
 
     /// Sends the request and brings the answer.
