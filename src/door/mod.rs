@@ -74,6 +74,7 @@ where
 
     /// Accepts connections until `shut` says so.
     pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener, mut shut: ShutdownWatch) {
+        let mut failing = false;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -83,10 +84,14 @@ where
             };
             match accepted {
                 Ok((socket, peer)) => {
+                    failing = false;
                     tokio::spawn(self.clone().serve(socket, peer, shut.clone()));
                 }
                 Err(error) => {
-                    log::warn!("a connection was not accepted: {error}");
+                    // Said once, not for every try.
+                    if !std::mem::replace(&mut failing, true) {
+                        log::warn!("connections are not accepted: {error}");
+                    }
                     tokio::time::sleep(REST).await;
                 }
             }
