@@ -7,6 +7,8 @@ mod harness;
 mod access_log;
 /// Who may ask: tokens, key sets that rotate, roles, preflights.
 mod auth;
+/// Uploads and answers that cross: early answers, pauses, interim answers, clients that send ahead.
+mod both_ways;
 /// Upstreams that fail behind a circuit breaker: fallbacks, operators, recovery.
 mod breaker;
 /// An upstream that fails in every way there is, under steady load, over and over.
@@ -31,6 +33,8 @@ mod limits;
 mod peers;
 /// What the filters' documentation shows is a configuration.
 mod readmes;
+/// Clients of HTTP/2: answers without a body, streams that break off, clients that do not read.
+mod streams;
 /// Requests through to an origin and back: upstreams, rewrites, filters, keep-alive.
 mod traffic;
 /// JSON answers that are trimmed on their way.

@@ -30,7 +30,7 @@ use crate::upstream::h1::Io;
 pub(crate) use conn::Conn;
 use h1::{Down, H1, Next};
 pub(crate) use h1::{Held, Seat};
-pub(crate) use patience::DRIP;
+pub(crate) use patience::Patience;
 pub(crate) use rules::{Keeper, Rules};
 
 /// One listener on one worker thread.

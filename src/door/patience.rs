@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 /// Bytes per second below which a transfer is a drip.
-pub(crate) const DRIP: u64 = 500;
+const DRIP: u64 = 500;
 
 /// How long one direction has kept us waiting in all, against a budget that grows with the bytes moved.
 #[derive(Default)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     since: Option<Instant>,
     waited: Duration,
     moved: u64,
@@ -15,7 +15,7 @@ pub(super) struct Patience {
 
 impl Patience {
     /// So many bytes have moved.
-    pub(super) fn moved(&mut self, bytes: usize) {
+    pub(crate) fn moved(&mut self, bytes: usize) {
         self.moved += bytes as u64;
         if let Some(since) = self.since.take() {
             self.waited += since.elapsed();
@@ -23,13 +23,13 @@ impl Patience {
     }
 
     /// Nothing moves just now. When patience ends.
-    pub(super) fn due(&mut self, allowance: Duration) -> Instant {
+    pub(crate) fn due(&mut self, allowance: Duration) -> Instant {
         let since = *self.since.get_or_insert_with(Instant::now);
         since + (allowance + Duration::from_secs(self.moved / DRIP)).saturating_sub(self.waited)
     }
 
     /// Ready for the next request.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         *self = Self::default();
     }
 }

@@ -1,5 +1,6 @@
 //! The client's side of an exchange: whoever reads the request and takes the answer.
 
+use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -24,9 +25,6 @@ pub(crate) enum Lost {
 /// again, and nothing is lost.
 #[allow(async_fn_in_trait, reason = "the exchange is generic over it, and nobody needs its futures by name")]
 pub(crate) trait Client: Send {
-    /// Whether [`Client::poll_flush`] writes. Otherwise [`Client::flush`] does, and nothing else moves meanwhile.
-    const POLLED: bool;
-
     /// The request.
     fn request(&self) -> &RequestHeader;
     /// How the request's body is framed.
@@ -56,6 +54,8 @@ pub(crate) trait Client: Send {
     fn has_queued(&self) -> bool;
     /// Writes what is queued.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>>;
-    /// Writes what is queued.
-    async fn flush(&mut self) -> Result<(), Lost>;
+    /// Writes what is queued, and waits for nothing else.
+    async fn flush(&mut self) -> Result<(), Lost> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
 }

@@ -1,7 +1,10 @@
 //! A request's body on its way: how it is framed, how much of it was read, and what is kept for another attempt.
 
+use std::task::{Context, Poll};
+
 use bytes::{Bytes, BytesMut};
 
+use super::client::Client;
 use crate::upstream::h1::Upload;
 
 /// The most of a body that is kept for another attempt.
@@ -45,6 +48,31 @@ impl Replay {
     /// What was read, for another attempt.
     pub(super) fn again(&self) -> Bytes {
         Bytes::copy_from_slice(&self.kept)
+    }
+}
+
+/// An upload that nobody wants any more. While its client does not take the answer it is read all the same: the client may write all of it
+/// before it reads anything.
+pub(super) struct Unwanted {
+    /// How much more of it is read.
+    left: u64,
+}
+
+impl Unwanted {
+    /// At most so many bytes are read.
+    pub(super) fn new(most: u64) -> Self {
+        Self { left: most }
+    }
+
+    /// Throws away what is there.
+    pub(super) fn poll(&mut self, client: &mut impl Client, cx: &mut Context<'_>) {
+        while self.left > 0 {
+            match client.poll_body(cx) {
+                Poll::Ready(Ok(Some(data))) => self.left = self.left.saturating_sub(data.len() as u64),
+                Poll::Ready(_) => self.left = 0,
+                Poll::Pending => return,
+            }
+        }
     }
 }
 

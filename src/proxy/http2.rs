@@ -1,38 +1,54 @@
-//! An HTTP/2 client, whose session is Pingora's.
+//! An HTTP/2 client, whose session is Pingora's. Its answer's body is written here: no wait for the client's window is without a deadline, and
+//! none keeps the upload from being read.
 
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
-use pingora_core::protocols::http::HttpTask;
+use bytes::{Bytes, BytesMut};
+use h2::SendStream;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v2::server::HttpSession;
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::Ctx;
 use crate::decide::content_length;
-use crate::door::DRIP;
+use crate::door::Patience;
 use crate::door::wire::Refusal;
 use crate::exchange::client::{Client, Lost};
-use crate::upstream::h1::Upload;
+use crate::upstream::h1::{ROOM, Upload};
 use crate::upstream::timer::Timer;
 
 /// One request of an HTTP/2 client.
 pub(super) struct Http2<'s> {
     session: &'s mut Session,
-    tasks: Vec<HttpTask>,
     framing: Upload,
+    answer: Answer,
+    /// Where the answer's body goes once its head was written.
+    writer: Option<SendStream<Bytes>>,
     status: Option<StatusCode>,
-    /// Whether anything was written.
-    written: bool,
     read: u64,
     sent: u64,
-    /// Since when, and how long beside what has come, the body may keep us waiting.
-    began: Instant,
-    patience: Duration,
+    body_timeout: Duration,
+    write_timeout: Duration,
+    reading: Patience,
+    writing: Patience,
     timer: Timer,
+    slow: Timer,
+}
+
+/// What is queued of an answer.
+#[derive(Default)]
+struct Answer {
+    head: Option<(Box<ResponseHeader>, bool)>,
+    data: Bytes,
+    trailers: Option<HeaderMap>,
+    /// Whether its end is queued, and whether that was written.
+    end: bool,
+    ended: bool,
 }
 
 impl<'s> Http2<'s> {
@@ -46,26 +62,73 @@ impl<'s> Http2<'s> {
         Self {
             session,
             framing,
-            tasks: Vec::new(),
+            answer: Answer::default(),
+            writer: None,
             status: None,
-            written: false,
             read: 0,
             sent: 0,
-            began: Instant::now(),
-            patience: ctx.snapshot.rules.body_timeout,
+            body_timeout: ctx.snapshot.rules.body_timeout,
+            write_timeout: ctx.snapshot.rules.write_timeout,
+            reading: Patience::default(),
+            writing: Patience::default(),
             timer: Timer::new(),
+            slow: Timer::new(),
         }
     }
 
     /// The status that was sent, and the bytes of both bodies.
     pub(super) fn told(&self) -> (Option<StatusCode>, u64, u64) {
-        (self.status.filter(|_| self.written), self.read, self.sent)
+        (self.status.filter(|_| self.writer.is_some()), self.read, self.sent)
+    }
+
+    fn stream(&mut self) -> Result<&mut HttpSession, Lost> {
+        match &mut *self.session.downstream_session {
+            ServerSession::H2(stream) => Ok(stream),
+            _ => Err(Lost::Left),
+        }
+    }
+
+    /// Writes the head that is queued.
+    fn write_head(&mut self) -> Result<(), Lost> {
+        let Some((head, end)) = self.answer.head.take() else { return Ok(()) };
+        let stream = self.stream()?;
+        stream.write_response_header(head, end).map_err(|_| Lost::Left)?;
+        self.writer = stream.take_response_body_writer();
+        self.answer.ended = end;
+        Ok(())
+    }
+}
+
+impl Answer {
+    /// Sends as much as the client's window takes; how much that was. The end goes with the last of it.
+    fn poll_send(&mut self, writer: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<Result<usize, h2::Error>> {
+        if self.data.is_empty() {
+            if self.end && !self.ended {
+                self.ended = true;
+                match self.trailers.take() {
+                    Some(trailers) => writer.send_trailers(trailers)?,
+                    None => writer.send_data(Bytes::new(), true)?,
+                }
+            }
+            return Poll::Ready(Ok(0));
+        }
+        writer.reserve_capacity(self.data.len());
+        // Room is only told of where it grows.
+        while writer.capacity() == 0 {
+            match ready!(writer.poll_capacity(cx)) {
+                Some(more) => more?,
+                None => return Poll::Ready(Err(h2::Reason::CANCEL.into())),
+            };
+        }
+        let part = self.data.split_to(writer.capacity().min(self.data.len()));
+        let count = part.len();
+        self.ended = self.end && self.data.is_empty() && self.trailers.is_none();
+        writer.send_data(part, self.ended)?;
+        Poll::Ready(Ok(count))
     }
 }
 
 impl Client for Http2<'_> {
-    const POLLED: bool = false;
-
     fn request(&self) -> &RequestHeader {
         self.session.req_header()
     }
@@ -76,7 +139,7 @@ impl Client for Http2<'_> {
         None
     }
     fn takes_informational(&self) -> bool {
-        true
+        false
     }
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Lost>> {
         if self.session.downstream_session.is_body_done() {
@@ -85,54 +148,103 @@ impl Client for Http2<'_> {
         // Dropped and asked again, it loses nothing.
         match pin!(self.session.downstream_session.read_body_or_idle(false)).poll(cx) {
             Poll::Ready(Ok(part)) => {
-                self.read += part.as_ref().map_or(0, |data| data.len() as u64);
+                let count = part.as_ref().map_or(0, Bytes::len);
+                self.read += count as u64;
+                self.reading.moved(count);
                 Poll::Ready(Ok(part))
             }
             Poll::Ready(Err(_)) => Poll::Ready(Err(Lost::Left)),
             Poll::Pending => {
-                let due = self.began + self.patience + Duration::from_secs(self.read / DRIP);
+                let due = self.reading.due(self.body_timeout);
                 self.timer.poll(cx, Some(due)).map(|()| Err(Lost::Refused(Refusal::SLOW_BODY)))
             }
         }
     }
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        pin!(self.session.downstream_session.read_body_or_idle(true)).poll(cx).map(drop)
+        match &mut self.writer {
+            Some(writer) => writer.poll_reset(cx).map(drop),
+            None => pin!(self.session.downstream_session.read_body_or_idle(true)).poll(cx).map(drop),
+        }
     }
-    fn inform(&mut self, head: ResponseHeader) {
-        self.tasks.push(HttpTask::Header(Box::new(head), false));
-    }
+    /// Pingora's sessions have no way for it.
+    fn inform(&mut self, _: ResponseHeader) {}
     fn head(&mut self, head: ResponseHeader, end: bool) {
+        let bodyless = self.request().method == Method::HEAD || matches!(head.status.as_u16(), 204 | 304);
         self.status = Some(head.status);
-        self.tasks.push(HttpTask::Header(Box::new(head), end));
+        self.answer.end = end || bodyless;
+        self.answer.head = Some((Box::new(head), self.answer.end));
     }
     fn body(&mut self, data: Bytes, end: bool) {
+        if self.answer.end {
+            return;
+        }
         self.sent += data.len() as u64;
-        self.tasks.push(HttpTask::Body(Some(data), end));
+        self.answer.data = joined(std::mem::take(&mut self.answer.data), data);
+        self.answer.end = end;
     }
     fn trailers(&mut self, trailers: HeaderMap) {
-        self.tasks.push(HttpTask::Trailer(Some(Box::new(trailers))));
+        if !self.answer.end {
+            (self.answer.trailers, self.answer.end) = (Some(trailers), true);
+        }
     }
     fn take_back(&mut self) -> bool {
-        if !self.written {
-            self.tasks.clear();
+        let is_queued = self.writer.is_none();
+        if is_queued {
+            (self.answer, self.status, self.sent) = (Answer::default(), None, 0);
         }
-        !self.written
+        is_queued
     }
     fn has_room(&self) -> bool {
-        self.tasks.len() < 4
+        self.answer.data.len() < ROOM
     }
     fn has_queued(&self) -> bool {
-        !self.tasks.is_empty()
+        let answer = &self.answer;
+        answer.head.is_some() || !answer.data.is_empty() || answer.end && !answer.ended
     }
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Lost>> {
-        Poll::Ready(Ok(()))
-    }
-    async fn flush(&mut self) -> Result<(), Lost> {
-        let tasks = std::mem::take(&mut self.tasks);
-        if tasks.is_empty() {
-            return Ok(());
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        self.write_head()?;
+        let Some(writer) = &mut self.writer else { return Poll::Ready(Ok(())) };
+        loop {
+            match self.answer.poll_send(writer, cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(count)) => self.writing.moved(count),
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Lost::Left)),
+                Poll::Pending => {
+                    let due = self.writing.due(self.write_timeout);
+                    return self.slow.poll(cx, Some(due)).map(|()| Err(Lost::Left));
+                }
+            }
         }
-        self.written = true;
-        self.session.write_response_tasks(tasks).await.map(drop).map_err(|_| Lost::Left)
+    }
+}
+
+/// Two parts as one: many small ones leave in one frame, since clients take a flood of tiny frames for an attack.
+fn joined(first: Bytes, second: Bytes) -> Bytes {
+    if first.is_empty() || second.is_empty() {
+        return if first.is_empty() { second } else { first };
+    }
+    let mut both = first.try_into_mut().unwrap_or_else(|first| {
+        let mut both = BytesMut::with_capacity(ROOM + second.len());
+        both.extend_from_slice(&first);
+        both
+    });
+    both.extend_from_slice(&second);
+    both.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_parts_become_one() {
+        let part = |text: &'static str| Bytes::from_static(text.as_bytes());
+
+        let mut all = Bytes::new();
+        for text in ["", "a", "bc", "", "def"] {
+            all = joined(all, part(text));
+        }
+
+        assert_eq!(all, "abcdef");
     }
 }

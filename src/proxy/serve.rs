@@ -25,6 +25,10 @@ impl Proxy {
             _ => {
                 let mut client = Http2::new(session, ctx);
                 let end = respond(&mut client, ctx, reply).await;
+                if matches!(end, End::Broken) {
+                    // What came is passed on; that the stream ends without its end is what breaks it off.
+                    let _ = client.flush().await;
+                }
                 (ctx.status, ctx.bytes_in, ctx.bytes_out) = client.told();
                 ctx.complete = matches!(end, End::Sent);
                 ctx.complete

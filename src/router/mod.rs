@@ -32,7 +32,6 @@ use fold::Folding;
 use leaf::Leaf;
 use trie::{Id, Trie};
 
-
 /// What one route answers to. Its place in the slice given to [`Router::build`] is the route's index.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry<'a> {

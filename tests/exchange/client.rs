@@ -226,7 +226,7 @@ fn answer(wire: &mut Wire, index: usize, turn: &Turn, progress: &Progress) -> Re
 
 fn status(line: &str) -> Result<(u16, String), Broken> {
     let wrong = || Broken::Wrong(format!("the status line {line:?}"));
-    let rest = line.strip_prefix("HTTP/1.1 ").ok_or_else(wrong)?;
+    let rest = line.strip_prefix("HTTP/1.1 ").or_else(|| line.strip_prefix("HTTP/1.0 ")).ok_or_else(wrong)?;
     let (number, reason) = rest.split_once(' ').ok_or_else(wrong)?;
     match number.parse() {
         Ok(status @ 100..=999) if number.len() == 3 => Ok((status, reason.to_owned())),

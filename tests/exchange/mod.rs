@@ -12,6 +12,7 @@
 
 mod client;
 mod dice;
+mod http2;
 mod make;
 mod oracle;
 mod origin;
@@ -24,12 +25,12 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::harness::{Gateway, until};
+use crate::harness::{Gateway, until, yaml};
 use client::{name, play};
 use origin::Origin;
 use record::Record;
 
-/// How many faults are told before the rest is left.
+/// How many faults are told before the rest is left, unless all of them are to be recorded.
 const ENOUGH: usize = 10;
 const THREADS: usize = 8;
 
@@ -47,10 +48,13 @@ impl Ground {
         if let Some(address) = address("FRONTGATE_AGAINST") {
             return Self { origin, address, _gateway: None };
         }
-        let gateway = Gateway::start(&format!(
-            "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:0\", protocols: [h2, http1]}}]}}\n\
-             upstreams: {{main: {{endpoints: [\"{}\"]}}}}\ntelemetry: {{access_log: \"off\"}}\nroutes: [{{name: all, path: \"/**\", upstream: main}}]\n",
-            origin.address
+        let gateway = Gateway::start(&yaml(
+            "
+            server: {listeners: [{address: 127.0.0.1:0, protocols: [h2, http1]}]}
+            upstreams: {main: {endpoints: [$ORIGIN]}}
+            routes: [{name: all, path: /**, upstream: main}]
+            ",
+            &[("$ORIGIN", &origin.address)],
         ));
         Self { origin, address: gateway.address, _gateway: Some(gateway) }
     }
@@ -71,6 +75,7 @@ fn seeds(usual: u64) -> Range<u64> {
 
 /// Plays the cases of these seeds in several threads; `one` plays one and says what is wrong with it.
 fn all(seeds: Range<u64>, one: impl Fn(u64) -> Vec<String> + Sync) {
+    let enough = if Record::is_wanted() { usize::MAX } else { ENOUGH };
     let (next, played) = (AtomicU64::new(seeds.start), AtomicUsize::new(0));
     let wrong: Mutex<Vec<String>> = Mutex::default();
     std::thread::scope(|scope| {
@@ -78,7 +83,7 @@ fn all(seeds: Range<u64>, one: impl Fn(u64) -> Vec<String> + Sync) {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::SeqCst);
-                    if seed >= seeds.end || wrong.lock().unwrap().len() >= ENOUGH {
+                    if seed >= seeds.end || wrong.lock().unwrap().len() >= enough {
                         return;
                     }
                     let found = one(seed);
@@ -126,6 +131,41 @@ fn requests_and_answers_of_every_shape_are_the_same_on_both_sides() {
     });
 
     // What was begun by clients that left is over by now or soon.
+    until("the origin's last request to end", || ground.origin.active() == 0);
+    for name in left.into_inner().unwrap() {
+        oracle::gone(&ground.origin.take(&name), &mut |what| panic!("{name}: {what}"));
+    }
+    assert_eq!(ground.origin.strays(), [""; 0]);
+}
+
+#[test]
+fn they_are_the_same_for_a_client_of_http_2() {
+    let ground = Ground::new();
+    let left: Mutex<Vec<String>> = Mutex::default();
+
+    all(seeds(200), |seed| {
+        let case = http2::adapt(make::case(seed));
+        for (index, turn) in case.turns.iter().enumerate() {
+            ground.origin.expect(&name(&case, index), &turn.script, &turn.asked);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let met = runtime.block_on(http2::play(&case, ground.address));
+        let came: Vec<_> = (0..case.turns.len())
+            .map(|index| {
+                let name = name(&case, index);
+                if case.leaves.is_some() && index + 1 == case.turns.len() {
+                    left.lock().unwrap().push(name);
+                    return Vec::new();
+                }
+                if met[index].is_ok() {
+                    ground.origin.wait_for(&name);
+                }
+                ground.origin.take(&name)
+            })
+            .collect();
+        http2::check(&case, &met, &came, ground.origin.address)
+    });
+
     until("the origin's last request to end", || ground.origin.active() == 0);
     for name in left.into_inner().unwrap() {
         oracle::gone(&ground.origin.take(&name), &mut |what| panic!("{name}: {what}"));

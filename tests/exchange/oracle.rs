@@ -210,7 +210,8 @@ pub fn values(fields: &Fields, but: &[&str]) -> Values {
     values
 }
 
-fn differ(who: &str, are: &Values, should: &Values, say: &mut impl FnMut(String)) {
+/// Says where two sets of fields differ.
+pub fn differ(who: &str, are: &Values, should: &Values, say: &mut impl FnMut(String)) {
     for name in are.keys().chain(should.keys().filter(|name| !are.contains_key(*name))) {
         if are.get(name) != should.get(name) {
             say(format!("{who} {name} as {:?} instead of {:?}", are.get(name), should.get(name)));

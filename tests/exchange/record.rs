@@ -13,8 +13,16 @@ use super::plan::{Case, Fields};
 pub struct Record(Option<Mutex<File>>);
 
 impl Record {
+    fn path() -> Option<std::ffi::OsString> {
+        std::env::var_os("FRONTGATE_RECORD")
+    }
+
+    pub fn is_wanted() -> bool {
+        Self::path().is_some()
+    }
+
     pub fn from_environment() -> Self {
-        let path = std::env::var_os("FRONTGATE_RECORD");
+        let path = Self::path();
         Self(path.map(|path| Mutex::new(File::create(path).expect("the file can be written"))))
     }
 

@@ -62,8 +62,6 @@ pub(crate) struct Held<'r> {
 }
 
 impl Client for Held<'_> {
-    const POLLED: bool = true;
-
     fn request(&self) -> &RequestHeader {
         self.request
     }
@@ -109,9 +107,6 @@ impl Client for Held<'_> {
     }
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<(), Lost>> {
         self.h1.poll_out(cx)
-    }
-    async fn flush(&mut self) -> std::result::Result<(), Lost> {
-        std::future::poll_fn(|cx| self.h1.poll_out(cx)).await
     }
 }
 

@@ -91,8 +91,8 @@ impl Leg {
             return Err(Ended::Final(End::Answer(refusals::internal())));
         }
         order.route.chain.mark(&mut head, order.facts);
-        self.stage = Stage::Body;
-        self.due = replay.done.then(|| now + self.pool.timeouts.between_bytes.0);
+        (self.stage, self.stuck) = (Stage::Body, None);
+        self.body_may_take();
         let wanted = order.halves.wants_body();
         if self.connection.is_at_end() && !wanted {
             client.head(head, true);
@@ -107,13 +107,7 @@ impl Leg {
     }
 
     /// A part of the answer's body has come, or did not.
-    pub(super) fn piece<C: Client>(
-        &mut self,
-        piece: Result<Piece, Fault>,
-        order: &mut Order<'_>,
-        client: &mut C,
-        replay: &Replay,
-    ) -> Result<(), Ended> {
+    pub(super) fn piece<C: Client>(&mut self, piece: Result<Piece, Fault>, order: &mut Order<'_>, client: &mut C) -> Result<(), Ended> {
         let (mut data, trailers, last) = match piece {
             Ok(Piece::Data(data)) => (Some(data), None, self.connection.is_at_end()),
             Ok(Piece::Trailers(trailers)) => (None, Some(trailers), true),
@@ -140,7 +134,7 @@ impl Leg {
         if last {
             self.stage = Stage::Over;
         } else {
-            self.body_may_take(replay);
+            self.body_may_take();
         }
         Ok(())
     }

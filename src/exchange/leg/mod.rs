@@ -15,7 +15,7 @@ use http::Method;
 
 use self::ends::note;
 use super::client::{Client, Lost};
-use super::upload::Replay;
+use super::upload::{Replay, Unwanted};
 use super::{End, Order, forward};
 use crate::refusals;
 use crate::telemetry::{Attempt, Flag};
@@ -61,10 +61,11 @@ pub(super) struct Leg {
     total: Option<Instant>,
     /// Until when the upstream's next move has to come: its head, or the next part of the body.
     due: Option<Instant>,
-    /// Until when it has to take more of the upload, while it does not.
+    /// Until when it has to take more of the upload, while it does not and has not answered.
     stuck: Option<Instant>,
-    /// Whether the upstream takes no more of the upload.
+    /// Whether the upstream takes no more of the upload, and what becomes of the rest.
     deaf: bool,
+    unwanted: Unwanted,
     /// Whether the client does not take its answer just now.
     blocked: bool,
     /// How many informational heads have come.
@@ -77,8 +78,6 @@ enum Event {
     Head(Result<Head, Fault>),
     Piece(Result<Piece, Fault>),
     Upload(Result<Option<Bytes>, Lost>),
-    /// The client is to be written to while nothing else moves.
-    Flush,
     Lost(Lost),
     Late,
 }
@@ -120,7 +119,21 @@ impl Leg {
             }
         };
         let stage = Stage::Head;
-        Ok(Self { connection, endpoint, pool, timer, stage, total, due: None, stuck: None, deaf: false, blocked: false, informed: 0 })
+        let unwanted = Unwanted::new(order.route.body_limit);
+        Ok(Self {
+            connection,
+            endpoint,
+            pool,
+            timer,
+            stage,
+            total,
+            due: None,
+            stuck: None,
+            deaf: false,
+            unwanted,
+            blocked: false,
+            informed: 0,
+        })
     }
 
     /// Sends the request and brings the answer.
@@ -135,17 +148,12 @@ impl Leg {
         while !matches!(self.stage, Stage::Over | Stage::Switched) {
             let moved = match poll_fn(|cx| self.poll_next(cx, client, replay)).await {
                 Event::Head(head) => self.head(head, order, client, method, replay),
-                Event::Piece(piece) => self.piece(piece, order, client, replay),
+                Event::Piece(piece) => self.piece(piece, order, client),
                 Event::Upload(Ok(Some(data))) => self.upload(data, order, replay),
                 Event::Upload(Ok(None)) => {
                     replay.done = true;
                     self.sent(order, replay);
                     Ok(())
-                }
-                Event::Flush => {
-                    let flushed = client.flush().await;
-                    self.body_may_take(replay);
-                    flushed.map_err(|lost| self.lost(order, lost))
                 }
                 Event::Upload(Err(lost)) | Event::Lost(lost) => Err(self.lost(order, lost)),
                 Event::Late => Err(self.failed(order, Attempt::Timeout, Flag::UpstreamTimeout)),
@@ -160,10 +168,19 @@ impl Leg {
         }
         // Free for the next request, while the client takes the rest of its answer.
         order.attempts.finished(Attempt::Ok, Instant::now());
-        if replay.done {
-            h1::put_back(self.endpoint.id(), self.connection, self.pool.timeouts.idle.0);
+        let Self { connection, endpoint, pool, mut unwanted, .. } = self;
+        match replay.done {
+            true => h1::put_back(endpoint.id(), connection, pool.timeouts.idle.0),
+            false => drop(connection),
         }
-        let flushed = if C::POLLED { poll_fn(|cx| client.poll_flush(cx)).await } else { client.flush().await };
+        let flushed = poll_fn(|cx| {
+            let flushed = client.poll_flush(cx);
+            if flushed.is_pending() && !replay.done {
+                unwanted.poll(client, cx);
+            }
+            flushed
+        });
+        let flushed = flushed.await;
         Ended::Final(match flushed {
             Ok(()) => End::Sent,
             Err(lost) => {
@@ -176,56 +193,53 @@ impl Leg {
     /// Whatever comes first, while everything that can move does.
     fn poll_next<C: Client>(&mut self, cx: &mut Context<'_>, client: &mut C, replay: &Replay) -> Poll<Event> {
         self.write(cx);
-        match self.stage {
-            Stage::Head => {
-                if let Poll::Ready(head) = self.connection.poll_head(cx) {
-                    return Poll::Ready(Event::Head(head));
-                }
-            }
-            _ => {
-                // What the client takes makes room for more: first, since what is not polled wakes nobody.
-                if !client.has_room()
-                    && let Some(event) = self.flush(cx, client, replay)
-                {
-                    return Poll::Ready(event);
-                }
-                if client.has_room()
-                    && let Poll::Ready(piece) = self.connection.poll_piece(cx)
-                {
-                    return Poll::Ready(Event::Piece(piece));
-                }
-            }
-        }
-        if client.has_queued()
-            && let Some(event) = self.flush(cx, client, replay)
+        // What the client takes makes room for more: first, since what is not polled wakes nobody.
+        if !client.has_room()
+            && let Some(event) = self.flush(cx, client)
         {
             return Poll::Ready(event);
         }
+        if client.has_room() {
+            let event = match self.stage {
+                Stage::Head => self.connection.poll_head(cx).map(Event::Head),
+                _ => self.connection.poll_piece(cx).map(Event::Piece),
+            };
+            if event.is_ready() {
+                return event;
+            }
+        }
+        if client.has_queued()
+            && let Some(event) = self.flush(cx, client)
+        {
+            return Poll::Ready(event);
+        }
+        let mut paused = false;
         if replay.done {
             if client.poll_left(cx).is_ready() {
                 return Poll::Ready(Event::Lost(Lost::Left));
             }
-        } else if !self.deaf
-            && self.connection.takes_upload()
-            && let Poll::Ready(part) = client.poll_body(cx)
-        {
-            return Poll::Ready(Event::Upload(part));
+        } else if self.deaf {
+            if self.blocked {
+                self.unwanted.poll(client, cx);
+            }
+        } else if self.connection.takes_upload() {
+            match client.poll_body(cx) {
+                Poll::Ready(part) => return Poll::Ready(Event::Upload(part)),
+                Poll::Pending => paused = true,
+            }
         }
-        // While the client does not read, the upstream is not to blame.
-        let due = if self.blocked { None } else { self.due };
+        // While the client does not read, or pauses its upload, the upstream is not to blame.
+        let due = if self.stage != Stage::Head && (self.blocked || paused) { None } else { self.due };
         let due = [self.total, due, self.stuck].into_iter().flatten().min();
         self.timer.poll(cx, due).map(|()| Event::Late)
     }
 
     /// Writes to the client what it takes.
-    fn flush<C: Client>(&mut self, cx: &mut Context<'_>, client: &mut C, replay: &Replay) -> Option<Event> {
-        if !C::POLLED {
-            return Some(Event::Flush);
-        }
+    fn flush<C: Client>(&mut self, cx: &mut Context<'_>, client: &mut C) -> Option<Event> {
         match client.poll_flush(cx) {
             Poll::Ready(Ok(())) => {
                 if std::mem::take(&mut self.blocked) {
-                    self.body_may_take(replay);
+                    self.body_may_take();
                 }
                 None
             }
@@ -251,6 +265,13 @@ impl Leg {
                 self.stuck = None;
                 self.due.get_or_insert_with(|| Instant::now() + self.pool.first_byte());
             }
+            Poll::Pending if self.stage != Stage::Head => {
+                // It has answered: it need not read the rest.
+                self.stuck = None;
+                if self.connection.output_len() < before {
+                    self.body_may_take();
+                }
+            }
             Poll::Pending if self.stuck.is_none() || self.connection.output_len() < before => {
                 self.stuck = Some(Instant::now() + self.pool.timeouts.between_bytes.0);
             }
@@ -267,14 +288,14 @@ impl Leg {
         let since = order.attempts.current().filter(|_| self.connection.is_reused() && replay.read == 0).map(|current| current.began());
         match order.attempts.request_sent() {
             Some(allowance) => self.due = Some(since.unwrap_or_else(Instant::now) + allowance),
-            None => self.body_may_take(replay),
+            None => self.body_may_take(),
         }
     }
 
-    /// The next part of the answer's body is waited for from now on, once the request was sent.
-    fn body_may_take(&mut self, replay: &Replay) {
+    /// The next part of the answer's body is waited for from now on.
+    fn body_may_take(&mut self) {
         if self.stage == Stage::Body {
-            self.due = replay.done.then(|| Instant::now() + self.pool.timeouts.between_bytes.0);
+            self.due = Some(Instant::now() + self.pool.timeouts.between_bytes.0);
         }
     }
 
@@ -285,6 +306,7 @@ impl Leg {
             return Err(self.refused(order, refusals::body_too_large()));
         }
         self.connection.upload(data, replay.framing);
+        self.body_may_take();
         Ok(())
     }
 }
