@@ -29,6 +29,8 @@ mod hygiene;
 mod lifecycle;
 /// Rate limits: refusals, headers, requests in flight, reload.
 mod limits;
+/// What becomes of single messages: lengths, connection options, trailers, ends.
+mod messages;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
 /// What the filters' documentation shows is a configuration.

@@ -96,7 +96,6 @@ async fn finish(mut held: Held<'_>, seat: &Seat, ctx: &mut Ctx, end: End) -> boo
         End::Broken => {
             // What came is passed on, so that the client sees where it broke off.
             let _ = held.flush().await;
-            held.h1.break_off();
         }
         End::Gone | End::Answer(_) => {}
     }

@@ -14,7 +14,7 @@ use tokio::io::AsyncWrite;
 use super::H1;
 use crate::door::wire::BodyScan;
 use crate::exchange::client::Lost;
-use crate::upstream::h1::{ROOM, give_back, put_chunk_size, put_field, spare};
+use crate::upstream::h1::{Io, ROOM, give_back, put_chunk_size, put_field, spare};
 
 /// How an answer's body is framed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub(super) struct Answer {
     /// Bytes of the body that were queued, and bytes of all that were written.
     body: u64,
     written: u64,
+    /// How many bytes were queued before the final head.
+    begins: u64,
 }
 
 impl Answer {
@@ -111,6 +113,10 @@ impl H1 {
         for (name, value) in &head.headers {
             put_field(&mut self.answer.out, name.as_str().as_bytes(), value.as_bytes());
         }
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            // Who says Upgrade says so to this hop (RFC 9110, section 7.8).
+            put_field(&mut self.answer.out, b"connection", b"upgrade");
+        }
         self.answer.out.extend_from_slice(b"\r\n");
     }
 
@@ -130,7 +136,10 @@ impl H1 {
         // What the client is still sending, and nobody wants, is read only where it is little.
         let unread =
             !self.scan.is_done() && (self.expects && self.read == 0 || self.left_to_read().is_none_or(|left| left > super::DISCARD));
-        self.keep &= framed != Framed::Close && !unread && !self.keeper.is_draining();
+        let is_last = self.half_closed && self.input.is_empty();
+        self.keep &= framed != Framed::Close && !unread && !is_last && !self.keeper.is_draining();
+        self.end_by_reset(framed == Framed::Close);
+        self.answer.begins = self.answer.written + self.answer.len() as u64;
         self.answer.status_line(head);
         let out = &mut self.answer.out;
         for (name, value) in &head.headers {
@@ -203,13 +212,16 @@ impl H1 {
         self.answer.ended = true;
     }
 
-    /// Takes back what was queued where none of it was written.
+    /// Takes back the final answer where none of it was written; interim answers stay. Whether that was so.
     pub(super) fn unqueue(&mut self) -> bool {
-        if self.answer.written > 0 {
-            return false;
+        let answer = &mut self.answer;
+        if answer.status.is_none() {
+            return true;
         }
-        self.answer.out.clear();
-        self.answer = Answer { out: std::mem::take(&mut self.answer.out), ..Answer::default() };
+        let Some(before) = answer.begins.checked_sub(answer.written) else { return false };
+        let mut out = std::mem::take(&mut answer.out);
+        out.truncate(before as usize);
+        *answer = Answer { out, written: answer.written, ..Answer::default() };
         true
     }
 
@@ -227,9 +239,15 @@ impl H1 {
         (self.read, self.answer.body)
     }
 
-    /// Whether the end of the connection is the only sign of the body's end.
-    pub(super) fn ends_with_the_connection(&self) -> bool {
-        self.answer.framed == Framed::Close
+    /// Where the end of the connection is the body's end, a reset is no end: whatever ends the connection from here on, even the process, does
+    /// so by one, until the answer is whole.
+    pub(super) fn end_by_reset(&mut self, wanted: bool) {
+        if std::mem::replace(&mut self.resets, wanted) == wanted {
+            return;
+        }
+        let Io::Tcp(socket) = &self.io else { return };
+        #[allow(deprecated, reason = "what may block is a linger of more than nothing")]
+        let _ = if wanted { socket.set_zero_linger() } else { socket.set_linger(None) };
     }
 
     /// Writes what is queued, as long as the client takes it in time.

@@ -75,6 +75,8 @@ pub(crate) struct H1 {
     head_began: Option<Instant>,
     idle_since: Instant,
     half_closed: bool,
+    /// Whether the connection's end is a reset.
+    resets: bool,
     /// Counts the connection for as long as it lives.
     count: Box<dyn Send + Sync>,
 }
@@ -121,6 +123,7 @@ impl H1 {
             head_began: Some(now),
             idle_since: now,
             half_closed: false,
+            resets: false,
             count,
         }
     }
@@ -138,7 +141,9 @@ impl H1 {
             match self.poll_fill(cx) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Next::End),
                 Poll::Ready(Ok(_)) => {
-                    self.head_began.get_or_insert_with(Instant::now);
+                    if !self.is_between() {
+                        self.head_began.get_or_insert_with(Instant::now);
+                    }
                 }
                 Poll::Pending => {
                     if self.input.is_empty() {
@@ -157,7 +162,7 @@ impl H1 {
             None => self.idle_since + self.rules.keepalive,
         };
         ready!(self.timer.poll(cx, Some(due)));
-        Poll::Ready(if self.input.is_empty() { Next::End } else { Next::Refused(Refusal::SLOW_HEAD) })
+        Poll::Ready(if self.is_between() { Next::End } else { Next::Refused(Refusal::SLOW_HEAD) })
     }
 
     /// One read. The end of the stream is 0.
@@ -227,10 +232,7 @@ impl H1 {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.input.len() < EARLY && !self.half_closed {
             match self.poll_fill(cx) {
-                Poll::Ready(Ok(0)) if self.rules.half_close => {
-                    self.half_closed = true;
-                    self.keep = false;
-                }
+                Poll::Ready(Ok(0)) if self.rules.half_close => self.half_closed = true,
                 Poll::Ready(Ok(0) | Err(_)) => {
                     self.keep = false;
                     return Poll::Ready(());
@@ -242,13 +244,16 @@ impl H1 {
         Poll::Pending
     }
 
-    /// Whether nothing of a request has come.
+    /// Whether nothing of a request has come: empty lines may stand before one (RFC 9112, section 2.2).
     pub(crate) fn is_between(&self) -> bool {
-        self.input.is_empty()
+        self.input.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
     }
 
     /// Readies the connection for the next request, for which what little is left of the last one's body is read. Whether there may be one.
     pub(crate) async fn turn(&mut self) -> bool {
+        if self.answer.is_whole() {
+            self.end_by_reset(false);
+        }
         if !self.keep || !self.answer.is_whole() || !self.discard().await {
             return false;
         }
@@ -256,7 +261,7 @@ impl H1 {
         self.reading.reset();
         self.writing.reset();
         self.idle_since = Instant::now();
-        self.head_began = (!self.input.is_empty()).then_some(self.idle_since);
+        self.head_began = (!self.is_between()).then_some(self.idle_since);
         self.head = HeadScan::default();
         self.rules = self.keeper.rules();
         (self.upgrade, self.expects, self.read, self.checked) = (None, false, 0, 0);
@@ -311,15 +316,5 @@ impl H1 {
     /// The bytes below, what was read of them already, and what counts the connection.
     pub(crate) fn into_parts(self) -> (Io, BytesMut, Box<dyn Send + Sync>) {
         (self.io, self.input, self.count)
-    }
-
-    /// Breaks the connection off, so that the client cannot take what it has of an answer for a whole one.
-    pub(crate) fn break_off(self) {
-        if self.ends_with_the_connection()
-            && let Io::Tcp(socket) = &self.io
-        {
-            // Its end would be the body's: a reset is no end.
-            let _ = socket.set_zero_linger();
-        }
     }
 }

@@ -48,7 +48,7 @@ impl H1 {
         // Room for what the filters add.
         let mut map = HeaderMap::with_capacity(fields + 4);
         self.keep = parts.version == Version::HTTP_11;
-        let (mut nominated, mut upgrades) = (false, false);
+        let (mut nominated, mut upgrades, mut closes) = (false, false, false);
         for line in lines {
             if line.is_empty() {
                 break;
@@ -59,7 +59,7 @@ impl H1 {
                 CONNECTION => {
                     for option in members(value) {
                         if option.eq_ignore_ascii_case(b"close") {
-                            self.keep = false;
+                            closes = true;
                         } else if option.eq_ignore_ascii_case(b"keep-alive") {
                             self.keep |= parts.version == Version::HTTP_10;
                         } else if option.eq_ignore_ascii_case(b"upgrade") {
@@ -79,6 +79,7 @@ impl H1 {
         if nominated {
             drop_nominated(&mut map);
         }
+        self.keep &= !closes;
         self.wants_more = self.keep;
         map.remove(CONNECTION);
         let upgrade = map.remove(UPGRADE);

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use frontgate_filters::filter::Flow;
-use http::header::CONNECTION;
 use http::{Method, StatusCode};
 use pingora_http::ResponseHeader;
 
@@ -79,8 +78,7 @@ impl Leg {
             Next::Answer(reply) => return Err(Ended::Final(End::Answer(reply))),
         }
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            // What follows is no body: no filter sees it. Whoever says to what says that it is for this hop, too (RFC 9110, section 7.8).
-            head.insert_header(CONNECTION, "upgrade").map_err(|_| Ended::Final(End::Answer(refusals::internal())))?;
+            // What follows is no body: no filter sees it.
             order.route.chain.mark(&mut head, order.facts);
             client.inform(head);
             self.stage = Stage::Switched;

@@ -1,9 +1,10 @@
 //! The body of an answer, taken out of its framing.
 
 use bytes::{Buf, Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Fault, Framing};
+use super::{Fault, Framing, is_of_this_hop};
 
 /// The longest line with a chunk's size, extensions included.
 const LONGEST_LINE: usize = 4096;
@@ -151,6 +152,11 @@ fn part(input: &mut BytesMut, left: u64, owned: bool) -> Bytes {
     }
 }
 
+/// Fields that say where a message ends or what its connection is to do: behind the body they say nothing (RFC 9110, section 6.5.1).
+fn is_of_a_head(name: &HeaderName) -> bool {
+    matches!(*name, CONNECTION | CONTENT_LENGTH | HOST | TRANSFER_ENCODING | TRAILER | UPGRADE) || is_of_this_hop(name)
+}
+
 /// Trailers with the empty line that ends them.
 fn trailers(input: &mut BytesMut) -> Result<Option<HeaderMap>, Fault> {
     let mut fields = [httparse::EMPTY_HEADER; TRAILERS.1];
@@ -159,6 +165,9 @@ fn trailers(input: &mut BytesMut) -> Result<Option<HeaderMap>, Fault> {
             let mut map = HeaderMap::with_capacity(found.len());
             for field in found {
                 let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Fault::Malformed("a trailer's name is no name"))?;
+                if is_of_a_head(&name) {
+                    continue;
+                }
                 let value = HeaderValue::from_bytes(field.value).map_err(|_| Fault::Malformed("a trailer's value is no value"))?;
                 map.append(name, value);
             }

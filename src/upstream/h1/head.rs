@@ -78,11 +78,11 @@ pub(super) fn read(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, 
 
     let mut fields = HeaderMap::with_capacity(places.len() + 6);
     let (mut keep, mut lengths, mut codings) = (version == Version::HTTP_11, None, None);
-    let mut nominated = false;
+    let (mut nominated, mut closes) = (false, false);
     for (name, name_length, value, value_length) in places {
         let name = HeaderName::from_bytes(&bytes[name as usize..(name + name_length) as usize])
             .map_err(|_| Fault::Malformed("a field's name is no name"))?;
-        let value = bytes.slice(value as usize..(value + value_length) as usize);
+        let mut value = bytes.slice(value as usize..(value + value_length) as usize);
         match name {
             CONTENT_LENGTH => {
                 let length = content_length(&value)?;
@@ -91,6 +91,9 @@ pub(super) fn read(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, 
                 }
                 if lengths.replace(length).is_some() {
                     continue;
+                }
+                if !is_plain(&value) {
+                    value = length.to_string().into();
                 }
             }
             TRANSFER_ENCODING => {
@@ -102,7 +105,7 @@ pub(super) fn read(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, 
             CONNECTION => {
                 for option in members(&value) {
                     if option.eq_ignore_ascii_case(b"close") {
-                        keep = false;
+                        closes = true;
                     } else if option.eq_ignore_ascii_case(b"keep-alive") {
                         keep |= version == Version::HTTP_10;
                     } else {
@@ -117,6 +120,7 @@ pub(super) fn read(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, 
         let value = without_folds(value);
         fields.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| Fault::Malformed("a field's value is no value"))?);
     }
+    keep &= !closes;
     if nominated {
         drop_nominated(&mut fields);
     }
@@ -158,6 +162,11 @@ fn content_length(value: &[u8]) -> Result<u64, Fault> {
         }
     }
     length.ok_or(Fault::Malformed("its length is no number"))
+}
+
+/// Whether a number has one reading for everybody: digits alone, and no zeros in front.
+fn is_plain(value: &[u8]) -> bool {
+    value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || value.first() != Some(&b'0'))
 }
 
 /// Fields that belong to one hop whether or not `Connection` says so (RFC 9110, section 7.6.1).

@@ -83,9 +83,9 @@ impl Connection {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// Adds a part of the request's body to what is to be written. Only while nothing waits beside the buffer ([`Connection::takes_upload`]).
+    /// Adds a part of the request's body to what is to be written. Only while nothing waits beside the buffer.
     pub(crate) fn upload(&mut self, data: Bytes, framing: Upload) {
-        debug_assert!(self.takes_upload());
+        debug_assert!(self.beside.is_empty());
         if data.is_empty() {
             return;
         }
