@@ -1,7 +1,6 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::harness::client::read_reply;
@@ -85,7 +84,7 @@ fn an_upstream_that_answers_early_and_stalls_is_cut_off() {
     let address = origin(|mut stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nx").unwrap();
         // It neither reads nor writes until the gateway closes.
-        until("the gateway to close", || matches!(stream.write(b""), Err(_)) || is_closed(&stream));
+        until("the gateway to close", || stream.write(b"").is_err() || is_closed(&stream));
     });
     let gateway = gateway(address, "between_bytes: 300ms");
     let mut client = raw(gateway.address);
@@ -131,27 +130,6 @@ fn a_client_that_pauses_its_upload_is_waited_for_though_the_answer_has_begun() {
     client.read_exact(&mut rest).unwrap();
 
     assert_eq!(&rest, b"st!");
-}
-
-#[test]
-fn interim_answers_without_end_take_no_memory() {
-    let taken = Arc::new(AtomicUsize::new(0));
-    let counting = taken.clone();
-    let address = origin(move |mut stream| {
-        let many = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(1000);
-        while stream.write_all(&many).is_ok() {
-            counting.fetch_add(many.len(), Ordering::SeqCst);
-        }
-    });
-    let gateway = gateway(address, "first_byte: 2s");
-    let mut client = raw(gateway.address);
-
-    // Whoever reads none of them costs no more than what the kernel and a buffer hold.
-    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    let given_up = || gateway.metric("frontgate_upstream_attempts_total{upstream=\"main\",result=\"timeout\"}") > 0.0;
-    until("the upstream to be given up", || given_up() || taken.load(Ordering::SeqCst) > 64 << 20);
-
-    assert!(taken.load(Ordering::SeqCst) <= 64 << 20, "{} MiB were taken", taken.load(Ordering::SeqCst) >> 20);
 }
 
 #[test]

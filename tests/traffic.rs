@@ -252,10 +252,43 @@ fn a_websocket_passes_both_ways() {
     let mut echo = [0_u8; 4];
     std::io::Read::read_exact(&mut stream, &mut echo).unwrap();
 
-    assert!(seen.starts_with(b"HTTP/1.1 101"));
-    let head = String::from_utf8_lossy(&seen).to_lowercase();
+    let head = String::from_utf8_lossy(&seen).to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 101"), "{head}");
+    // Without both a client has to fail the connection (RFC 6455, section 4.1).
     assert!(head.contains("\r\nupgrade: websocket\r\n") && head.contains("\r\nconnection: upgrade\r\n"), "{head}");
     assert_eq!(&echo, b"\r\n\x00G");
+}
+
+#[test]
+fn a_change_of_protocol_that_nobody_asked_for_is_no_answer() {
+    let origin = Origin::start(|_, stream| {
+        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n").is_ok()
+    });
+    let gateway = Gateway::over(origin.address, "", "");
+
+    assert_eq!(get(gateway.address, "/").status, 502);
+}
+
+#[test]
+fn interim_answers_without_end_are_no_answer() {
+    let origin = Origin::start(|_, stream| {
+        let hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
+        // Until the gateway has had enough.
+        while stream.write_all(hint).is_ok() {}
+        false
+    });
+    let gateway = Gateway::over(origin.address, "", "");
+    let mut client = raw(gateway.address);
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+
+    let mut all = Vec::new();
+    let mut space = [0_u8; 4096];
+    crate::harness::until("the answer after the hints", || {
+        use std::io::Read;
+        let count = client.read(&mut space).unwrap_or(0);
+        all.extend_from_slice(&space[..count]);
+        String::from_utf8_lossy(&all).contains("HTTP/1.1 502")
+    });
 }
 
 #[test]

@@ -5,23 +5,19 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::h1::Slot;
-
 /// What a listener and the request hooks tell each other about one connection.
 pub(crate) struct Conn {
     /// Which listener took it.
     pub listener: usize,
     /// The client's address.
     pub peer: Option<std::net::SocketAddr>,
-    /// Where an HTTP/1 connection waits while Pingora has its request.
-    pub slot: Slot,
     peer_value: OnceLock<HeaderValue>,
 }
 
 impl Conn {
     /// A connection of this listener.
     pub(crate) fn new(listener: usize, peer: Option<std::net::SocketAddr>) -> Self {
-        Self { listener, peer, slot: Slot::default(), peer_value: OnceLock::new() }
+        Self { listener, peer, peer_value: OnceLock::new() }
     }
 
     /// The client's address as a header value, made once a connection.

@@ -28,8 +28,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::upstream::h1::Io;
 pub(crate) use conn::Conn;
-pub(crate) use h1::Held;
 use h1::{Down, H1, Next};
+pub(crate) use h1::{Held, Seat};
 pub(crate) use patience::Patience;
 pub(crate) use rules::{Keeper, Rules};
 
@@ -74,6 +74,7 @@ where
 
     /// Accepts connections until `shut` says so.
     pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener, mut shut: ShutdownWatch) {
+        let mut failing = false;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -83,10 +84,14 @@ where
             };
             match accepted {
                 Ok((socket, peer)) => {
+                    failing = false;
                     tokio::spawn(self.clone().serve(socket, peer, shut.clone()));
                 }
                 Err(error) => {
-                    log::warn!("a connection was not accepted: {error}");
+                    // Said once, not for every try.
+                    if !std::mem::replace(&mut failing, true) {
+                        log::warn!("connections are not accepted: {error}");
+                    }
                     tokio::time::sleep(REST).await;
                 }
             }
@@ -99,9 +104,10 @@ where
         // Heads and bodies leave in one piece each: nothing is gained by waiting for more.
         let _ = socket.set_nodelay(true);
         let conn = Arc::new(Conn::new(self.listener, Some(peer)));
+        let seat = Arc::new(Seat::new(conn.clone()));
         let nothing = ResponseHeader::build_no_case(200, Some(0)).expect("200 is a status");
-        let proxy_digest = Arc::new(ProxyDigest::new(Box::new(nothing), Some(Box::new(conn.clone()))));
-        let mut h1 = Box::new(H1::new(Io::Tcp(socket), conn.clone(), self.keeper.clone(), (self.count)()));
+        let proxy_digest = Arc::new(ProxyDigest::new(Box::new(nothing), Some(Box::new(seat.clone()))));
+        let mut h1 = Box::new(H1::new(Io::Tcp(socket), conn, self.keeper.clone(), (self.count)()));
         let mut first = true;
         let closing = shut.clone();
         let closed = shut.wait_for(|shut| *shut);
@@ -122,11 +128,11 @@ where
                 Next::Refused(refusal) => return h1.refuse(refusal).await,
                 Next::Http2 => return self.http2(*h1, proxy_digest, &closing).await,
             };
-            *conn.slot.lock() = Some(h1);
+            *seat.h1.lock() = Some(h1);
             let digest = Digest { proxy_digest: Some(proxy_digest.clone()), ..Digest::default() };
             let session = ServerSession::new_custom(Box::new(Down::new(request, digest)));
             let _ = self.inner.proxy.process_new_http(session, &closing).await;
-            let Some(mut again) = conn.slot.lock().take() else { return };
+            let Some(mut again) = seat.h1.lock().take() else { return };
             if !again.turn().await {
                 if again.must_linger() {
                     again.linger().await;
@@ -148,9 +154,9 @@ where
     }
 }
 
-/// What is known of the connection that a request came on.
-pub(crate) fn conn_of(session: &ServerSession) -> Option<Arc<Conn>> {
-    session.digest()?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref::<Arc<Conn>>().cloned()
+/// The connection that a request came on, and what is known of it.
+pub(crate) fn seat_of(session: &ServerSession) -> Option<Arc<Seat>> {
+    session.digest()?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref::<Arc<Seat>>().cloned()
 }
 
 #[async_trait]

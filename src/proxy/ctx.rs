@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use crate::door::{Conn, conn_of};
+use crate::door::{Seat, seat_of};
 use crate::gateway::{Gateway, InFlight};
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Flag, Line, trace_id};
@@ -21,7 +21,7 @@ use crate::upstream::attempts::Attempts;
 pub(crate) struct Ctx {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) gateway: Arc<Gateway>,
-    pub(super) conn: Option<Arc<Conn>>,
+    pub(super) seat: Option<Arc<Seat>>,
     pub(super) began: Instant,
     pub(super) route: Option<usize>,
     pub(super) facts: Facts,
@@ -48,7 +48,7 @@ impl Ctx {
         Self {
             snapshot: gateway.snapshot(),
             gateway: gateway.clone(),
-            conn: None,
+            seat: None,
             began: Instant::now(),
             route: None,
             facts: Facts::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), HeaderValue::from_static("-")),
@@ -69,10 +69,10 @@ impl Ctx {
 
     /// The request has reached the hooks.
     pub(super) fn enter(&mut self, session: &Session) {
-        self.conn = conn_of(session.as_downstream());
-        if let Some(conn) = &self.conn {
-            self.in_flight = Some(self.gateway.in_flight(conn.listener));
-            if let Some(peer) = conn.peer {
+        self.seat = seat_of(session.as_downstream());
+        if let Some(seat) = &self.seat {
+            self.in_flight = Some(self.gateway.in_flight(seat.conn.listener));
+            if let Some(peer) = seat.conn.peer {
                 self.facts.client_ip = peer.ip().to_canonical();
             }
         }
@@ -80,7 +80,10 @@ impl Ctx {
 
     /// Ends the request: filters, metrics, log.
     pub(super) fn log(&mut self, head: &RequestHeader) {
-        let duration = self.began.elapsed();
+        let now = Instant::now();
+        let duration = now.saturating_duration_since(self.began);
+        // Whoever left while an upstream was waited for has ended that wait.
+        self.attempts.rest(now);
         let overhead = duration.saturating_sub(self.attempts.waited()).saturating_sub(self.tunnelled);
         let status = self.status.map_or(0, |status| status.as_u16());
         let route = self.snapshot.route(self.route);

@@ -5,7 +5,7 @@ use pingora_proxy::Session;
 
 use super::http2::Http2;
 use super::{Ctx, Proxy, answer};
-use crate::door::{Conn, Held};
+use crate::door::{Held, Seat};
 use crate::exchange::client::{Client, Lost};
 use crate::exchange::tunnel::{Side, tunnel};
 use crate::exchange::{End, Order, exchange};
@@ -14,13 +14,13 @@ use crate::telemetry::Flag;
 impl Proxy {
     /// Answers with `reply`, or as an upstream does. Whether the answer was sent whole.
     pub(super) async fn serve(&self, session: &mut Session, ctx: &mut Ctx, reply: Option<Reply>) -> bool {
-        let conn = ctx.conn.clone();
-        let h1 = conn.as_ref().and_then(|conn| conn.slot.lock().take());
-        match (h1, conn) {
-            (Some(h1), Some(conn)) => {
+        let seat = ctx.seat.clone();
+        let h1 = seat.as_ref().and_then(|seat| seat.h1.lock().take());
+        match (h1, seat) {
+            (Some(h1), Some(seat)) => {
                 let mut held = Held { h1, request: session.req_header() };
                 let end = respond(&mut held, ctx, reply).await;
-                finish(held, &conn, ctx, end).await
+                finish(held, &seat, ctx, end).await
             }
             _ => {
                 let mut client = Http2::new(session, ctx);
@@ -50,7 +50,7 @@ async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>)
                 halves: &mut ctx.exchange,
                 attempts: &mut ctx.attempts,
                 rewritten: ctx.rewritten.as_deref(),
-                conn: ctx.conn.as_deref(),
+                conn: ctx.seat.as_deref().map(|seat| &*seat.conn),
                 from_trusted: ctx.from_trusted,
                 flag: &mut ctx.flag,
             };
@@ -71,14 +71,14 @@ async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>)
 }
 
 /// Gives the connection back where it can serve another request. Whether the answer was sent whole.
-async fn finish(mut held: Held<'_>, conn: &Conn, ctx: &mut Ctx, end: End) -> bool {
+async fn finish(mut held: Held<'_>, seat: &Seat, ctx: &mut Ctx, end: End) -> bool {
     let h1 = &held.h1;
     ctx.status = h1.status();
     (ctx.bytes_in, ctx.bytes_out) = h1.moved();
     match end {
         End::Sent => {
             ctx.complete = true;
-            *conn.slot.lock() = Some(held.h1);
+            *seat.h1.lock() = Some(held.h1);
         }
         End::Switched(upstream) => {
             ctx.status = Some(http::StatusCode::SWITCHING_PROTOCOLS);

@@ -21,6 +21,8 @@ use std::ops::ControlFlow;
 
 use http::Method;
 
+/// What stands for the route, in metrics and logs, of a request that no route matches. No route can have this name.
+pub(crate) use frontgate_filters::count::metrics::NONE as UNMATCHED;
 pub(crate) use frontgate_filters::words::path::normalise;
 pub(crate) use frontgate_filters::words::pattern::{Pattern, Segment};
 pub(crate) use host::host_of;
@@ -29,9 +31,6 @@ pub(crate) use template::Template;
 use fold::Folding;
 use leaf::Leaf;
 use trie::{Id, Trie};
-
-/// What stands for the route, in metrics and logs, of a request that no route matches. No route can have this name.
-pub(crate) const UNMATCHED: &str = "_none";
 
 /// What one route answers to. Its place in the slice given to [`Router::build`] is the route's index.
 #[derive(Clone, Debug)]

@@ -29,7 +29,7 @@ use super::wire::{BodyScan, Framing, HeadScan, Refusal};
 use crate::exchange::client::Lost;
 use crate::upstream::h1::{Decoder, Io, Piece, give_back, poll_read_buf, spare};
 use crate::upstream::timer::Timer;
-pub(crate) use session::{Down, Held, Slot};
+pub(crate) use session::{Down, Held, Seat};
 
 /// How many early bytes of a next request are kept before the socket's own buffer has to hold them.
 const EARLY: usize = 16 << 10;

@@ -1,8 +1,9 @@
 //! The connection as a session of Pingora's, and as the client of an exchange.
 //!
-//! Pingora's request machinery is given a session that holds the request alone. The connection waits in the slot that it shares with the hooks
-//! ([`Conn`]): they take it to answer, and put it back when it can serve another request.
+//! Pingora's request machinery is given a session that holds the request alone. The connection waits in the seat that it shares with the hooks
+//! ([`Seat`]): they take it to answer, and put it back when it can serve another request.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderMap, HeaderValue};
+use parking_lot::Mutex;
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::custom::{CustomMessageWrite, server};
@@ -18,12 +20,25 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::H1;
+use crate::door::conn::Conn;
 use crate::door::wire::Framing;
 use crate::exchange::client::{Client, Lost};
 use crate::upstream::h1::Upload;
 
-/// Where a connection waits while Pingora has its request.
-pub(crate) type Slot = parking_lot::Mutex<Option<Box<H1>>>;
+/// What a request's hooks find by its session's digest: what is known of the connection, and the connection itself.
+pub(crate) struct Seat {
+    /// What is known of the connection.
+    pub conn: Arc<Conn>,
+    /// Where an HTTP/1 connection waits while Pingora has its request.
+    pub h1: Mutex<Option<Box<H1>>>,
+}
+
+impl Seat {
+    /// An empty one.
+    pub(crate) fn new(conn: Arc<Conn>) -> Self {
+        Self { conn, h1: Mutex::default() }
+    }
+}
 
 /// A request as Pingora has it.
 pub(crate) struct Down {
@@ -32,7 +47,7 @@ pub(crate) struct Down {
 }
 
 impl Down {
-    /// The session of a request whose connection is in the slot that this digest leads to.
+    /// The session of a request whose connection waits where this digest leads to.
     pub(crate) fn new(request: RequestHeader, digest: Digest) -> Self {
         Self { request, digest }
     }

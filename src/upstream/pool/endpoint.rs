@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use http::HeaderValue;
 use pingora_core::upstreams::peer::HttpPeer;
 
-use super::members::Terms;
-use crate::config::model::Endpoint as Written;
+use crate::config::model::{Balance, Endpoint as Written};
 use crate::telemetry::EndpointState;
 
 /// An endpoint of a pool.
@@ -44,6 +43,15 @@ pub(super) struct Known {
     pub back_since: AtomicU64,
     /// The pool whose probes look after it; 0 for none.
     pub probed_by: AtomicU64,
+}
+
+/// What all endpoints of a pool have in common.
+pub(super) struct Terms<'t> {
+    pub balance: &'t Balance,
+    /// The name in their certificates, where they are spoken to over TLS.
+    pub tls: Option<&'t str>,
+    /// Whether an endpoint that nothing is known of waits for good probes.
+    pub wait_for_probes: bool,
 }
 
 /// A number that nothing else in this process has.

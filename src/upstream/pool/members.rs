@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::endpoint::Endpoint;
-use crate::config::model::{Balance, Endpoint as Written};
+use super::endpoint::{Endpoint, Terms};
+use crate::config::model::Endpoint as Written;
 use crate::upstream::balance::Balancer;
 use frontgate_filters::words::spanned::Spanned;
 
@@ -17,15 +17,6 @@ pub(super) struct Members {
     pub endpoints: Box<[Arc<Endpoint>]>,
     pub balancer: Balancer,
     ids: HashSet<u64>,
-}
-
-/// What all endpoints of a pool have in common.
-pub(super) struct Terms<'t> {
-    pub balance: &'t Balance,
-    /// The name in their certificates, where they are spoken to over TLS.
-    pub tls: Option<&'t str>,
-    /// Whether an endpoint that nothing is known of waits for good probes.
-    pub wait_for_probes: bool,
 }
 
 impl Members {

@@ -29,8 +29,8 @@ use budget::Load;
 pub(crate) use budget::RetryPermit;
 pub(crate) use choice::{NoPick, Pick};
 pub(crate) use endpoint::Endpoint;
-use endpoint::fresh_id;
-use members::{Members, Terms};
+use endpoint::{Terms, fresh_id};
+use members::Members;
 
 /// A compiled upstream. A reload that leaves its settings as they were keeps it, counts and all.
 pub(crate) struct Pool {

@@ -1,25 +1,25 @@
 //! One attempt: a connection to an endpoint, the request on its way there, and the answer on its way back.
 
+mod answer;
+mod ends;
+
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use frontgate_filters::filter::{Failure, Flow};
+use frontgate_filters::filter::Failure;
 use frontgate_filters::reply::Reply;
-use http::{Method, StatusCode};
-use pingora_http::ResponseHeader;
+use http::Method;
 
+use self::ends::note;
 use super::client::{Client, Lost};
 use super::upload::{Replay, Unwanted};
 use super::{End, Order, forward};
-use crate::panics::{Panicked, caught};
 use crate::refusals;
-use crate::request_id::X_REQUEST_ID;
 use crate::telemetry::{Attempt, Flag};
 use crate::upstream::Pool;
-use crate::upstream::attempts::Next;
 use crate::upstream::call::connect;
 use crate::upstream::h1::{self, Connection, Fault, Head, Piece, Upload};
 use crate::upstream::pool::Endpoint;
@@ -68,6 +68,8 @@ pub(super) struct Leg {
     unwanted: Unwanted,
     /// Whether the client does not take its answer just now.
     blocked: bool,
+    /// How many informational heads have come.
+    informed: u32,
 }
 
 /// What an attempt waits for.
@@ -118,7 +120,20 @@ impl Leg {
         };
         let stage = Stage::Head;
         let unwanted = Unwanted::new(order.route.body_limit);
-        Ok(Self { connection, endpoint, pool, timer, stage, total, due: None, stuck: None, deaf: false, unwanted, blocked: false })
+        Ok(Self {
+            connection,
+            endpoint,
+            pool,
+            timer,
+            stage,
+            total,
+            due: None,
+            stuck: None,
+            deaf: false,
+            unwanted,
+            blocked: false,
+            informed: 0,
+        })
     }
 
     /// Sends the request and brings the answer.
@@ -293,172 +308,5 @@ impl Leg {
         self.connection.upload(data, replay.framing);
         self.body_may_take();
         Ok(())
-    }
-
-    /// A head has come, or did not.
-    fn head<C: Client>(
-        &mut self,
-        head: Result<Head, Fault>,
-        order: &mut Order<'_>,
-        client: &mut C,
-        method: &Method,
-        replay: &Replay,
-    ) -> Result<(), Ended> {
-        let head = match head {
-            Ok(head) => head.head,
-            Err(Fault::Closed(true) | Fault::Broken(true)) if self.connection.is_reused() => {
-                return Err(Ended::Stale);
-            }
-            Err(fault) => return Err(self.failed(order, result_of(&fault), Flag::UpstreamConnectionTermination)),
-        };
-        if head.status == StatusCode::SWITCHING_PROTOCOLS && client.upgrade().is_none() {
-            // Nobody has asked for it.
-            return Err(self.failed(order, Attempt::Error, Flag::UpstreamConnectionTermination));
-        }
-        if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
-            if client.takes_informational() {
-                client.inform(head);
-            }
-            return Ok(());
-        }
-        self.answered(head, order, client, method, replay)
-    }
-
-    /// The final head has come.
-    fn answered<C: Client>(
-        &mut self,
-        mut head: ResponseHeader,
-        order: &mut Order<'_>,
-        client: &mut C,
-        method: &Method,
-        replay: &Replay,
-    ) -> Result<(), Ended> {
-        let now = Instant::now();
-        order.attempts.head_arrived(head.status.as_u16(), now);
-        order.facts.version = order.attempts.version();
-        frontgate_filters::head::with_map(&mut head, |fields| {
-            fields.insert(X_REQUEST_ID, order.facts.request_id.clone());
-        });
-        let next = order.settle(method, replay, Ok(&head), now);
-        if !matches!(next, Next::Pass) {
-            order.attempts.finished(Attempt::Ok, now);
-        }
-        match next {
-            Next::Pass => {}
-            Next::Again => return Err(Ended::Again),
-            Next::Answer(reply) => return Err(Ended::Final(End::Answer(reply))),
-        }
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            // What follows is no body: no filter sees it.
-            order.route.chain.mark(&mut head, order.facts);
-            client.inform(head);
-            self.stage = Stage::Switched;
-            return Ok(());
-        }
-        if !order.halves.is_empty() && caught(|| order.halves.head(method, &mut head)).is_err() {
-            order.attempts.finished(Attempt::Ok, now);
-            return Err(Ended::Final(End::Answer(refusals::internal())));
-        }
-        order.route.chain.mark(&mut head, order.facts);
-        (self.stage, self.stuck) = (Stage::Body, None);
-        self.body_may_take();
-        let wanted = order.halves.wants_body();
-        if self.connection.is_at_end() && !wanted {
-            client.head(head, true);
-            self.stage = Stage::Over;
-            return Ok(());
-        }
-        if wanted {
-            self.connection.own_pieces();
-        }
-        client.head(head, false);
-        Ok(())
-    }
-
-    /// A part of the answer's body has come, or did not.
-    fn piece<C: Client>(&mut self, piece: Result<Piece, Fault>, order: &mut Order<'_>, client: &mut C) -> Result<(), Ended> {
-        let (mut data, trailers, last) = match piece {
-            Ok(Piece::Data(data)) => (Some(data), None, self.connection.is_at_end()),
-            Ok(Piece::Trailers(trailers)) => (None, Some(trailers), true),
-            Ok(Piece::End) => (None, None, true),
-            Err(fault) => return Err(self.failed(order, result_of(&fault), Flag::UpstreamConnectionTermination)),
-        };
-        if !order.halves.is_empty() {
-            match caught(|| order.halves.body(&mut data, last)) {
-                Ok(Flow::Go) => {}
-                Ok(Flow::Abort(reply)) => return Err(self.given_up(order, client, reply)),
-                Err(Panicked) => return Err(self.given_up(order, client, refusals::internal())),
-            }
-        }
-        match trailers {
-            Some(trailers) => {
-                if let Some(data) = data {
-                    client.body(data, false);
-                }
-                client.trailers(*trailers);
-            }
-            None if last || data.as_ref().is_some_and(|data| !data.is_empty()) => client.body(data.unwrap_or_default(), last),
-            None => {}
-        }
-        if last {
-            self.stage = Stage::Over;
-        } else {
-            self.body_may_take();
-        }
-        Ok(())
-    }
-
-    /// The upstream has failed: before its head another attempt may follow, after it the answer breaks off.
-    fn failed(&self, order: &mut Order<'_>, result: Attempt, flag: Flag) -> Ended {
-        *order.flag = Some(flag);
-        order.attempts.finished(result, Instant::now());
-        match (self.stage, result) {
-            (Stage::Head, Attempt::Timeout) => Ended::Failed(Failure::Timeout, Some(refusals::too_slow())),
-            (Stage::Head, _) => Ended::Failed(Failure::Connect, Some(refusals::bad_gateway())),
-            _ => Ended::Final(End::Broken),
-        }
-    }
-
-    /// A filter cannot pass the answer on: where none of it was sent, the client gets this one.
-    fn given_up<C: Client>(&self, order: &mut Order<'_>, client: &mut C, reply: Reply) -> Ended {
-        order.attempts.finished(Attempt::Ok, Instant::now());
-        Ended::Final(if client.take_back() { End::Answer(reply) } else { End::Broken })
-    }
-
-    /// The request is refused on its way: nobody upstream is at fault.
-    fn refused(&self, order: &mut Order<'_>, reply: Reply) -> Ended {
-        if self.stage == Stage::Head {
-            return Ended::Failed(Failure::Neutral, Some(reply));
-        }
-        order.attempts.finished(Attempt::Ok, Instant::now());
-        Ended::Final(End::Broken)
-    }
-
-    /// The client is no use any more.
-    fn lost(&self, order: &mut Order<'_>, lost: Lost) -> Ended {
-        note(order, lost);
-        match lost {
-            Lost::Refused(refusal) => self.refused(order, refusals::unreadable(refusal)),
-            Lost::Left if self.stage == Stage::Head => Ended::Failed(Failure::Neutral, None),
-            Lost::Left => {
-                order.attempts.finished(Attempt::Ok, Instant::now());
-                Ended::Final(End::Gone)
-            }
-        }
-    }
-}
-
-/// The log says that it was the client.
-fn note(order: &mut Order<'_>, lost: Lost) {
-    if lost == Lost::Left {
-        *order.flag = Some(Flag::DownstreamConnectionTermination);
-    }
-}
-
-/// What an attempt that ended in this way counts as.
-fn result_of(fault: &Fault) -> Attempt {
-    match fault {
-        Fault::Malformed(_) => Attempt::Error,
-        Fault::Closed(_) | Fault::Broken(_) => Attempt::Reset,
     }
 }

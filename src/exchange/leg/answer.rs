@@ -1,0 +1,139 @@
+//! What an attempt brings: its heads, and the parts of its body, through the filters to the client.
+
+use std::time::Instant;
+
+use frontgate_filters::filter::Flow;
+use http::{Method, StatusCode};
+use pingora_http::ResponseHeader;
+
+use super::ends::result_of;
+use super::{Client, Ended, Leg, Replay, Stage};
+use crate::exchange::{End, Order};
+use crate::panics::{Panicked, caught};
+use crate::refusals;
+use crate::request_id::X_REQUEST_ID;
+use crate::telemetry::{Attempt, Flag};
+use crate::upstream::attempts::Next;
+use crate::upstream::h1::{Fault, Head, Piece};
+
+/// The most informational heads before a final one: whoever sends more will not come to an end.
+const MOST_INFORMED: u32 = 100;
+
+impl Leg {
+    /// A head has come, or did not.
+    pub(super) fn head<C: Client>(
+        &mut self,
+        head: Result<Head, Fault>,
+        order: &mut Order<'_>,
+        client: &mut C,
+        method: &Method,
+        replay: &Replay,
+    ) -> Result<(), Ended> {
+        let head = match head {
+            Ok(head) => head.head,
+            Err(Fault::Closed(true) | Fault::Broken(true)) if self.connection.is_reused() => {
+                return Err(Ended::Stale);
+            }
+            Err(fault) => return Err(self.failed(order, result_of(&fault), Flag::UpstreamConnectionTermination)),
+        };
+        if head.status == StatusCode::SWITCHING_PROTOCOLS && client.upgrade().is_none() {
+            // Nobody has asked for it.
+            return Err(self.failed(order, Attempt::Error, Flag::UpstreamConnectionTermination));
+        }
+        if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
+            self.informed += 1;
+            if self.informed > MOST_INFORMED {
+                return Err(self.failed(order, Attempt::Error, Flag::UpstreamConnectionTermination));
+            }
+            if client.takes_informational() {
+                client.inform(head);
+            }
+            return Ok(());
+        }
+        self.answered(head, order, client, method, replay)
+    }
+
+    /// The final head has come.
+    fn answered<C: Client>(
+        &mut self,
+        mut head: ResponseHeader,
+        order: &mut Order<'_>,
+        client: &mut C,
+        method: &Method,
+        replay: &Replay,
+    ) -> Result<(), Ended> {
+        let now = Instant::now();
+        order.attempts.head_arrived(head.status.as_u16(), now);
+        order.facts.version = order.attempts.version();
+        frontgate_filters::head::with_map(&mut head, |fields| {
+            fields.insert(X_REQUEST_ID, order.facts.request_id.clone());
+        });
+        let next = order.settle(method, replay, Ok(&head), now);
+        if !matches!(next, Next::Pass) {
+            order.attempts.finished(Attempt::Ok, now);
+        }
+        match next {
+            Next::Pass => {}
+            Next::Again => return Err(Ended::Again),
+            Next::Answer(reply) => return Err(Ended::Final(End::Answer(reply))),
+        }
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            // What follows is no body: no filter sees it.
+            order.route.chain.mark(&mut head, order.facts);
+            client.inform(head);
+            self.stage = Stage::Switched;
+            return Ok(());
+        }
+        if !order.halves.is_empty() && caught(|| order.halves.head(method, &mut head)).is_err() {
+            order.attempts.finished(Attempt::Ok, now);
+            return Err(Ended::Final(End::Answer(refusals::internal())));
+        }
+        order.route.chain.mark(&mut head, order.facts);
+        (self.stage, self.stuck) = (Stage::Body, None);
+        self.body_may_take();
+        let wanted = order.halves.wants_body();
+        if self.connection.is_at_end() && !wanted {
+            client.head(head, true);
+            self.stage = Stage::Over;
+            return Ok(());
+        }
+        if wanted {
+            self.connection.own_pieces();
+        }
+        client.head(head, false);
+        Ok(())
+    }
+
+    /// A part of the answer's body has come, or did not.
+    pub(super) fn piece<C: Client>(&mut self, piece: Result<Piece, Fault>, order: &mut Order<'_>, client: &mut C) -> Result<(), Ended> {
+        let (mut data, trailers, last) = match piece {
+            Ok(Piece::Data(data)) => (Some(data), None, self.connection.is_at_end()),
+            Ok(Piece::Trailers(trailers)) => (None, Some(trailers), true),
+            Ok(Piece::End) => (None, None, true),
+            Err(fault) => return Err(self.failed(order, result_of(&fault), Flag::UpstreamConnectionTermination)),
+        };
+        if !order.halves.is_empty() {
+            match caught(|| order.halves.body(&mut data, last)) {
+                Ok(Flow::Go) => {}
+                Ok(Flow::Abort(reply)) => return Err(self.given_up(order, client, reply)),
+                Err(Panicked) => return Err(self.given_up(order, client, refusals::internal())),
+            }
+        }
+        match trailers {
+            Some(trailers) => {
+                if let Some(data) = data {
+                    client.body(data, false);
+                }
+                client.trailers(*trailers);
+            }
+            None if last || data.as_ref().is_some_and(|data| !data.is_empty()) => client.body(data.unwrap_or_default(), last),
+            None => {}
+        }
+        if last {
+            self.stage = Stage::Over;
+        } else {
+            self.body_may_take();
+        }
+        Ok(())
+    }
+}
