@@ -78,7 +78,83 @@ impl Unwanted {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
+    use http::{HeaderMap, HeaderValue};
+    use pingora_http::{RequestHeader, ResponseHeader};
+
     use super::*;
+    use crate::exchange::client::Lost;
+
+    /// A client of whom nothing is known but its upload: parts of three bytes, then what comes behind them.
+    struct Uploading {
+        parts: usize,
+        end: Poll<Result<Option<Bytes>, Lost>>,
+        polls: usize,
+    }
+
+    impl Client for Uploading {
+        fn poll_body(&mut self, _: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Lost>> {
+            self.polls += 1;
+            match self.parts.checked_sub(1) {
+                Some(left) => {
+                    self.parts = left;
+                    Poll::Ready(Ok(Some(Bytes::from_static(b"abc"))))
+                }
+                None => self.end.clone(),
+            }
+        }
+        fn request(&self) -> &RequestHeader {
+            unreachable!("nobody asks for it")
+        }
+        fn framing(&self) -> Upload {
+            Upload::Chunked
+        }
+        fn upgrade(&self) -> Option<&HeaderValue> {
+            None
+        }
+        fn takes_informational(&self) -> bool {
+            false
+        }
+        fn poll_left(&mut self, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+        fn inform(&mut self, _: ResponseHeader) {}
+        fn head(&mut self, _: ResponseHeader, _: bool) {}
+        fn body(&mut self, _: Bytes, _: bool) {}
+        fn trailers(&mut self, _: HeaderMap) {}
+        fn take_back(&mut self) -> bool {
+            false
+        }
+        fn has_room(&self) -> bool {
+            true
+        }
+        fn has_queued(&self) -> bool {
+            false
+        }
+        fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn an_upload_that_nobody_wants_is_thrown_away_up_to_its_end_or_a_bound() {
+        let cx = &mut Context::from_waker(Waker::noop());
+        for (parts, end, most, polls) in [
+            (2, Poll::Pending, 100, 4),
+            (2, Poll::Ready(Ok(None)), 100, 3),
+            (2, Poll::Ready(Err(Lost::Left)), 100, 3),
+            (100, Poll::Pending, 10, 4),
+        ] {
+            let mut client = Uploading { parts, end: end.clone(), polls: 0 };
+            let mut unwanted = Unwanted::new(most);
+
+            unwanted.poll(&mut client, cx);
+            unwanted.poll(&mut client, cx);
+
+            assert_eq!(client.polls, polls, "{parts} parts, then {end:?}, at most {most} bytes");
+        }
+    }
 
     #[test]
     fn what_was_read_can_be_sent_again_up_to_the_bound() {

@@ -4,6 +4,7 @@
 use std::cell::OnceCell;
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -147,14 +148,14 @@ async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked) -> Resu
     let pool = current.pick().pool().clone();
     let endpoint = current.pick().endpoint_ref();
     let deadline = current.deadline().unwrap_or(call.deadline);
-    let mut connection = match h1::idle(endpoint.id()) {
+    let pooled = if attempts.wants_fresh() { None } else { h1::idle(endpoint.id()) };
+    let mut connection = match pooled {
         Some(connection) => connection,
         None => {
             let patience = pool.timeouts.connect.0.min(deadline.saturating_duration_since(Instant::now()));
             Box::new(in_time(Instant::now() + patience, connect(&endpoint)).await?.map_err(|()| Failed::Unreachable)?)
         }
     };
-    let reused = connection.is_reused();
     let upload = match call.body.len() {
         0 if matches!(call.method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS) => Upload::None,
         length => Upload::Length(length as u64),
@@ -167,17 +168,7 @@ async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked) -> Resu
         call.fields.iter().for_each(|(name, value)| h1::put_field(out, name.as_str().as_bytes(), value.as_bytes()));
     });
     connection.upload(call.body.clone(), upload);
-    let sent = in_time(deadline, poll_fn(|cx| connection.poll_flush(cx))).await?;
-    sent.map_err(|fault| Failed::before_head(fault, reused))?;
-    let first_byte = attempts.request_sent().unwrap_or_else(|| pool.first_byte());
-    let until = deadline.min(Instant::now() + first_byte);
-    let head = loop {
-        let head = in_time(until, poll_fn(|cx| connection.poll_head(cx))).await?;
-        let head = head.map_err(|fault| Failed::before_head(fault, reused))?;
-        if !head.head.status.is_informational() {
-            break head.head;
-        }
-    };
+    let head = head(&mut connection, attempts, &pool, deadline).await?;
     let now = Instant::now();
     attempts.head_arrived(head.status.as_u16(), now);
     if matches!(attempts.settle(asked, Ok(&head), now, &mut Nobody), Next::Again) {
@@ -188,6 +179,31 @@ async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked) -> Resu
     attempts.finished(telemetry::Attempt::Ok, Instant::now());
     h1::put_back(endpoint.id(), connection, pool.timeouts.idle.0);
     Ok(Some(Answer { head, body }))
+}
+
+/// Sends the request and brings the final head, which may come before all of the request was taken.
+async fn head(connection: &mut Connection, attempts: &mut Attempts, pool: &Pool, deadline: Instant) -> Result<ResponseHeader, Failed> {
+    let mut sending = true;
+    let mut until = deadline;
+    loop {
+        let moved = poll_fn(|cx| {
+            // What is not taken may have been answered.
+            if sending && connection.poll_flush(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            connection.poll_head(cx).map(Some)
+        });
+        match in_time(until, moved).await? {
+            None => {
+                sending = false;
+                let first_byte = attempts.request_sent().unwrap_or_else(|| pool.first_byte());
+                until = deadline.min(Instant::now() + first_byte);
+            }
+            Some(Ok(head)) if head.head.status.is_informational() => {}
+            Some(Ok(head)) => return Ok(head.head),
+            Some(Err(fault)) => return Err(Failed::before_head(fault, connection.is_reused())),
+        }
+    }
 }
 
 /// The whole body, at most so many bytes.
@@ -232,3 +248,6 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Connection, ()> {
     let stream = connector.new_stream(peer).await.map_err(drop)?;
     Ok(Connection::new(Io::Stream(stream)))
 }
+
+#[cfg(test)]
+mod tests;
