@@ -1,6 +1,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::harness::client::read_reply;
@@ -130,6 +131,28 @@ fn a_client_that_pauses_its_upload_is_waited_for_though_the_answer_has_begun() {
     client.read_exact(&mut rest).unwrap();
 
     assert_eq!(&rest, b"st!");
+}
+
+#[test]
+fn interim_answers_that_nobody_reads_take_no_memory() {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counting = taken.clone();
+    let address = origin(move |mut stream| {
+        let interim = format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "x".repeat(500_000));
+        while stream.write_all(interim.as_bytes()).is_ok() {
+            counting.fetch_add(interim.len(), Ordering::SeqCst);
+        }
+    });
+    let gateway = gateway(address, "first_byte: 2s");
+    let mut client = raw(gateway.address);
+
+    // They cost no more than what the kernel and a buffer hold.
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let ended = |result| gateway.metric(&format!("frontgate_upstream_attempts_total{{upstream=\"main\",result=\"{result}\"}}")) > 0.0;
+    until("the upstream to be given up", || ended("timeout") || ended("error"));
+
+    let taken = taken.load(Ordering::SeqCst) >> 20;
+    assert!(taken < 24, "{taken} MiB were taken");
 }
 
 #[test]

@@ -32,7 +32,7 @@ async fn a_body_is_framed_as_the_client_can_read_it() {
 #[tokio::test]
 async fn trailers_reach_whom_chunks_reach() {
     let mut trailers = http::HeaderMap::new();
-    trailers.insert("x-sum", http::HeaderValue::from_static("1"));
+    trailers.insert("x-sum", HeaderValue::from_static("1"));
     for (asked, end) in [(GET, "\r\n\r\n4\r\nbody\r\n0\r\nx-sum: 1\r\n\r\n"), (OLD, "\r\n\r\nbody")] {
         let (mut pair, request) = Pair::asking(asked).await;
         pair.h1.queue_head(&status(StatusCode::OK, None), &request.method, false);

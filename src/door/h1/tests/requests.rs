@@ -131,7 +131,7 @@ async fn rules_hold_from_the_next_request_on() {
 #[tokio::test]
 async fn a_body_that_stalls_is_refused_and_what_has_come_is_worth_time() {
     let (mut pair, _) = Pair::asking("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n").await;
-    let mut poll = |pair: &mut Pair| pair.h1.poll_part(&mut Context::from_waker(Waker::noop())).map_ok(|part| part.map(|part| part.len()));
+    let poll = |pair: &mut Pair| pair.h1.poll_part(&mut Context::from_waker(Waker::noop())).map_ok(|part| part.map(|part| part.len()));
     assert!(poll(&mut pair).is_pending());
     pair.send(&[b'x'; 5000]).await;
     assert_eq!(poll(&mut pair), Poll::Ready(Ok(Some(5000))));
