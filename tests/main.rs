@@ -37,6 +37,8 @@ mod peers;
 mod readmes;
 /// Clients of HTTP/2: answers without a body, streams that break off, clients that do not read.
 mod streams;
+/// Thousands of slow clients and upstreams at once.
+mod stress;
 /// Requests through to an origin and back: upstreams, rewrites, filters, keep-alive.
 mod traffic;
 /// JSON answers that are trimmed on their way.
