@@ -29,6 +29,10 @@ long: deps
 bench: deps
 	$(CARGO) bench --workspace --bench '*'
 
+# An hour of everything at once.
+soak: deps
+	FRONTGATE_SOAK=60 $(CARGO) test --release --workspace --test integration soak:: -- --nocapture
+
 compare: deps
 	loadtest/compare
 

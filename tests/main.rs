@@ -35,6 +35,8 @@ mod messages;
 mod peers;
 /// What the filters' documentation shows is a configuration.
 mod readmes;
+/// Everything at once, for as long as one likes.
+mod soak;
 /// Clients of HTTP/2: answers without a body, streams that break off, clients that do not read.
 mod streams;
 /// Thousands of slow clients and upstreams at once.

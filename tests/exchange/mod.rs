@@ -11,14 +11,14 @@
 //! | `FRONTGATE_RECORD` | a file that gets a line for each request: what the origin received and what the client met |
 
 mod client;
-mod dice;
+pub mod dice;
 mod http2;
 mod make;
 mod oracle;
-mod origin;
+pub mod origin;
 mod plan;
 mod record;
-mod wire;
+pub mod wire;
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -32,7 +32,10 @@ use record::Record;
 
 /// How many faults are told before the rest is left, unless all of them are to be recorded.
 const ENOUGH: usize = 10;
-const THREADS: usize = 8;
+/// How many cases are played at once: more where another process does the work, and waits may be long.
+fn threads() -> usize {
+    if std::env::var_os("FRONTGATE_AGAINST").is_some() { 64 } else { 8 }
+}
 
 /// Where the cases run.
 struct Ground {
@@ -79,7 +82,7 @@ fn all(seeds: Range<u64>, one: impl Fn(u64) -> Vec<String> + Sync) {
     let (next, played) = (AtomicU64::new(seeds.start), AtomicUsize::new(0));
     let wrong: Mutex<Vec<String>> = Mutex::default();
     std::thread::scope(|scope| {
-        for _ in 0..THREADS {
+        for _ in 0..threads() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::SeqCst);

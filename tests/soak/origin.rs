@@ -1,0 +1,133 @@
+//! The origins behind the mixed load: one that is always there, and one that dies and comes back.
+
+use std::io::Write;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::exchange::wire::{Broken, Head, Wire};
+
+/// What a phone gets of [`WHOLE`].
+pub const TRIMMED: &str = r#"{"items": [{"id": 1, "title": "Lamp"}]}"#;
+pub const WHOLE: &str = r#"{"items": [{"id": 1, "title": "Lamp", "debug": {"sql": "x"}}], "secret": 7}"#;
+/// The length of a long answer.
+pub const LONG: usize = 200_000;
+
+/// An origin, until it is dropped.
+pub struct Origin {
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    over: AtomicBool,
+    /// Whether it takes connections just now, and those that it has.
+    dead: AtomicBool,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+impl Origin {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let origin = Self { address: listener.local_addr().expect("an address"), shared: Arc::default() };
+        let shared = origin.shared.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if shared.over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let Ok(stream) = stream else { continue };
+                let mut open = shared.open.lock().unwrap();
+                if shared.dead.load(Ordering::SeqCst) {
+                    continue;
+                }
+                open.retain(|stream| stream.peer_addr().is_ok());
+                open.push(stream.try_clone().expect("a second handle"));
+                let shared = shared.clone();
+                std::thread::spawn(move || serve(stream, shared));
+            }
+        });
+        origin
+    }
+
+    /// Breaks every connection, and refuses new ones until it lives again.
+    pub fn die(&self) {
+        let mut open = self.shared.open.lock().unwrap();
+        self.shared.dead.store(true, Ordering::SeqCst);
+        for stream in open.drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    pub fn live(&self) {
+        self.shared.dead.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.shared.over.store(true, Ordering::SeqCst);
+        self.die();
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn serve(stream: TcpStream, shared: Arc<Shared>) {
+    let _ = stream.set_nodelay(true);
+    let mut wire = Wire::new(stream, move || shared.over.load(Ordering::SeqCst));
+    while let Ok(Some(head)) = wire.head() {
+        if answer(&mut wire, &head).is_err() {
+            break;
+        }
+    }
+    let _ = wire.stream().shutdown(Shutdown::Both);
+}
+
+fn answer(wire: &mut Wire, head: &Head) -> Result<(), Broken> {
+    let mut body = Vec::new();
+    match head.is_chunked()? {
+        true => drop(wire.chunks(&mut body, |_| false)?),
+        false => drop(wire.counted(head.length()?.unwrap_or(0), &mut body, |_| false)?),
+    }
+    let path = head.line.split(' ').nth(1).unwrap_or_default();
+    let mut stream = wire.stream();
+    let fields = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+    let written = match path.split('?').next().unwrap_or_default() {
+        "/json" => write!(stream, "{fields}Content-Length: {}\r\n\r\n{WHOLE}", WHOLE.len()),
+        "/upload" => {
+            let sum: u64 = body.iter().map(|byte| u64::from(*byte)).sum();
+            let told = format!("{} {sum}", body.len());
+            write!(stream, "HTTP/1.1 201 Created\r\nContent-Length: {}\r\n\r\n{told}", told.len())
+        }
+        "/long" => {
+            let half = "x".repeat(LONG / 2);
+            let size = half.len();
+            write!(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size:x}\r\n{half}\r\n{size:x}\r\n{half}\r\n0\r\n\r\n")
+        }
+        "/socket" => {
+            let changed = write!(stream, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+            if changed.is_ok() {
+                echo(wire);
+            }
+            return Err(Broken::Closed);
+        }
+        _ => {
+            std::thread::sleep(Duration::from_millis(20));
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow")
+        }
+    };
+    written.map_err(|_| Broken::Closed)
+}
+
+/// Sends back what comes.
+fn echo(wire: &mut Wire) {
+    let mut part = Vec::new();
+    while wire.counted(1, &mut part, |_| false).is_ok() {
+        if wire.stream().write_all(&part).is_err() {
+            return;
+        }
+        part.clear();
+    }
+}
