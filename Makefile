@@ -5,7 +5,7 @@ CARGO ?= cargo
 BINARY ?= target/release/frontgate
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: demo test check long bench compare dist deps
+.PHONY: demo test check long soak bench compare dist deps
 
 demo: deps
 	@[ -x $(TARGET)/demo/frontgate ] || echo "The first build takes about three minutes on two cores."
