@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn what_came_through_ten_gateways_of_the_name_goes_in_circles_however_it_is_told() {
         let ours = std::str::from_utf8(member(Version::HTTP_11)).expect("ASCII");
-        let nine = vec![ours; 9].join(", ");
+        let nine = [ours; 9].join(", ");
 
         assert!(!is_loop(&HeaderMap::new()));
         assert!(!is_loop(&via(&[&nine])));

@@ -19,9 +19,9 @@ mod tests {
 
     #[test]
     fn a_directive_is_found_wherever_it_stands() {
-        let says = |values: &[&[u8]]| {
+        let forbids = |values: &[&[u8]]| {
             let headers: HeaderMap = values.iter().map(|value| (CACHE_CONTROL, HeaderValue::from_bytes(value).expect("a value"))).collect();
-            super::says(&headers, "no-transform")
+            says(&headers, "no-transform")
         };
 
         for values in [
@@ -30,10 +30,10 @@ mod tests {
             &[b"public", b",,no-transform=1 ,x"],
             &[b"ext=\xe4, no-transform"],
         ] {
-            assert!(says(values), "{values:?}");
+            assert!(forbids(values), "{values:?}");
         }
         for values in [&[][..], &[&b"no-transformed"[..]], &[b"max-age=no-transform"], &[b""]] {
-            assert!(!says(values), "{values:?}");
+            assert!(!forbids(values), "{values:?}");
         }
     }
 }
