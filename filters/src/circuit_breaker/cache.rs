@@ -17,6 +17,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 
+use super::fallback;
 use crate::filter::Facts;
 use crate::words::reserved;
 use crate::words::selector::Selector;
@@ -265,5 +266,8 @@ fn kept(headers: &HeaderMap) -> Arc<[(HeaderName, HeaderValue)]> {
     };
     let stays =
         |name: &HeaderName| !reserved::frames(name) && !WITHOUT.contains(name) && !WITHOUT_TOO.contains(&name.as_str()) && !nominated(name);
-    headers.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    // Of what was said of caching one thing is about the answer: whether it may be changed.
+    let control = fallback::control(headers);
+    let control = (control != fallback::NO_STORE).then_some((CACHE_CONTROL, control));
+    headers.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).chain(control).collect()
 }

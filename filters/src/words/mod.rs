@@ -1,6 +1,7 @@
 //! The words that options are written in (selectors, units, patterns, conditions, URLs, and where in the configuration a value is), and
-//! what everybody must say alike: reserved headers, preflights, a stable hash.
+//! what everybody must say alike: reserved headers, caching, preflights, a stable hash.
 
+pub mod cache_control;
 pub mod condition;
 pub mod fnv;
 pub mod path;
