@@ -72,6 +72,9 @@ impl Leg {
         if !matches!(next, Next::Pass) {
             order.attempts.finished(Attempt::Ok, now);
         }
+        if !method.is_safe() && (head.status.is_success() || head.status.is_redirection()) {
+            order.snapshot.forget(client.request());
+        }
         match next {
             Next::Pass => {}
             Next::Again => return Err(Ended::Again),

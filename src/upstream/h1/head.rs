@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 
 use bytes::BytesMut;
+use frontgate_filters::words::fields::members;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use pingora_http::ResponseHeader;
@@ -172,11 +173,6 @@ fn is_plain(value: &[u8]) -> bool {
 /// Fields that belong to one hop whether or not `Connection` says so (RFC 9110, section 7.6.1).
 pub(crate) fn is_of_this_hop(name: &HeaderName) -> bool {
     matches!(name.as_str(), "keep-alive" | "proxy-connection" | "te")
-}
-
-/// The members of a list, without the empty ones (RFC 9110, section 5.6.1).
-pub(crate) fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
 /// Fields that the sender's `Connection` nominates are for this hop alone.

@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 pub(crate) use body::{Decoder, Piece};
-pub(crate) use head::{Framing, Head, drop_nominated, is_of_this_hop, members};
+pub(crate) use head::{Framing, Head, drop_nominated, is_of_this_hop};
 pub(crate) use idle::{idle, put_back, sweep};
 pub(crate) use write::{Upload, put_chunk_size, put_field};
 
