@@ -293,7 +293,10 @@ fn a_token_of_another_type_opens_nothing() {
         let gateway = Gateway::start(&text(origin.address, &format!("{}{more}", file.keys())));
         let header = format!(r#"{{"alg":"ES256","kid":"k1","typ":"{typ}"}}"#);
         let reply = get(gateway.address, &issuer.sign(&header, claims(&[]).to_string().as_bytes()));
-        assert_eq!(gateway.metric(r#"frontgate_auth_decisions_total{decision="deny",filter="login",reason="token_type"}"#) > 0.0, reply.status != 200);
+        assert_eq!(
+            gateway.metric(r#"frontgate_auth_decisions_total{decision="deny",filter="login",reason="token_type"}"#) > 0.0,
+            reply.status != 200
+        );
         reply.status
     };
 

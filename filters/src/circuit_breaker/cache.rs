@@ -22,8 +22,8 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, UnitWeighter, Weighter};
 
 use crate::filter::Facts;
-use crate::words::{fields, reserved};
 use crate::words::selector::Selector;
+use crate::words::{fields, reserved};
 
 /// What one filter keeps, in bytes.
 const TOTAL: u64 = 64 << 20;
@@ -146,7 +146,8 @@ impl Store {
         let target = self.target(head);
         let who = self.hash(&(&*facts.route, host(head), whose.as_deref()));
         let generation = self.targets.get(&target);
-        let entry = generation.map(|generation| self.first(target, who, generation)).and_then(|first| Some((first, self.entries.get(&first)?)));
+        let entry =
+            generation.map(|generation| self.first(target, who, generation)).and_then(|first| Some((first, self.entries.get(&first)?)));
         let second = match entry {
             Some((first, entry)) => {
                 let hash = self.vary(first, &entry, &head.headers);

@@ -106,9 +106,11 @@ fn only_the_filter_says_what_it_governs() {
 
     let mut said = names(&mine);
     said.sort_unstable();
-    let expected =
-        ["access-control-allow-credentials", "access-control-allow-origin", "access-control-expose-headers", "vary", "x-own"];
-    assert_eq!((said, &mine.headers["access-control-expose-headers"]), (expected.map(str::to_owned).to_vec(), &HeaderValue::from_static("X-Total")));
+    let expected = ["access-control-allow-credentials", "access-control-allow-origin", "access-control-expose-headers", "vary", "x-own"];
+    assert_eq!(
+        (said, &mine.headers["access-control-expose-headers"]),
+        (expected.map(str::to_owned).to_vec(), &HeaderValue::from_static("X-Total"))
+    );
     assert_eq!((names(&other), names(&nobody)), (vec!["x-own".to_owned(), "vary".to_owned()], vec!["x-own".to_owned(), "vary".to_owned()]));
 }
 

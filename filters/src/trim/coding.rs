@@ -99,7 +99,11 @@ impl Coding {
                 _ => continue,
             };
             let quality = match parts.find_map(|part| part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="))) {
-                Some(quality) => std::str::from_utf8(quality).ok().and_then(|quality| quality.parse::<f32>().ok()).filter(|quality| *quality <= 1.0).unwrap_or(0.0),
+                Some(quality) => std::str::from_utf8(quality)
+                    .ok()
+                    .and_then(|quality| quality.parse::<f32>().ok())
+                    .filter(|quality| *quality <= 1.0)
+                    .unwrap_or(0.0),
                 None => 1.0,
             };
             let rank = (quality * 1000.0) as u32;

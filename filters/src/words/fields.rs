@@ -180,7 +180,10 @@ mod tests {
         assert_eq!(all(tags(b" , ")), [""; 0]);
         assert_eq!(all(tags(b"W/, \"a\"")), ["W/", r#"\"a\""#]);
 
-        assert_eq!((opaque(b"W/\"a\xfc\""), opaque(b"\"\""), opaque(b"a"), opaque(b"\"")), (Some(&b"a\xfc"[..]), Some(&b""[..]), None, None));
+        assert_eq!(
+            (opaque(b"W/\"a\xfc\""), opaque(b"\"\""), opaque(b"a"), opaque(b"\"")),
+            (Some(&b"a\xfc"[..]), Some(&b""[..]), None, None)
+        );
     }
 
     #[test]

@@ -14,8 +14,17 @@ const REQUEST: &[&str] =
 const CLIENT: &[&str] = &["authorization", "content-type", "cookie"];
 
 /// What only trusted proxies may say: who asked, how and for what, which version answers, which trace it belongs to.
-const PROXIES: &[&str] =
-    &["client-cert", "client-cert-chain", "forwarded", "traceparent", "tracestate", "x-bff-version", "x-forwarded", "x-real-ip", "x-request-id"];
+const PROXIES: &[&str] = &[
+    "client-cert",
+    "client-cert-chain",
+    "forwarded",
+    "traceparent",
+    "tracestate",
+    "x-bff-version",
+    "x-forwarded",
+    "x-real-ip",
+    "x-request-id",
+];
 /// The same, as families.
 const FAMILIES: &[&str] = &["ssl-client-", "x-client-cert", "x-forwarded-", "x-ssl-"];
 
@@ -107,7 +116,9 @@ mod tests {
         ] {
             assert!(is_for_proxies(&HeaderName::from_static(name)), "{name}");
         }
-        for name in ["x-forward", "x-forwardedfor", "x-real-ips", "x-client-id", "x-sslx", "user-agent", "x-api-key", "cookie", "x-user-id", "via"] {
+        for name in
+            ["x-forward", "x-forwardedfor", "x-real-ips", "x-client-id", "x-sslx", "user-agent", "x-api-key", "cookie", "x-user-id", "via"]
+        {
             assert!(!is_for_proxies(&HeaderName::from_static(name)), "{name}");
         }
     }

@@ -155,7 +155,8 @@ impl<T> Handles<T> {
 
     fn retire(&self, kept: impl Fn(&str) -> bool) {
         let mut known = self.0.lock();
-        let (shown, gone): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut known.shown).into_iter().partition(|(name, _)| kept(name));
+        let (shown, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut known.shown).into_iter().partition(|(name, _)| kept(name));
         known.shown = shown;
         known.gone.extend(gone);
         let forgotten = known.gone.len().saturating_sub(REMEMBERED);

@@ -98,7 +98,9 @@ pub(super) async fn get(pool: &Arc<Pool>, url: &Url, accept: &'static str, etag:
     })?;
     let mut codings = fields::list(&answer.head.headers, &CONTENT_ENCODING);
     match answer.head.status.as_u16() {
-        200 if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) => Err("it is compressed, which was not asked for".to_owned()),
+        200 if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) => {
+            Err("it is compressed, which was not asked for".to_owned())
+        }
         200 => Ok(Fetched::New { body: answer.body.to_vec(), etag: answer.head.headers.get(ETAG).cloned() }),
         304 if etag.is_some() => Ok(Fetched::Same),
         status => Err(format!("it answered {status}")),

@@ -14,8 +14,8 @@ use jsonwebtoken::DecodingKey;
 use rsa::RsaKey;
 
 use super::config::Algorithm;
-use crate::words::claims::{Claim, Claims};
 use crate::filter::document::{self, Document};
+use crate::words::claims::{Claim, Claims};
 
 /// The most keys of a set: a token that names no key is tried with all that fit.
 const MOST_KEYS: usize = 64;

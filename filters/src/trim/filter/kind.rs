@@ -86,7 +86,9 @@ mod tests {
 
     #[test]
     fn what_nobody_can_read_is_told_from_what_is_something_else() {
-        for values in [&[][..], &[&b""[..]], &[b"json"], &[b"\xfc"], &[b"application/js\xf6n"], &[b"application/json-seq"], &[b"text/html", b"x"]] {
+        for values in
+            [&[][..], &[&b""[..]], &[b"json"], &[b"\xfc"], &[b"application/js\xf6n"], &[b"application/json-seq"], &[b"text/html", b"x"]]
+        {
             assert_eq!(Kind::of(&headers(CONTENT_TYPE, values)), Kind::Unclear, "{values:?}");
         }
         for values in [&[&b"text/html"[..]][..], &[b"text/html; a=\"b, application/json\""], &[b"image/png", b"image/png"]] {
