@@ -38,10 +38,10 @@ pub fn payload(token: &str, keys: &Keys, allowed: &[Algorithm], types: &Expected
     if header.get("crit").is_some() || header.get("b64").is_some() {
         return Err(Reason::Critical);
     }
-    if let Some(kind) = header.get("typ") {
-        if !is_of(kind.text().ok_or(Reason::Malformed)?, types) {
-            return Err(Reason::TokenType);
-        }
+    if let Some(kind) = header.get("typ")
+        && !is_of(kind.text().ok_or(Reason::Malformed)?, types)
+    {
+        return Err(Reason::TokenType);
     }
     let kid = match header.get("kid") {
         None => None,
