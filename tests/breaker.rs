@@ -291,6 +291,7 @@ fn what_was_changed_or_is_gone_does_not_come_back_from_the_cache() {
             _ if line.starts_with("GET /gone") && !request.header("x-gone").is_empty() => response("404 Not Found", "", ""),
             _ if line.starts_with("GET") => response("200 OK", "Vary: Accept-Language\r\n", "kept"),
             _ if line.contains("refused") => response("409 Conflict", "", ""),
+            _ if line.contains("lost") => response("410 Gone", "", ""),
             _ if line.starts_with("POST") => response("303 See Other", "Location: /\r\n", ""),
             _ => response("204 No Content", "", ""),
         };
@@ -315,7 +316,7 @@ fn what_was_changed_or_is_gone_does_not_come_back_from_the_cache() {
         let text = format!("{line} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n{headers}\r\n");
         exchange(gateway.address, text.as_bytes()).unwrap().status
     };
-    let paths = ["/PUT", "/POST", "/DELETE", "/PATCH", "/PURGE", "/OPTIONS", "/refused", "/gone", "/other?x=1"];
+    let paths = ["/PUT", "/POST", "/DELETE", "/PATCH", "/PURGE", "/OPTIONS", "/refused", "/lost", "/gone", "/other?x=1"];
     for path in paths {
         for language in ["en", "de"] {
             assert_eq!(ask(&format!("GET {path}"), &format!("Accept-Language: {language}\r\n")), 200);
@@ -326,6 +327,7 @@ fn what_was_changed_or_is_gone_does_not_come_back_from_the_cache() {
         ask(&format!("{} {path}", &path[1..]), "");
     }
     ask("PUT /refused", "");
+    ask("DELETE /lost", "");
     ask("GET /gone", "X-Gone: 1\r\nAccept-Language: en\r\n");
     ask("PUT /other?x=2", "");
     // One language comes anew; the other one must not be found again by it.
@@ -333,7 +335,7 @@ fn what_was_changed_or_is_gone_does_not_come_back_from_the_cache() {
     well.store(false, Ordering::SeqCst);
 
     let kept = |path: &str, language: &str| ask(&format!("GET {path}"), &format!("Accept-Language: {language}\r\n")) == 200;
-    for path in ["/POST", "/DELETE", "/PATCH", "/PURGE", "/gone"] {
+    for path in ["/POST", "/DELETE", "/PATCH", "/PURGE", "/lost", "/gone"] {
         assert!(!kept(path, "en") && !kept(path, "de"), "{path} is back");
     }
     for path in ["/OPTIONS", "/refused", "/other?x=1"] {

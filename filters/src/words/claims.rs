@@ -261,6 +261,8 @@ impl<'t> Reader<'t> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use serde_json::json;
 
     use super::*;
@@ -315,6 +317,31 @@ mod tests {
         assert_eq!(claims.get("b"), Some(&Claim::from(json!({"c": {"d": false}}))));
         let numbers = claims.get("é").and_then(Claim::list).and_then(|list| list[2].list()).expect("a list");
         assert_eq!(numbers.iter().map(Claim::number).collect::<Vec<_>>(), [Some(0.0), Some(-0.5), Some(1000.0)]);
+    }
+
+    #[test]
+    fn the_json_test_suite_is_read_as_it_says() {
+        let Some(folder) = frontgate_test_support::vectors("json-test-suite") else { return };
+        let cases = std::fs::read_to_string(folder.join("cases.jsonl")).expect("the suite");
+        let bytes = |text: &Value| STANDARD.decode(text.as_str().unwrap_or_default()).expect("base64");
+        let mut seen = 0;
+        for line in cases.lines() {
+            let case: Value = serde_json::from_str(line).expect("a case");
+            let name = case["name"].as_str().expect("a name");
+            let mut text = bytes(&case["b64"]);
+            text.extend(bytes(&case["repeat_b64"]).repeat(case["times"].as_u64().unwrap_or(0) as usize));
+            text.extend(bytes(&case["suffix_b64"]));
+            // Whatever the suite has at the top stands under a name here.
+            let read = Claims::read(&[b"{\"top\": ", &text[..], b"}"].concat());
+
+            seen += 1;
+            match &name[..2] {
+                "y_" => assert_eq!(read.is_some(), !name.contains("duplicated_key"), "{name}"),
+                "n_" => assert_eq!(read, None, "{name}"),
+                _ => {}
+            }
+        }
+        assert!(seen > 300, "{seen}");
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Leg {
         if !matches!(next, Next::Pass) {
             order.attempts.finished(Attempt::Ok, now);
         }
-        if !method.is_safe() && (head.status.is_success() || head.status.is_redirection()) {
+        if changes(method, head.status) {
             order.snapshot.forget(client.request());
         }
         match next {
@@ -139,4 +139,11 @@ impl Leg {
         }
         Ok(())
     }
+}
+
+/// Whether what was kept of a target is of the past once a request of this method was answered so (RFC 9111, section 4.4). What is not there
+/// to be deleted is gone, too.
+fn changes(method: &Method, status: StatusCode) -> bool {
+    let succeeds = status.is_success() || status.is_redirection();
+    !method.is_safe() && succeeds || *method == Method::DELETE && matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
 }
