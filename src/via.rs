@@ -5,7 +5,7 @@
 use http::header::VIA;
 use http::{HeaderMap, Version};
 
-use crate::upstream::h1::members;
+use frontgate_filters::words::fields::members;
 
 /// The name.
 const PSEUDONYM: &[u8] = b"frontgate";

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 use frontgate_filters::chain::Exchange;
 use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Facts, Outcome};
+use frontgate_filters::words::fields;
 use http::{HeaderValue, StatusCode};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -95,7 +96,7 @@ impl Ctx {
         }
         let pick = current.map(|current| current.pick());
         let line = Line {
-            request_id: self.facts.request_id.to_str().unwrap_or_default(),
+            request_id: fields::text(&self.facts.request_id).unwrap_or_default(),
             trace_id: if self.from_trusted { trace_id(&head.headers) } else { None },
             client_ip: Some(self.facts.client_ip),
             method: head.method.as_str(),
@@ -112,7 +113,7 @@ impl Ctx {
             upstream_status,
             endpoint: pick.map(|pick| &*pick.endpoint().text),
             attempts: Some(self.attempts.count()).filter(|count| *count > 0),
-            version: self.facts.version.as_ref().and_then(|version| version.to_str().ok()),
+            version: self.facts.version.as_ref().and_then(fields::text),
             device: self.facts.device.as_deref(),
             sub: self.facts.identity.as_ref().map(|identity| identity.sub_hash()).filter(|sub| !sub.is_empty()),
             limit: self.facts.limit.as_deref(),

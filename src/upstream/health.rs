@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use frontgate_filters::words::fields;
 use http::Method;
 use tokio::net::TcpStream;
 
@@ -18,7 +19,7 @@ pub(crate) fn watch(pool: &Arc<Pool>, runtime: &tokio::runtime::Handle) {
     let (Some(health), new) = pool.to_be_probed() else { return };
     let health = Arc::new(health.clone());
     for endpoint in new {
-        let host = pool.host.as_ref().and_then(|host| host.to_str().ok()).map_or_else(|| endpoint.text.to_string(), str::to_owned);
+        let host = pool.host.as_ref().and_then(fields::text).map_or_else(|| endpoint.text.to_string(), str::to_owned);
         runtime.spawn(probes(Arc::downgrade(pool), endpoint, health.clone(), host));
     }
 }

@@ -3,9 +3,11 @@
 use http::HeaderMap;
 use http::header::CACHE_CONTROL;
 
+use super::fields;
+
 /// Whether it has this directive, with or without an argument.
 pub fn says(headers: &HeaderMap, directive: &str) -> bool {
-    headers.get_all(CACHE_CONTROL).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).any(|member| {
+    fields::list(headers, &CACHE_CONTROL).any(|member| {
         let name = member.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
         name.eq_ignore_ascii_case(directive.as_bytes())
     })

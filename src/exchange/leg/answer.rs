@@ -61,6 +61,9 @@ impl Leg {
         if !matches!(next, Next::Pass) {
             order.attempts.finished(Attempt::Ok, now);
         }
+        if changes(method, head.status) {
+            order.snapshot.forget(client.request());
+        }
         match next {
             Next::Pass => {}
             Next::Again => return Err(Ended::Again),
@@ -128,4 +131,11 @@ impl Leg {
         }
         Ok(())
     }
+}
+
+/// Whether what was kept of a target is of the past once a request of this method was answered so (RFC 9111, section 4.4). What is not there
+/// to be deleted is gone, too.
+fn changes(method: &Method, status: StatusCode) -> bool {
+    let succeeds = status.is_success() || status.is_redirection();
+    !method.is_safe() && succeeds || *method == Method::DELETE && matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
 }

@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 
 use bytes::BytesMut;
+use frontgate_filters::words::fields::members;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use pingora_http::ResponseHeader;
@@ -198,11 +199,6 @@ pub(crate) fn is_of_this_hop(name: &HeaderName) -> bool {
             | "proxy-connection"
             | "te"
     )
-}
-
-/// The members of a list, without the empty ones (RFC 9110, section 5.6.1).
-pub(crate) fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
 /// Fields that the sender's `Connection` nominates are for this hop alone.

@@ -18,6 +18,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
+use frontgate_filters::words::fields::members;
 use http::header::UPGRADE;
 use http::{HeaderValue, StatusCode};
 use pingora_core::protocols::Stream;
@@ -26,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 pub(crate) use body::{Decoder, Piece};
-pub(crate) use head::{Framing, Head, drop_nominated, is_of_this_hop, members};
+pub(crate) use head::{Framing, Head, drop_nominated, is_of_this_hop};
 pub(crate) use idle::{idle, put_back, sweep};
 pub(crate) use write::{Upload, put_chunk_size, put_field};
 
