@@ -198,6 +198,8 @@ impl Store {
         if length.is_some_and(|length| length > LARGEST as u64) {
             return None;
         }
+        // One that nobody can read could be any.
+        let age = if head.headers.contains_key(AGE) { fields::number(&head.headers, &AGE)? } else { 0 };
         let varies_by = varies_by(&head.headers)?;
         let generation = asked.generation.or_else(|| self.begin(asked))?;
         let first = self.first(asked.target, asked.who, generation);
@@ -209,7 +211,7 @@ impl Store {
             (self.second(asked, first, &entry)?, entry.generation)
         };
         let length = length.map(|length| length as usize);
-        let age = Duration::from_secs(fields::number(&head.headers, &AGE).unwrap_or(0));
+        let age = Duration::from_secs(age);
         let body = Vec::with_capacity(length.unwrap_or(0));
         Some(Copying { key, generation, status: head.status, headers: kept(&head.headers), body, length, age, varies_by })
     }
