@@ -381,3 +381,67 @@ fn a_slow_stream_is_passed_on_part_by_part() {
 
     assert!(held.ends_with(b"\r\n0\r\n\r\n"), "{}", String::from_utf8_lossy(&held));
 }
+
+#[test]
+fn what_must_not_be_changed_is_not_but_what_is_hidden_stays_hidden() {
+    let origin = Origin::start(|request, stream| {
+        let fields = match request.header("if-none-match").as_slice() {
+            [] => "Content-Type: application/json\r\nETag: \"v1\"\r\nCache-Control: max-age=5, No-Transform\r\nAccept-Ranges: bytes\r\n",
+            _ => "",
+        };
+        stream.write_all(response("200 OK", fields, BODY).as_bytes()).is_ok()
+    });
+    let gateway = over(&origin, SLIM);
+
+    let tv = ask(&gateway, TV, "/", "Accept-Encoding: gzip\r\n");
+    let phone = ask(&gateway, PHONE, "/", "");
+
+    assert_eq!(tv.text(), BODY);
+    for (name, value) in [("etag", "\"v1\""), ("content-length", &*BODY.len().to_string()), ("accept-ranges", "bytes")] {
+        assert_eq!(tv.header(name), Some(value), "{}", tv.head);
+    }
+    assert_eq!((tv.header("vary"), tv.header("content-encoding")), (None, None), "{}", tv.head);
+    // `keep` hides from this client what it does not name.
+    assert_eq!(phone.json(), serde_json::json!({"code": 0, "items": [{"id": 1, "images": {"thumb": "t"}}]}));
+    // So does a client's own list: nobody else asked for the change.
+    assert_eq!(ask(&gateway, TV, "/?fields=secret", "").json(), serde_json::json!({"secret": 7}));
+    assert_eq!(gateway.metric("frontgate_trim_skipped_total{reason=\"no_transform\",route=\"all\"}"), 1.0);
+}
+
+#[test]
+fn a_fallback_s_answer_that_must_not_be_changed_is_not() {
+    let well = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let is_well = well.clone();
+    let origin = Origin::start(move |request, stream| {
+        // The other upstream has a Host of its own.
+        let is_well = is_well.load(std::sync::atomic::Ordering::SeqCst) || request.header("host") == ["other.example"];
+        let status = if is_well { "200 OK" } else { "503 Down" };
+        let fields = "Content-Type: application/json\r\nCache-Control: no-transform\r\n";
+        stream.write_all(response(status, fields, BODY).as_bytes()).is_ok()
+    });
+    let gateway = Gateway::start(&yaml(
+        "
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+          other: {endpoints: [$ORIGIN], host: other.example}
+        filters:
+          slim: {trim: {profiles: {smart_tv: {drop: [secret]}}}}
+          guard: {circuit_breaker: {fallback: [{cached: {max_age: 1h}}, {upstream: other}]}}
+        routes: [{name: all, path: /**, upstream: main, filters: [slim, guard]}]
+        ",
+        &[("$ORIGIN", &origin.address)],
+    ));
+    assert_eq!(ask(&gateway, TV, "/kept", "").text(), BODY);
+    well.store(false, std::sync::atomic::Ordering::SeqCst);
+
+    let (kept, other) = (ask(&gateway, TV, "/kept", ""), ask(&gateway, TV, "/new", ""));
+
+    assert_eq!(
+        (kept.header("x-bff-fallback"), kept.header("cache-control"), kept.text()),
+        (Some("cached"), Some("no-store, no-transform"), BODY.to_owned())
+    );
+    assert_eq!(
+        (other.header("x-bff-fallback"), other.header("cache-control"), other.text()),
+        (Some("upstream"), Some("no-store, no-transform"), BODY.to_owned())
+    );
+}

@@ -3,8 +3,8 @@
 //! The head is written from the one that was received: nothing is copied that an upstream is only to be told.
 
 use bytes::BytesMut;
-use frontgate_filters::words::fields::lists;
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
+use frontgate_filters::words::fields::{lists, members};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora_http::RequestHeader;
@@ -14,6 +14,7 @@ use super::client::Client;
 use crate::request_id::X_REQUEST_ID;
 use crate::upstream::Pool;
 use crate::upstream::h1::{Connection, Upload, is_of_this_hop, put_field};
+use crate::via;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -29,13 +30,23 @@ pub(super) fn begin(connection: &mut Connection, client: &impl Client, framing: 
     let target = rewritten.as_deref().or_else(|| received.uri.path_and_query().map(PathAndQuery::as_str)).unwrap_or("/").as_bytes();
     // A body of no bytes is said to be one where the client said so.
     let framing = if framing == Upload::None && received.headers.contains_key(CONTENT_LENGTH) { Upload::Length(0) } else { framing };
+    let protocols = client.upgrade().filter(|protocols| !members(protocols.as_bytes()).any(is_read_by_gateways));
     connection.begin(&received.method, target, framing, |out| {
         fields(out, received, pool, order);
-        if let Some(protocol) = client.upgrade() {
+        if let Some(protocols) = protocols {
             put_field(out, b"connection", b"upgrade");
-            put_field(out, b"upgrade", protocol.as_bytes());
+            put_field(out, b"upgrade", protocols.as_bytes());
         }
     });
+    if let Some(protocols) = protocols {
+        connection.offer(protocols);
+    }
+}
+
+/// Whether a protocol is one whose requests would pass through the tunnel unseen by any route and filter: another HTTP, or TLS with one in it.
+fn is_read_by_gateways(protocol: &[u8]) -> bool {
+    let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();
+    [&b"h2c"[..], b"h2", b"h3", b"http", b"tls"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 fn fields(out: &mut BytesMut, received: &RequestHeader, pool: &Pool, order: &Order<'_>) {
@@ -52,13 +63,15 @@ fn fields(out: &mut BytesMut, received: &RequestHeader, pool: &Pool, order: &Ord
     if crumbs {
         cookies(out, map);
     }
+    let passed = map.get_all(VIA).iter().map(HeaderValue::as_bytes);
+    put_list(out, b"via", passed.chain([via::member(received.version)]), b", ");
     identify(out, received, order);
 }
 
-/// Fields that are left out where they stand and said anew by [`fields`] and [`Connection::begin`]. What else only a trusted proxy may say is
-/// not among a request's fields unless one did.
+/// Fields that are left out where they stand, and said anew by [`fields`] and [`Connection::begin`] where there is something to say: a
+/// request's trailers go no further. What else only a trusted proxy may say is not among a request's fields unless one did.
 fn is_ours(name: &HeaderName) -> bool {
-    matches!(*name, HOST | CONNECTION | CONTENT_LENGTH | TRANSFER_ENCODING | UPGRADE)
+    matches!(*name, HOST | CONNECTION | CONTENT_LENGTH | TRAILER | TRANSFER_ENCODING | UPGRADE | VIA)
         || *name == X_REQUEST_ID
         || *name == X_FORWARDED_FOR
         || *name == X_REAL_IP

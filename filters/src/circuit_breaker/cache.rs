@@ -21,7 +21,9 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, UnitWeighter, Weighter};
 
+use super::fallback;
 use crate::filter::Facts;
+use crate::words::cache_control::says;
 use crate::words::selector::Selector;
 use crate::words::{fields, reserved};
 
@@ -155,7 +157,7 @@ impl Store {
             }
             None => Second::Unknown(Box::new(head.headers.clone())),
         };
-        let keeps = head.method == Method::GET && !says(&head.headers, &["no-store"]);
+        let keeps = head.method == Method::GET && !says(&head.headers, "no-store");
         Some(Asked { target, who, generation, ended, second, keeps, private: per.is_some() })
     }
 
@@ -190,8 +192,8 @@ impl Store {
     /// Begins to copy an answer, where it may be kept.
     pub fn copying(&self, asked: &Asked, head: &ResponseHeader) -> Option<Copying> {
         let good = head.status.is_success() && head.status != StatusCode::PARTIAL_CONTENT;
-        let forbidden: &[&str] = if asked.private { &["no-store"] } else { &["no-store", "private"] };
-        if !asked.keeps || !good || says(&head.headers, forbidden) || head.headers.contains_key(SET_COOKIE) {
+        let forbidden = says(&head.headers, "no-store") || !asked.private && says(&head.headers, "private");
+        if !asked.keeps || !good || forbidden || head.headers.contains_key(SET_COOKIE) {
             return None;
         }
         let length = fields::number(&head.headers, &CONTENT_LENGTH);
@@ -334,14 +336,6 @@ impl Hash for Name<'_> {
     }
 }
 
-/// Whether Cache-Control has one of these directives, with or without an argument.
-fn says(headers: &HeaderMap, directives: &[&str]) -> bool {
-    fields::list(headers, &CACHE_CONTROL).any(|directive| {
-        let name = directive.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
-        directives.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
-    })
-}
-
 /// The names in Vary, sorted; nothing where it says that no two requests are alike, or nothing sensible.
 fn varies_by(headers: &HeaderMap) -> Option<Arc<[HeaderName]>> {
     let mut names = Vec::new();
@@ -363,5 +357,8 @@ fn kept(headers: &HeaderMap) -> Arc<[(HeaderName, HeaderValue)]> {
     let nominated = |name: &HeaderName| fields::lists(headers, &CONNECTION, name.as_str());
     let stays =
         |name: &HeaderName| !reserved::frames(name) && !WITHOUT.contains(name) && !WITHOUT_TOO.contains(&name.as_str()) && !nominated(name);
-    headers.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    // Of what was said of caching one thing is about the answer: whether it may be changed.
+    let control = fallback::control(headers);
+    let control = (control != fallback::NO_STORE).then_some((CACHE_CONTROL, control));
+    headers.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).chain(control).collect()
 }

@@ -58,6 +58,7 @@ pub(super) fn pool(name: &str, url: &Url, metrics: &Metrics) -> Arc<Pool> {
         required: false,
         outlier: None,
         slow_start: None,
+        panic: true,
         max_connections: None,
         retry: Some(Spanned::nowhere(retry)),
         timeouts,

@@ -16,7 +16,7 @@ use crate::filter::{Attempt, Flow, Outcome, Rescue, ResponseFilter, Want};
 use crate::reply::Reply;
 use crate::trim::coding::{Coding, Opener, Packer};
 use crate::trim::{OnMalformed, Policy, Trimmer};
-use crate::words::fields;
+use crate::words::{cache_control, fields};
 
 /// Shorter answers are not worth packing.
 const WORTH_PACKING: u64 = 1024;
@@ -84,6 +84,13 @@ impl ResponseFilter for Trimming {
         if !is_unchanged && (!is_news || !self.takes(head)) {
             if is_news && self.profile.is_some() {
                 self.counters.skipped("not_json", "");
+            }
+            return Want::Nothing;
+        }
+        // What hides is there to keep something from the client; all else leaves alone what it is told to (RFC 9110, section 7.7).
+        if !self.policy.hides() && cache_control::says(&head.headers, "no-transform") {
+            if !is_unchanged && self.profile.is_some() {
+                self.counters.skipped("no_transform", "");
             }
             return Want::Nothing;
         }
