@@ -3,6 +3,7 @@
 use frontgate_filters::reply::Reply;
 use http::header::{ALLOW, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
+use pingora_http::ResponseHeader;
 
 use crate::door::wire::Refusal;
 use crate::upstream::NoPick;
@@ -36,6 +37,15 @@ pub(crate) fn body_too_large() -> Reply {
 /// What the strict reading of the wire refuses, as an answer.
 pub(crate) fn unreadable(refusal: Refusal) -> Reply {
     Reply::problem(StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST), refusal.code, refusal.detail)
+}
+
+/// An answer as HTTP/1.1 has it, for who asked so badly that no hook will see it.
+pub(crate) fn page(head: &ResponseHeader, body: &[u8]) -> Vec<u8> {
+    let mut page = format!("HTTP/1.1 {} {}\r\n", head.status.as_u16(), head.status.canonical_reason().unwrap_or("Error")).into_bytes();
+    head.header_to_h1_wire(&mut page);
+    page.extend_from_slice(b"\r\n");
+    page.extend_from_slice(body);
+    page
 }
 
 /// The answer where an upstream could not be reached, or broke off before its head.

@@ -85,7 +85,7 @@ async fn finish(mut held: Held<'_>, seat: &Seat, ctx: &mut Ctx, end: End) -> boo
             if held.flush().await.is_ok() {
                 ctx.complete = true;
                 let idle = ctx.snapshot.rules.tunnel;
-                let (client, read, _count) = held.h1.into_parts();
+                let (client, read, _count) = held.h1.into_tunnel();
                 let (upstream, answered) = upstream.into_parts();
                 let began = std::time::Instant::now();
                 let passed = Box::pin(tunnel(Side::new(client, read), Side::new(upstream, answered), idle)).await;
@@ -96,6 +96,7 @@ async fn finish(mut held: Held<'_>, seat: &Seat, ctx: &mut Ctx, end: End) -> boo
         End::Broken => {
             // What came is passed on, so that the client sees where it broke off.
             let _ = held.flush().await;
+            held.h1.break_off();
         }
         End::Gone | End::Answer(_) => {}
     }
