@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use frontgate_filters::filter::Facts;
 use frontgate_filters::filter::inspect::Forced;
 use frontgate_filters::reply::Form;
+use frontgate_filters::words::fields;
 use http::Method;
 use parking_lot::Mutex;
 
@@ -263,7 +264,7 @@ impl Keeper for Gateway {
         let odd = Method::from_bytes(b"UNREAD").unwrap_or(Method::GET);
         snapshot.unmatched.metrics.record(&odd, refusal.status, began.elapsed(), began.elapsed());
         snapshot.access_log.log(&Line {
-            request_id: facts.request_id.to_str().unwrap_or_default(),
+            request_id: fields::text(&facts.request_id).unwrap_or_default(),
             client_ip: Some(facts.client_ip),
             method: "-",
             path: b"-",

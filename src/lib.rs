@@ -34,5 +34,6 @@ mod snapshot;
 mod status;
 mod telemetry;
 mod upstream;
+mod via;
 
 pub use server::{Running, start};

@@ -1,5 +1,6 @@
 //! What the types alone cannot say: names that point somewhere, values that fit each other. All problems at once, each at its value.
 
+mod circles;
 mod filters;
 mod report;
 mod routes;
@@ -31,6 +32,7 @@ pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>, s
         report.error(table.place, why);
     }
     routes::check(config, report);
+    circles::check(config, report);
     references(config, report);
 }
 
