@@ -55,3 +55,5 @@ mod trim;
 mod tunnels;
 /// Public collections of malformed requests, replayed over raw sockets.
 mod vectors;
+/// Every wait for a client has its own deadline: clients that stop, do not read, leave, or come too late or too many.
+mod waits;

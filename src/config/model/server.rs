@@ -33,7 +33,8 @@ pub struct Server {
     pub limits: Limits,
     /// Timeouts towards clients.
     pub timeouts: ServerTimeouts,
-    /// Whether a client that closed its half of the connection still gets its answer; otherwise it counts as one that has left.
+    /// Whether a client that closed its half of the connection still gets its answer, however long that takes; otherwise it counts as one
+    /// that has left where the answer is not there within 0.3 s.
     pub half_close: bool,
     /// How the process shuts down.
     pub drain: Drain,
@@ -214,11 +215,12 @@ impl Default for Limits {
 pub struct ServerTimeouts {
     /// Until the whole head (request line and headers) has arrived.
     pub header: Duration,
-    /// Until the body has arrived: this long, plus one second for every 500 bytes received.
+    /// Until the body has arrived: this long, plus one second for every 500 bytes received. A single pause may be twice as long at most.
     pub body: Duration,
     /// How long an idle connection is kept open for the next request.
     pub keepalive: Duration,
-    /// Until a client has taken its answer: this long, plus one second for every 500 bytes sent.
+    /// Until a client has taken its answer: this long, plus one second for every 500 bytes that it took. Where it takes nothing for this
+    /// long, its connection ends; of an HTTP/2 client's only the stream, where it reads others.
     pub write: Duration,
     /// How long a tunnel (a WebSocket) may be idle.
     pub tunnel: Duration,
