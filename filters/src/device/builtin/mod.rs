@@ -50,7 +50,7 @@ pub fn rules() -> Vec<matcher::Rule> {
         rule(DESKTOP, &[Desktop], &[CfNetwork], &[]),
         rule(MOBILE, &[CfNetwork], &[], &[]),
         // Applications on phones may carry an address, pages' visitors do not.
-        rule(BOT, &[Contact, Mail, Errand], &[], &[Android, Desktop, PhoneName, FeaturePhone, NotBot]),
+        rule(BOT, &[Contact, Mail, Errand], &[], &[Android, Desktop, OldBrowser, PhoneName, FeaturePhone, NotBot]),
         rule(BOT, &[Contact, Errand], &[Engine], &[PhoneName, FeaturePhone, NotBot]),
         // Apple's, whose applications do not say Mozilla.
         rule(TABLET, &[Ipad], &[], &[]),

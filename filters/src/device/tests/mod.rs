@@ -2,6 +2,7 @@
 
 mod agreement;
 mod known;
+mod sample;
 mod truth;
 
 use http::HeaderValue;
