@@ -102,8 +102,11 @@ fn every_configuration_that_is_shipped_is_a_good_one() {
 #[test]
 fn a_load_test_says_what_it_misses() {
     let Some(python) = tool("python3") else { return };
+    // What is first in the path may be a script that finds the interpreter there.
+    let told = Command::new(python).args(["-c", "import sys; print(sys.executable)"]).output().unwrap();
+    let python = String::from_utf8(told.stdout).unwrap();
     for (script, missing) in [("compare", "wrk"), ("scale", "wrk"), ("cachegrind", "valgrind"), ("k6/run", "k6")] {
-        let output = Command::new(&python)
+        let output = Command::new(python.trim())
             .arg(project().join("loadtest").join(script))
             .arg("--no-build")
             .env("PATH", "/nowhere")
