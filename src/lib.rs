@@ -25,6 +25,8 @@ mod explain;
 mod gateway;
 mod panics;
 mod proxy;
+#[cfg(test)]
+mod reference;
 mod refusals;
 mod reload;
 mod request_id;

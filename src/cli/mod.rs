@@ -128,6 +128,12 @@ fn fail(code: u8, why: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Everything that can be typed, for the page that lists it.
+#[cfg(test)]
+pub(crate) fn command() -> clap::Command {
+    Arguments::command()
+}
+
 /// Runs what was typed.
 pub fn main() -> ExitCode {
     let arguments = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
