@@ -22,6 +22,7 @@ mod decide;
 mod door;
 mod exchange;
 mod explain;
+mod files;
 mod gateway;
 mod panics;
 mod proxy;
