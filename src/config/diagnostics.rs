@@ -2,14 +2,16 @@
 //!
 //! A message never shows what came from the environment or what may be a secret.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
-use frontgate_filters::words::spanned::Place;
+use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
+use frontgate_filters::words::spanned::{Place, Problem, Weight};
 use serde_json::json;
 
 use super::places::{At, Places, Source};
+use super::secrets::{self, Words};
 
 /// Whether the configuration can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +22,68 @@ pub enum Severity {
     Warning,
 }
 
+/// Which sort of mistake it is, for programs: these words stay the same when messages change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// A file of the configuration that cannot be read, or is not.
+    File,
+    /// A text that is not YAML.
+    Syntax,
+    /// A key that does not exist.
+    UnknownKey,
+    /// A required key that is not written.
+    MissingKey,
+    /// A key that is written twice.
+    DuplicateKey,
+    /// A key or a value that the language has and this version has not.
+    NotInThisVersion,
+    /// A value that its key cannot have.
+    Value,
+    /// An environment variable that cannot be expanded.
+    Variable,
+    /// A secret that is written where its name belongs.
+    Exposed,
+    /// A name that points nowhere.
+    UnknownName,
+    /// Values that cannot work, or not together.
+    Rule,
+    /// Something outside that a running gateway needs: a secret, a key, a directory.
+    Outside,
+    /// A definition that nothing uses.
+    Unused,
+    /// Something that works and is probably not meant.
+    Doubtful,
+}
+
+impl Code {
+    /// As programs read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Syntax => "syntax",
+            Self::UnknownKey => "unknown_key",
+            Self::MissingKey => "missing_key",
+            Self::DuplicateKey => "duplicate_key",
+            Self::NotInThisVersion => "not_in_this_version",
+            Self::Value => "value",
+            Self::Variable => "variable",
+            Self::Exposed => "exposed_secret",
+            Self::UnknownName => "unknown_name",
+            Self::Rule => "rule",
+            Self::Outside => "outside",
+            Self::Unused => "unused",
+            Self::Doubtful => "doubtful",
+        }
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
     /// How wrong.
     pub severity: Severity,
+    /// Which sort of mistake.
+    pub code: Code,
     /// What is wrong.
     pub message: String,
     /// Where; nothing where no file could be read.
@@ -40,12 +99,35 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error.
     pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), place: None, labels: Vec::new(), help: None, hidden: false }
+        Self {
+            severity: Severity::Error,
+            code: Code::Rule,
+            message: message.into(),
+            place: None,
+            labels: Vec::new(),
+            help: None,
+            hidden: false,
+        }
     }
 
     /// A warning.
     pub fn warning(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(message) }
+        Self { severity: Severity::Warning, code: Code::Doubtful, ..Self::error(message) }
+    }
+
+    /// What a part of the configuration says of itself.
+    pub fn from_problem(problem: Problem, places: &Places) -> Self {
+        let diagnostic = match problem.weight {
+            Weight::Wrong | Weight::Lacking => Self::error(problem.message),
+            Weight::Doubtful => Self::warning(problem.message),
+        };
+        diagnostic.help(problem.help).on(places, problem.place)
+    }
+
+    /// Of this sort.
+    pub fn code(mut self, code: Code) -> Self {
+        self.code = code;
+        self
     }
 
     /// At a place of a file.
@@ -60,7 +142,13 @@ impl Diagnostic {
         if let Some(origin) = places.origin(place) {
             self.message = self.message.replace(&format!("`{}`", origin.text), &format!("`{}`", origin.written));
             self.help = self.help.filter(|help| origin.text.is_empty() || !help.contains(&origin.text));
-            if !origin.text.is_empty() && self.message.replace(&origin.written, "").contains(&origin.text) {
+            let rest = |message: &str| message.replace(&origin.written, "").contains(&origin.text);
+            if origin.text.len() >= 4 && rest(&self.message) {
+                // As a part of something else, such as the path of a file.
+                let parts: Vec<String> =
+                    self.message.split(&origin.written).map(|part| part.replace(&origin.text, &origin.written)).collect();
+                self.message = parts.join(&origin.written);
+            } else if !origin.text.is_empty() && rest(&self.message) {
                 self.message = format!("the value of `{}` does not fit here", origin.written);
             }
         }
@@ -80,11 +168,12 @@ impl Diagnostic {
     }
 }
 
-/// The name nearest to a misspelled one, if any is near.
+/// The name nearest to a misspelled one, if any is near. Letters of the other case, and `-` for `_`, are no distance.
 pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (name.chars().count() / 3).max(1);
+    let plain = |name: &str| name.to_lowercase().replace('-', "_");
+    let (name, allowed) = (plain(name), (name.chars().count() / 3).max(1));
     names
-        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .map(|known| (strsim::damerau_levenshtein(&name, &plain(known)), known))
         .filter(|(distance, _)| *distance <= allowed)
         .min()
         .map(|(_, known)| known)
@@ -97,13 +186,57 @@ pub struct Diagnostics {
     pub items: Vec<Diagnostic>,
     /// The files.
     pub sources: Arc<Vec<Source>>,
+    /// The lines of each file that are not shown.
+    hidden: Vec<BTreeSet<usize>>,
 }
 
+/// What stands for a line that is not shown.
+const HIDDEN: &str = "line not shown: it may hold a secret";
+
 impl Diagnostics {
-    /// Puts what was found into the order of files and lines.
+    /// Puts what was found into the order of files and lines, each thing once, and takes secrets out of it.
     pub fn new(mut items: Vec<Diagnostic>, sources: Arc<Vec<Source>>) -> Self {
         items.sort_by_key(|item| item.place.as_ref().map(|at| (at.file, at.range.start)));
-        Self { items, sources }
+        items.dedup_by(|later, earlier| later.message == earlier.message && later.place.is_some() && later.place == earlier.place);
+        let mut all = Self { items, sources, hidden: Vec::new() };
+        if !all.items.is_empty() {
+            all.hide();
+        }
+        all
+    }
+
+    /// What both say.
+    pub fn and(mut self, other: Self) -> Self {
+        if other.items.is_empty() {
+            return self;
+        }
+        self.items.extend(other.items);
+        Self::new(self.items, if self.sources.is_empty() { other.sources } else { self.sources })
+    }
+
+    /// Finds the lines that hold secrets, as they look and as messages found them, and removes those secrets from every message.
+    fn hide(&mut self) {
+        let mut words = Words::default();
+        self.hidden = self.sources.iter().map(|source| secrets::find(&source.text, &mut words)).collect();
+        for at in self.items.iter().filter(|item| item.hidden).filter_map(|item| item.place.as_ref()) {
+            let source = &self.sources[at.file];
+            let (first, last) = (source.line_column(at.range.start).0, source.line_column(at.range.end).0);
+            self.hidden[at.file].extend(first..=last);
+            words.add(source.text.get(at.range.clone()).unwrap_or_default());
+        }
+        for index in 0..self.items.len() {
+            let item = &self.items[index];
+            let on_it = item.place.iter().chain(item.labels.iter().map(|(at, _)| at)).any(|at| self.hides(at));
+            let item = &mut self.items[index];
+            item.message = words.without(&item.message, on_it);
+            item.help = item.help.take().map(|help| words.without(&help, on_it));
+            item.labels.iter_mut().for_each(|(_, label)| *label = words.without(label, on_it));
+        }
+    }
+
+    fn hides(&self, at: &At) -> bool {
+        let line = self.sources[at.file].line_column(at.range.start).0;
+        self.hidden.get(at.file).is_some_and(|lines| lines.contains(&line))
     }
 
     /// Whether nothing is wrong.
@@ -111,7 +244,24 @@ impl Diagnostics {
         self.items.is_empty()
     }
 
-    /// For people, with the lines in question.
+    /// Whether it can be used all the same.
+    pub fn are_warnings(&self) -> bool {
+        self.items.iter().all(|item| item.severity == Severity::Warning)
+    }
+
+    /// How many of each: `3 errors, 1 warning`.
+    pub fn total(&self) -> String {
+        let count = |severity| self.items.iter().filter(|item| item.severity == severity).count();
+        let told = |count: usize, what: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {what}")),
+            _ => Some(format!("{count} {what}s")),
+        };
+        let parts = [told(count(Severity::Error), "error"), told(count(Severity::Warning), "warning")];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
+    /// For people, with the lines in question and the total.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut out = String::new();
@@ -121,11 +271,15 @@ impl Diagnostics {
                 Severity::Warning => Level::WARNING,
             };
             let mut group = Group::with_title(level.primary_title(&item.message));
-            if let Some(at) = &item.place {
-                group = group.element(self.snippet(at, AnnotationKind::Primary, None, item.hidden));
+            let mut unseen = false;
+            let labels = item.labels.iter().map(|(at, words)| (at, AnnotationKind::Context, Some(words.as_str())));
+            for (at, kind, words) in item.place.iter().map(|at| (at, AnnotationKind::Primary, None)).chain(labels) {
+                let hidden = self.hides(at);
+                unseen |= hidden;
+                group = group.element(self.shown(at, kind, words, hidden));
             }
-            for (at, words) in &item.labels {
-                group = group.element(self.snippet(at, AnnotationKind::Context, Some(words), false));
+            if unseen {
+                group = group.element(Level::NOTE.message(HIDDEN));
             }
             if let Some(help) = &item.help {
                 group = group.element(Level::HELP.message(help));
@@ -133,26 +287,26 @@ impl Diagnostics {
             out.push_str(&renderer.render(&[group]));
             out.push_str("\n\n");
         }
-        out.truncate(out.trim_end().len());
+        out.push_str(&self.total());
         out
     }
 
-    /// The one line that a place begins in. Whole files would be copied for every message otherwise.
-    fn snippet<'a>(&'a self, at: &At, kind: AnnotationKind, words: Option<&'a str>, hidden: bool) -> Snippet<'a, Annotation<'a>> {
+    /// The one line that a place begins in, or only its number. Whole files would be copied for every message otherwise.
+    fn shown<'a>(&'a self, at: &At, kind: AnnotationKind, words: Option<&'a str>, hidden: bool) -> Element<'a> {
         let source = &self.sources[at.file];
-        let start = source.text[..at.range.start].rfind('\n').map_or(0, |newline| newline + 1);
-        let end = source.text[at.range.start..].find('\n').map_or(source.text.len(), |newline| at.range.start + newline);
         let (line, column) = source.line_column(at.range.start);
         if hidden {
-            return Snippet::source("…").path(format!("{}:{line}:{column}", source.name)).fold(true);
+            return Origin::path(source.name.as_str()).line(line).char_column(column).into();
         }
+        let start = source.text[..at.range.start].rfind('\n').map_or(0, |newline| newline + 1);
+        let end = source.text[at.range.start..].find('\n').map_or(source.text.len(), |newline| at.range.start + newline);
         let text = source.text[start..end].trim_end();
         let from = (at.range.start - start).min(text.len());
         let to = (at.range.end.max(at.range.start) - start).clamp(from, text.len().max(from));
-        Snippet::source(text).line_start(line).path(source.name.as_str()).annotation(kind.span(from..to).label(words))
+        Snippet::source(text).line_start(line).path(source.name.as_str()).annotation(kind.span(from..to).label(words)).into()
     }
 
-    /// For editors: an array of `{severity, message, file, line, column, end_line, end_column, help}`.
+    /// For editors: an array of `{severity, code, message, file, line, column, end_line, end_column, help}`.
     pub fn to_json(&self) -> serde_json::Value {
         self.items
             .iter()
@@ -161,7 +315,7 @@ impl Diagnostics {
                     Severity::Error => "error",
                     Severity::Warning => "warning",
                 };
-                let mut object = json!({"severity": severity, "message": item.message});
+                let mut object = json!({"severity": severity, "code": item.code.word(), "message": item.message});
                 if let Some(at) = &item.place {
                     let source = &self.sources[at.file];
                     let (line, column) = source.line_column(at.range.start);

@@ -3,6 +3,7 @@
 
 pub mod condition;
 pub mod fnv;
+mod meant;
 pub mod path;
 pub mod pattern;
 pub mod preflight;

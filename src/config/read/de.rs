@@ -9,7 +9,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::problem::{Kind, Problem, listed};
+use super::problem::{Kind, Problem, either};
 use super::tree::{Entry, Node, Value};
 
 /// Reads one value.
@@ -127,7 +127,7 @@ impl<'t> Deserializer<'t> for Reader<'t> {
             self.node.entries().iter().filter(|entry| !self.skip.contains(&entry.key_id) && !self.skip.contains(&entry.node.id));
         match (entries.next(), entries.next()) {
             (Some(entry), None) => visitor.visit_enum(Variant { reader: self, entry }).map_err(|problem| self.locate(problem)),
-            _ => Err(Problem::new(format!("expected a map of one key: {}", listed(variants)), Kind::Other).at(self.node.id)),
+            _ => Err(Problem::new(format!("expected a map of one key: {}", either(variants)), Kind::Other).at(self.node.id)),
         }
     }
 

@@ -1,0 +1,110 @@
+//! Indentation: which lines are neighbours, and which of them stands out of line.
+
+use super::{Mistake, is_dash, key};
+
+/// The collections that are open, from the outside in.
+#[derive(Debug, Default)]
+pub(super) struct Levels(Vec<Level>);
+
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    column: usize,
+    list: bool,
+    /// Where the line of its first entry begins.
+    first: usize,
+    /// How many entries it has so far.
+    entries: usize,
+}
+
+impl Levels {
+    /// Whether this column is deeper than all that is open.
+    pub(super) fn is_deeper(&self, column: usize) -> bool {
+        self.0.last().is_none_or(|level| column > level.column)
+    }
+
+    /// Finds the place of a line. `below`: the line before it has left its value to this one.
+    pub(super) fn line(&mut self, text: &str, start: usize, indent: usize, content: &str, below: bool) -> Result<(), Mistake> {
+        let list = is_dash(content);
+        let mut left: Option<Level> = None;
+        while let Some(level) = self.0.last().copied().filter(|level| level.column > indent) {
+            left = Some(level);
+            self.0.pop();
+        }
+        let at = start + indent..start + indent + 1;
+        let begins = Level { column: indent, list, first: start, entries: 1 };
+        match self.0.last().copied() {
+            Some(level) if level.column == indent && level.list == list => {
+                if let Some(level) = self.0.last_mut() {
+                    level.entries += 1;
+                }
+            }
+            // The entries of a list may stand as deep as the key above them, but nothing else may.
+            Some(level) if level.column == indent && list => {
+                if !below || left.is_some() {
+                    let message = "a list cannot begin here: the entries above it are keys";
+                    return Err(Mistake::new(at, message, "write the key of the list above it"));
+                }
+                self.0.push(begins);
+            }
+            Some(level) if level.column == indent => {
+                self.0.pop();
+                if self.0.last().is_none_or(|outer| outer.column != indent) {
+                    let help = "begin it with `- `, or indent it as what it belongs to";
+                    return Err(Mistake::new(at, "a `-` is missing before this entry of a list", help));
+                }
+            }
+            Some(_) if below && left.is_none() => self.0.push(begins),
+            None if left.is_none() => self.0.push(begins),
+            _ => return self.out_of_line(text, start, indent, left),
+        }
+        Ok(())
+    }
+
+    /// Whether keys stand in this column.
+    pub(super) fn are_keys(&self, column: usize) -> bool {
+        self.0.last().is_some_and(|level| level.column == column && !level.list && level.entries > 1)
+    }
+
+    /// An entry of a list begins in this column, on a line whose place is known.
+    pub(super) fn dash(&mut self, column: usize) {
+        self.add(column, true);
+    }
+
+    /// A key begins in this column, on a line whose place is known.
+    pub(super) fn key(&mut self, column: usize) {
+        self.add(column, false);
+    }
+
+    fn add(&mut self, column: usize, list: bool) {
+        if self.is_deeper(column) {
+            self.0.push(Level { column, list, first: usize::MAX, entries: 1 });
+        }
+    }
+
+    /// A line that is as deep as none of its neighbours, or that makes the one before it stand out.
+    fn out_of_line(&self, text: &str, start: usize, indent: usize, left: Option<Level>) -> Result<(), Mistake> {
+        let outer = self.0.last().copied();
+        let (at, own, others) = match (left, outer) {
+            // Between what it left and what is around that: it was meant to be one of those that it left.
+            (Some(left), _) => (start, indent, left.column),
+            (None, Some(level)) => {
+                let around = self.0.len().checked_sub(2).map_or(0, |index| self.0[index].column);
+                let step = |column: usize| (column - around.min(column)) % 2 == 0;
+                let alone = level.entries == 1 && level.first != usize::MAX && self.0.len() > 1;
+                let majority = neighbours(text, start, indent);
+                let first_is_odd = alone && (!step(level.column) && step(indent) || step(level.column) == step(indent) && majority > 1);
+                if first_is_odd { (level.first, level.column, indent) } else { (start, indent, level.column) }
+            }
+            (None, None) => (start, indent, 0),
+        };
+        let message = format!("this line is indented by {own}, its neighbours by {others}");
+        Err(Mistake::new(at + own..at + own + 1, message, "lines of one map or list are indented alike"))
+    }
+}
+
+/// How many keys follow each other in this column.
+fn neighbours(text: &str, start: usize, column: usize) -> usize {
+    let indent = |line: &&str| line.len() - line.trim_start_matches(' ').len();
+    let lines = text[start..].lines().filter(|line| !line.trim().is_empty()).take_while(|line| indent(line) >= column);
+    lines.filter(|line| indent(line) == column && key(line.trim_start()).is_some()).count()
+}
