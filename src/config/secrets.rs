@@ -150,11 +150,8 @@ fn until_delimiter(value: &str) -> &str {
     let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
     for (at, c) in value.char_indices() {
         match c {
-            _ if quote.is_some() => {
-                if at > 0 && Some(c) == quote {
-                    return &value[..=at];
-                }
-            }
+            _ if quote.is_some() && at > 0 && Some(c) == quote => return &value[..=at],
+            _ if quote.is_some() => {}
             '[' | '{' => depth += 1,
             ']' | '}' if depth == 0 => return &value[..at],
             ']' | '}' => depth -= 1,

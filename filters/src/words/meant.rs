@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn the_unit_that_was_meant_is_found() {
-        let tell: [(fn(&str) -> String, &[(&str, &str)]); 4] = [
+        type Row = (fn(&str) -> String, &'static [(&'static str, &'static str)]);
+        let tell: [Row; 4] = [
             (duration, &[("10sec", "10s"), ("5", "5s or 5ms"), ("1.5s", "1500ms"), ("2 min", "2m"), ("1d", "24h"), ("1.5h", "90m")]),
             (size, &[("10MB", "10MiB"), ("64k", "64KiB"), ("1.5GiB", "1536MiB"), ("64", "64B, 64KiB or 64MiB")]),
             (share, &[("0.5", "50%"), ("50", "50%"), ("0.07", "7%"), ("1", "1% or 100%"), ("50 %", "50%")]),

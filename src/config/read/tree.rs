@@ -12,7 +12,7 @@ use crate::config::places::{At, Origin, Places};
 
 /// A value of the configuration.
 #[derive(Debug)]
-pub struct Node {
+pub(crate) struct Node {
     /// Its number in [`Places`], above 0.
     pub id: u32,
     /// What it is.
@@ -23,7 +23,7 @@ pub struct Node {
 
 /// What a [`Node`] is.
 #[derive(Debug)]
-pub enum Value {
+pub(crate) enum Value {
     /// Nothing.
     Null,
     /// `true` or `false`.
@@ -47,7 +47,7 @@ pub enum Value {
 
 /// An entry of a map.
 #[derive(Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The key.
     pub key: String,
     /// The key's own number in [`Places`].
@@ -58,12 +58,12 @@ pub struct Entry {
 
 impl Node {
     /// The entries of a map, none of anything else.
-    pub fn entries(&self) -> &[Entry] {
+    pub(crate) fn entries(&self) -> &[Entry] {
         if let Value::Map(entries) = &self.value { entries } else { &[] }
     }
 
     /// The value of a map's key.
-    pub fn get(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.node)
     }
 }

@@ -70,10 +70,20 @@ pub(crate) struct Unreadable {
     pub help: Option<String>,
 }
 
+impl From<layout::Mistake> for Unreadable {
+    fn from(mistake: layout::Mistake) -> Self {
+        Self { message: mistake.message, range: mistake.range, help: mistake.help }
+    }
+}
+
 /// Reads the one document of a file. An empty file is null.
 pub(crate) fn read(text: &str) -> Result<Spanned<Raw>, Unreadable> {
     if text.len() as u64 > MAX_BYTES {
         return Err(Unreadable { message: format!("the file is larger than {} MiB", MAX_BYTES >> 20), range: 0..0, help: None });
+    }
+    // For YAML they are the beginning of a key.
+    if let Some(mistake) = layout::odd_indentation(text) {
+        return Err(mistake.into());
     }
     TEXT.set(0);
     serde_yaml::from_str_with_options(text, options()).map_err(|error| {
@@ -86,11 +96,10 @@ pub(crate) fn read(text: &str) -> Result<Spanned<Raw>, Unreadable> {
             let help = Some("write several files in a directory".to_owned());
             return Unreadable { message: format!("the file is too large or too complex: {most}"), range, help };
         }
-        let in_layout = several || matches!(error, Error::ExternalMessage { .. } | Error::UnknownAnchor { .. });
-        if in_layout && let Some(mistake) = layout::explain(text) {
-            return Unreadable { message: mistake.message, range: mistake.range, help: mistake.help };
+        match layout::explain(text) {
+            Some(mistake) => mistake.into(),
+            None => Unreadable { message, range, help: None },
         }
-        Unreadable { message, range, help: None }
     })
 }
 

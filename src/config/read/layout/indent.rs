@@ -89,7 +89,7 @@ impl Levels {
             (Some(left), _) => (start, indent, left.column),
             (None, Some(level)) => {
                 let around = self.0.len().checked_sub(2).map_or(0, |index| self.0[index].column);
-                let step = |column: usize| (column - around.min(column)) % 2 == 0;
+                let step = |column: usize| (column - around.min(column)).is_multiple_of(2);
                 let alone = level.entries == 1 && level.first != usize::MAX && self.0.len() > 1;
                 let majority = neighbours(text, start, indent);
                 let first_is_odd = alone && (!step(level.column) && step(indent) || step(level.column) == step(indent) && majority > 1);

@@ -37,6 +37,17 @@ pub(super) fn explain(text: &str) -> Option<Mistake> {
     }
 }
 
+/// Characters that look like the spaces before a line and are none, although a parser takes them.
+pub(super) fn odd_indentation(text: &str) -> Option<Mistake> {
+    let begins_oddly = |line: &str| line.trim_start_matches(' ').chars().next().is_some_and(|c| odd_space(c).is_some());
+    if text.is_ascii() || !text.lines().any(begins_oddly) {
+        return None;
+    }
+    explain(text).filter(|mistake| mistake.message.starts_with(INDENTED))
+}
+
+const INDENTED: &str = "this line is indented with";
+
 /// Reads the text. Every step returns the mistake that it meets.
 struct Reader<'t> {
     text: &'t str,
@@ -113,10 +124,10 @@ impl<'t> Reader<'t> {
             let at = start + offset..start + offset + c.len_utf8();
             match c {
                 ' ' => {}
-                '\t' => return Err(Mistake::new(at, "this line is indented with a tab", "indent with spaces")),
+                '\t' => return Err(Mistake::new(at, format!("{INDENTED} a tab"), "indent with spaces")),
                 _ => match odd_space(c) {
                     Some(name) => {
-                        let message = format!("this line is indented with {name} (U+{:04X})", u32::from(c));
+                        let message = format!("{INDENTED} {name} (U+{:04X})", u32::from(c));
                         return Err(Mistake::new(at, message, "indent with spaces"));
                     }
                     None => break,

@@ -59,7 +59,7 @@ fn nothing_is_found_in_what_is_right() {
         include_str!("../../../../conf/demo.yaml"),
         "---\na: 1\n...\n",
         "a:\n- b: 1\n  c: 2\n-\n  d: 3\ne: f\n",
-        "a: |\n  x: [\n\t{\n  * \"\nb: >-\n  y\n",
+        "a: |\n  x: [\n  \t{\n  * \"\nb: >-\n  y\n",
         "a: one\n  two\n  three\nb: 'it''s'\nc: \"a \\\" b\"\n",
         "a: {b: [c, d],\n  e: \"f, g: h\", i: https://x/y}\nj: # nothing\n  - k\n",
         "a: &x\n  b: 1\nc:\n  <<: *x\n  d: http://h:80/\n",
