@@ -149,6 +149,9 @@ fn resolve(place: Place, path: &Path, places: &Places, sources: &[Source]) -> Pa
 /// A secret without one line break at its end, as editors and `echo` leave it there.
 fn read_secret(secret: &Secret, places: &Places, sources: &[Source], env: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let mut value = match secret {
+        Secret::Env(name) if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
+            return Err("this is not the name of an environment variable".to_owned());
+        }
         Secret::Env(name) => env(name).ok_or_else(|| format!("the environment variable `{}` is not set", name.value))?,
         Secret::File(path) => {
             let path = resolve(path.place, path, places, sources);

@@ -124,9 +124,14 @@ fn is_open(value: &str) -> bool {
 /// Whether this says where a secret is kept.
 fn is_reference(value: &str) -> bool {
     let inner = value.trim_start_matches(['{', ' ', '"', '\'', '-']);
-    ["file", "env"]
-        .iter()
-        .any(|key| inner.strip_prefix(key).is_some_and(|rest| rest.trim_start_matches(['"', '\'']).trim_start().starts_with(':')))
+    let after = |key: &str| inner.strip_prefix(key).and_then(|rest| rest.trim_start_matches(['"', '\'']).trim_start().strip_prefix(':'));
+    // Under `env`, what cannot be the name of a variable may be the secret itself.
+    let is_name = |text: &str| {
+        let name = text.trim_start_matches([' ', '"', '\'']);
+        let name = name[..name.find(['"', '\'', '}', ',', '#']).unwrap_or(name.len())].trim_end();
+        !name.starts_with(|c: char| c.is_ascii_digit()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    after("file").is_some() || after("env").is_some_and(is_name)
 }
 
 /// Whether this is no secret whatever its key is called: a place, a flag, a selector, a variable without a default.
@@ -253,6 +258,7 @@ mod tests {
             ("tokens:\n- hunter2\nother: x", vec![2]),
             ("token: [\n  hunter2\n]\nother: x", vec![1, 2, 3]),
             ("token: {hunter2}", vec![1]),
+            ("token: {env: \"hunter2 & more\"}", vec![1]),
             ("token: ${NAME:-hunter2}", vec![1]),
             ("api_key: hunter2: x", vec![1]),
             ("url: https://u:hunter2@h/k", vec![1]),

@@ -91,7 +91,8 @@ fn read_one(path: &Path) -> Result<Source, Diagnostics> {
     let bytes = files::read(path, MAX_BYTES)
         .map_err(|why| Diagnostics::new(vec![Diagnostic::error(why).code(Code::File)], std::sync::Arc::default()))?;
     let error = match String::from_utf8(bytes) {
-        Ok(text) => return Ok(Source { name, text }),
+        // A mark of UTF-8 at its beginning is none of the text.
+        Ok(text) => return Ok(Source { name, text: text.trim_start_matches('\u{feff}').to_owned() }),
         Err(error) => error,
     };
     // What cannot be read is shown as a question mark; what is before it stays where it is.

@@ -23,7 +23,7 @@ fn options(entry: &FilterEntry, report: &mut Report<'_, '_>) {
     report.problems(options.problems());
     let upstreams = report.tree.names("upstreams");
     for name in options.upstreams() {
-        if !upstreams.contains(name.as_str()) {
+        if !upstreams.contains(name.as_str()) && !report.tree.is_no_map("upstreams") {
             report.unknown(name.place, "upstream", name, upstreams.iter().copied());
         }
     }

@@ -138,7 +138,7 @@ fn references(config: &Config, report: &mut Report<'_, '_>) {
         for used in list {
             let Some(name) = named(used) else { continue };
             used_filters.insert(name);
-            if !filters.contains(name) {
+            if !filters.contains(name) && !report.tree.is_no_map("filters") {
                 missed.push(name);
                 report.unknown(used.place, "filter", name, filters.iter().copied());
             }
@@ -153,7 +153,7 @@ fn references(config: &Config, report: &mut Report<'_, '_>) {
     }
     for name in config.routes.iter().flat_map(|route| route.target.upstreams()) {
         used_upstreams.insert(name.as_str());
-        if !upstreams.contains(name.as_str()) {
+        if !upstreams.contains(name.as_str()) && !report.tree.is_no_map("upstreams") {
             report.unknown(name.place, "upstream", name, upstreams.iter().copied());
         }
     }

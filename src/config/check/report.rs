@@ -58,6 +58,11 @@ impl<'t> Tree<'t> {
         self.root.get(section).map(|node| node.entries().iter().map(|entry| entry.key.as_str()).collect()).unwrap_or_default()
     }
 
+    /// Whether a section is written as something that can define no names: then it was left out, and any name may be meant by it.
+    pub(super) fn is_no_map(&self, section: &str) -> bool {
+        self.root.get(section).is_some_and(|node| !matches!(node.value, Value::Map(_) | Value::Null))
+    }
+
     /// The place of a section's name itself.
     pub(super) fn key(&self, section: &str, name: &str) -> Option<Place> {
         let entries = self.root.get(section)?.entries();
@@ -99,7 +104,7 @@ impl Report<'_, '_> {
         let help = match nearest(name, known.iter().copied()) {
             Some(near) => Some(format!("did you mean `{near}`?")),
             None if known.is_empty() || known.len() > 10 => None,
-            None => Some(format!("there is {}", listed(&known))),
+            None => Some(format!("there {} {}", if known.len() == 1 { "is" } else { "are" }, listed(&known))),
         };
         let diagnostic = Diagnostic::error(format!("there is no {what} `{name}`")).code(Code::UnknownName).help(help);
         self.problems.push(diagnostic.on(self.tree.places, place));

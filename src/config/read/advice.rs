@@ -71,6 +71,9 @@ pub(super) fn advice(kind: &Kind, node: Option<&Node>, key: Option<&str>) -> Opt
 
 /// A text where a map of one key belongs: `to: x.log`, `rewrite: /v2`.
 fn in_a_map(text: &str, expected: &[&str], key: Option<&str>) -> Option<String> {
+    if expected.contains(&"jwks") && text.contains("://") {
+        return Some(format!("write {{jwks: {{url: {}}}}}", written(text)));
+    }
     let inner = SHORT.iter().find(|(name, _)| Some(*name) == key).map(|(_, inner)| *inner);
     let is_path = text.contains(['/', '.']);
     let inner = inner.or_else(|| (is_path && expected.contains(&"file")).then_some("file"))?;
@@ -82,6 +85,8 @@ fn of_type(wanted: &str, node: &Node, key: Option<&str>) -> Option<String> {
     let is_scalar = !matches!(node.value, Value::Null | Value::Seq(_) | Value::Map(_)) && !text.is_empty();
     match wanted {
         "a list" if is_scalar => {
+            // Methods are in capitals, and only they are.
+            let text = if key == Some("methods") { text.to_uppercase() } else { text.to_owned() };
             let entries: Vec<String> = text.split(',').map(|part| written(part.trim())).collect();
             Some(format!("write [{}]", entries.join(", ")))
         }
@@ -97,6 +102,9 @@ fn of_type(wanted: &str, node: &Node, key: Option<&str>) -> Option<String> {
         wanted if wanted.starts_with("a whole number") && is_scalar => {
             let digits: String = text.chars().filter(|c| !matches!(c, '_' | ',' | ' ')).collect();
             digits.parse::<u64>().ok().map(|number| format!("write {number}, without quotes"))
+        }
+        wanted if wanted.starts_with("an address") && is_scalar && text.parse::<u16>().is_ok() => {
+            Some(format!("write 127.0.0.1:{text}, or 0.0.0.0:{text} for every interface"))
         }
         "text" if matches!(&node.value, Value::Seq(items) if items.len() == 1) => Some("write it without the brackets".to_owned()),
         wanted if wanted.starts_with("a map") && is_scalar => {

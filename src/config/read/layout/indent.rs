@@ -55,7 +55,7 @@ impl Levels {
             }
             Some(_) if below && left.is_none() => self.0.push(begins),
             None if left.is_none() => self.0.push(begins),
-            _ => return self.out_of_line(text, start, indent, left),
+            _ => return self.out_of_line(text, start, begins, left),
         }
         Ok(())
     }
@@ -82,10 +82,11 @@ impl Levels {
     }
 
     /// A line that is as deep as none of its neighbours, or that makes the one before it stand out.
-    fn out_of_line(&self, text: &str, start: usize, indent: usize, left: Option<Level>) -> Result<(), Mistake> {
-        let outer = self.0.last().copied();
+    fn out_of_line(&self, text: &str, start: usize, line: Level, left: Option<Level>) -> Result<(), Mistake> {
+        let (outer, indent) = (self.0.last().copied(), line.column);
         let (at, own, others) = match (left, outer) {
-            // Between what it left and what is around that: it was meant to be one of those that it left.
+            // Between what it left and what is around that: it was meant to be one of those of its kind, or of those that it left.
+            (Some(left), Some(outer)) if left.list != line.list && outer.list == line.list => (start, indent, outer.column),
             (Some(left), _) => (start, indent, left.column),
             (None, Some(level)) => {
                 let around = self.0.len().checked_sub(2).map_or(0, |index| self.0[index].column);

@@ -28,6 +28,7 @@ fn mistakes_are_found_where_they_are() {
         ("a:\n   b: 1\n    c: 2\n    d: 3\n", "2:4 this line is indented by 3, its neighbours by 4"),
         ("a:\n  - b: 1\n     c: 2\n", "3:6 this line is indented by 5, its neighbours by 4"),
         ("a:\n  - b: 1\n   c: 2\n", "3:4 this line is indented by 3, its neighbours by 4"),
+        ("a:\n  - b: 1\n    c: 2\n   - d: 3\n", "4:4 this line is indented by 3, its neighbours by 2"),
         ("a:\n  - b: 1\n  c: 2\n", "3:3 a `-` is missing before this entry of a list"),
         ("a: 1\n- b\n", "2:1 a list cannot begin here: the entries above it are keys"),
         ("a: - b\n", "1:4 a list cannot begin on the line of its key"),
