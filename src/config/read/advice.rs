@@ -104,7 +104,9 @@ fn of_type(wanted: &str, node: &Node, key: Option<&str>) -> Option<String> {
             digits.parse::<u64>().ok().map(|number| format!("write {number}, without quotes"))
         }
         wanted if wanted.starts_with("an address") && is_scalar && text.parse::<u16>().is_ok() => {
-            Some(format!("write 127.0.0.1:{text}, or 0.0.0.0:{text} for every interface"))
+            // An admin address on every interface needs a token.
+            let everywhere = if key == Some("admin") { String::new() } else { format!(", or 0.0.0.0:{text} for every interface") };
+            Some(format!("write 127.0.0.1:{text}{everywhere}"))
         }
         "text" if matches!(&node.value, Value::Seq(items) if items.len() == 1) => Some("write it without the brackets".to_owned()),
         wanted if wanted.starts_with("a map") && is_scalar => {

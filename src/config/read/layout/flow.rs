@@ -1,6 +1,7 @@
 //! Lists and maps in brackets: where a bracket is left open, and which texts in them must be quoted.
 
-use super::{Mistake, Reader, is_dash, key, must_be_quoted};
+use super::words::{is_dash, key, must_be_quoted};
+use super::{Mistake, Reader};
 
 /// A bracket that is open.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +67,7 @@ impl<'t> Reader<'t> {
                 '&' | '!' => {
                     let word = self.word(at);
                     if c == '&' {
-                        self.anchors.push((&word[1..], at));
+                        self.anchors.entry(&word[1..]).or_insert(at);
                     }
                     at += word.len();
                 }

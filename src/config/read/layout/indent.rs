@@ -1,6 +1,7 @@
 //! Indentation: which lines are neighbours, and which of them stands out of line.
 
-use super::{Mistake, is_dash, key};
+use super::Mistake;
+use super::words::{is_dash, key};
 
 /// The collections that are open, from the outside in.
 #[derive(Debug, Default)]

@@ -5,10 +5,13 @@
 
 mod flow;
 mod indent;
+mod words;
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use self::indent::Levels;
+use self::words::{is_dash, key, must_be_quoted, odd_space, stuck_colon, uncommented};
 use crate::config::diagnostics::nearest;
 
 /// A mistake in how a text is laid out.
@@ -30,7 +33,7 @@ impl Mistake {
 
 /// The first mistake of a text that is not YAML, if it is one of those that people make.
 pub(super) fn explain(text: &str) -> Option<Mistake> {
-    let mut reader = Reader { text, at: 0, open: Vec::new(), anchors: Vec::new(), aliases: Vec::new(), levels: Levels::default() };
+    let mut reader = Reader { text, at: 0, open: Vec::new(), anchors: HashMap::new(), aliases: Vec::new(), levels: Levels::default() };
     match reader.read() {
         Err(mistake) => Some(mistake),
         Ok(()) => reader.aliases(),
@@ -55,9 +58,9 @@ struct Reader<'t> {
     at: usize,
     /// Brackets that are open.
     open: Vec<flow::Open>,
-    /// Anchors, each with its place.
-    anchors: Vec<(&'t str, usize)>,
-    /// Aliases likewise.
+    /// Anchors, each with the first place of it.
+    anchors: HashMap<&'t str, usize>,
+    /// Aliases, each with its place.
     aliases: Vec<(&'t str, usize)>,
     levels: Levels,
 }
@@ -170,23 +173,22 @@ impl<'t> Reader<'t> {
     /// Reads the value at this place, whose key begins in this column.
     fn value(&mut self, column: usize) -> Result<After, Mistake> {
         let end = self.line_end(self.at);
-        let rest = &self.text[self.at..end];
-        let trimmed = rest.trim_start_matches([' ', '\t']);
-        let at = end - trimmed.len();
-        let text = trimmed.trim_end();
+        let trim = |text: &'t str| text.trim_start_matches([' ', '\t']);
+        let mut rest = trim(&self.text[self.at..end]);
+        while rest.starts_with(['&', '!']) {
+            let word = rest.split([' ', '\t', '\r']).next().unwrap_or(rest);
+            if let Some(name) = word.strip_prefix('&') {
+                self.anchors.entry(name).or_insert(end - rest.len());
+            }
+            rest = trim(&rest[word.len()..]);
+        }
+        let at = end - rest.len();
+        let text = rest.trim_end();
         self.at = at;
         match text.chars().next() {
             None | Some('#') => {
                 self.at = end + 1;
                 Ok(After::Below)
-            }
-            Some('&' | '!') => {
-                let word = text.split(' ').next().unwrap_or(text);
-                if let Some(name) = word.strip_prefix('&') {
-                    self.anchors.push((name, at));
-                }
-                self.at = at + word.len();
-                self.value(column)
             }
             Some('|' | '>') => {
                 self.at = end + 1;
@@ -288,13 +290,13 @@ impl<'t> Reader<'t> {
 
     /// The first alias of an anchor that does not stand before it.
     fn aliases(&self) -> Option<Mistake> {
-        let (name, at) = self.aliases.iter().find(|(name, at)| !self.anchors.iter().any(|(known, place)| known == name && place < at))?;
-        let help = match self.anchors.iter().find(|(known, _)| known == name) {
-            Some((_, place)) => {
+        let (name, at) = self.aliases.iter().find(|(name, at)| self.anchors.get(name).is_none_or(|place| place > at))?;
+        let help = match self.anchors.get(name) {
+            Some(place) => {
                 let line = self.text[..*place].matches('\n').count() + 1;
                 format!("it is defined on line {line}: an anchor comes before what uses it")
             }
-            None => match nearest(name, self.anchors.iter().map(|(known, _)| *known)) {
+            None => match nearest(name, self.anchors.keys().copied()) {
                 Some(near) => format!("did you mean `*{near}`?"),
                 None => format!("define it as `&{name}`; if it is text, quote it: \"*{name}\""),
             },
@@ -304,54 +306,6 @@ impl<'t> Reader<'t> {
 
     fn line_end(&self, at: usize) -> usize {
         self.text[at..].find('\n').map_or(self.text.len(), |offset| at + offset)
-    }
-}
-
-/// Whether a line is an entry of a list.
-fn is_dash(content: &str) -> bool {
-    content == "-" || content.starts_with("- ")
-}
-
-/// Where the value begins on a line that begins with a key.
-fn key(line: &str) -> Option<usize> {
-    let line = uncommented(line.trim_end());
-    let searched = match line.chars().next()? {
-        quote @ ('"' | '\'') => line[1..].find(quote)? + 2,
-        '[' | '{' | '#' | '|' | '>' | '@' | '%' | '`' | '&' | '!' | '*' => return None,
-        _ => 0,
-    };
-    let rest = line.get(searched..)?;
-    let colon = rest.find(": ").or_else(|| rest.ends_with(':').then(|| rest.len() - 1))?;
-    Some(searched + colon + 1)
-}
-
-/// Where a line has the colon of a key without a space behind it.
-fn stuck_colon(line: &str) -> Option<usize> {
-    let colon = line.find(':')?;
-    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    (is_name(&line[..colon]) && !line[colon..].starts_with("://")).then_some(colon)
-}
-
-/// A text without the comment behind it.
-fn uncommented(text: &str) -> &str {
-    text.find(" #").map_or(text, |at| text[..at].trim_end())
-}
-
-/// A text that YAML reads as something else.
-fn must_be_quoted(at: usize, text: &str, why: &str) -> Mistake {
-    let quoted = if text.contains('"') { format!("'{}'", text.replace('\'', "''")) } else { format!("\"{}\"", text.replace('\\', "\\\\")) };
-    Mistake::new(at..at + text.len(), format!("`{text}` must be quoted: {why}"), format!("quote it: {quoted}"))
-}
-
-/// The name of a character that looks like a space.
-fn odd_space(c: char) -> Option<&'static str> {
-    match c {
-        '\u{a0}' => Some("a no-break space"),
-        '\u{202f}' => Some("a narrow no-break space"),
-        '\u{3000}' => Some("an ideographic space"),
-        '\u{200b}' | '\u{200c}' | '\u{200d}' | '\u{2060}' | '\u{feff}' => Some("a character without width"),
-        c if c.is_whitespace() && !matches!(c, '\r' | '\n') => Some("a space of another width"),
-        _ => None,
     }
 }
 
