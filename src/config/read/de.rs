@@ -132,6 +132,10 @@ impl<'t> Deserializer<'t> for Reader<'t> {
             self.node.entries().iter().filter(|entry| !self.skip.contains(&entry.key_id) && !self.skip.contains(&entry.node.id));
         match (entries.next(), entries.next()) {
             (Some(entry), None) => visitor.visit_enum(Variant { reader: self, entry }).map_err(|problem| self.locate(problem)),
+            (Some(_), Some(second)) => {
+                let message = format!("expected one key of {}, and `{}` is a second one", either(variants), second.key);
+                Err(Problem::new(message, Kind::Other).at(second.key_id))
+            }
             _ => Err(Problem::new(format!("expected a map of one key: {}", either(variants)), Kind::Other).at(self.node.id)),
         }
     }

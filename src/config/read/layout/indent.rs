@@ -17,6 +17,13 @@ struct Level {
     entries: usize,
 }
 
+impl Level {
+    /// Whether it has one entry so far, on a line of which it is the first thing.
+    fn is_alone(self) -> bool {
+        self.entries == 1 && self.first != usize::MAX
+    }
+}
+
 impl Levels {
     /// Whether this column is deeper than all that is open.
     pub(super) fn is_deeper(&self, column: usize) -> bool {
@@ -85,16 +92,23 @@ impl Levels {
     /// A line that is as deep as none of its neighbours, or that makes the one before it stand out.
     fn out_of_line(&self, text: &str, start: usize, line: Level, left: Option<Level>) -> Result<(), Mistake> {
         let (outer, indent) = (self.0.last().copied(), line.column);
+        let around = self.0.len().checked_sub(2).map(|index| self.0[index]);
         let (at, own, others) = match (left, outer) {
+            // The only one of its neighbours so far stands out itself, and this line is the next of them, or belongs to it.
+            (Some(_), Some(outer)) if outer.is_alone() && is_odd(around, outer.column, indent) => {
+                let next = if outer.list && !line.list { indent - 2 } else { indent };
+                (outer.first, outer.column, next)
+            }
             // Between what it left and what is around that: it was meant to be one of those of its kind, or of those that it left.
             (Some(left), Some(outer)) if left.list != line.list && outer.list == line.list => (start, indent, outer.column),
+            // The first of its neighbours stands out itself.
+            (Some(left), outer) if left.is_alone() && is_odd(outer, left.column, indent) => (left.first, left.column, indent),
             (Some(left), _) => (start, indent, left.column),
             (None, Some(level)) => {
-                let around = self.0.len().checked_sub(2).map_or(0, |index| self.0[index].column);
-                let step = |column: usize| (column - around.min(column)).is_multiple_of(2);
-                let alone = level.entries == 1 && level.first != usize::MAX && self.0.len() > 1;
-                let majority = neighbours(text, start, indent);
-                let first_is_odd = alone && (!step(level.column) && step(indent) || step(level.column) == step(indent) && majority > 1);
+                let alone = level.is_alone() && self.0.len() > 1;
+                let first_is_odd = alone
+                    && (is_odd(around, level.column, indent)
+                        || !is_odd(around, indent, level.column) && neighbours(text, start, indent) > 1);
                 if first_is_odd { (level.first, level.column, indent) } else { (start, indent, level.column) }
             }
             (None, None) => (start, indent, 0),
@@ -102,6 +116,13 @@ impl Levels {
         let message = format!("this line is indented by {own}, its neighbours by {others}");
         Err(Mistake::new(at + own..at + own + 1, message, "lines of one map or list are indented alike"))
     }
+}
+
+/// Whether the first of two columns is no even step deeper than what is around both, and the second is one.
+fn is_odd(around: Option<Level>, column: usize, other: usize) -> bool {
+    let around = around.map_or(0, |level| level.column);
+    let even = |column: usize| (column - around.min(column)).is_multiple_of(2);
+    !even(column) && even(other)
 }
 
 /// How many keys follow each other in this column.

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use self::indent::Levels;
-use self::words::{is_dash, key, must_be_quoted, odd_space, stuck_colon, uncommented};
+use self::words::{is_dash, key, must_be_quoted, no_key, odd_space, uncommented};
 use crate::config::diagnostics::nearest;
 
 /// A mistake in how a text is laid out.
@@ -33,7 +33,8 @@ impl Mistake {
 
 /// The first mistake of a text that is not YAML, if it is one of those that people make.
 pub(super) fn explain(text: &str) -> Option<Mistake> {
-    let mut reader = Reader { text, at: 0, open: Vec::new(), anchors: HashMap::new(), aliases: Vec::new(), levels: Levels::default() };
+    let mut reader =
+        Reader { text, at: 0, open: Vec::new(), anchors: HashMap::new(), aliases: Vec::new(), levels: Levels::default(), bare: None };
     match reader.read() {
         Err(mistake) => Some(mistake),
         Ok(()) => reader.aliases(),
@@ -63,6 +64,8 @@ struct Reader<'t> {
     /// Aliases, each with its place.
     aliases: Vec<(&'t str, usize)>,
     levels: Levels,
+    /// The text that the last line consisted of, where it had no key, with its place and its column.
+    bare: Option<(usize, &'t str, usize)>,
 }
 
 /// What a line of block YAML leaves to those below it.
@@ -111,8 +114,19 @@ impl<'t> Reader<'t> {
                 self.at = end + 1;
                 continue;
             }
-            self.levels.line(self.text, start, indent, content, matches!(after, After::Below))?;
+            let is_key = key(content).is_some();
+            if let Some((at, text, _)) = self.bare.filter(|(.., column)| matches!(after, After::Plain) && is_key && *column == indent)
+                && let Some(mistake) = no_key(at, text)
+            {
+                return Err(mistake);
+            }
+            if let Err(mistake) = self.levels.line(self.text, start, indent, content, matches!(after, After::Below)) {
+                // What stands deeper belongs to the text before it, which was meant to be a key.
+                let bare = self.bare.filter(|_| matches!(after, After::Plain) && !is_dash(content));
+                return Err(bare.and_then(|(at, text, _)| no_key(at, text)).unwrap_or(mistake));
+            }
             self.at = start + indent;
+            self.bare = None;
             after = self.block(start)?;
         }
         match self.open.pop() {
@@ -160,11 +174,10 @@ impl<'t> Reader<'t> {
             if let Some(value) = key(rest) {
                 self.levels.key(column);
                 self.at += value;
-            } else if self.levels.are_keys(column)
-                && let Some(colon) = stuck_colon(rest)
-            {
-                let at = self.at + colon;
-                return Err(Mistake::new(at..at + 1, "a space is missing after this colon", format!("write `{}: `", &rest[..colon])));
+            } else if let Some(mistake) = no_key(self.at, rest).filter(|_| self.levels.are_keys(column)) {
+                return Err(mistake);
+            } else {
+                self.bare = Some((self.at, rest, column));
             }
             return self.value(column);
         }

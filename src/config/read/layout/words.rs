@@ -23,11 +23,21 @@ pub(super) fn key(line: &str) -> Option<usize> {
     Some(searched + colon + 1)
 }
 
-/// Where a line has the colon of a key without a space behind it.
-pub(super) fn stuck_colon(line: &str) -> Option<usize> {
-    let colon = line.find(':')?;
-    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    (is_name(&line[..colon]) && !line[colon..].starts_with("://")).then_some(colon)
+/// Why a text where a key belongs is none: its colon is missing, or the space behind that.
+pub(super) fn no_key(at: usize, line: &str) -> Option<Mistake> {
+    let end = line.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').unwrap_or(line.len());
+    let (name, rest) = line.split_at(end);
+    if name.is_empty() || rest.starts_with("://") {
+        return None;
+    }
+    if rest.starts_with(':') {
+        let message = "a space is missing after this colon";
+        return Some(Mistake::new(at + end..at + end + 1, message, format!("write `{name}: `")));
+    }
+    rest.chars()
+        .next()
+        .is_none_or(char::is_whitespace)
+        .then(|| Mistake::new(at..at + end, format!("a colon is missing after `{name}`"), format!("write `{name}:`")))
 }
 
 /// A text without the comment behind it.
