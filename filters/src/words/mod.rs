@@ -6,6 +6,7 @@ pub mod claims;
 pub mod condition;
 pub mod fields;
 pub mod fnv;
+mod meant;
 pub mod path;
 pub mod pattern;
 pub mod preflight;
