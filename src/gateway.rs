@@ -1,5 +1,6 @@
 //! What all requests of one running gateway share: the snapshot in force, the metrics, the deadlines, the count of requests in flight.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -11,13 +12,14 @@ use frontgate_filters::reply::Form;
 use http::Method;
 use parking_lot::Mutex;
 
+use crate::changes::changes;
 use crate::config::Loaded;
 use crate::door::wire::Refusal;
 use crate::door::{Conn, Keeper, Rules};
 use crate::refusals::unreadable;
 use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
-use crate::status::{CircuitStatus, Force, Health, KeySetStatus, Status};
+use crate::status::{CircuitStatus, Force, Health, KeySetStatus, LimitedKey, LimitsStatus, Reloaded, Status};
 use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
 use crate::upstream::{Documents, health, timer};
 
@@ -36,6 +38,10 @@ pub(crate) struct Gateway {
     drain_asked: tokio::sync::Notify,
     /// One reload at a time; no request waits for it.
     reloading: Mutex<()>,
+    /// Why the last reload was refused, where it was.
+    refused: Mutex<Option<String>>,
+    /// The filters of which the log has said that they have no keys.
+    keyless: Mutex<BTreeSet<String>>,
     /// Where what no request waits for runs: probes.
     background: OnceLock<tokio::runtime::Handle>,
 }
@@ -73,6 +79,8 @@ impl Gateway {
             draining: AtomicBool::new(false),
             drain_asked: tokio::sync::Notify::new(),
             reloading: Mutex::new(()),
+            refused: Mutex::default(),
+            keyless: Mutex::default(),
             background: OnceLock::new(),
         })
     }
@@ -96,7 +104,26 @@ impl Gateway {
     /// Brings up to date what follows from time alone.
     pub(crate) fn tick(&self) {
         let now = Instant::now();
-        self.snapshot().pools.values().for_each(|pool| pool.tick(now));
+        let snapshot = self.snapshot();
+        snapshot.pools.values().for_each(|pool| pool.tick(now));
+        self.watch_keys(&snapshot);
+    }
+
+    /// Says it, once, where a filter has no keys any more, and where it has some again.
+    fn watch_keys(&self, snapshot: &Snapshot) {
+        // Before the first answer of every issuer nothing is missing yet.
+        if !self.documents.has_settled() {
+            return;
+        }
+        let now = snapshot.keyless();
+        let mut told = self.keyless.lock();
+        for (filter, why) in now.iter().filter(|(filter, _)| !told.contains(**filter)) {
+            log::error!("the filter `{filter}` refuses every token: {why}");
+        }
+        for filter in told.iter().filter(|filter| !now.contains_key(filter.as_str())) {
+            log::info!("the filter `{filter}` has keys again");
+        }
+        *told = now.into_keys().map(str::to_owned).collect();
     }
 
     /// A required upstream that has no healthy endpoint.
@@ -125,12 +152,17 @@ impl Gateway {
             .collect();
         circuits.sort_unstable_by(|a, b| (&a.filter, &a.upstream).cmp(&(&b.filter, &b.upstream)));
         let key_sets = snapshot.key_ages().into_iter();
+        let down = self.down();
+        let down = down.as_ref().map(|name| format!("the required upstream `{name}` has no endpoint that takes requests"));
+        let degraded = self.troubles(&snapshot, &circuits);
         Status {
-            status: match self.down() {
+            status: match (&down, degraded.is_empty()) {
                 _ if self.is_draining() => Health::Draining,
-                Some(_) => Health::Down,
-                None => Health::Ok,
+                (Some(_), _) => Health::Down,
+                (None, false) => Health::Degraded,
+                (None, true) => Health::Ok,
             },
+            reasons: down.into_iter().chain(degraded).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config: snapshot.loaded.hash.clone(),
             requests_in_flight: self.requests(),
@@ -139,6 +171,38 @@ impl Gateway {
             circuits,
             key_sets: key_sets.map(|(filter, age)| (filter.to_owned(), KeySetStatus { age_seconds: age.as_secs() })).collect(),
         }
+    }
+
+    /// What is not as it should be while the gateway serves, a sentence each.
+    fn troubles(&self, snapshot: &Snapshot, circuits: &[CircuitStatus]) -> Vec<String> {
+        let forced = circuits.iter().filter_map(|circuit| {
+            let force = circuit.forced?.label();
+            Some(format!("an operator holds the circuit of filter `{}` and upstream `{}` {force}", circuit.filter, circuit.upstream))
+        });
+        let keyless = snapshot.keyless().into_iter().map(|(filter, why)| format!("the filter `{filter}` refuses every token: {why}"));
+        let refused = self.refused.lock().clone().map(|why| format!("the last reload was refused: {why}"));
+        let log = snapshot.access_log.trouble().map(|why| format!("the access log cannot be written: {why}"));
+        let keyless = keyless.filter(|_| self.documents.has_settled());
+        forced.chain(keyless).chain(refused).chain(log).collect()
+    }
+
+    /// Whom the limit of this name refused of late, or all limits; nothing where there is no such limit.
+    pub(crate) fn limits(&self, filter: Option<&str>) -> Option<LimitsStatus> {
+        let (snapshot, now) = (self.snapshot(), Instant::now());
+        let mut known = filter.is_none();
+        let mut keys = Vec::new();
+        for (name, refused) in snapshot.refused().filter(|(name, _)| filter.is_none_or(|filter| filter == *name)) {
+            known = true;
+            keys.extend(refused.into_iter().map(|key| LimitedKey {
+                filter: name.to_owned(),
+                tier: key.tier.as_deref().map(str::to_owned),
+                key: snapshot.pseudonyms.of_parts(&key.key),
+                refused: key.refused,
+                last_ms_ago: now.saturating_duration_since(key.last).as_millis() as u64,
+            }));
+        }
+        keys.sort_by(|a: &LimitedKey, b| (b.refused, &a.filter, &a.key).cmp(&(a.refused, &b.filter, &b.key)));
+        known.then_some(LimitsStatus { keys })
     }
 
     /// Holds a circuit, or lets it go; whether there is such a circuit.
@@ -187,8 +251,14 @@ impl Gateway {
         self.draining.store(true, Ordering::Release);
     }
 
+    /// A reload was refused for this reason, and the configuration before it stays.
+    pub(crate) fn reload_refused(&self, why: String) {
+        self.metrics.reload_failed();
+        *self.refused.lock() = Some(why);
+    }
+
     /// Puts a checked configuration in force, all of it or nothing. Requests in flight end under the one they began with.
-    pub(crate) fn reload(&self, loaded: Loaded) -> Result<String, String> {
+    pub(crate) fn reload(&self, loaded: Loaded) -> Result<Reloaded, String> {
         let _one = self.reloading.lock();
         let current = self.snapshot();
         let result = fixed_parts(&current.loaded, &loaded)
@@ -196,6 +266,8 @@ impl Gateway {
         match result {
             Ok(next) => {
                 let hash = next.loaded.hash.clone();
+                let changed = changes(&current.loaded.config, &next.loaded.config);
+                next.warm_up();
                 self.pace.store(pace(&next), Ordering::Relaxed);
                 let next = Arc::new(next);
                 self.snapshot.store(next.clone());
@@ -207,10 +279,11 @@ impl Gateway {
                     next.pools.contains_key(name) || self.documents.ask(name)
                 });
                 self.metrics.reloaded(&hash, SystemTime::now());
-                Ok(hash)
+                *self.refused.lock() = None;
+                Ok(Reloaded { hash, changed })
             }
             Err(why) => {
-                self.metrics.reload_failed();
+                self.reload_refused(why.clone());
                 Err(why)
             }
         }

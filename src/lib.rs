@@ -16,12 +16,14 @@
 
 mod action;
 mod admin;
+mod changes;
 pub mod cli;
 pub mod config;
 mod decide;
 mod door;
 mod exchange;
 mod explain;
+mod files;
 mod gateway;
 mod panics;
 mod proxy;

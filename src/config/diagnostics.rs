@@ -152,6 +152,24 @@ impl Diagnostics {
         Snippet::source(text).line_start(line).path(source.name.as_str()).annotation(kind.span(from..to).label(words))
     }
 
+    /// For a log, in which one event is one line: the first error, and how many more there are.
+    pub fn in_a_line(&self) -> String {
+        let errors = || self.items.iter().filter(|item| item.severity == Severity::Error);
+        let Some(first) = errors().next() else { return "nothing is wrong".to_owned() };
+        let mut line = String::new();
+        if let Some(at) = &first.place {
+            let source = &self.sources[at.file];
+            let (row, column) = source.line_column(at.range.start);
+            line = format!("{}:{row}:{column}: ", source.name);
+        }
+        line.push_str(&first.message);
+        let more = errors().count() - 1;
+        if more > 0 {
+            line.push_str(&format!(", and {more} more (`frontgate check` shows all)"));
+        }
+        line.replace(char::is_control, " ")
+    }
+
     /// For editors: an array of `{severity, message, file, line, column, end_line, end_column, help}`.
     pub fn to_json(&self) -> serde_json::Value {
         self.items

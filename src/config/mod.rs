@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod diagnostics;
+mod lenient;
 pub mod model;
 mod places;
 mod read;
@@ -22,10 +23,12 @@ use frontgate_filters::words::fnv;
 use frontgate_filters::words::spanned::Place;
 
 use self::diagnostics::{Diagnostic, Diagnostics, Severity};
+pub(crate) use self::lenient::admin;
 use self::model::{Config, Secret};
 use self::places::{At, Places, Source};
 use self::read::tree::Builder;
 use self::read::{collect, yaml};
+use crate::files;
 
 /// A configuration without errors, and where each of its values is written.
 #[derive(Debug)]
@@ -116,8 +119,9 @@ fn read_secret(secret: &Secret, places: &Places, sources: &[Source], env: &dyn F
         Secret::Env(name) => env(name).ok_or_else(|| format!("the environment variable `{}` is not set", name.value))?,
         Secret::File(path) => {
             let path = resolve(path.place, path, places, sources);
-            std::fs::read_to_string(&path)
-                .map_err(|error| format!("the file `{}` of the secret cannot be read: {error}", path.display()))?
+            let cannot = |why: &dyn std::fmt::Display| format!("the file `{}` of the secret cannot be read: {why}", path.display());
+            let bytes = files::read(&path, files::KEYS).map_err(|error| cannot(&error))?;
+            String::from_utf8(bytes).map_err(|_| cannot(&"it is not UTF-8"))?
         }
     };
     if value.ends_with('\n') {

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::balance::random;
+use super::cause::Cause;
 use super::pool::{Endpoint, Pool};
 use crate::config::model::Health;
 
@@ -25,13 +26,14 @@ async fn probes(pool: Weak<Pool>, endpoint: Arc<Endpoint>, health: Arc<Health>, 
     let (mut good, mut bad) = (0, 0);
     loop {
         let probe = tokio::time::timeout(health.timeout.0, probe(endpoint.address, &health, &host));
-        let well = probe.await.is_ok_and(|answer| answer.unwrap_or(false));
+        let result = probe.await.unwrap_or(Err(Cause::TooSlow));
         let Some(pool) = pool.upgrade().filter(|pool| pool.probes(&endpoint)) else { return };
-        (good, bad) = if well { (good + 1, 0) } else { (0, bad + 1) };
-        if good >= health.healthy_after.get() {
-            pool.found(&endpoint, true, Instant::now());
-        } else if bad >= health.unhealthy_after.get() {
-            pool.found(&endpoint, false, Instant::now());
+        (good, bad) = if result.is_ok() { (good + 1, 0) } else { (0, bad + 1) };
+        if let Err(cause) = result {
+            pool.probe_failed(&endpoint, cause);
+        }
+        if good >= health.healthy_after.get() || bad >= health.unhealthy_after.get() {
+            pool.found(&endpoint, result, Instant::now());
         }
         drop(pool);
         tokio::time::sleep(jittered(health.interval.0)).await;
@@ -44,14 +46,19 @@ fn jittered(interval: Duration) -> Duration {
 }
 
 /// One probe on a connection of its own: a pooled one would say that an old connection lives, not that a new one can be had.
-async fn probe(address: SocketAddr, health: &Health, host: &str) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect(address).await?;
-    let Some(path) = &health.path else { return Ok(true) };
+async fn probe(address: SocketAddr, health: &Health, host: &str) -> Result<(), Cause> {
+    let failed = |error: std::io::Error| Cause::of(&error);
+    let mut stream = TcpStream::connect(address).await.map_err(failed)?;
+    let Some(path) = &health.path else { return Ok(()) };
     let request =
         format!("GET {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: frontgate-health\r\nAccept: */*\r\nConnection: close\r\n\r\n", path.value);
-    stream.write_all(request.as_bytes()).await?;
+    stream.write_all(request.as_bytes()).await.map_err(failed)?;
     let mut line = [0_u8; 12];
-    stream.read_exact(&mut line).await?;
+    stream.read_exact(&mut line).await.map_err(failed)?;
     let status = line.strip_prefix(b"HTTP/1.").and_then(|rest| std::str::from_utf8(rest.get(2..5)?).ok()?.parse().ok());
-    Ok(status.is_some_and(|status| health.expect.contains(status)))
+    match status {
+        Some(status) if health.expect.contains(status) => Ok(()),
+        Some(status) => Err(Cause::Status(status)),
+        None => Err(Cause::Unreadable),
+    }
 }

@@ -125,7 +125,7 @@ fn copied(copy: Copy, situation: &Situation<'_>) -> Reply {
     let mut headers = Vec::with_capacity(copy.headers.len() + 4);
     headers.extend_from_slice(&copy.headers);
     headers.extend([(MARK, HeaderValue::from_static("cached")), (CACHE_CONTROL, NO_STORE), (AGE, age), (CACHE_STATUS, status)]);
-    Reply { status: copy.status, headers, body: ReplyBody::Bytes(copy.body) }
+    Reply { status: copy.status, headers, body: ReplyBody::Bytes(copy.body), reason: "fallback_cached" }
 }
 
 /// The headers that every fallback's answer carries: configuration cannot set them.
@@ -134,5 +134,6 @@ pub(super) const OWN: [HeaderName; 2] = [MARK, CACHE_CONTROL];
 fn fixed(respond: &Respond) -> Result<Reply, String> {
     let mut reply = respond.reply()?;
     reply.headers.extend([(MARK, HeaderValue::from_static("respond")), (CACHE_CONTROL, NO_STORE)]);
+    reply.reason = "fallback_respond";
     Ok(reply)
 }

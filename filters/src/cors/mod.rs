@@ -19,7 +19,7 @@ use std::sync::Arc;
 use crate::filter::build::Build;
 use crate::filter::options::{Options, Placement};
 use crate::filter::{Facts, Filter, Request, Verdict};
-use crate::reply::{Reply, ReplyBody};
+use crate::reply::Reply;
 use crate::words::preflight::is_preflight;
 use crate::words::spanned::{Problem, Spanned};
 use crate::words::units::Duration;
@@ -161,7 +161,7 @@ impl Filter for Cors {
             return Verdict::Reply(Reply::problem(StatusCode::FORBIDDEN, "origin_not_allowed", detail));
         }
         request.because(|| "it is a preflight, which is answered here");
-        let mut reply = Reply { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: ReplyBody::Bytes(bytes::Bytes::new()) };
+        let mut reply = Reply::empty(StatusCode::NO_CONTENT, "preflight");
         for (name, value) in [
             (http::header::ACCESS_CONTROL_ALLOW_METHODS, &self.methods),
             (http::header::ACCESS_CONTROL_ALLOW_HEADERS, &self.headers),

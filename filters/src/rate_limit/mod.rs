@@ -17,6 +17,7 @@ mod key;
 pub mod law;
 mod permit;
 mod refusal;
+mod refused;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use http::{HeaderName, HeaderValue};
 use crate::count::metrics::NONE;
 use crate::count::stripe::{self, Counter};
 use crate::filter::build::Build;
+use crate::filter::inspect::Inspection;
 use crate::filter::options::Options;
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
@@ -40,6 +42,7 @@ use key::{Key, Keys};
 use law::{Law, Ledger, Ruling};
 use permit::Permit;
 use refusal::{missing_key, too_many, too_many_at_once};
+use refused::Refused;
 
 /// The tier's label where there are no tiers.
 pub const NO_TIER: &str = NONE;
@@ -71,6 +74,7 @@ pub struct RateLimit {
     shares: Box<[Arc<Share>]>,
     /// None where only requests in flight are limited.
     ledger: Option<Box<dyn Ledger>>,
+    refused: Refused,
     /// In words, for `explain`.
     how: &'static str,
 }
@@ -151,6 +155,7 @@ impl RateLimit {
                 (Some(_), false) => "estimated",
             },
             ledger,
+            refused: Refused::default(),
         })
     }
 
@@ -158,6 +163,20 @@ impl RateLimit {
         let Some(choice) = &self.choice else { return 0 };
         let named = choice.selector.find(request.head, request.facts);
         named.and_then(|name| choice.index.get(&*name)).copied().unwrap_or(choice.otherwise)
+    }
+
+    /// Notes who is refused, for the log and for operators.
+    #[cold]
+    fn note(&self, request: &mut Request<'_>, tier: &Tier, account: Key) {
+        let parts = self.keys.parts(request.head, request.facts, account);
+        if parts.is_empty() || request.is_explained() {
+            return;
+        }
+        if let Key::Known(key) | Key::Address(key) = account {
+            let tier = || self.choice.as_ref().map(|_| tier.name.clone());
+            self.refused.note(key, request.now, tier, || parts.clone());
+        }
+        request.facts.limit_key = Some(parts);
     }
 
     #[inline]
@@ -250,6 +269,7 @@ impl Filter for RateLimit {
             tier.counts.concurrency.inc();
             self.because(request, tier, account, "too many in flight");
             let ruling = self.ledger.as_ref().map(|ledger| ledger.peek(key, index, request.now));
+            self.note(request, tier, account);
             return share.refuse(request, tier, ruling, too_many_at_once());
         }
         let ruling = self.ledger.as_ref().map(|ledger| ledger.take(key, index, request.now));
@@ -262,14 +282,20 @@ impl Filter for RateLimit {
             law::Verdict::Limited => {
                 tier.counts.limited.inc();
                 self.because(request, tier, account, "over the limit");
+                self.note(request, tier, account);
                 share.refuse(request, tier, ruling, too_many(ruling))
             }
             law::Verdict::Crowded => {
                 tier.counts.crowded.inc();
                 self.because(request, tier, account, "over the limit that keys without room of their own share");
+                self.note(request, tier, account);
                 share.refuse(request, tier, ruling, too_many(ruling))
             }
         }
+    }
+
+    fn inspect(&self) -> Inspection {
+        Inspection { refused: self.refused.most(), ..Inspection::default() }
     }
 }
 

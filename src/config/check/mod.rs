@@ -7,6 +7,7 @@ mod server;
 
 use std::collections::HashSet;
 
+use frontgate_filters::filter::pseudonym::Pseudonyms;
 use frontgate_filters::words::spanned::{Place, Spanned};
 
 use super::diagnostics::{Diagnostic, nearest};
@@ -31,7 +32,17 @@ pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>, s
         report.error(table.place, why);
     }
     routes::check(config, report);
+    telemetry(config, report, secret);
     references(config, report);
+}
+
+/// A key of hashes that can be had and that nobody guesses.
+fn telemetry(config: &Config, report: &mut Report<'_, '_>, secret: ReadSecret<'_>) {
+    if let Some(key) = &config.telemetry.hash_key
+        && let Err(why) = secret(&key.value).and_then(|key| Pseudonyms::keyed(key.as_bytes()).map(drop))
+    {
+        report.error(key.place, why);
+    }
 }
 
 fn name(section: &str, name: &str, place: Place, report: &mut Report<'_, '_>) {

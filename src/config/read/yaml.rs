@@ -9,7 +9,15 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{DuplicateKeyPolicy, Location, MessageFormatter, Options, Spanned, UserMessageFormatter};
 
 /// The largest file that is read, in bytes.
-pub(crate) const MAX_BYTES: u64 = 16 << 20;
+pub(crate) const MAX_BYTES: u64 = 8 << 20;
+
+/// How many parts a document may always have: keys, values, and beginnings and ends of collections. It is also the most that its aliases may
+/// repeat of it.
+const PARTS: usize = 60_000;
+/// How many it may have where it is so long that they are written out in it, each in [`PART`] bytes: ten thousand routes and more.
+const MOST_PARTS: usize = 200_000;
+/// What is written in less is no configuration.
+const PART: usize = 4;
 
 /// A value as YAML resolves it, under the rules of version 1.2: only `true` and `false` are booleans.
 #[derive(Debug)]
@@ -46,7 +54,7 @@ pub(crate) fn read(text: &str) -> Result<Spanned<Raw>, Unreadable> {
     if text.len() as u64 > MAX_BYTES {
         return Err(Unreadable { message: format!("the file is larger than {} MiB", MAX_BYTES >> 20), range: 0..0 });
     }
-    serde_yaml::from_str_with_options(text, options()).map_err(|error| {
+    serde_yaml::from_str_with_options(text, options(text.len())).map_err(|error| {
         let message = match error.without_snippet() {
             serde_yaml::Error::MultipleDocuments { .. } => "a file holds one YAML document: a second one begins after `---`".to_owned(),
             other => UserMessageFormatter.format_message(other).into_owned(),
@@ -77,7 +85,8 @@ pub(crate) fn bytes(text: &str, at: &Location) -> Range<usize> {
     floor(start)..floor(start.saturating_add(len))
 }
 
-fn options() -> Options {
+fn options(length: usize) -> Options {
+    let parts = (length / PART).clamp(PARTS, MOST_PARTS);
     let mut options = serde_yaml::options! {
         // Repeated keys are found later, where both places are known.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
@@ -85,11 +94,11 @@ fn options() -> Options {
         reject_unsupported_tags: true,
         non_finite_float_policy: serde_yaml::NonFiniteFloatPolicy::AsString,
         with_snippet: false,
-        alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: 500_000, max_replay_stack_depth: 16 },
+        alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: PARTS, max_replay_stack_depth: 16 },
     };
     options.budget = serde_yaml::budget! {
-        max_events: 2_000_000,
-        max_nodes: 1_000_000,
+        max_events: parts,
+        max_nodes: parts,
         max_depth: 64,
         max_documents: 1,
         max_merge_keys: 20_000,
