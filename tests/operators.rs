@@ -267,3 +267,22 @@ fn the_log_and_the_table_say_why_an_endpoint_is_bad() {
     }
     gate.open();
 }
+
+#[test]
+fn a_filter_without_keys_is_told_of() {
+    let origin = Origin::json("{}");
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let keys = format!(
+        "filters:\n  login: {{jwt: {{issuer: any, audience: any, algorithms: [ES256], keys: {{jwks: {{url: \"http://{dead}/\"}}}}}}}}\n"
+    );
+    let text = simple(origin.address, "admin: 127.0.0.1:0", "filters: [login]").replace("routes:\n", &(keys + "routes:\n"));
+    let process = Process::start("keyless", &text);
+
+    until("a word in the log", || process.said().contains("the filter `login` refuses every token: its keys could never be fetched"));
+
+    let status = process.ask("GET", "/healthz?full=1").json();
+    assert_eq!(status["status"], "degraded");
+    assert_eq!(status["reasons"][0], "the filter `login` refuses every token: its keys could never be fetched");
+    assert_eq!(process.said().matches("refuses every token").count(), 1, "{}", process.said());
+    assert_eq!(process.ask("GET", "/readyz").status, 200, "what needs no token is served");
+}

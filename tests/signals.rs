@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::harness::client::read_reply;
 use crate::harness::gateway::simple;
+use crate::harness::http2::over_http2;
 use crate::harness::origin::response;
 use crate::harness::{Gate, Origin, Process, get, raw, until};
 
@@ -141,6 +142,7 @@ fn what_a_drain_cuts_off_has_its_lines_and_the_exit_code_says_so() {
         false
     });
     let text = text(&origin, "drain: {timeout: 100ms}")
+        .replace("127.0.0.1:0}]", "127.0.0.1:0, protocols: [h2, http1]}]")
         .replace("upstreams:\n", &format!("upstreams:\n  halves: {{endpoints: [\"{}\"]}}\n", halves.address))
         .replace("routes:\n", "routes:\n  - {name: halves, path: /half, upstream: halves}\n");
     let mut process = Process::start("cut", &text);
@@ -154,21 +156,31 @@ fn what_a_drain_cuts_off_has_its_lines_and_the_exit_code_says_so() {
         std::io::Read::read_exact(&mut reading, &mut byte).unwrap();
         seen.push(byte[0]);
     }
-    until("both requests to be under way", || origin.received().len() + halves.received().len() == 2);
+    let address = process.address;
+    let stream = std::thread::spawn(move || {
+        over_http2(address, async |mut client| {
+            let request = http::Request::get("http://a/slow/stream").body(()).unwrap();
+            let (answer, _) = client.send_request(request, true).unwrap();
+            answer.await.is_err()
+        })
+    });
+    until("all requests to be under way", || origin.received().len() + halves.received().len() == 3);
 
     process.signal("TERM");
 
     assert_eq!(process.end(), Some(1), "{}", process.said());
     gate.open();
-    says(&process, "2 requests were cut off");
+    assert!(stream.join().unwrap(), "the stream has no answer");
+    says(&process, "3 requests were cut off");
     let log = std::fs::read_to_string(process.folder.join("access.log")).unwrap();
     let mut lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     lines.sort_by_key(|line| line["path"].to_string());
-    assert_eq!(lines.len(), 2, "{log}");
-    let [half, slow] = [&lines[0], &lines[1]];
+    assert_eq!(lines.len(), 3, "{log}");
+    let [half, slow, stream] = [&lines[0], &lines[1], &lines[2]];
     assert_eq!((half["path"].as_str(), half["reason"].as_str(), half["status"].as_u64()), (Some("/half"), Some("cut_off"), Some(200)));
     assert_eq!((half["bytes_out"].as_u64(), half["upstream"].as_str()), (Some(4), Some("halves")));
     assert_eq!((slow["path"].as_str(), slow["reason"].as_str(), slow.get("status")), (Some("/slow"), Some("cut_off"), None));
+    assert_eq!((stream["path"].as_str(), stream["reason"].as_str(), stream.get("status")), (Some("/slow/stream"), Some("cut_off"), None));
 }
 
 #[test]

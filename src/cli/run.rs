@@ -141,7 +141,8 @@ fn drain(running: Running, ended: tokio::sync::oneshot::Sender<usize>) -> std::i
 /// Opens the log anew, after what was there has been moved away.
 fn reopen(gateway: &Gateway) {
     match gateway.snapshot().access_log.reopen() {
-        Ok(()) => log::info!("the access log was opened anew"),
+        Ok(true) => log::info!("the access log was opened anew"),
+        Ok(false) => log::info!("the access log is in no file that could be opened anew"),
         Err(error) => log::error!("the access log cannot be opened anew, and goes on where it was: {error}"),
     }
 }

@@ -106,7 +106,7 @@ impl Snapshot {
     /// The filters that verify with a key set from elsewhere, by name, with the age of their keys.
     pub(crate) fn key_ages(&self) -> BTreeMap<&str, Duration> {
         let mut ages = BTreeMap::new();
-        for (key, built) in &self.filters {
+        for (key, built) in self.filters.iter().filter(|(_, built)| built.entry.config.options().identifies()) {
             if let Some(age) = built.filter.inspect().key_age {
                 // Of those that share a name the oldest keys speak for all.
                 let oldest = ages.entry(shown(key, built)).or_insert(age);

@@ -92,16 +92,15 @@ impl AccessLog {
     }
 
     /// Opens the file anew under its name, after a rotation moved the old one away. The next line goes to the new file; nothing
-    /// is lost and no request waits. Without a file there is nothing to do.
+    /// is lost and no request waits. Whether there is a file to do so with.
     ///
     /// # Errors
     ///
     /// When the file cannot be opened: the old one stays in use.
-    pub(crate) fn reopen(&self) -> io::Result<()> {
-        if let Some(Reopen { path, next }) = self.0.as_ref().and_then(|sink| sink.reopen.as_ref()) {
-            *next.lock() = Some(files::append(path)?);
-        }
-        Ok(())
+    pub(crate) fn reopen(&self) -> io::Result<bool> {
+        let Some(Reopen { path, next }) = self.0.as_ref().and_then(|sink| sink.reopen.as_ref()) else { return Ok(false) };
+        *next.lock() = Some(files::append(path)?);
+        Ok(true)
     }
 
     /// Why lines cannot be written just now, where they cannot.
