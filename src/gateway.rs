@@ -1,13 +1,14 @@
 //! What all requests of one running gateway share: the snapshot in force, the metrics, the deadlines, the count of requests in flight.
 
-use std::collections::BTreeSet;
+mod told;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use frontgate_filters::filter::Facts;
-use frontgate_filters::filter::inspect::Forced;
 use frontgate_filters::reply::Form;
 use http::Method;
 use parking_lot::Mutex;
@@ -19,7 +20,7 @@ use crate::door::{Conn, Keeper, Rules};
 use crate::refusals::unreadable;
 use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
-use crate::status::{CircuitStatus, Force, Health, KeySetStatus, LimitedKey, LimitsStatus, Reloaded, Status};
+use crate::status::Reloaded;
 use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
 use crate::upstream::{Documents, health, timer};
 
@@ -40,6 +41,8 @@ pub(crate) struct Gateway {
     reloading: Mutex<()>,
     /// Why the last reload was refused, where it was.
     refused: Mutex<Option<String>>,
+    /// Until when operators hold circuits, by filter and upstream.
+    held: Mutex<BTreeMap<(String, String), Instant>>,
     /// The filters of which the log has said that they have no keys.
     keyless: Mutex<BTreeSet<String>>,
     /// Where what no request waits for runs: probes.
@@ -80,6 +83,7 @@ impl Gateway {
             drain_asked: tokio::sync::Notify::new(),
             reloading: Mutex::new(()),
             refused: Mutex::default(),
+            held: Mutex::default(),
             keyless: Mutex::default(),
             background: OnceLock::new(),
         })
@@ -107,107 +111,13 @@ impl Gateway {
         let snapshot = self.snapshot();
         snapshot.pools.values().for_each(|pool| pool.tick(now));
         self.watch_keys(&snapshot);
-    }
-
-    /// Says it, once, where a filter has no keys any more, and where it has some again.
-    fn watch_keys(&self, snapshot: &Snapshot) {
-        // Before the first answer of every issuer nothing is missing yet.
-        if !self.documents.has_settled() {
-            return;
-        }
-        let now = snapshot.keyless();
-        let mut told = self.keyless.lock();
-        for (filter, why) in now.iter().filter(|(filter, _)| !told.contains(**filter)) {
-            log::error!("the filter `{filter}` refuses every token: {why}");
-        }
-        for filter in told.iter().filter(|filter| !now.contains_key(filter.as_str())) {
-            log::info!("the filter `{filter}` has keys again");
-        }
-        *told = now.into_keys().map(str::to_owned).collect();
+        self.let_go(&snapshot, now);
     }
 
     /// A required upstream that has no healthy endpoint.
     pub(crate) fn down(&self) -> Option<Arc<str>> {
         let now = Instant::now();
         self.snapshot().pools.values().find(|pool| pool.is_required() && !pool.is_alive(now)).map(|pool| pool.name.clone())
-    }
-
-    /// The state of everything the gateway depends on, for operators.
-    pub(crate) fn status(&self) -> Status {
-        let now = Instant::now();
-        let snapshot = self.snapshot();
-        let mut circuits: Vec<CircuitStatus> = snapshot
-            .circuits()
-            .map(|(filter, status)| CircuitStatus {
-                filter: filter.to_owned(),
-                upstream: status.upstream.to_string(),
-                state: status.state.into(),
-                requests: status.requests,
-                failures: status.failures,
-                slow: status.slow,
-                probes: status.probes,
-                open_for_ms: status.left.map(|left| left.as_millis() as u64),
-                forced: status.forced.map(Force::from),
-            })
-            .collect();
-        circuits.sort_unstable_by(|a, b| (&a.filter, &a.upstream).cmp(&(&b.filter, &b.upstream)));
-        let key_sets = snapshot.key_ages().into_iter();
-        let down = self.down();
-        let down = down.as_ref().map(|name| format!("the required upstream `{name}` has no endpoint that takes requests"));
-        let degraded = self.troubles(&snapshot, &circuits);
-        Status {
-            status: match (&down, degraded.is_empty()) {
-                _ if self.is_draining() => Health::Draining,
-                (Some(_), _) => Health::Down,
-                (None, false) => Health::Degraded,
-                (None, true) => Health::Ok,
-            },
-            reasons: down.into_iter().chain(degraded).collect(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            config: snapshot.loaded.hash.clone(),
-            requests_in_flight: self.requests(),
-            log_lines_dropped: self.metrics.log_dropped().get(),
-            upstreams: snapshot.pools.iter().map(|(name, pool)| (name.clone(), pool.status(now))).collect(),
-            circuits,
-            key_sets: key_sets.map(|(filter, age)| (filter.to_owned(), KeySetStatus { age_seconds: age.as_secs() })).collect(),
-        }
-    }
-
-    /// What is not as it should be while the gateway serves, a sentence each.
-    fn troubles(&self, snapshot: &Snapshot, circuits: &[CircuitStatus]) -> Vec<String> {
-        let forced = circuits.iter().filter_map(|circuit| {
-            let force = circuit.forced?.label();
-            Some(format!("an operator holds the circuit of filter `{}` and upstream `{}` {force}", circuit.filter, circuit.upstream))
-        });
-        let keyless = snapshot.keyless().into_iter().map(|(filter, why)| format!("the filter `{filter}` refuses every token: {why}"));
-        let refused = self.refused.lock().clone().map(|why| format!("the last reload was refused: {why}"));
-        let log = snapshot.access_log.trouble().map(|why| format!("the access log cannot be written: {why}"));
-        let keyless = keyless.filter(|_| self.documents.has_settled());
-        forced.chain(keyless).chain(refused).chain(log).collect()
-    }
-
-    /// Whom the limit of this name refused of late, or all limits; nothing where there is no such limit.
-    pub(crate) fn limits(&self, filter: Option<&str>) -> Option<LimitsStatus> {
-        let (snapshot, now) = (self.snapshot(), Instant::now());
-        let mut known = filter.is_none();
-        let mut keys = Vec::new();
-        for (name, refused) in snapshot.refused().filter(|(name, _)| filter.is_none_or(|filter| filter == *name)) {
-            known = true;
-            keys.extend(refused.into_iter().map(|key| LimitedKey {
-                filter: name.to_owned(),
-                tier: key.tier.as_deref().map(str::to_owned),
-                key: snapshot.pseudonyms.of_parts(&key.key),
-                refused: key.refused,
-                last_ms_ago: now.saturating_duration_since(key.last).as_millis() as u64,
-            }));
-        }
-        keys.sort_by(|a: &LimitedKey, b| (b.refused, &a.filter, &a.key).cmp(&(a.refused, &b.filter, &b.key)));
-        known.then_some(LimitsStatus { keys })
-    }
-
-    /// Holds a circuit, or lets it go; whether there is such a circuit.
-    pub(crate) fn force(&self, filter: &str, upstream: &str, forced: Option<Forced>) -> bool {
-        self.snapshot().force(filter, upstream, forced)
     }
 
     /// Waits until somebody asks the gateway to end.

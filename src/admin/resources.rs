@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use frontgate_filters::words::units::Duration;
 use http::StatusCode;
 use pingora_http::RequestHeader;
 use serde_json::json;
@@ -98,17 +99,26 @@ fn drain(admin: &Admin) -> Answer {
     json(StatusCode::ACCEPTED, &Draining { requests_in_flight: admin.gateway.requests() })
 }
 
-/// Forces a circuit open or closed, or lets it decide by itself again: `filter`, `upstream` and `force` in the query.
+/// Forces a circuit open or closed, or lets it decide by itself again: `filter`, `upstream`, `force`, and perhaps `for` in the query.
 fn circuit(admin: &Admin, head: &RequestHeader) -> Answer {
     let value = |name: &str| parameter(head, name).unwrap_or_default();
     let (filter, upstream) = (value("filter"), value("upstream"));
     let Some(force) = Force::parse(&value("force")) else {
         return problem(StatusCode::BAD_REQUEST, "bad_request", "`force` must be open, closed or auto.", None);
     };
-    if !admin.gateway.force(&filter, &upstream, force.held()) {
+    let time = match parameter(head, "for").map(|text| text.parse::<Duration>()) {
+        None => None,
+        Some(Ok(time)) => Some(time.0),
+        Some(Err(_)) => return problem(StatusCode::BAD_REQUEST, "bad_request", "`for` must be a time such as 10m.", None),
+    };
+    if !admin.gateway.force(&filter, &upstream, force.held(), time) {
         return problem(StatusCode::NOT_FOUND, "not_found", "There is no circuit of this filter and upstream.", None);
     }
-    log::warn!("an operator set the circuit of filter `{filter}` and upstream `{upstream}` to {}", force.label());
+    log::warn!(
+        "an operator set the circuit of filter `{filter}` and upstream `{upstream}` to {}{}",
+        force.label(),
+        time.map_or(String::new(), |time| format!(" for {time:?}"))
+    );
     json(StatusCode::OK, &CircuitForced { filter: &filter, upstream: &upstream, force })
 }
 

@@ -93,6 +93,9 @@ enum Command {
         /// What it is forced to
         #[arg(value_enum)]
         force: Force,
+        /// How long, such as 10m; by default until further notice
+        #[arg(long = "for", value_name = "TIME")]
+        time: Option<frontgate_filters::words::units::Duration>,
     },
     /// Print completions for a shell
     Completions {
@@ -167,8 +170,8 @@ pub fn main() -> ExitCode {
         Some(Command::Limits { admin, filter }) => operate::run(path, &admin, &operate::Ask::Limits(filter)),
         Some(Command::Hash { admin, value }) => hash::run(path, &admin, &value),
         Some(Command::Drain { admin, wait }) => operate::run(path, &admin, &operate::Ask::Drain { wait }),
-        Some(Command::Circuit { admin, filter, upstream, force }) => {
-            operate::run(path, &admin, &operate::Ask::Circuit { filter, upstream, force })
+        Some(Command::Circuit { admin, filter, upstream, force, time }) => {
+            operate::run(path, &admin, &operate::Ask::Circuit { filter, upstream, force, time })
         }
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Arguments::command(), "frontgate", &mut std::io::stdout());

@@ -3,6 +3,7 @@
 use pingora_proxy::Session;
 
 use super::Ctx;
+use crate::panics::caught;
 
 /// The word that the log has for a request which the gateway's own end cut off.
 const CUT_OFF: &str = "cut_off";
@@ -19,11 +20,10 @@ pub(super) struct Open<'r> {
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        if !self.ended {
-            if !std::thread::panicking() {
-                self.ctx.reason = CUT_OFF;
-            }
-            self.ctx.log(self.session.req_header());
+        // What panics while another panic unwinds would end the process.
+        if !self.ended && !std::thread::panicking() {
+            self.ctx.reason = CUT_OFF;
+            let _ = caught(|| self.ctx.log(self.session.req_header()));
         }
     }
 }

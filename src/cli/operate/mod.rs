@@ -41,6 +41,8 @@ pub(super) enum Ask {
         upstream: String,
         /// What it is forced to.
         force: Force,
+        /// How long.
+        time: Option<frontgate_filters::words::units::Duration>,
     },
 }
 
@@ -57,9 +59,10 @@ pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
         Ask::Limits(Some(filter)) => gateway.ask("GET", &format!("/-/limits?filter={}", encoded(filter))),
         Ask::Reload => gateway.ask("POST", "/-/reload"),
         Ask::Drain { .. } => gateway.ask("POST", "/-/drain"),
-        Ask::Circuit { filter, upstream, force } => {
+        Ask::Circuit { filter, upstream, force, time } => {
             let [filter, upstream] = [filter, upstream].map(|name| encoded(name));
-            gateway.ask("POST", &format!("/-/circuit?filter={filter}&upstream={upstream}&force={}", force.label()))
+            let time = time.map(|time| format!("&for={time}")).unwrap_or_default();
+            gateway.ask("POST", &format!("/-/circuit?filter={filter}&upstream={upstream}&force={}{time}", force.label()))
         }
     };
     let Answered { code, body } = match answered {

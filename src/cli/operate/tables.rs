@@ -1,7 +1,7 @@
 //! What a running gateway tells, as tables for people.
 
 use crate::cli::table::{Column, table};
-use crate::status::{CircuitStatus, Force, LimitsStatus, Status, UpstreamStatus};
+use crate::status::{CircuitStatus, LimitsStatus, Status, UpstreamStatus};
 
 /// Upstreams and circuits, for people.
 pub(super) fn upstreams(status: &Status) -> String {
@@ -47,7 +47,11 @@ pub(super) fn circuits(circuits: &[CircuitStatus]) -> String {
                 circuit.requests.to_string(),
                 circuit.failures.to_string(),
                 circuit.slow.to_string(),
-                circuit.forced.map_or("-", Force::label).to_owned(),
+                match (circuit.forced, circuit.forced_for_ms) {
+                    (None, _) => "-".to_owned(),
+                    (Some(force), None) => force.label().to_owned(),
+                    (Some(force), Some(left)) => format!("{}, {} left", force.label(), span(left)),
+                },
             ]
         })
         .collect();
@@ -104,7 +108,7 @@ mod tests {
         },
         "circuits": [
             {"filter": "guard", "upstream": "catalog", "state": "half_open", "requests": 20, "failures": 11, "slow": 2, "probes": 1, "open_for_ms": null, "forced": null},
-            {"filter": "guard", "upstream": "users", "state": "open", "requests": 0, "failures": 0, "slow": 0, "probes": 0, "open_for_ms": 700, "forced": "open"}]
+            {"filter": "guard", "upstream": "users", "state": "open", "requests": 0, "failures": 0, "slow": 0, "probes": 0, "open_for_ms": 700, "forced": "open", "forced_for_ms": 90000}]
     }"#;
 
     #[test]
@@ -121,7 +125,7 @@ users     [::1]:80         unhealthy               1          0  -        -
 
 CIRCUIT  UPSTREAM  STATE             REQUESTS  FAILURES  SLOW  FORCED
 guard    catalog   half_open               20        11     2  -
-guard    users     open, 700ms left         0         0     0  open
+guard    users     open, 700ms left         0         0     0  open, 90s left
 
 The adaptive first_byte timeout of catalog is 340 ms now.
 "
