@@ -1,135 +1,204 @@
-//! Files that the configuration names, read without ever waiting long: of regular files, so many bytes at most, and for so long at most.
+//! Reads the files that a configuration names, within bounds: regular files only, no larger than they may be, no longer than one waits.
 //!
-//! A pipe that nobody writes to and a mount whose server is gone would hold up whoever reads them, for ever. Here such a read is given up: its
-//! thread stays behind, and of those there is a limit.
+//! A FIFO, a device or a network mount that hangs would hold its reader for ever, and a reload and every signal behind it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// The largest file that is read as a secret or as keys.
-pub(crate) const KEYS: u64 = 1 << 20;
-/// How long a file is waited for. A disk takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// How many may be waited for at once, those included that were given up.
-const MOST: usize = 64;
+/// The maximum of a secret, a key or a key set, in bytes.
+pub(crate) const SMALL: u64 = 1 << 20;
 
-/// How many are waited for, by anybody.
-static WAITING: AtomicUsize = AtomicUsize::new(0);
+/// How long one waits for a file system.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Counts what is waited for until it has come.
-struct Wait;
+/// How many threads may wait for file systems that do not answer: they cannot be ended, so that each is lost.
+const MOST_LOST: isize = 8;
 
-impl Wait {
-    fn begin() -> Option<Self> {
-        let wait = Self;
-        // Dropped, it takes itself out of the count again.
-        (WAITING.fetch_add(1, Ordering::AcqRel) < MOST).then_some(wait)
-    }
+static LOST: AtomicIsize = AtomicIsize::new(0);
+
+/// The whole of a regular file of at most `most` bytes. The error names the file and says what is wrong with it.
+pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let file = path.to_owned();
+    within(PATIENCE, path, move || read_now(&file, most))
 }
 
-impl Drop for Wait {
-    fn drop(&mut self) {
-        WAITING.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// The whole of a regular file that has at most so many bytes.
-pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let path = path.to_owned();
-    in_time(move || regular(&path, most))?
-}
-
-/// The end of a file, which is created when there is none, to be written to.
+/// The end of a file, to be written to; it is created when there is none. A pipe that nobody reads is an error, not a wait.
 pub(crate) fn append(path: &Path) -> io::Result<File> {
-    let path = path.to_owned();
-    // What is told of clients is not for everyone on the machine. A pipe that nobody reads is an error, not a wait.
-    in_time(move || OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(libc::O_NONBLOCK).open(path))?
+    let file = path.to_owned();
+    // What is told of clients is not for everyone on the machine.
+    let open = move || Ok(OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(libc::O_NONBLOCK).open(file));
+    within(PATIENCE, path, open).unwrap_or_else(|why| Err(io::Error::other(why)))
 }
 
-/// Does what may have to wait for a file system, unless that takes too long.
-pub(crate) fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    let wait = Wait::begin().ok_or_else(|| io::Error::other("too many other files do not answer"))?;
-    let (done, answer) = mpsc::sync_channel(1);
-    std::thread::Builder::new().name("files".to_owned()).spawn(move || {
-        let worked = work();
-        drop(wait);
-        // Nobody may be left to hear of it.
-        let _ = done.send(worked);
-    })?;
-    answer.recv_timeout(PATIENCE).map_err(|_| io::Error::new(ErrorKind::TimedOut, "it does not answer"))
+/// What `work` makes of this path, unless its file system takes too long.
+pub(crate) fn patiently<T: Send + 'static>(path: &Path, work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    within(PATIENCE, path, work)
 }
 
-/// As [`read`], for as long as it takes: to be called within [`in_time`].
-pub(crate) fn regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let is_regular = |is: bool| if is { Ok(()) } else { Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file")) };
-    // Asked twice: to open a device may do something, and what lies there may have changed since.
-    is_regular(std::fs::metadata(path)?.is_file())?;
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    is_regular(file.metadata()?.is_file())?;
-    let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        let size = if most >= 1 << 20 { format!("{} MiB", most >> 20) } else { format!("{} KiB", most >> 10) };
-        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {size}")));
+/// Says of a path why it cannot be read.
+pub(crate) fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!("`{}` cannot be read: {}", path.display(), words(error))
+}
+
+/// An error of the operating system without its number.
+pub(crate) fn words(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "it does not exist".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => {
+            let text = error.to_string();
+            text.split(" (os error").next().unwrap_or_default().to_owned()
+        }
     }
-    Ok(bytes)
+}
+
+fn read_now(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let cannot = |error: io::Error| unreadable(path, &error);
+    // Without waiting: to open a FIFO takes until somebody writes to it.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(cannot)?;
+    let about = file.metadata().map_err(cannot)?;
+    let kind = about.file_type();
+    if !kind.is_file() {
+        let what = match kind {
+            kind if kind.is_dir() => "a directory",
+            kind if kind.is_fifo() => "a pipe (FIFO)",
+            kind if kind.is_socket() => "a socket",
+            _ => "a device",
+        };
+        return Err(format!("`{}` cannot be read: it is {what}, not a regular file", path.display()));
+    }
+    let too_large = || format!("`{}` is larger than {}", path.display(), size(most));
+    if about.len() > most {
+        return Err(too_large());
+    }
+    // A file may grow while it is read.
+    let mut bytes = Vec::with_capacity(about.len() as usize + 1);
+    file.take(most + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
+}
+
+fn size(bytes: u64) -> String {
+    if bytes >= 1 << 20 { format!("{} MiB", bytes >> 20) } else { format!("{} KiB", bytes >> 10) }
+}
+
+/// Does the work on a thread of its own, which is left behind where it takes longer than `patience`.
+fn within<T: Send + 'static>(
+    patience: Duration,
+    path: &Path,
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let cannot = |why: &str| Err(format!("`{}` cannot be read: {why}", path.display()));
+    if LOST.load(Ordering::Acquire) >= MOST_LOST {
+        return cannot("file systems do not answer, and too many threads wait for them already");
+    }
+    let (send, receive) = mpsc::sync_channel(1);
+    let settled = Arc::new(AtomicBool::new(false));
+    let ours = settled.clone();
+    let started = std::thread::Builder::new().name("read-file".into()).spawn(move || {
+        let _ = send.send(work());
+        // Whoever settles second finds what the other one left.
+        if ours.swap(true, Ordering::AcqRel) {
+            LOST.fetch_sub(1, Ordering::AcqRel);
+        }
+    });
+    if started.is_err() {
+        return cannot("no thread can be started for it");
+    }
+    match receive.recv_timeout(patience) {
+        Ok(result) => result,
+        Err(mpsc::RecvTimeoutError::Disconnected) => cannot("its reader ended without a word"),
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            LOST.fetch_add(1, Ordering::AcqRel);
+            if settled.swap(true, Ordering::AcqRel) {
+                LOST.fetch_sub(1, Ordering::AcqRel);
+            }
+            cannot(&format!("its file system did not answer within {} s", patience.as_secs()))
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+    use std::process::Command;
 
     use super::*;
 
-    fn folder(name: &str) -> PathBuf {
+    fn scratch(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("frontgate-files-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         folder
     }
 
     #[test]
-    fn only_a_regular_file_of_a_fair_size_is_read() {
-        let folder = folder("regular");
-        std::fs::write(folder.join("good"), "text").expect("a file");
-        std::fs::write(folder.join("large"), "x".repeat(5000)).expect("a file");
-        std::os::unix::fs::symlink("good", folder.join("link")).expect("a link");
-        let pipe = std::process::Command::new("mkfifo").arg(folder.join("pipe")).status().expect("mkfifo");
-        assert!(pipe.success());
-        let why = |name: &str| read(&folder.join(name), 4096).expect_err("an error").to_string();
+    fn reads_regular_files_and_links_to_them() {
+        let folder = scratch("good");
+        let (file, link) = (folder.join("a"), folder.join("b"));
+        std::fs::write(&file, "text").expect("a file");
+        std::os::unix::fs::symlink(&file, &link).expect("a link");
 
-        assert_eq!(read(&folder.join("good"), 4).expect("its bytes"), b"text");
-        assert_eq!(read(&folder.join("link"), 4).expect("its bytes"), b"text");
-        assert_eq!(why("large"), "it is larger than 4 KiB");
-        for name in ["pipe", ".", "/dev/zero", "/dev/tty"] {
-            assert_eq!(why(name), "it is not a regular file", "{name}");
+        assert_eq!(read(&file, 4), Ok(b"text".to_vec()));
+        assert_eq!(read(&link, 4), Ok(b"text".to_vec()));
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn refuses_what_is_no_regular_file_at_once() {
+        let folder = scratch("odd");
+        let fifo = folder.join("fifo");
+        assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+
+        for (path, words) in [
+            (&fifo, "a pipe (FIFO), not a regular file"),
+            (&folder, "a directory, not a regular file"),
+            (&PathBuf::from("/dev/zero"), "a device, not a regular file"),
+            (&folder.join("none"), "it does not exist"),
+        ] {
+            let why = read(path, 10).expect_err("no regular file");
+            assert!(why.contains(words) && why.contains(&*path.display().to_string()), "{why}");
         }
-        assert!(why("none").contains("No such file"), "{}", why("none"));
-        std::fs::remove_dir_all(folder).expect("removed");
+        std::fs::remove_dir_all(&folder).expect("removed");
     }
 
     #[test]
     fn a_log_to_a_pipe_that_nobody_reads_is_an_error_and_no_wait() {
-        let folder = folder("pipe");
+        let folder = scratch("log");
         let pipe = folder.join("log");
-        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+        assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
 
         assert!(append(&pipe).is_err());
-
-        std::fs::remove_dir_all(folder).expect("removed");
+        assert!(append(&folder.join("new")).is_ok());
+        std::fs::remove_dir_all(&folder).expect("removed");
     }
 
     #[test]
-    fn what_does_not_answer_is_given_up() {
-        let (release, held) = mpsc::channel::<()>();
+    fn refuses_a_file_that_is_too_large_whatever_it_says_of_its_size() {
+        let folder = scratch("large");
+        let file = folder.join("a");
+        std::fs::write(&file, vec![b'x'; (1 << 20) + 1]).expect("a file");
 
-        let given_up = in_time(move || held.recv().is_ok());
+        assert_eq!(read(&file, 1 << 20), Err(format!("`{}` is larger than 1 MiB", file.display())));
+        // A file of /proc says that it is empty.
+        assert_eq!(read(Path::new("/proc/self/maps"), 1 << 10), Err("`/proc/self/maps` is larger than 1 KiB".to_owned()));
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
 
-        assert_eq!(given_up.expect_err("it takes too long").kind(), ErrorKind::TimedOut);
-        drop(release);
+    #[test]
+    fn does_not_wait_for_ever() {
+        let (open, gate) = mpsc::channel::<()>();
+
+        let slow = within(Duration::ZERO, Path::new("/mnt/gone"), move || {
+            let _ = gate.recv();
+            Ok(())
+        });
+        drop(open);
+
+        assert_eq!(slow, Err("`/mnt/gone` cannot be read: its file system did not answer within 0 s".to_owned()));
     }
 }

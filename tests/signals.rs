@@ -103,7 +103,7 @@ fn a_reload_that_waits_for_a_file_keeps_no_signal_and_no_other_reload_waiting() 
     std::fs::remove_file(process.folder.join("frontgate.yaml")).unwrap();
     std::fs::rename(&pipe, process.folder.join("frontgate.yaml")).unwrap();
     process.signal("HUP");
-    says(&process, "frontgate.yaml` cannot be read: it is not a regular file");
+    says(&process, "frontgate.yaml` cannot be read: it is a pipe (FIFO), not a regular file");
     process.signal("TERM");
 
     assert_eq!(process.end(), Some(0), "{}", process.said());

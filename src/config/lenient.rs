@@ -3,12 +3,11 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::places::Places;
 use super::read::tree::{Builder, Node};
-use super::read::yaml;
-use super::source;
+use super::read::{MAX_BYTES, yaml};
 use crate::files;
 
 /// Where a configuration says that operators are answered.
@@ -23,7 +22,36 @@ pub(crate) struct AdminAddress {
 /// The admin address of the configuration at `path`, or where one usually is; nothing where none can be made out.
 pub(crate) fn admin(path: Option<&Path>) -> Option<AdminAddress> {
     let env = |name: &str| std::env::var(name).ok();
-    source::readable(path).into_iter().find_map(|(file, text)| admin_of(&file, &text, &env))
+    readable(path).into_iter().find_map(|(file, text)| admin_of(&file, &text, &env))
+}
+
+/// The files of a configuration that can be read, with their texts.
+fn readable(path: Option<&Path>) -> Vec<(PathBuf, String)> {
+    let paths = match path {
+        Some(path) => vec![path.to_owned()],
+        None => vec![PathBuf::from("frontgate.yaml"), PathBuf::from("/etc/frontgate")],
+    };
+    let text = |file: PathBuf| {
+        let bytes = files::read(&file, MAX_BYTES).ok()?;
+        Some((file, String::from_utf8_lossy(&bytes).into_owned()))
+    };
+    let Some(first) = paths.into_iter().find_map(|path| Some(listed(&path)).filter(|files| !files.is_empty())) else { return Vec::new() };
+    first.into_iter().filter_map(text).collect()
+}
+
+/// What there is of this name: a file, or those of a directory.
+fn listed(path: &Path) -> Vec<PathBuf> {
+    let owned = path.to_owned();
+    let list = move || match std::fs::read_dir(&owned) {
+        Ok(entries) => {
+            let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+            files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
+            files.sort();
+            Ok(files)
+        }
+        Err(_) => Ok(if owned.exists() { vec![owned] } else { Vec::new() }),
+    };
+    files::patiently(path, list).unwrap_or_default()
 }
 
 /// The address that a text names, read from as much of it as can be read: all of it, the section `server`, the lines of `admin`, the words.
@@ -51,7 +79,7 @@ fn written(file: &Path, node: &Node, env: &dyn Fn(&str) -> Option<String>) -> Op
     let token = node.get("token").and_then(|token| match (token.get("file"), token.get("env")) {
         (Some(path), _) => {
             let path = file.parent().map_or_else(|| path.text.clone().into(), |folder| folder.join(&path.text));
-            String::from_utf8(files::read(&path, files::KEYS).ok()?).ok()
+            String::from_utf8(files::read(&path, files::SMALL).ok()?).ok()
         }
         (None, Some(name)) => env(&name.text),
         (None, None) => None,

@@ -119,9 +119,8 @@ fn read_secret(secret: &Secret, places: &Places, sources: &[Source], env: &dyn F
         Secret::Env(name) => env(name).ok_or_else(|| format!("the environment variable `{}` is not set", name.value))?,
         Secret::File(path) => {
             let path = resolve(path.place, path, places, sources);
-            let cannot = |why: &dyn std::fmt::Display| format!("the file `{}` of the secret cannot be read: {why}", path.display());
-            let bytes = files::read(&path, files::KEYS).map_err(|error| cannot(&error))?;
-            String::from_utf8(bytes).map_err(|_| cannot(&"it is not UTF-8"))?
+            let bytes = files::read(&path, files::SMALL)?;
+            String::from_utf8(bytes).map_err(|_| format!("`{}` is not UTF-8", path.display()))?
         }
     };
     if value.ends_with('\n') {

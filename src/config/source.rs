@@ -8,26 +8,6 @@ use crate::files;
 
 /// Reads a file, or every `*.yaml` of a directory by name.
 pub(super) fn read(path: Option<&Path>) -> Result<Vec<Source>, String> {
-    let path = path.map(Path::to_owned);
-    let read = move || -> Result<Vec<Source>, String> { files_of(path.as_deref())?.iter().map(|file| read_one(file)).collect() };
-    files::in_time(read).unwrap_or_else(|error| Err(format!("the configuration cannot be read: {error}")))
-}
-
-/// As [`read`], for whoever is content with less: files that cannot be read are left out.
-pub(super) fn readable(path: Option<&Path>) -> Vec<(PathBuf, String)> {
-    let path = path.map(Path::to_owned);
-    let read = move || {
-        let files = files_of(path.as_deref()).unwrap_or_default();
-        let text = |file: PathBuf| {
-            let bytes = files::regular(&file, MAX_BYTES).ok()?;
-            Some((file, String::from_utf8_lossy(&bytes).into_owned()))
-        };
-        files.into_iter().filter_map(text).collect()
-    };
-    files::in_time(read).unwrap_or_default()
-}
-
-fn files_of(path: Option<&Path>) -> Result<Vec<PathBuf>, String> {
     let path = match path {
         Some(path) => path,
         None => [Path::new("frontgate.yaml"), Path::new("/etc/frontgate")]
@@ -37,7 +17,7 @@ fn files_of(path: Option<&Path>) -> Result<Vec<PathBuf>, String> {
     };
     let cannot = |error: std::io::Error| format!("`{}` cannot be read: {error}", path.display());
     if !std::fs::metadata(path).map_err(cannot)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
+        return Ok(vec![read_one(path)?]);
     }
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(path).map_err(cannot)? {
@@ -52,12 +32,11 @@ fn files_of(path: Option<&Path>) -> Result<Vec<PathBuf>, String> {
     if files.is_empty() {
         return Err(format!("there is no `*.yaml` in `{}`", path.display()));
     }
-    Ok(files)
+    files.iter().map(|file| read_one(file)).collect()
 }
 
 fn read_one(path: &Path) -> Result<Source, String> {
-    let cannot = |error: std::io::Error| format!("`{}` cannot be read: {error}", path.display());
-    let bytes = files::regular(path, MAX_BYTES).map_err(cannot)?;
+    let bytes = files::read(path, MAX_BYTES)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         format!("`{}` is not UTF-8: the first invalid byte is number {}", path.display(), error.utf8_error().valid_up_to())
     })?;
