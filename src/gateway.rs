@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use frontgate_filters::filter::Facts;
 use frontgate_filters::reply::Form;
+use frontgate_filters::words::fields;
 use http::Method;
 use parking_lot::Mutex;
 
@@ -238,7 +239,7 @@ impl Keeper for Gateway {
         let odd = Method::from_bytes(b"UNREAD").unwrap_or(Method::GET);
         snapshot.unmatched.metrics.record(&odd, refusal.status, began.elapsed(), began.elapsed());
         snapshot.access_log.log(&Line {
-            request_id: facts.request_id.to_str().unwrap_or_default(),
+            request_id: fields::text(&facts.request_id).unwrap_or_default(),
             client_ip: Some(facts.client_ip),
             method: "-",
             path: b"-",

@@ -36,5 +36,6 @@ mod snapshot;
 mod status;
 mod telemetry;
 mod upstream;
+mod via;
 
 pub use server::{Running, start};

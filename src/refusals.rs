@@ -35,12 +35,29 @@ pub(crate) fn body_too_large() -> Reply {
 
 /// What the strict reading of the wire refuses, as an answer.
 pub(crate) fn unreadable(refusal: Refusal) -> Reply {
-    Reply::problem(StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST), refusal.code, refusal.detail)
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let reply = Reply::problem(status, refusal.code, refusal.detail);
+    match status {
+        // A method that nothing behind the gateway is ever sent.
+        StatusCode::METHOD_NOT_ALLOWED => reply.with(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")),
+        _ => reply,
+    }
+}
+
+/// The answer to a request that goes in circles.
+pub(crate) fn loops() -> Reply {
+    Reply::problem(StatusCode::LOOP_DETECTED, "loop_detected", "The request has come through this gateway too often.")
 }
 
 /// The answer where an upstream could not be reached, or broke off before its head.
 pub(crate) fn bad_gateway() -> Reply {
     Reply::problem(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The service behind the gateway did not answer.")
+}
+
+/// The answer where what an upstream sent is none.
+pub(crate) fn no_answer() -> Reply {
+    let detail = "The service behind the gateway sent an answer that cannot be read.";
+    Reply::problem(StatusCode::BAD_GATEWAY, "upstream_unreadable", detail)
 }
 
 /// The answer where an upstream was too slow.

@@ -32,12 +32,16 @@ impl Reloader {
 
     /// All or nothing. What is in force then.
     pub(crate) fn reload(&self) -> Result<Reloaded, Refused> {
-        let loaded = (self.read)().map_err(|problems| {
+        let refused = |problems: Diagnostics| {
             let why = problems.in_a_line();
             log::error!("the configuration was not reloaded: {why}");
             self.gateway.reload_refused(why);
             Refused::Problems(problems)
-        })?;
+        };
+        let loaded = (self.read)().map_err(refused)?;
+        if loaded.warnings.refuse() {
+            return Err(refused(loaded.warnings));
+        }
         match self.gateway.reload(loaded) {
             Ok(reloaded) => {
                 let changed = if reloaded.changed.is_empty() { "nothing has changed".to_owned() } else { reloaded.changed.join(", ") };

@@ -1,28 +1,20 @@
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use frontgate_filters::jwt::Algorithm;
-use frontgate_filters::jwt::issuer::Issuer;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::harness::client::read_reply;
 use crate::harness::origin::response;
-use crate::harness::{Gateway, Origin, exchange, until};
+use crate::harness::{Gate, Gateway, Log, Origin, exchange, get, raw, until, yaml};
 
 /// Serves these requests and gives back their lines of the access log. `$ORIGIN` and `$LOG` in the text are filled in.
 fn lines_of(name: &str, configuration: &str, origin: &Origin, requests: &[&str]) -> Vec<Value> {
-    lines_with(name, configuration, origin, requests, |_| {})
-}
-
-/// The same; what is to happen before the request of this number does.
-fn lines_with(name: &str, configuration: &str, origin: &Origin, requests: &[&str], before: impl Fn(usize)) -> Vec<Value> {
     let log = std::env::temp_dir().join(format!("frontgate-test-{}-{name}.log", std::process::id()));
     let text = configuration.replace("$ORIGIN", &origin.address.to_string()).replace("$LOG", &log.display().to_string());
     let gateway = Gateway::start(&text);
     let read = || std::fs::read_to_string(&log).unwrap_or_default();
 
     for (number, request) in requests.iter().enumerate() {
-        before(number);
         exchange(gateway.address, request.as_bytes()).unwrap();
         until("a line in the log", || read().lines().count() > number);
     }
@@ -87,131 +79,147 @@ fn a_trace_that_is_malformed_or_told_twice_is_not_logged() {
     assert!(lines.iter().all(|line| line.get("trace_id").is_none()), "{lines:?}");
 }
 
-/// What a line says of why it is as it is.
-fn told(line: &Value) -> [&str; 3] {
-    ["path", "reason", "flags"].map(|field| line.get(field).and_then(Value::as_str).unwrap_or("-"))
-}
-
-fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+/// An address where nothing listens.
+fn dead() -> std::net::SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 #[test]
-fn what_answered_in_the_upstreams_place_is_told() {
-    let fails = Arc::new(AtomicBool::new(false));
-    let failing = fails.clone();
-    let origin = Origin::start(move |_, stream| {
-        let status = if failing.load(Ordering::SeqCst) { "503 Busy" } else { "200 OK" };
-        stream.write_all(response(status, "", "x").as_bytes()).is_ok()
+fn a_request_that_another_attempt_saved_has_no_flag_and_one_that_none_saved_has_the_last_one_s() {
+    let breaking = Origin::start(|_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n");
+        false
     });
-    let other = Origin::json("{}");
-    let breaker = |rest: &str| format!("circuit_breaker: {{min_requests: 1, consecutive: 1, open_for: 60s, {rest}}}");
-    let configuration = PLAIN.replace("upstreams:\n", &format!("upstreams:\n  other: {{endpoints: [\"{}\"]}}\n", other.address)).replace(
-        "telemetry:",
-        &format!(
-            "
-  - {{name: old, path: /old, redirect: {{to: /new}}}}
-  - {{name: fixed, path: /fixed, respond: {{status: 204}}}}
-  - {{name: web, path: /web, upstream: main, filters: [{{cors: {{origins: [https://a.example], methods: [GET]}}}}]}}
-  - {{name: kept, path: /kept, upstream: main, filters: [{{{}}}]}}
-  - {{name: other, path: /other, upstream: main, filters: [{{{}}}]}}
-  - {{name: words, path: /words, upstream: main, filters: [{{{}}}]}}
-  - {{name: bare, path: /bare, upstream: main, filters: [{{{}}}]}}
-telemetry:",
-            breaker("fallback: [{cached: {max_age: 10m}}]"),
-            breaker("fallback: [{upstream: other}]"),
-            breaker("fallback: [{respond: {status: 200}}]"),
-            breaker("fallback: []"),
-        ),
-    );
-    let preflight =
-        "OPTIONS /web HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\nAccess-Control-Request-Method: GET\r\nConnection: close\r\n\r\n";
-    let star = "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let paths = ["/kept", "/other", "/words", "/bare"];
-    let (first, again): (Vec<String>, Vec<String>) =
-        (paths.map(get).to_vec(), [paths, paths].concat().iter().map(|path| get(path)).collect());
+    let malformed = Origin::start(|_, stream| stream.write_all(b"ICY 200 OK\r\n\r\n").is_ok());
+    let well = Origin::json("{}");
+    let log = Log::new("flags");
+    let gateway = Gateway::start(&log.of(&yaml(
+        "
+        upstreams:
+          refused: {endpoints: [$DEAD, $WELL], retry: {attempts: 2, when: [connect_failure], budget: 100%}}
+          broken: {endpoints: [$BREAKING, $WELL], retry: {attempts: 2, when: [connect_failure], budget: 100%}}
+          odd: {endpoints: [$MALFORMED, $WELL], retry: {attempts: 2, when: [connect_failure], budget: 100%}}
+          lost: {endpoints: [$DEAD, $MALFORMED], retry: {attempts: 2, when: [connect_failure], budget: 100%}}
+          never: {endpoints: [$DEAD]}
+        filters:
+          guard: {circuit_breaker: {fallback: [{upstream: odd}]}}
+        routes:
+          - {name: refused, path: /refused, upstream: refused}
+          - {name: broken, path: /broken, upstream: broken}
+          - {name: odd, path: /odd, upstream: odd}
+          - {name: lost, path: /lost, upstream: lost}
+          - {name: elsewhere, path: /elsewhere, upstream: never, filters: [guard]}
+        ",
+        &[("$DEAD", &dead()), ("$BREAKING", &breaking.address), ("$MALFORMED", &malformed.address), ("$WELL", &well.address)],
+    )));
 
-    let plain = lines_of("reasons", &configuration, &origin, &[&get("/old"), &get("/fixed"), preflight, star, &get("/kept")]);
-    let requests: Vec<&str> = first.iter().chain(&again).map(String::as_str).collect();
-    let lines = lines_with("fallbacks", &configuration, &origin, &requests, |number| fails.store(number >= 4, Ordering::SeqCst));
-
-    let plain: Vec<_> = plain.iter().map(told).collect();
-    assert_eq!(
-        plain,
-        [["/old", "redirect", "-"], ["/fixed", "respond", "-"], ["/web", "preflight", "-"], ["*", "options", "-"], ["/kept", "-", "-"]]
-    );
-    let lines: Vec<_> = lines.iter().map(told).collect();
-    assert_eq!(lines[..4], paths.map(|path| [path, "-", "-"]));
-    assert_eq!(
-        lines[4..8],
-        [["/kept", "fallback_cached", "-"], ["/other", "fallback_upstream", "-"], ["/words", "fallback_respond", "-"], ["/bare", "-", "-"]]
-    );
-    assert_eq!(
-        lines[8..],
-        [
-            ["/kept", "fallback_cached", "UO"],
-            ["/other", "fallback_upstream", "UO"],
-            ["/words", "fallback_respond", "UO"],
-            ["/bare", "circuit_open", "UO"]
-        ]
-    );
-}
-
-#[test]
-fn who_was_limited_and_who_was_there_is_the_same_after_a_restart() {
-    let origin = Origin::json("{}");
-    let issuer = Issuer::fresh("k1", Algorithm::ES256).unwrap();
-    let folder = std::env::temp_dir().join(format!("frontgate-test-{}-who", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let write = |name: &str, text: &str| {
-        std::fs::write(folder.join(name), text).unwrap();
-        folder.join(name).display().to_string()
+    let mut count = 0;
+    let mut lines = |path: &str, times: usize| {
+        (0..times).for_each(|_| drop(get(gateway.address, path)));
+        count += times;
+        log.wait_for(count).split_off(count - times)
     };
-    let (keys, hash_key) = (write("keys.json", &issuer.jwks()), write("log.key", &"k".repeat(32)));
-    let configuration = PLAIN
-        .replace("telemetry:\n", &format!("telemetry:\n  hash_key: {{file: {hash_key}}}\n"))
-        .replace("path: \"/**\", upstream: main}", "path: \"/**\", upstream: main, filters: [login, by_plan, by_client]}")
-        .replace(
-            "routes:",
-            &format!(
-                "filters:
-  login: {{jwt: {{issuer: any, audience: any, algorithms: [ES256], keys: {{jwks: {{file: {keys}}}}}, optional: true}}}}
-  by_plan:
-    rate_limit: {{key: [claim.sub, route], tier: claim.plan, rates: {{free: {{rate: 1/h, burst: 1}}, pro: 9/h}}, otherwise: free, on_missing_key: allow}}
-  by_client: {{rate_limit: {{key: client_ip, rate: 3/h}}}}
-routes:"
-            ),
-        );
-    let token = issuer.token(&json!({"sub": "user 4711", "plan": "free", "exp": 9_999_999_999_u64}));
-    let request = format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
-    let requests = [&*request, &request, &get("/"), &get("/"), &get("/")];
 
-    let before = lines_of("who-before", &configuration, &origin, &requests);
-    let after = lines_of("who-after", &configuration, &origin, &requests);
-
-    let sub = before[0]["sub"].as_str().unwrap();
-    assert!(sub.len() == 16 && !sub.contains("4711"), "{sub}");
-    assert_eq!((&before[0]["tier"], before[0].get("limit_key")), (&json!("free"), None));
-    let limited = json!({"status": 429, "limit": "by_plan", "limit_key": format!("{sub},all"), "tier": "free", "flags": "RL"});
-    limited.as_object().unwrap().iter().for_each(|(name, value)| assert_eq!(before[1][name], *value, "{name}"));
-    assert_eq!((&before[4]["limit"], &before[4]["limit_key"]), (&json!("by_client"), &json!("127.0.0.1")));
-    for (before, after) in before.iter().zip(&after) {
-        assert_eq!([before.get("sub"), before.get("limit_key")], [after.get("sub"), after.get("limit_key")]);
+    for path in ["/refused", "/broken", "/odd", "/elsewhere"] {
+        let lines = lines(path, 6);
+        assert!(lines.iter().any(|line| line["attempts"].as_u64() > Some(1)), "{path}: nobody needed another attempt");
+        for line in lines {
+            assert_eq!((&line["status"], line.get("flags")), (&200.into(), None), "{line}");
+        }
     }
-    std::fs::remove_dir_all(folder).unwrap();
+    // The flag is that of the endpoint that was asked last.
+    for line in lines("/lost", 6) {
+        let flag = if line["endpoint"] == malformed.address.to_string() { "UPE" } else { "UF" };
+        assert_eq!((&line["status"], &line["flags"], &line["attempts"]), (&502.into(), &flag.into(), &2.into()), "{line}");
+    }
 }
 
 #[test]
-fn the_device_is_told_wherever_anything_asks_for_it() {
-    let origin = Origin::json("{}");
-    let configuration = PLAIN.replace("path: \"/**\"", "path: \"/a/**\", methods: [GET]").replace(
-        "telemetry:",
-        "  - {name: slim, path: /slim, upstream: main, filters: [{trim: {profiles: {mobile: {drop: [x]}}}}]}\ntelemetry:",
-    );
-    let ask = |line: &str| format!("{line} HTTP/1.1\r\nHost: a\r\nUser-Agent: iPhone; Mobile\r\nConnection: close\r\n\r\n");
+fn a_malformed_answer_is_told_from_one_that_broke_off_before_and_after_its_head() {
+    let origin = Origin::start(|request, stream| {
+        let answer: &[u8] = match request.line().split(' ').nth(1).unwrap() {
+            "/head" => b"HTTP/1.1 200 OK\r\nA B: c\r\n\r\n",
+            "/coding" => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+            "/chunk" => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nx\r\n",
+            "/closed" => b"HTTP/1.1 200 OK\r\nContent-Le",
+            _ => b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok",
+        };
+        let _ = stream.write_all(answer);
+        // What is malformed is so however long the connection lasts.
+        request.line().contains("/c") && !request.line().contains("/closed") || request.line().contains("/head")
+    });
+    let log = Log::new("malformed");
+    let gateway = Gateway::start(&log.of(&yaml(
+        "
+        upstreams: {main: {endpoints: [$ORIGIN]}}
+        routes: [{name: all, path: /**, upstream: main}]
+        ",
+        &[("$ORIGIN", &origin.address)],
+    )));
 
-    let lines = lines_of("device", &configuration, &origin, &[&ask("GET /a/x"), &ask("POST /a/x"), &ask("GET /none"), &ask("GET /slim")]);
+    let cases = [("/head", 502, "UPE"), ("/coding", 502, "UPE"), ("/chunk", 200, "UPE"), ("/closed", 502, "UC"), ("/short", 200, "UC")];
+    for (number, (path, status, flag)) in cases.into_iter().enumerate() {
+        let reply = get(gateway.address, path);
+        assert!(reply.status == status && (status == 502 || !reply.whole), "{path}: {}", reply.head);
+        let line = log.wait_for(number + 1)[number].clone();
+        assert_eq!((&line["status"], &line["flags"]), (&status.into(), &flag.into()), "{path}: {line}");
+    }
+}
 
-    let statuses: Vec<_> = lines.iter().map(|line| (line["status"].as_u64().unwrap(), line["device"].as_str().unwrap_or("-"))).collect();
-    assert_eq!(statuses, [(200, "mobile"), (405, "mobile"), (404, "mobile"), (200, "mobile")]);
+#[test]
+fn time_that_an_upstream_or_a_client_took_is_not_the_gateway_s_own() {
+    let gate = Gate::default();
+    let pass = gate.clone();
+    let origin = Origin::start(move |request, stream| match request.line().split(' ').nth(1).unwrap() {
+        "/stream" => {
+            let begun = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            begun.is_ok()
+                && (0..5).all(|_| {
+                    std::thread::sleep(Duration::from_millis(200));
+                    stream.write_all(b"2\r\nx\n\r\n").is_ok()
+                })
+                && stream.write_all(b"0\r\n\r\n").is_ok()
+        }
+        "/large" => stream.write_all(response("200 OK", "", &"x".repeat(24 << 20)).as_bytes()).is_ok(),
+        "/slow" => {
+            pass.pass();
+            stream.write_all(response("200 OK", "", "late").as_bytes()).is_ok()
+        }
+        _ => stream.write_all(response("200 OK", "", "ok").as_bytes()).is_ok(),
+    });
+    let log = Log::new("overhead");
+    let gateway = Gateway::start(&log.of(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}], limits: {body: 1MiB}}
+        upstreams: {main: {endpoints: [$ORIGIN]}}
+        routes: [{name: all, path: /**, upstream: main}]
+        ",
+        &[("$ORIGIN", &origin.address)],
+    )));
+    let pause = Duration::from_secs(1);
+
+    assert!(get(gateway.address, "/stream").whole);
+    // A client that does not read its answer for a while.
+    let mut client = raw(gateway.address);
+    client.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    std::thread::sleep(pause);
+    assert!(read_reply(&mut client, false).unwrap().whole);
+    // One that pauses its upload, before and after the upstream has it.
+    let mut client = raw(gateway.address);
+    client.write_all(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello").unwrap();
+    std::thread::sleep(pause);
+    client.write_all(b"world").unwrap();
+    assert_eq!(read_reply(&mut client, false).unwrap().text(), "ok");
+    // An upstream that is slow, and a client that has left before it answers.
+    let mut client = raw(gateway.address);
+    client.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    std::thread::sleep(pause);
+    drop(client);
+
+    let lines = log.wait_for(4);
+    gate.open();
+    for line in lines {
+        let (duration, overhead) = (line["duration_ms"].as_f64().unwrap(), line["overhead_ms"].as_f64().unwrap());
+        assert!(duration > 900.0 && overhead < duration / 2.0, "{line}");
+    }
 }

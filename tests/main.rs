@@ -23,8 +23,14 @@ mod exchange;
 mod explain;
 /// Clients and origins that are slow, gone or broken.
 mod failures;
+/// What belongs to one hop, and who has handed a request on: connection options, `Via`, circles, methods for proxies.
+mod hops;
 /// What a request must be: one reading, one host, one path, limits.
 mod hygiene;
+/// Interim answers, which are never the answer.
+mod interim;
+/// Clients that leave, and what they held.
+mod leaving;
 /// Reload, drain, health, metrics, and the binary itself.
 mod lifecycle;
 /// Rate limits: refusals, headers, requests in flight, reload.
@@ -37,6 +43,8 @@ mod operators;
 mod peers;
 /// What the filters' documentation shows is a configuration.
 mod readmes;
+/// Why a line of the access log is as it is, and whom it is about.
+mod reasons;
 /// What signals do, and what never keeps them waiting.
 mod signals;
 /// Everything at once, for as long as one likes.
@@ -49,5 +57,7 @@ mod stress;
 mod traffic;
 /// JSON answers that are trimmed on their way.
 mod trim;
+/// Connections that change their protocol.
+mod tunnels;
 /// Public collections of malformed requests, replayed over raw sockets.
 mod vectors;

@@ -2,6 +2,7 @@
 
 use frontgate_filters::filter::Facts;
 use frontgate_filters::reply::Reply;
+use frontgate_filters::words::fields;
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use pingora_http::RequestHeader;
@@ -26,6 +27,8 @@ impl Check for model::Redirect {
         let is_target = ["/", "http://", "https://"].iter().any(|start| self.to.starts_with(start));
         if !is_target || HeaderValue::from_str(&self.to).is_err() {
             report.error(self.to.place, format!("`{}` is neither a path nor an http URL", self.to.value));
+        } else if !self.to.bytes().all(|byte| (0x21..0x7f).contains(&byte)) {
+            report.error(self.to.place, format!("`{}` holds a character that must be percent-encoded", self.to.value));
         } else if let Some(Err(why)) = path.map(|path| Template::parse(&self.to, path)) {
             report.error(self.to.place, why);
         }
@@ -53,7 +56,7 @@ impl Action for Redirect {
 
     fn why(&self, answer: &Reply) -> String {
         match answer.headers.iter().find(|(name, _)| name == LOCATION) {
-            Some((_, to)) => format!("redirects to {}", to.to_str().unwrap_or_default()),
+            Some((_, to)) => format!("redirects to {}", fields::text(to).unwrap_or_default()),
             None => "the target of the redirect cannot be a header".to_owned(),
         }
     }

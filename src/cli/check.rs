@@ -17,9 +17,10 @@ pub(super) enum Format {
     Json,
 }
 
-/// Checks the configuration. 0 where it can be used, warnings or not, else 78.
+/// Checks the configuration. 0 where it has no errors, warnings or not, else 78.
 pub(super) fn run(path: Option<&Path>, format: Format) -> ExitCode {
     let (found, code) = match config::load(path) {
+        Ok(loaded) if loaded.warnings.refuse() => (loaded.warnings, ExitCode::from(exit::CONFIG)),
         Ok(loaded) => (loaded.warnings, ExitCode::SUCCESS),
         Err(problems) => (problems, ExitCode::from(exit::CONFIG)),
     };

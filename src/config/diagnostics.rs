@@ -35,12 +35,22 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// The line itself is not shown: it may hold a secret.
     pub hidden: bool,
+    /// An error of which a gateway that starts tells, and serves all the same: `check` and a reload refuse it.
+    pub tolerated: bool,
 }
 
 impl Diagnostic {
     /// An error.
     pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), place: None, labels: Vec::new(), help: None, hidden: false }
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            place: None,
+            labels: Vec::new(),
+            help: None,
+            hidden: false,
+            tolerated: false,
+        }
     }
 
     /// A warning.
@@ -104,6 +114,11 @@ impl Diagnostics {
     pub fn new(mut items: Vec<Diagnostic>, sources: Arc<Vec<Source>>) -> Self {
         items.sort_by_key(|item| item.place.as_ref().map(|at| (at.file, at.range.start)));
         Self { items, sources }
+    }
+
+    /// Whether an error is among them.
+    pub fn refuse(&self) -> bool {
+        self.items.iter().any(|item| item.severity == Severity::Error)
     }
 
     /// Whether nothing is wrong.

@@ -35,7 +35,7 @@ use crate::files;
 pub struct Loaded {
     /// What was written.
     pub config: Config,
-    /// What is probably not meant.
+    /// What is probably not meant, and errors that are tolerated where a gateway starts.
     pub warnings: Diagnostics,
     /// Names this configuration: equal for equal values, however and in however many files they are written.
     pub hash: String,
@@ -77,7 +77,7 @@ fn load_sources(sources: Vec<Source>, env: &dyn Fn(&str) -> Option<String>) -> R
         check::check(config, &tree, &mut problems, &|secret| read_secret(secret, &places, &sources, env));
     }
 
-    let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
+    let failed = problems.iter().any(|problem| problem.severity == Severity::Error && !problem.tolerated);
     let found = Diagnostics::new(problems, sources.clone());
     match config {
         Some(config) if !failed => Ok(Loaded { hash: hash(&config), config, warnings: found, places, sources }),

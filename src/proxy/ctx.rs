@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use frontgate_filters::chain::Exchange;
 use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Facts, Outcome};
+use frontgate_filters::words::fields;
 use http::{HeaderValue, StatusCode};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -40,8 +41,6 @@ pub(crate) struct Ctx {
     /// Bytes of bodies.
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
-    /// How long the connection was a tunnel: nobody's time but its users'.
-    pub(super) tunnelled: Duration,
     in_flight: Option<InFlight>,
 }
 
@@ -65,7 +64,6 @@ impl Ctx {
             complete: false,
             bytes_in: 0,
             bytes_out: 0,
-            tunnelled: Duration::ZERO,
             in_flight: None,
         }
     }
@@ -90,14 +88,14 @@ impl Ctx {
     pub(super) fn log(&mut self, head: &RequestHeader) {
         let now = Instant::now();
         let duration = now.saturating_duration_since(self.began);
-        // Whoever left while an upstream was waited for has ended that wait.
+        // Whoever left while somebody was waited for has ended that wait.
         self.attempts.rest(now);
-        let overhead = duration.saturating_sub(self.attempts.waited()).saturating_sub(self.tunnelled);
+        let overhead = duration.saturating_sub(self.attempts.waited());
         let status = self.status.map_or(0, |status| status.as_u16());
         let route = self.snapshot.route(self.route);
         let current = self.attempts.current();
         let upstream_status = current.and_then(|current| current.status());
-        let broke = matches!(self.flag, Some(Flag::UpstreamConnectionTermination | Flag::UpstreamTimeout));
+        let broke = matches!(self.flag, Some(Flag::UpstreamConnectionTermination | Flag::UpstreamProtocolError | Flag::UpstreamTimeout));
         let upstream_broke = upstream_status.is_some() && broke;
         self.exchange.done(&Outcome { status, complete: self.complete, upstream_broke });
         route.metrics.record(&head.method, status, duration, overhead);
@@ -110,7 +108,7 @@ impl Ctx {
         let sub = self.facts.identity.as_ref().and_then(|identity| identity.sub_hash(&self.snapshot.pseudonyms));
         let limit_key = self.facts.limit_key.as_deref().map(|parts| self.snapshot.pseudonyms.of_parts(parts));
         let line = Line {
-            request_id: self.facts.request_id.to_str().unwrap_or_default(),
+            request_id: fields::text(&self.facts.request_id).unwrap_or_default(),
             trace_id: if self.from_trusted { trace_id(&head.headers) } else { None },
             client_ip: Some(self.facts.client_ip),
             method: head.method.as_str(),
@@ -127,7 +125,7 @@ impl Ctx {
             upstream_status,
             endpoint: pick.map(|pick| &*pick.endpoint().text),
             attempts: Some(self.attempts.count()).filter(|count| *count > 0),
-            version: self.facts.version.as_ref().and_then(|version| version.to_str().ok()),
+            version: self.facts.version.as_ref().and_then(fields::text),
             device: self.facts.device.as_deref(),
             sub: sub.as_deref(),
             limit: self.facts.limit.as_deref(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use pingora_core::apps::HttpServerOptions;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 use tokio::sync::{mpsc, watch};
@@ -43,6 +44,10 @@ impl Worker {
 
     async fn serve(mut self, accepting: mpsc::Sender<()>) {
         let mut proxy = HttpProxy::new(Proxy(self.gateway.clone()), Arc::new(ServerConf::default()));
+        let mut options = HttpServerOptions::default();
+        // The hooks refuse it, as they do on HTTP/1.
+        options.allow_connect_method_proxying = true;
+        proxy.server_options = Some(options);
         proxy.handle_init_modules();
         let proxy = Arc::new(proxy);
         let keeping = tokio::spawn(keep(self.gateway.clone()));

@@ -141,6 +141,11 @@ impl Snapshot {
         self.filters.values().for_each(|built| built.entry.config.options().warm_up());
     }
 
+    /// A request that may change what it names has succeeded: nothing that a filter keeps of it holds any more.
+    pub(crate) fn forget(&self, head: &RequestHeader) {
+        self.filters.values().for_each(|built| built.filter.forget(head));
+    }
+
     /// The route of this index; without one, what holds for requests that no route takes.
     pub(crate) fn route(&self, index: Option<usize>) -> &Route {
         index.map_or(&self.unmatched, |index| &self.routes[index])

@@ -1,14 +1,17 @@
 //! Probes: whether an endpoint lives, asked without a client waiting for it.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use frontgate_filters::words::fields;
+use http::Method;
 use tokio::net::TcpStream;
 
 use super::balance::random;
 use super::cause::Cause;
+use super::h1::{Connection, Fault, Io, Upload, put_field};
 use super::pool::{Endpoint, Pool};
 use crate::config::model::Health;
 
@@ -17,7 +20,7 @@ pub(crate) fn watch(pool: &Arc<Pool>, runtime: &tokio::runtime::Handle) {
     let (Some(health), new) = pool.to_be_probed() else { return };
     let health = Arc::new(health.clone());
     for endpoint in new {
-        let host = pool.host.as_ref().and_then(|host| host.to_str().ok()).map_or_else(|| endpoint.text.to_string(), str::to_owned);
+        let host = pool.host.as_ref().and_then(fields::text).map_or_else(|| endpoint.text.to_string(), str::to_owned);
         runtime.spawn(probes(Arc::downgrade(pool), endpoint, health.clone(), host));
     }
 }
@@ -47,18 +50,21 @@ fn jittered(interval: Duration) -> Duration {
 
 /// One probe on a connection of its own: a pooled one would say that an old connection lives, not that a new one can be had.
 async fn probe(address: SocketAddr, health: &Health, host: &str) -> Result<(), Cause> {
-    let failed = |error: std::io::Error| Cause::of(&error);
-    let mut stream = TcpStream::connect(address).await.map_err(failed)?;
+    let socket = TcpStream::connect(address).await.map_err(|error| Cause::of(&error))?;
     let Some(path) = &health.path else { return Ok(()) };
-    let request =
-        format!("GET {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: frontgate-health\r\nAccept: */*\r\nConnection: close\r\n\r\n", path.value);
-    stream.write_all(request.as_bytes()).await.map_err(failed)?;
-    let mut line = [0_u8; 12];
-    stream.read_exact(&mut line).await.map_err(failed)?;
-    let status = line.strip_prefix(b"HTTP/1.").and_then(|rest| std::str::from_utf8(rest.get(2..5)?).ok()?.parse().ok());
-    match status {
-        Some(status) if health.expect.contains(status) => Ok(()),
-        Some(status) => Err(Cause::Status(status)),
-        None => Err(Cause::Unreadable),
+    let mut connection = Connection::new(Io::Tcp(socket));
+    connection.begin(&Method::GET, path.value.as_bytes(), Upload::None, |out| {
+        put_field(out, b"host", host.as_bytes());
+        put_field(out, b"user-agent", b"frontgate-health");
+        put_field(out, b"accept", b"*/*");
+        put_field(out, b"connection", b"close");
+    });
+    // What was not taken may have been answered.
+    let _ = poll_fn(|cx| connection.poll_flush(cx)).await;
+    match poll_fn(|cx| connection.poll_final_head(cx)).await {
+        Ok(head) if health.expect.contains(head.head.status.as_u16()) => Ok(()),
+        Ok(head) => Err(Cause::Status(head.head.status.as_u16())),
+        Err(Fault::Malformed(_)) => Err(Cause::Unreadable),
+        Err(Fault::Closed(_) | Fault::Broken(_)) => Err(Cause::Closed),
     }
 }

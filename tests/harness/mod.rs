@@ -3,6 +3,7 @@
 pub mod client;
 pub mod gateway;
 pub mod http2;
+pub mod log;
 pub mod origin;
 pub mod process;
 
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 pub use client::{Reply, exchange, get, operate, raw};
 pub use frontgate_test_support::yaml;
 pub use gateway::{Gateway, load};
+pub use log::Log;
 pub use origin::Origin;
 pub use process::Process;
 

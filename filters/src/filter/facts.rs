@@ -8,25 +8,26 @@ use http::HeaderValue;
 
 use super::inspect::CircuitState;
 use super::pseudonym::{Part, Pseudonyms};
+use crate::words::claims::Claims;
 
 /// Who the caller is, as a verified token says.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The token's claims.
-    pub claims: serde_json::Map<String, serde_json::Value>,
+    pub claims: Claims,
     /// The name of its subject, and the generation of who gave it.
     sub_hash: OnceLock<(u64, Box<str>)>,
 }
 
 impl Identity {
     /// An identity with these claims.
-    pub fn new(claims: serde_json::Map<String, serde_json::Value>) -> Self {
-        Self { claims, sub_hash: OnceLock::new() }
+    pub fn new(claims: impl Into<Claims>) -> Self {
+        Self { claims: claims.into(), sub_hash: OnceLock::new() }
     }
 
     /// The claim `sub` as logs show it, hashed when the first line asks; nothing where there is none.
     pub fn sub_hash(&self, names: &Pseudonyms) -> Option<Cow<'_, str>> {
-        let subject = self.claims.get("sub")?.as_str()?;
+        let subject = self.claims.get("sub")?.text()?;
         let (generation, name) = self.sub_hash.get_or_init(|| (names.generation(), names.of(subject)));
         // Since a reload brought another key, a token that is remembered from before has a name of its own no more.
         Some(if *generation == names.generation() { Cow::Borrowed(name) } else { Cow::Owned(names.of(subject).into()) })
@@ -52,6 +53,8 @@ pub struct Facts {
     pub assumed: Option<Arc<Identity>>,
     /// The request's `Origin`, where it has one.
     pub origin: Option<HeaderValue>,
+    /// Whether the request is a preflight that a filter answers.
+    pub preflight: bool,
     /// The class of the client's device, where something asks for it.
     pub device: Option<Arc<str>>,
     /// The tier that a rate limit chose.
@@ -80,6 +83,7 @@ impl Facts {
             identity: None,
             assumed: None,
             origin: None,
+            preflight: false,
             device: None,
             tier: None,
             limit: None,

@@ -23,7 +23,7 @@ pub enum Part {
     /// What logs may show as it is: addresses, and words of the configuration.
     Plain(Box<str>),
     /// What they show the name of.
-    Named(Box<str>),
+    Named(Box<[u8]>),
 }
 
 impl Pseudonyms {
@@ -52,8 +52,8 @@ impl Pseudonyms {
     }
 
     /// The name of a value.
-    pub fn of(&self, value: &str) -> Box<str> {
-        URL_SAFE_NO_PAD.encode(&hmac::sign(&self.key, value.as_bytes()).as_ref()[..12]).into()
+    pub fn of(&self, value: impl AsRef<[u8]>) -> Box<str> {
+        URL_SAFE_NO_PAD.encode(&hmac::sign(&self.key, value.as_ref()).as_ref()[..12]).into()
     }
 
     /// What logs show in place of a limit's key.
@@ -105,7 +105,7 @@ mod tests {
     fn an_address_is_shown_and_everything_else_is_named() {
         let names = Pseudonyms::keyed(b"0123456789abcdef").expect("a key");
 
-        let shown = names.of_parts(&[Part::Named("user-1".into()), Part::Plain("192.0.2.1".into())]);
+        let shown = names.of_parts(&[Part::Named(b"user-1"[..].into()), Part::Plain("192.0.2.1".into())]);
 
         assert_eq!(shown, format!("{},192.0.2.1", names.of("user-1")));
     }

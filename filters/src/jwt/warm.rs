@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use super::config::Algorithm;
+use super::config::{Algorithm, Expected};
 use super::keys::Keys;
 use super::reason::Reason;
 use super::token::{ProcessKeys, payload};
@@ -54,7 +54,7 @@ fn verify(algorithm: Algorithm) -> Option<Reason> {
     (signature[length / 2 - 1], signature[length - 1]) = (1, 1);
     let header = json!({"alg": algorithm.name()}).to_string();
     let [header, claims, signature] = [header.as_bytes(), b"{}", &signature].map(|part| URL_SAFE_NO_PAD.encode(part));
-    payload(&format!("{header}.{claims}.{signature}"), &keys, &[algorithm]).err()
+    payload(&format!("{header}.{claims}.{signature}"), &keys, &[algorithm], &Expected::Any).err()
 }
 
 #[cfg(test)]

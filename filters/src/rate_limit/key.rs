@@ -55,7 +55,7 @@ impl Keys {
                 // With its length, so that `ab`, `c` is not `a`, `bc`.
                 Some(text) => {
                     hasher.write_usize(text.len());
-                    hasher.write(text.as_bytes());
+                    hasher.write(&text);
                 }
                 None => return self.missing(facts, tier),
             }
@@ -79,11 +79,12 @@ impl Keys {
 
     /// Who that is, for the log.
     pub fn parts(&self, head: &RequestHeader, facts: &Facts, key: Key) -> Box<[Part]> {
+        let found = |part: &Selector| part.find(head, facts).unwrap_or_default();
         let part = |part: &Selector| match part {
             Selector::ClientIp => Part::Plain(shown(facts.client_ip)),
             // Words of the protocol and of the configuration.
-            Selector::Route | Selector::Device | Selector::Method => Part::Plain(part.find(head, facts).unwrap_or_default().into()),
-            _ => Part::Named(part.find(head, facts).unwrap_or_default().into()),
+            Selector::Route | Selector::Device | Selector::Method => Part::Plain(String::from_utf8_lossy(&found(part)).into()),
+            _ => Part::Named(found(part).into()),
         };
         match key {
             Key::Known(_) => self.parts.iter().map(part).collect(),
@@ -97,7 +98,7 @@ impl Keys {
         let part = |part: &Selector| match (part, facts.client_ip) {
             (Selector::ClientIp, IpAddr::V6(ip)) => format!("client_ip={ip} (its /64)"),
             _ => match part.find(head, facts) {
-                Some(value) => format!("{part}={value}"),
+                Some(value) => format!("{part}={}", String::from_utf8_lossy(&value)),
                 None => format!("{part} is missing"),
             },
         };

@@ -90,7 +90,7 @@ pub(crate) struct Share {
 
 struct Choice {
     selector: Selector,
-    index: HashMap<Box<str>, usize>,
+    index: HashMap<Box<[u8]>, usize>,
     otherwise: usize,
 }
 
@@ -141,9 +141,9 @@ impl RateLimit {
             (false, false) => Some(Box::new(Estimate::new(&laws, now))),
         };
         let choice = config.tier.as_ref().map(|selector| {
-            let names = written.iter().enumerate().map(|(index, (name, _))| (name.unwrap_or(NO_TIER).into(), index));
-            let index: HashMap<Box<str>, usize> = names.collect();
-            let otherwise = config.otherwise.as_ref().and_then(|name| index.get(name.as_str()));
+            let names = written.iter().enumerate().map(|(index, (name, _))| (name.unwrap_or(NO_TIER).as_bytes().into(), index));
+            let index: HashMap<Box<[u8]>, usize> = names.collect();
+            let otherwise = config.otherwise.as_ref().and_then(|name| index.get(name.as_bytes()));
             Choice { selector: selector.value.clone(), otherwise: otherwise.copied().unwrap_or(0), index }
         });
         Ok(Self {

@@ -38,7 +38,11 @@ impl Refused {
             return;
         }
         let parts = parts();
-        let length: usize = parts.iter().map(|(Part::Plain(text) | Part::Named(text))| text.len()).sum();
+        let length = |part: &Part| match part {
+            Part::Plain(text) => text.len(),
+            Part::Named(value) => value.len(),
+        };
+        let length: usize = parts.iter().map(length).sum();
         if length > LONGEST {
             return;
         }
@@ -66,7 +70,7 @@ mod tests {
     use super::*;
 
     fn note(refused: &Refused, key: u64, now: Instant) {
-        refused.note(key, now, || None, || Box::new([Part::Named(key.to_string().into())]));
+        refused.note(key, now, || None, || Box::new([Part::Named(key.to_string().into_bytes().into())]));
     }
 
     #[test]
@@ -81,10 +85,10 @@ mod tests {
         let most = refused.most();
 
         assert_eq!(most.len(), MOST);
-        assert_eq!(most[0].key[..], [Part::Named("1".into())]);
+        assert_eq!(most[0].key[..], [Part::Named(b"1"[..].into())]);
         assert_eq!(most[0].refused, 10_000);
         let next: Vec<_> = most[1..4].iter().map(|key| key.key[0].clone()).collect();
-        assert!(["2", "3", "4"].iter().all(|key| next.contains(&Part::Named((*key).into()))), "{next:?}");
+        assert!(["2", "3", "4"].iter().all(|key| next.contains(&Part::Named(key.as_bytes().into()))), "{next:?}");
     }
 
     #[test]
@@ -96,9 +100,9 @@ mod tests {
 
         note(&refused, 1000, now + LATELY * 2);
 
-        let new = refused.most().into_iter().find(|known| known.key[..] == [Part::Named("1000".into())]).expect("it is there");
+        let new = refused.most().into_iter().find(|known| known.key[..] == [Part::Named(b"1000"[..].into())]).expect("it is there");
         assert_eq!(new.refused, 1);
-        refused.note(7000, now, || None, || Box::new([Part::Named("x".repeat(LONGEST + 1).into())]));
+        refused.note(7000, now, || None, || Box::new([Part::Named(vec![b'x'; LONGEST + 1].into())]));
         assert_eq!(refused.most().len(), MOST);
     }
 }

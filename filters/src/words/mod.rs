@@ -1,7 +1,10 @@
 //! The words that options are written in (selectors, units, patterns, conditions, URLs, and where in the configuration a value is), and
-//! what everybody must say alike: reserved headers, preflights, a stable hash.
+//! what everybody must say or read alike: reserved headers, caching, preflights, header fields, claims, a stable hash.
 
+pub mod cache_control;
+pub mod claims;
 pub mod condition;
+pub mod fields;
 pub mod fnv;
 pub mod path;
 pub mod pattern;

@@ -1,5 +1,6 @@
 //! What the types alone cannot say: names that point somewhere, values that fit each other. All problems at once, each at its value.
 
+mod circles;
 mod filters;
 mod report;
 mod routes;
@@ -33,6 +34,7 @@ pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>, s
     }
     routes::check(config, report);
     telemetry(config, report, secret);
+    circles::check(config, report);
     references(config, report);
 }
 

@@ -73,11 +73,22 @@ impl Report<'_, '_> {
 
     /// An error about two places.
     pub fn both(&mut self, place: Place, message: impl Into<String>, other: Place, words: &str) {
-        let mut diagnostic = Diagnostic::error(message).on(self.tree.places, place);
-        if let Some(at) = self.tree.places.at(other) {
-            diagnostic = diagnostic.label(at, words);
-        }
+        let diagnostic = self.about(place, message, other, words);
         self.problems.push(diagnostic);
+    }
+
+    /// The same, of one that is tolerated where a gateway starts.
+    pub fn tolerated(&mut self, place: Place, message: impl Into<String>, other: Place, words: &str) {
+        let diagnostic = Diagnostic { tolerated: true, ..self.about(place, message, other, words) };
+        self.problems.push(diagnostic);
+    }
+
+    fn about(&self, place: Place, message: impl Into<String>, other: Place, words: &str) -> Diagnostic {
+        let diagnostic = Diagnostic::error(message).on(self.tree.places, place);
+        match self.tree.places.at(other) {
+            Some(at) => diagnostic.label(at, words),
+            None => diagnostic,
+        }
     }
 }
 

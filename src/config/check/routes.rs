@@ -112,8 +112,8 @@ fn methods(route: &Route, report: &mut Report<'_, '_>) {
         if !is_method {
             let help = Method::from_bytes(method.to_uppercase().as_bytes()).ok().map(|method| format!("did you mean `{method}`?"));
             report.helped(method.place, format!("`{}` is not a method", method.value), help);
-        } else if method.value == "CONNECT" {
-            report.error(method.place, "`CONNECT` is not supported");
+        } else if matches!(method.as_str(), "CONNECT" | "TRACE") {
+            report.error(method.place, format!("`{}` is not supported", method.value));
         } else if let Some(first) = methods[..index].iter().find(|other| other.value == method.value) {
             report.both(method.place, format!("duplicate method `{}`", method.value), first.place, "already listed here");
         }

@@ -26,7 +26,8 @@ pub struct Server {
     pub status: Option<Spanned<SocketAddr>>,
     /// Number of worker threads, or `auto`: as many as the control group (cgroup) allows.
     pub threads: Threads,
-    /// Proxies in front of the gateway that may set X-Forwarded-*, X-Request-Id, X-BFF-Version, traceparent and tracestate.
+    /// Proxies in front of the gateway that may set X-Forwarded-*, Forwarded, X-Real-IP, X-Client-Cert*, X-SSL-*, X-Request-Id, X-BFF-Version,
+    /// traceparent and tracestate. From everybody else these are removed, in every spelling.
     pub trusted_proxies: Vec<Spanned<Network>>,
     /// Maximum sizes of a request.
     pub limits: Limits,

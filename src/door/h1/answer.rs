@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use frontgate_filters::words::fields;
 use http::header::{CONTENT_LENGTH, DATE};
 use http::{HeaderMap, Method, StatusCode, Version};
 use pingora_http::ResponseHeader;
@@ -123,7 +124,7 @@ impl H1 {
     /// Queues the final head for a request of this method.
     pub(super) fn queue_head(&mut self, head: &ResponseHeader, method: &Method, end: bool) {
         let status = head.status;
-        let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let length = fields::number(&head.headers, &CONTENT_LENGTH);
         let bodyless = method == Method::HEAD || matches!(status.as_u16(), 204 | 304);
         let old = self.version == Version::HTTP_10;
         let framed = match length {

@@ -15,6 +15,7 @@ use crate::filter::pseudonym::Part;
 use crate::filter::{Facts, Filter, Identity, Outcome, Request, ResponseFilter, Verdict};
 use crate::registry::{FilterConfig, FilterEntry};
 use crate::reply::Reply;
+use crate::words::fields;
 
 struct Bench {
     filter: Arc<dyn Filter>,
@@ -91,11 +92,11 @@ fn with_claims(ip: &str, claims: serde_json::Value) -> Facts {
 }
 
 fn header<'r>(reply: &'r Reply, name: &str) -> &'r str {
-    reply.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.to_str().expect("text"))
+    reply.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| fields::text(value).expect("text"))
 }
 
 fn values(head: &ResponseHeader, name: &str) -> Vec<String> {
-    head.headers.get_all(name).iter().map(|value| value.to_str().expect("text").to_owned()).collect()
+    head.headers.get_all(name).iter().map(|value| fields::text(value).expect("text").to_owned()).collect()
 }
 
 #[test]
@@ -303,7 +304,7 @@ fn a_refusal_names_whom_it_counted_for_and_operators_see_the_busiest() {
         let passed = bench.send(&mut facts, &headers).passed();
         (passed, facts.limit_key.map(|parts| parts.to_vec()))
     };
-    let (named, plain) = (|text: &str| Part::Named(text.into()), |text: &str| Part::Plain(text.into()));
+    let (named, plain) = (|text: &str| Part::Named(text.as_bytes().into()), |text: &str| Part::Plain(text.into()));
 
     assert_eq!(send("192.0.2.1", Some("k-1")), (true, None));
     let key = vec![named("k-1"), plain("192.0.2.1"), plain("GET")];
