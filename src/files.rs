@@ -2,7 +2,7 @@
 //!
 //! A FIFO, a device or a network mount that hangs would hold its reader for ever, and a reload and every signal behind it.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
@@ -26,6 +26,14 @@ static LOST: AtomicIsize = AtomicIsize::new(0);
 pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let file = path.to_owned();
     within(PATIENCE, path, move || read_now(&file, most))
+}
+
+/// The end of a file, to be written to; it is created when there is none. A pipe that nobody reads is an error, not a wait.
+pub(crate) fn append(path: &Path) -> io::Result<File> {
+    let file = path.to_owned();
+    // What is told of clients is not for everyone on the machine.
+    let open = move || Ok(OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(libc::O_NONBLOCK).open(file));
+    within(PATIENCE, path, open).unwrap_or_else(|why| Err(io::Error::other(why)))
 }
 
 /// What `work` makes of this path, unless its file system takes too long.
@@ -155,6 +163,17 @@ mod tests {
             let why = read(path, 10).expect_err("no regular file");
             assert!(why.contains(words) && why.contains(&*path.display().to_string()), "{why}");
         }
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn a_log_to_a_pipe_that_nobody_reads_is_an_error_and_no_wait() {
+        let folder = scratch("log");
+        let pipe = folder.join("log");
+        assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+
+        assert!(append(&pipe).is_err());
+        assert!(append(&folder.join("new")).is_ok());
         std::fs::remove_dir_all(&folder).expect("removed");
     }
 

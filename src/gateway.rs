@@ -1,24 +1,27 @@
 //! What all requests of one running gateway share: the snapshot in force, the metrics, the deadlines, the count of requests in flight.
 
+mod told;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use frontgate_filters::filter::Facts;
-use frontgate_filters::filter::inspect::Forced;
 use frontgate_filters::reply::Form;
 use frontgate_filters::words::fields;
 use http::Method;
 use parking_lot::Mutex;
 
+use crate::changes::changes;
 use crate::config::Loaded;
 use crate::door::wire::Refusal;
 use crate::door::{Conn, Keeper, Rules};
 use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
-use crate::status::{CircuitStatus, Force, Health, KeySetStatus, Status};
+use crate::status::Reloaded;
 use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
 use crate::upstream::{Documents, health, timer};
 
@@ -39,6 +42,12 @@ pub(crate) struct Gateway {
     drain_asked: tokio::sync::Notify,
     /// One reload at a time; no request waits for it.
     reloading: Mutex<()>,
+    /// Why the last reload was refused, where it was.
+    refused: Mutex<Option<String>>,
+    /// Until when operators hold circuits, by filter and upstream.
+    held: Mutex<BTreeMap<(String, String), Instant>>,
+    /// The filters of which the log has said that they have no keys.
+    keyless: Mutex<BTreeSet<String>>,
     /// Where what no request waits for runs: probes.
     background: OnceLock<tokio::runtime::Handle>,
 }
@@ -77,6 +86,9 @@ impl Gateway {
             draining: AtomicBool::new(false),
             drain_asked: tokio::sync::Notify::new(),
             reloading: Mutex::new(()),
+            refused: Mutex::default(),
+            held: Mutex::default(),
+            keyless: Mutex::default(),
             background: OnceLock::new(),
         })
     }
@@ -100,54 +112,16 @@ impl Gateway {
     /// Brings up to date what follows from time alone.
     pub(crate) fn tick(&self) {
         let now = Instant::now();
-        self.snapshot().pools.values().for_each(|pool| pool.tick(now));
+        let snapshot = self.snapshot();
+        snapshot.pools.values().for_each(|pool| pool.tick(now));
+        self.watch_keys(&snapshot);
+        self.let_go(&snapshot, now);
     }
 
     /// A required upstream that has no healthy endpoint.
     pub(crate) fn down(&self) -> Option<Arc<str>> {
         let now = Instant::now();
         self.snapshot().pools.values().find(|pool| pool.is_required() && !pool.is_alive(now)).map(|pool| pool.name.clone())
-    }
-
-    /// The state of everything the gateway depends on, for operators.
-    pub(crate) fn status(&self) -> Status {
-        let now = Instant::now();
-        let snapshot = self.snapshot();
-        let mut circuits: Vec<CircuitStatus> = snapshot
-            .circuits()
-            .map(|(filter, status)| CircuitStatus {
-                filter: filter.to_owned(),
-                upstream: status.upstream.to_string(),
-                state: status.state.into(),
-                requests: status.requests,
-                failures: status.failures,
-                slow: status.slow,
-                probes: status.probes,
-                open_for_ms: status.left.map(|left| left.as_millis() as u64),
-                forced: status.forced.map(Force::from),
-            })
-            .collect();
-        circuits.sort_unstable_by(|a, b| (&a.filter, &a.upstream).cmp(&(&b.filter, &b.upstream)));
-        let key_sets = snapshot.key_ages().into_iter();
-        Status {
-            status: match self.down() {
-                _ if self.is_draining() => Health::Draining,
-                Some(_) => Health::Down,
-                None => Health::Ok,
-            },
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            config: snapshot.loaded.hash.clone(),
-            requests_in_flight: self.requests(),
-            log_lines_dropped: self.metrics.log_dropped().get(),
-            upstreams: snapshot.pools.iter().map(|(name, pool)| (name.clone(), pool.status(now))).collect(),
-            circuits,
-            key_sets: key_sets.map(|(filter, age)| (filter.to_owned(), KeySetStatus { age_seconds: age.as_secs() })).collect(),
-        }
-    }
-
-    /// Holds a circuit, or lets it go; whether there is such a circuit.
-    pub(crate) fn force(&self, filter: &str, upstream: &str, forced: Option<Forced>) -> bool {
-        self.snapshot().force(filter, upstream, forced)
     }
 
     /// Waits until somebody asks the gateway to end.
@@ -196,8 +170,14 @@ impl Gateway {
         self.draining.store(true, Ordering::Release);
     }
 
+    /// A reload was refused for this reason, and the configuration before it stays.
+    pub(crate) fn reload_refused(&self, why: String) {
+        self.metrics.reload_failed();
+        *self.refused.lock() = Some(why);
+    }
+
     /// Puts a checked configuration in force, all of it or nothing. Requests in flight end under the one they began with.
-    pub(crate) fn reload(&self, loaded: Loaded) -> Result<String, String> {
+    pub(crate) fn reload(&self, loaded: Loaded) -> Result<Reloaded, String> {
         let _one = self.reloading.lock();
         let current = self.snapshot();
         let result = fixed_parts(&current.loaded, &loaded)
@@ -205,6 +185,8 @@ impl Gateway {
         match result {
             Ok(next) => {
                 let hash = next.loaded.hash.clone();
+                let changed = changes(&current.loaded.config, &next.loaded.config);
+                next.warm_up();
                 self.pace.store(pace(&next), Ordering::Relaxed);
                 let next = Arc::new(next);
                 self.snapshot.store(next.clone());
@@ -216,10 +198,11 @@ impl Gateway {
                     next.pools.contains_key(name) || self.documents.ask(name)
                 });
                 self.metrics.reloaded(&hash, SystemTime::now());
-                Ok(hash)
+                *self.refused.lock() = None;
+                Ok(Reloaded { hash, changed })
             }
             Err(why) => {
-                self.metrics.reload_failed();
+                self.reload_refused(why.clone());
                 Err(why)
             }
         }

@@ -17,6 +17,7 @@
 
 mod action;
 mod admin;
+mod changes;
 pub mod cli;
 pub mod config;
 mod decide;

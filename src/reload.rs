@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::Loaded;
 use crate::config::diagnostics::Diagnostics;
 use crate::gateway::Gateway;
+use crate::status::Reloaded;
 
 /// How a configuration is read again.
 pub(crate) type Read = Box<dyn Fn() -> Result<Loaded, Diagnostics> + Send + Sync>;
@@ -29,11 +30,12 @@ impl Reloader {
         Self { gateway, read }
     }
 
-    /// All or nothing. The new configuration's hash.
-    pub(crate) fn reload(&self) -> Result<String, Refused> {
+    /// All or nothing. What is in force then.
+    pub(crate) fn reload(&self) -> Result<Reloaded, Refused> {
         let refused = |problems: Diagnostics| {
-            self.gateway.metrics.reload_failed();
-            log::error!("the configuration was not reloaded:\n{}", problems.render(false));
+            let why = problems.in_a_line();
+            log::error!("the configuration was not reloaded: {why}");
+            self.gateway.reload_refused(why);
             Refused::Problems(problems)
         };
         let loaded = (self.read)().map_err(refused)?;
@@ -41,9 +43,10 @@ impl Reloader {
             return Err(refused(loaded.warnings));
         }
         match self.gateway.reload(loaded) {
-            Ok(hash) => {
-                log::info!("configuration {hash} is in force");
-                Ok(hash)
+            Ok(reloaded) => {
+                let changed = if reloaded.changed.is_empty() { "nothing has changed".to_owned() } else { reloaded.changed.join(", ") };
+                log::info!("configuration {} is in force: {changed}", reloaded.hash);
+                Ok(reloaded)
             }
             Err(why) => {
                 log::error!("the configuration was not reloaded: {why}");

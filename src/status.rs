@@ -14,6 +14,9 @@ use crate::telemetry::EndpointState;
 pub(crate) struct Status {
     /// Whether it serves.
     pub status: Health,
+    /// Why it does not do so as it should, a sentence each.
+    #[serde(default)]
+    pub reasons: Vec<String>,
     /// The gateway's version.
     pub version: String,
     /// The hash of the configuration in force.
@@ -36,6 +39,8 @@ pub(crate) struct Status {
 pub(crate) enum Health {
     /// It does.
     Ok,
+    /// It does, and something is not as it should be.
+    Degraded,
     /// A required upstream has no healthy endpoint.
     Down,
     /// It is about to end.
@@ -76,6 +81,9 @@ pub(crate) struct EndpointStatus {
     pub ejected_for_ms: Option<u64>,
     /// Its version, where the configuration names one.
     pub version: Option<String>,
+    /// What was wrong with the last probe or request that failed there.
+    #[serde(default)]
+    pub last_error: Option<String>,
 }
 
 /// What is known of a circuit.
@@ -99,6 +107,9 @@ pub(crate) struct CircuitStatus {
     pub open_for_ms: Option<u64>,
     /// What an operator holds it in.
     pub forced: Option<Force>,
+    /// For how much longer, in milliseconds, where that has an end.
+    #[serde(default)]
+    pub forced_for_ms: Option<u64>,
 }
 
 /// The state of a circuit.
@@ -132,11 +143,35 @@ pub(crate) struct KeySetStatus {
     pub age_seconds: u64,
 }
 
+/// Whom limits refused of late.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LimitsStatus {
+    /// Those that were refused most, first.
+    pub keys: Vec<LimitedKey>,
+}
+
+/// A key that a limit refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LimitedKey {
+    /// The limit's name.
+    pub filter: String,
+    /// The key's tier, where there are tiers.
+    pub tier: Option<String>,
+    /// The key as the access log shows it.
+    pub key: String,
+    /// How often it was refused.
+    pub refused: u64,
+    /// How long ago the last time was, in milliseconds.
+    pub last_ms_ago: u64,
+}
+
 /// The answer to a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Reloaded {
     /// The hash of the configuration in force.
     pub hash: String,
+    /// What is not as before, an entry each.
+    pub changed: Vec<String>,
 }
 
 /// The answer to a drain.
@@ -216,7 +251,7 @@ impl Force {
 mod tests {
     use super::*;
 
-    const WIRE: &str = r#"{"status":"down","version":"0.1.0","config":"abc123","requests_in_flight":2,"log_lines_dropped":0,"upstreams":{"main":{"alive":false,"required":true,"in_flight":3,"retrying":1,"first_byte_ms":15000,"adaptive":false,"endpoints":[{"address":"10.0.0.1:80","state":"ejected","weight":1,"in_flight":0,"ejected_for_ms":1500,"version":null},{"address":"10.0.0.2:80","state":"unhealthy","weight":2,"in_flight":3,"ejected_for_ms":null,"version":"v2"}]}},"circuits":[{"filter":"guard","upstream":"main","state":"half_open","requests":20,"failures":11,"slow":0,"probes":1,"open_for_ms":null,"forced":"open"}],"key_sets":{"login":{"age_seconds":61}}}"#;
+    const WIRE: &str = r#"{"status":"down","reasons":["the required upstream `main` has no endpoint that takes requests"],"version":"0.1.0","config":"abc123","requests_in_flight":2,"log_lines_dropped":0,"upstreams":{"main":{"alive":false,"required":true,"in_flight":3,"retrying":1,"first_byte_ms":15000,"adaptive":false,"endpoints":[{"address":"10.0.0.1:80","state":"ejected","weight":1,"in_flight":0,"ejected_for_ms":1500,"version":null,"last_error":"status 503"},{"address":"10.0.0.2:80","state":"unhealthy","weight":2,"in_flight":3,"ejected_for_ms":null,"version":"v2","last_error":null}]}},"circuits":[{"filter":"guard","upstream":"main","state":"half_open","requests":20,"failures":11,"slow":0,"probes":1,"open_for_ms":null,"forced":"open","forced_for_ms":60000}],"key_sets":{"login":{"age_seconds":61}}}"#;
 
     #[test]
     fn what_is_written_is_what_programs_know_and_is_read_back_whole() {

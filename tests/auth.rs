@@ -9,7 +9,7 @@ use frontgate_test_support::{skipped, tool};
 use serde_json::{Value, json};
 
 use crate::harness::origin::response;
-use crate::harness::{Gate, Gateway, Origin, Reply, exchange, load, until, yaml};
+use crate::harness::{Gate, Gateway, Origin, Reply, exchange, load, operate, until, yaml};
 
 fn issuer(kid: &str) -> Issuer {
     Issuer::fresh(kid, Algorithm::ES256).unwrap()
@@ -259,7 +259,7 @@ fn a_key_set_behind_a_url_is_fetched_before_it_is_needed() {
     let gateway = Gateway::start(&text(origin.address, &provider.keys("")));
     let admin = gateway.running.admin().unwrap();
 
-    until("readiness", || ask(admin, "GET /readyz", "").status == 200);
+    until("readiness", || operate(admin, "GET", "/readyz").status == 200);
     assert_eq!(provider.fetches(), 1);
     assert_eq!(get(gateway.address, &issuer.token(&claims(&[]))).status, 200);
     assert_eq!(provider.fetches(), 1);
@@ -316,7 +316,7 @@ fn the_first_request_waits_for_the_first_fetch() {
     });
     let gateway = Gateway::start(&text(origin.address, &format!("keys: {{jwks: {{url: http://{}/}}}}", slow.address)));
 
-    assert_eq!(ask(gateway.running.admin().unwrap(), "GET /readyz", "").status, 503);
+    assert_eq!(operate(gateway.running.admin().unwrap(), "GET", "/readyz").status, 503);
     let waiting = {
         let address = gateway.address;
         let token = issuer.token(&claims(&[]));
@@ -440,7 +440,7 @@ fn without_any_keys_ever_it_is_503_until_there_are_some() {
         assert_eq!(reply.json()["code"], "keys_unavailable");
         // Whoever has no token is told so all the same.
         assert_eq!(ask(gateway.address, "GET /x", "").status, 401);
-        assert_eq!(ask(gateway.running.admin().unwrap(), "GET /readyz", "").status, 200);
+        assert_eq!(operate(gateway.running.admin().unwrap(), "GET", "/readyz").status, 200);
         provider.publish(&[&issuer]);
         until("keys", || get(gateway.address, &issuer.token(&claims(&[]))).status == 200);
     }

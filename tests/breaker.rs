@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
-use crate::harness::{Gate, Gateway, Origin, exchange, get, origin::response, until, yaml};
+use crate::harness::{Gate, Gateway, Origin, exchange, get, operate, origin::response, until, yaml};
 
 /// An origin whose status can be changed; 0 closes the connection before the head.
 fn moody() -> (Origin, Arc<AtomicU16>) {
@@ -144,15 +144,11 @@ fn an_operator_holds_a_circuit_and_lets_it_go() {
     let (origin, _mood) = moody();
     let gateway = over(&origin, &origin, LONG);
     let admin = gateway.running.admin().unwrap();
-    let post = |target: &str| {
-        exchange(admin, format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes())
-            .unwrap()
-            .status
-    };
+    let post = |target: &str| operate(admin, "POST", target).status;
 
     assert_eq!(post("/-/circuit?filter=guard&upstream=main&force=open"), 200);
     get(gateway.address, "/").is_problem(503);
-    assert_eq!(get(admin, "/healthz?full=1").json()["circuits"][0]["forced"], "open");
+    assert_eq!(operate(admin, "GET", "/healthz?full=1").json()["circuits"][0]["forced"], "open");
     assert_eq!(post("/-/circuit?filter=guard&upstream=main&force=auto"), 200);
     assert_eq!(get(gateway.address, "/").status, 200);
     assert_eq!(post("/-/circuit?filter=guard&upstream=nowhere&force=open"), 404);
@@ -235,7 +231,7 @@ fn what_a_limit_refuses_a_circuit_never_sees() {
 
     (0..20).for_each(|_| assert_eq!(get(gateway.address, "/").status, 429));
 
-    let circuit = get(gateway.running.admin().unwrap(), "/healthz?full=1").json()["circuits"][0].clone();
+    let circuit = operate(gateway.running.admin().unwrap(), "GET", "/healthz?full=1").json()["circuits"][0].clone();
     assert_eq!((&circuit["state"], &circuit["requests"], &circuit["failures"]), (&"closed".into(), &2.into(), &2.into()), "{circuit}");
     assert_eq!(origin.received().len(), 2);
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::harness::{Gate, Gateway, Log, Origin, exchange, get, origin::response, until, yaml};
+use crate::harness::{Gate, Gateway, Log, Origin, exchange, get, operate, origin::response, until, yaml};
 
 /// An origin that answers its own name with a status that can be changed.
 fn named(name: &'static str, healthy: Arc<AtomicBool>) -> Origin {
@@ -120,10 +120,10 @@ fn a_required_upstream_that_is_down_makes_the_gateway_unready_but_not_dead() {
     let gateway = over(&[dead()], health);
     let admin = gateway.running.admin().unwrap();
 
-    until("unready", || get(admin, "/readyz").status == 503);
+    until("unready", || operate(admin, "GET", "/readyz").status == 503);
 
-    assert_eq!(get(admin, "/healthz").status, 200);
-    let full = get(admin, "/healthz?full=1");
+    assert_eq!(operate(admin, "GET", "/healthz").status, 200);
+    let full = operate(admin, "GET", "/healthz?full=1");
     assert_eq!(full.status, 503);
     assert_eq!(full.json()["upstreams"]["main"]["endpoints"][0]["state"], "unhealthy");
     // Nothing else is left, so it is asked all the same.
@@ -216,7 +216,7 @@ fn a_further_attempt_takes_the_place_of_the_one_before() {
     let admin = gateway.running.admin().unwrap();
 
     for _ in 0..10 {
-        until("the request before to be over", || get(admin, "/healthz?full=1").json()["upstreams"]["main"]["in_flight"] == 0);
+        until("the request before to be over", || operate(admin, "GET", "/healthz?full=1").json()["upstreams"]["main"]["in_flight"] == 0);
         assert_eq!(get(gateway.address, "/").status, 200);
     }
 }
@@ -318,8 +318,8 @@ fn the_command_line_shows_upstreams_as_a_table() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     assert!(output.status.success(), "{text}");
-    assert_eq!(rows[0], ["UPSTREAM", "ENDPOINT", "STATE", "WEIGHT", "IN", "FLIGHT", "VERSION"]);
-    assert_eq!(rows[1], ["main", &origin.address.to_string(), "healthy", "1", "0", "-"]);
+    assert_eq!(rows[0], ["UPSTREAM", "ENDPOINT", "STATE", "WEIGHT", "IN", "FLIGHT", "VERSION", "LAST", "ERROR"]);
+    assert_eq!(rows[1], ["main", &origin.address.to_string(), "healthy", "1", "0", "-", "-"]);
     let columns: Vec<usize> = text.lines().map(|line| line.find("healthy").or(line.find("STATE")).unwrap()).collect();
     assert!(columns.iter().all(|column| *column == columns[0]), "{text}");
 }

@@ -39,10 +39,16 @@ mod lifecycle;
 mod limits;
 /// What becomes of single messages: lengths, connection options, trailers, ends.
 mod messages;
+/// What operators ask a running gateway, and who is none.
+mod operators;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
 /// What the filters' documentation shows is a configuration.
 mod readmes;
+/// Why a line of the access log is as it is, and whom it is about.
+mod reasons;
+/// What signals do, and what never keeps them waiting.
+mod signals;
 /// Everything at once, for as long as one likes.
 mod soak;
 /// Clients of HTTP/2: answers without a body, streams that break off, clients that do not read.

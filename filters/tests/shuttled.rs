@@ -14,6 +14,9 @@ use self::gate::*;
 mod sync {
     pub use shuttle::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
+mod pseudonym {
+    pub use frontgate_filters::filter::pseudonym::Part;
+}
 #[path = "../src/filter/inspect.rs"]
 pub mod inspect;
 mod filter {

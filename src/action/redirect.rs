@@ -1,8 +1,7 @@
 //! A route that sends the client elsewhere.
 
-use bytes::Bytes;
 use frontgate_filters::filter::Facts;
-use frontgate_filters::reply::{Reply, ReplyBody};
+use frontgate_filters::reply::Reply;
 use frontgate_filters::words::fields;
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
@@ -50,7 +49,7 @@ impl Action for Redirect {
             to.push_str(query);
         }
         Act::Answer(match HeaderValue::from_str(&to) {
-            Ok(to) => Reply { status: self.status, headers: vec![(LOCATION, to)], body: ReplyBody::Bytes(Bytes::new()) },
+            Ok(to) => Reply::empty(self.status, "redirect").with(LOCATION, to),
             Err(_) => refusals::internal(),
         })
     }

@@ -20,9 +20,12 @@ pub(super) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Vec
     answer
 }
 
+/// The type of plain text.
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+
 /// A line of text.
 pub(super) fn text(status: StatusCode, text: &'static str) -> Answer {
-    answer(status, "text/plain; charset=utf-8", text)
+    answer(status, TEXT, text)
 }
 
 /// A value as JSON.

@@ -26,7 +26,7 @@ impl Admin {
     /// Accepts connections until `shut` says so.
     pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener, metrics: Arc<ListenerMetrics>, shut: watch::Receiver<bool>) {
         let whom = match self.scope {
-            Scope::All(_) => For::Operators,
+            Scope::All { .. } => For::Operators,
             Scope::ReadOnly => For::Probes,
         };
         let take = move |socket, peer| {

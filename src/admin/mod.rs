@@ -4,10 +4,11 @@ mod answer;
 mod listen;
 mod resources;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{ALLOW, AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderValue, Method, StatusCode};
+use http::header::{ALLOW, AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 
 use self::answer::{Answer, problem};
@@ -15,10 +16,17 @@ use self::resources::{Act, RESOURCES, Takes};
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
 
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 /// Who may ask for what.
 pub(crate) enum Scope {
-    /// Everything, with this token where there is one.
-    All(Option<String>),
+    /// Everything.
+    All {
+        /// For those who have this token, where there is one.
+        token: Option<String>,
+        /// Whether the address is on loopback, so that it can only be meant by who is there.
+        local: bool,
+    },
     /// Health and metrics.
     ReadOnly,
 }
@@ -38,6 +46,9 @@ impl Admin {
 
     /// The answer to a request; to HEAD with the body that GET would have.
     async fn answer(&self, head: &RequestHeader) -> Answer {
+        if let Some(why) = self.stranger(head) {
+            return problem(StatusCode::FORBIDDEN, "forbidden", why, None);
+        }
         if !self.allows(head) {
             let challenge = HeaderValue::from_static("Bearer realm=\"frontgate\"");
             return problem(
@@ -48,7 +59,7 @@ impl Admin {
             );
         }
         let path = head.uri.path();
-        let Some(resource) = RESOURCES.iter().find(|resource| resource.path == path && self.shows(resource.takes)) else {
+        let Some(resource) = RESOURCES.iter().find(|resource| resource.path == path && (resource.open || self.has_all())) else {
             return problem(StatusCode::NOT_FOUND, "not_found", "There is no such resource.", None);
         };
         match (resource.takes, &head.method) {
@@ -62,23 +73,55 @@ impl Admin {
     }
 
     fn allows(&self, head: &RequestHeader) -> bool {
-        let Scope::All(Some(token)) = &self.scope else { return true };
+        let Scope::All { token: Some(token), .. } = &self.scope else { return true };
         let header = head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
         header.and_then(|value| value.strip_prefix(b"Bearer ")).is_some_and(|given| same(given, token.as_bytes()))
     }
 
-    /// Whether it has resources of this sort at all.
-    fn shows(&self, takes: Takes) -> bool {
-        self.has_all() || takes == Takes::Get
+    /// Why a request comes from a page that a browser shows, and not from an operator. Such a page can name the address, under a name of its own
+    /// as well; it cannot keep its browser from saying who asks.
+    fn stranger(&self, head: &RequestHeader) -> Option<&'static str> {
+        let Scope::All { local, .. } = self.scope else { return None };
+        if head.headers.contains_key(ORIGIN) || head.headers.get_all(SEC_FETCH_SITE).iter().any(|site| !is_own(site)) {
+            return Some("The admin address takes no requests of web pages.");
+        }
+        (local && !is_local(head)).then_some("The admin address is asked by its loopback address, or as localhost.")
     }
 
     fn has_all(&self) -> bool {
-        matches!(self.scope, Scope::All(_))
+        matches!(self.scope, Scope::All { .. })
     }
 }
 
 fn wrong_method(detail: &'static str, allow: &'static str) -> Answer {
     problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail, Some((ALLOW, HeaderValue::from_static(allow))))
+}
+
+/// Whether a browser says that its user asked, or a page of this address itself.
+fn is_own(site: &HeaderValue) -> bool {
+    matches!(site.as_bytes(), b"none" | b"same-origin")
+}
+
+/// Whether the request says once, and says nothing else, that it is for a loopback address.
+fn is_local(head: &RequestHeader) -> bool {
+    let mut hosts = head.headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
+    let target = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let (first, second) = (hosts.next(), hosts.next());
+    second.is_none() && first.or(target).is_some() && first.is_none_or(is_loopback) && target.is_none_or(is_loopback)
+}
+
+/// `localhost`, `127.0.0.1` or `[::1]`, with a port or without.
+fn is_loopback(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.is_empty() && port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse().is_ok_and(|ip: std::net::Ipv6Addr| is_loopback(ip.into())),
+        None => name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|ip: std::net::Ipv4Addr| is_loopback(ip.into())),
+    }
 }
 
 /// Takes as long for a wrong token as for the right one of that length.

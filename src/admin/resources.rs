@@ -3,21 +3,24 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use frontgate_filters::words::units::Duration;
 use http::StatusCode;
 use pingora_http::RequestHeader;
 use serde_json::json;
 
 use super::Admin;
-use super::answer::{Answer, answer, json, problem, text};
+use super::answer::{Answer, TEXT, answer, json, problem, text};
 use crate::reload::Refused;
-use crate::status::{CircuitForced, Draining, Force, Reloaded};
+use crate::status::{CircuitForced, Draining, Force};
 
 /// Something that can be asked for.
 pub(super) struct Resource {
     /// Its path.
     pub path: &'static str,
-    /// Its method. What takes POST changes something, and is on the admin address alone.
+    /// Its method.
     pub takes: Takes,
+    /// Whether the status address has it, too: it changes nothing, and tells of nobody.
+    pub open: bool,
     /// What it does.
     pub act: Act,
 }
@@ -41,13 +44,15 @@ pub(super) enum Act {
 
 /// Everything there is.
 pub(super) const RESOURCES: &[Resource] = &[
-    Resource { path: "/livez", takes: Takes::Get, act: Act::Now(|_, _| text(StatusCode::OK, "ok\n")) },
-    Resource { path: "/readyz", takes: Takes::Get, act: Act::Now(|admin, _| ready(admin)) },
-    Resource { path: "/healthz", takes: Takes::Get, act: Act::Now(health) },
-    Resource { path: "/metrics", takes: Takes::Get, act: Act::Now(|admin, _| metrics(admin)) },
-    Resource { path: "/-/reload", takes: Takes::Post, act: Act::Later(|admin| Box::pin(reload(admin))) },
-    Resource { path: "/-/drain", takes: Takes::Post, act: Act::Now(|admin, _| drain(admin)) },
-    Resource { path: "/-/circuit", takes: Takes::Post, act: Act::Now(circuit) },
+    Resource { path: "/livez", takes: Takes::Get, open: true, act: Act::Now(|_, _| text(StatusCode::OK, "ok\n")) },
+    Resource { path: "/readyz", takes: Takes::Get, open: true, act: Act::Now(|admin, _| ready(admin)) },
+    Resource { path: "/healthz", takes: Takes::Get, open: true, act: Act::Now(health) },
+    Resource { path: "/metrics", takes: Takes::Get, open: true, act: Act::Now(|admin, _| metrics(admin)) },
+    Resource { path: "/-/reload", takes: Takes::Post, open: false, act: Act::Later(|admin| Box::pin(reload(admin))) },
+    Resource { path: "/-/drain", takes: Takes::Post, open: false, act: Act::Now(|admin, _| drain(admin)) },
+    Resource { path: "/-/circuit", takes: Takes::Post, open: false, act: Act::Now(circuit) },
+    Resource { path: "/-/limits", takes: Takes::Get, open: false, act: Act::Now(limits) },
+    Resource { path: "/-/hash", takes: Takes::Post, open: false, act: Act::Now(hash) },
 ];
 
 fn ready(admin: &Admin) -> Answer {
@@ -78,7 +83,7 @@ async fn reload(admin: &Admin) -> Answer {
     let reloader = admin.reloader.clone();
     // Reading and compiling take their time; the workers go on serving.
     match tokio::task::spawn_blocking(move || reloader.reload()).await {
-        Ok(Ok(hash)) => json(StatusCode::OK, &Reloaded { hash }),
+        Ok(Ok(reloaded)) => json(StatusCode::OK, &reloaded),
         Ok(Err(Refused::Problems(problems))) => json(StatusCode::UNPROCESSABLE_ENTITY, &json!({"problems": problems.to_json()})),
         Ok(Err(Refused::Because(why))) => {
             json(StatusCode::UNPROCESSABLE_ENTITY, &json!({"problems": [{"severity": "error", "code": "reload", "message": why}]}))
@@ -88,24 +93,54 @@ async fn reload(admin: &Admin) -> Answer {
 }
 
 fn drain(admin: &Admin) -> Answer {
+    // At once, so that whoever asks next is told so.
+    admin.gateway.drain();
     admin.gateway.ask_to_drain();
     json(StatusCode::ACCEPTED, &Draining { requests_in_flight: admin.gateway.requests() })
 }
 
-/// Forces a circuit open or closed, or lets it decide by itself again: `filter`, `upstream` and `force` in the query.
+/// Forces a circuit open or closed, or lets it decide by itself again: `filter`, `upstream`, `force`, and perhaps `for` in the query.
 fn circuit(admin: &Admin, head: &RequestHeader) -> Answer {
-    let query = head.uri.query().unwrap_or_default();
-    let value = |name: &str| {
-        let pair = query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name));
-        pair.map(|(_, value)| percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned()).unwrap_or_default()
-    };
+    let value = |name: &str| parameter(head, name).unwrap_or_default();
     let (filter, upstream) = (value("filter"), value("upstream"));
     let Some(force) = Force::parse(&value("force")) else {
         return problem(StatusCode::BAD_REQUEST, "bad_request", "`force` must be open, closed or auto.", None);
     };
-    if !admin.gateway.force(&filter, &upstream, force.held()) {
+    let time = match parameter(head, "for").map(|text| text.parse::<Duration>()) {
+        None => None,
+        Some(Ok(time)) => Some(time.0),
+        Some(Err(_)) => return problem(StatusCode::BAD_REQUEST, "bad_request", "`for` must be a time such as 10m.", None),
+    };
+    if !admin.gateway.force(&filter, &upstream, force.held(), time) {
         return problem(StatusCode::NOT_FOUND, "not_found", "There is no circuit of this filter and upstream.", None);
     }
-    log::warn!("an operator set the circuit of filter `{filter}` and upstream `{upstream}` to {}", force.label());
+    log::warn!(
+        "an operator set the circuit of filter `{filter}` and upstream `{upstream}` to {}{}",
+        force.label(),
+        time.map_or(String::new(), |time| format!(" for {time:?}"))
+    );
     json(StatusCode::OK, &CircuitForced { filter: &filter, upstream: &upstream, force })
+}
+
+/// Whom limits refused of late: all, or the one that `filter` names.
+fn limits(admin: &Admin, head: &RequestHeader) -> Answer {
+    match admin.gateway.limits(parameter(head, "filter").as_deref()) {
+        Some(limits) => json(StatusCode::OK, &limits),
+        None => problem(StatusCode::NOT_FOUND, "not_found", "There is no rate limit of this name.", None),
+    }
+}
+
+/// `value` as the access log shows it.
+fn hash(admin: &Admin, head: &RequestHeader) -> Answer {
+    match parameter(head, "value") {
+        Some(value) => answer(StatusCode::OK, TEXT, format!("{}\n", admin.gateway.snapshot().pseudonyms.of(&value))),
+        None => problem(StatusCode::BAD_REQUEST, "bad_request", "`value` is missing.", None),
+    }
+}
+
+/// A parameter of the query.
+fn parameter(head: &RequestHeader, name: &str) -> Option<String> {
+    let query = head.uri.query()?;
+    let (_, value) = query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))?;
+    Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
 }

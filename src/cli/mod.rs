@@ -4,6 +4,7 @@ mod check;
 mod config;
 mod demo;
 mod explain;
+mod hash;
 mod operate;
 mod run;
 mod table;
@@ -63,8 +64,28 @@ enum Command {
     Status(Admin),
     /// Upstreams, endpoints and circuits of the running gateway
     Upstreams(Admin),
+    /// Who was refused by a limit of the running gateway, the most often first
+    Limits {
+        #[command(flatten)]
+        admin: Admin,
+        /// The rate limit's name; by default all
+        filter: Option<String>,
+    },
+    /// Show a value as the access log shows it: what stands as `sub` or `limit_key` for it
+    Hash {
+        #[command(flatten)]
+        admin: Admin,
+        /// The value, such as a user's identifier or an API key
+        value: String,
+    },
     /// Shut the running gateway down once its requests in flight have ended
-    Drain(Admin),
+    Drain {
+        #[command(flatten)]
+        admin: Admin,
+        /// Wait until it has ended
+        #[arg(long)]
+        wait: bool,
+    },
     /// Force a circuit of the running gateway open or closed, or let it decide by itself again
     Circuit {
         #[command(flatten)]
@@ -76,6 +97,9 @@ enum Command {
         /// What it is forced to
         #[arg(value_enum)]
         force: Force,
+        /// How long, such as 10m; by default until further notice
+        #[arg(long = "for", value_name = "TIME")]
+        time: Option<frontgate_filters::words::units::Duration>,
     },
     /// Print completions for a shell
     Completions {
@@ -87,8 +111,9 @@ enum Command {
 /// Where the running gateway is asked.
 #[derive(clap::Args)]
 struct Admin {
-    /// Its admin address; by default the configuration's `server.admin`
-    #[arg(long, value_name = "ADDRESS")]
+    /// Its admin address; by default FRONTGATE_ADMIN, else the configuration's `server.admin` where it can be read, else 127.0.0.1:9901. A
+    /// token that it asks for is FRONTGATE_ADMIN_TOKEN or the configuration's
+    #[arg(long, value_name = "ADDRESS", value_parser = operate::admin_address)]
     admin: Option<std::net::SocketAddr>,
 }
 
@@ -159,12 +184,14 @@ pub fn main() -> ExitCode {
         Some(Command::Check { options, file }) => check::run(file.as_deref().or(path), &options),
         Some(Command::Explain(request)) => explain::run(path, &request),
         Some(Command::Config { what }) => config::run(path, what),
-        Some(Command::Reload(at)) => operate::run(path, at.admin, &operate::Ask::Reload),
-        Some(Command::Status(at)) => operate::run(path, at.admin, &operate::Ask::Status),
-        Some(Command::Upstreams(at)) => operate::run(path, at.admin, &operate::Ask::Upstreams),
-        Some(Command::Drain(at)) => operate::run(path, at.admin, &operate::Ask::Drain),
-        Some(Command::Circuit { admin, filter, upstream, force }) => {
-            operate::run(path, admin.admin, &operate::Ask::Circuit { filter, upstream, force })
+        Some(Command::Reload(at)) => operate::run(path, &at, &operate::Ask::Reload),
+        Some(Command::Status(at)) => operate::run(path, &at, &operate::Ask::Status),
+        Some(Command::Upstreams(at)) => operate::run(path, &at, &operate::Ask::Upstreams),
+        Some(Command::Limits { admin, filter }) => operate::run(path, &admin, &operate::Ask::Limits(filter)),
+        Some(Command::Hash { admin, value }) => hash::run(path, &admin, &value),
+        Some(Command::Drain { admin, wait }) => operate::run(path, &admin, &operate::Ask::Drain { wait }),
+        Some(Command::Circuit { admin, filter, upstream, force, time }) => {
+            operate::run(path, &admin, &operate::Ask::Circuit { filter, upstream, force, time })
         }
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Arguments::command(), "frontgate", &mut std::io::stdout());

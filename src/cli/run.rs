@@ -3,11 +3,14 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc::{self, SyncSender};
+use std::task::Poll;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind};
 
 use super::{exit, fail, opened};
 use crate::config;
+use crate::gateway::Gateway;
 use crate::server::{Running, start};
 use crate::snapshot;
 
@@ -27,20 +30,18 @@ pub(super) fn run(path: Option<&Path>) -> ExitCode {
     serve(start(loaded, Box::new(move || config::load(path.as_deref()).and_then(snapshot::opened))))
 }
 
-/// Runs what was started until a signal: HUP reloads, TERM drains, INT stops at once.
+/// Runs what was started until a signal or an operator ends it. 0 where no request was cut off.
 pub(super) fn serve(started: Result<Running, String>) -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,pingora_core=warn,pingora_proxy=warn")).init();
     let running = match started {
         Ok(running) => running,
         Err(why) => return fail(exit::RUNTIME, &why),
     };
-    match wait_for_end(&running) {
-        Ok(End::Drain) => {
-            log::info!("draining: no new connections, {} requests in flight", running.requests());
-            if !running.drain() {
-                log::warn!("the drain timeout is over: the remaining requests were cut off");
-            }
-            ExitCode::SUCCESS
+    match govern(running) {
+        Ok(End::Drained { cut_off: 0 }) => ExitCode::SUCCESS,
+        Ok(End::Drained { cut_off }) => {
+            log::error!("the drain timeout is over, and {cut_off} requests were cut off");
+            ExitCode::from(exit::RUNTIME)
         }
         // Nothing is waited for, not even our own threads.
         Ok(End::Now) => std::process::exit(0),
@@ -60,34 +61,152 @@ fn small_pages() {
 #[cfg(not(target_os = "linux"))]
 fn small_pages() {}
 
+/// How the gateway ended.
 enum End {
-    Drain,
+    /// It took no more requests and waited for those that it had.
+    Drained {
+        /// How many did not end in time.
+        cut_off: usize,
+    },
+    /// At once.
     Now,
 }
 
-fn wait_for_end(running: &Running) -> std::io::Result<End> {
+/// Does what signals and operators ask for, until one of them ends it. What may have to wait is done elsewhere, so that none is kept waiting.
+fn govern(running: Running) -> std::io::Result<End> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut signals = Signals::new()?;
+        let gateway = running.gateway.clone();
+        let reloader = running.reloader.clone();
+        // The reasons of a refusal are in the log already.
+        let reload = Chore::new("reload", move || drop(reloader.reload()))?;
+        let log = gateway.clone();
+        let reopen = Chore::new("reopen-logs", move || reopen(&log))?;
         for address in running.addresses() {
             log::info!("listening on {address}");
         }
         if let Some(admin) = running.admin() {
             log::info!("admin on {admin}");
         }
+        let (ended, mut end) = tokio::sync::oneshot::channel();
+        let mut waiting = Some((running, ended));
         loop {
-            tokio::select! {
-                _ = hangup.recv() => {
-                    let reloader = running.reloader.clone();
-                    // The reasons of a refusal are in the log already.
-                    let _ = tokio::task::spawn_blocking(move || reloader.reload().is_ok()).await;
+            let signal = tokio::select! {
+                signal = signals.next() => signal,
+                () = gateway.asked_to_drain() => Signal::Drain,
+                cut_off = &mut end => return Ok(End::Drained { cut_off: cut_off.unwrap_or_default() }),
+            };
+            match signal {
+                Signal::Now => return Ok(End::Now),
+                Signal::Drain | Signal::HandOver => match waiting.take() {
+                    Some((running, ended)) => {
+                        if matches!(signal, Signal::HandOver) {
+                            log::info!(
+                                "QUIT: there is no other process to hand the listeners over to, so the requests in flight are drained"
+                            );
+                        }
+                        drain(running, ended)?;
+                    }
+                    None => log::info!("still draining: {} requests in flight", gateway.requests()),
+                },
+                Signal::Reload => {
+                    reopen.ask();
+                    if waiting.is_some() {
+                        reload.ask();
+                    }
                 }
-                _ = terminate.recv() => return Ok(End::Drain),
-                () = running.gateway.asked_to_drain() => return Ok(End::Drain),
-                _ = interrupt.recv() => return Ok(End::Now),
+                Signal::Reopen => reopen.ask(),
+                Signal::Unknown => log::warn!("USR2 is ignored: it means nothing here"),
             }
         }
     })
+}
+
+/// Drains on a thread of its own, which says how many requests were cut off.
+fn drain(running: Running, ended: tokio::sync::oneshot::Sender<usize>) -> std::io::Result<()> {
+    let notice = running.gateway.snapshot().loaded.config.server.drain.notice;
+    let requests = running.requests();
+    if notice.0.is_zero() {
+        log::info!("draining: no new connections, {requests} requests in flight");
+    } else {
+        log::info!("draining: not ready any more, and no new connections in {notice}; {requests} requests in flight");
+    }
+    let work = move || {
+        // Whoever asked is there until it hears of it.
+        let _ = ended.send(running.drain());
+    };
+    std::thread::Builder::new().name("drain".to_owned()).spawn(work).map(drop)
+}
+
+/// Opens the log anew, after what was there has been moved away.
+fn reopen(gateway: &Gateway) {
+    match gateway.snapshot().access_log.reopen() {
+        Ok(true) => log::info!("the access log was opened anew"),
+        Ok(false) => log::info!("the access log is in no file that could be opened anew"),
+        Err(error) => log::error!("the access log cannot be opened anew, and goes on where it was: {error}"),
+    }
+}
+
+/// Something that is done whenever somebody asks, on a thread of its own. Who asks while it is being done has it done once more.
+struct Chore(SyncSender<()>);
+
+impl Chore {
+    fn new(name: &str, work: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        let (ask, asked) = mpsc::sync_channel(1);
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || asked.iter().for_each(|()| work()))?;
+        Ok(Self(ask))
+    }
+
+    /// Never waits: where it is asked for already, that will do.
+    fn ask(&self) {
+        let _ = self.0.try_send(());
+    }
+}
+
+/// What a signal means.
+#[derive(Clone, Copy)]
+enum Signal {
+    /// INT: end at once.
+    Now,
+    /// TERM: end when the requests in flight have.
+    Drain,
+    /// QUIT: the same, since there is nobody to take over.
+    HandOver,
+    /// HUP: open the log anew and read the configuration again.
+    Reload,
+    /// USR1: open the log anew.
+    Reopen,
+    /// USR2.
+    Unknown,
+}
+
+/// The signals that are taken from now on.
+struct Signals([(unix::Signal, Signal); 6]);
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let take = |kind, meaning| Ok::<_, std::io::Error>((unix::signal(kind)?, meaning));
+        Ok(Self([
+            take(SignalKind::interrupt(), Signal::Now)?,
+            take(SignalKind::terminate(), Signal::Drain)?,
+            take(SignalKind::quit(), Signal::HandOver)?,
+            take(SignalKind::hangup(), Signal::Reload)?,
+            take(SignalKind::user_defined1(), Signal::Reopen)?,
+            take(SignalKind::user_defined2(), Signal::Unknown)?,
+        ]))
+    }
+
+    /// The next one; of several at once the gravest.
+    async fn next(&mut self) -> Signal {
+        std::future::poll_fn(|cx| {
+            for (signal, meaning) in &mut self.0 {
+                if signal.poll_recv(cx).is_ready() {
+                    return Poll::Ready(*meaning);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
 }

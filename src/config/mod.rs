@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod diagnostics;
+mod lenient;
 pub mod model;
 mod places;
 mod read;
@@ -23,6 +24,7 @@ use frontgate_filters::words::fnv;
 use frontgate_filters::words::spanned::{Place, Problem};
 
 use self::diagnostics::{Code, Diagnostic, Diagnostics, Severity};
+pub(crate) use self::lenient::admin;
 use self::model::{Config, Secret};
 use self::places::{At, Places, Source};
 use self::read::tree::{Builder, Node, Value};

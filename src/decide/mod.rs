@@ -8,10 +8,9 @@ pub(crate) use hygiene::content_length;
 
 use std::time::Instant;
 
-use bytes::Bytes;
 use frontgate_filters::chain::{Decision as FilterDecision, Exchange};
 use frontgate_filters::filter::{Facts, Request};
-use frontgate_filters::reply::{Reply, ReplyBody};
+use frontgate_filters::reply::Reply;
 use http::{HeaderName, Method, StatusCode};
 use pingora_http::RequestHeader;
 
@@ -108,9 +107,9 @@ fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, 
     let path = head.uri.path();
     if path == "*" {
         // About the gateway as a whole (RFC 9110, section 9.3.7).
-        let nothing = Reply { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: ReplyBody::Bytes(Bytes::new()) };
-        return Err((nothing, By::Request));
+        return Err((Reply::empty(StatusCode::NO_CONTENT, "options"), By::Request));
     }
+    snapshot.recognise(head, asked.facts);
     let index = match snapshot.find(host.name(head), path, head) {
         Found::Route(index) => index,
         Found::WrongMethod { allow } => return Err((refusals::wrong_method(allow), By::WrongMethod)),
@@ -119,7 +118,6 @@ fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, 
     *asked.route = Some(index);
     let route = &snapshot.routes[index];
     route.introduce(index, asked.facts);
-    snapshot.recognise(head, asked.facts);
     if via::is_loop(&head.headers) {
         return Err((refusals::loops(), By::Request));
     }

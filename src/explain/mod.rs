@@ -44,9 +44,10 @@ pub(crate) struct Question<'q> {
 
 /// Explains what `loaded` does with a request. What makes it no request at all is the error.
 pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanation, String> {
-    // No access log: an explanation leaves no trace.
+    // No access log, and nobody whom it would name: an explanation leaves no trace.
     let mut loaded = loaded;
     loaded.config.telemetry.access_log = crate::config::model::AccessLog::Off;
+    loaded.config.telemetry.hash_key = None;
     let snapshot = Snapshot::compile(loaded, None, &Metrics::new(), None)?;
     let typed = Typed::read(question.method, question.url, question.headers)?;
     let mut head = typed.head()?;

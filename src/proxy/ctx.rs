@@ -30,6 +30,8 @@ pub(crate) struct Ctx {
     /// The path to send where the route rewrites it.
     pub(super) rewritten: Option<String>,
     pub(super) reason: &'static str,
+    /// Whether an open circuit kept its upstream from being asked.
+    pub(super) kept_back: bool,
     pub(super) flag: Option<Flag>,
     pub(super) from_trusted: bool,
     pub(super) attempts: Attempts,
@@ -54,6 +56,7 @@ impl Ctx {
             exchange: Exchange::default(),
             rewritten: None,
             reason: "",
+            kept_back: false,
             flag: None,
             from_trusted: false,
             attempts: Attempts::default(),
@@ -78,6 +81,11 @@ impl Ctx {
         }
     }
 
+    /// What the client was sent, and how much of both bodies has passed.
+    pub(super) fn told(&mut self, (status, bytes_in, bytes_out): (Option<StatusCode>, u64, u64)) {
+        (self.status, self.bytes_in, self.bytes_out) = (status, bytes_in, bytes_out);
+    }
+
     /// Ends the request: filters, metrics, log.
     pub(super) fn log(&mut self, head: &RequestHeader) {
         let now = Instant::now();
@@ -97,6 +105,10 @@ impl Ctx {
             return;
         }
         let pick = current.map(|current| current.pick());
+        let rescued = self.attempts.is_rescued() || self.kept_back && pick.is_some();
+        let rescue = if rescued { "fallback_upstream" } else { "" };
+        let sub = self.facts.identity.as_ref().and_then(|identity| identity.sub_hash(&self.snapshot.pseudonyms));
+        let limit_key = self.facts.limit_key.as_deref().map(|parts| self.snapshot.pseudonyms.of_parts(parts));
         let line = Line {
             request_id: fields::text(&self.facts.request_id).unwrap_or_default(),
             trace_id: if self.from_trusted { trace_id(&head.headers) } else { None },
@@ -106,7 +118,7 @@ impl Ctx {
             path: head.uri.path().as_bytes(),
             route: &route.name,
             status: (status != 0).then_some(status),
-            reason: [self.facts.reason, self.reason].into_iter().find(|reason| !reason.is_empty()),
+            reason: [self.facts.reason, self.reason, rescue].into_iter().find(|reason| !reason.is_empty()),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             duration,
@@ -117,11 +129,13 @@ impl Ctx {
             attempts: Some(self.attempts.count()).filter(|count| *count > 0),
             version: self.facts.version.as_ref().and_then(fields::text),
             device: self.facts.device.as_deref(),
-            sub: self.facts.identity.as_ref().map(|identity| identity.sub_hash()).filter(|sub| !sub.is_empty()),
+            sub: sub.as_deref(),
             limit: self.facts.limit.as_deref(),
+            limit_key: limit_key.as_deref(),
+            tier: self.facts.tier.as_deref(),
             circuit: self.facts.circuit.map(CircuitState::name),
             user_agent: head.headers.get(http::header::USER_AGENT).map(HeaderValue::as_bytes),
-            flag: self.flag,
+            flag: self.flag.or(self.kept_back.then_some(Flag::UpstreamOverflow)),
             ..Line::at(SystemTime::now())
         };
         self.snapshot.access_log.log(&line);

@@ -16,6 +16,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::Ctx;
+use super::open::Sent;
 use crate::decide::content_length;
 use crate::door::wire::Refusal;
 use crate::door::{Patience, ROUND, Seat};
@@ -82,11 +83,6 @@ impl<'s> Http2<'s> {
         }
     }
 
-    /// The status that was sent, and the bytes of both bodies.
-    pub(super) fn told(&self) -> (Option<StatusCode>, u64, u64) {
-        (self.status.filter(|_| self.writer.is_some()), self.read, self.sent)
-    }
-
     fn stream(&mut self) -> Result<&mut HttpSession, Lost> {
         match &mut *self.session.downstream_session {
             ServerSession::H2(stream) => Ok(stream),
@@ -116,6 +112,12 @@ impl<'s> Http2<'s> {
         self.writer = stream.take_response_body_writer();
         self.answer.ended = end;
         Ok(())
+    }
+}
+
+impl Sent for Http2<'_> {
+    fn sent(&self) -> (Option<StatusCode>, u64, u64) {
+        (self.status.filter(|_| self.writer.is_some()), self.read, self.sent)
     }
 }
 

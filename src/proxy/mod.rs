@@ -6,6 +6,7 @@
 mod answer;
 mod ctx;
 mod http2;
+mod open;
 mod receive;
 mod serve;
 
@@ -19,6 +20,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use crate::gateway::Gateway;
 pub(crate) use ctx::Ctx;
+use open::Open;
 
 /// The proxy behind every listener.
 pub(crate) struct Proxy(pub Arc<Gateway>);
@@ -41,8 +43,11 @@ impl ProxyHttp for Proxy {
     /// All of a request's life is here: it is decided upon and answered, by the gateway or by an upstream.
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
         ctx.enter(session);
-        let reply = self.receive(session, ctx).await;
-        if self.serve(session, ctx, reply).await { Ok(true) } else { Err(Error::new(BROKEN)) }
+        let mut open = Open { session, ctx, ended: false };
+        let reply = self.receive(open.session, open.ctx).await;
+        let whole = self.serve(open.session, open.ctx, reply).await;
+        open.ended = true;
+        if whole { Ok(true) } else { Err(Error::new(BROKEN)) }
     }
 
     /// Never asked: [`ProxyHttp::request_filter`] has answered.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::reply::{Reply, ReplyBody};
 use http::StatusCode;
 use pingora_http::RequestHeader;
@@ -30,7 +31,10 @@ impl Proxy {
         };
         match guarded(decide(&snapshot, asked)).await {
             Ok(Decision::Ask(to)) => {
-                ctx.attempts.limit(snapshot.route(ctx.route).timeout.map(|timeout| ctx.began + timeout));
+                let route = snapshot.route(ctx.route);
+                let elsewhere = route.action.upstream().is_some_and(|own| !Arc::ptr_eq(own, &to.pool.name));
+                ctx.kept_back = elsewhere && is_open(ctx.facts.circuit);
+                ctx.attempts.limit(route.timeout.map(|timeout| ctx.began + timeout));
                 ask(ctx, to.pool, session.req_header());
                 ctx.rewritten = to.path;
                 None
@@ -38,6 +42,7 @@ impl Proxy {
             Ok(Decision::Answer(reply, by)) => {
                 // A fallback may have this status, too, and an observed limit is named for the log.
                 let limited = reply.status == StatusCode::TOO_MANY_REQUESTS && matches!(reply.body, ReplyBody::Problem { .. });
+                ctx.kept_back = by == By::Filter && is_open(ctx.facts.circuit);
                 ctx.flag = match by {
                     By::NoRoute => Some(Flag::NoRoute),
                     By::Filter if limited && ctx.facts.limit.is_some() => Some(Flag::RateLimited),
@@ -48,6 +53,11 @@ impl Proxy {
             Err(Panicked) => Some(refusals::internal()),
         }
     }
+}
+
+/// Whether a circuit let the request pass to no upstream of its own. A filter that comes before the circuit's has no state of one to see.
+fn is_open(circuit: Option<CircuitState>) -> bool {
+    matches!(circuit, Some(CircuitState::Open | CircuitState::HalfOpen))
 }
 
 /// This upstream is asked.

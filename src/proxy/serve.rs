@@ -1,9 +1,11 @@
 //! A decided request is answered: by the gateway itself, or through an exchange with an upstream.
 
 use frontgate_filters::reply::Reply;
+use http::StatusCode;
 use pingora_proxy::Session;
 
 use super::http2::Http2;
+use super::open::{Answering, Sent};
 use super::{Ctx, Proxy, answer};
 use crate::door::{Held, Seat};
 use crate::exchange::client::{Client, Lost};
@@ -18,22 +20,32 @@ impl Proxy {
         let h1 = seat.as_ref().and_then(|seat| seat.h1.lock().take());
         match (h1, seat) {
             (Some(h1), Some(seat)) => {
-                let mut held = Held { h1, request: session.req_header() };
-                let end = respond(&mut held, ctx, reply).await;
+                let mut answering = Answering::new(Held { h1, request: session.req_header() }, ctx);
+                let (client, ctx) = answering.parts();
+                let end = respond(client, ctx, reply).await;
+                let (held, ctx) = answering.end();
                 finish(held, &seat, ctx, end).await
             }
             _ => {
-                let mut client = Http2::new(session, ctx);
-                let end = respond(&mut client, ctx, reply).await;
+                let mut answering = Answering::new(Http2::new(session, ctx), ctx);
+                let (client, ctx) = answering.parts();
+                let end = respond(client, ctx, reply).await;
                 if matches!(end, End::Broken) {
                     // What came is passed on; that the stream ends without its end is what breaks it off.
                     let _ = ctx.attempts.aside(client.flush()).await;
                 }
-                (ctx.status, ctx.bytes_in, ctx.bytes_out) = client.told();
+                let (_, ctx) = answering.end();
                 ctx.complete = matches!(end, End::Sent);
                 ctx.complete
             }
         }
+    }
+}
+
+impl Sent for Held<'_> {
+    fn sent(&self) -> (Option<StatusCode>, u64, u64) {
+        let (read, sent) = self.h1.moved();
+        (self.h1.status(), read, sent)
     }
 }
 
@@ -72,16 +84,13 @@ async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>)
 
 /// Gives the connection back where it can serve another request. Whether the answer was sent whole.
 async fn finish(mut held: Held<'_>, seat: &Seat, ctx: &mut Ctx, end: End) -> bool {
-    let h1 = &held.h1;
-    ctx.status = h1.status();
-    (ctx.bytes_in, ctx.bytes_out) = h1.moved();
     match end {
         End::Sent => {
             ctx.complete = true;
             *seat.h1.lock() = Some(held.h1);
         }
         End::Switched(upstream) => {
-            ctx.status = Some(http::StatusCode::SWITCHING_PROTOCOLS);
+            ctx.status = Some(StatusCode::SWITCHING_PROTOCOLS);
             if ctx.attempts.aside(held.flush()).await.is_err() {
                 ctx.flag = Some(Flag::DownstreamConnectionTermination);
                 return false;

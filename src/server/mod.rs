@@ -32,7 +32,7 @@ pub struct Running {
     admin: Option<SocketAddr>,
     status: Option<SocketAddr>,
     stop: watch::Sender<Option<Instant>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<usize>>,
 }
 
 /// Binds every address and starts to serve. An address that cannot be had is an error before anything serves; `reload` reads the
@@ -54,6 +54,7 @@ pub fn start(loaded: Loaded, reload: Read) -> Result<Running, String> {
         Threads::Count(count) => count.get() as usize,
         Threads::Auto => std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
     };
+    gateway.snapshot().warm_up();
     let (stop, stopped) = watch::channel(None);
     let mut running = Running {
         gateway: gateway.clone(),
@@ -80,12 +81,13 @@ pub fn start(loaded: Loaded, reload: Read) -> Result<Running, String> {
     let thread = std::thread::Builder::new()
         .name("frontgate-main".into())
         .spawn(move || {
-            runtime.block_on(operators.serve(stopped, shutdown, accepting_over));
+            let cut_off = runtime.block_on(operators.serve(stopped, shutdown, accepting_over));
             let _ = finish.send(true);
             for worker in workers {
                 let _ = worker.join();
             }
             runtime.shutdown_timeout(LAST_WORDS);
+            cut_off
         })
         .map_err(|error| format!("the main thread cannot be started: {error}"))?;
     running.thread = Some(thread);
@@ -127,24 +129,25 @@ impl Running {
 
     /// Puts another configuration in force, all of it or nothing. Its hash, or why the one before stays.
     pub fn reload(&self, loaded: Loaded) -> Result<String, String> {
-        self.gateway.reload(loaded)
+        self.gateway.reload(loaded).map(|reloaded| reloaded.hash)
     }
 
-    /// Fails readiness, waits for the notice, closes the listeners, and returns when the last request has ended or time is up. Whether
-    /// all of them ended.
-    pub fn drain(mut self) -> bool {
+    /// Fails readiness, waits for the notice, closes the listeners, and returns when the last request has ended or time is up. How many were
+    /// cut off then: each has its line in the access log, which is whole when this returns.
+    pub fn drain(mut self) -> usize {
         let drain = self.gateway.snapshot().loaded.config.server.drain;
         self.gateway.drain();
         std::thread::sleep(drain.notice.0);
         let _ = self.stop.send(Some(Instant::now() + drain.timeout.0));
-        self.join();
-        self.gateway.requests() == 0
+        self.join()
     }
 
-    fn join(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+    /// Waits for the end. How many requests were cut off.
+    fn join(&mut self) -> usize {
+        let cut_off = self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        // Whoever else still holds the configuration, as a reload that waits for a file: what was logged is written now.
+        self.gateway.snapshot().access_log.close();
+        cut_off
     }
 }
 

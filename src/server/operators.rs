@@ -22,18 +22,20 @@ pub(super) struct Operators {
 }
 
 impl Operators {
+    /// Serves until it is time to end. How many requests were still in flight then.
     pub(super) async fn serve(
         self,
         mut stopped: watch::Receiver<Option<Instant>>,
         shutdown: watch::Sender<bool>,
         mut accepting_over: mpsc::Receiver<()>,
-    ) {
+    ) -> usize {
         // The operators' addresses stay open until the last request has ended.
         let (admin_shutdown, admin_shut) = watch::channel(false);
         if self.admin.is_some() || self.status.is_some() {
             tokio::spawn(keep(self.gateway.clone()));
         }
-        for (held, scope) in [(self.admin, Scope::All(self.token)), (self.status, Scope::ReadOnly)] {
+        let local = self.admin.as_ref().is_some_and(|held| held.address.ip().to_canonical().is_loopback());
+        for (held, scope) in [(self.admin, Scope::All { token: self.token, local }), (self.status, Scope::ReadOnly)] {
             let Some(held) = held else { continue };
             let address = held.address;
             match held.into_tokio() {
@@ -62,8 +64,10 @@ impl Operators {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let _ = tokio::time::timeout_at(deadline.into(), ended).await;
+        let ended = tokio::time::timeout_at(deadline.into(), ended).await;
+        let cut_off = if ended.is_ok() { 0 } else { self.gateway.requests() };
         let _ = admin_shutdown.send(true);
+        cut_off
     }
 }
 

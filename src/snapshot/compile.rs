@@ -6,6 +6,7 @@ use std::sync::Arc;
 use frontgate_filters::chain::{Chain, Link};
 use frontgate_filters::device::Devices;
 use frontgate_filters::filter::build::Build;
+use frontgate_filters::filter::pseudonym::Pseudonyms;
 use frontgate_filters::registry::FilterEntry;
 use frontgate_filters::words::selector::Selector;
 
@@ -115,6 +116,7 @@ impl Snapshot {
             trusted: config.server.trusted_proxies.iter().map(|network| network.0).collect(),
             identity_headers: filters.values().flat_map(|built| built.entry.config.options().identity_headers()).collect(),
             devices: devices(config)?,
+            pseudonyms: pseudonyms(&loaded, previous)?,
             access_log,
             filters,
             loaded,
@@ -155,11 +157,19 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
     }
 }
 
+/// Names under the configuration's key, else under one of this process. Under the same key they stay the same.
+fn pseudonyms(loaded: &Loaded, previous: Option<&Snapshot>) -> Result<Arc<Pseudonyms>, String> {
+    let Some(key) = &loaded.config.telemetry.hash_key else { return Ok(Pseudonyms::of_this_process()) };
+    let names = Pseudonyms::keyed(loaded.secret(&key.value)?.as_bytes())?;
+    let same = previous.map(|previous| &previous.pseudonyms).filter(|before| before.agrees_with(&names));
+    Ok(same.cloned().unwrap_or_else(|| Arc::new(names)))
+}
+
 fn open_log(loaded: &Loaded, previous: Option<&Snapshot>, metrics: &Metrics) -> Result<Arc<AccessLog>, String> {
     let config = &loaded.config.telemetry.access_log;
     if let Some(previous) = previous.filter(|previous| previous.loaded.config.telemetry.access_log == *config) {
         // The same file under the same name may be another one since it was rotated.
-        previous.access_log.reopen().map_err(|error| format!("the access log cannot be opened again: {error}"))?;
+        previous.access_log.reopen().map_err(|error| format!("the access log {} cannot be opened again: {error}", named(config)))?;
         return Ok(previous.access_log.clone());
     }
     let target = match config {
@@ -167,11 +177,15 @@ fn open_log(loaded: &Loaded, previous: Option<&Snapshot>, metrics: &Metrics) -> 
         LogConfig::On { to: LogTarget::Stdout, .. } => Target::Stdout,
         LogConfig::On { to: LogTarget::File(path), .. } => Target::File(loaded.resolve_path(path.place, path)),
     };
-    let name = match &target {
-        Target::Stdout => "standard output".to_owned(),
-        Target::File(path) => format!("`{}`", path.display()),
-    };
     AccessLog::start(target, metrics.log_dropped())
         .map(Arc::new)
-        .map_err(|error| format!("the access log cannot be opened: {name}: {}", files::words(&error)))
+        .map_err(|error| format!("the access log {} cannot be opened: {}", named(config), files::words(&error)))
+}
+
+/// Where the log goes, as it is written.
+fn named(config: &LogConfig) -> String {
+    match config {
+        LogConfig::On { to: LogTarget::File(path), .. } => format!("`{}`", path.display()),
+        LogConfig::On { .. } | LogConfig::Off => "on standard output".to_owned(),
+    }
 }

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use frontgate_filters::device::Devices;
-use frontgate_filters::filter::inspect::{CircuitStatus, Forced};
+use frontgate_filters::filter::inspect::{CircuitStatus, Forced, RefusedKey};
+use frontgate_filters::filter::pseudonym::Pseudonyms;
 use frontgate_filters::filter::{Facts, Filter};
-use frontgate_filters::registry::{FilterEntry, Mode};
+use frontgate_filters::registry::{FilterConfig, FilterEntry, Mode};
 use frontgate_filters::words::preflight::asked_method;
 use http::HeaderName;
 use pingora_http::RequestHeader;
@@ -45,6 +46,8 @@ pub(crate) struct Snapshot {
     pub rules: Rules,
     /// Where the access log goes.
     pub access_log: Arc<AccessLog>,
+    /// What it shows in place of who somebody is.
+    pub pseudonyms: Arc<Pseudonyms>,
     /// The classes of devices, where something asks for them.
     devices: Option<Arc<Devices>>,
     trusted: Box<[ipnet::IpNet]>,
@@ -59,6 +62,11 @@ pub(crate) struct Snapshot {
 struct Built {
     entry: FilterEntry,
     filter: Arc<dyn Filter>,
+}
+
+/// A filter's name as people know it: those that are written in place share the name of their kind.
+fn shown<'s>(key: &'s str, built: &Built) -> &'s str {
+    if key.contains('/') { built.entry.config.kind() } else { key }
 }
 
 impl Snapshot {
@@ -100,15 +108,39 @@ impl Snapshot {
     /// The filters that verify with a key set from elsewhere, by name, with the age of their keys.
     pub(crate) fn key_ages(&self) -> BTreeMap<&str, Duration> {
         let mut ages = BTreeMap::new();
-        for (key, built) in &self.filters {
+        for (key, built) in self.filters.iter().filter(|(_, built)| built.entry.config.options().identifies()) {
             if let Some(age) = built.filter.inspect().key_age {
-                // Filters that are written in place share the name of their kind; the oldest keys speak for them.
-                let name = if key.contains('/') { built.entry.config.kind() } else { key.as_str() };
-                let oldest = ages.entry(name).or_insert(age);
+                // Of those that share a name the oldest keys speak for all.
+                let oldest = ages.entry(shown(key, built)).or_insert(age);
                 *oldest = age.max(*oldest);
             }
         }
         ages
+    }
+
+    /// The filters that can verify no token, as the keys of their issuer are not to be had, with the reason.
+    pub(crate) fn keyless(&self) -> BTreeMap<&str, String> {
+        let verifying = self.filters.iter().filter(|(_, built)| built.entry.config.options().identifies());
+        let lacking = verifying.filter_map(|(key, built)| {
+            let found = built.filter.inspect();
+            let why = match found.key_age {
+                Some(age) => format!("its keys could not be fetched for {} s, which is too long", age.as_secs()),
+                None => "its keys could never be fetched".to_owned(),
+            };
+            found.lacks_keys.then(|| (shown(key, built), why))
+        });
+        lacking.collect()
+    }
+
+    /// The rate limits with the keys that each refused of late.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (&str, Vec<RefusedKey>)> {
+        let limits = self.filters.iter().filter(|(_, built)| matches!(built.entry.config, FilterConfig::RateLimit(_)));
+        limits.map(|(key, built)| (shown(key, built), built.filter.inspect().refused))
+    }
+
+    /// Does what would make the first requests slow.
+    pub(crate) fn warm_up(&self) {
+        self.filters.values().for_each(|built| built.entry.config.options().warm_up());
     }
 
     /// A request that may change what it names has succeeded: nothing that a filter keeps of it holds any more.

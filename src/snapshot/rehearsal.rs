@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use frontgate_filters::filter::pseudonym::Pseudonyms;
 use frontgate_filters::registry::FilterEntry;
 use frontgate_filters::words::spanned::Problem;
 
@@ -33,6 +34,11 @@ fn missing(loaded: &Loaded) -> Vec<Problem> {
         && let Err(why) = loaded.secret(token)
     {
         problems.push(Problem::at(token.place(), why));
+    }
+    if let Some(key) = &config.telemetry.hash_key
+        && let Err(why) = loaded.secret(key).and_then(|key| Pseudonyms::keyed(key.as_bytes()).map(drop))
+    {
+        problems.push(Problem::at(key.place, why));
     }
     let outside = FromConfig { documents: None, loaded, upstreams: Vec::new(), routes: Vec::new() };
     let named = config.filters.values().map(|entry| &entry.value);

@@ -10,7 +10,8 @@ use http::Method;
 use tokio::net::TcpStream;
 
 use super::balance::random;
-use super::h1::{Connection, Io, Upload, put_field};
+use super::cause::Cause;
+use super::h1::{Connection, Fault, Io, Upload, put_field};
 use super::pool::{Endpoint, Pool};
 use crate::config::model::Health;
 
@@ -28,13 +29,14 @@ async fn probes(pool: Weak<Pool>, endpoint: Arc<Endpoint>, health: Arc<Health>, 
     let (mut good, mut bad) = (0, 0);
     loop {
         let probe = tokio::time::timeout(health.timeout.0, probe(endpoint.address, &health, &host));
-        let well = probe.await.unwrap_or(false);
+        let result = probe.await.unwrap_or(Err(Cause::TooSlow));
         let Some(pool) = pool.upgrade().filter(|pool| pool.probes(&endpoint)) else { return };
-        (good, bad) = if well { (good + 1, 0) } else { (0, bad + 1) };
-        if good >= health.healthy_after.get() {
-            pool.found(&endpoint, true, Instant::now());
-        } else if bad >= health.unhealthy_after.get() {
-            pool.found(&endpoint, false, Instant::now());
+        (good, bad) = if result.is_ok() { (good + 1, 0) } else { (0, bad + 1) };
+        if let Err(cause) = result {
+            pool.probe_failed(&endpoint, cause);
+        }
+        if good >= health.healthy_after.get() || bad >= health.unhealthy_after.get() {
+            pool.found(&endpoint, result, Instant::now());
         }
         drop(pool);
         tokio::time::sleep(jittered(health.interval.0)).await;
@@ -46,11 +48,10 @@ fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(0.9 + 0.2 * (random() >> 11) as f64 / (1_u64 << 53) as f64)
 }
 
-/// One probe on a connection of its own: a pooled one would say that an old connection lives, not that a new one can be had. Whether it went
-/// well.
-async fn probe(address: SocketAddr, health: &Health, host: &str) -> bool {
-    let Ok(socket) = TcpStream::connect(address).await else { return false };
-    let Some(path) = &health.path else { return true };
+/// One probe on a connection of its own: a pooled one would say that an old connection lives, not that a new one can be had.
+async fn probe(address: SocketAddr, health: &Health, host: &str) -> Result<(), Cause> {
+    let socket = TcpStream::connect(address).await.map_err(|error| Cause::of(&error))?;
+    let Some(path) = &health.path else { return Ok(()) };
     let mut connection = Connection::new(Io::Tcp(socket));
     connection.begin(&Method::GET, path.value.as_bytes(), Upload::None, |out| {
         put_field(out, b"host", host.as_bytes());
@@ -60,6 +61,10 @@ async fn probe(address: SocketAddr, health: &Health, host: &str) -> bool {
     });
     // What was not taken may have been answered.
     let _ = poll_fn(|cx| connection.poll_flush(cx)).await;
-    let answer = poll_fn(|cx| connection.poll_final_head(cx)).await;
-    answer.is_ok_and(|head| health.expect.contains(head.head.status.as_u16()))
+    match poll_fn(|cx| connection.poll_final_head(cx)).await {
+        Ok(head) if health.expect.contains(head.head.status.as_u16()) => Ok(()),
+        Ok(head) => Err(Cause::Status(head.head.status.as_u16())),
+        Err(Fault::Malformed(_)) => Err(Cause::Unreadable),
+        Err(Fault::Closed(_) | Fault::Broken(_)) => Err(Cause::Closed),
+    }
 }

@@ -5,6 +5,7 @@ pub(crate) mod adaptive;
 pub(crate) mod attempts;
 pub(crate) mod balance;
 pub(crate) mod call;
+pub(crate) mod cause;
 pub(crate) mod documents;
 pub(crate) mod h1;
 pub(crate) mod health;

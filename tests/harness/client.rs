@@ -64,6 +64,12 @@ pub fn get(address: SocketAddr, path: &str) -> Reply {
     exchange(address, format!("GET {path} HTTP/1.1\r\nHost: test.example\r\nConnection: close\r\n\r\n").as_bytes()).expect("an answer")
 }
 
+/// Asks an admin address, as an operator on this machine does.
+pub fn operate(admin: SocketAddr, method: &str, path: &str) -> Reply {
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {admin}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    exchange(admin, head.as_bytes()).expect("an answer")
+}
+
 /// Reads one answer. Interim ones (1xx) are passed over.
 pub fn read_reply(stream: &mut TcpStream, to_head: bool) -> Option<Reply> {
     let mut held = Vec::new();

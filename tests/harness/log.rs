@@ -19,9 +19,9 @@ impl Log {
 
     /// A configuration without a log, with this one.
     pub fn of(&self, text: &str) -> String {
-        let off = "telemetry: {access_log: \"off\"}\n";
+        let off = "access_log: \"off\"}\n";
         assert!(text.contains(off), "it has a log already: {text}");
-        text.replace(off, &format!("telemetry: {{access_log: {{to: {{file: \"{}\"}}}}}}\n", self.0.display()))
+        text.replace(off, &format!("access_log: {{to: {{file: \"{}\"}}}}}}\n", self.0.display()))
     }
 
     /// The lines so far.

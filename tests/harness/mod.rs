@@ -11,7 +11,7 @@ pub mod process;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-pub use client::{Reply, exchange, get, raw};
+pub use client::{Reply, exchange, get, operate, raw};
 pub use frontgate_test_support::yaml;
 pub use gateway::{Gateway, load};
 pub use log::Log;

@@ -4,9 +4,11 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::client::{Reply, exchange};
+use super::PATIENCE;
+use super::client::{Reply, operate};
 
 /// The real binary with its configuration in a folder of its own.
 pub struct Process {
@@ -14,6 +16,7 @@ pub struct Process {
     pub folder: PathBuf,
     pub address: SocketAddr,
     pub admin: SocketAddr,
+    said: Arc<Mutex<String>>,
 }
 
 impl Process {
@@ -49,9 +52,15 @@ impl Process {
             }
         };
         let (address, admin) = (find("listening on "), find("admin on "));
-        // Nobody reads what it says from here on; a pipe that is full would stop it.
-        std::thread::spawn(move || for _ in lines.lines() {});
-        Self { child, folder, address, admin }
+        // All of it is read; a pipe that is full would stop it.
+        let said = Arc::new(Mutex::new(String::new()));
+        let heard = said.clone();
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                *heard.lock().unwrap() += &(line + "\n");
+            }
+        });
+        Self { child, folder, address, admin, said }
     }
 
     /// Changes its configuration file.
@@ -63,6 +72,18 @@ impl Process {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// What it has said so far on its standard error, since it began to listen.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Waits for its end. Its exit code.
+    #[track_caller]
+    pub fn end(&mut self) -> Option<i32> {
+        assert!(self.ended_within(PATIENCE), "it goes on:\n{}", self.said());
+        self.child.wait().unwrap().code()
     }
 
     /// Whether it ends in this time.
@@ -100,11 +121,7 @@ impl Process {
 
     /// Asks its admin address.
     pub fn ask(&self, method: &str, path: &str) -> Reply {
-        exchange(
-            self.admin,
-            format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes(),
-        )
-        .unwrap()
+        operate(self.admin, method, path)
     }
 }
 

@@ -135,7 +135,7 @@ fn copied(copy: Copy, situation: &Situation<'_>) -> Reply {
     if !copy.headers.iter().any(|(name, _)| *name == CACHE_CONTROL) {
         headers.push((CACHE_CONTROL, NO_STORE));
     }
-    Reply { status: copy.status, headers, body: ReplyBody::Bytes(copy.body) }
+    Reply { status: copy.status, headers, body: ReplyBody::Bytes(copy.body), reason: "fallback_cached" }
 }
 
 /// The headers that every fallback's answer carries: configuration cannot set them.
@@ -144,5 +144,6 @@ pub(super) const OWN: [HeaderName; 2] = [MARK, CACHE_CONTROL];
 fn fixed(respond: &Respond) -> Result<Reply, String> {
     let mut reply = respond.reply()?;
     reply.headers.extend([(MARK, HeaderValue::from_static("respond")), (CACHE_CONTROL, NO_STORE)]);
+    reply.reason = "fallback_respond";
     Ok(reply)
 }

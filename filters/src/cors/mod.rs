@@ -24,7 +24,7 @@ use crate::filter::build::Build;
 use crate::filter::options::{Options, Placement};
 use crate::filter::{Facts, Filter, Request, Verdict};
 use crate::head;
-use crate::reply::{Reply, ReplyBody};
+use crate::reply::Reply;
 use crate::words::fields;
 use crate::words::preflight::is_preflight;
 use crate::words::spanned::{Problem, Spanned};
@@ -173,7 +173,7 @@ impl Filter for Cors {
         }
         request.because(|| "it is a preflight, which is answered here");
         request.facts.preflight = true;
-        Verdict::Reply(Reply { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: ReplyBody::Bytes(bytes::Bytes::new()) })
+        Verdict::Reply(Reply::empty(StatusCode::NO_CONTENT, "preflight"))
     }
 
     fn answers_preflight(&self) -> bool {

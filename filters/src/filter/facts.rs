@@ -1,38 +1,36 @@
 //! What filters have learnt of a request, as typed fields that everybody may read.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use http::HeaderValue;
 
 use super::inspect::CircuitState;
-use crate::words::claims::{Claim, Claims};
+use super::pseudonym::{Part, Pseudonyms};
+use crate::words::claims::Claims;
 
 /// Who the caller is, as a verified token says.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The token's claims.
     pub claims: Claims,
-    /// How logs are to show a subject; none where they are not to.
-    shown: Option<fn(&str) -> Box<str>>,
-    sub_hash: OnceLock<Box<str>>,
+    /// The name of its subject, and the generation of who gave it.
+    sub_hash: OnceLock<(u64, Box<str>)>,
 }
 
 impl Identity {
-    /// An identity whose `sub` is not to be logged.
+    /// An identity with these claims.
     pub fn new(claims: impl Into<Claims>) -> Self {
-        Self { claims: claims.into(), shown: None, sub_hash: OnceLock::new() }
+        Self { claims: claims.into(), sub_hash: OnceLock::new() }
     }
 
-    /// An identity whose `sub` logs show as this function has it: a keyed hash.
-    pub fn shown_as(claims: Claims, shown: fn(&str) -> Box<str>) -> Self {
-        Self { shown: Some(shown), ..Self::new(claims) }
-    }
-
-    /// The claim `sub` as logs show it, hashed when the first line asks; empty where there is none.
-    pub fn sub_hash(&self) -> &str {
-        let subject = self.shown.zip(self.claims.get("sub").and_then(Claim::text));
-        subject.map_or("", |(shown, subject)| self.sub_hash.get_or_init(|| shown(subject)))
+    /// The claim `sub` as logs show it, hashed when the first line asks; nothing where there is none.
+    pub fn sub_hash(&self, names: &Pseudonyms) -> Option<Cow<'_, str>> {
+        let subject = self.claims.get("sub")?.text()?;
+        let (generation, name) = self.sub_hash.get_or_init(|| (names.generation(), names.of(subject)));
+        // Since a reload brought another key, a token that is remembered from before has a name of its own no more.
+        Some(if *generation == names.generation() { Cow::Borrowed(name) } else { Cow::Owned(names.of(subject).into()) })
     }
 }
 
@@ -63,6 +61,8 @@ pub struct Facts {
     pub tier: Option<Arc<str>>,
     /// The rate limit that refused.
     pub limit: Option<Arc<str>>,
+    /// Whom it counted the request for.
+    pub limit_key: Option<Box<[Part]>>,
     /// The state of the upstream's circuit, where a circuit breaker looked.
     pub circuit: Option<CircuitState>,
     /// Why a filter refused, in one short word for the log; empty where the answer's own code says enough.
@@ -87,6 +87,7 @@ impl Facts {
             device: None,
             tier: None,
             limit: None,
+            limit_key: None,
             circuit: None,
             reason: "",
             version: None,

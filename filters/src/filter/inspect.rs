@@ -1,7 +1,9 @@
 //! What operators see of a filter, and hold it in: typed, so that nobody needs to know which kind it is.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use super::pseudonym::Part;
 
 /// The state of a filter, for status pages and metrics. A kind with more to show gets a field here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,6 +12,23 @@ pub struct Inspection {
     pub circuits: Vec<CircuitStatus>,
     /// How long ago the keys that it verifies with were last known to be the issuer's, where they come from a URL and were had.
     pub key_age: Option<Duration>,
+    /// Whether it has no keys that it may verify with, so that every token is refused.
+    pub lacks_keys: bool,
+    /// Whom it refused of late for asking too much, those it refused most first.
+    pub refused: Vec<RefusedKey>,
+}
+
+/// A key that a limit refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedKey {
+    /// Its tier, where there are tiers.
+    pub tier: Option<Arc<str>>,
+    /// Who it is.
+    pub key: Box<[Part]>,
+    /// How often.
+    pub refused: u64,
+    /// When for the last time.
+    pub last: Instant,
 }
 
 /// What an operator sees of a circuit.

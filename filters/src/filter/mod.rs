@@ -9,6 +9,7 @@ mod facts;
 pub mod inspect;
 pub mod options;
 mod outcome;
+pub mod pseudonym;
 mod request;
 
 use std::any::Any;

@@ -60,6 +60,9 @@ pub trait Options {
         Vec::new()
     }
 
+    /// Does once, before requests come, what would make the first of them slow.
+    fn warm_up(&self) {}
+
     /// Where among a route's filters it can work.
     fn placement(&self) -> Vec<Placement> {
         Vec::new()

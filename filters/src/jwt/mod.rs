@@ -21,6 +21,7 @@ mod reason;
 mod sources;
 mod supply;
 mod token;
+mod warm;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -70,6 +71,10 @@ impl Options for Config {
 
     fn identity_headers(&self) -> Vec<HeaderName> {
         self.claim_headers.keys().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect()
+    }
+
+    fn warm_up(&self) {
+        warm::up(self.algorithms.iter().map(|algorithm| algorithm.value));
     }
 
     fn placement(&self) -> Vec<Placement> {
@@ -186,7 +191,7 @@ impl Jwt {
         let headers = self.headers.values(&claims.all)?;
         // What was read takes several times its text.
         let weight = 512 + 6 * token.len() as u64;
-        let identity = Arc::new(Identity::shown_as(claims.all, |subject| ProcessKeys::get().subject(subject)));
+        let identity = Arc::new(Identity::new(claims.all));
         Ok(Verified { identity, until: claims.until, generation: keys.generation(), headers, weight })
     }
 
@@ -262,7 +267,7 @@ impl Filter for Jwt {
     }
 
     fn inspect(&self) -> Inspection {
-        Inspection { key_age: self.keys.age(), ..Inspection::default() }
+        Inspection { key_age: self.keys.age(), lacks_keys: self.keys.is_lacking(), ..Inspection::default() }
     }
 }
 

@@ -85,6 +85,11 @@ impl Supply {
             Self::Remote(remote) => remote.document.age(),
         }
     }
+
+    /// Whether there are none in force: they never could be had, or not for too long.
+    pub(super) fn is_lacking(&self) -> bool {
+        matches!(self, Self::Remote(remote) if remote.document.generation() == 0)
+    }
 }
 
 impl Remote {

@@ -3,7 +3,6 @@
 //! Of the header only `alg`, `typ`, `kid` and `crit` are read: keys that a token brings along or points to (`jwk`, `jku`, `x5c`, `x5u`) do not
 //! exist here, and `kid` is compared with the names of keys that are there already.
 
-use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SecureRandom;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -157,22 +156,19 @@ fn date(claims: &Claims, name: &str) -> Result<Option<f64>, Reason> {
     claims.get(name).map(number).transpose()
 }
 
-/// Secrets of this process, made once: what is keyed with them can be recognised by nobody else.
+/// A secret of this process, made once: what is keyed with it can be recognised by nobody else.
 pub struct ProcessKeys {
     tokens: SipHasher24,
-    subjects: hmac::Key,
 }
 
 impl ProcessKeys {
-    /// The one pair there is.
+    /// The one there is.
     pub fn get() -> &'static Self {
         static KEYS: std::sync::LazyLock<ProcessKeys> = std::sync::LazyLock::new(|| {
             let random = aws_lc_rs::rand::SystemRandom::new();
-            const NEVER: &str = "the system's source of randomness never fails once it is open";
             let mut key = [0; 16];
-            random.fill(&mut key).expect(NEVER);
-            let subjects = hmac::Key::generate(hmac::HMAC_SHA256, &random).expect(NEVER);
-            ProcessKeys { tokens: SipHasher24::new_with_key(&key), subjects }
+            random.fill(&mut key).expect("the system's source of randomness never fails once it is open");
+            ProcessKeys { tokens: SipHasher24::new_with_key(&key) }
         });
         &KEYS
     }
@@ -181,11 +177,5 @@ impl ProcessKeys {
     /// not know the key finds no second token of the same name but by trying 2^128 of them on this process.
     pub fn token(&self, token: &str) -> u128 {
         self.tokens.hash(token.as_bytes()).as_u128()
-    }
-
-    /// What logs show in place of a subject: the same for the same one until the process ends.
-    pub fn subject(&self, subject: &str) -> Box<str> {
-        let tag = hmac::sign(&self.subjects, subject.as_bytes());
-        URL_SAFE_NO_PAD.encode(&tag.as_ref()[..12]).into()
     }
 }

@@ -7,6 +7,7 @@ use pingora_http::RequestHeader;
 
 use super::config::OnMissingKey;
 use crate::filter::Facts;
+use crate::filter::pseudonym::Part;
 use crate::words::selector::Selector;
 
 /// How requests are told apart.
@@ -76,6 +77,22 @@ impl Keys {
         }
     }
 
+    /// Who that is, for the log.
+    pub fn parts(&self, head: &RequestHeader, facts: &Facts, key: Key) -> Box<[Part]> {
+        let found = |part: &Selector| part.find(head, facts).unwrap_or_default();
+        let part = |part: &Selector| match part {
+            Selector::ClientIp => Part::Plain(shown(facts.client_ip)),
+            // Words of the protocol and of the configuration.
+            Selector::Route | Selector::Device | Selector::Method => Part::Plain(String::from_utf8_lossy(&found(part)).into()),
+            _ => Part::Named(found(part).into()),
+        };
+        match key {
+            Key::Known(_) => self.parts.iter().map(part).collect(),
+            Key::Address(_) => Box::new([Part::Plain(shown(facts.client_ip))]),
+            Key::Exempt | Key::Missing => Box::default(),
+        }
+    }
+
     /// The key in words, for `explain`.
     pub fn describe(&self, head: &RequestHeader, facts: &Facts) -> String {
         let part = |part: &Selector| match (part, facts.client_ip) {
@@ -86,6 +103,14 @@ impl Keys {
             },
         };
         self.parts.iter().map(part).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The address that is counted, as people write it.
+fn shown(ip: IpAddr) -> Box<str> {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.to_string().into(),
+        IpAddr::V6(ip) => format!("{}/64", std::net::Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)).into(),
     }
 }
 

@@ -17,6 +17,8 @@ mod key;
 pub mod law;
 mod permit;
 mod refusal;
+mod refused;
+mod told;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use http::{HeaderName, HeaderValue};
 use crate::count::metrics::NONE;
 use crate::count::stripe::{self, Counter};
 use crate::filter::build::Build;
+use crate::filter::inspect::Inspection;
 use crate::filter::options::Options;
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
@@ -40,6 +43,7 @@ use key::{Key, Keys};
 use law::{Law, Ledger, Ruling};
 use permit::Permit;
 use refusal::{missing_key, too_many, too_many_at_once};
+use refused::Refused;
 
 /// The tier's label where there are no tiers.
 pub const NO_TIER: &str = NONE;
@@ -89,6 +93,7 @@ pub struct RateLimit {
     shares: Box<[Arc<Share>]>,
     /// None where only requests in flight are limited.
     ledger: Option<Box<dyn Ledger>>,
+    refused: Refused,
     /// In words, for `explain`.
     how: &'static str,
 }
@@ -169,6 +174,7 @@ impl RateLimit {
                 (Some(_), false) => "estimated",
             },
             ledger,
+            refused: Refused::default(),
         })
     }
 
@@ -176,27 +182,6 @@ impl RateLimit {
         let Some(choice) = &self.choice else { return 0 };
         let named = choice.selector.find(request.head, request.facts);
         named.and_then(|name| choice.index.get(&*name)).copied().unwrap_or(choice.otherwise)
-    }
-
-    #[inline]
-    fn because(&self, request: &mut Request<'_>, tier: &Tier, key: Key, decision: &str) {
-        if request.is_explained() {
-            self.explain(request, tier, key, decision);
-        }
-    }
-
-    #[cold]
-    fn explain(&self, request: &mut Request<'_>, tier: &Tier, key: Key, decision: &str) {
-        let rate = tier.law.map_or(self.how.to_owned(), |law| format!("{} with a burst of {}, {}", law.rate, law.burst, self.how));
-        let mut account = self.keys.describe(request.head, request.facts);
-        match key {
-            Key::Known(_) => {}
-            Key::Address(_) => account = format!("{account}, so client_ip={}", request.facts.client_ip),
-            Key::Exempt => account.push_str(", and `on_missing_key: allow` lets it pass"),
-            Key::Missing => account.push_str(", and `on_missing_key: reject` refuses it"),
-        }
-        let tiered = if self.choice.is_some() { format!("tier {}: ", tier.name) } else { String::new() };
-        request.because(|| format!("{decision}: {tiered}{rate}, by {account}"));
     }
 }
 
@@ -268,6 +253,7 @@ impl Filter for RateLimit {
             tier.counts.concurrency.inc();
             self.because(request, tier, account, "too many in flight");
             let ruling = self.ledger.as_ref().map(|ledger| ledger.peek(key, index, request.now));
+            self.note(request, tier, account);
             return share.refuse(request, tier, ruling, too_many_at_once());
         }
         let ruling = self.ledger.as_ref().map(|ledger| ledger.take(key, index, request.now));
@@ -280,14 +266,20 @@ impl Filter for RateLimit {
             law::Verdict::Limited => {
                 tier.counts.limited.inc();
                 self.because(request, tier, account, "over the limit");
+                self.note(request, tier, account);
                 share.refuse(request, tier, ruling, too_many(ruling))
             }
             law::Verdict::Crowded => {
                 tier.counts.crowded.inc();
                 self.because(request, tier, account, "over the limit that keys without room of their own share");
+                self.note(request, tier, account);
                 share.refuse(request, tier, ruling, too_many(ruling))
             }
         }
+    }
+
+    fn inspect(&self) -> Inspection {
+        Inspection { refused: self.refused.most(), ..Inspection::default() }
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Reply {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// What it says.
     pub body: ReplyBody,
+    /// What the log calls it, in one word: a refusal by its `code`.
+    pub reason: &'static str,
 }
 
 /// The body of a [`Reply`].
@@ -43,7 +45,12 @@ pub enum Form {
 impl Reply {
     /// A refusal as problem details.
     pub fn problem(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
-        Self { status, headers: Vec::new(), body: ReplyBody::Problem { code, detail } }
+        Self { status, headers: Vec::new(), body: ReplyBody::Problem { code, detail }, reason: code }
+    }
+
+    /// An answer that refuses nothing and says nothing; `reason` is what the log calls it.
+    pub fn empty(status: StatusCode, reason: &'static str) -> Self {
+        Self { status, headers: Vec::new(), body: ReplyBody::Bytes(Bytes::new()), reason }
     }
 
     /// The caller is not known (RFC 6750, section 3.1).
@@ -52,18 +59,15 @@ impl Reply {
             .with(http::header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="frontgate""#))
     }
 
+    /// The word that logs have for it.
+    pub fn code(&self) -> &'static str {
+        self.reason
+    }
+
     /// The same with one more header.
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
-    }
-
-    /// The `code` of a refusal, for logs; `reply` for an answer that refuses nothing.
-    pub fn code(&self) -> &'static str {
-        match self.body {
-            ReplyBody::Problem { code, .. } => code,
-            ReplyBody::Bytes(_) => "reply",
-        }
     }
 
     /// The head and the body that go out, in this form and with `X-Request-Id`.
@@ -115,7 +119,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_a_body_says_no_length() {
-        let reply = Reply { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: ReplyBody::Bytes(Bytes::new()) };
+        let reply = Reply::empty(StatusCode::NO_CONTENT, "nothing");
 
         let (head, _) = reply.render(Form::default(), &HeaderValue::from_static("abc-1"));
 

@@ -83,7 +83,7 @@ impl Respond {
             headers.push((CONTENT_TYPE, HeaderValue::from_static(usual)));
         }
         let status = StatusCode::from_u16(self.status.value).map_err(|error| error.to_string())?;
-        Ok(Reply { status, headers, body: ReplyBody::Bytes(body) })
+        Ok(Reply { status, headers, body: ReplyBody::Bytes(body), reason: "respond" })
     }
 }
 

@@ -65,9 +65,10 @@ fn configuration(catalog: SocketAddr, next: SocketAddr) -> String {
 
 fn guide(running: &Running, tokens: &Tokens) -> String {
     let gateway = format!("http://{}", running.addresses()[0]);
-    let admin = running.admin().map(|admin| format!("http://{admin}")).unwrap_or_default();
+    let operators = running.admin().map(|admin| admin.to_string()).unwrap_or_default();
+    let admin = format!("http://{operators}");
     let mut text = String::from("\nA small shop is behind the gateway, and two people have tokens for it:\n\n");
-    text.push_str(&format!("  USER={}\n  ADMIN={}\n\nTry:\n\n", tokens.user, tokens.admin));
+    text.push_str(&format!("  USER_TOKEN={}\n  ADMIN_TOKEN={}\n\nTry:\n\n", tokens.user, tokens.admin));
     for (line, what) in [
         (format!("curl -i {gateway}/api/v1/products"), "a list; X-BFF-Version tells which of two endpoints answered"),
         (
@@ -88,6 +89,7 @@ fn guide(running: &Running, tokens: &Tokens) -> String {
             format!("for i in 1 2 3 4 5; do curl -s -o /dev/null {gateway}/api/v1/products/1; done; curl -s '{admin}/healthz?full=1'"),
             "after a few failures the circuit is open",
         ),
+        (format!("frontgate upstreams --admin {operators}"), "the same for people, beside the endpoints"),
         (format!("curl -s {gateway}/demo/on; sleep 3; curl -i {gateway}/api/v1/products"), "it recovers by itself"),
         (
             format!("for i in $(seq 20); do curl -s -o /dev/null -w '%{{http_code}} ' {gateway}/limited; done"),
@@ -96,11 +98,11 @@ fn guide(running: &Running, tokens: &Tokens) -> String {
         (format!("curl -i {gateway}/api/v1/products/7"), "one product, its path rewritten on the way"),
         (format!("curl -i {gateway}/api/v1/users/1"), "401: this route needs a token"),
         (
-            format!("curl -i -H \"Authorization: Bearer $USER\" {gateway}/api/v1/users/1"),
+            format!("curl -i -H \"Authorization: Bearer $USER_TOKEN\" {gateway}/api/v1/users/1"),
             "200: the token is valid, and this route needs no role",
         ),
-        (format!("curl -i -H \"Authorization: Bearer $USER\" {gateway}/api/v1/admin/users/1"), "403: valid, but not an admin's"),
-        (format!("curl -i -H \"Authorization: Bearer $ADMIN\" {gateway}/api/v1/admin/users/1"), "200"),
+        (format!("curl -i -H \"Authorization: Bearer $USER_TOKEN\" {gateway}/api/v1/admin/users/1"), "403: valid, but not an admin's"),
+        (format!("curl -i -H \"Authorization: Bearer $ADMIN_TOKEN\" {gateway}/api/v1/admin/users/1"), "200"),
         (
             format!(
                 "curl -i -X OPTIONS -H 'Origin: http://localhost:3000' -H 'Access-Control-Request-Method: GET' {gateway}/api/v1/users/1"

@@ -210,6 +210,24 @@ impl Diagnostics {
         self.items.iter().any(|item| item.severity == Severity::Error)
     }
 
+    /// For a log, in which one event is one line: the first error, and how many more there are.
+    pub fn in_a_line(&self) -> String {
+        let errors = || self.items.iter().filter(|item| item.severity == Severity::Error);
+        let Some(first) = errors().next() else { return "nothing is wrong".to_owned() };
+        let mut line = String::new();
+        if let Some(at) = &first.place {
+            let source = &self.sources[at.file];
+            let (row, column) = source.line_column(at.range.start);
+            line = format!("{}:{row}:{column}: ", source.name);
+        }
+        line.push_str(&first.message);
+        let more = errors().count() - 1;
+        if more > 0 {
+            line.push_str(&format!(", and {more} more (`frontgate check` shows all)"));
+        }
+        line.replace(char::is_control, " ")
+    }
+
     /// What both say.
     pub fn and(mut self, other: Self) -> Self {
         if other.items.is_empty() {

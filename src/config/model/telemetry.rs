@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use frontgate_filters::filter::build::Secret;
 use frontgate_filters::words::spanned::Spanned;
 use schemars::{JsonSchema, json_schema};
 use serde::de::value::MapAccessDeserializer;
@@ -17,6 +18,10 @@ use super::forms::schemas;
 pub struct Telemetry {
     /// The access log: one line per request.
     pub access_log: AccessLog,
+    /// A secret of at least 16 bytes that makes the hashes of subjects and limit keys in the access log the same on every node and after a
+    /// restart; without one they are those of one process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash_key: Option<Spanned<Secret>>,
 }
 
 /// `access_log: off`, or `{format: json, to: stdout}`.

@@ -14,11 +14,14 @@ use super::layout;
 /// The largest file that is read, in bytes.
 pub(crate) const MAX_BYTES: u64 = 8 << 20;
 
-/// How many events of YAML a file may have: each value is one, a list or map two. 10,000 routes have some 130,000.
+/// How many events of YAML a file may have: each value is one, a list or map two. It is also the most that aliases may add to them.
+const EVENTS: usize = 60_000;
+
+/// How many it may have where it is so long that they are written out in it, each in [`EVENT`] bytes: 10,000 routes have some 130,000.
 const MAX_EVENTS: usize = 250_000;
 
-/// How many of them aliases may add.
-const MAX_REPLAYED: usize = 60_000;
+/// What is written in less is no configuration.
+const EVENT: usize = 4;
 
 /// How many bytes of text there may be once aliases are followed.
 const MAX_TEXT: usize = 2 * MAX_BYTES as usize;
@@ -86,13 +89,13 @@ pub(crate) fn read(text: &str) -> Result<Spanned<Raw>, Unreadable> {
         return Err(mistake.into());
     }
     TEXT.set(0);
-    serde_yaml::from_str_with_options(text, options()).map_err(|error| {
+    serde_yaml::from_str_with_options(text, options(text.len())).map_err(|error| {
         let range = error.location().map(|at| bytes(text, &at)).unwrap_or_default();
         let error = error.without_snippet();
         let message = UserMessageFormatter.format_message(error).into_owned();
         let several = matches!(error, Error::MultipleDocuments { .. }) || message.contains("Documents");
         if message.contains(TOO_MUCH) && !several {
-            let most = format!("at most {MAX_EVENTS} values and brackets, and {MAX_REPLAYED} more through aliases");
+            let most = format!("at most {} values and brackets, and {EVENTS} more through aliases", events(text.len()));
             let help = Some("write several files in a directory".to_owned());
             return Unreadable { message: format!("the file is too large or too complex: {most}"), range, help };
         }
@@ -125,7 +128,13 @@ pub(crate) fn bytes(text: &str, at: &Location) -> Range<usize> {
     floor(start)..floor(start.saturating_add(len))
 }
 
-fn options() -> Options {
+/// How many events a text of this length may have.
+fn events(length: usize) -> usize {
+    (length / EVENT).clamp(EVENTS, MAX_EVENTS)
+}
+
+fn options(length: usize) -> Options {
+    let events = events(length);
     let mut options = serde_yaml::options! {
         // Repeated keys are found later, where both places are known.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
@@ -133,12 +142,12 @@ fn options() -> Options {
         reject_unsupported_tags: true,
         non_finite_float_policy: serde_yaml::NonFiniteFloatPolicy::AsString,
         with_snippet: false,
-        alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: MAX_REPLAYED, max_replay_stack_depth: 16 },
+        alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: EVENTS, max_replay_stack_depth: 16 },
     };
     options.budget = serde_yaml::budget! {
-        max_events: MAX_EVENTS,
-        max_nodes: MAX_EVENTS,
-        max_recorded_anchor_events: MAX_REPLAYED,
+        max_events: events,
+        max_nodes: events,
+        max_recorded_anchor_events: EVENTS,
         max_recorded_anchor_bytes: MAX_BYTES as usize,
         max_depth: 64,
         max_documents: 1,

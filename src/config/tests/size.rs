@@ -28,6 +28,21 @@ fn a_bomb_of_aliases_is_refused_quickly() {
     assert!(busy() - began < Duration::from_secs(5), "{:?}", busy() - began);
 }
 
+#[test]
+fn what_is_no_configuration_any_more_is_refused_by_its_size() {
+    let refused = |text: &str| load_text("large.yaml", text).expect_err("too large").render(false);
+
+    for (name, text) in [
+        ("aliases", format!("a: &a [{}]\nb: [{}]\n", "x, ".repeat(1000), "*a, ".repeat(100))),
+        ("dense", format!("a: [{}]\n", "x,".repeat(100_000))),
+        ("deep in number", format!("a: [{}]\n", "{},".repeat(2_000_000))),
+        ("long in number", format!("a: [{}]\n", "xxxxxxxxx,".repeat(250_000))),
+    ] {
+        assert!(refused(&text).contains("too large or too complex"), "{name}: {}", refused(&text));
+    }
+    assert!(refused(&format!("# {}\n", "x".repeat(9 << 20))).contains("larger than 8 MiB"));
+}
+
 /// How long it takes is shown by `loadtest/scale`; here it must not grow faster than the file does.
 #[test]
 fn ten_times_the_routes_take_about_ten_times_as_long_to_load() {
@@ -40,7 +55,7 @@ fn ten_times_the_routes_take_about_ten_times_as_long_to_load() {
         }
         let began = busy();
         let loaded = load_text("many.yaml", &text).unwrap_or_else(|found| panic!("{}", found.render(false)));
-        let config = Config { telemetry: model::Telemetry { access_log: model::AccessLog::Off }, ..loaded.config.clone() };
+        let config = Config { telemetry: model::Telemetry { access_log: model::AccessLog::Off, hash_key: None }, ..loaded.config.clone() };
         let snapshot = Snapshot::compile(Loaded { config, ..loaded }, None, &Metrics::new(), None).expect("a snapshot");
         let took = busy() - began;
         assert_eq!(snapshot.routes.len(), count);

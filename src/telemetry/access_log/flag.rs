@@ -7,7 +7,7 @@ pub(crate) enum Flag {
     NoRoute,
     /// A rate limit refused it.
     RateLimited,
-    /// The upstream has as many requests as it may, and takes no more.
+    /// The upstream is not asked: it has as many requests as it may, or its circuit is open.
     UpstreamOverflow,
     /// No connection to the upstream could be made.
     UpstreamConnectionFailure,

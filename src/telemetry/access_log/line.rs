@@ -30,7 +30,8 @@ pub(crate) struct Line<'a> {
     pub route: &'a str,
     /// The status that the client got; absent where it got no answer.
     pub status: Option<u16>,
-    /// Why the gateway itself answered: the `code` of its problem document, or what kind of answer it was.
+    /// Why the gateway itself answered: the `code` of its problem document, or in a word what kind of answer it was; or what else became of the
+    /// request.
     pub reason: Option<&'a str>,
     /// The size of the request's body.
     pub bytes_in: u64,
@@ -54,8 +55,12 @@ pub(crate) struct Line<'a> {
     pub version: Option<&'a str>,
     /// The keyed hash of the caller's subject, never the subject.
     pub sub: Option<&'a str>,
-    /// The rate limiter's decision.
+    /// The rate limit that refused.
     pub limit: Option<&'a str>,
+    /// Whom it counted the request for: an address, or the keyed hash of anything else.
+    pub limit_key: Option<&'a str>,
+    /// The tier that a rate limit chose.
+    pub tier: Option<&'a str>,
     /// The circuit's state.
     pub circuit: Option<&'a str>,
     /// The client's `User-Agent`.
@@ -90,6 +95,8 @@ impl Line<'_> {
             version: None,
             sub: None,
             limit: None,
+            limit_key: None,
+            tier: None,
             circuit: None,
             user_agent: None,
             flag: None,
@@ -126,6 +133,8 @@ impl Line<'_> {
         word(out, "version", self.version);
         word(out, "sub", self.sub);
         word(out, "limit", self.limit);
+        word(out, "limit_key", self.limit_key);
+        word(out, "tier", self.tier);
         word(out, "circuit", self.circuit);
         text(out, "user_agent", self.user_agent, USER_AGENT);
         word(out, "flags", self.flag.map(Flag::letters));
@@ -180,7 +189,9 @@ mod tests {
             device: Some("mobile"),
             version: Some("v2"),
             sub: Some("5f"),
-            limit: Some("ok"),
+            limit: Some("by_user"),
+            limit_key: Some("2qBk,192.0.2.1"),
+            tier: Some("free"),
             circuit: Some("open"),
             user_agent: Some(b"curl/8"),
             flag: Some(Flag::UpstreamOverflow),
@@ -195,7 +206,7 @@ mod tests {
             r#""method":"GET","host":"api.example","path":"/a","route":"users","status":503,"reason":"circuit_open","#,
             r#""bytes_in":0,"bytes_out":18446744073709551615,"duration_ms":12.045,"overhead_ms":0.000,"upstream":"users","#,
             r#""upstream_status":200,"endpoint":"10.0.0.1:80","attempts":2,"device":"mobile","version":"v2","sub":"5f","#,
-            r#""limit":"ok","circuit":"open","user_agent":"curl/8","flags":"UO"}"#,
+            r#""limit":"by_user","limit_key":"2qBk,192.0.2.1","tier":"free","circuit":"open","user_agent":"curl/8","flags":"UO"}"#,
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

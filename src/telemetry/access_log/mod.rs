@@ -9,15 +9,16 @@ mod line;
 #[cfg(test)]
 mod tests;
 mod timestamp;
+mod trouble;
 
 use std::cell::RefCell;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::IntCounter;
@@ -25,6 +26,8 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 
 pub(crate) use self::flag::Flag;
 pub(crate) use self::line::Line;
+use self::trouble::Trouble;
+use crate::files;
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,19 +51,20 @@ impl AccessLog {
     ///
     /// When the target cannot be opened.
     pub(crate) fn start(target: Target, dropped: IntCounter) -> io::Result<Self> {
-        let (file, path) = match target {
-            Target::Stdout => (File::from(io::stdout().as_fd().try_clone_to_owned()?), None),
-            Target::File(path) => (open(&path)?, Some(path)),
+        let (file, path, name) = match target {
+            Target::Stdout => (File::from(io::stdout().as_fd().try_clone_to_owned()?), None, "standard output".to_owned()),
+            Target::File(path) => (files::append(&path)?, Some(path.clone()), format!("`{}`", path.display())),
         };
         let next = Arc::new(Mutex::new(None));
         let output = Output { file, next: Arc::clone(&next) };
-        Ok(Self(Some(Sink::new(output, QUEUED_LINES, dropped, path.map(|path| Reopen { path, next })))))
+        let reopen = path.map(|path| Reopen { path, next });
+        Ok(Self(Some(Sink::new(output, QUEUED_LINES, dropped, reopen, Trouble::new(name)))))
     }
 
     /// A log to any writer, with a queue of `lines`. It has no file to reopen.
     #[cfg(test)]
     fn to(writer: impl Write + Send + 'static, lines: usize, dropped: IntCounter) -> Self {
-        Self(Some(Sink::new(writer, lines, dropped, None)))
+        Self(Some(Sink::new(writer, lines, dropped, None, Trouble::new("a test".to_owned()))))
     }
 
     /// A log that writes nothing.
@@ -88,26 +92,37 @@ impl AccessLog {
     }
 
     /// Opens the file anew under its name, after a rotation moved the old one away. The next line goes to the new file; nothing
-    /// is lost and no request waits. Without a file there is nothing to do.
+    /// is lost and no request waits. Whether there is a file to do so with.
     ///
     /// # Errors
     ///
     /// When the file cannot be opened: the old one stays in use.
-    pub(crate) fn reopen(&self) -> io::Result<()> {
-        if let Some(Reopen { path, next }) = self.0.as_ref().and_then(|sink| sink.reopen.as_ref()) {
-            *next.lock() = Some(open(path)?);
+    pub(crate) fn reopen(&self) -> io::Result<bool> {
+        let Some(Reopen { path, next }) = self.0.as_ref().and_then(|sink| sink.reopen.as_ref()) else { return Ok(false) };
+        *next.lock() = Some(files::append(path)?);
+        Ok(true)
+    }
+
+    /// Why lines cannot be written just now, where they cannot.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.0.as_ref()?.trouble.now()
+    }
+
+    /// Writes what is queued, for which it waits about a second at most. What is logged from then on is lost.
+    pub(crate) fn close(&self) {
+        if let Some(sink) = &self.0 {
+            // Dropped outside of the lock.
+            let writing = sink.writing.lock().take();
+            drop(writing);
         }
-        Ok(())
     }
 }
 
 /// Half a second of a busy gateway. Lines are 500 bytes as a rule and some 4,000 at worst, so a stuck disk holds 128 MiB at most.
 const QUEUED_LINES: usize = 32 * 1024;
 
-fn open(path: &Path) -> io::Result<File> {
-    // Addresses of clients are not for everyone on the machine.
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
-}
+/// How long a pipe without room is left alone.
+const FULL_PIPE: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
 struct Sink {
@@ -117,8 +132,9 @@ struct Sink {
     counted: AtomicUsize,
     dropped: IntCounter,
     reopen: Option<Reopen>,
-    /// Last, so that the queue's own sender is gone when the thread is told to end.
-    _writing: WorkerGuard,
+    trouble: Arc<Trouble>,
+    /// Ends the thread. Last, so that the queue's own sender is gone by then.
+    writing: Mutex<Option<WorkerGuard>>,
 }
 
 #[derive(Debug)]
@@ -128,12 +144,15 @@ struct Reopen {
 }
 
 impl Sink {
-    fn new(writer: impl Write + Send + 'static, lines: usize, dropped: IntCounter, reopen: Option<Reopen>) -> Self {
+    fn new(writer: impl Write + Send + 'static, lines: usize, dropped: IntCounter, reopen: Option<Reopen>, trouble: Trouble) -> Self {
+        let trouble = Arc::new(trouble);
         // The thread flushes whenever the queue is empty, so a buffer delays no line.
-        let writer = Counted { writer: BufWriter::with_capacity(64 * 1024, writer), dropped: dropped.clone() };
+        let writer = BufWriter::with_capacity(64 * 1024, Noted { writer, trouble: trouble.clone() });
+        let writer = Counted { writer, dropped: dropped.clone() };
         let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(lines).thread_name("access-log");
-        let (queue, _writing) = builder.finish(writer);
-        Self { refused: queue.error_counter(), queue, counted: AtomicUsize::new(0), dropped, reopen, _writing }
+        let (queue, writing) = builder.finish(writer);
+        let (refused, counted, writing) = (queue.error_counter(), AtomicUsize::new(0), Mutex::new(Some(writing)));
+        Self { refused, queue, counted, dropped, reopen, trouble, writing }
     }
 
     fn push(&self, line: &[u8]) {
@@ -145,6 +164,24 @@ impl Sink {
             let before = self.counted.fetch_max(refused, Ordering::Relaxed);
             self.dropped.inc_by(refused.saturating_sub(before) as u64);
         }
+    }
+}
+
+/// Tells how writing goes.
+struct Noted<W> {
+    writer: W,
+    trouble: Arc<Trouble>,
+}
+
+impl<W: Write> Write for Noted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.writer.write(bytes);
+        self.trouble.note(&written);
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
     }
 }
 
@@ -180,7 +217,13 @@ impl Write for Output {
         if let Some(file) = self.next.lock().take() {
             self.file = file;
         }
-        self.file.write(bytes)
+        loop {
+            match self.file.write(bytes) {
+                // A pipe whose reader is slow: there is a queue for that, and a thread that may wait.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(FULL_PIPE),
+                written => return written,
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,8 +1,9 @@
 //! The log under rotation, with a stuck writer, and on a full disk.
 
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use super::*;
 
@@ -82,7 +83,7 @@ fn a_line_that_cannot_be_written_is_counted() {
     struct Full;
     impl Write for Full {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::StorageFull.into())
+            Err(ErrorKind::StorageFull.into())
         }
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
@@ -99,6 +100,36 @@ fn a_line_that_cannot_be_written_is_counted() {
     }
 
     assert!(dropped.get() > 0);
+}
+
+#[test]
+fn a_full_disk_is_told_for_as_long_as_it_is_full() {
+    let log = AccessLog::start(Target::File("/dev/full".into()), counter()).unwrap();
+    assert_eq!(log.trouble(), None);
+
+    log.log(&line("lost"));
+    let waited = Instant::now();
+    while log.trouble().is_none() && waited.elapsed() < Duration::from_secs(30) {
+        thread::sleep(Duration::from_millis(5));
+    }
+
+    let why = log.trouble().expect("a reason");
+    assert!(why.starts_with("`/dev/full`: ") && why.contains("No space left"), "{why}");
+}
+
+#[test]
+fn what_was_logged_before_it_is_closed_is_written_though_others_hold_it() {
+    let folder = scratch("close");
+    let path = folder.join("access.log");
+    let log = Arc::new(AccessLog::start(Target::File(path.clone()), counter()).unwrap());
+    let held = Arc::clone(&log);
+    log.log(&line("last"));
+
+    log.close();
+    held.log(&line("too late"));
+
+    assert_eq!(ids(&path), ["last"]);
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
@@ -128,5 +159,5 @@ fn a_folder_that_is_missing_is_an_error_and_off_takes_everything() {
     std::fs::remove_dir(folder).unwrap();
 
     AccessLog::off().log(&line("nowhere"));
-    assert!(AccessLog::off().reopen().is_ok());
+    assert!(matches!(AccessLog::off().reopen(), Ok(false)));
 }

@@ -15,6 +15,7 @@ use frontgate_filters::reply::Reply;
 use http::HeaderValue;
 use pingora_http::ResponseHeader;
 
+use super::cause::Cause;
 use super::{NoPick, Pick, Pool, RetryPermit};
 use crate::telemetry;
 
@@ -70,6 +71,8 @@ pub(crate) struct Attempts {
     /// Attempts at whichever pool that had an endpoint.
     all: u32,
     stale: u32,
+    /// Whether another pool is asked than at first.
+    rescued: bool,
     permit: Option<RetryPermit>,
     current: Option<Current>,
     /// Since when nothing but the upstream or the client is waited for, and how long that was in all.
@@ -85,8 +88,8 @@ pub(crate) struct Current {
     deadline: Option<Instant>,
     /// Whether the whole request was sent.
     sent: bool,
-    /// Whether its end was counted.
-    counted: bool,
+    /// How it ended, once that was counted.
+    ended: Option<telemetry::Attempt>,
     status: Option<u16>,
 }
 
@@ -104,6 +107,16 @@ impl Current {
     /// Until when it may take.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadline
+    }
+
+    /// Why it brought no head, where that is its upstream's fault.
+    fn cause(&self) -> Cause {
+        match self.ended {
+            Some(telemetry::Attempt::Reset) => Cause::Closed,
+            Some(telemetry::Attempt::Timeout) => Cause::TooSlow,
+            Some(telemetry::Attempt::Error) => Cause::Unreadable,
+            _ => Cause::Unreachable,
+        }
     }
 
     /// The status of the head that it brought.
@@ -141,7 +154,7 @@ impl Attempts {
         let deadline = [total, self.deadline].into_iter().flatten().min();
         self.all += 1;
         self.waiting = Some(now);
-        Ok(self.current.insert(Current { pick, began: now, deadline, sent: false, counted: false, status: None }))
+        Ok(self.current.insert(Current { pick, began: now, deadline, sent: false, ended: None, status: None }))
     }
 
     /// The request's last byte is on its way. How long the head may take from here, where it is not there already; none where this was
@@ -193,9 +206,10 @@ impl Attempts {
     pub(crate) fn finished(&mut self, result: telemetry::Attempt, now: Instant) {
         self.rest(now);
         let Some(current) = &mut self.current else { return };
-        if std::mem::replace(&mut current.counted, true) {
+        if current.ended.is_some() {
             return;
         }
+        current.ended = Some(result);
         let metrics = &current.pick.pool().metrics;
         metrics.attempt(result);
         if result == telemetry::Attempt::Ok {
@@ -225,12 +239,14 @@ impl Attempts {
         let Some(pool) = self.pool.clone() else { return Next::Pass };
         let took = self.current.as_ref().map_or(Duration::ZERO, |current| now.saturating_duration_since(current.began));
         let judged = match &result {
-            Ok(head) => Some(head.status.as_u16() < 500),
+            Ok(head) if head.status.as_u16() < 500 => Some(Ok(())),
+            Ok(head) => Some(Err(Cause::Status(head.status.as_u16()))),
             Err(Failure::Neutral | Failure::Unavailable) => None,
-            Err(Failure::Connect | Failure::Timeout) => Some(false),
+            Err(Failure::Timeout) => Some(Err(Cause::TooSlow)),
+            Err(Failure::Connect) => Some(Err(self.current.as_ref().map_or(Cause::Unreachable, Current::cause))),
         };
-        if let (Some(well), Some(current)) = (judged, &self.current) {
-            current.pick.judge(well, now);
+        if let (Some(judged), Some(current)) = (judged, &self.current) {
+            current.pick.judge(judged, now);
             // What a struggling upstream takes is no measure.
             if !matches!(result, Err(Failure::Connect)) && audience.is_measure() {
                 pool.took(took);
@@ -258,6 +274,7 @@ impl Attempts {
             Rescue::Pass => Next::Pass,
             Rescue::Pool(name) => match audience.upstream(&name) {
                 Some(pool) if asked.replayable => {
+                    self.rescued = true;
                     self.begin(pool);
                     Next::Again
                 }
@@ -282,6 +299,11 @@ impl Attempts {
     /// The attempt in progress, or the last one; none where there was no endpoint for it.
     pub(crate) fn current(&self) -> Option<&Current> {
         self.current.as_ref()
+    }
+
+    /// Whether a fallback upstream was asked.
+    pub(crate) fn is_rescued(&self) -> bool {
+        self.rescued
     }
 
     /// How many attempts had an endpoint.

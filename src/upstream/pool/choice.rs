@@ -9,6 +9,7 @@ use super::budget::Place;
 use super::endpoint::Endpoint;
 use super::members::Members;
 use crate::upstream::balance::{Candidates, UNIT, random};
+use crate::upstream::cause::Cause;
 
 /// An endpoint chosen for one attempt, counted as in flight until it is dropped.
 pub(crate) struct Pick {
@@ -120,8 +121,8 @@ impl Pick {
     }
 
     /// The attempt went well, or failed by the endpoint's fault.
-    pub(crate) fn judge(&self, well: bool, now: Instant) {
-        self.place.0.judge(&self.endpoint, well, now);
+    pub(crate) fn judge(&self, result: Result<(), Cause>, now: Instant) {
+        self.place.0.judge(&self.endpoint, result, now);
     }
 }
 

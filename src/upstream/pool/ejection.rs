@@ -5,22 +5,26 @@ use std::time::Instant;
 
 use super::Pool;
 use super::endpoint::Endpoint;
+use crate::upstream::cause::Cause;
 
 /// How often longer than the first time an endpoint is ejected at most.
 const LONGEST_EJECTION: u32 = 10;
 
 impl Pool {
     /// A request to an endpoint went well or failed.
-    pub(super) fn judge(&self, endpoint: &Endpoint, well: bool, now: Instant) {
-        let Some(outlier) = &self.settings.outlier else { return };
+    pub(super) fn judge(&self, endpoint: &Endpoint, result: Result<(), Cause>, now: Instant) {
         let known = &endpoint.known;
-        if well {
+        if let Err(cause) = result {
+            known.last_error.store(cause.number(), Ordering::Relaxed);
+        }
+        let Some(outlier) = &self.settings.outlier else { return };
+        let Err(cause) = result else {
             // Mostly it is 0, and a write would take the line from the other threads.
             if known.failures.load(Ordering::Relaxed) != 0 {
                 known.failures.store(0, Ordering::Relaxed);
             }
             return;
-        }
+        };
         if known.failures.fetch_add(1, Ordering::Relaxed) + 1 < outlier.consecutive.get() {
             return;
         }
@@ -40,7 +44,12 @@ impl Pool {
         known.failures.store(0, Ordering::Relaxed);
         known.back_since.store(until, Ordering::Relaxed);
         known.ejected_until.store(until, Ordering::Relaxed);
-        log::warn!("endpoint {} of upstream `{}` is ejected for {time:?}", endpoint.text, self.name);
+        let failures = outlier.consecutive;
+        log::warn!(
+            "endpoint {} of upstream `{}` is ejected for {time:?}: {failures} requests in a row failed, the last one with: {cause}",
+            endpoint.text,
+            self.name
+        );
         drop(one);
         self.tick(now);
     }

@@ -43,6 +43,8 @@ pub(super) struct Known {
     pub back_since: AtomicU64,
     /// The pool whose probes look after it; 0 for none.
     pub probed_by: AtomicU64,
+    /// The number of the [`Cause`](crate::upstream::cause::Cause) of its last failure; 0 for none.
+    pub last_error: AtomicU32,
 }
 
 /// What all endpoints of a pool have in common.
@@ -72,6 +74,7 @@ impl Endpoint {
             ejections: AtomicU32::new(0),
             back_since: AtomicU64::new(0),
             probed_by: AtomicU64::new(0),
+            last_error: AtomicU32::new(0),
         });
         Self::described(written, terms, known)
     }

@@ -23,6 +23,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 
 use super::adaptive::Adaptive;
+use super::cause::Cause;
 use crate::config::model::{Balance, Endpoint as Written, FirstByte, Health, Retry, Start, Upstream, UpstreamTimeouts};
 use crate::status::{EndpointStatus, UpstreamStatus};
 use crate::telemetry::{EndpointState, Metrics, UpstreamMetrics};
@@ -189,16 +190,23 @@ impl Pool {
         endpoint.known.probed_by.load(Ordering::Acquire) == self.id
     }
 
-    /// Probes have found an endpoint healthy or not.
-    pub(crate) fn found(&self, endpoint: &Endpoint, healthy: bool, now: Instant) {
-        let known = &endpoint.known;
+    /// A probe has failed for this reason; what follows from it is for those who count probes.
+    pub(crate) fn probe_failed(&self, endpoint: &Endpoint, cause: Cause) {
+        endpoint.known.last_error.store(cause.number(), Ordering::Relaxed);
+    }
+
+    /// Probes have found an endpoint healthy, or not for this reason.
+    pub(crate) fn found(&self, endpoint: &Endpoint, found: Result<(), Cause>, now: Instant) {
+        let (known, healthy) = (&endpoint.known, found.is_ok());
         if known.unhealthy.swap(!healthy, Ordering::AcqRel) == healthy {
             if healthy {
                 known.back_since.store(self.millis(now), Ordering::Relaxed);
                 known.failures.store(0, Ordering::Relaxed);
             }
-            let state = if healthy { "healthy" } else { "unhealthy" };
-            log::warn!("endpoint {} of upstream `{}` is {state}", endpoint.text, self.name);
+            match found {
+                Ok(()) => log::info!("endpoint {} of upstream `{}` is healthy", endpoint.text, self.name),
+                Err(cause) => log::warn!("endpoint {} of upstream `{}` is unhealthy: {cause}", endpoint.text, self.name),
+            }
             self.tick(now);
         }
     }
@@ -249,6 +257,7 @@ impl Pool {
                 weight: endpoint.weight,
                 in_flight: endpoint.in_flight(),
                 ejected_for_ms: (left > 0).then_some(left),
+                last_error: Cause::numbered(endpoint.known.last_error.load(Ordering::Relaxed)).map(|cause| cause.to_string()),
                 version: endpoint.version.as_ref().and_then(fields::text).map(str::to_owned),
             }
         });

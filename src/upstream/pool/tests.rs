@@ -33,7 +33,7 @@ fn chosen(pool: &Arc<Pool>, times: usize, now: Instant) -> Vec<usize> {
 
 fn fail(pool: &Arc<Pool>, index: usize, times: usize, now: Instant) {
     let endpoint = pool.members.load().endpoints[index].clone();
-    (0..times).for_each(|_| pool.judge(&endpoint, false, now));
+    (0..times).for_each(|_| pool.judge(&endpoint, Err(Cause::Status(503)), now));
 }
 
 fn after(now: Instant, seconds: u64) -> Instant {
@@ -47,7 +47,7 @@ fn an_endpoint_that_fails_so_often_in_a_row_gets_no_requests_for_a_while() {
 
     fail(&pool, 0, 2, now);
     let one = pool.members.load().endpoints[0].clone();
-    pool.judge(&one, true, now);
+    pool.judge(&one, Ok(()), now);
     fail(&pool, 0, 2, now);
     assert_eq!(chosen(&pool, 400, now), [100, 100, 100, 100], "a success between failures starts the count anew");
     fail(&pool, 0, 1, now);
@@ -95,10 +95,10 @@ fn an_endpoint_that_comes_back_starts_slowly() {
     let pool = pool(json!({"endpoints": addresses(0..2), "slow_start": "100s"}));
     let now = Instant::now();
     let endpoint = pool.members.load().endpoints[0].clone();
-    pool.found(&endpoint, false, now);
+    pool.found(&endpoint, Err(Cause::Refused), now);
     assert_eq!(chosen(&pool, 100, now), [0, 100]);
 
-    pool.found(&endpoint, true, now);
+    pool.found(&endpoint, Ok(()), now);
 
     let share = |at| chosen(&pool, 4000, at)[0] as f64 / 2000.0;
     // A turn that it passes on is the other's next one, so that its own comes again sooner: of a warmth w it takes 2w / (1 + w).
@@ -148,7 +148,7 @@ fn endpoints_that_stay_keep_what_is_known_of_them() {
     let busy: Vec<Pick> = (0..3).map(|_| pool.choose(None, &[], now).expect("an endpoint")).collect();
     fail(&pool, 1, 1, now);
     let before = pool.members.load_full();
-    pool.found(&before.endpoints[2], false, now);
+    pool.found(&before.endpoints[2], Err(Cause::Refused), now);
 
     let heavier = json!({"address": addresses([2])[0], "weight": 5, "version": "v2"});
     let next = json!([addresses([7])[0], addresses([1])[0], heavier]);
@@ -174,7 +174,7 @@ fn one_that_left_and_comes_back_begins_anew() {
     let pool = pool(json!({"endpoints": addresses(0..2)}));
     let now = Instant::now();
     let endpoint = pool.members.load().endpoints[0].clone();
-    pool.found(&endpoint, false, now);
+    pool.found(&endpoint, Err(Cause::Refused), now);
 
     pool.change(&config(json!({"endpoints": addresses([1])})).endpoints, now);
     pool.change(&config(json!({"endpoints": addresses(0..2)})).endpoints, now);
@@ -191,7 +191,7 @@ fn other_settings_keep_endpoints_and_load_and_what_adapts() {
     let old = Arc::new(Pool::new("shop", &before, &metrics, None));
     let now = Instant::now();
     let _held = old.choose(None, &[], now).expect("an endpoint");
-    old.found(&old.members.load().endpoints[2], false, now);
+    old.found(&old.members.load().endpoints[2], Err(Cause::Refused), now);
 
     let after = config(json!({"endpoints": addresses(1..4), "timeouts": adaptive, "max_connections": 1, "health": {"tcp": true}}));
     assert!(!old.has_settings(&after));
@@ -218,7 +218,7 @@ fn each_endpoint_is_probed_by_one_pool_at_a_time() {
     assert_eq!(next.to_be_probed().1.len(), 3);
     assert!(!old.probes(&new[0]) && next.probes(&new[0]));
 
-    next.found(&new[0], false, Instant::now());
+    next.found(&new[0], Err(Cause::Refused), Instant::now());
     let unprobed = Pool::new("shop", &config(json!({"endpoints": addresses(1..4)})), &metrics, Some(&next));
     assert!(unprobed.to_be_probed().0.is_none());
     assert!(!next.probes(&new[0]));
@@ -271,4 +271,19 @@ fn endpoints_come_and_go_under_load() {
         let last = pool.choose(Some(1), &[], Instant::now()).expect("an endpoint");
         assert!(always.contains(&last.endpoint().address));
     }
+}
+
+#[test]
+fn operators_are_told_what_was_wrong_the_last_time() {
+    let (pool, now) = (pool(json!({"endpoints": addresses([1, 2])})), Instant::now());
+    let endpoint = pool.members.load().endpoints[1].clone();
+    let last = || pool.status(now).endpoints.into_iter().map(|endpoint| endpoint.last_error).collect::<Vec<_>>();
+    assert_eq!(last(), [None, None]);
+
+    pool.judge(&endpoint, Err(Cause::Status(503)), now);
+    assert_eq!(last(), [None, Some("status 503".to_owned())]);
+    pool.probe_failed(&endpoint, Cause::Refused);
+    pool.judge(&endpoint, Ok(()), now);
+
+    assert_eq!(last(), [None, Some("connection refused".to_owned())]);
 }

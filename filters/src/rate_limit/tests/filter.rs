@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::count::metrics::Families;
 use crate::filter::build::{Build, Nowhere};
+use crate::filter::pseudonym::Part;
 use crate::filter::{Facts, Filter, Identity, Outcome, Request, ResponseFilter, Verdict};
 use crate::registry::{FilterConfig, FilterEntry};
 use crate::reply::Reply;
@@ -292,4 +293,26 @@ fn the_key_and_the_law_choose_the_ledger() {
         let _ = bench.filter.request(&mut Request::new(&mut head, &mut facts, now).explained(&mut told));
         assert!(told[0].contains(&format!(", {how}, by ")), "{options}: {told:?}");
     }
+}
+
+#[test]
+fn a_refusal_names_whom_it_counted_for_and_operators_see_the_busiest() {
+    let bench = Bench::new(r#"{"key": ["header.X-Api-Key", "client_ip", "method"], "rate": "1/h", "burst": 1}"#);
+    let send = |ip: &str, key: Option<&str>| {
+        let mut facts = facts(ip);
+        let headers: Vec<_> = key.map(|key| ("X-Api-Key", key)).into_iter().collect();
+        let passed = bench.send(&mut facts, &headers).passed();
+        (passed, facts.limit_key.map(|parts| parts.to_vec()))
+    };
+    let (named, plain) = (|text: &str| Part::Named(text.as_bytes().into()), |text: &str| Part::Plain(text.into()));
+
+    assert_eq!(send("192.0.2.1", Some("k-1")), (true, None));
+    let key = vec![named("k-1"), plain("192.0.2.1"), plain("GET")];
+    assert_eq!(send("192.0.2.1", Some("k-1")), (false, Some(key.clone())));
+    assert_eq!(send("192.0.2.1", Some("k-1")).1.as_ref(), Some(&key));
+    assert_eq!(send("2001:db8::7", None), (true, None));
+    assert_eq!(send("2001:db8::8", None), (false, Some(vec![plain("2001:db8::/64")])));
+
+    let busiest: Vec<_> = bench.filter.inspect().refused.into_iter().map(|known| (known.key.to_vec(), known.refused, known.tier)).collect();
+    assert_eq!(busiest, [(key, 2, None), (vec![plain("2001:db8::/64")], 1, None)]);
 }

@@ -1,0 +1,191 @@
+//! `frontgate status`, `upstreams`, `limits`, `reload`, `drain`, `circuit`, `hash`: a running gateway asked through its admin address. None of
+//! them needs a configuration that is a good one.
+
+mod reach;
+mod tables;
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+pub(super) use self::reach::admin_address;
+use self::reach::{Answered, Gateway};
+use super::{Admin, exit, fail};
+use crate::status::{Force, Health, LimitsStatus, Status};
+
+/// What a running gateway is asked for.
+pub(super) enum Ask {
+    /// Everything it depends on, as JSON.
+    Status,
+    /// Its upstreams, endpoints and circuits.
+    Upstreams,
+    /// Whom its limits refused, of this filter or of all.
+    Limits(Option<String>),
+    /// To read its configuration again.
+    Reload,
+    /// To end once the requests in flight have, and perhaps to be waited for.
+    Drain {
+        /// Whether one waits until it has ended.
+        wait: bool,
+    },
+    /// To force a circuit open or closed, or to let it decide by itself again.
+    Circuit {
+        /// The filter.
+        filter: String,
+        /// The upstream.
+        upstream: String,
+        /// What it is forced to.
+        force: Force,
+        /// How long.
+        time: Option<frontgate_filters::words::units::Duration>,
+    },
+}
+
+const STATUS: &str = "/healthz?full=1";
+/// How often one looks whether a gateway has ended.
+const PACE: Duration = Duration::from_millis(100);
+
+/// Asks, and prints the answer.
+pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
+    let gateway = Gateway::find(path, admin);
+    let answered = match ask {
+        Ask::Status | Ask::Upstreams => gateway.ask("GET", STATUS),
+        Ask::Limits(None) => gateway.ask("GET", "/-/limits"),
+        Ask::Limits(Some(filter)) => gateway.ask("GET", &format!("/-/limits?filter={}", encoded(filter))),
+        Ask::Reload => gateway.ask("POST", "/-/reload"),
+        Ask::Drain { .. } => gateway.ask("POST", "/-/drain"),
+        Ask::Circuit { filter, upstream, force, time } => {
+            let [filter, upstream] = [filter, upstream].map(|name| encoded(name));
+            let time = time.map(|time| format!("&for={time}")).unwrap_or_default();
+            gateway.ask("POST", &format!("/-/circuit?filter={filter}&upstream={upstream}&force={}{time}", force.label()))
+        }
+    };
+    let Answered { code, body } = match answered {
+        Ok(answered) => answered,
+        Err(why) => return fail(exit::UNAVAILABLE, &why),
+    };
+    // A full status says 503 where a required upstream is down, and is an answer all the same.
+    let status = match ask {
+        Ask::Status | Ask::Upstreams => serde_json::from_slice::<Status>(&body).ok(),
+        _ => None,
+    };
+    if status.is_none() && !(200..300).contains(&code) {
+        let _ = std::io::stderr().write_all(refusal(&body).as_bytes());
+        if matches!((ask, code), (Ask::Circuit { .. }, 404)) {
+            let _ = std::io::stderr().write_all(known_circuits(&gateway).as_bytes());
+        }
+        return ExitCode::from(if code == 422 { exit::CONFIG } else { exit::RUNTIME });
+    }
+    let text = match (ask, &status) {
+        (Ask::Upstreams, Some(status)) => tables::upstreams(status),
+        (Ask::Limits(_), _) => match serde_json::from_slice::<LimitsStatus>(&body) {
+            Ok(limits) => tables::limits(&limits),
+            Err(_) => indented(&body),
+        },
+        _ => indented(&body),
+    };
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    if matches!(ask, Ask::Drain { wait: true }) {
+        wait_for_end(&gateway);
+    }
+    ExitCode::SUCCESS
+}
+
+/// Prints a value as the logs of the running gateway show it.
+pub(super) fn hash(path: Option<&Path>, admin: &Admin, value: &str) -> ExitCode {
+    let answered = Gateway::find(path, admin).ask("POST", &format!("/-/hash?value={}", encoded(value)));
+    match answered {
+        Ok(Answered { code: 200, body }) => {
+            let _ = std::io::stdout().write_all(&body);
+            ExitCode::SUCCESS
+        }
+        Ok(Answered { body, .. }) => {
+            let _ = std::io::stderr().write_all(refusal(&body).as_bytes());
+            ExitCode::from(exit::RUNTIME)
+        }
+        Err(why) => fail(exit::UNAVAILABLE, &format!("{why}; without `telemetry.hash_key` only the running gateway knows its hashes")),
+    }
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// JSON, indented for people; anything else as it came.
+fn indented(body: &[u8]) -> String {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(json) => format!("{json:#}\n"),
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    }
+}
+
+/// A refusal: the problems of a configuration a line each, the detail of any other.
+fn refusal(body: &[u8]) -> String {
+    let Ok(json) = serde_json::from_slice::<Value>(body) else { return indented(body) };
+    let Some(problems) = json["problems"].as_array() else {
+        return match json["detail"].as_str() {
+            Some(detail) => format!("frontgate: {detail}\n"),
+            None => indented(body),
+        };
+    };
+    let mut out = String::new();
+    for problem in problems {
+        // A string takes whatever is written to it.
+        let _ = match (problem["file"].as_str(), &problem["line"], &problem["column"]) {
+            (Some(file), line, column) => write!(out, "{file}:{line}:{column}: "),
+            (None, ..) => Ok(()),
+        };
+        let words = |name: &str| problem[name].as_str().unwrap_or_default();
+        let _ = write!(out, "{}: {}", words("severity"), words("message"));
+        let _ = match words("help") {
+            "" => writeln!(out),
+            help => writeln!(out, " ({help})"),
+        };
+    }
+    out
+}
+
+/// What there would have been to choose from.
+fn known_circuits(gateway: &Gateway) -> String {
+    let status = gateway.ask("GET", STATUS).ok().and_then(|answered| serde_json::from_slice::<Status>(&answered.body).ok());
+    let circuits = status.map(|status| tables::circuits(&status.circuits)).unwrap_or_default();
+    if circuits.is_empty() { "No circuit has been asked yet.\n".to_owned() } else { circuits }
+}
+
+/// Returns when the gateway that was asked to end has: nothing answers, or another one does.
+fn wait_for_end(gateway: &Gateway) {
+    while let Ok(answered) = gateway.ask("GET", STATUS) {
+        let status = serde_json::from_slice::<Status>(&answered.body);
+        if status.is_ok_and(|status| status.status != Health::Draining) {
+            return;
+        }
+        std::thread::sleep(PACE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_json_is_shown_as_it_came() {
+        assert_eq!(indented(b"ok\n"), "ok\n");
+        assert_eq!(indented(b"{\"a\":1}"), "{\n  \"a\": 1\n}\n");
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_lines() {
+        let problems = br#"{"problems": [
+            {"severity": "error", "message": "no key `x` here", "file": "a.yaml", "line": 3, "column": 5, "help": "did you mean `y`?"},
+            {"severity": "error", "message": "threads cannot be changed"}]}"#;
+
+        assert_eq!(refusal(problems), "a.yaml:3:5: error: no key `x` here (did you mean `y`?)\nerror: threads cannot be changed\n");
+        assert_eq!(refusal(br#"{"title": "Not Found", "detail": "There is no circuit."}"#), "frontgate: There is no circuit.\n");
+        assert_eq!(refusal(b"what"), "what");
+    }
+}

@@ -1,0 +1,153 @@
+//! What a running gateway tells, as tables for people.
+
+use crate::cli::table::{Column, table};
+use crate::status::{CircuitStatus, LimitsStatus, Status, UpstreamStatus};
+
+/// Upstreams and circuits, for people.
+pub(super) fn upstreams(status: &Status) -> String {
+    let endpoints = status.upstreams.iter().flat_map(|(name, upstream)| upstream.endpoints.iter().map(move |endpoint| (name, endpoint)));
+    let rows: Vec<_> = endpoints
+        .map(|(name, endpoint)| {
+            let left = endpoint.ejected_for_ms.map(|left| format!(", {} left", span(left))).unwrap_or_default();
+            [
+                name.clone(),
+                endpoint.address.to_string(),
+                format!("{}{left}", endpoint.state.label()),
+                endpoint.weight.to_string(),
+                endpoint.in_flight.to_string(),
+                endpoint.version.clone().unwrap_or_else(|| "-".to_owned()),
+                endpoint.last_error.clone().unwrap_or_else(|| "-".to_owned()),
+            ]
+        })
+        .collect();
+    let columns = [
+        Column::Left("UPSTREAM"),
+        Column::Left("ENDPOINT"),
+        Column::Left("STATE"),
+        Column::Right("WEIGHT"),
+        Column::Right("IN FLIGHT"),
+        Column::Left("VERSION"),
+        Column::Left("LAST ERROR"),
+    ];
+    let circuits = circuits(&status.circuits);
+    let adaptive: String = status.upstreams.iter().filter_map(|(name, upstream)| adaptive(name, upstream)).collect();
+    [table(columns, &rows), circuits, adaptive].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// Circuits, where there are any.
+pub(super) fn circuits(circuits: &[CircuitStatus]) -> String {
+    let rows: Vec<_> = circuits
+        .iter()
+        .map(|circuit| {
+            let left = circuit.open_for_ms.map(|left| format!(", {} left", span(left))).unwrap_or_default();
+            [
+                circuit.filter.clone(),
+                circuit.upstream.clone(),
+                format!("{}{left}", circuit.state.label()),
+                circuit.requests.to_string(),
+                circuit.failures.to_string(),
+                circuit.slow.to_string(),
+                match (circuit.forced, circuit.forced_for_ms) {
+                    (None, _) => "-".to_owned(),
+                    (Some(force), None) => force.label().to_owned(),
+                    (Some(force), Some(left)) => format!("{}, {} left", force.label(), span(left)),
+                },
+            ]
+        })
+        .collect();
+    let columns = [
+        Column::Left("CIRCUIT"),
+        Column::Left("UPSTREAM"),
+        Column::Left("STATE"),
+        Column::Right("REQUESTS"),
+        Column::Right("FAILURES"),
+        Column::Right("SLOW"),
+        Column::Left("FORCED"),
+    ];
+    table(columns, &rows)
+}
+
+/// Whom limits refused, those refused most first.
+pub(super) fn limits(limits: &LimitsStatus) -> String {
+    let rows: Vec<_> = limits
+        .keys
+        .iter()
+        .map(|key| {
+            let tier = key.tier.clone().unwrap_or_else(|| "-".to_owned());
+            [key.filter.clone(), tier, key.key.clone(), key.refused.to_string(), format!("{} ago", span(key.last_ms_ago))]
+        })
+        .collect();
+    if rows.is_empty() {
+        return "No limit has refused anybody lately.\n".to_owned();
+    }
+    let columns = [Column::Left("LIMIT"), Column::Left("TIER"), Column::Left("KEY"), Column::Right("REFUSED"), Column::Left("LAST")];
+    table(columns, &rows)
+}
+
+fn adaptive(name: &str, upstream: &UpstreamStatus) -> Option<String> {
+    upstream.adaptive.then(|| format!("The adaptive first_byte timeout of {name} is {} ms now.\n", upstream.first_byte_ms))
+}
+
+/// A time that is left, to the second; what is less is told in milliseconds.
+fn span(millis: u64) -> String {
+    if millis < 1000 { format!("{millis}ms") } else { format!("{}s", millis.div_ceil(1000)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: &str = r#"{
+        "status": "ok", "version": "0.1.0", "config": "abc", "requests_in_flight": 0, "log_lines_dropped": 0, "key_sets": {},
+        "upstreams": {
+            "catalog": {"alive": true, "required": true, "in_flight": 1234, "retrying": 0, "first_byte_ms": 340, "adaptive": true, "endpoints": [
+                {"address": "10.0.0.1:80", "state": "healthy", "weight": 1, "in_flight": 1234, "ejected_for_ms": null, "version": "v2.4"},
+                {"address": "10.0.0.200:8080", "state": "ejected", "weight": 10, "in_flight": 0, "ejected_for_ms": 11200, "version": null, "last_error": "status 503"}]},
+            "users": {"alive": true, "required": false, "in_flight": 0, "retrying": 0, "first_byte_ms": 15000, "adaptive": false, "endpoints": [
+                {"address": "[::1]:80", "state": "unhealthy", "weight": 1, "in_flight": 0, "ejected_for_ms": null, "version": null}]}
+        },
+        "circuits": [
+            {"filter": "guard", "upstream": "catalog", "state": "half_open", "requests": 20, "failures": 11, "slow": 2, "probes": 1, "open_for_ms": null, "forced": null},
+            {"filter": "guard", "upstream": "users", "state": "open", "requests": 0, "failures": 0, "slow": 0, "probes": 0, "open_for_ms": 700, "forced": "open", "forced_for_ms": 90000}]
+    }"#;
+
+    #[test]
+    fn upstreams_and_circuits_are_tables_with_aligned_columns() {
+        let status: Status = serde_json::from_str(STATUS).expect("a status");
+
+        assert_eq!(
+            upstreams(&status),
+            "\
+UPSTREAM  ENDPOINT         STATE              WEIGHT  IN FLIGHT  VERSION  LAST ERROR
+catalog   10.0.0.1:80      healthy                 1       1234  v2.4     -
+catalog   10.0.0.200:8080  ejected, 12s left      10          0  -        status 503
+users     [::1]:80         unhealthy               1          0  -        -
+
+CIRCUIT  UPSTREAM  STATE             REQUESTS  FAILURES  SLOW  FORCED
+guard    catalog   half_open               20        11     2  -
+guard    users     open, 700ms left         0         0     0  open, 90s left
+
+The adaptive first_byte timeout of catalog is 340 ms now.
+"
+        );
+    }
+
+    #[test]
+    fn the_keys_that_limits_refused_are_a_table() {
+        let limits: LimitsStatus = serde_json::from_str(
+            r#"{"keys": [
+                {"filter": "per_user", "tier": "free", "key": "2qBkOmhlYSfKRL94", "refused": 1200, "last_ms_ago": 400},
+                {"filter": "per_client", "tier": null, "key": "192.0.2.7", "refused": 7, "last_ms_ago": 61000}]}"#,
+        )
+        .expect("limits");
+
+        assert_eq!(
+            super::limits(&limits),
+            "\
+LIMIT       TIER  KEY               REFUSED  LAST
+per_user    free  2qBkOmhlYSfKRL94     1200  400ms ago
+per_client  -     192.0.2.7               7  61s ago
+"
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! Why an endpoint counts as bad, in the few words that logs and operators are told.
+
+use std::fmt;
+use std::io::{Error, ErrorKind};
+
+/// What was wrong with a probe or a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Nobody listens there.
+    Refused,
+    /// No connection came about otherwise.
+    Unreachable,
+    /// The connection ended before an answer.
+    Closed,
+    /// There was no answer in time.
+    TooSlow,
+    /// What came is no answer.
+    Unreadable,
+    /// This status.
+    Status(u16),
+}
+
+/// Where statuses begin among the numbers of causes.
+const STATUS: u32 = 1000;
+
+impl Cause {
+    /// What an error of a connection says.
+    pub(crate) fn of(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::ConnectionRefused => Self::Refused,
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof | ErrorKind::ConnectionAborted => Self::Closed,
+            ErrorKind::TimedOut => Self::TooSlow,
+            _ => Self::Unreachable,
+        }
+    }
+
+    /// As a number above 0.
+    pub(super) fn number(self) -> u32 {
+        match self {
+            Self::Refused => 1,
+            Self::Unreachable => 2,
+            Self::Closed => 3,
+            Self::TooSlow => 4,
+            Self::Unreadable => 5,
+            Self::Status(status) => STATUS + u32::from(status),
+        }
+    }
+
+    /// The cause of this number.
+    pub(super) fn numbered(number: u32) -> Option<Self> {
+        let plain = [Self::Refused, Self::Unreachable, Self::Closed, Self::TooSlow, Self::Unreadable];
+        let status = || number.checked_sub(STATUS).and_then(|status| u16::try_from(status).ok()).map(Self::Status);
+        plain.into_iter().find(|cause| cause.number() == number).or_else(status)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("connection refused"),
+            Self::Unreachable => f.write_str("no connection"),
+            Self::Closed => f.write_str("connection closed without an answer"),
+            Self::TooSlow => f.write_str("no answer in time"),
+            Self::Unreadable => f.write_str("unreadable answer"),
+            Self::Status(status) => write!(f, "status {status}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_stands_for_one_cause() {
+        use Cause::{Closed, Refused, Status, TooSlow, Unreachable, Unreadable};
+        for cause in [Refused, Unreachable, Closed, TooSlow, Unreadable, Status(100), Status(503), Status(999)] {
+            assert_eq!(Cause::numbered(cause.number()), Some(cause), "{cause}");
+        }
+        assert_eq!(Cause::numbered(0), None);
+    }
+}

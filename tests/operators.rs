@@ -1,0 +1,292 @@
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Output};
+
+use crate::harness::gateway::simple;
+use crate::harness::origin::response;
+use crate::harness::{Gate, Gateway, Origin, Process, exchange, get, operate, raw, until, yaml};
+
+/// The words of a command, with its environment and from an empty directory.
+fn frontgate(words: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_frontgate"));
+    command.args(words).current_dir("/").env_remove("FRONTGATE_ADMIN").envs(environment.iter().copied());
+    command.output().unwrap()
+}
+
+#[track_caller]
+fn code_of(output: &Output) -> (Option<i32>, String) {
+    let words = [&output.stdout[..], &output.stderr].concat();
+    (output.status.code(), String::from_utf8(words).unwrap())
+}
+
+/// A gateway under a configuration whose admin address has a port of its own.
+fn on_a_fixed_port(name: &str, origin: SocketAddr, more: &str) -> (Process, SocketAddr, String) {
+    let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = simple(origin, &format!("admin: {admin}\n{more}"), "");
+    (Process::start(name, &text), admin, text)
+}
+
+#[test]
+fn a_page_that_a_browser_shows_operates_nothing() {
+    let origin = Origin::json("{}");
+    let mut process = Process::start("page", &simple(origin.address, "admin: 127.0.0.1:0", ""));
+    let ask = |head: &str| exchange(process.admin, head.as_bytes()).unwrap().status;
+    let host = process.admin;
+
+    for (method, target) in [("GET", "/healthz?full=1"), ("GET", "/metrics"), ("POST", "/-/reload"), ("POST", "/-/drain"), ("GET", "/none")]
+    {
+        for headers in [
+            "Host: rebound.example\r\n".to_owned(),
+            format!("Host: rebound.example:{}\r\n", host.port()),
+            format!("Host: {host}\r\nOrigin: https://evil.example\r\n"),
+            format!("Host: {host}\r\nOrigin: null\r\n"),
+            format!("Host: {host}\r\nSec-Fetch-Site: cross-site\r\n"),
+            format!("Host: {host}\r\nSec-Fetch-Site: same-site\r\n"),
+        ] {
+            let head = format!("{method} {target} HTTP/1.1\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n");
+            assert_eq!(ask(&head), 403, "{head}");
+        }
+    }
+
+    assert_eq!(process.ask("GET", "/readyz").status, 200, "it does not drain");
+    assert_eq!(ask("GET /livez HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: none\r\nConnection: close\r\n\r\n"), 200);
+    process.signal("INT");
+    process.end();
+}
+
+#[test]
+fn the_commands_find_the_gateway_whatever_is_wrong_with_the_file() {
+    let origin = Origin::json("{}");
+    let (process, admin, text) = on_a_fixed_port("night", origin.address, "");
+    let file = process.folder.join("frontgate.yaml");
+    let config = file.to_str().unwrap();
+
+    for broken in [
+        text.replace("upstream: main", "upstrem: main"),
+        text.replace("routes:", "routes: [\n\t{"),
+        text.replace("listeners: [{", "listeners: [{{"),
+        text.replace("upstream: main", "upstream: \"${NOT_SET_HERE}\""),
+    ] {
+        process.write(&broken);
+        for command in [&["status"][..], &["upstreams"], &["limits"]] {
+            let (code, words) = code_of(&frontgate(&[command, &["-c", config]].concat(), &[]));
+            assert_eq!(code, Some(0), "{command:?} {words}\n{broken}");
+        }
+        let (code, words) = code_of(&frontgate(&["reload", "-c", config], &[]));
+        assert_eq!(code, Some(78), "the gateway itself says what is wrong: {words}");
+        assert!(words.contains("frontgate.yaml:") && words.contains("error: "), "{words}");
+    }
+    let (code, words) = code_of(&frontgate(&["status", "-c", config], &[("FRONTGATE_ADMIN", "127.0.0.1:1")]));
+    assert!(code == Some(69) && words.contains("127.0.0.1:1 (as FRONTGATE_ADMIN says)"), "{words}");
+    let (code, words) =
+        code_of(&frontgate(&["status", "-c", config, "--admin", &admin.to_string()], &[("FRONTGATE_ADMIN", "127.0.0.1:1")]));
+    assert_eq!(code, Some(0), "{words}");
+    let (code, words) = code_of(&frontgate(&["status", "-c", "/nowhere.yaml"], &[("FRONTGATE_ADMIN", &admin.to_string())]));
+    assert_eq!(code, Some(0), "{words}");
+    process.write(&text);
+    let (code, words) = code_of(&frontgate(&["reload", "-c", config], &[]));
+    assert!(code == Some(0) && words.contains("\"changed\": []"), "{words}");
+}
+
+#[test]
+fn without_any_configuration_the_usual_address_is_asked() {
+    let (code, words) = code_of(&frontgate(&["status", "-c", "/nowhere.yaml"], &[]));
+
+    // Some other gateway may be there, which is an answer as well.
+    let unanswered = code == Some(69) && words.contains("127.0.0.1:9901") && words.contains("--admin");
+    assert!(unanswered || code == Some(0), "{words}");
+}
+
+#[test]
+fn a_token_comes_from_the_file_or_from_the_environment() {
+    let origin = Origin::json("{}");
+    let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = simple(origin.address, &format!("admin: {{address: {admin}, token: {{file: token}}}}"), "");
+    let folder = std::env::temp_dir().join(format!("frontgate-test-{}-token", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("token"), "of the file\n").unwrap();
+    let process = Process::start("token", &text);
+    let config = process.folder.join("frontgate.yaml");
+
+    process.write(&(text + "nonsense: 1\n"));
+    let (code, words) = code_of(&frontgate(&["status", "-c", config.to_str().unwrap()], &[]));
+    assert_eq!(code, Some(0), "{words}");
+    let typed = ["status", "-c", "/nowhere.yaml", "--admin", &admin.to_string()];
+    let (code, words) = code_of(&frontgate(&typed, &[]));
+    assert!(code == Some(1) && words.contains("token"), "{words}");
+    let (code, words) = code_of(&frontgate(&typed, &[("FRONTGATE_ADMIN_TOKEN", "of the file")]));
+    assert_eq!(code, Some(0), "{words}");
+}
+
+#[test]
+fn drain_can_wait_for_the_end() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |_, stream| {
+        held.pass();
+        stream.write_all(response("200 OK", "", "done").as_bytes()).is_ok()
+    });
+    let (mut process, admin, _) = on_a_fixed_port("drain-wait", origin.address, "drain: {timeout: 1h}");
+    let mut busy = raw(process.address);
+    busy.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    until("the request to be under way", || origin.received().len() == 1);
+
+    let address = admin.to_string();
+    let waiting = std::thread::spawn(move || frontgate(&["drain", "--wait", "--admin", &address], &[]));
+    until("it to drain", || operate(admin, "GET", "/readyz").status == 503);
+    assert!(!waiting.is_finished(), "a request is still under way");
+    gate.open();
+
+    let (code, words) = code_of(&waiting.join().unwrap());
+    assert!(code == Some(0) && words.contains("\"requests_in_flight\": 1"), "{words}");
+    assert_eq!(process.end(), Some(0));
+}
+
+#[test]
+fn a_circuit_that_is_not_there_is_answered_with_those_that_are() {
+    let origin = Origin::json("{}");
+    let gateway = Gateway::start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}], admin: 127.0.0.1:0}
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+        filters:
+          guard: {circuit_breaker: {}}
+        routes:
+          - {name: all, path: /**, upstream: main, filters: [guard]}
+        ",
+        &[("$ORIGIN", &origin.address)],
+    ));
+    let admin = gateway.running.admin().unwrap().to_string();
+    let circuit = |words: &[&str]| code_of(&frontgate(&[&["circuit", "--admin", &admin], words].concat(), &[]));
+    assert_eq!(get(gateway.address, "/").status, 200);
+
+    let (code, words) = circuit(&["gard", "main", "open"]);
+    assert!(code == Some(1) && words.contains("There is no circuit") && words.contains("guard    main"), "{words}");
+    assert_eq!(circuit(&["guard", "main", "open", "--for", "soon"]).0, Some(2));
+    assert_eq!(circuit(&["guard", "main", "open", "--for", "10ms"]).0, Some(0));
+    until("the circuit to be let go", || operate(gateway.running.admin().unwrap(), "GET", "/healthz?full=1").json()["status"] == "ok");
+    assert_eq!(get(gateway.address, "/").status, 200);
+    assert_eq!(circuit(&["guard", "main", "open"]).0, Some(0));
+
+    let (_, status) = code_of(&frontgate(&["status", "--admin", &admin], &[]));
+    assert!(status.contains("\"status\": \"degraded\"") && status.contains("`guard` and upstream `main` open"), "{status}");
+}
+
+#[test]
+fn the_keys_that_a_limit_refused_are_shown_as_the_log_shows_them() {
+    let origin = Origin::json("{}");
+    let folder = std::env::temp_dir().join(format!("frontgate-test-{}-hash-key", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (key, config) = (folder.join("log.key"), folder.join("frontgate.yaml"));
+    std::fs::write(&key, "0123456789abcdef0123456789abcdef\n").unwrap();
+    let text = yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}], admin: 127.0.0.1:0}
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+        filters:
+          by_key: {rate_limit: {key: header.X-Api-Key, rate: 1/h, burst: 2}}
+          by_client: {rate_limit: {key: client_ip, rate: 1/h, burst: 9}}
+        routes:
+          - {name: all, path: /**, upstream: main, filters: [by_client, by_key]}
+        telemetry: {access_log: off, hash_key: {file: $KEY}}
+        ",
+        &[("$ORIGIN", &origin.address), ("$KEY", &key.display())],
+    );
+    std::fs::write(&config, &text).unwrap();
+    let gateway = Gateway::start(&text);
+    let admin = gateway.running.admin().unwrap().to_string();
+    let send = |key: &str| {
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Api-Key: {key}\r\nConnection: close\r\n\r\n");
+        exchange(gateway.address, head.as_bytes()).unwrap().status
+    };
+
+    assert_eq!((0..5).map(|_| send("k-1")).collect::<Vec<_>>(), [200, 200, 429, 429, 429]);
+    assert_eq!((0..3).map(|_| send("k-2")).collect::<Vec<_>>(), [200, 200, 429]);
+    assert_eq!((0..3).map(|_| send("k-3")).collect::<Vec<_>>(), [200, 429, 429]);
+
+    let config = config.to_str().unwrap();
+    let hash = |value: &str| code_of(&frontgate(&["hash", "-c", config, value], &[])).1.trim().to_owned();
+    let (first, second) = (hash("k-1"), hash("k-2"));
+    assert_eq!(code_of(&frontgate(&["hash", "-c", "/nowhere.yaml", "--admin", &admin, "k-1"], &[])).1.trim(), first);
+    let (code, all) = code_of(&frontgate(&["limits", "--admin", &admin], &[]));
+    let rows: Vec<Vec<&str>> = all.lines().map(|line| line.split_whitespace().take(4).collect()).collect();
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        rows,
+        [
+            ["LIMIT", "TIER", "KEY", "REFUSED"],
+            ["by_key", "-", &first, "3"],
+            ["by_client", "-", "127.0.0.1", "2"],
+            ["by_key", "-", &second, "1"]
+        ]
+    );
+    let (_, one) = code_of(&frontgate(&["limits", "--admin", &admin, "by_client"], &[]));
+    assert_eq!(one.lines().count(), 2, "{one}");
+    assert_eq!(code_of(&frontgate(&["limits", "--admin", &admin, "none"], &[])).0, Some(1));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn the_log_and_the_table_say_why_an_endpoint_is_bad() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let silent = Origin::start(move |_, _| {
+        held.pass();
+        false
+    });
+    let busy = Origin::start(|_, stream| stream.write_all(response("503 Busy", "", "").as_bytes()).is_ok());
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let health = "health: {path: /, interval: 10ms, timeout: 300ms, unhealthy_after: 2}";
+    let text = simple(busy.address, "admin: 127.0.0.1:0", "").replace(
+        "upstreams:\n",
+        &format!(
+            "upstreams:\n  probed:\n    endpoints: [\"{}\", \"{}\", \"{dead}\"]\n    {health}\n  judged:\n    endpoints: [\"{}\", \"{dead}\"]\n    \
+             outlier: {{consecutive: 2, max_ejected: 100%}}\n",
+            silent.address, busy.address, busy.address
+        ),
+    );
+    let text = text.replace(
+        "routes:\n",
+        "routes:\n  - {name: judged, path: /judged, upstream: judged}\n  - {name: probed, path: /probed, upstream: probed}\n",
+    );
+    let process = Process::start("causes", &text);
+
+    for (address, cause) in [(silent.address, "no answer in time"), (busy.address, "status 503"), (dead, "connection refused")] {
+        let line = format!("endpoint {address} of upstream `probed` is unhealthy: {cause}");
+        until(&line, || process.said().contains(&line));
+    }
+    until("an ejection", || {
+        get(process.address, "/judged");
+        process.said().contains("of upstream `judged` is ejected for")
+    });
+    let said = process.said();
+    let ejected = said.lines().find(|line| line.contains("is ejected")).unwrap();
+    assert!(ejected.contains("2 requests in a row failed, the last one with: "), "{ejected}");
+    assert!(ejected.contains("status 503") || ejected.contains("no connection"), "{ejected}");
+    let table = code_of(&frontgate(&["upstreams", "--admin", &process.admin.to_string()], &[])).1;
+    for cause in ["no answer in time", "status 503", "connection refused"] {
+        assert!(table.lines().any(|line| line.starts_with("probed") && line.ends_with(cause)), "{table}");
+    }
+    gate.open();
+}
+
+#[test]
+fn a_filter_without_keys_is_told_of() {
+    let origin = Origin::json("{}");
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let keys = format!(
+        "filters:\n  login: {{jwt: {{issuer: any, audience: any, algorithms: [ES256], keys: {{jwks: {{url: \"http://{dead}/\"}}}}}}}}\n"
+    );
+    let text = simple(origin.address, "admin: 127.0.0.1:0", "filters: [login]").replace("routes:\n", &(keys + "routes:\n"));
+    let process = Process::start("keyless", &text);
+
+    until("a word in the log", || process.said().contains("the filter `login` refuses every token: its keys could never be fetched"));
+
+    let status = process.ask("GET", "/healthz?full=1").json();
+    assert_eq!(status["status"], "degraded");
+    assert_eq!(status["reasons"][0], "the filter `login` refuses every token: its keys could never be fetched");
+    assert_eq!(process.said().matches("refuses every token").count(), 1, "{}", process.said());
+    assert_eq!(process.ask("GET", "/readyz").status, 200, "what needs no token is served");
+}
