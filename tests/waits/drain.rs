@@ -100,10 +100,13 @@ fn where_nobody_is_idle_operators_are_let_in_all_the_same() {
         stream.write_all(response("200 OK", "", "x").as_bytes()).is_ok()
     });
     let process = Process::start_with_descriptors(160, "busy", &simple(origin.address, "admin: 127.0.0.1:0\nthreads: 2", ""));
-    let before = process.descriptors();
     // Each takes a descriptor, and, once it has asked, one more for its upstream.
-    let mut busy: Vec<TcpStream> = (0..110 - before).map(|_| raw(process.address)).collect();
-    until("all of them to be taken", || process.descriptors() >= 110);
+    let mut busy = Vec::new();
+    while process.descriptors() < 110 {
+        let few = process.descriptors();
+        busy.push(raw(process.address));
+        until("it to be taken", || process.descriptors() > few);
+    }
     for stream in &mut busy {
         stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     }
