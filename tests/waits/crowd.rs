@@ -13,7 +13,7 @@ const CLIENTS: usize = 1000;
 /// The length of an answer that nobody reads.
 const LARGE: usize = 4 << 20;
 /// The most that one of them may cost, its upstream included: what is held of its answer, and of the upstream's next part of it.
-const MOST_EACH: usize = 96;
+const MOST_EACH: usize = 160;
 
 /// What a client does not read.
 #[derive(Clone, Copy, Debug)]
