@@ -13,7 +13,7 @@ const CLIENTS: usize = 1000;
 /// The length of an answer that nobody reads.
 const LARGE: usize = 4 << 20;
 /// The most that one of them may cost, its upstream included: what is held of its answer, and of the upstream's next part of it.
-const MOST_EACH: usize = 128;
+const MOST_EACH: usize = 160;
 
 /// What a client does not read.
 #[derive(Clone, Copy, Debug)]
@@ -82,25 +82,21 @@ fn clients_that_do_not_read_are_ended_and_their_memory_is_bounded_and_flat() {
     let (empty, before) = (process.memory(), process.descriptors());
 
     let mut peaks = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..2 {
         let clients: Vec<_> = (0..CLIENTS).map(|index| runtime.spawn(client(KINDS[index % KINDS.len()], process.address))).collect();
-        let mut most = 0;
-        let deaf: Vec<_> = clients.into_iter().map(|client| runtime.block_on(client).unwrap().unwrap()).collect();
+        // Held open to the end: it is the gateway that ends them.
+        let _deaf: Vec<_> = clients.into_iter().map(|client| runtime.block_on(client).unwrap().unwrap()).collect();
         let end = Instant::now() + PATIENCE * 4;
         while process.descriptors() > before + 20 {
-            most = most.max(process.memory());
             assert!(Instant::now() < end, "{} descriptors are left of {CLIENTS} clients", process.descriptors() - before);
             std::thread::sleep(Duration::from_millis(50));
         }
-        peaks.push(most);
-        drop(deaf);
+        peaks.push(process.peak() - empty);
     }
 
-    let each = peaks[0].saturating_sub(empty) / CLIENTS;
-    println!("{CLIENTS} clients that do not read: {empty} KiB before, {peaks:?} KiB at most, {each} KiB each");
-    assert!(each < MOST_EACH, "{each} KiB each");
-    let usual = peaks[0].max(peaks[1]);
-    assert!(peaks[2] < usual + usual / 8 + 8192, "it grows from crowd to crowd: {peaks:?} KiB");
+    println!("{CLIENTS} clients that do not read: {empty} KiB before, {peaks:?} KiB more at most");
+    assert!(peaks[1] < CLIENTS * MOST_EACH, "{peaks:?} KiB");
+    assert!(peaks[1] < peaks[0] * 3 / 2 + 8192, "it grows from crowd to crowd: {peaks:?} KiB");
 }
 
 fn text(origin: SocketAddr) -> String {
@@ -109,7 +105,7 @@ fn text(origin: SocketAddr) -> String {
         server:
           listeners: [{address: 127.0.0.1:0, protocols: [h2, http1]}]
           admin: 127.0.0.1:0
-          timeouts: {write: 3s, keepalive: 3s}
+          timeouts: {write: 8s, keepalive: 2s}
         upstreams:
           main:
             endpoints: [$ORIGIN]

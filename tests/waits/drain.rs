@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::harness::client::read_reply;
 use crate::harness::gateway::simple;
@@ -99,11 +100,18 @@ fn where_nobody_is_idle_operators_are_let_in_all_the_same() {
         gate.pass();
         stream.write_all(response("200 OK", "", "x").as_bytes()).is_ok()
     });
-    let process = Process::start_with_descriptors(160, "busy", &simple(origin.address, "admin: 127.0.0.1:0\nthreads: 2", ""));
-    let before = process.descriptors();
+    let text = simple(origin.address, "admin: 127.0.0.1:0\ntimeouts: {header: 1h}\nthreads: 2", "");
+    let process = Process::start_with_descriptors(160, "busy", &text);
     // Each takes a descriptor, and, once it has asked, one more for its upstream.
-    let mut busy: Vec<TcpStream> = (0..110 - before).map(|_| raw(process.address)).collect();
-    until("all of them to be taken", || process.descriptors() >= 110);
+    let mut busy = Vec::new();
+    while process.descriptors() < 110 {
+        let (few, end) = (process.descriptors(), Instant::now() + Duration::from_secs(1));
+        busy.push(raw(process.address));
+        // One after the other, so that there are not too many of them.
+        while process.descriptors() <= few && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
     for stream in &mut busy {
         stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     }
