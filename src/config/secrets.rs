@@ -90,19 +90,31 @@ struct Found<'t> {
 /// The values of keys that are named like secrets.
 fn values(line: &str) -> Vec<Found<'_>> {
     let mut found = Vec::new();
-    for (colon, _) in line.match_indices(':') {
-        let (before, after) = (line[..colon].trim_end(), &line[colon + 1..]);
-        let is_key = after.is_empty() || after.starts_with([' ', '\t']) || before.ends_with(['"', '\'']);
-        let start = before.rfind(['{', '[', ',']).map_or(0, |at| at + 1);
-        let key = before[start..].trim_start_matches([' ', '\t', '-']).trim_matches(['"', '\'']);
-        if !is_key || !names_a_secret(key) {
+    // A key whose colon is missing.
+    let content = line.trim_start_matches([' ', '\t', '-']);
+    if let Some((key, value)) = content.split_once([' ', '\t'])
+        && !value.trim_start().starts_with([':', '='])
+        && names_a_secret(key.trim_matches(['"', '\'']))
+        && !key.ends_with(':')
+    {
+        found.push(Found { text: value, goes_on: None });
+    }
+    for (at, separator) in line.match_indices([':', '=']) {
+        let (before, after) = (line[..at].trim_end().trim_end_matches(['"', '\'']), &line[at + 1..]);
+        let start = before.rfind(|c: char| !c.is_alphanumeric() && !"-_. ".contains(c)).map_or(0, |end| end + 1);
+        // Behind a character of several bytes it begins later.
+        let start = (start..=before.len()).find(|start| before.is_char_boundary(*start)).unwrap_or(before.len());
+        let key = before[start..].trim_start_matches([' ', '-']);
+        if separator == ":" && after.starts_with("//") || !names_a_secret(key) {
             continue;
         }
-        let in_flow = start > 0;
-        let column = before[start..].find(|c: char| !" \t-".contains(c)).map_or(0, |offset| start + offset);
+        let in_flow = before[..start].contains(['{', '[']);
+        let column = before.len() - key.len();
         let value = after.trim();
         if is_open(value) {
-            found.push(Found { text: "", goes_on: Some(column) });
+            // What follows may be a comment, and may be meant for the value.
+            let text = if value.starts_with('#') { value } else { "" };
+            found.push(Found { text, goes_on: Some(column) });
         } else if !is_harmless(value) {
             let text = if in_flow { until_delimiter(value) } else { value };
             let unbalanced = |open, close| text.matches(open).count() > text.matches(close).count();
@@ -131,7 +143,9 @@ fn is_reference(value: &str) -> bool {
         let name = name[..name.find(['"', '\'', '}', ',', '#']).unwrap_or(name.len())].trim_end();
         !name.starts_with(|c: char| c.is_ascii_digit()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
-    after("file").is_some() || after("env").is_some_and(is_name)
+    // Nothing stands beside the place.
+    let alone = !value.starts_with('{') || !value.split('}').next().unwrap_or_default().contains(',');
+    alone && (after("file").is_some() || after("env").is_some_and(is_name))
 }
 
 /// Whether this is no secret whatever its key is called: a place, a flag, a selector, a variable without a default.
@@ -170,16 +184,18 @@ fn until_delimiter(value: &str) -> &str {
 /// Whether a key says that its value is a secret.
 fn names_a_secret(key: &str) -> bool {
     let mut words: Vec<String> = vec![String::new()];
+    let mut after_lower = false;
     for c in key.chars() {
         // `clientSecret` is two words, and so is `client-secret`.
-        if !c.is_alphanumeric() || c.is_uppercase() && words.last().is_some_and(|word| word.ends_with(char::is_lowercase)) {
+        if !c.is_alphanumeric() || c.is_uppercase() && after_lower {
             words.push(String::new());
         }
         if let (true, Some(word)) = (c.is_alphanumeric(), words.last_mut()) {
             word.extend(c.to_lowercase());
         }
+        after_lower = c.is_lowercase();
     }
-    const ALONE: [&str; 16] = [
+    const ALONE: &[&str] = &[
         "secret",
         "secrets",
         "password",
@@ -196,11 +212,15 @@ fn names_a_secret(key: &str) -> bool {
         "authorization",
         "apikey",
         "apikeys",
+        "auth",
     ];
-    const OF_KEYS: [&str; 12] =
-        ["api", "private", "access", "secret", "signing", "encryption", "hash", "hmac", "shared", "master", "auth", "session"];
+    const OF_KEYS: &[&str] =
+        &["api", "private", "access", "secret", "signing", "encryption", "hash", "hmac", "shared", "master", "auth", "session"];
     let of = |word: &str| matches!(word, "key" | "keys");
-    words.iter().any(|word| ALONE.contains(&word.as_str()))
+    // Who misspells the key writes the secret behind it all the same.
+    let near =
+        |word: &str, known: &str| known.len() > 4 && word.len().abs_diff(known.len()) < 2 && strsim::damerau_levenshtein(word, known) < 2;
+    words.iter().any(|word| ALONE.iter().any(|known| word == known || near(word, known)))
         || words.windows(2).any(|pair| OF_KEYS.contains(&pair[0].as_str()) && of(&pair[1]) || pair[0] == "basic" && pair[1] == "auth")
 }
 
@@ -261,6 +281,14 @@ mod tests {
             ("token: {env: \"hunter2 & more\"}", vec![1]),
             ("token: ${NAME:-hunter2}", vec![1]),
             ("api_key: hunter2: x", vec![1]),
+            ("TOKEN: hunter2", vec![1]),
+            ("token \"hunter2\"", vec![1]),
+            ("token: # hunter2", vec![1]),
+            ("a: {token: {file: x, value: hunter2}}", vec![1]),
+            ("DB_PASSWORD=hunter2", vec![1]),
+            ("password:hunter2", vec![1]),
+            ("a: {toekn: hunter2}", vec![1]),
+            ("é: {token: hunter2, é: x}", vec![1]),
             ("url: https://u:hunter2@h/k", vec![1]),
             ("url: 'redis://:hunter2@h'", vec![1]),
             ("url: https://hunter2@h/k", vec![1]),
