@@ -8,13 +8,14 @@ use arc_swap::ArcSwap;
 use frontgate_filters::filter::Facts;
 use frontgate_filters::filter::inspect::Forced;
 use frontgate_filters::reply::Form;
+use frontgate_filters::words::fields;
 use http::Method;
 use parking_lot::Mutex;
 
 use crate::config::Loaded;
 use crate::door::wire::Refusal;
 use crate::door::{Conn, Keeper, Rules};
-use crate::refusals::unreadable;
+use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
 use crate::status::{CircuitStatus, Force, Health, KeySetStatus, Status};
@@ -32,6 +33,8 @@ pub(crate) struct Gateway {
     pace: AtomicU64,
     listeners: Box<[Arc<ListenerMetrics>]>,
     in_flight: Arc<AtomicUsize>,
+    /// Connections that have not asked for anything yet.
+    pub fresh: Arc<AtomicUsize>,
     draining: AtomicBool,
     drain_asked: tokio::sync::Notify,
     /// One reload at a time; no request waits for it.
@@ -70,6 +73,7 @@ impl Gateway {
             pace,
             listeners,
             in_flight: Arc::default(),
+            fresh: Arc::default(),
             draining: AtomicBool::new(false),
             drain_asked: tokio::sync::Notify::new(),
             reloading: Mutex::new(()),
@@ -167,6 +171,11 @@ impl Gateway {
         self.listeners[index].clone()
     }
 
+    /// Whether some connection has not asked for anything yet.
+    pub(crate) fn has_fresh(&self) -> bool {
+        self.fresh.load(Ordering::Acquire) > 0
+    }
+
     /// How many requests are in flight.
     pub(crate) fn requests(&self) -> usize {
         self.in_flight.load(Ordering::Acquire)
@@ -255,7 +264,7 @@ impl Keeper for Gateway {
         let odd = Method::from_bytes(b"UNREAD").unwrap_or(Method::GET);
         snapshot.unmatched.metrics.record(&odd, refusal.status, began.elapsed(), began.elapsed());
         snapshot.access_log.log(&Line {
-            request_id: facts.request_id.to_str().unwrap_or_default(),
+            request_id: fields::text(&facts.request_id).unwrap_or_default(),
             client_ip: Some(facts.client_ip),
             method: "-",
             path: b"-",
@@ -265,10 +274,6 @@ impl Keeper for Gateway {
             bytes_out: body.len() as u64,
             ..Line::at(SystemTime::now())
         });
-        let mut page = format!("HTTP/1.1 {} {}\r\n", refusal.status, head.status.canonical_reason().unwrap_or("Error")).into_bytes();
-        head.header_to_h1_wire(&mut page);
-        page.extend_from_slice(b"\r\n");
-        page.extend_from_slice(&body);
-        page
+        page(&head, &body)
     }
 }

@@ -10,6 +10,7 @@
 //!   it the same without serving.
 //! - `proxy` translates Pingora's phases; the `exchange` behind it makes attempts at an `upstream` and brings the answer back.
 //! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
+//! - `files` reads what a configuration names, within bounds.
 //! - `server` starts and drains all of it; `cli` is what people type.
 
 #![warn(unreachable_pub)]
@@ -22,6 +23,7 @@ mod decide;
 mod door;
 mod exchange;
 mod explain;
+mod files;
 mod gateway;
 mod panics;
 mod proxy;
@@ -36,5 +38,6 @@ mod snapshot;
 mod status;
 mod telemetry;
 mod upstream;
+mod via;
 
 pub use server::{Running, start};

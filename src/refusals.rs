@@ -3,6 +3,7 @@
 use frontgate_filters::reply::Reply;
 use http::header::{ALLOW, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
+use pingora_http::ResponseHeader;
 
 use crate::door::wire::Refusal;
 use crate::upstream::NoPick;
@@ -35,12 +36,38 @@ pub(crate) fn body_too_large() -> Reply {
 
 /// What the strict reading of the wire refuses, as an answer.
 pub(crate) fn unreadable(refusal: Refusal) -> Reply {
-    Reply::problem(StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST), refusal.code, refusal.detail)
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let reply = Reply::problem(status, refusal.code, refusal.detail);
+    match status {
+        // A method that nothing behind the gateway is ever sent.
+        StatusCode::METHOD_NOT_ALLOWED => reply.with(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")),
+        _ => reply,
+    }
+}
+
+/// The answer to a request that goes in circles.
+pub(crate) fn loops() -> Reply {
+    Reply::problem(StatusCode::LOOP_DETECTED, "loop_detected", "The request has come through this gateway too often.")
+}
+
+/// An answer as HTTP/1.1 has it, for who asked so badly that no hook will see it.
+pub(crate) fn page(head: &ResponseHeader, body: &[u8]) -> Vec<u8> {
+    let mut page = format!("HTTP/1.1 {} {}\r\n", head.status.as_u16(), head.status.canonical_reason().unwrap_or("Error")).into_bytes();
+    head.header_to_h1_wire(&mut page);
+    page.extend_from_slice(b"\r\n");
+    page.extend_from_slice(body);
+    page
 }
 
 /// The answer where an upstream could not be reached, or broke off before its head.
 pub(crate) fn bad_gateway() -> Reply {
     Reply::problem(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The service behind the gateway did not answer.")
+}
+
+/// The answer where what an upstream sent is none.
+pub(crate) fn no_answer() -> Reply {
+    let detail = "The service behind the gateway sent an answer that cannot be read.";
+    Reply::problem(StatusCode::BAD_GATEWAY, "upstream_unreadable", detail)
 }
 
 /// The answer where an upstream was too slow.

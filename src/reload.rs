@@ -31,11 +31,15 @@ impl Reloader {
 
     /// All or nothing. The new configuration's hash.
     pub(crate) fn reload(&self) -> Result<String, Refused> {
-        let loaded = (self.read)().map_err(|problems| {
+        let refused = |problems: Diagnostics| {
             self.gateway.metrics.reload_failed();
             log::error!("the configuration was not reloaded:\n{}", problems.render(false));
             Refused::Problems(problems)
-        })?;
+        };
+        let loaded = (self.read)().map_err(refused)?;
+        if loaded.warnings.refuse() {
+            return Err(refused(loaded.warnings));
+        }
         match self.gateway.reload(loaded) {
             Ok(hash) => {
                 log::info!("configuration {hash} is in force");

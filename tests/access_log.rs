@@ -1,6 +1,11 @@
+use std::io::Write;
+use std::time::Duration;
+
 use serde_json::Value;
 
-use crate::harness::{Gateway, Origin, exchange, until};
+use crate::harness::client::read_reply;
+use crate::harness::origin::response;
+use crate::harness::{Gate, Gateway, Log, Origin, exchange, get, raw, until, yaml};
 
 /// Serves these requests and gives back their lines of the access log. `$ORIGIN` and `$LOG` in the text are filled in.
 fn lines_of(name: &str, configuration: &str, origin: &Origin, requests: &[&str]) -> Vec<Value> {
@@ -72,4 +77,149 @@ fn a_trace_that_is_malformed_or_told_twice_is_not_logged() {
 
     assert_eq!(lines.len(), 4);
     assert!(lines.iter().all(|line| line.get("trace_id").is_none()), "{lines:?}");
+}
+
+/// An address where nothing listens.
+fn dead() -> std::net::SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn a_request_that_another_attempt_saved_has_no_flag_and_one_that_none_saved_has_the_last_one_s() {
+    let breaking = Origin::start(|_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n");
+        false
+    });
+    let malformed = Origin::start(|_, stream| stream.write_all(b"ICY 200 OK\r\n\r\n").is_ok());
+    let well = Origin::json("{}");
+    let log = Log::new("flags");
+    let gateway = Gateway::start(&log.of(&yaml(
+        "
+        upstreams:
+          refused: {endpoints: [$DEAD, $WELL], retry: {attempts: 2, when: [connect_failure], budget: 100%}}
+          broken: {endpoints: [$BREAKING, $WELL], retry: {attempts: 2, when: [connect_failure], budget: 100%}}
+          odd: {endpoints: [$MALFORMED, $WELL], retry: {attempts: 2, when: [connect_failure], budget: 100%}}
+          lost: {endpoints: [$DEAD, $MALFORMED], retry: {attempts: 2, when: [connect_failure], budget: 100%}}
+          never: {endpoints: [$DEAD]}
+        filters:
+          guard: {circuit_breaker: {fallback: [{upstream: odd}]}}
+        routes:
+          - {name: refused, path: /refused, upstream: refused}
+          - {name: broken, path: /broken, upstream: broken}
+          - {name: odd, path: /odd, upstream: odd}
+          - {name: lost, path: /lost, upstream: lost}
+          - {name: elsewhere, path: /elsewhere, upstream: never, filters: [guard]}
+        ",
+        &[("$DEAD", &dead()), ("$BREAKING", &breaking.address), ("$MALFORMED", &malformed.address), ("$WELL", &well.address)],
+    )));
+
+    let mut count = 0;
+    let mut lines = |path: &str, times: usize| {
+        (0..times).for_each(|_| drop(get(gateway.address, path)));
+        count += times;
+        log.wait_for(count).split_off(count - times)
+    };
+
+    for path in ["/refused", "/broken", "/odd", "/elsewhere"] {
+        let lines = lines(path, 6);
+        assert!(lines.iter().any(|line| line["attempts"].as_u64() > Some(1)), "{path}: nobody needed another attempt");
+        for line in lines {
+            assert_eq!((&line["status"], line.get("flags")), (&200.into(), None), "{line}");
+        }
+    }
+    // The flag is that of the endpoint that was asked last.
+    for line in lines("/lost", 6) {
+        let flag = if line["endpoint"] == malformed.address.to_string() { "UPE" } else { "UF" };
+        assert_eq!((&line["status"], &line["flags"], &line["attempts"]), (&502.into(), &flag.into(), &2.into()), "{line}");
+    }
+}
+
+#[test]
+fn a_malformed_answer_is_told_from_one_that_broke_off_before_and_after_its_head() {
+    let origin = Origin::start(|request, stream| {
+        let answer: &[u8] = match request.line().split(' ').nth(1).unwrap() {
+            "/head" => b"HTTP/1.1 200 OK\r\nA B: c\r\n\r\n",
+            "/coding" => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+            "/chunk" => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nx\r\n",
+            "/closed" => b"HTTP/1.1 200 OK\r\nContent-Le",
+            _ => b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok",
+        };
+        let _ = stream.write_all(answer);
+        // What is malformed is so however long the connection lasts.
+        request.line().contains("/c") && !request.line().contains("/closed") || request.line().contains("/head")
+    });
+    let log = Log::new("malformed");
+    let gateway = Gateway::start(&log.of(&yaml(
+        "
+        upstreams: {main: {endpoints: [$ORIGIN]}}
+        routes: [{name: all, path: /**, upstream: main}]
+        ",
+        &[("$ORIGIN", &origin.address)],
+    )));
+
+    let cases = [("/head", 502, "UPE"), ("/coding", 502, "UPE"), ("/chunk", 200, "UPE"), ("/closed", 502, "UC"), ("/short", 200, "UC")];
+    for (number, (path, status, flag)) in cases.into_iter().enumerate() {
+        let reply = get(gateway.address, path);
+        assert!(reply.status == status && (status == 502 || !reply.whole), "{path}: {}", reply.head);
+        let line = log.wait_for(number + 1)[number].clone();
+        assert_eq!((&line["status"], &line["flags"]), (&status.into(), &flag.into()), "{path}: {line}");
+    }
+}
+
+#[test]
+fn time_that_an_upstream_or_a_client_took_is_not_the_gateway_s_own() {
+    let gate = Gate::default();
+    let pass = gate.clone();
+    let origin = Origin::start(move |request, stream| match request.line().split(' ').nth(1).unwrap() {
+        "/stream" => {
+            let begun = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            begun.is_ok()
+                && (0..5).all(|_| {
+                    std::thread::sleep(Duration::from_millis(200));
+                    stream.write_all(b"2\r\nx\n\r\n").is_ok()
+                })
+                && stream.write_all(b"0\r\n\r\n").is_ok()
+        }
+        "/large" => stream.write_all(response("200 OK", "", &"x".repeat(24 << 20)).as_bytes()).is_ok(),
+        "/slow" => {
+            pass.pass();
+            stream.write_all(response("200 OK", "", "late").as_bytes()).is_ok()
+        }
+        _ => stream.write_all(response("200 OK", "", "ok").as_bytes()).is_ok(),
+    });
+    let log = Log::new("overhead");
+    let gateway = Gateway::start(&log.of(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}], limits: {body: 1MiB}}
+        upstreams: {main: {endpoints: [$ORIGIN]}}
+        routes: [{name: all, path: /**, upstream: main}]
+        ",
+        &[("$ORIGIN", &origin.address)],
+    )));
+    let pause = Duration::from_secs(1);
+
+    assert!(get(gateway.address, "/stream").whole);
+    // A client that does not read its answer for a while.
+    let mut client = raw(gateway.address);
+    client.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    std::thread::sleep(pause);
+    assert!(read_reply(&mut client, false).unwrap().whole);
+    // One that pauses its upload, before and after the upstream has it.
+    let mut client = raw(gateway.address);
+    client.write_all(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello").unwrap();
+    std::thread::sleep(pause);
+    client.write_all(b"world").unwrap();
+    assert_eq!(read_reply(&mut client, false).unwrap().text(), "ok");
+    // An upstream that is slow, and a client that has left before it answers.
+    let mut client = raw(gateway.address);
+    client.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    std::thread::sleep(pause);
+    drop(client);
+
+    let lines = log.wait_for(4);
+    gate.open();
+    for line in lines {
+        let (duration, overhead) = (line["duration_ms"].as_f64().unwrap(), line["overhead_ms"].as_f64().unwrap());
+        assert!(duration > 900.0 && overhead < duration / 2.0, "{line}");
+    }
 }

@@ -263,8 +263,46 @@ fn a_key_set_behind_a_url_is_fetched_before_it_is_needed() {
     assert_eq!(provider.fetches(), 1);
     assert_eq!(get(gateway.address, &issuer.token(&claims(&[]))).status, 200);
     assert_eq!(provider.fetches(), 1);
+    assert_eq!(provider.origin.last().header("accept-encoding"), ["identity"]);
     let age = gateway.metric(r#"frontgate_jwks_age_seconds{filter="login"}"#);
     assert!(age > 0.0 && age < 20.0, "{age}");
+}
+
+#[test]
+fn a_key_set_may_begin_with_a_byte_order_mark_and_is_not_taken_compressed() {
+    let (origin, issuer) = (Origin::json("{}"), issuer("k1"));
+    let set = format!("\u{feff}{}", issuer.jwks());
+    let serve = |headers: &'static str| {
+        let answer = response("200 OK", headers, &set);
+        Origin::start(move |_, stream| std::io::Write::write_all(stream, answer.as_bytes()).is_ok())
+    };
+    let (marked, packed) = (serve("Content-Encoding: Identity\r\n"), serve("Content-Encoding: gzip\r\n"));
+    let status = |provider: &Origin| {
+        let gateway = Gateway::start(&text(origin.address, &format!("keys: {{jwks: {{url: http://{}/}}}}", provider.address)));
+        get(gateway.address, &issuer.token(&claims(&[]))).status
+    };
+
+    assert_eq!((status(&marked), status(&packed)), (200, 503));
+}
+
+#[test]
+fn a_token_of_another_type_opens_nothing() {
+    let (origin, issuer) = (Origin::json("{}"), issuer("k1"));
+    let file = Kept::new("types.json", &issuer.jwks());
+    let status = |more: &str, typ: &str| {
+        let gateway = Gateway::start(&text(origin.address, &format!("{}{more}", file.keys())));
+        let header = format!(r#"{{"alg":"ES256","kid":"k1","typ":"{typ}"}}"#);
+        let reply = get(gateway.address, &issuer.sign(&header, claims(&[]).to_string().as_bytes()));
+        assert_eq!(
+            gateway.metric(r#"frontgate_auth_decisions_total{decision="deny",filter="login",reason="token_type"}"#) > 0.0,
+            reply.status != 200
+        );
+        reply.status
+    };
+
+    assert_eq!((status("", "at+jwt"), status("", "logout+jwt")), (200, 401));
+    assert_eq!((status("\ntyp: logout+jwt", "logout+jwt"), status("\ntyp: [logout+jwt]", "JWT")), (200, 401));
+    assert_eq!(status("\ntyp: any", "logout+jwt"), 200);
 }
 
 #[test]

@@ -279,3 +279,67 @@ fn an_adaptive_timeout_learns_nothing_from_those_in_flight_when_the_circuit_open
     assert!(timeout() < before + 0.1, "{before} became {}", timeout());
     held.open();
 }
+
+#[test]
+fn what_was_changed_or_is_gone_does_not_come_back_from_the_cache() {
+    let well = Arc::new(AtomicBool::new(true));
+    let works = well.clone();
+    let origin = Origin::start(move |request, stream| {
+        let line = request.line();
+        let answer = match line {
+            _ if !works.load(Ordering::SeqCst) => response("503 Down", "", ""),
+            _ if line.starts_with("GET /gone") && !request.header("x-gone").is_empty() => response("404 Not Found", "", ""),
+            _ if line.starts_with("GET") => response("200 OK", "Vary: Accept-Language\r\n", "kept"),
+            _ if line.contains("refused") => response("409 Conflict", "", ""),
+            _ if line.contains("lost") => response("410 Gone", "", ""),
+            _ if line.starts_with("POST") => response("303 See Other", "Location: /\r\n", ""),
+            _ => response("204 No Content", "", ""),
+        };
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    // Who writes passes another route, without a breaker.
+    let gateway = Gateway::start(&yaml(
+        "
+        server:
+          listeners: [{address: 127.0.0.1:0}]
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+        filters:
+          guard: {circuit_breaker: {min_requests: 1000, fallback: [{cached: {max_age: 10m}}]}}
+        routes:
+          - {name: read, path: /**, methods: [GET], upstream: main, filters: [guard]}
+          - {name: write, path: /**, methods: [PUT, POST, DELETE, PATCH, OPTIONS, PURGE], upstream: main}
+        ",
+        &[("$ORIGIN", &origin.address)],
+    ));
+    let ask = |line: &str, headers: &str| {
+        let text = format!("{line} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n{headers}\r\n");
+        exchange(gateway.address, text.as_bytes()).unwrap().status
+    };
+    let paths = ["/PUT", "/POST", "/DELETE", "/PATCH", "/PURGE", "/OPTIONS", "/refused", "/lost", "/gone", "/other?x=1"];
+    for path in paths {
+        for language in ["en", "de"] {
+            assert_eq!(ask(&format!("GET {path}"), &format!("Accept-Language: {language}\r\n")), 200);
+        }
+    }
+
+    for path in &paths[..6] {
+        ask(&format!("{} {path}", &path[1..]), "");
+    }
+    ask("PUT /refused", "");
+    ask("DELETE /lost", "");
+    ask("GET /gone", "X-Gone: 1\r\nAccept-Language: en\r\n");
+    ask("PUT /other?x=2", "");
+    // One language comes anew; the other one must not be found again by it.
+    assert_eq!(ask("GET /PUT", "Accept-Language: en\r\n"), 200);
+    well.store(false, Ordering::SeqCst);
+
+    let kept = |path: &str, language: &str| ask(&format!("GET {path}"), &format!("Accept-Language: {language}\r\n")) == 200;
+    for path in ["/POST", "/DELETE", "/PATCH", "/PURGE", "/lost", "/gone"] {
+        assert!(!kept(path, "en") && !kept(path, "de"), "{path} is back");
+    }
+    for path in ["/OPTIONS", "/refused", "/other?x=1"] {
+        assert!(kept(path, "en") && kept(path, "de"), "{path} is away");
+    }
+    assert_eq!((kept("/PUT", "en"), kept("/PUT", "de")), (true, false));
+}

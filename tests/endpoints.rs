@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::harness::{Gate, Gateway, Origin, exchange, get, origin::response, until, yaml};
+use crate::harness::{Gate, Gateway, Log, Origin, exchange, get, origin::response, until, yaml};
 
 /// An origin that answers its own name with a status that can be changed.
 fn named(name: &'static str, healthy: Arc<AtomicBool>) -> Origin {
@@ -231,6 +231,64 @@ fn probes_that_all_fail_do_not_stop_an_upstream_that_answers() {
     until("it to be found unhealthy", || gateway.metric("frontgate_upstream_endpoints{upstream=\"main\",state=\"unhealthy\"}") == 1.0);
 
     assert!((0..10).all(|_| get(gateway.address, "/").status == 200));
+}
+
+#[test]
+fn where_all_are_unhealthy_and_none_is_to_be_tried_the_answer_is_503_at_once() {
+    let healthy = Arc::new(AtomicBool::new(false));
+    let origin = named("a", healthy.clone());
+    let log = Log::new("panic");
+    let gateway = Gateway::start(&log.of(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}]}
+        upstreams:
+          main: {endpoints: [$ORIGIN], panic: false, $PROBES}
+          other: {endpoints: [$ORIGIN]}
+        filters: {guard: {circuit_breaker: {consecutive: 1, fallback: [{upstream: other}]}}}
+        routes:
+          - {name: all, path: /**, upstream: main}
+          - {name: guarded, path: /guarded, upstream: main, filters: [guard]}
+        ",
+        &[("$ORIGIN", &origin.address), ("$PROBES", &PROBES)],
+    )));
+    until("it to be found unhealthy", || gateway.metric("frontgate_upstream_endpoints{upstream=\"main\",state=\"unhealthy\"}") == 1.0);
+    let asked = || origin.received().iter().filter(|request| !request.line().contains("/healthz")).count();
+    let before = asked();
+    let lines = log.lines().len();
+
+    let refused = get(gateway.address, "/");
+
+    assert_eq!((refused.is_problem(503).json()["code"].as_str(), refused.header("retry-after")), (Some("no_endpoint"), Some("1")));
+    let line = log.wait_for(lines + 1)[lines].clone();
+    assert_eq!((&line["flags"], line.get("attempts")), (&"UH".into(), None), "{line}");
+    assert_eq!(asked(), before, "nobody was asked");
+    // It is no failure of the upstream's answers, and a fallback serves in its place.
+    assert!((0..3).all(|_| get(gateway.address, "/guarded").header("x-bff-fallback") == Some("upstream")));
+    assert_eq!(gateway.metric("frontgate_circuit_state{filter=\"guard\",upstream=\"main\"}"), 0.0);
+    healthy.store(true, Ordering::SeqCst);
+    until("it to be asked again", || get(gateway.address, "/").text() == "a");
+}
+
+#[test]
+fn a_further_attempt_goes_to_a_healthy_endpoint_once_more_rather_than_to_an_unhealthy_one() {
+    let (well, failing) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+    let bad = named("bad", failing);
+    let good = Origin::start(move |request, stream| {
+        // Every other answer fails.
+        let fails = !request.line().contains("/healthz") && well.fetch_xor(true, Ordering::SeqCst);
+        let status = if fails { "503 Service Unavailable" } else { "200 OK" };
+        stream.write_all(response(status, "", "good").as_bytes()).is_ok()
+    });
+    let upstream = format!("panic: false\nretry: {{attempts: 2, when: [503], budget: 100%}}\n{PROBES}");
+    let gateway = over(&[bad.address, good.address], &upstream);
+    until("one to be found unhealthy", || gateway.metric("frontgate_upstream_endpoints{upstream=\"main\",state=\"unhealthy\"}") == 1.0);
+
+    for _ in 0..10 {
+        let reply = get(gateway.address, "/");
+        assert_eq!((reply.status, reply.text()), (200, "good".to_owned()));
+    }
+
+    assert!(bad.received().iter().all(|request| request.line().contains("/healthz")), "only its probes reach the unhealthy one");
 }
 
 #[test]

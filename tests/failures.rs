@@ -100,6 +100,96 @@ fn a_stale_pooled_connection_is_tried_once_more() {
 }
 
 #[test]
+fn however_many_pooled_connections_are_closed_a_request_gets_a_fresh_one_in_the_end() {
+    let held = Gate::default();
+    let (gate, arrived) = (held.clone(), std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0)));
+    let waiting = arrived.clone();
+    // One request on each connection; the next one closes it without an answer.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, gate, waiting) = (stream.unwrap(), gate.clone(), waiting.clone());
+            std::thread::spawn(move || {
+                let mut space = [0; 4096];
+                let count = stream.read(&mut space).unwrap_or(0);
+                if space[..count].starts_with(b"GET /fill") {
+                    waiting.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    gate.pass();
+                }
+                let _ = stream.write_all(response("200 OK", "", "x").as_bytes());
+                let _ = stream.read(&mut space);
+            });
+        }
+    });
+    let gateway = Gateway::start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}], threads: 1}
+        upstreams: {main: {endpoints: [$ORIGIN]}}
+        routes: [{name: all, path: /**, upstream: main}]
+        ",
+        &[("$ORIGIN", &address)],
+    ));
+    let here = gateway.address;
+    let filling: Vec<_> = (0..8).map(|_| std::thread::spawn(move || get(here, "/fill").status)).collect();
+    until("eight connections", || arrived.load(std::sync::atomic::Ordering::SeqCst) == 8);
+    held.open();
+    assert!(filling.into_iter().all(|one| one.join().unwrap() == 200));
+
+    assert_eq!(get(gateway.address, "/").status, 200);
+}
+
+#[test]
+fn an_answer_after_a_failed_attempt_keeps_the_client_s_connection() {
+    let held = Gate::default();
+    let gate = held.clone();
+    let origin = Origin::start(move |request, stream| match request.line().split(' ').nth(1).unwrap() {
+        "/cached" if request.header("x-well").is_empty() => false,
+        "/malformed" => stream.write_all(b"ICY 200 OK\r\n\r\n").is_ok(),
+        "/hints" => {
+            let _ = stream.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n");
+            false
+        }
+        "/silent" => {
+            gate.pass();
+            false
+        }
+        "/breaks" => false,
+        _ => stream.write_all(response("200 OK", "", "kept").as_bytes()).is_ok(),
+    });
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gateway = Gateway::start(&yaml(
+        "
+        upstreams:
+          main: {endpoints: [$ORIGIN], timeouts: {first_byte: 1s}}
+          dead: {endpoints: [$DEAD]}
+        filters: {guard: {circuit_breaker: {fallback: [{cached: {max_age: 1h}}]}}}
+        routes:
+          - {name: all, path: /**, upstream: main}
+          - {name: cached, path: /cached, upstream: main, filters: [guard]}
+          - {name: dead, path: /dead, upstream: dead}
+        ",
+        &[("$ORIGIN", &origin.address), ("$DEAD", &dead)],
+    ));
+    let mut client = raw(gateway.address);
+    let mut ask = |path: &str, fields: &str| {
+        write!(client, "GET {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n").unwrap();
+        let reply = read_reply(&mut client, false).unwrap_or_else(|| panic!("{path}: the connection is closed"));
+        assert_eq!(reply.header("connection"), None, "{path}");
+        reply
+    };
+
+    assert_eq!(ask("/cached", "X-Well: 1\r\n").status, 200);
+    for (path, status) in
+        [("/breaks", 502), ("/malformed", 502), ("/hints", 502), ("/dead", 502), ("/silent", 504), ("/cached", 200), ("/", 200)]
+    {
+        assert_eq!(ask(path, "").status, status, "{path}");
+    }
+    assert_eq!(ask("/cached", "").header("x-bff-fallback"), Some("cached"));
+    held.open();
+}
+
+#[test]
 fn every_timeout_of_an_upstream_is_kept() {
     // Answers what the path asks: waits before the head, or between two parts of the body.
     let held = Gate::default();

@@ -1,6 +1,7 @@
 use std::io::Write;
 
 use crate::harness::client::read_reply;
+use crate::harness::http2::over_http2;
 use crate::harness::{Gateway, Origin, PATIENCE, exchange, raw, yaml};
 
 fn pair() -> (Origin, Gateway) {
@@ -47,6 +48,30 @@ fn hosts_that_are_none_are_refused() {
     exchange(gateway.address, b"GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n").unwrap().is_problem(400);
     assert!(origin.received().is_empty());
     assert_eq!(exchange(gateway.address, b"GET / HTTP/1.0\r\n\r\n").unwrap().status, 200);
+}
+
+#[test]
+fn an_empty_port_is_the_usual_one() {
+    let origin = Origin::json("{}");
+    let gateway = Gateway::start(&yaml(
+        "
+        server:
+          listeners: [{address: 127.0.0.1:0}]
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+        routes:
+          - {name: all, host: shop.example, path: /**, upstream: main}
+        ",
+        &[("$ORIGIN", &origin.address)],
+    ));
+    let ask = |host: &str| exchange(gateway.address, format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap();
+
+    for host in ["shop.example", "shop.example:80", "shop.example:", "SHOP.example.:"] {
+        assert_eq!(ask(host).status, 200, "{host}");
+        assert_eq!(origin.last().header("host"), [host]);
+    }
+    ask(":").is_problem(400);
+    ask("shop.example::").is_problem(400);
 }
 
 #[test]
@@ -114,6 +139,89 @@ fn what_a_client_says_of_itself_counts_only_from_trusted_proxies() {
     assert_eq!(reply.header("x-request-id"), Some("mine-1"));
 }
 
+/// What only proxies may say, in more spellings than anybody writes lists of.
+const FORGED: [&str; 22] = [
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-FORWARDED-PORT",
+    "x-forwarded-prefix",
+    "X-Forwarded-Server",
+    "X-Forwarded-Ssl",
+    "X-Forwarded-User",
+    "X-Forwarded-Client-Cert",
+    "X_Forwarded_For",
+    "X-Forwarded_Proto",
+    "x_forwarded_email",
+    "X-Real-IP",
+    "X_Real_IP",
+    "X-Request-Id",
+    "X_Request_Id",
+    "X_BFF_Version",
+    "Forwarded",
+    "X-Client-Cert",
+    "X_CLIENT_CERT_SUBJECT",
+    "X-SSL-Client-Verify",
+    "X_SSL_CLIENT_S_DN",
+];
+
+fn forged(request: &crate::harness::origin::Request) -> Vec<String> {
+    request.head.lines().filter(|line| line.contains("forged")).map(str::to_owned).collect()
+}
+
+#[test]
+fn no_spelling_of_what_only_proxies_may_say_gets_past_from_a_client() {
+    let (origin, gateway) = pair();
+    let lines: String = FORGED.iter().map(|name| format!("{name}: forged\r\n")).collect();
+
+    let reply = exchange(gateway.address, format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}X-Forward: kept\r\n\r\n").as_bytes()).unwrap();
+
+    let seen = origin.last();
+    assert_eq!((reply.status, forged(&seen)), (200, Vec::new()), "{}", seen.head);
+    assert_eq!((seen.header("x-forwarded-for"), seen.header("x-forward")), (vec!["127.0.0.1"], vec!["kept"]));
+}
+
+#[test]
+fn no_spelling_of_what_only_proxies_may_say_gets_past_over_http_2() {
+    let origin = Origin::json("{}");
+    let gateway = Gateway::start(&http_2(&origin, "", ""));
+    let mut request = http::Request::get("http://a/");
+    for name in FORGED {
+        request = request.header(name, "forged");
+    }
+
+    assert_eq!(over_http_2(&gateway, request, b""), 200);
+    assert_eq!(forged(&origin.last()), [""; 0]);
+}
+
+#[test]
+fn a_trusted_proxy_is_believed_whatever_stands_before_its_own_words() {
+    let origin = Origin::json("{}");
+    let filters = "
+        server:
+          listeners: [{address: 127.0.0.1:0}]
+          trusted_proxies: [127.0.0.0/8, 10.0.0.0/8]
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+        routes:
+          - {name: all, path: /**, upstream: main}
+        ";
+    let gateway = Gateway::start(&yaml(filters, &[("$ORIGIN", &origin.address)]));
+    for list in [
+        &b"X-Forwarded-For: \xfc, 9.9.9.9"[..],
+        b"X-Forwarded-For: 1.1.1.1,9.9.9.9, ,10.0.0.7,",
+        b"X-Forwarded-For: \xfc\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-For: ,",
+        b"X-Forwarded-For: [2001:db8::1]:80, 9.9.9.9:1234",
+    ] {
+        let request = [b"GET / HTTP/1.1\r\nHost: a\r\n", list, b"\r\nX-Forwarded-Port: 444\r\n\r\n"].concat();
+
+        exchange(gateway.address, &request).unwrap();
+
+        let seen = origin.last();
+        assert_eq!((seen.header("x-real-ip"), seen.header("x-forwarded-port")), (vec!["9.9.9.9"], vec!["444"]), "{}", list.escape_ascii());
+    }
+}
+
 #[test]
 fn hop_by_hop_headers_go_no_further() {
     let (origin, gateway) = pair();
@@ -161,6 +269,54 @@ fn http_2(origin: &Origin, server: &str, upstream: &str) -> String {
         ",
         &[("$ORIGIN", &origin.address), ("$SERVER", &server), ("$UPSTREAM", &upstream)],
     )
+}
+
+/// The status of a request over HTTP/2.
+fn over_http_2(gateway: &Gateway, request: http::request::Builder, body: &'static [u8]) -> u16 {
+    let request = request.body(()).unwrap();
+    over_http2(gateway.address, async move |mut client| {
+        let (answer, mut upload) = client.send_request(request, body.is_empty()).unwrap();
+        if !body.is_empty() {
+            upload.send_data(bytes::Bytes::from_static(body), true).unwrap();
+        }
+        answer.await.expect("an answer").status().as_u16()
+    })
+}
+
+#[test]
+fn http_2_is_read_by_the_rules_of_http_1() {
+    let origin = Origin::json("{}");
+    let gateway = Gateway::start(&http_2(&origin, "limits: {uri: 100B, header_count: 10}", ""));
+    let post = || http::Request::post("http://a/x");
+    let bytes = |bytes: &'static [u8]| http::HeaderValue::from_bytes(bytes).unwrap();
+
+    for (what, request, body, status) in [
+        ("costume", post().header("transfer_encoding", "chunked"), &b"hello"[..], 400),
+        ("length in costume", post().header("content_length", "99"), b"hello", 400),
+        ("two lengths", post().header("content-length", "5").header("content-length", "5"), b"hello", 400),
+        ("a coding that is none", post().header("content-encoding", "Chunked"), b"hello", 400),
+        ("a coding in costume", post().header("content_encoding", "chunked"), b"hello", 400),
+        ("a hidden field", post().header("x", "y transfer-encoding: chunked"), b"hello", 400),
+        ("white space before", post().header("x", bytes(b" y")), b"hello", 400),
+        ("white space behind", post().header("x", bytes(b"y\t")), b"hello", 400),
+        ("two hosts", post().header("host", "a").header("host", "a"), b"hello", 400),
+        ("another host", post().header("host", "b"), b"hello", 400),
+        ("no path", http::Request::post("http://a?/../admin"), b"", 400),
+        ("a query beyond ASCII", http::Request::get("http://a/?\u{e9}"), b"", 400),
+        ("a path beyond ASCII", http::Request::get("http://a/\u{e9}"), b"", 400),
+        ("a long path", http::Request::get(format!("http://a/{}", "x".repeat(100))), b"", 414),
+        ("many fields", (0..11).fold(http::Request::get("http://a/"), |request, _| request.header("x", "y")), b"", 431),
+        ("bytes beyond ASCII", post().header("x", bytes(b"\xfc")), b"hello", 200),
+        ("a host said twice alike", post().header("host", "a"), b"hello", 200),
+        ("a query that looks like a path", http::Request::get("http://a/?/../admin"), b"", 200),
+    ] {
+        let before = origin.received().len();
+
+        assert_eq!(over_http_2(&gateway, request, body), status, "{what}");
+
+        assert_eq!(origin.received().len() - before, usize::from(status == 200), "{what}");
+    }
+    assert_eq!(origin.last().line(), "GET /?/../admin HTTP/1.1");
 }
 
 #[test]

@@ -292,3 +292,37 @@ fn a_verified_claim_chooses_the_tier_and_the_log_names_the_limit_that_refused() 
     }
     let _ = (std::fs::remove_file(&keys), std::fs::remove_file(&log));
 }
+
+#[test]
+fn keys_of_any_bytes_are_keys_and_each_its_own() {
+    let origin = Origin::json("{}");
+    let filters = "
+by_cookie: {rate_limit: {key: cookie.sid, rate: 1/h, on_missing_key: reject}}
+by_key: {rate_limit: {key: header.X-Api-Key, rate: 1/h, on_missing_key: reject}}";
+    let gateway = |list: &str| Gateway::start(&limited(&origin, filters, list));
+    let ask = |gateway: &Gateway, line: &[u8]| {
+        exchange(gateway.address, &[b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n", line, b"\r\n\r\n"].concat()).unwrap().status
+    };
+
+    let by_cookie = gateway("by_cookie");
+    let cookies: [(&[u8], u16); 5] = [
+        (b"Cookie: name=J\xfcrgen; sid=2", 200),
+        (b"Cookie: sid=2;; \xe4", 429),
+        (b"Cookie: sid=\xfc", 200),
+        (b"Cookie: sid=\xe4", 200),
+        (b"Cookie: name=J\xfcrgen", 403),
+    ];
+    for (line, status) in cookies {
+        assert_eq!(ask(&by_cookie, line), status, "{}", line.escape_ascii());
+    }
+    let by_key = gateway("by_key");
+    let keys: [(&[u8], u16); 4] = [
+        (b"X-Api-Key: schl\xfcssel", 200),
+        (b"X-Api-Key: schl\xe4ssel", 200),
+        ("X-Api-Key: schl\u{fc}ssel".as_bytes(), 200),
+        (b"X-Api-Key: schl\xfcssel", 429),
+    ];
+    for (line, status) in keys {
+        assert_eq!(ask(&by_key, line), status, "{}", line.escape_ascii());
+    }
+}

@@ -13,6 +13,8 @@ mod both_ways;
 mod breaker;
 /// An upstream that fails in every way there is, under steady load, over and over.
 mod chaos;
+/// What `frontgate check` opens, says and does not say.
+mod check;
 /// What people copy: the pages' YAML and every configuration that is shipped.
 mod documents;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
@@ -23,8 +25,14 @@ mod exchange;
 mod explain;
 /// Clients and origins that are slow, gone or broken.
 mod failures;
+/// What belongs to one hop, and who has handed a request on: connection options, `Via`, circles, methods for proxies.
+mod hops;
 /// What a request must be: one reading, one host, one path, limits.
 mod hygiene;
+/// Interim answers, which are never the answer.
+mod interim;
+/// Clients that leave, and what they held.
+mod leaving;
 /// Reload, drain, health, metrics, and the binary itself.
 mod lifecycle;
 /// Rate limits: refusals, headers, requests in flight, reload.
@@ -45,5 +53,9 @@ mod stress;
 mod traffic;
 /// JSON answers that are trimmed on their way.
 mod trim;
+/// Connections that change their protocol.
+mod tunnels;
 /// Public collections of malformed requests, replayed over raw sockets.
 mod vectors;
+/// Every wait for a client has its own deadline: clients that stop, do not read, leave, or come too late or too many.
+mod waits;

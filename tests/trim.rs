@@ -96,6 +96,101 @@ fn a_tag_is_undone_for_the_upstream_and_only_its_own() {
 }
 
 #[test]
+fn a_date_does_not_stand_in_for_a_tag_that_is_withheld() {
+    const DATE: &str = "Tue, 15 Nov 1994 08:12:31 GMT";
+    let origin = Origin::start(|request, stream| {
+        let tags = request.header("if-none-match");
+        let same = if tags.is_empty() { request.header("if-modified-since") == [DATE] } else { tags[0].contains("\"v1\"") };
+        let answer = match same {
+            true => "HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n\r\n".to_owned(),
+            false => response("200 OK", &format!("Content-Type: application/json\r\nETag: \"v1\"\r\nLast-Modified: {DATE}\r\n"), BODY),
+        };
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    let gateway = over(&origin, SLIM);
+    let tag = ask(&gateway, TV, "/", "").header("etag").unwrap().to_owned();
+    let again = |agent: &str, tags: &str| ask(&gateway, agent, "/", &format!("If-None-Match: {tags}\r\nIf-Modified-Since: {DATE}\r\n"));
+
+    assert_eq!(again(TV, &tag).status, 304);
+    let other = again(PHONE, &tag);
+    assert_eq!(other.json(), serde_json::json!({"code": 0, "items": [{"id": 1, "images": {"thumb": "t"}}]}));
+    assert_eq!(again(TV, "\"v1\"").status, 200);
+    assert_eq!(again(TV, ",").status, 200);
+    // What nobody takes for a tag of any policy is a condition like any other.
+    assert_eq!(ask(&gateway, TV, "/", &format!("If-Modified-Since: {DATE}\r\n")).status, 304);
+}
+
+#[test]
+fn tags_and_types_beyond_ascii_change_nothing() {
+    let origin = Origin::start(|request, stream| {
+        let kind: &[u8] = match request.line().split(' ').nth(1) {
+            Some("/latin") => b"Content-Type: application/json; name=\"\xe9\"",
+            Some("/twice") => b"Content-Type: application/json, application/json",
+            Some("/lines") => b"Content-Type: text/html\r\nContent-Type: application/json",
+            Some("/none") => b"X-Nothing: at all",
+            Some("/odd") => b"Content-Type: application/js\xf6n",
+            Some("/capitals") => b"Content-Type: application/json\r\nContent-Encoding: Identity, ,IDENTITY",
+            _ => b"Content-Type: Text/JSON",
+        };
+        let length = format!("\r\nContent-Length: {}\r\n\r\n", BODY.len());
+        stream.write_all(&[b"HTTP/1.1 200 OK\r\nETag: \"\xfc\"\r\n", kind, length.as_bytes(), BODY.as_bytes()].concat()).is_ok()
+    });
+    let gateway = over(&origin, SLIM);
+
+    for path in ["/latin", "/twice", "/lines", "/none", "/odd", "/capitals", "/text"] {
+        let reply = ask(&gateway, PHONE, path, "");
+
+        assert_eq!((reply.status, reply.text().contains("secret")), (200, false), "{path}: {}", reply.text());
+        assert!(reply.header("etag").is_some_and(|tag| tag.starts_with("W/\"\u{fffd}-")), "{path}: {}", reply.head);
+    }
+}
+
+#[test]
+fn what_may_hide_something_and_cannot_be_read_is_not_passed_on() {
+    let origin = Origin::start(|request, stream| {
+        let answer = match request.line().split(' ').nth(1) {
+            Some("/part") => response("206 Partial Content", "Content-Type: application/json\r\nContent-Range: bytes 0-9/10\r\n", BODY),
+            Some("/page") => response("200 OK", "Content-Type: \u{e9}\r\n", "<p>secret</p>"),
+            Some("/packed") => response("200 OK", "Content-Type: application/json\r\nContent-Encoding: gzip, br\r\n", BODY),
+            Some("/empty") => response("200 OK", "", ""),
+            _ => response("200 OK", "Content-Type: text/plain\r\n", "no secret"),
+        };
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    let gateway = over(&origin, SLIM);
+
+    for path in ["/part", "/page", "/packed"] {
+        let reply = ask(&gateway, PHONE, path, "");
+        assert_eq!(reply.is_problem(502).json()["code"], "upstream_unreadable", "{path}");
+    }
+    for (path, body) in [("/empty", ""), ("/plain", "no secret")] {
+        let reply = ask(&gateway, PHONE, path, "");
+        assert_eq!((reply.status, reply.text().as_str()), (200, body), "{path}");
+    }
+    assert_eq!(ask(&gateway, TV, "/part", "").status, 206);
+}
+
+#[test]
+fn a_byte_order_mark_is_no_json_and_no_reason_to_refuse_it() {
+    let body = "\u{feff}{\"code\": 0, \"secret\": 7}";
+    let origin = Origin::start(move |request, stream| match request.line().split(' ').nth(1) {
+        Some("/pieces") => {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+            let sent = body.as_bytes().iter().all(|byte| stream.write_all(&[b"1\r\n", &[*byte][..], b"\r\n"].concat()).is_ok());
+            sent && stream.write_all(b"0\r\n\r\n").is_ok()
+        }
+        _ => stream.write_all(response("200 OK", "Content-Type: application/json\r\n", body).as_bytes()).is_ok(),
+    });
+    let gateway = over(&origin, SLIM);
+
+    for path in ["/whole", "/pieces"] {
+        assert_eq!(ask(&gateway, PHONE, path, "").text(), "{\"code\": 0}", "{path}");
+        assert_eq!(ask(&gateway, TV, path, "").text(), "{\"code\": 0, \"secret\": 7}", "{path}");
+        assert_eq!(ask(&gateway, DESKTOP, path, "").text(), body, "{path}");
+    }
+}
+
+#[test]
 fn a_client_narrows_what_it_may_have() {
     let origin = tagged(BODY);
     let gateway = over(&origin, SLIM);
@@ -105,6 +200,9 @@ fn a_client_narrows_what_it_may_have() {
         serde_json::json!({"items": [{"title": "Lamp"}], "secret": 7})
     );
     assert_eq!(ask(&gateway, PHONE, "/?fields=items.id,secret", "").json(), serde_json::json!({"items": [{"id": 1}]}));
+    assert_eq!(ask(&gateway, PHONE, "/?fields=,items.id,", "").json(), serde_json::json!({"items": [{"id": 1}]}));
+    assert_eq!(ask(&gateway, PHONE, "/?fields=,", "").json(), ask(&gateway, PHONE, "/", "").json());
+    assert_eq!(ask(&gateway, PHONE, "/?fields=%FC", "").json(), serde_json::json!({}));
     assert_eq!(ask(&gateway, PHONE, "/?fields=items..id", "").is_problem(400).json()["code"], "bad_fields");
 }
 
@@ -282,4 +380,68 @@ fn a_slow_stream_is_passed_on_part_by_part() {
     client.read_to_end(&mut held).unwrap();
 
     assert!(held.ends_with(b"\r\n0\r\n\r\n"), "{}", String::from_utf8_lossy(&held));
+}
+
+#[test]
+fn what_must_not_be_changed_is_not_but_what_is_hidden_stays_hidden() {
+    let origin = Origin::start(|request, stream| {
+        let fields = match request.header("if-none-match").as_slice() {
+            [] => "Content-Type: application/json\r\nETag: \"v1\"\r\nCache-Control: max-age=5, No-Transform\r\nAccept-Ranges: bytes\r\n",
+            _ => "",
+        };
+        stream.write_all(response("200 OK", fields, BODY).as_bytes()).is_ok()
+    });
+    let gateway = over(&origin, SLIM);
+
+    let tv = ask(&gateway, TV, "/", "Accept-Encoding: gzip\r\n");
+    let phone = ask(&gateway, PHONE, "/", "");
+
+    assert_eq!(tv.text(), BODY);
+    for (name, value) in [("etag", "\"v1\""), ("content-length", &*BODY.len().to_string()), ("accept-ranges", "bytes")] {
+        assert_eq!(tv.header(name), Some(value), "{}", tv.head);
+    }
+    assert_eq!((tv.header("vary"), tv.header("content-encoding")), (None, None), "{}", tv.head);
+    // `keep` hides from this client what it does not name.
+    assert_eq!(phone.json(), serde_json::json!({"code": 0, "items": [{"id": 1, "images": {"thumb": "t"}}]}));
+    // So does a client's own list: nobody else asked for the change.
+    assert_eq!(ask(&gateway, TV, "/?fields=secret", "").json(), serde_json::json!({"secret": 7}));
+    assert_eq!(gateway.metric("frontgate_trim_skipped_total{reason=\"no_transform\",route=\"all\"}"), 1.0);
+}
+
+#[test]
+fn a_fallback_s_answer_that_must_not_be_changed_is_not() {
+    let well = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let is_well = well.clone();
+    let origin = Origin::start(move |request, stream| {
+        // The other upstream has a Host of its own.
+        let is_well = is_well.load(std::sync::atomic::Ordering::SeqCst) || request.header("host") == ["other.example"];
+        let status = if is_well { "200 OK" } else { "503 Down" };
+        let fields = "Content-Type: application/json\r\nCache-Control: no-transform\r\n";
+        stream.write_all(response(status, fields, BODY).as_bytes()).is_ok()
+    });
+    let gateway = Gateway::start(&yaml(
+        "
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+          other: {endpoints: [$ORIGIN], host: other.example}
+        filters:
+          slim: {trim: {profiles: {smart_tv: {drop: [secret]}}}}
+          guard: {circuit_breaker: {fallback: [{cached: {max_age: 1h}}, {upstream: other}]}}
+        routes: [{name: all, path: /**, upstream: main, filters: [slim, guard]}]
+        ",
+        &[("$ORIGIN", &origin.address)],
+    ));
+    assert_eq!(ask(&gateway, TV, "/kept", "").text(), BODY);
+    well.store(false, std::sync::atomic::Ordering::SeqCst);
+
+    let (kept, other) = (ask(&gateway, TV, "/kept", ""), ask(&gateway, TV, "/new", ""));
+
+    assert_eq!(
+        (kept.header("x-bff-fallback"), kept.header("cache-control"), kept.text()),
+        (Some("cached"), Some("no-store, no-transform"), BODY.to_owned())
+    );
+    assert_eq!(
+        (other.header("x-bff-fallback"), other.header("cache-control"), other.text()),
+        (Some("upstream"), Some("no-store, no-transform"), BODY.to_owned())
+    );
 }

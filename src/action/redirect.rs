@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use frontgate_filters::filter::Facts;
 use frontgate_filters::reply::{Reply, ReplyBody};
+use frontgate_filters::words::fields;
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use pingora_http::RequestHeader;
@@ -25,8 +26,10 @@ impl Check for model::Redirect {
             report.error(self.status.place, format!("{} is not a redirect: 301, 302, 303, 307 or 308", *self.status));
         }
         let is_target = ["/", "http://", "https://"].iter().any(|start| self.to.starts_with(start));
-        if !is_target || HeaderValue::from_str(&self.to).is_err() {
+        if !is_target {
             report.error(self.to.place, format!("`{}` is neither a path nor an http URL", self.to.value));
+        } else if !self.to.bytes().all(|byte| (0x21..0x7f).contains(&byte)) {
+            report.error(self.to.place, format!("`{}` holds a character that must be percent-encoded", self.to.value));
         } else if let Some(Err(why)) = path.map(|path| Template::parse(&self.to, path)) {
             report.error(self.to.place, why);
         }
@@ -54,7 +57,7 @@ impl Action for Redirect {
 
     fn why(&self, answer: &Reply) -> String {
         match answer.headers.iter().find(|(name, _)| name == LOCATION) {
-            Some((_, to)) => format!("redirects to {}", to.to_str().unwrap_or_default()),
+            Some((_, to)) => format!("redirects to {}", fields::text(to).unwrap_or_default()),
             None => "the target of the redirect cannot be a header".to_owned(),
         }
     }

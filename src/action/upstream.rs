@@ -1,16 +1,21 @@
 //! A route that leads to an upstream, with the path that the upstream is sent in place of the client's.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use frontgate_filters::filter::Facts;
+use frontgate_filters::words::fields;
+use frontgate_filters::words::path::BadPath;
 use frontgate_filters::words::spanned::Spanned;
 use http::header::HOST;
+use http::uri::PathAndQuery;
 use pingora_http::RequestHeader;
 
 use super::{Act, Action, Upstreams};
 use crate::config::check::{Check, Report};
 use crate::config::model;
-use crate::router::{Pattern, Segment, Template};
+use crate::refusals;
+use crate::router::{Pattern, Segment, Template, normalise};
 use crate::upstream::Pool;
 
 /// An upstream, and what it is sent.
@@ -40,13 +45,34 @@ impl Check for model::Rewrite {
         let Some(path) = path else { return };
         match self {
             Self::StripPrefix(prefix) => strip_prefix(prefix, path, report),
-            Self::Path(template) => {
-                if !template.starts_with('/') {
-                    report.error(template.place, format!("`{}` does not begin with a slash", template.value));
-                } else if let Err(why) = Template::parse(template, path) {
-                    report.error(template.place, why);
-                }
-            }
+            Self::Path(template) => other_path(template, path, report),
+        }
+    }
+}
+
+/// The text has to be what a request's own path is once it was checked.
+fn other_path(template: &Spanned<String>, path: &Pattern, report: &mut Report<'_, '_>) {
+    let text = &template.value;
+    if !text.starts_with('/') {
+        return report.error(template.place, format!("`{text}` does not begin with a slash"));
+    }
+    let sample = match Template::parse(template, path) {
+        Ok(parsed) => parsed.sample(),
+        Err(why) => return report.error(template.place, why),
+    };
+    match normalise(&sample) {
+        Ok(normal) if normal != sample => {
+            // The braces of variables are left alone.
+            let help = normalise(text).ok().map(|normal| format!("write `{normal}`"));
+            report.helped(template.place, format!("`{text}` is not in the one form that paths are sent in"), help);
+        }
+        Ok(_) if PathAndQuery::try_from(sample.as_str()).is_err() => {
+            report.error(template.place, format!("`{text}` holds a character that must be percent-encoded"));
+        }
+        Ok(_) => {}
+        Err(why) => {
+            let help = (why == BadPath::Delimiter).then(|| "the query of the request is kept as it is".to_owned());
+            report.helped(template.place, format!("`{text}` is not a path: it holds {why}"), help);
         }
     }
 }
@@ -78,15 +104,19 @@ pub(super) fn compile(
 }
 
 impl Rewrite {
-    /// The path that is sent for this normalised one.
-    fn apply(&self, path: &str) -> String {
-        match self {
+    /// The path that is sent for this normalised one, in normal form itself: what a variable brings may make dots or slashes meet.
+    fn apply(&self, path: &str) -> Result<String, BadPath> {
+        let rewritten = match self {
             Self::Strip(length) => match path.get(*length..) {
                 Some(rest) if rest.starts_with('/') => rest.to_owned(),
                 Some(rest) => format!("/{rest}"),
                 None => "/".to_owned(),
             },
             Self::Template(template) => template.expand(path),
+        };
+        match normalise(&rewritten)? {
+            Cow::Borrowed(_) => Ok(rewritten),
+            Cow::Owned(normal) => Ok(normal),
         }
     }
 }
@@ -100,7 +130,10 @@ impl Action for Upstream {
     fn act<'a>(&'a self, head: &RequestHeader, facts: &Facts, upstreams: &'a Upstreams) -> Act<'a> {
         let chosen = facts.upstream.as_ref().filter(|name| !Arc::ptr_eq(name, &self.pool.name));
         let pool = chosen.and_then(|name| upstreams.get(&**name)).unwrap_or(&self.pool);
-        Act::Ask(Ask { pool, path: self.rewrite.as_ref().map(|rewrite| rewrite.apply(head.uri.path())) })
+        match self.rewrite.as_ref().map(|rewrite| rewrite.apply(head.uri.path())).transpose() {
+            Ok(path) => Act::Ask(Ask { pool, path }),
+            Err(_) => Act::Answer(refusals::bad_request("The path cannot be rewritten to one that has a single reading.")),
+        }
     }
 }
 
@@ -117,7 +150,7 @@ impl Ask<'_> {
     /// The Host that the upstream is sent.
     pub(crate) fn host(&self, head: &RequestHeader) -> String {
         let host = self.pool.host.as_ref().or_else(|| head.headers.get(HOST));
-        host.and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned()
+        host.and_then(fields::text).unwrap_or_default().to_owned()
     }
 }
 
@@ -129,7 +162,20 @@ mod tests {
     fn a_stripped_prefix_always_leaves_a_path() {
         let rewrite = Rewrite::Strip("/api".len());
 
-        assert_eq!(["/api/x/y", "/api/", "/api", "/a"].map(|path| rewrite.apply(path)), ["/x/y", "/", "/", "/"]);
+        assert_eq!(["/api/x/y", "/api/", "/api", "/a"].map(|path| rewrite.apply(path).expect("a path")), ["/x/y", "/", "/", "/"]);
+    }
+
+    #[test]
+    fn what_a_variable_brings_leaves_one_reading() {
+        let apply = |template: &str, pattern: &str, path: &str| {
+            let pattern = Pattern::parse(pattern).expect("a pattern");
+            Rewrite::Template(Template::parse(template, &pattern).expect("a template")).apply(path)
+        };
+
+        assert_eq!(apply("/v2/{rest}/end", "/v1/**", "/v1/a/").as_deref(), Ok("/v2/a/end"));
+        assert_eq!(apply("/v2/.{rest}", "/v1/**", "/v1").as_deref(), Ok("/v2/"));
+        assert_eq!(apply("/v2/a{rest}", "/v1/**", "/v1/.b/c%20d").as_deref(), Ok("/v2/a.b/c%20d"));
+        assert_eq!(apply("/v2/..{rest}/x", "/v1/**", "/v1/;a"), Err(BadPath::DotParameter));
     }
 
     #[test]

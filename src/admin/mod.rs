@@ -1,15 +1,13 @@
 //! The operators' addresses: health, metrics, reload. `server.status` has the same without what changes anything.
 
 mod answer;
+mod listen;
 mod resources;
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, WWW_AUTHENTICATE};
+use http::header::{ALLOW, AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
-use pingora_core::apps::http_app::ServeHttp;
-use pingora_core::protocols::http::ServerSession;
 use pingora_http::RequestHeader;
 
 use self::answer::{Answer, problem};
@@ -76,20 +74,6 @@ impl Admin {
 
     fn has_all(&self) -> bool {
         matches!(self.scope, Scope::All(_))
-    }
-}
-
-#[async_trait]
-impl ServeHttp for Admin {
-    async fn response(&self, session: &mut ServerSession) -> Answer {
-        let head = session.req_header();
-        let mut answer = self.answer(head).await;
-        let length = answer.body().len();
-        answer.headers_mut().insert(CONTENT_LENGTH, length.into());
-        if head.method == Method::HEAD {
-            answer.body_mut().clear();
-        }
-        answer
     }
 }
 

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
+use frontgate_filters::words::claims::Claims;
+
 use super::{exit, fail, loaded};
-use crate::explain::{Claims, Question, explain};
+use crate::explain::{Question, explain};
 
 /// The request to explain.
 #[derive(clap::Args)]
@@ -53,5 +55,5 @@ pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCode {
 }
 
 fn claims(text: &str) -> Result<Claims, String> {
-    serde_json::from_str(text).map_err(|_| "the claims are not a JSON object".to_owned())
+    Claims::read(text.as_bytes()).ok_or_else(|| "the claims are not a JSON object whose names are unique".to_owned())
 }

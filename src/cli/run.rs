@@ -6,13 +6,14 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{exit, fail, loaded};
+use super::{exit, fail, opened};
 use crate::config;
 use crate::server::{Running, start};
+use crate::snapshot;
 
 /// Serves the configuration at `path`.
 pub(super) fn run(path: Option<&Path>) -> ExitCode {
-    let loaded = match loaded(path) {
+    let loaded = match opened(path) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -23,7 +24,7 @@ pub(super) fn run(path: Option<&Path>) -> ExitCode {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     small_pages();
     let path = path.map(Path::to_owned);
-    serve(start(loaded, Box::new(move || config::load(path.as_deref()))))
+    serve(start(loaded, Box::new(move || config::load(path.as_deref()).and_then(snapshot::opened))))
 }
 
 /// Runs what was started until a signal: HUP reloads, TERM drains, INT stops at once.

@@ -5,19 +5,18 @@ use std::net::IpAddr;
 
 use frontgate_filters::filter::Facts;
 use frontgate_filters::reply::Reply;
+use frontgate_filters::words::{fields, reserved};
 use http::header::{CONTENT_LENGTH, HOST, ORIGIN};
-use http::{HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora_http::RequestHeader;
 
-use crate::door::wire::{HeadLimits, Refusal};
+use crate::door::wire::check_map;
 use crate::refusals::{bad_request as bad, unreadable};
 use crate::request_id::request_id;
 use crate::router::{host_of, normalise};
 use crate::snapshot::Snapshot;
 
-/// What only trusted proxies may say: which version answers, and which trace a request belongs to.
-const TRUSTED_ONLY: [HeaderName; 3] =
-    [HeaderName::from_static("x-bff-version"), HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The host that a request names.
 pub(super) enum Host {
@@ -47,22 +46,18 @@ pub(super) fn receive(snapshot: &Snapshot, head: &mut RequestHeader, facts: &mut
     *trusted = snapshot.trusts(peer);
     facts.request_id = request_id(head, *trusted);
     if *trusted {
-        facts.client_ip = client_ip(head, peer, &|ip| snapshot.trusts(ip));
+        facts.client_ip = client_ip(&head.headers, peer, &|ip| snapshot.trusts(ip));
     }
     facts.origin = head.headers.get(ORIGIN).cloned();
+    // A head of bytes was checked where it was read.
     if head.version == Version::HTTP_2 {
-        limits(head, snapshot.rules.head)?;
+        check_map(head, snapshot.rules.head).map_err(unreadable)?;
     }
     let host = host(head)?;
     say_host(head);
     path(head)?;
     forget_spelling(head);
-    strip_identity(head, snapshot.identity_headers());
-    if !*trusted {
-        for name in &TRUSTED_ONLY {
-            head.remove_header(name);
-        }
-    }
+    strip(head, snapshot.identity_headers(), *trusted);
     Ok(host)
 }
 
@@ -81,64 +76,35 @@ fn say_host(head: &mut RequestHeader) {
 /// Lets go of the client's spelling of header names, which no further hop is told: Pingora would copy it for each attempt, and keep it in step
 /// with every change.
 fn forget_spelling(head: &mut RequestHeader) {
-    // A path that no `Uri` can hold is kept apart from it, where this would lose it.
-    if head.uri.path_and_query().map(|path| path.as_str().as_bytes()) != Some(head.raw_path()) {
-        return;
-    }
     let empty = RequestHeader::from(http::Request::new(()).into_parts().0);
     let parts = http::request::Parts::from(std::mem::replace(head, empty));
     *head = RequestHeader::from(parts);
 }
 
-/// Removes every header that says who is asking, whatever its case, and with underscores too: some servers read both alike.
-fn strip_identity(head: &mut RequestHeader, names: &[HeaderName]) {
-    if names.is_empty() {
-        return;
-    }
-    let alike = |name: &HeaderName, other: &HeaderName| {
-        let (name, other) = (name.as_str().as_bytes(), other.as_str().as_bytes());
-        name.len() == other.len() && name.iter().zip(other).all(|(a, b)| a == b || matches!((a, b), (b'_' | b'-', b'_' | b'-')))
+/// Removes every header that says who is asking, and, from who is no trusted proxy, all that only those may say: whatever its case, and with
+/// underscores too, since some servers read both alike.
+fn strip(head: &mut RequestHeader, identity: &[HeaderName], trusted: bool) {
+    let forged = |name: &HeaderName| {
+        identity.iter().any(|one| reserved::are_alike(name.as_str(), one.as_str())) || !trusted && reserved::is_for_proxies(name)
     };
-    let forged: Vec<HeaderName> = head.headers.keys().filter(|key| names.iter().any(|name| alike(key, name))).cloned().collect();
+    let forged: Vec<HeaderName> = head.headers.keys().filter(|name| forged(name)).cloned().collect();
     for name in forged {
         head.remove_header(&name);
     }
 }
 
-/// The limits that the guard keeps for HTTP/1.
-fn limits(head: &RequestHeader, limits: HeadLimits) -> Result<(), Reply> {
-    let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if head.headers.len() > limits.lines {
-        return Err(unreadable(Refusal::MANY_HEADERS));
-    }
-    if size > limits.bytes {
-        return Err(unreadable(Refusal::LARGE_HEAD));
-    }
-    if head.raw_path().len() > limits.target {
-        return Err(unreadable(Refusal::LONG_URI));
-    }
-    Ok(())
-}
-
 /// The rightmost address of X-Forwarded-For that is not a trusted proxy's. A list that cannot be read ends at the last proxy that can.
-fn client_ip(head: &RequestHeader, peer: IpAddr, trusts: &dyn Fn(IpAddr) -> bool) -> IpAddr {
+fn client_ip(headers: &HeaderMap, peer: IpAddr, trusts: &dyn Fn(IpAddr) -> bool) -> IpAddr {
     let mut client = peer;
-    let values: Vec<&str> = head.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
-    for entry in values.iter().rev().flat_map(|value| value.rsplit(',')) {
-        let Some(ip) = address(entry.trim()) else { break };
+    let hops: Vec<&[u8]> = fields::list(headers, &X_FORWARDED_FOR).collect();
+    for hop in hops.into_iter().rev() {
+        let Some(ip) = fields::address(hop) else { break };
         client = ip;
         if !trusts(ip) {
             break;
         }
     }
     client
-}
-
-/// An address, with or without a port, IPv6 in brackets or not.
-fn address(text: &str) -> Option<IpAddr> {
-    let ip = text.parse::<IpAddr>().ok().or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()));
-    let ip = ip.or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok());
-    ip.map(|ip| ip.to_canonical())
 }
 
 /// The target's authority and the rest of it, where it is in absolute form (RFC 9112, section 3.2.2).
@@ -151,7 +117,7 @@ fn absolute_form(target: &str) -> Option<(&str, &str)> {
 
 fn host(head: &RequestHeader) -> Result<Host, Reply> {
     let header = match head.headers.get(HOST) {
-        Some(value) => Some(value.to_str().map_err(|_| bad("The Host header is not a host."))?),
+        Some(value) => Some(fields::text(value).ok_or_else(|| bad("The Host header is not a host."))?),
         None => None,
     };
     let authority = match head.uri.authority() {
@@ -189,7 +155,7 @@ fn path(head: &mut RequestHeader) -> Result<(), Reply> {
     };
     let path = if path.is_empty() { "/" } else { path };
     let normal = normalise(path).map_err(|reason| bad(reason.reason()))?;
-    if absolute.is_none() && matches!(normal, Cow::Borrowed(_)) && head.uri.path() == path {
+    if matches!(normal, Cow::Borrowed(_)) && head.uri.path_and_query().is_some_and(|whole| whole.as_str() == raw) {
         return Ok(());
     }
     let target = match query {
@@ -209,5 +175,5 @@ fn path(head: &mut RequestHeader) -> Result<(), Reply> {
 
 /// What Content-Length says.
 pub(crate) fn content_length(head: &RequestHeader) -> Option<u64> {
-    head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    fields::number(&head.headers, &CONTENT_LENGTH)
 }

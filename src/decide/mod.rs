@@ -12,13 +12,16 @@ use bytes::Bytes;
 use frontgate_filters::chain::{Decision as FilterDecision, Exchange};
 use frontgate_filters::filter::{Facts, Request};
 use frontgate_filters::reply::{Reply, ReplyBody};
-use http::{HeaderName, StatusCode};
+use http::{HeaderName, Method, StatusCode};
 use pingora_http::RequestHeader;
 
 use crate::action::{Act, Ask};
+use crate::door::wire::Refusal;
 use crate::refusals;
+use crate::request_id::new_request_id;
 use crate::router::Found;
 use crate::snapshot::{Route, Snapshot};
+use crate::via;
 
 /// A request to decide upon, and where what is learnt of it goes.
 pub(crate) struct Asked<'a> {
@@ -92,6 +95,11 @@ pub(crate) async fn decide<'s>(snapshot: &'s Snapshot, mut asked: Asked<'_>) -> 
 /// What comes before the filters, and waits for nothing: hygiene, routing, the body's limit.
 fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, (Reply, By)> {
     let head = &mut *asked.head;
+    if head.method == Method::CONNECT {
+        // It names no path (RFC 9113, section 8.5).
+        asked.facts.request_id = new_request_id();
+        return Err((refusals::unreadable(Refusal::CONNECT), By::Request));
+    }
     let host = hygiene::receive(snapshot, head, asked.facts, asked.trusted).map_err(|reply| (reply, By::Request))?;
     if let Some(trace) = &mut asked.trace {
         trace.host = Some(host.name(head).to_owned());
@@ -112,6 +120,9 @@ fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, 
     let route = &snapshot.routes[index];
     route.introduce(index, asked.facts);
     snapshot.recognise(head, asked.facts);
+    if via::is_loop(&head.headers) {
+        return Err((refusals::loops(), By::Request));
+    }
     if content_length(head).is_some_and(|length| length > route.body_limit) {
         return Err((refusals::body_too_large(), By::Request));
     }

@@ -3,7 +3,9 @@
 //! The head is written from the one that was received: nothing is copied that an upstream is only to be told.
 
 use bytes::BytesMut;
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, TRANSFER_ENCODING, UPGRADE};
+use frontgate_filters::words::fields::{lists, members};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora_http::RequestHeader;
 
@@ -11,7 +13,8 @@ use super::Order;
 use super::client::Client;
 use crate::request_id::X_REQUEST_ID;
 use crate::upstream::Pool;
-use crate::upstream::h1::{Connection, Upload, is_of_this_hop, members, put_field};
+use crate::upstream::h1::{Connection, Upload, is_of_this_hop, put_field};
+use crate::via;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -22,24 +25,28 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 pub(super) fn begin(connection: &mut Connection, client: &impl Client, framing: Upload, pool: &Pool, order: &Order<'_>) {
     let received = client.request();
     let query = || received.uri.query().map_or(String::new(), |query| format!("?{query}"));
-    let rewritten = order.rewritten.map(|path| format!("{path}{}", query()).into_bytes());
-    let target = match &rewritten {
-        Some(target) => target.as_slice(),
-        // A path that no `Uri` can hold is kept beside it.
-        None => match received.uri.path_and_query() {
-            Some(target) if received.uri.authority().is_some() => target.as_str().as_bytes(),
-            _ => received.raw_path(),
-        },
-    };
+    let rewritten = order.rewritten.map(|path| format!("{path}{}", query()));
+    // What was checked: there is no other form of it.
+    let target = rewritten.as_deref().or_else(|| received.uri.path_and_query().map(PathAndQuery::as_str)).unwrap_or("/").as_bytes();
     // A body of no bytes is said to be one where the client said so.
     let framing = if framing == Upload::None && received.headers.contains_key(CONTENT_LENGTH) { Upload::Length(0) } else { framing };
+    let protocols = client.upgrade().filter(|protocols| !members(protocols.as_bytes()).any(is_read_by_gateways));
     connection.begin(&received.method, target, framing, |out| {
         fields(out, received, pool, order);
-        if let Some(protocol) = client.upgrade() {
+        if let Some(protocols) = protocols {
             put_field(out, b"connection", b"upgrade");
-            put_field(out, b"upgrade", protocol.as_bytes());
+            put_field(out, b"upgrade", protocols.as_bytes());
         }
     });
+    if let Some(protocols) = protocols {
+        connection.offer(protocols);
+    }
+}
+
+/// Whether a protocol is one whose requests would pass through the tunnel unseen by any route and filter: another HTTP, or TLS with one in it.
+fn is_read_by_gateways(protocol: &[u8]) -> bool {
+    let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();
+    [&b"h2c"[..], b"h2", b"h3", b"http", b"tls"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 fn fields(out: &mut BytesMut, received: &RequestHeader, pool: &Pool, order: &Order<'_>) {
@@ -48,7 +55,7 @@ fn fields(out: &mut BytesMut, received: &RequestHeader, pool: &Pool, order: &Ord
     let nominated = map.contains_key(CONNECTION);
     let crumbs = received.version == Version::HTTP_2 && map.get_all(COOKIE).iter().nth(1).is_some();
     for (name, value) in map {
-        if is_ours(name, order.from_trusted) || is_of_this_hop(name) || crumbs && *name == COOKIE || nominated && is_nominated(map, name) {
+        if is_ours(name) || is_of_this_hop(name) || crumbs && *name == COOKIE || nominated && is_nominated(map, name) {
             continue;
         }
         put_field(out, name.as_str().as_bytes(), value.as_bytes());
@@ -56,22 +63,23 @@ fn fields(out: &mut BytesMut, received: &RequestHeader, pool: &Pool, order: &Ord
     if crumbs {
         cookies(out, map);
     }
+    let passed = map.get_all(VIA).iter().map(HeaderValue::as_bytes);
+    put_list(out, b"via", passed.chain([via::member(received.version)]), b", ");
     identify(out, received, order);
 }
 
-/// Fields that are left out where they stand and said anew by [`fields`] and [`Connection::begin`].
-fn is_ours(name: &HeaderName, from_trusted: bool) -> bool {
-    matches!(*name, HOST | CONNECTION | CONTENT_LENGTH | TRANSFER_ENCODING | UPGRADE)
+/// Fields that are left out where they stand, and said anew by [`fields`] and [`Connection::begin`] where there is something to say: a
+/// request's trailers go no further. What else only a trusted proxy may say is not among a request's fields unless one did.
+fn is_ours(name: &HeaderName) -> bool {
+    matches!(*name, HOST | CONNECTION | CONTENT_LENGTH | TRAILER | TRANSFER_ENCODING | UPGRADE | VIA)
         || *name == X_REQUEST_ID
         || *name == X_FORWARDED_FOR
         || *name == X_REAL_IP
-        || !from_trusted && (*name == FORWARDED || *name == X_FORWARDED_HOST || *name == X_FORWARDED_PROTO)
 }
 
 /// Whether the client's `Connection` says that this field is for this hop alone.
 fn is_nominated(map: &HeaderMap, name: &HeaderName) -> bool {
-    let mut options = map.get_all(CONNECTION).iter().flat_map(|value| members(value.as_bytes()));
-    options.any(|option| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
+    lists(map, &CONNECTION, name.as_str())
 }
 
 /// The Host that the upstream is sent: its own, else the client's. HTTP/1.0 may name none, and HTTP/1.1 has to: then it is the endpoint's address.
@@ -103,11 +111,11 @@ fn identify(out: &mut BytesMut, received: &RequestHeader, order: &Order<'_>) {
         _ => {}
     }
     if let Some(host) = asked_host(received)
-        && !(trusted && map.contains_key(X_FORWARDED_HOST))
+        && !map.contains_key(X_FORWARDED_HOST)
     {
         put_field(out, b"x-forwarded-host", host);
     }
-    if !(trusted && map.contains_key(X_FORWARDED_PROTO)) {
+    if !map.contains_key(X_FORWARDED_PROTO) {
         put_field(out, b"x-forwarded-proto", b"http");
     }
     put_field(out, b"x-request-id", order.facts.request_id.as_bytes());

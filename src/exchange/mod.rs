@@ -73,6 +73,8 @@ pub(crate) async fn exchange(order: &mut Order<'_>, client: &mut impl Client) ->
     let mut replay = Replay::new(client.framing());
     loop {
         let now = Instant::now();
+        // What became of an attempt is no matter once another one follows.
+        *order.flag = None;
         if let Err(why) = order.attempts.next(now) {
             *order.flag = Some(if why == NoPick::Full { Flag::UpstreamOverflow } else { Flag::NoHealthyUpstream });
             match order.settle(&method, &replay, Err(Failure::Unavailable), now) {

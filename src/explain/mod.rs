@@ -15,6 +15,8 @@ use std::time::Instant;
 use frontgate_filters::chain::Exchange;
 use frontgate_filters::filter::{Facts, Identity};
 use frontgate_filters::reply::{Reply, ReplyBody};
+use frontgate_filters::words::claims::Claims;
+use frontgate_filters::words::fields;
 use http::{HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
@@ -39,9 +41,6 @@ pub(crate) struct Question<'q> {
     /// What its token is assumed to say.
     pub claims: Option<Claims>,
 }
-
-/// What a token is assumed to say.
-pub(crate) type Claims = serde_json::Map<String, serde_json::Value>;
 
 /// Explains what `loaded` does with a request. What makes it no request at all is the error.
 pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanation, String> {
@@ -94,7 +93,7 @@ fn now<T>(future: impl Future<Output = T>) -> Option<T> {
 
 /// An answer with what made it.
 fn why(snapshot: &Snapshot, route: Option<usize>, trace: &Trace, reply: &Reply, by: By) -> Outcome {
-    let allow = || reply.headers.iter().find(|(name, _)| name == http::header::ALLOW).and_then(|(_, allow)| allow.to_str().ok());
+    let allow = || reply.headers.iter().find(|(name, _)| name == http::header::ALLOW).and_then(|(_, allow)| fields::text(allow));
     let why = match by {
         By::Request => return answered(reply),
         By::NoRoute => "no route matches this host and path".to_owned(),

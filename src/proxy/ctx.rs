@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use frontgate_filters::chain::Exchange;
 use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Facts, Outcome};
+use frontgate_filters::words::fields;
 use http::{HeaderValue, StatusCode};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -38,8 +39,6 @@ pub(crate) struct Ctx {
     /// Bytes of bodies.
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
-    /// How long the connection was a tunnel: nobody's time but its users'.
-    pub(super) tunnelled: Duration,
     in_flight: Option<InFlight>,
 }
 
@@ -62,7 +61,6 @@ impl Ctx {
             complete: false,
             bytes_in: 0,
             bytes_out: 0,
-            tunnelled: Duration::ZERO,
             in_flight: None,
         }
     }
@@ -72,6 +70,8 @@ impl Ctx {
         self.seat = seat_of(session.as_downstream());
         if let Some(seat) = &self.seat {
             self.in_flight = Some(self.gateway.in_flight(seat.conn.listener));
+            // In this order: whoever waits for the end sees the connection or its request.
+            seat.fresh.asked();
             if let Some(peer) = seat.conn.peer {
                 self.facts.client_ip = peer.ip().to_canonical();
             }
@@ -82,14 +82,14 @@ impl Ctx {
     pub(super) fn log(&mut self, head: &RequestHeader) {
         let now = Instant::now();
         let duration = now.saturating_duration_since(self.began);
-        // Whoever left while an upstream was waited for has ended that wait.
+        // Whoever left while somebody was waited for has ended that wait.
         self.attempts.rest(now);
-        let overhead = duration.saturating_sub(self.attempts.waited()).saturating_sub(self.tunnelled);
+        let overhead = duration.saturating_sub(self.attempts.waited());
         let status = self.status.map_or(0, |status| status.as_u16());
         let route = self.snapshot.route(self.route);
         let current = self.attempts.current();
         let upstream_status = current.and_then(|current| current.status());
-        let broke = matches!(self.flag, Some(Flag::UpstreamConnectionTermination | Flag::UpstreamTimeout));
+        let broke = matches!(self.flag, Some(Flag::UpstreamConnectionTermination | Flag::UpstreamProtocolError | Flag::UpstreamTimeout));
         let upstream_broke = upstream_status.is_some() && broke;
         self.exchange.done(&Outcome { status, complete: self.complete, upstream_broke });
         route.metrics.record(&head.method, status, duration, overhead);
@@ -98,7 +98,7 @@ impl Ctx {
         }
         let pick = current.map(|current| current.pick());
         let line = Line {
-            request_id: self.facts.request_id.to_str().unwrap_or_default(),
+            request_id: fields::text(&self.facts.request_id).unwrap_or_default(),
             trace_id: if self.from_trusted { trace_id(&head.headers) } else { None },
             client_ip: Some(self.facts.client_ip),
             method: head.method.as_str(),
@@ -115,7 +115,7 @@ impl Ctx {
             upstream_status,
             endpoint: pick.map(|pick| &*pick.endpoint().text),
             attempts: Some(self.attempts.count()).filter(|count| *count > 0),
-            version: self.facts.version.as_ref().and_then(|version| version.to_str().ok()),
+            version: self.facts.version.as_ref().and_then(fields::text),
             device: self.facts.device.as_deref(),
             sub: self.facts.identity.as_ref().map(|identity| identity.sub_hash()).filter(|sub| !sub.is_empty()),
             limit: self.facts.limit.as_deref(),

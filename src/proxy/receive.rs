@@ -53,7 +53,7 @@ impl Proxy {
 /// This upstream is asked.
 fn ask(ctx: &mut Ctx, pool: &Arc<Pool>, head: &RequestHeader) {
     let hash = pool.hashes().map(|selector| match selector.find(head, &ctx.facts) {
-        Some(value) => hash_of(value.as_bytes(), 0),
+        Some(value) => hash_of(&value, 0),
         None => hash_of(ctx.facts.client_ip.to_string().as_bytes(), 0),
     });
     ctx.attempts.ask(pool.clone(), hash);

@@ -27,7 +27,7 @@ impl Proxy {
                 let end = respond(&mut client, ctx, reply).await;
                 if matches!(end, End::Broken) {
                     // What came is passed on; that the stream ends without its end is what breaks it off.
-                    let _ = client.flush().await;
+                    let _ = ctx.attempts.aside(client.flush()).await;
                 }
                 (ctx.status, ctx.bytes_in, ctx.bytes_out) = client.told();
                 ctx.complete = matches!(end, End::Sent);
@@ -59,7 +59,7 @@ async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>)
     };
     let End::Answer(reply) = end else { return end };
     answer::queue(client, ctx, &reply);
-    match client.flush().await {
+    match ctx.attempts.aside(client.flush()).await {
         Ok(()) => End::Sent,
         Err(lost) => {
             if lost == Lost::Left {
@@ -82,20 +82,24 @@ async fn finish(mut held: Held<'_>, seat: &Seat, ctx: &mut Ctx, end: End) -> boo
         }
         End::Switched(upstream) => {
             ctx.status = Some(http::StatusCode::SWITCHING_PROTOCOLS);
-            if held.flush().await.is_ok() {
-                ctx.complete = true;
-                let idle = ctx.snapshot.rules.tunnel;
-                let (client, read, _count) = held.h1.into_parts();
-                let (upstream, answered) = upstream.into_parts();
-                let began = std::time::Instant::now();
-                let passed = Box::pin(tunnel(Side::new(client, read), Side::new(upstream, answered), idle)).await;
-                ctx.tunnelled = began.elapsed();
-                (ctx.bytes_in, ctx.bytes_out) = (passed.there, passed.back);
+            if ctx.attempts.aside(held.flush()).await.is_err() {
+                ctx.flag = Some(Flag::DownstreamConnectionTermination);
+                return false;
             }
+            ctx.complete = true;
+            let idle = ctx.snapshot.rules.tunnel;
+            let (client, read, _count) = held.h1.into_tunnel();
+            let (upstream, answered) = upstream.into_parts();
+            // Nobody's time but its users'.
+            ctx.attempts.idle(true);
+            let passed = Box::pin(tunnel(Side::new(client, read), Side::new(upstream, answered), idle)).await;
+            ctx.attempts.idle(false);
+            (ctx.bytes_in, ctx.bytes_out) = (passed.there, passed.back);
         }
         End::Broken => {
             // What came is passed on, so that the client sees where it broke off.
-            let _ = held.flush().await;
+            let _ = ctx.attempts.aside(held.flush()).await;
+            held.h1.break_off();
         }
         End::Gone | End::Answer(_) => {}
     }

@@ -13,7 +13,7 @@ pub(super) struct Leaf {
     /// Inline, because nearly every leaf has one route.
     first: Share,
     more: Box<[Share]>,
-    /// Methods beyond the nine of RFC 9110 and RFC 5789, with their routes.
+    /// Methods beyond those of RFC 9110 and RFC 5789, with their routes.
     extensions: Box<[(Method, usize)]>,
     allow: Box<str>,
 }
@@ -25,17 +25,18 @@ struct Share {
     route: u32,
 }
 
-const STANDARD: [Method; 9] =
-    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS, Method::TRACE, Method::CONNECT];
+const STANDARD: [Method; 7] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 const GET: u16 = 1 << 0;
 const HEAD: u16 = 1 << 1;
+/// TRACE and CONNECT, which no route takes: the one shows what proxies have added, the other asks for a tunnel.
+const NEVER: u16 = 1 << 7 | 1 << 8;
 /// Every method that no route names.
 const OTHER: u16 = 1 << 15;
 
 impl Leaf {
     /// A method that a route names is that route's; what GET implies and what omitted methods take comes after.
     pub(super) fn compile(claims: &[Claim]) -> Self {
-        let named = |claim: &Claim| claim.methods.iter().flatten().map(bit).fold(0, |all, bit| all | bit) & !OTHER;
+        let named = |claim: &Claim| claim.methods.iter().flatten().map(bit).fold(0, |all, bit| all | bit) & !(OTHER | NEVER);
         let mut taken = claims.iter().map(named).fold(0, |all, methods| all | methods);
         let mut shares: Vec<Share> = Vec::with_capacity(claims.len());
         for claim in claims {
@@ -45,8 +46,8 @@ impl Leaf {
             shares.push(Share { methods: named(claim) | implied, route });
         }
         for (share, _) in shares.iter_mut().zip(claims).filter(|(_, claim)| claim.methods.is_none()) {
-            share.methods = !taken;
-            taken = u16::MAX;
+            share.methods = !(taken | NEVER);
+            taken |= !NEVER;
         }
         let extensions: Box<[_]> = (claims.iter())
             .flat_map(|claim| claim.methods.iter().flatten().map(|method| (method.clone(), claim.route)))

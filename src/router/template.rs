@@ -54,6 +54,15 @@ impl Template {
         Ok(Self { parts })
     }
 
+    /// The text with a plain letter in every place: what its own parts look like in a path.
+    pub(crate) fn sample(&self) -> String {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.to_string(),
+            Part::Segment(_) | Part::Rest(_) => "x".to_owned(),
+        };
+        self.parts.iter().map(part).collect()
+    }
+
     /// Fills in from a normalised path that the pattern matched; the bytes stay as they are there.
     ///
     /// An empty `{rest}` between two slashes leaves one, because a path that begins with two names a host.

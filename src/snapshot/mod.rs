@@ -4,6 +4,7 @@
 
 mod compile;
 mod outside;
+mod rehearsal;
 mod route;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +20,7 @@ use frontgate_filters::words::preflight::asked_method;
 use http::HeaderName;
 use pingora_http::RequestHeader;
 
+pub(crate) use self::rehearsal::opened;
 pub(crate) use self::route::Route;
 use crate::action::Upstreams;
 use crate::config::Loaded;
@@ -107,6 +109,11 @@ impl Snapshot {
             }
         }
         ages
+    }
+
+    /// A request that may change what it names has succeeded: nothing that a filter keeps of it holds any more.
+    pub(crate) fn forget(&self, head: &RequestHeader) {
+        self.filters.values().for_each(|built| built.filter.forget(head));
     }
 
     /// The route of this index; without one, what holds for requests that no route takes.

@@ -8,6 +8,7 @@ use frontgate_filters::words::spanned::Place;
 use frontgate_filters::words::url::Url;
 
 use crate::config::Loaded;
+use crate::files;
 use crate::upstream::Documents;
 
 /// What filters may ask of the configuration around them.
@@ -20,8 +21,7 @@ pub(super) struct FromConfig<'c> {
 
 impl Outside for FromConfig<'_> {
     fn read(&self, place: Place, path: &std::path::Path) -> Result<Vec<u8>, String> {
-        let path = self.loaded.resolve_path(place, path);
-        std::fs::read(&path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
+        files::read(&self.loaded.resolve_path(place, path), files::SMALL)
     }
     fn secret(&self, secret: &Secret) -> Result<String, String> {
         self.loaded.secret(secret)

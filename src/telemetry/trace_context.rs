@@ -1,12 +1,13 @@
 //! What a request's headers say of the trace that it belongs to (W3C Trace Context, version 00).
 
+use frontgate_filters::words::fields;
 use http::HeaderMap;
 
 /// The trace id of the one `traceparent`, in hex; nothing where there is none, more than one, or one that the standard calls invalid.
 pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all("traceparent").iter();
     let (value, None) = (values.next()?, values.next()) else { return None };
-    let mut parts = value.to_str().ok()?.split('-');
+    let mut parts = fields::text(value)?.split('-');
     let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let is_id = |text: &str, length| is_hex(text, length) && text.bytes().any(|byte| byte != b'0');

@@ -191,7 +191,7 @@ async fn head(connection: &mut Connection, attempts: &mut Attempts, pool: &Pool,
             if sending && connection.poll_flush(cx).is_ready() {
                 return Poll::Ready(None);
             }
-            connection.poll_head(cx).map(Some)
+            connection.poll_final_head(cx).map(Some)
         });
         match in_time(until, moved).await? {
             None => {
@@ -199,7 +199,6 @@ async fn head(connection: &mut Connection, attempts: &mut Attempts, pool: &Pool,
                 let first_byte = attempts.request_sent().unwrap_or_else(|| pool.first_byte());
                 until = deadline.min(Instant::now() + first_byte);
             }
-            Some(Ok(head)) if head.head.status.is_informational() => {}
             Some(Ok(head)) => return Ok(head.head),
             Some(Err(fault)) => return Err(Failed::before_head(fault, connection.is_reused())),
         }

@@ -181,7 +181,7 @@ pub fn check(case: &Case, met: &[Result<Met, String>], came: &[Vec<Came>], origi
             gone(&came[index], &mut say);
             continue;
         }
-        received(&one_cookie(turn), &came[index], origin, &mut say);
+        received(&one_cookie(turn), "2.0", &came[index], origin, &mut say);
         match &met[index] {
             Ok(met) => answered(turn, met, &mut say),
             // A reset overtakes what was not sent, even a head.

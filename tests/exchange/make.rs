@@ -1,7 +1,7 @@
 //! Cases from seeds: valid requests of every shape, and answers of every shape that an origin may give.
 
 use super::dice::Dice;
-use super::plan::{Asked, Body, Case, Cut, Cuts, Fields, Framing, Leave, Script, Turn};
+use super::plan::{Asked, Body, Case, Cut, Cuts, Fields, Framing, Leave, Lengths, Script, Turn};
 
 const TOKEN: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~";
 const UNRESERVED: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
@@ -68,6 +68,7 @@ fn turn(dice: &mut Dice, old: bool, last: bool) -> Turn {
 fn shorten(script: &mut Script) {
     if script.body.wire.len() > 8_000 || script.body.framing == Framing::Close {
         script.body = Body { framing: Framing::Length, bytes: b"short".to_vec(), wire: b"short".to_vec(), trailers: Vec::new() };
+        script.fields.retain(|(name, _)| name != "Trailer");
     }
 }
 
@@ -122,7 +123,19 @@ fn asked(dice: &mut Dice, old: bool, last: bool) -> Asked {
         keep_alive: dice.percent(if old { 70 } else { 5 }),
         fields: fields(
             dice,
-            &["User-Agent", "Accept", "COOKIE", "Cookie", "Authorization", "Range", "If-None-Match", "Content-Type", "Origin"],
+            &[
+                "User-Agent",
+                "Accept",
+                "COOKIE",
+                "Cookie",
+                "Authorization",
+                "Range",
+                "If-None-Match",
+                "Content-Type",
+                "Origin",
+                "Via",
+                "VIA",
+            ],
         ),
         dropped,
         nominated,
@@ -198,12 +211,18 @@ fn hop_of_request(dice: &mut Dice) -> (Fields, Vec<String>) {
     const FORGED: &[(&str, &str)] = &[
         ("Keep-Alive", "timeout=5"),
         ("Proxy-Connection", "keep-alive"),
+        ("Proxy-Authorization", "Basic eA=="),
         ("TE", "trailers"),
+        ("Trailer", "X-T0"),
         ("Upgrade", "h2c"),
         ("X-Forwarded-For", "10.1.2.3"),
         ("X-Real-IP", "10.1.2.3"),
         ("X-Forwarded-Host", "evil.example"),
         ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Port", "81"),
+        ("X_FORWARDED_PREFIX", "/admin"),
+        ("X-Client-Cert", "mine"),
+        ("X-SSL-Client-Verify", "SUCCESS"),
         ("X-Request-Id", "mine"),
         ("Forwarded", "for=10.1.2.3"),
         ("X-BFF-Version", "9"),
@@ -305,8 +324,24 @@ fn script(dice: &mut Dice, asked: &Asked) -> Script {
         };
     }
     let close = (body.framing == Framing::Close && !bodyless) || dice.percent(8);
-    let (dropped, nominated) =
-        hop(dice, &[("Keep-Alive", "timeout=5"), ("Proxy-Connection", "close"), ("Upgrade", "h2c"), ("X-Request-Id", "theirs")]);
+    let follows = body.framing == Framing::Chunked && !bodyless;
+    let (mut dropped, nominated) = hop(
+        dice,
+        &[
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Connection", "close"),
+            ("Proxy-Authenticate", "Basic"),
+            ("Upgrade", "h2c"),
+            ("TE", "trailers"),
+            ("X-Request-Id", "theirs"),
+            if follows { ("Keep-Alive", "max=7") } else { ("Trailer", "X-T0") },
+        ],
+    );
+    if status == 204 && dice.percent(40) {
+        let framing = [("Content-Length", "0"), ("Content-Length", "7"), ("Transfer-Encoding", "chunked")];
+        let (name, value) = dice.pick(&framing[..if old { 2 } else { 3 }]);
+        dropped.push((name.to_owned(), value.into()));
+    }
     let mut informational = Vec::new();
     if !old && dice.percent(10) {
         for _ in 0..dice.within(1, 4) {
@@ -315,6 +350,8 @@ fn script(dice: &mut Dice, asked: &Asked) -> Script {
             informational.push((number, told));
         }
     }
+    let interim_dropped = if dice.percent(50) { Fields::new() } else { interim_dropped() };
+    let lengths = dice.pick(&[Lengths::Once, Lengths::Once, Lengths::Once, Lengths::InTwoFields, Lengths::InOneList]);
     let cut = (dice.percent(8)).then(|| Cut { in_head: dice.percent(30), share: dice.below(1000), reset: dice.percent(50) });
     let cut = cut.filter(|cut| cut.in_head || (!bodyless && !body.wire.is_empty() && (body.framing != Framing::Close || cut.reset)));
     let reason = match dice.below(10) {
@@ -331,17 +368,34 @@ fn script(dice: &mut Dice, asked: &Asked) -> Script {
         abandons: dice.percent(40),
         hundred: asked.expects && !old && dice.percent(75),
         informational,
+        interim_dropped,
         status,
         reason,
         old,
         close,
-        fields: once(fields(dice, &known), "Date"),
+        fields: announced(once(fields(dice, &known), "Date"), follows && dice.percent(20)),
         dropped,
         nominated,
         body,
+        lengths,
         cut,
         cuts: cuts(dice, small),
     }
+}
+
+/// What no interim answer has a use for on another hop.
+fn interim_dropped() -> Fields {
+    let fields =
+        [("Content-Length", "5"), ("Connection", "X-Interim"), ("X-Interim", "1"), ("Keep-Alive", "timeout=5"), ("Trailer", "X-T0")];
+    fields.map(|(name, value)| (name.to_owned(), value.into())).into()
+}
+
+/// With an announcement of trailers where they are announced.
+fn announced(mut fields: Fields, is_announced: bool) -> Fields {
+    if is_announced {
+        fields.push(("Trailer".to_owned(), b"X-T0".to_vec()));
+    }
+    fields
 }
 
 /// At most one field of this name.

@@ -31,7 +31,7 @@ pub fn check(case: &Case, saw: &Saw, came: &[Vec<Came>], origin: SocketAddr) -> 
             gone(&came[index], &mut say);
             continue;
         }
-        received(turn, &came[index], origin, &mut say);
+        received(turn, "1.1", &came[index], origin, &mut say);
         match saw.met.get(index) {
             None => {
                 say(format!("no answer: {:?}", saw.end));
@@ -66,8 +66,9 @@ fn is_idempotent(method: &str) -> bool {
 }
 
 /// What the origin received is what was sent, apart from what the gateway adds and removes.
-pub fn received(turn: &Turn, came: &[Came], origin: SocketAddr, say: &mut impl FnMut(String)) {
+pub fn received(turn: &Turn, version: &str, came: &[Came], origin: SocketAddr, say: &mut impl FnMut(String)) {
     let asked = &turn.asked;
+    let version = if asked.old { "1.0" } else { version };
     let again = is_idempotent(&asked.method) && turn.script.cut.is_some_and(|cut| cut.in_head);
     let most = if again { AGAIN } else { 1 };
     if came.is_empty() || came.len() > most {
@@ -81,7 +82,7 @@ pub fn received(turn: &Turn, came: &[Came], origin: SocketAddr, say: &mut impl F
         if came.head.line != line {
             say(format!("the origin saw {:?} instead of {line:?}", came.head.line));
         }
-        differ("the origin saw", &values(&came.head.fields, &[Asked::NAME, "x-request-id"]), &sent_on(asked, origin), say);
+        differ("the origin saw", &values(&came.head.fields, &[Asked::NAME, "x-request-id"]), &sent_on(asked, version, origin), say);
         if came.head.all("x-request-id").len() != 1 || came.head.has("x-request-id", "mine") {
             say("the origin saw no identifier of the gateway's".to_owned());
         }
@@ -93,8 +94,12 @@ pub fn received(turn: &Turn, came: &[Came], origin: SocketAddr, say: &mut impl F
 }
 
 /// The fields that the origin is to see, without the identifier.
-fn sent_on(asked: &Asked, origin: SocketAddr) -> Values {
-    let mut values = values(&asked.fields, &[]);
+fn sent_on(asked: &Asked, version: &str, origin: SocketAddr) -> Values {
+    let mut values = values(&asked.fields, &["via"]);
+    // One list of all gateways that it came through, this one last.
+    let before = asked.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("via")).map(|(_, value)| trim(value).to_vec());
+    let via: Vec<Vec<u8>> = before.chain([format!("{version} frontgate").into_bytes()]).collect();
+    values.extend(self::values(&vec![("via".to_owned(), via.join(&b", "[..]))], &[]));
     let mut put = |name: &str, value: &str| values.entry(name.to_owned()).or_default().push(value.to_owned());
     if let Some(host) = &asked.host {
         put("x-forwarded-host", host);
@@ -167,6 +172,10 @@ fn own(turn: &Turn, met: &Met, say: &mut impl FnMut(String)) {
     let mut expected = values(&script.fields, &[]);
     if script.body.framing == Framing::Length {
         expected.entry("content-length".to_owned()).or_default().push(script.body.bytes.len().to_string());
+    }
+    if asked.old {
+        // None can follow.
+        expected.remove("trailer");
     }
     let mut ignored = vec!["x-request-id", "connection", "transfer-encoding"];
     if !expected.contains_key("date") {

@@ -181,6 +181,7 @@ fn answer(mut stream: &TcpStream, script: &Script, method: &str) -> bool {
     for (number, fields) in &script.informational {
         interim.extend_from_slice(format!("HTTP/1.1 {number} Wait\r\n").as_bytes());
         put(&mut interim, fields);
+        put(&mut interim, &script.interim_dropped);
         interim.extend_from_slice(b"\r\n");
     }
     let head = script.head();

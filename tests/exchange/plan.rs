@@ -100,6 +100,8 @@ pub struct Script {
     /// Says 100 before it reads the body of a request that expects it.
     pub hundred: bool,
     pub informational: Vec<(u16, Fields)>,
+    /// Fields of each interim answer that no client is sent.
+    pub interim_dropped: Fields,
     pub status: u16,
     pub reason: String,
     pub old: bool,
@@ -109,9 +111,20 @@ pub struct Script {
     pub dropped: Fields,
     pub nominated: Vec<String>,
     pub body: Body,
+    /// How a body's length is said.
+    pub lengths: Lengths,
     /// Breaks off after this share of the answer, in thousandths.
     pub cut: Option<Cut>,
     pub cuts: Cuts,
+}
+
+/// How often a length is said: each is the same as one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lengths {
+    #[default]
+    Once,
+    InTwoFields,
+    InOneList,
 }
 
 /// An answer that is not whole.
@@ -214,6 +227,7 @@ impl Script {
             abandons: false,
             hundred: true,
             informational: Vec::new(),
+            interim_dropped: Vec::new(),
             status: 200,
             reason: "OK".to_owned(),
             old: false,
@@ -222,6 +236,7 @@ impl Script {
             dropped: Vec::new(),
             nominated: Vec::new(),
             body,
+            lengths: Lengths::Once,
             cut: None,
             cuts: Cuts::default(),
         }
@@ -249,7 +264,15 @@ impl Script {
             put(&mut head, &[("Connection".to_owned(), options.join(", ").into_bytes())]);
         }
         match self.body.framing {
-            Framing::Length => put(&mut head, &[("Content-Length".to_owned(), self.body.bytes.len().to_string().into_bytes())]),
+            Framing::Length => {
+                let length = self.body.bytes.len();
+                let (value, times) = match self.lengths {
+                    Lengths::Once => (length.to_string(), 1),
+                    Lengths::InTwoFields => (length.to_string(), 2),
+                    Lengths::InOneList => (format!("{length}, {length}"), 1),
+                };
+                put(&mut head, &vec![("Content-Length".to_owned(), value.into_bytes()); times]);
+            }
             Framing::Chunked => put(&mut head, &[("Transfer-Encoding".to_owned(), b"chunked".to_vec())]),
             Framing::None | Framing::Close => {}
         }

@@ -1,8 +1,10 @@
 //! Origin, Gateway, Client: real sockets on free loopback ports, plumbing hidden, requests not.
 
 pub mod client;
+pub mod frames;
 pub mod gateway;
 pub mod http2;
+pub mod log;
 pub mod origin;
 pub mod process;
 
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 pub use client::{Reply, exchange, get, raw};
 pub use frontgate_test_support::yaml;
 pub use gateway::{Gateway, load};
+pub use log::Log;
 pub use origin::Origin;
 pub use process::Process;
 

@@ -2,9 +2,13 @@
 //!
 //! An answer is found by two hashes of 128 bits, keyed at random. The first is over what every request has; the entry found by it says
 //! which request headers the answers vary by, and the second is over those too. An answer that varies by nothing is the first entry itself.
+//!
+//! Both hashes have a generation of what the request names in them. Once that has changed, its generation is over, and whatever was kept of
+//! it, or is still on its way, is out of everybody's reach (RFC 9111, section 4.4).
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,11 +19,13 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::{RequestHeader, ResponseHeader};
 use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{OptionsBuilder, Weighter};
+use quick_cache::{OptionsBuilder, UnitWeighter, Weighter};
 
+use super::fallback;
 use crate::filter::Facts;
-use crate::words::reserved;
+use crate::words::cache_control::says;
 use crate::words::selector::Selector;
+use crate::words::{fields, reserved};
 
 /// What one filter keeps, in bytes.
 const TOTAL: u64 = 64 << 20;
@@ -27,12 +33,20 @@ const TOTAL: u64 = 64 << 20;
 const LARGEST: usize = 1 << 20;
 /// What an entry weighs beside its body and headers, in bytes.
 const OVERHEAD: u64 = 256;
+/// Of how many targets the generation is known.
+const TARGETS: u64 = 1 << 18;
 /// Each part of the store must hold many of the largest, or none would ever stay.
 const PARTS: usize = 4;
 
 /// The store of one filter.
 pub struct Store {
     entries: Cache<u128, Arc<Entry>, ByBytes, RandomState>,
+    /// By the hash of what requests name, its generation. What is not here has none, and nothing is kept of it.
+    targets: Cache<u128, u64, UnitWeighter, RandomState>,
+    /// The next generation.
+    next: AtomicU64,
+    /// How often a generation has ended.
+    ended: AtomicU64,
     keys: [RandomState; 2],
 }
 
@@ -47,6 +61,8 @@ impl Weighter<u128, Arc<Entry>> for ByBytes {
 
 /// What is found under a hash.
 struct Entry {
+    /// In the hashes of the answers that vary, so that those of another entry that stood here are not taken for its own.
+    generation: u64,
     /// The request headers that the answers vary by.
     varies_by: Arc<[HeaderName]>,
     copy: Option<Copy>,
@@ -76,7 +92,13 @@ impl Copy {
 
 /// What a request asks the store for.
 pub struct Asked {
-    first: u128,
+    /// The hash of what the request names, and over who asks for it there.
+    target: u128,
+    who: u128,
+    /// The generation of the target, where it has one.
+    generation: Option<u64>,
+    /// How often a generation had ended by then.
+    ended: u64,
     second: Second,
     /// Whether the answer may be kept.
     keeps: bool,
@@ -85,8 +107,8 @@ pub struct Asked {
 }
 
 enum Second {
-    /// The answers are known to vary by these headers, and this is the hash over the request's.
-    Known(Arc<[HeaderName]>, u128),
+    /// The answers are known to vary by the headers of this entry, and this is the hash over the request's.
+    Known(Arc<Entry>, u128),
     /// Nothing is known: these are all of the request's headers, until it is.
     Unknown(Box<HeaderMap>),
 }
@@ -94,6 +116,7 @@ enum Second {
 /// An answer on its way into the store.
 pub struct Copying {
     key: u128,
+    generation: u64,
     status: StatusCode,
     headers: Arc<[(HeaderName, HeaderValue)]>,
     body: Vec<u8>,
@@ -108,7 +131,9 @@ impl Store {
         let options = OptionsBuilder::new().shards(PARTS).estimated_items_capacity(4096).weight_capacity(TOTAL).build();
         let options = options.expect("all that must be given is given");
         let entries = Cache::with_options(options, ByBytes, RandomState::new(), DefaultLifecycle::default());
-        Self { entries, keys: [RandomState::new(), RandomState::new()] }
+        let targets = Cache::with(4096, TARGETS, UnitWeighter, RandomState::new(), DefaultLifecycle::default());
+        let keys = [RandomState::new(), RandomState::new()];
+        Self { entries, targets, next: AtomicU64::new(0), ended: AtomicU64::new(0), keys }
     }
 
     /// What this request asks for; nothing where its answer may be neither kept nor served from here.
@@ -119,57 +144,90 @@ impl Store {
             None if head.headers.contains_key(AUTHORIZATION) || facts.identity.is_some() => return None,
             None => None,
         };
-        let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
-        let host = authority.or_else(|| head.headers.get(HOST).map(HeaderValue::as_bytes));
-        let first = self.hash(&(&*facts.route, host, head.uri.path(), head.uri.query(), whose.as_deref()));
-        let second = match self.entries.get(&first) {
-            Some(entry) => Second::Known(entry.varies_by.clone(), self.vary(first, &entry.varies_by, &head.headers)),
+        let ended = self.ended.load(Ordering::Acquire);
+        let target = self.target(head);
+        let who = self.hash(&(&*facts.route, host(head), whose.as_deref()));
+        let generation = self.targets.get(&target);
+        let entry =
+            generation.map(|generation| self.first(target, who, generation)).and_then(|first| Some((first, self.entries.get(&first)?)));
+        let second = match entry {
+            Some((first, entry)) => {
+                let hash = self.vary(first, &entry, &head.headers);
+                Second::Known(entry, hash)
+            }
             None => Second::Unknown(Box::new(head.headers.clone())),
         };
-        let keeps = head.method == Method::GET && !says(&head.headers, &["no-store"]);
-        Some(Asked { first, second, keeps, private: per.is_some() })
+        let keeps = head.method == Method::GET && !says(&head.headers, "no-store");
+        Some(Asked { target, who, generation, ended, second, keeps, private: per.is_some() })
     }
 
     /// The last good answer, where it is no older than this.
     pub fn find(&self, asked: &Asked, now: Instant, max_age: Duration) -> Option<Copy> {
-        let entry = self.entries.get(&asked.first)?;
-        let entry = if entry.varies_by.is_empty() { entry } else { self.entries.get(&self.second(asked, &entry.varies_by)?)? };
+        let first = self.first(asked.target, asked.who, self.targets.get(&asked.target)?);
+        let entry = self.entries.get(&first)?;
+        let entry = if entry.varies_by.is_empty() { entry } else { self.entries.get(&self.second(asked, first, &entry)?)? };
         entry.copy.as_ref().filter(|copy| copy.age(now) <= max_age).cloned()
+    }
+
+    /// What this request names is another by now: nothing that is kept of it, for whomever, serves again.
+    pub fn forget(&self, head: &RequestHeader) {
+        self.end(self.target(head));
+    }
+
+    /// What is asked for is gone: so is what was kept of it, where it is kept for one alone only this one's.
+    pub fn gone(&self, asked: &Asked) {
+        match self.targets.get(&asked.target) {
+            Some(generation) if asked.private => drop(self.entries.remove(&self.first(asked.target, asked.who, generation))),
+            Some(_) => self.end(asked.target),
+            None => {}
+        }
+    }
+
+    fn end(&self, target: u128) {
+        // First, so that an answer that is on its way to a target without a generation learns of it.
+        self.ended.fetch_add(1, Ordering::AcqRel);
+        self.targets.remove(&target);
     }
 
     /// Begins to copy an answer, where it may be kept.
     pub fn copying(&self, asked: &Asked, head: &ResponseHeader) -> Option<Copying> {
         let good = head.status.is_success() && head.status != StatusCode::PARTIAL_CONTENT;
-        let forbidden: &[&str] = if asked.private { &["no-store"] } else { &["no-store", "private"] };
-        if !asked.keeps || !good || says(&head.headers, forbidden) || head.headers.contains_key(SET_COOKIE) {
+        let forbidden = says(&head.headers, "no-store") || !asked.private && says(&head.headers, "private");
+        if !asked.keeps || !good || forbidden || head.headers.contains_key(SET_COOKIE) {
             return None;
         }
-        let number = |name| head.headers.get(name).and_then(|value| value.to_str().ok()?.trim().parse::<usize>().ok());
-        let length = number(CONTENT_LENGTH);
-        if length.is_some_and(|length| length > LARGEST) {
+        let length = fields::number(&head.headers, &CONTENT_LENGTH);
+        if length.is_some_and(|length| length > LARGEST as u64) {
             return None;
         }
+        // One that nobody can read could be any.
+        let age = if head.headers.contains_key(AGE) { fields::number(&head.headers, &AGE)? } else { 0 };
         let varies_by = varies_by(&head.headers)?;
-        // Where the answer varies by what it was not known to vary by, the request's own headers are gone: the next one will be kept.
-        let key = self.second(asked, &varies_by);
-        if !varies_by.is_empty() {
-            self.note(asked.first, &varies_by);
-        }
-        let age = Duration::from_secs(number(AGE).unwrap_or(0) as u64);
+        let generation = asked.generation.or_else(|| self.begin(asked))?;
+        let first = self.first(asked.target, asked.who, generation);
+        let (key, generation) = if varies_by.is_empty() {
+            (first, self.generation())
+        } else {
+            // Where the answer varies by what it was not known to vary by, the request's own headers are gone: the next one will be kept.
+            let entry = self.note(first, &varies_by);
+            (self.second(asked, first, &entry)?, entry.generation)
+        };
+        let length = length.map(|length| length as usize);
+        let age = Duration::from_secs(age);
         let body = Vec::with_capacity(length.unwrap_or(0));
-        Some(Copying { key: key?, status: head.status, headers: kept(&head.headers), body, length, age, varies_by })
+        Some(Copying { key, generation, status: head.status, headers: kept(&head.headers), body, length, age, varies_by })
     }
 
     /// Keeps an answer that came whole.
     pub fn keep(&self, copying: Copying, now: Instant) {
-        let Copying { key, status, headers, body, length, age, varies_by } = copying;
+        let Copying { key, generation, status, headers, body, length, age, varies_by } = copying;
         if length.is_some_and(|length| length != body.len()) {
             return;
         }
         let heads: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 48).sum();
         let weight = OVERHEAD + (heads + body.len()) as u64;
         let copy = Copy { status, headers, body: body.into(), age, stored: now };
-        self.entries.insert(key, Arc::new(Entry { varies_by, copy: Some(copy), weight }));
+        self.entries.insert(key, Arc::new(Entry { generation, varies_by, copy: Some(copy), weight }));
     }
 
     /// What it holds, in bytes.
@@ -178,26 +236,52 @@ impl Store {
         self.entries.weight()
     }
 
-    /// The hash over what the request has of these headers; nothing where that is no longer known.
-    fn second(&self, asked: &Asked, names: &[HeaderName]) -> Option<u128> {
-        if names.is_empty() {
-            return Some(asked.first);
-        }
+    /// The generation of a target that had none when it was asked for. Where one has ended since then, it may have been this one: then the
+    /// answer that is coming may be of what is no more, and the next one will be kept.
+    fn begin(&self, asked: &Asked) -> Option<u64> {
+        let generation = self.targets.get(&asked.target).unwrap_or_else(|| {
+            let generation = self.generation();
+            self.targets.insert(asked.target, generation);
+            generation
+        });
+        (self.ended.load(Ordering::Acquire) == asked.ended).then_some(generation)
+    }
+
+    /// One that this gives only once.
+    fn generation(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What a request names, whoever asks and whichever route takes it.
+    fn target(&self, head: &RequestHeader) -> u128 {
+        self.hash(&(Name(host(head)), head.uri.path(), head.uri.query()))
+    }
+
+    fn first(&self, target: u128, who: u128, generation: u64) -> u128 {
+        self.hash(&(target, who, generation))
+    }
+
+    /// The hash over what the request has of the headers that this entry's answers vary by; nothing where that is no longer known.
+    fn second(&self, asked: &Asked, first: u128, entry: &Entry) -> Option<u128> {
         match &asked.second {
-            Second::Known(known, hash) => (**known == *names).then_some(*hash),
-            Second::Unknown(headers) => Some(self.vary(asked.first, names, headers)),
+            Second::Known(known, hash) => (known.generation == entry.generation).then_some(*hash),
+            Second::Unknown(headers) => Some(self.vary(first, entry, headers)),
         }
     }
 
-    fn note(&self, first: u128, varies_by: &Arc<[HeaderName]>) {
-        if self.entries.get(&first).is_none_or(|entry| entry.varies_by != *varies_by) {
-            let weight = OVERHEAD + varies_by.iter().map(|name| name.as_str().len() as u64).sum::<u64>();
-            self.entries.insert(first, Arc::new(Entry { varies_by: varies_by.clone(), copy: None, weight }));
+    /// The entry that says what answers vary by.
+    fn note(&self, first: u128, varies_by: &Arc<[HeaderName]>) -> Arc<Entry> {
+        if let Some(entry) = self.entries.get(&first).filter(|entry| entry.varies_by == *varies_by) {
+            return entry;
         }
+        let weight = OVERHEAD + varies_by.iter().map(|name| name.as_str().len() as u64).sum::<u64>();
+        let entry = Arc::new(Entry { generation: self.generation(), varies_by: varies_by.clone(), copy: None, weight });
+        self.entries.insert(first, entry.clone());
+        entry
     }
 
-    fn vary(&self, first: u128, names: &[HeaderName], headers: &HeaderMap) -> u128 {
-        if names.is_empty() {
+    fn vary(&self, first: u128, entry: &Entry, headers: &HeaderMap) -> u128 {
+        if entry.varies_by.is_empty() {
             return first;
         }
         /// A header as it counts: its name, and all of its values in order.
@@ -212,7 +296,7 @@ impl Store {
                 }
             }
         }
-        self.hash(&(first, Values(headers, names)))
+        self.hash(&(first, entry.generation, Values(headers, &entry.varies_by)))
     }
 
     fn hash(&self, what: &impl Hash) -> u128 {
@@ -231,24 +315,35 @@ impl Copying {
     }
 }
 
-/// Whether Cache-Control has one of these directives, with or without an argument.
-fn says(headers: &HeaderMap, directives: &[&str]) -> bool {
-    headers.get_all(CACHE_CONTROL).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).any(|directive| {
-        let name = directive.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
-        directives.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
-    })
+/// The host as the request has it.
+fn host(head: &RequestHeader) -> Option<&[u8]> {
+    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    authority.or_else(|| head.headers.get(HOST).map(HeaderValue::as_bytes))
+}
+
+/// A host as it counts for what is named: without port and closing dot, in any case.
+struct Name<'h>(Option<&'h [u8]>);
+
+impl Hash for Name<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let host = self.0.unwrap_or_default();
+        let end = if host.first() == Some(&b'[') { b']' } else { b':' };
+        let name = host.split(|byte| *byte == end).next().unwrap_or_default();
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        name.iter().for_each(|byte| state.write_u8(byte.to_ascii_lowercase()));
+        // No host has this byte.
+        state.write_u8(0xff);
+    }
 }
 
 /// The names in Vary, sorted; nothing where it says that no two requests are alike, or nothing sensible.
 fn varies_by(headers: &HeaderMap) -> Option<Arc<[HeaderName]>> {
     let mut names = Vec::new();
-    for value in headers.get_all(VARY) {
-        for name in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|name| !name.is_empty()) {
-            if name == b"*" {
-                return None;
-            }
-            names.push(HeaderName::from_bytes(name).ok()?);
+    for name in fields::list(headers, &VARY) {
+        if name == b"*" {
+            return None;
         }
+        names.push(HeaderName::from_bytes(name).ok()?);
     }
     names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
@@ -259,11 +354,11 @@ fn varies_by(headers: &HeaderMap) -> Option<Arc<[HeaderName]>> {
 fn kept(headers: &HeaderMap) -> Arc<[(HeaderName, HeaderValue)]> {
     const WITHOUT: &[HeaderName] = &[AGE, ALT_SVC, CACHE_CONTROL, DATE, EXPIRES, PROXY_AUTHENTICATE, RETRY_AFTER];
     const WITHOUT_TOO: &[&str] = &["cache-status", "ratelimit", "ratelimit-policy", "server-timing", "x-bff-fallback", "x-request-id"];
-    let nominated = |name: &HeaderName| {
-        let tokens = headers.get_all(CONNECTION).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        tokens.map(<[u8]>::trim_ascii).any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
-    };
+    let nominated = |name: &HeaderName| fields::lists(headers, &CONNECTION, name.as_str());
     let stays =
         |name: &HeaderName| !reserved::frames(name) && !WITHOUT.contains(name) && !WITHOUT_TOO.contains(&name.as_str()) && !nominated(name);
-    headers.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    // Of what was said of caching one thing is about the answer: whether it may be changed.
+    let control = fallback::control(headers);
+    let control = (control != fallback::NO_STORE).then_some((CACHE_CONTROL, control));
+    headers.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).chain(control).collect()
 }

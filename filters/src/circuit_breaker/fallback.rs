@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{AGE, CACHE_CONTROL, RETRY_AFTER};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora_http::ResponseHeader;
 
 use super::cache::{Asked, Copy, Store};
@@ -12,10 +12,11 @@ use super::config::Fallback;
 use crate::count::stripe::Counter;
 use crate::reply::respond::Respond;
 use crate::reply::{Reply, ReplyBody};
+use crate::words::cache_control;
 
 const MARK: HeaderName = HeaderName::from_static("x-bff-fallback");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// A fallback, compiled.
 pub struct Serving {
@@ -102,7 +103,13 @@ pub fn serve(all: &[Serving], next: &mut usize, situation: &Situation<'_>) -> Op
 /// Marks another upstream's answer.
 pub fn mark(head: &mut ResponseHeader) {
     head.insert_header("X-BFF-Fallback", HeaderValue::from_static("upstream")).expect("a known name and value");
-    head.insert_header("Cache-Control", NO_STORE).expect("a known name and value");
+    let control = control(&head.headers);
+    head.insert_header("Cache-Control", control).expect("a known name and value");
+}
+
+/// What a fallback's answer says instead of this: whether it may be changed on its way stays said.
+pub fn control(headers: &HeaderMap) -> HeaderValue {
+    if cache_control::says(headers, "no-transform") { HeaderValue::from_static("no-store, no-transform") } else { NO_STORE }
 }
 
 /// The refusal where nothing serves.
@@ -124,7 +131,10 @@ fn copied(copy: Copy, situation: &Situation<'_>) -> Reply {
     let age = HeaderValue::from(copy.age(situation.now).as_secs());
     let mut headers = Vec::with_capacity(copy.headers.len() + 4);
     headers.extend_from_slice(&copy.headers);
-    headers.extend([(MARK, HeaderValue::from_static("cached")), (CACHE_CONTROL, NO_STORE), (AGE, age), (CACHE_STATUS, status)]);
+    headers.extend([(MARK, HeaderValue::from_static("cached")), (AGE, age), (CACHE_STATUS, status)]);
+    if !copy.headers.iter().any(|(name, _)| *name == CACHE_CONTROL) {
+        headers.push((CACHE_CONTROL, NO_STORE));
+    }
     Reply { status: copy.status, headers, body: ReplyBody::Bytes(copy.body) }
 }
 

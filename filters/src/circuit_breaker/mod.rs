@@ -28,7 +28,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderName, Method};
-use pingora_http::ResponseHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 
 use self::cache::Store;
 use self::circuit::{Answer, Circuit, Metrics};
@@ -40,6 +40,7 @@ use crate::filter::inspect::{CircuitState, Forced, Inspection};
 use crate::filter::options::{Options, Placement};
 use crate::filter::{Attempt, Failure, Filter, Request, Verdict};
 use crate::words::condition::Condition;
+use crate::words::fields;
 use crate::words::selector::Selector;
 use crate::words::spanned::{Problem, Spanned};
 
@@ -197,6 +198,12 @@ impl Filter for CircuitBreaker {
         }
     }
 
+    fn forget(&self, head: &RequestHeader) {
+        if let Some(store) = &self.inner.store {
+            store.forget(head);
+        }
+    }
+
     fn inspect(&self) -> Inspection {
         let circuits = self.circuits.iter().filter(|circuit| circuit.was_asked());
         Inspection { circuits: circuits.map(|circuit| circuit.status()).collect(), ..Inspection::default() }
@@ -229,7 +236,7 @@ impl Inner {
 
 /// For how long the upstream asks for no requests, in milliseconds: a number of seconds or a date (RFC 9110, section 10.2.3).
 fn retry_after(head: &ResponseHeader) -> Option<u64> {
-    let text = |name: HeaderName| head.headers.get(name)?.to_str().ok();
+    let text = |name: HeaderName| fields::text(head.headers.get(name)?);
     let value = text(RETRY_AFTER)?.trim();
     if let Ok(seconds) = value.parse::<u64>() {
         return Some(seconds.saturating_mul(1000));

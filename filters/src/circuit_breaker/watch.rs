@@ -103,6 +103,9 @@ impl ResponseFilter for Watch {
             fallback::mark(head);
         }
         let (true, Some(store), Some(asked)) = (self.fresh, &self.inner.store, &self.asked) else { return Want::Nothing };
+        if matches!(head.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+            store.gone(asked);
+        }
         let Some(copying) = store.copying(asked, head) else { return Want::Nothing };
         if head.status == StatusCode::NO_CONTENT {
             store.keep(copying, self.now);

@@ -8,18 +8,24 @@
 //! Preflights are answered here, before anything asks for a token, and every answer of the route is marked, so that a page can read a 401,
 //! too. It tells browsers which answers they may show to a page; it stops no request.
 
-use http::header::{ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ORIGIN, VARY};
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ORIGIN, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::ResponseHeader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use std::sync::Arc;
 
 use crate::filter::build::Build;
 use crate::filter::options::{Options, Placement};
 use crate::filter::{Facts, Filter, Request, Verdict};
+use crate::head;
 use crate::reply::{Reply, ReplyBody};
+use crate::words::fields;
 use crate::words::preflight::is_preflight;
 use crate::words::spanned::{Problem, Spanned};
 use crate::words::units::Duration;
@@ -61,7 +67,7 @@ impl Options for Config {
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.origins.is_empty() {
-            problems.push(Problem::at(self.origins.place, "`origins` is empty: no page could read an answer"));
+            problems.push(Problem::lacking(self.origins.place, "`origins` is empty: no page could read an answer"));
         }
         for origin in &self.origins.value {
             if origin.value == "*" {
@@ -76,12 +82,17 @@ impl Options for Config {
                     "`{}` is not an origin: write the scheme, the host in lower case, and the port if it is not the default one",
                     origin.value
                 );
-                problems.push(Problem { place: origin.place, message, help: Some("as in https://shop.example".to_owned()) });
+                problems.push(Problem::at(origin.place, message).help("as in https://shop.example"));
             }
         }
         for method in &self.methods {
             if Method::from_bytes(method.as_bytes()).is_err() || method.bytes().any(|byte| byte.is_ascii_lowercase()) {
-                problems.push(Problem::at(method.place, format!("`{}` is not a method", method.value)));
+                let problem = Problem::at(method.place, format!("`{}` is not a method", method.value));
+                let upper = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).ok();
+                problems.push(match upper {
+                    Some(meant) => problem.help(format!("did you mean `{meant}`?")),
+                    None => problem,
+                });
             }
         }
         for header in self.headers.iter().chain(&self.expose) {
@@ -161,17 +172,8 @@ impl Filter for Cors {
             return Verdict::Reply(Reply::problem(StatusCode::FORBIDDEN, "origin_not_allowed", detail));
         }
         request.because(|| "it is a preflight, which is answered here");
-        let mut reply = Reply { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: ReplyBody::Bytes(bytes::Bytes::new()) };
-        for (name, value) in [
-            (http::header::ACCESS_CONTROL_ALLOW_METHODS, &self.methods),
-            (http::header::ACCESS_CONTROL_ALLOW_HEADERS, &self.headers),
-            (http::header::ACCESS_CONTROL_MAX_AGE, &self.max_age),
-        ] {
-            if let Some(value) = value {
-                reply = reply.with(name, value.clone());
-            }
-        }
-        Verdict::Reply(reply)
+        request.facts.preflight = true;
+        Verdict::Reply(Reply { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: ReplyBody::Bytes(bytes::Bytes::new()) })
     }
 
     fn answers_preflight(&self) -> bool {
@@ -179,30 +181,39 @@ impl Filter for Cors {
     }
 
     fn answer(&self, head: &mut ResponseHeader, facts: &Facts) {
-        // Browsers accept these only once: the upstream's own would be a second.
-        for name in [ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_EXPOSE_HEADERS] {
-            head.remove_header(&name);
-        }
-        const CHECKED: &str = "known names and checked values";
-        if self.origins.is_some() && !varies(head) {
-            head.append_header(VARY, HeaderValue::from_static("Origin")).expect(CHECKED);
-        }
-        let Some(origin) = facts.origin.as_ref().filter(|origin| self.takes(origin)) else { return };
-        let named = if self.origins.is_none() { HeaderValue::from_static("*") } else { origin.clone() };
-        head.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, named).expect(CHECKED);
-        if self.credentials {
-            head.insert_header(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true")).expect(CHECKED);
-        }
-        if let Some(expose) = &self.expose {
-            head.insert_header(ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone()).expect(CHECKED);
-        }
+        head::with_map(head, |headers| self.say(headers, facts));
     }
 }
 
-/// Whether `Vary` names the origin already.
-fn varies(head: &ResponseHeader) -> bool {
-    let values = head.headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|name| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case("origin"))
+impl Cors {
+    /// Says all that there is to say, and leaves nothing that the upstream has said: what the options do not allow is not allowed.
+    fn say(&self, headers: &mut HeaderMap, facts: &Facts) {
+        let is_ours = |name: &HeaderName| name.as_str().starts_with("access-control-");
+        let said: SmallVec<[HeaderName; 4]> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
+        for name in &said {
+            headers.remove(name);
+        }
+        if self.origins.is_some() && !fields::list(headers, &VARY).any(|name| name == b"*" || name.eq_ignore_ascii_case(b"origin")) {
+            headers.append(VARY, HeaderValue::from_static("Origin"));
+        }
+        let Some(origin) = facts.origin.as_ref().filter(|origin| self.takes(origin)) else { return };
+        let named = if self.origins.is_none() { HeaderValue::from_static("*") } else { origin.clone() };
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, named);
+        if self.credentials {
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
+        let answers = [(ACCESS_CONTROL_EXPOSE_HEADERS, &self.expose)];
+        let preflights = [
+            (ACCESS_CONTROL_ALLOW_METHODS, &self.methods),
+            (ACCESS_CONTROL_ALLOW_HEADERS, &self.headers),
+            (ACCESS_CONTROL_MAX_AGE, &self.max_age),
+        ];
+        for (name, value) in answers.into_iter().chain(preflights.into_iter().filter(|_| facts.preflight)) {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
+        }
+    }
 }
 
 #[cfg(test)]

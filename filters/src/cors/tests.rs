@@ -88,6 +88,43 @@ fn the_upstreams_own_word_is_replaced() {
 }
 
 #[test]
+fn only_the_filter_says_what_it_governs() {
+    let upstream = [
+        ("Access-Control-Allow-Methods", "DELETE"),
+        ("Access-Control-Allow-Headers", "*"),
+        ("Access-Control-Max-Age", "86400"),
+        ("Access-Control-Allow-Private-Network", "true"),
+        ("Access-Control-Allow-Credentials", "true"),
+        ("Access-Control-Expose-Headers", "*"),
+        ("X-Own", "1"),
+    ];
+    let names = |answer: &ResponseHeader| -> Vec<String> { answer.headers.keys().map(|name| name.as_str().to_owned()).collect() };
+
+    let mine = ask(&filter(WEB), "OPTIONS", &[("Origin", "https://shop.example")], &upstream);
+    let other = ask(&filter(WEB), "GET", &[("Origin", "https://evil.example")], &upstream);
+    let nobody = ask(&filter(WEB), "GET", &[], &upstream);
+
+    let mut said = names(&mine);
+    said.sort_unstable();
+    let expected = ["access-control-allow-credentials", "access-control-allow-origin", "access-control-expose-headers", "vary", "x-own"];
+    assert_eq!(
+        (said, &mine.headers["access-control-expose-headers"]),
+        (expected.map(str::to_owned).to_vec(), &HeaderValue::from_static("X-Total"))
+    );
+    assert_eq!((names(&other), names(&nobody)), (vec!["x-own".to_owned(), "vary".to_owned()], vec!["x-own".to_owned(), "vary".to_owned()]));
+}
+
+#[test]
+fn a_list_in_vary_may_hold_any_bytes() {
+    let mut answer = ResponseHeader::build(200, None).expect("a head");
+    answer.append_header("Vary", HeaderValue::from_bytes(b"\xfc, ORIGIN").expect("a value")).expect("a header");
+
+    filter(WEB).answer(&mut answer, &Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("r-1")));
+
+    assert_eq!(answer.headers.get_all("vary").iter().count(), 1);
+}
+
+#[test]
 fn a_star_is_for_everybody_and_varies_with_nobody() {
     let answer = ask(&filter(r#"{"origins": ["*"]}"#), "GET", &[("Origin", "https://any.example")], &[]);
 

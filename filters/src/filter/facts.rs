@@ -6,12 +6,13 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use http::HeaderValue;
 
 use super::inspect::CircuitState;
+use crate::words::claims::{Claim, Claims};
 
 /// Who the caller is, as a verified token says.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The token's claims.
-    pub claims: serde_json::Map<String, serde_json::Value>,
+    pub claims: Claims,
     /// How logs are to show a subject; none where they are not to.
     shown: Option<fn(&str) -> Box<str>>,
     sub_hash: OnceLock<Box<str>>,
@@ -19,18 +20,18 @@ pub struct Identity {
 
 impl Identity {
     /// An identity whose `sub` is not to be logged.
-    pub fn new(claims: serde_json::Map<String, serde_json::Value>) -> Self {
-        Self { claims, shown: None, sub_hash: OnceLock::new() }
+    pub fn new(claims: impl Into<Claims>) -> Self {
+        Self { claims: claims.into(), shown: None, sub_hash: OnceLock::new() }
     }
 
     /// An identity whose `sub` logs show as this function has it: a keyed hash.
-    pub fn shown_as(claims: serde_json::Map<String, serde_json::Value>, shown: fn(&str) -> Box<str>) -> Self {
+    pub fn shown_as(claims: Claims, shown: fn(&str) -> Box<str>) -> Self {
         Self { shown: Some(shown), ..Self::new(claims) }
     }
 
     /// The claim `sub` as logs show it, hashed when the first line asks; empty where there is none.
     pub fn sub_hash(&self) -> &str {
-        let subject = self.shown.zip(self.claims.get("sub").and_then(serde_json::Value::as_str));
+        let subject = self.shown.zip(self.claims.get("sub").and_then(Claim::text));
         subject.map_or("", |(shown, subject)| self.sub_hash.get_or_init(|| shown(subject)))
     }
 }
@@ -54,6 +55,8 @@ pub struct Facts {
     pub assumed: Option<Arc<Identity>>,
     /// The request's `Origin`, where it has one.
     pub origin: Option<HeaderValue>,
+    /// Whether the request is a preflight that a filter answers.
+    pub preflight: bool,
     /// The class of the client's device, where something asks for it.
     pub device: Option<Arc<str>>,
     /// The tier that a rate limit chose.
@@ -80,6 +83,7 @@ impl Facts {
             identity: None,
             assumed: None,
             origin: None,
+            preflight: false,
             device: None,
             tier: None,
             limit: None,

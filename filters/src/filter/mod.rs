@@ -16,7 +16,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use pingora_http::ResponseHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 
 pub use facts::{Facts, Identity};
 pub use outcome::{Attempt, Failure, Outcome, Rescue};
@@ -41,6 +41,10 @@ pub trait Filter: Any + Send + Sync {
     fn answers_preflight(&self) -> bool {
         false
     }
+
+    /// A request that may change what it names has succeeded, through whichever route: what is kept of it is of the past (RFC 9111, section
+    /// 4.4).
+    fn forget(&self, _head: &RequestHeader) {}
 
     /// What operators see of it.
     fn inspect(&self) -> Inspection {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use serde_json::{Map, Value};
 
 use super::config::Config;
 use super::reason::Reason;
 use crate::filter::{Identity, Request};
+use crate::words::claims::{Claim, Claims};
 use crate::words::selector::{ClaimPath, Selector};
 
 /// `claim_headers`, compiled.
@@ -33,7 +33,7 @@ impl ClaimHeaders {
     }
 
     /// What the upstream is told of these claims.
-    pub(super) fn values(&self, claims: &Map<String, Value>) -> Result<Values, Reason> {
+    pub(super) fn values(&self, claims: &Claims) -> Result<Values, Reason> {
         self.0.iter().map(|header| header.claim.find(claims).map_or(Ok(None), value)).collect()
     }
 
@@ -51,20 +51,14 @@ impl ClaimHeaders {
 
 /// A claim as a header's value: printable ASCII, a list joined by commas. What would be read as something else there is refused: a
 /// member of a list that holds a comma, an object, a line break.
-fn value(claim: &Value) -> Result<Option<HeaderValue>, Reason> {
-    let plain = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    };
+fn value(claim: &Claim) -> Result<Option<HeaderValue>, Reason> {
     let text = match claim {
-        Value::Null => return Ok(None),
-        Value::Array(list) => {
-            let parts = list.iter().map(|item| plain(item).filter(|part| !part.contains(',') && !part.trim().is_empty()));
+        Claim::Null => return Ok(None),
+        Claim::List(list) => {
+            let parts = list.iter().map(|item| item.word().filter(|part| !part.contains(',') && !part.trim().is_empty()));
             parts.collect::<Option<Vec<_>>>().map(|parts| parts.join(","))
         }
-        claim => plain(claim),
+        claim => claim.word().map(str::to_owned),
     };
     let text = text.filter(|text| text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) && text.trim() == text);
     let value = text.and_then(|text| HeaderValue::from_maybe_shared(Bytes::from(text)).ok());

@@ -19,7 +19,6 @@ pub mod issuer;
 mod keys;
 mod reason;
 mod sources;
-mod strict;
 mod supply;
 mod token;
 
@@ -36,7 +35,7 @@ pub use token::{LONGEST, payload};
 
 use crate::count::metrics::Families;
 use crate::count::stripe::Counter;
-use crate::filter::build::Build;
+use crate::filter::build::{Build, Outside};
 use crate::filter::inspect::Inspection;
 use crate::filter::options::{Options, Placement};
 use crate::filter::{Filter, Identity, Request, Verdict};
@@ -55,6 +54,10 @@ impl Options for Config {
 
     fn problems(&self) -> Vec<Problem> {
         self.check()
+    }
+
+    fn missing(&self, outside: &dyn Outside) -> Vec<Problem> {
+        Supply::missing(self, outside).into_iter().collect()
     }
 
     fn can_refuse(&self) -> bool {
@@ -78,6 +81,7 @@ impl Options for Config {
 pub struct Jwt {
     rules: Rules,
     algorithms: Box<[Algorithm]>,
+    types: Expected,
     keys: Supply,
     sources: Sources,
     headers: ClaimHeaders,
@@ -136,6 +140,7 @@ impl Jwt {
         Ok(Self {
             rules: Rules { issuer: config.issuer.clone(), audience: config.audience.clone(), leeway: config.leeway.0.as_secs_f64() },
             algorithms: config.algorithms.iter().map(|algorithm| algorithm.value).collect(),
+            types: config.typ.clone(),
             keys,
             sources: Sources::new(config.from.iter().map(|source| &source.value)),
             headers: ClaimHeaders::new(config),
@@ -176,10 +181,10 @@ impl Jwt {
     }
 
     fn verify(&self, token: &str, keys: &Keys, now: f64) -> Result<Verified, Reason> {
-        let payload = payload(token, keys, &self.algorithms)?;
+        let payload = payload(token, keys, &self.algorithms, &self.types)?;
         let claims = self.rules.check(&payload, now)?;
         let headers = self.headers.values(&claims.all)?;
-        // Parsed JSON takes several times its text.
+        // What was read takes several times its text.
         let weight = 512 + 6 * token.len() as u64;
         let identity = Arc::new(Identity::shown_as(claims.all, |subject| ProcessKeys::get().subject(subject)));
         Ok(Verified { identity, until: claims.until, generation: keys.generation(), headers, weight })

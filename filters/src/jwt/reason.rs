@@ -34,6 +34,8 @@ reasons! {
     TooLong = "too_long",
     /// Its algorithm is not allowed.
     Algorithm = "algorithm",
+    /// It says that it is something else than an access token.
+    TokenType = "token_type",
     /// Its header asks for what is not understood.
     Critical = "critical_header",
     /// It names a key that is not there.

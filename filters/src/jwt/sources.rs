@@ -5,6 +5,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use pingora_http::RequestHeader;
 
 use super::reason::Reason;
+use crate::words::fields;
 use crate::words::selector::Selector;
 
 /// The places, in order.
@@ -69,14 +70,12 @@ impl Source {
             }
             Self::Header(name) => only(head, name)?.map(checked).transpose(),
             Self::Cookie(name) => {
-                let mut found = cookies(head).filter(|pair| name_of(pair) == name.as_bytes());
-                let Some(pair) = found.next() else { return Ok(None) };
-                if found.next().is_some() {
-                    return Err(Reason::BadRequest);
+                let mut found = fields::crumbs(&head.headers).filter_map(fields::cookie).filter(|(key, _)| *key == name.as_bytes());
+                match (found.next(), found.next()) {
+                    (Some(_), Some(_)) => Err(Reason::BadRequest),
+                    (None | Some((_, b"")), None) | (None, Some(_)) => Ok(None),
+                    (Some((_, value)), None) => checked(value).map(Some),
                 }
-                let value = &pair[name.len() + 1..];
-                let value = value.strip_prefix(b"\"").and_then(|inner| inner.strip_suffix(b"\"")).unwrap_or(value);
-                if value.is_empty() { Ok(None) } else { checked(value).map(Some) }
             }
         }
     }
@@ -108,20 +107,12 @@ fn checked(token: &[u8]) -> Result<&str, Reason> {
     std::str::from_utf8(token).map_err(|_| Reason::BadRequest)
 }
 
-fn cookies(head: &RequestHeader) -> impl Iterator<Item = &[u8]> {
-    head.headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';')).map(<[u8]>::trim_ascii)
-}
-
-/// The name of `name=value`; the whole where there is no value, which then is no token's.
-fn name_of(pair: &[u8]) -> &[u8] {
-    pair.iter().position(|byte| *byte == b'=').map_or(&[], |at| &pair[..at])
-}
-
 fn remove_cookie(head: &mut RequestHeader, name: &str) {
-    if !cookies(head).any(|pair| name_of(pair) == name.as_bytes()) {
+    let is_named = |crumb: &&[u8]| fields::cookie(crumb).is_some_and(|(key, _)| key == name.as_bytes());
+    if !fields::crumbs(&head.headers).any(|crumb| is_named(&crumb)) {
         return;
     }
-    let kept: Vec<&[u8]> = cookies(head).filter(|pair| !pair.is_empty() && name_of(pair) != name.as_bytes()).collect();
+    let kept: Vec<&[u8]> = fields::crumbs(&head.headers).filter(|crumb| !is_named(crumb)).collect();
     let kept = kept.join(&b"; "[..]);
     head.remove_header(&COOKIE);
     if !kept.is_empty() {

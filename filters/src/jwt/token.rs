@@ -1,25 +1,24 @@
 //! One token: its signature, then its claims. Every way in which it can be bad is a [`Reason`].
 //!
-//! Of the header only `alg`, `kid` and `crit` are read: keys that a token brings along or points to (`jwk`, `jku`, `x5c`, `x5u`) do not
+//! Of the header only `alg`, `typ`, `kid` and `crit` are read: keys that a token brings along or points to (`jwk`, `jku`, `x5c`, `x5u`) do not
 //! exist here, and `kid` is compared with the names of keys that are there already.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SecureRandom;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
 use siphasher::sip128::SipHasher24;
 
 use super::config::{Algorithm, Expected};
 use super::keys::Keys;
 use super::reason::Reason;
-use super::strict;
+use crate::words::claims::{Claim, Claims};
 
 /// More than any issuer sends, less than would make verifying a weapon.
 pub const LONGEST: usize = 16 * 1024;
 
-/// Verifies a compact JWS (RFC 7515, section 7.1) and gives its payload.
-pub fn payload(token: &str, keys: &Keys, allowed: &[Algorithm]) -> Result<Vec<u8>, Reason> {
+/// Verifies a compact JWS (RFC 7515, section 7.1) of an allowed algorithm and type, and gives its payload.
+pub fn payload(token: &str, keys: &Keys, allowed: &[Algorithm], types: &Expected) -> Result<Vec<u8>, Reason> {
     if token.len() > LONGEST {
         return Err(Reason::TooLong);
     }
@@ -29,19 +28,24 @@ pub fn payload(token: &str, keys: &Keys, allowed: &[Algorithm]) -> Result<Vec<u8
         return Err(Reason::Malformed);
     }
     let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Reason::Malformed);
-    let header = strict::object(&decoded(header)?).ok_or(Reason::Malformed)?;
+    let header = Claims::read(&decoded(header)?).ok_or(Reason::Malformed)?;
     let payload = decoded(payload)?;
     let signature = (signature, &*decoded(signature)?);
 
-    let name = header.get("alg").and_then(Value::as_str).ok_or(Reason::Malformed)?;
+    let name = header.get("alg").and_then(Claim::text).ok_or(Reason::Malformed)?;
     let algorithm = *allowed.iter().find(|algorithm| algorithm.name() == name).ok_or(Reason::Algorithm)?;
     // No extension is understood, so all that must be understood is not (RFC 7515, section 4.1.11; RFC 7797).
-    if header.contains_key("crit") || header.contains_key("b64") {
+    if header.get("crit").is_some() || header.get("b64").is_some() {
         return Err(Reason::Critical);
+    }
+    if let Some(kind) = header.get("typ")
+        && !is_of(kind.text().ok_or(Reason::Malformed)?, types)
+    {
+        return Err(Reason::TokenType);
     }
     let kid = match header.get("kid") {
         None => None,
-        Some(kid) => Some(kid.as_str().ok_or(Reason::Malformed)?),
+        Some(kid) => Some(kid.text().ok_or(Reason::Malformed)?),
     };
     if !keys.knows(kid) {
         return Err(Reason::UnknownKey);
@@ -54,6 +58,20 @@ pub fn payload(token: &str, keys: &Keys, allowed: &[Algorithm]) -> Result<Vec<u8
         }
     }
     Err(if tried { Reason::Signature } else { Reason::KeyType })
+}
+
+/// Whether a token of this type will do: media types, in any case and with `application/` understood (RFC 7515, section 4.1.9).
+fn is_of(kind: &str, types: &Expected) -> bool {
+    const UNDERSTOOD: &str = "application/";
+    let bare = |kind: &str| {
+        let (start, rest) = kind.split_at_checked(UNDERSTOOD.len()).unwrap_or_default();
+        let rest = if start.eq_ignore_ascii_case(UNDERSTOOD) && !rest.contains('/') { rest } else { kind };
+        rest.to_ascii_lowercase()
+    };
+    match types {
+        Expected::Any => true,
+        Expected::OneOf(names) => names.iter().any(|name| bare(name) == bare(kind)),
+    }
 }
 
 impl From<Algorithm> for jsonwebtoken::Algorithm {
@@ -86,17 +104,17 @@ pub struct Rules {
 }
 
 /// Claims that were found good.
-pub struct Claims {
+pub struct Checked {
     /// All of them.
-    pub all: Map<String, Value>,
+    pub all: Claims,
     /// When they end, leeway included, in seconds since 1970.
     pub until: f64,
 }
 
 impl Rules {
     /// Checks a payload (RFC 7519, section 4.1) at this time, in seconds since 1970.
-    pub fn check(&self, payload: &[u8], now: f64) -> Result<Claims, Reason> {
-        let all = strict::object(payload).ok_or(Reason::Claims)?;
+    pub fn check(&self, payload: &[u8], now: f64) -> Result<Checked, Reason> {
+        let all = Claims::read(payload).ok_or(Reason::Claims)?;
         let issuer = text(&all, "iss")?;
         if self.issuer != Expected::Any && !issuer.is_some_and(|issuer| self.issuer.takes(issuer)) {
             return Err(Reason::Issuer);
@@ -113,15 +131,15 @@ impl Rules {
             return Err(Reason::NotYetValid);
         }
         date(&all, "iat")?;
-        Ok(Claims { all, until })
+        Ok(Checked { all, until })
     }
 
-    fn is_for_us(&self, claims: &Map<String, Value>) -> Result<bool, Reason> {
+    fn is_for_us(&self, claims: &Claims) -> Result<bool, Reason> {
         match claims.get("aud") {
             None => Ok(self.audience == Expected::Any),
-            Some(Value::String(audience)) => Ok(self.audience.takes(audience)),
-            Some(Value::Array(list)) => {
-                let names = list.iter().map(Value::as_str).collect::<Option<Vec<_>>>().ok_or(Reason::ClaimType)?;
+            Some(Claim::Text(audience)) => Ok(self.audience.takes(audience)),
+            Some(Claim::List(list)) => {
+                let names = list.iter().map(Claim::text).collect::<Option<Vec<_>>>().ok_or(Reason::ClaimType)?;
                 Ok(self.audience == Expected::Any || names.iter().any(|audience| self.audience.takes(audience)))
             }
             Some(_) => Err(Reason::ClaimType),
@@ -129,13 +147,13 @@ impl Rules {
     }
 }
 
-fn text<'c>(claims: &'c Map<String, Value>, name: &str) -> Result<Option<&'c str>, Reason> {
-    claims.get(name).map(|value| value.as_str().ok_or(Reason::ClaimType)).transpose()
+fn text<'c>(claims: &'c Claims, name: &str) -> Result<Option<&'c str>, Reason> {
+    claims.get(name).map(|value| value.text().ok_or(Reason::ClaimType)).transpose()
 }
 
 /// A NumericDate: a number, never a text that looks like one.
-fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, Reason> {
-    let number = |value: &Value| value.as_f64().filter(|number| number.is_finite() && *number >= 0.0).ok_or(Reason::ClaimType);
+fn date(claims: &Claims, name: &str) -> Result<Option<f64>, Reason> {
+    let number = |value: &Claim| value.number().filter(|number| number.is_finite() && *number >= 0.0).ok_or(Reason::ClaimType);
     claims.get(name).map(number).transpose()
 }
 

@@ -54,7 +54,7 @@ impl Keys {
                 // With its length, so that `ab`, `c` is not `a`, `bc`.
                 Some(text) => {
                     hasher.write_usize(text.len());
-                    hasher.write(text.as_bytes());
+                    hasher.write(&text);
                 }
                 None => return self.missing(facts, tier),
             }
@@ -81,7 +81,7 @@ impl Keys {
         let part = |part: &Selector| match (part, facts.client_ip) {
             (Selector::ClientIp, IpAddr::V6(ip)) => format!("client_ip={ip} (its /64)"),
             _ => match part.find(head, facts) {
-                Some(value) => format!("{part}={value}"),
+                Some(value) => format!("{part}={}", String::from_utf8_lossy(&value)),
                 None => format!("{part} is missing"),
             },
         };

@@ -31,7 +31,7 @@ use crate::filter::options::Options;
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
 use crate::words::selector::Selector;
-use crate::words::spanned::{Problem, Spanned};
+use crate::words::spanned::{Place, Problem, Spanned};
 pub use config::Config;
 use estimate::Estimate;
 use exact::Exact;
@@ -55,6 +55,24 @@ impl Options for Config {
 
     fn problems(&self) -> Vec<Problem> {
         self.check()
+    }
+
+    fn accounts(&self) -> Vec<(&Selector, Place, &'static str)> {
+        let key = self.key.0.iter().map(|part| {
+            // A key of one part that is written without brackets has no place of its own.
+            let place = if part.place == Place::default() { self.key.place } else { part.place };
+            (&part.value, place, "with another value for each request it meets no limit")
+        });
+        let tier = self.tier.iter().map(|tier| (&tier.value, tier.place, "it can name the tier that allows most"));
+        key.chain(tier).collect()
+    }
+
+    fn device_classes(&self) -> Vec<Spanned<&str>> {
+        let by_device = self.tier.as_ref().is_some_and(|tier| tier.value == Selector::Device);
+        let rates = self.rates.iter().filter(|_| by_device).flat_map(|rates| rates.iter());
+        // The tier of everybody else need not be a class.
+        let named = rates.filter(|(name, _)| self.otherwise.as_ref().is_none_or(|otherwise| otherwise.value != **name));
+        named.map(|(name, rate)| Spanned { value: name.as_str(), place: rate.place }).collect()
     }
 
     fn can_refuse(&self) -> bool {
@@ -85,7 +103,7 @@ pub(crate) struct Share {
 
 struct Choice {
     selector: Selector,
-    index: HashMap<Box<str>, usize>,
+    index: HashMap<Box<[u8]>, usize>,
     otherwise: usize,
 }
 
@@ -136,9 +154,9 @@ impl RateLimit {
             (false, false) => Some(Box::new(Estimate::new(&laws, now))),
         };
         let choice = config.tier.as_ref().map(|selector| {
-            let names = written.iter().enumerate().map(|(index, (name, _))| (name.unwrap_or(NO_TIER).into(), index));
-            let index: HashMap<Box<str>, usize> = names.collect();
-            let otherwise = config.otherwise.as_ref().and_then(|name| index.get(name.as_str()));
+            let names = written.iter().enumerate().map(|(index, (name, _))| (name.unwrap_or(NO_TIER).as_bytes().into(), index));
+            let index: HashMap<Box<[u8]>, usize> = names.collect();
+            let otherwise = config.otherwise.as_ref().and_then(|name| index.get(name.as_bytes()));
             Choice { selector: selector.value.clone(), otherwise: otherwise.copied().unwrap_or(0), index }
         });
         Ok(Self {

@@ -19,7 +19,6 @@ use std::sync::Arc;
 
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
-use serde_json::Value;
 
 pub use config::{Config, List, Roles};
 
@@ -28,6 +27,7 @@ use crate::filter::build::Build;
 use crate::filter::options::{Options, Placement};
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
+use crate::words::claims::Claim;
 use crate::words::selector::ClaimPath;
 use crate::words::spanned::Problem;
 use config::{Permission, is_permission};
@@ -98,14 +98,14 @@ enum Held<'c> {
     /// Words between spaces (RFC 6749, section 3.3).
     Words(&'c str),
     /// Every member is text.
-    List(&'c [Value]),
+    List(&'c [Claim]),
 }
 
 impl<'c> Held<'c> {
-    fn of(claim: &'c Value) -> Option<Self> {
+    fn of(claim: &'c Claim) -> Option<Self> {
         match claim {
-            Value::String(text) => Some(Self::Words(text)),
-            Value::Array(list) if list.iter().all(Value::is_string) => Some(Self::List(list)),
+            Claim::Text(text) => Some(Self::Words(text)),
+            Claim::List(list) if list.iter().all(|item| item.text().is_some()) => Some(Self::List(list)),
             _ => None,
         }
     }
@@ -113,7 +113,7 @@ impl<'c> Held<'c> {
     fn any(self, mut check: impl FnMut(&str) -> bool) -> bool {
         match self {
             Self::Words(text) => text.split(' ').any(|word| !word.is_empty() && check(word)),
-            Self::List(list) => list.iter().filter_map(Value::as_str).any(check),
+            Self::List(list) => list.iter().filter_map(Claim::text).any(check),
         }
     }
 
@@ -149,7 +149,7 @@ impl Rbac {
 
     fn judge(&self, request: &Request<'_>) -> Result<(), Reason> {
         let identity = request.facts.identity.as_ref().ok_or(Reason::Anonymous)?;
-        let claim = self.claim.find(&identity.claims).filter(|claim| !claim.is_null()).ok_or(Reason::MissingClaim)?;
+        let claim = self.claim.find(&identity.claims).filter(|claim| **claim != Claim::Null).ok_or(Reason::MissingClaim)?;
         let held = Held::of(claim).ok_or(Reason::ClaimType)?;
         if self.none_of.iter().any(|name| held.has(name)) {
             return Err(Reason::NoneOf);

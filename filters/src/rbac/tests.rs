@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use pingora_http::RequestHeader;
 use prometheus::Registry;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::count::metrics::Families;

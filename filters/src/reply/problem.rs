@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
+use crate::words::fields;
+
 /// The media type, for Content-Type.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -13,7 +15,7 @@ pub fn body(status: StatusCode, code: &str, detail: &str, request_id: Option<&He
     let title = status.canonical_reason().unwrap_or("Error");
     let number = status.as_u16();
     let start = format!(r#"{{"type":"about:blank","title":"{title}","status":{number},"detail":"{detail}","code":"{code}""#);
-    Bytes::from(match request_id.and_then(|id| id.to_str().ok()) {
+    Bytes::from(match request_id.and_then(fields::text) {
         Some(id) => start + r#","request_id":""# + id + r#""}"#,
         None => start + "}",
     })

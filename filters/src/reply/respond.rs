@@ -92,6 +92,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::words::fields;
 
     fn respond(written: serde_json::Value) -> Respond {
         serde_json::from_value(written).expect("a fixed answer")
@@ -110,7 +111,7 @@ mod tests {
             let reply = respond.reply().expect("a reply");
 
             assert_eq!(respond.problems(&[]), [], "{written}");
-            let found = reply.headers.iter().find(|(name, _)| *name == CONTENT_TYPE).map(|(_, value)| value.to_str().expect("text"));
+            let found = reply.headers.iter().find(|(name, _)| *name == CONTENT_TYPE).map(|(_, value)| fields::text(value).expect("text"));
             let ReplyBody::Bytes(bytes) = &reply.body else { panic!("fixed bytes") };
             assert_eq!((reply.status.as_u16(), found, &bytes[..]), (status, kind, body.as_bytes()), "{written}");
         }

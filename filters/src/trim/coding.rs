@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 
+use crate::words::fields;
+
 /// What one chunk may grow to when it is opened: beyond this it is a bomb.
 const MOST_OPENED: usize = 32 << 20;
 /// How much is opened at a time, so that a bomb is noticed early.
@@ -88,17 +90,20 @@ impl Coding {
     /// The one that the client likes best (RFC 9110, section 12.5.3); between equals the one that packs best for its time.
     pub fn best(headers: &HeaderMap) -> Option<Self> {
         let mut best: Option<(u32, Self)> = None;
-        let lines = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-        for entry in lines.flat_map(|value| value.split(',')) {
-            let (name, parameters) = entry.split_once(';').unwrap_or((entry, ""));
-            let coding = match name.trim().to_ascii_lowercase().as_str() {
-                "gzip" | "x-gzip" => Self::Gzip,
-                "br" => Self::Brotli,
-                "zstd" => Self::Zstd,
+        for entry in fields::list(headers, &ACCEPT_ENCODING) {
+            let mut parts = entry.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+            let coding = match parts.next().unwrap_or_default().to_ascii_lowercase().as_slice() {
+                b"gzip" | b"x-gzip" => Self::Gzip,
+                b"br" => Self::Brotli,
+                b"zstd" => Self::Zstd,
                 _ => continue,
             };
-            let quality = match parameters.trim().strip_prefix("q=").or_else(|| parameters.trim().strip_prefix("Q=")) {
-                Some(quality) => quality.trim().parse::<f32>().unwrap_or(0.0),
+            let quality = match parts.find_map(|part| part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="))) {
+                Some(quality) => std::str::from_utf8(quality)
+                    .ok()
+                    .and_then(|quality| quality.parse::<f32>().ok())
+                    .filter(|quality| *quality <= 1.0)
+                    .unwrap_or(0.0),
                 None => 1.0,
             };
             let rank = (quality * 1000.0) as u32;
@@ -192,6 +197,15 @@ mod tests {
         assert_eq!(accepts("gzip, zstd"), Some(Coding::Zstd));
         assert_eq!(accepts("gzip;q=0"), None);
         assert_eq!(accepts("identity"), None);
+        assert_eq!(accepts(", br;x=1;q=0.2 ,, GZIP ; q=0.3,"), Some(Coding::Gzip));
+    }
+
+    #[test]
+    fn a_coding_that_nobody_knows_hides_no_other() {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, http::HeaderValue::from_bytes(b"\xfc;q=1, br, gzip;q=\xfc").expect("a value"));
+
+        assert_eq!(Coding::best(&headers), Some(Coding::Brotli));
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl Path {
         &self.0
     }
 
-    /// Reads a list of paths, as in `?fields=items.id,items.title`: commas separate, save within quotes. Spaces around a path are ignored.
+    /// Reads a list of paths, as in `?fields=items.id,items.title`: commas separate, save within quotes. Spaces around a path are ignored,
+    /// and so is nothing between two commas or at an end.
     ///
     /// More than `most` paths are an error; the place of an error counts from the list's beginning.
     pub fn list(text: &str, most: usize) -> Result<Vec<Self>, PathError> {
@@ -44,12 +45,11 @@ impl Path {
             let end = end_of_item(text, start);
             let item = text[start..end].trim_end_matches(' ');
             let lead = item.len() - item.trim_start_matches(' ').len();
-            if paths.len() == most {
-                return Err(PathError { at: start, message: format!("more than {most} paths") });
-            }
-            paths.push(item[lead..].parse().map_err(|error: PathError| PathError { at: error.at + start + lead, ..error })?);
-            if end + 1 == text.len() {
-                return Err(PathError { at: end, message: "a path should follow this comma".into() });
+            if lead < item.len() {
+                if paths.len() == most {
+                    return Err(PathError { at: start, message: format!("more than {most} paths") });
+                }
+                paths.push(item[lead..].parse().map_err(|error: PathError| PathError { at: error.at + start + lead, ..error })?);
             }
             start = end + 1;
         }
@@ -229,8 +229,17 @@ mod tests {
         assert_eq!(paths.iter().map(Path::to_string).collect::<Vec<_>>(), ["items.id", r#""a,b".c"#, "d"]);
 
         assert_eq!(Path::list("a,b.,c", 9).expect_err("an empty name").at, 4);
-        assert_eq!(Path::list("a,b,", 9).expect_err("an empty path").at, 3);
         assert_eq!(Path::list("a,b,c", 2).expect_err("too many").at, 4);
         assert_eq!(Path::list("", 2).expect("nothing"), []);
+    }
+
+    #[test]
+    fn a_list_may_have_empty_members() {
+        for text in ["id,", ",id", "id,,", ", ,id ,", "id"] {
+            assert_eq!(Path::list(text, 1).expect("a path"), [Path::list("id", 1).expect("a path")[0].clone()], "{text}");
+        }
+        assert_eq!(Path::list(" , ,", 0).expect("nothing"), []);
+        assert_eq!(Path::list("a,,b", 1).expect_err("too many").at, 3);
+        assert_eq!(Path::list("a.,", 9).expect_err("an empty name").at, 2);
     }
 }

@@ -1,4 +1,4 @@
-//! Headers that no configuration may set: they say how a message is framed, or the gateway itself writes them.
+//! Headers that no configuration may set: they say how a message is framed, or the gateway itself writes them. And those that no client may.
 
 use http::HeaderName;
 
@@ -13,24 +13,60 @@ const REQUEST: &[&str] =
 /// What a client says about itself and its body.
 const CLIENT: &[&str] = &["authorization", "content-type", "cookie"];
 
+/// What only trusted proxies may say: who asked, how and for what, which version answers, which trace it belongs to.
+const PROXIES: &[&str] = &[
+    "client-cert",
+    "client-cert-chain",
+    "forwarded",
+    "traceparent",
+    "tracestate",
+    "x-bff-version",
+    "x-forwarded",
+    "x-real-ip",
+    "x-request-id",
+];
+/// The same, as families.
+const FAMILIES: &[&str] = &["ssl-client-", "x-client-cert", "x-forwarded-", "x-ssl-"];
+
 /// Whether a header frames a message or belongs to one connection.
 pub fn frames(name: &HeaderName) -> bool {
-    FRAMING.contains(&name.as_str())
+    is_one_of(name, FRAMING)
 }
 
 /// Whether configuration may not set a header on answers.
 pub fn on_answers(name: &HeaderName) -> bool {
-    frames(name) || ANSWER.contains(&name.as_str())
+    frames(name) || is_one_of(name, ANSWER)
 }
 
 /// Whether configuration may not set a header on requests to an upstream.
 pub fn on_requests(name: &HeaderName) -> bool {
-    frames(name) || REQUEST.contains(&name.as_str())
+    frames(name) || is_one_of(name, REQUEST)
 }
 
 /// Whether a header may not be filled with something that a token says.
 pub fn for_claims(name: &HeaderName) -> bool {
-    on_requests(name) || CLIENT.contains(&name.as_str())
+    on_requests(name) || is_one_of(name, CLIENT)
+}
+
+/// Whether only a trusted proxy may say this.
+pub fn is_for_proxies(name: &HeaderName) -> bool {
+    // Few names begin so, and this is asked of every header of every request.
+    matches!(name.as_str().as_bytes().first(), Some(b'c' | b'f' | b's' | b't' | b'x'))
+        && (is_one_of(name, PROXIES) || FAMILIES.iter().any(|family| begins_like(name.as_str(), family)))
+}
+
+/// Whether two names in lower case are the same to servers that take underscores for hyphens.
+pub fn are_alike(name: &str, other: &str) -> bool {
+    name.len() == other.len() && begins_like(name, other)
+}
+
+fn begins_like(name: &str, start: &str) -> bool {
+    let same = |(a, b): (u8, u8)| a == b || matches!((a, b), (b'_' | b'-', b'_' | b'-'));
+    name.len() >= start.len() && name.bytes().zip(start.bytes()).all(same)
+}
+
+fn is_one_of(name: &HeaderName, known: &[&str]) -> bool {
+    known.iter().any(|known| are_alike(name.as_str(), known))
 }
 
 #[cfg(test)]
@@ -50,5 +86,40 @@ mod tests {
         assert_eq!(check("x-forwarded-for"), [false, false, true, true]);
         assert_eq!(check("authorization"), [false, false, false, true]);
         assert_eq!(check("x-user-id"), [false, false, false, false]);
+        assert_eq!(check("transfer_encoding"), [true, true, true, true]);
+        assert_eq!(check("x_forwarded-for"), [false, false, true, true]);
+    }
+
+    #[test]
+    fn what_only_proxies_may_say_is_families_in_every_spelling() {
+        for name in [
+            "x-forwarded-for",
+            "x_forwarded_port",
+            "x-forwarded_prefix",
+            "x-forwarded-anything-at-all",
+            "x_forwarded",
+            "x-real-ip",
+            "x_real_ip",
+            "x-request-id",
+            "x_bff_version",
+            "forwarded",
+            "x-client-cert",
+            "x_client_certificate",
+            "x-client-cert-subject-dn",
+            "x-ssl-client-verify",
+            "x_ssl_cipher",
+            "ssl-client-s-dn",
+            "ssl_client_cert",
+            "client-cert",
+            "client_cert_chain",
+            "traceparent",
+        ] {
+            assert!(is_for_proxies(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in
+            ["x-forward", "x-forwardedfor", "x-real-ips", "x-client-id", "x-sslx", "user-agent", "x-api-key", "cookie", "x-user-id", "via"]
+        {
+            assert!(!is_for_proxies(&HeaderName::from_static(name)), "{name}");
+        }
     }
 }

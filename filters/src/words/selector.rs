@@ -8,11 +8,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use http::HeaderName;
-use http::header::COOKIE;
 use pingora_http::RequestHeader;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::Value;
 
+use super::claims::{Claim, Claims};
+use super::fields;
 use crate::filter::Facts;
 
 /// The name of a fact.
@@ -43,18 +43,23 @@ pub enum Selector {
 pub struct ClaimPath(Box<[String]>);
 
 impl Selector {
-    /// The fact of this request; nothing where it has none. A claim that is an array is joined by commas, and an object is no text.
-    pub fn find<'r>(&self, head: &'r RequestHeader, facts: &'r Facts) -> Option<Cow<'r, str>> {
+    /// The fact of this request, byte by byte: what a client sends need not be text. Nothing where it has none. A claim that is an array is
+    /// joined by commas, and an object is no fact.
+    pub fn find<'r>(&self, head: &'r RequestHeader, facts: &'r Facts) -> Option<Cow<'r, [u8]>> {
+        let text = |text: &'r str| Cow::Borrowed(text.as_bytes());
         match self {
-            Self::ClientIp => Some(facts.client_ip.to_string().into()),
-            Self::Route => Some(Cow::Borrowed(&facts.route)),
-            Self::Device => facts.device.as_deref().map(Cow::Borrowed),
-            Self::Method => Some(head.method.as_str().into()),
-            Self::Path => Some(head.uri.path().into()),
-            Self::Header(name) => head.headers.get(name)?.to_str().ok().map(Cow::Borrowed),
+            Self::ClientIp => Some(facts.client_ip.to_string().into_bytes().into()),
+            Self::Route => Some(text(&facts.route)),
+            Self::Device => facts.device.as_deref().map(text),
+            Self::Method => Some(text(head.method.as_str())),
+            Self::Path => Some(text(head.uri.path())),
+            Self::Header(name) => head.headers.get(name).map(|value| value.as_bytes().into()),
             Self::Cookie(name) => cookie(head, name).map(Cow::Borrowed),
             Self::Query(name) => query(head.uri.query()?, name),
-            Self::Claim(path) => text_of(path.find(&facts.identity.as_ref()?.claims)?),
+            Self::Claim(path) => match path.find(&facts.identity.as_ref()?.claims)?.words()? {
+                Cow::Borrowed(words) => Some(text(words)),
+                Cow::Owned(words) => Some(words.into_bytes().into()),
+            },
         }
     }
 
@@ -76,9 +81,9 @@ impl Selector {
 
 impl ClaimPath {
     /// The claim in these claims.
-    pub fn find<'c>(&self, claims: &'c serde_json::Map<String, Value>) -> Option<&'c Value> {
+    pub fn find<'c>(&self, claims: &'c Claims) -> Option<&'c Claim> {
         let (first, rest) = self.0.split_first()?;
-        rest.iter().try_fold(claims.get(first)?, |value, name| value.as_object()?.get(name))
+        rest.iter().try_fold(claims.get(first)?, |value, name| value.object()?.get(name))
     }
 
     /// The first name.
@@ -87,46 +92,27 @@ impl ClaimPath {
     }
 }
 
-/// A claim as text. Objects and null have none.
-pub fn text_of(value: &Value) -> Option<Cow<'_, str>> {
-    match value {
-        Value::String(text) => Some(text.as_str().into()),
-        Value::Number(number) => Some(number.to_string().into()),
-        Value::Bool(flag) => Some(if *flag { "true" } else { "false" }.into()),
-        Value::Array(items) => {
-            let parts = items.iter().map(text_of).collect::<Option<Vec<_>>>()?;
-            Some(parts.join(",").into())
-        }
-        Value::Null | Value::Object(_) => None,
-    }
-}
-
-/// A cookie's value (RFC 6265, section 4.2.1), the first of its name; quotes around it do not belong to it.
-pub fn cookie<'r>(head: &'r RequestHeader, name: &str) -> Option<&'r str> {
-    head.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';')).find_map(|pair| {
-        let (key, value) = pair.split_once('=')?;
-        (key.trim() == name).then(|| {
-            let value = value.trim();
-            value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(value)
-        })
-    })
+/// The value of the first cookie of this name.
+fn cookie<'r>(head: &'r RequestHeader, name: &str) -> Option<&'r [u8]> {
+    let mut cookies = fields::crumbs(&head.headers).filter_map(fields::cookie);
+    cookies.find_map(|(key, value)| (key == name.as_bytes()).then_some(value))
 }
 
 /// The first parameter of this name.
-fn query<'r>(query: &'r str, name: &str) -> Option<Cow<'r, str>> {
+fn query<'r>(query: &'r str, name: &str) -> Option<Cow<'r, [u8]>> {
     query.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decoded(key)? == name).then(|| decoded(value)).flatten()
+        (*decoded(key) == *name.as_bytes()).then(|| decoded(value))
     })
 }
 
-/// As HTML forms write it: plus is a space, `%` begins two hexadecimal digits. Nothing where that is not UTF-8.
-fn decoded(text: &str) -> Option<Cow<'_, str>> {
+/// As HTML forms write it: plus is a space, `%` begins two hexadecimal digits.
+fn decoded(text: &str) -> Cow<'_, [u8]> {
     if !text.bytes().any(|byte| matches!(byte, b'+' | b'%')) {
-        return Some(text.into());
+        return text.as_bytes().into();
     }
     let spaced = text.replace('+', " ");
-    percent_encoding::percent_decode_str(&spaced).decode_utf8().ok().map(|text| text.into_owned().into())
+    percent_encoding::percent_decode_str(&spaced).collect::<Vec<u8>>().into()
 }
 
 impl FromStr for Selector {
@@ -150,17 +136,47 @@ impl FromStr for Selector {
             ("cookie", _) => named("cookie").map(Self::Cookie),
             ("query", _) => named("parameter").map(Self::Query),
             ("claim", _) => named("claim")?.parse().map(Self::Claim),
-            _ => Err(format!(
-                "`{text}` is not a selector: client_ip, route, device, method, path, header.NAME, cookie.NAME, query.NAME or claim.NAME"
-            )),
+            ("host" | "scheme" | "version", "") | ("tls" | "client_cert", _) => {
+                Err(format!("the selector `{text}` is not in this version"))
+            }
+            _ => Err(match meant(kind, name) {
+                Some(meant) => format!("`{text}` is not a selector: did you mean `{meant}`?"),
+                None => format!(
+                    "`{text}` is not a selector: client_ip, route, device, method, path, header.NAME, cookie.NAME, query.NAME or claim.NAME"
+                ),
+            }),
         }
     }
+}
+
+/// The selector that somebody meant by another word for its kind.
+fn meant(kind: &str, name: &str) -> Option<String> {
+    let kind = kind.to_ascii_lowercase().replace(['-', ' '], "_");
+    let known = match (kind.strip_suffix('s').unwrap_or(&kind), name) {
+        ("ip" | "client_ip" | "clientip" | "remote_addr" | "addres" | "client", "" | "ip") => "client_ip",
+        ("device", "") => "device",
+        ("route", "") => "route",
+        ("method", "") => "method",
+        ("path" | "uri" | "url", "") => "path",
+        ("jwt" | "token", "") => "claim.sub",
+        ("header" | "http", name) if !name.is_empty() => return Some(format!("header.{name}")),
+        ("cookie", name) if !name.is_empty() => return Some(format!("cookie.{name}")),
+        ("query" | "querie" | "param" | "parameter" | "arg", name) if !name.is_empty() => return Some(format!("query.{name}")),
+        ("claim" | "jwt" | "token", name) if !name.is_empty() => return Some(format!("claim.{name}")),
+        _ => return None,
+    };
+    Some(known.to_owned())
 }
 
 impl FromStr for ClaimPath {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("claim.") {
+            return Err(format!(
+                "`{text}` is looked for within the token: write `{path}`; a claim of the name `claim` is quoted: \"claim\".{path}"
+            ));
+        }
         let mut names = Vec::new();
         let mut rest = text;
         loop {
@@ -185,7 +201,9 @@ impl fmt::Display for ClaimPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, name) in self.0.iter().enumerate() {
             let dot = if index > 0 { "." } else { "" };
-            if name.contains('.') { write!(f, "{dot}\"{name}\"")? } else { write!(f, "{dot}{name}")? }
+            // What reads it takes a bare `claim` at the beginning for the selector's.
+            let quoted = name.contains('.') || index == 0 && name == "claim" && self.0.len() > 1;
+            if quoted { write!(f, "{dot}\"{name}\"")? } else { write!(f, "{dot}{name}")? }
         }
         Ok(())
     }
@@ -240,7 +258,7 @@ mod tests {
     use std::sync::Arc;
 
     use http::HeaderValue;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::filter::Identity;
@@ -253,7 +271,7 @@ mod tests {
     }
 
     fn find(selector: &str, head: &RequestHeader, facts: &Facts) -> Option<String> {
-        selector.parse::<Selector>().expect("a selector").find(head, facts).map(Cow::into_owned)
+        selector.parse::<Selector>().expect("a selector").find(head, facts).map(|found| String::from_utf8_lossy(&found).into_owned())
     }
 
     #[test]
@@ -282,6 +300,27 @@ mod tests {
             ("claim.sub.more", None),
         ] {
             assert_eq!(find(selector, &head, &facts).as_deref(), value, "{selector}");
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_ascii_is_found_byte_by_byte() {
+        let mut head = RequestHeader::build("GET", b"/?k=%FC&name=J%C3%BC&%FC=no", None).expect("a head");
+        head.append_header("X-Api-Key", HeaderValue::from_bytes(b"schl\xfcssel").expect("a value")).expect("a header");
+        head.append_header("Cookie", HeaderValue::from_bytes(b"name=J\xfcrgen; sid=2; n=\xe4").expect("a value")).expect("a header");
+        let facts = facts(json!({"n": ["J\u{fc}rgen", 12]}));
+        let found = |selector: &str| selector.parse::<Selector>().expect("a selector").find(&head, &facts).map(Cow::into_owned);
+
+        for (selector, value) in [
+            ("header.X-Api-Key", &b"schl\xfcssel"[..]),
+            ("cookie.name", b"J\xfcrgen"),
+            ("cookie.sid", b"2"),
+            ("cookie.n", b"\xe4"),
+            ("query.k", b"\xfc"),
+            ("query.name", "J\u{fc}".as_bytes()),
+            ("claim.n", "J\u{fc}rgen,12".as_bytes()),
+        ] {
+            assert_eq!(found(selector).as_deref(), Some(value), "{selector}");
         }
     }
 

@@ -10,7 +10,7 @@ use frontgate_filters::words::units::{Duration, Share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::forms::{Short, address, deserialize_short_or_long, schemas, short_or};
+use super::forms::{Short, address, deserialize_short_or_long, schemas, short_or, socket};
 
 /// An upstream: endpoints that serve the same thing.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -33,6 +33,9 @@ pub struct Upstream {
     /// How long an endpoint that became healthy again takes to reach its full share of requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_start: Option<Duration>,
+    /// While no endpoint is healthy: whether all are tried, since the health checks may be what is wrong; otherwise 503 with Retry-After.
+    #[serde(default = "Upstream::default_panic")]
+    pub panic: bool,
     /// Maximum concurrent requests (with HTTP/1: connections). Health checks are not counted. By default unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<NonZeroU32>,
@@ -45,6 +48,12 @@ pub struct Upstream {
     /// The Host header that is sent; by default the client's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Spanned<String>>,
+}
+
+impl Upstream {
+    fn default_panic() -> bool {
+        true
+    }
 }
 
 /// An endpoint of an upstream: `10.0.0.1:80`, or a map with its weight and version.
@@ -62,6 +71,7 @@ pub struct Endpoint {
 #[serde(deny_unknown_fields)]
 pub(super) struct EndpointMap {
     /// IP address and port.
+    #[serde(deserialize_with = "socket")]
     address: SocketAddr,
     /// Its share of requests relative to the other weights; 0: none.
     #[serde(default = "EndpointMap::one")]

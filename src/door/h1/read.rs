@@ -1,13 +1,14 @@
 //! A request's head: checked once, its fields slices of the read buffer.
 
 use bytes::{Buf, Bytes};
+use frontgate_filters::words::fields::members;
 use http::header::{CONNECTION, EXPECT, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use pingora_http::RequestHeader;
 
 use super::{H1, Next};
 use crate::door::wire::{BodyScan, Framing, Lines, Refusal, check_head, split_header};
-use crate::upstream::h1::{Decoder, Framing as Framed, drop_nominated, is_of_this_hop, members};
+use crate::upstream::h1::{Decoder, Framing as Framed, drop_nominated, is_of_this_hop};
 
 /// What an HTTP/2 connection with prior knowledge begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -69,7 +70,7 @@ impl H1 {
                         }
                     }
                 }
-                EXPECT => self.expects |= value.eq_ignore_ascii_case(b"100-continue"),
+                EXPECT => self.expects |= members(value).any(|member| member.eq_ignore_ascii_case(b"100-continue")),
                 TRANSFER_ENCODING => continue,
                 _ if is_of_this_hop(&name) => continue,
                 _ => {}

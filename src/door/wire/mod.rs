@@ -1,14 +1,16 @@
 //! One reading of HTTP/1: where a request's head ends, what its framing is, and where its body ends.
 //!
-//! The connection guard asks this before Pingora's parser sees a byte, and refuses what two parsers could read differently
-//! (RFC 9112, sections 2.2, 3, 5, 6, 7.1 and 11.2). What passes has one head of CRLF lines, one length, and no tricks in it.
+//! What two parsers could read differently is refused (RFC 9112, sections 2.2, 3, 5, 6, 7.1 and 11.2). What passes has one head of CRLF lines,
+//! one length, and no tricks in it. Heads that HTTP/2 brings as header maps are held to the same ([`check_map`]).
 
 mod body;
+mod fields;
 mod head;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use body::BodyScan;
+pub(crate) use fields::check_map;
 pub(crate) use head::{HeadScan, Lines, check_head, split_header};
 
 /// Why a request is refused: a status, a word for programs, and a sentence for people. All fixed texts.

@@ -1,3 +1,6 @@
+use http::HeaderValue;
+use pingora_http::RequestHeader;
+
 use super::*;
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 1024, lines: 8, target: 64 };
@@ -59,6 +62,59 @@ fn refuses_what_can_be_read_in_two_ways() {
     ] {
         assert_eq!(read(head), Err(400), "{head:?}");
     }
+}
+
+#[test]
+fn a_head_of_bytes_and_a_header_map_are_held_to_the_same() {
+    for (target, fields, fits) in [
+        ("/x", &[][..], true),
+        ("/x?y=/../z", &[("content-length", "12")], true),
+        ("/x", &[("x", "\u{fc}"), ("cookie", "a=\u{e4}"), ("content-encoding", "gzip")], true),
+        ("x", &[], false),
+        ("?x", &[], false),
+        ("*", &[], false),
+        ("/\u{fc}", &[], false),
+        ("/x?\u{fc}", &[], false),
+        ("/x", &[("content_length", "12")], false),
+        ("/x", &[("content-length", "12"), ("content-length", "12")], false),
+        ("/x", &[("content-length", "+12")], false),
+        ("/x", &[("content-length", "")], false),
+        ("/x", &[("content-length", "9999999999999999999")], false),
+        ("/x", &[("transfer_encoding", "chunked")], false),
+        ("/x", &[("transfer-encoding", "gzip")], false),
+        ("/x", &[("content-encoding", "CHUNKED")], false),
+        ("/x", &[("content_encoding", "chunked")], false),
+        ("/x", &[("x", "y Transfer-Encoding: chunked")], false),
+        ("/x", &[("host", "a"), ("host", "a")], false),
+        ("/x", &[("host", "")], false),
+    ] {
+        let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let host = if fields.iter().any(|(name, _)| *name == "host") { "" } else { "Host: a\r\n" };
+        let mut map = RequestHeader::build("POST", b"/", None).expect("a head");
+        for (name, value) in fields {
+            map.append_header(*name, HeaderValue::from_bytes(value.as_bytes()).expect("a value")).expect("a header");
+        }
+        let is_set = map.set_raw_path(target.as_bytes()).is_ok();
+
+        let bytes = read(&format!("POST {target} HTTP/1.1\r\n{host}{lines}\r\n"));
+        let map = check_map(&map, LIMITS);
+
+        assert_eq!((bytes.is_ok(), map.is_ok() && is_set), (fits, fits), "{target} {fields:?}: {bytes:?} {map:?}");
+    }
+}
+
+#[test]
+fn a_cookie_in_crumbs_is_one_field() {
+    let mut map = RequestHeader::build("GET", b"/", None).expect("a head");
+    for _ in 0..20 {
+        map.append_header("cookie", "a=b").expect("a header");
+    }
+    assert_eq!(check_map(&map, LIMITS), Ok(()));
+
+    for _ in 0..8 {
+        map.append_header("x", "y").expect("a header");
+    }
+    assert_eq!(check_map(&map, LIMITS), Err(Refusal::MANY_HEADERS));
 }
 
 #[test]

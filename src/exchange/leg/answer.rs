@@ -3,21 +3,18 @@
 use std::time::Instant;
 
 use frontgate_filters::filter::Flow;
-use http::{Method, StatusCode};
+use http::header::TRAILER;
+use http::{Method, StatusCode, Version};
 use pingora_http::ResponseHeader;
 
-use super::ends::result_of;
 use super::{Client, Ended, Leg, Replay, Stage};
 use crate::exchange::{End, Order};
 use crate::panics::{Panicked, caught};
 use crate::refusals;
 use crate::request_id::X_REQUEST_ID;
-use crate::telemetry::{Attempt, Flag};
+use crate::telemetry::Attempt;
 use crate::upstream::attempts::Next;
 use crate::upstream::h1::{Fault, Head, Piece};
-
-/// The most informational heads before a final one: whoever sends more will not come to an end.
-const MOST_INFORMED: u32 = 100;
 
 impl Leg {
     /// A head has come, or did not.
@@ -30,27 +27,19 @@ impl Leg {
         replay: &Replay,
     ) -> Result<(), Ended> {
         let head = match head {
-            Ok(head) => head.head,
+            Ok(head) => head,
             Err(Fault::Closed(true) | Fault::Broken(true)) if self.connection.is_reused() => {
                 return Err(Ended::Stale);
             }
-            Err(fault) => return Err(self.failed(order, result_of(&fault), Flag::UpstreamConnectionTermination)),
+            Err(fault) => return Err(self.broke(order, &fault)),
         };
-        if head.status == StatusCode::SWITCHING_PROTOCOLS && client.upgrade().is_none() {
-            // Nobody has asked for it.
-            return Err(self.failed(order, Attempt::Error, Flag::UpstreamConnectionTermination));
+        if head.is_final() {
+            return self.answered(head.head, order, client, method, replay);
         }
-        if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
-            self.informed += 1;
-            if self.informed > MOST_INFORMED {
-                return Err(self.failed(order, Attempt::Error, Flag::UpstreamConnectionTermination));
-            }
-            if client.takes_informational() {
-                client.inform(head);
-            }
-            return Ok(());
+        if client.takes_informational() {
+            client.inform(head.head);
         }
-        self.answered(head, order, client, method, replay)
+        Ok(())
     }
 
     /// The final head has come.
@@ -72,23 +61,29 @@ impl Leg {
         if !matches!(next, Next::Pass) {
             order.attempts.finished(Attempt::Ok, now);
         }
+        if changes(method, head.status) {
+            order.snapshot.forget(client.request());
+        }
         match next {
             Next::Pass => {}
             Next::Again => return Err(Ended::Again),
             Next::Answer(reply) => return Err(Ended::Final(End::Answer(reply))),
         }
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            // What follows is no body: no filter sees it.
-            order.route.chain.mark(&mut head, order.facts);
-            client.inform(head);
-            self.stage = Stage::Switched;
-            return Ok(());
+        if client.request().version == Version::HTTP_10 {
+            // No trailers can follow to this one.
+            head.remove_header(&TRAILER);
         }
         if !order.halves.is_empty() && caught(|| order.halves.head(method, &mut head)).is_err() {
             order.attempts.finished(Attempt::Ok, now);
             return Err(Ended::Final(End::Answer(refusals::internal())));
         }
         order.route.chain.mark(&mut head, order.facts);
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            // What follows is no body: no filter sees it, and no limit of bodies counts it.
+            client.inform(head);
+            self.stage = Stage::Switched;
+            return Ok(());
+        }
         (self.stage, self.stuck) = (Stage::Body, None);
         self.body_may_take();
         let wanted = order.halves.wants_body();
@@ -110,7 +105,7 @@ impl Leg {
             Ok(Piece::Data(data)) => (Some(data), None, self.connection.is_at_end()),
             Ok(Piece::Trailers(trailers)) => (None, Some(trailers), true),
             Ok(Piece::End) => (None, None, true),
-            Err(fault) => return Err(self.failed(order, result_of(&fault), Flag::UpstreamConnectionTermination)),
+            Err(fault) => return Err(self.broke(order, &fault)),
         };
         if !order.halves.is_empty() {
             match caught(|| order.halves.body(&mut data, last)) {
@@ -136,4 +131,11 @@ impl Leg {
         }
         Ok(())
     }
+}
+
+/// Whether what was kept of a target is of the past once a request of this method was answered so (RFC 9111, section 4.4). What is not there
+/// to be deleted is gone, too.
+fn changes(method: &Method, status: StatusCode) -> bool {
+    let succeeds = status.is_success() || status.is_redirection();
+    !method.is_safe() && succeeds || *method == Method::DELETE && matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
 }

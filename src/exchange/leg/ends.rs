@@ -13,12 +13,21 @@ use crate::telemetry::{Attempt, Flag};
 use crate::upstream::h1::Fault;
 
 impl Leg {
+    /// The upstream's answer does not come, or not to its end.
+    pub(super) fn broke(&self, order: &mut Order<'_>, fault: &Fault) -> Ended {
+        match fault {
+            Fault::Malformed(_) => self.failed(order, Attempt::Error, Flag::UpstreamProtocolError),
+            Fault::Closed(_) | Fault::Broken(_) => self.failed(order, Attempt::Reset, Flag::UpstreamConnectionTermination),
+        }
+    }
+
     /// The upstream has failed: before its head another attempt may follow, after it the answer breaks off.
     pub(super) fn failed(&self, order: &mut Order<'_>, result: Attempt, flag: Flag) -> Ended {
         *order.flag = Some(flag);
         order.attempts.finished(result, Instant::now());
         match (self.stage, result) {
             (Stage::Head, Attempt::Timeout) => Ended::Failed(Failure::Timeout, Some(refusals::too_slow())),
+            (Stage::Head, Attempt::Error) => Ended::Failed(Failure::Connect, Some(refusals::no_answer())),
             (Stage::Head, _) => Ended::Failed(Failure::Connect, Some(refusals::bad_gateway())),
             _ => Ended::Final(End::Broken),
         }
@@ -57,13 +66,5 @@ impl Leg {
 pub(super) fn note(order: &mut Order<'_>, lost: Lost) {
     if lost == Lost::Left {
         *order.flag = Some(Flag::DownstreamConnectionTermination);
-    }
-}
-
-/// What an attempt that ended in this way counts as.
-pub(super) fn result_of(fault: &Fault) -> Attempt {
-    match fault {
-        Fault::Malformed(_) => Attempt::Error,
-        Fault::Closed(_) | Fault::Broken(_) => Attempt::Reset,
     }
 }

@@ -68,8 +68,6 @@ pub(super) struct Leg {
     unwanted: Unwanted,
     /// Whether the client does not take its answer just now.
     blocked: bool,
-    /// How many informational heads have come.
-    informed: u32,
 }
 
 /// What an attempt waits for.
@@ -120,20 +118,7 @@ impl Leg {
         };
         let stage = Stage::Head;
         let unwanted = Unwanted::new(order.route.body_limit);
-        Ok(Self {
-            connection,
-            endpoint,
-            pool,
-            timer,
-            stage,
-            total,
-            due: None,
-            stuck: None,
-            deaf: false,
-            unwanted,
-            blocked: false,
-            informed: 0,
-        })
+        Ok(Self { connection, endpoint, pool, timer, stage, total, due: None, stuck: None, deaf: false, unwanted, blocked: false })
     }
 
     /// Sends the request and brings the answer.
@@ -146,7 +131,15 @@ impl Leg {
             self.sent(order, replay);
         }
         while !matches!(self.stage, Stage::Over | Stage::Switched) {
-            let moved = match poll_fn(|cx| self.poll_next(cx, client, replay)).await {
+            let next = poll_fn(|cx| {
+                let next = self.poll_next(cx, client, replay);
+                // Up to the head all of the time is the upstream's.
+                if self.stage != Stage::Head {
+                    order.attempts.idle(next.is_pending());
+                }
+                next
+            });
+            let moved = match next.await {
                 Event::Head(head) => self.head(head, order, client, method, replay),
                 Event::Piece(piece) => self.piece(piece, order, client),
                 Event::Upload(Ok(Some(data))) => self.upload(data, order, replay),
@@ -180,7 +173,7 @@ impl Leg {
             }
             flushed
         });
-        let flushed = flushed.await;
+        let flushed = order.attempts.aside(flushed).await;
         Ended::Final(match flushed {
             Ok(()) => End::Sent,
             Err(lost) => {

@@ -1,4 +1,4 @@
-//! What went wrong with a request, in the two letters that Envoy's access log made known.
+//! What went wrong with a request, in the letters that Envoy's access log made known.
 
 /// Why a request was not answered as its route says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,12 +17,14 @@ pub(crate) enum Flag {
     NoHealthyUpstream,
     /// The upstream closed the connection before its answer was complete.
     UpstreamConnectionTermination,
+    /// What the upstream sent is no HTTP answer, or leaves open where it ends.
+    UpstreamProtocolError,
     /// The client left, or was too slow.
     DownstreamConnectionTermination,
 }
 
 impl Flag {
-    /// The two letters.
+    /// Its letters: two, and three where Envoy has three.
     pub(crate) fn letters(self) -> &'static str {
         match self {
             Self::NoRoute => "NR",
@@ -32,6 +34,7 @@ impl Flag {
             Self::UpstreamTimeout => "UT",
             Self::NoHealthyUpstream => "UH",
             Self::UpstreamConnectionTermination => "UC",
+            Self::UpstreamProtocolError => "UPE",
             Self::DownstreamConnectionTermination => "DC",
         }
     }

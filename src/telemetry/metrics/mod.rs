@@ -11,7 +11,7 @@ mod scrape;
 mod tests;
 mod upstream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,7 +23,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
 use self::scrape::Scrape;
 use crate::router::UNMATCHED;
 
-pub(crate) use listener::{Gauge, ListenerMetrics};
+pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
 pub(crate) use route::RouteMetrics;
 pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
 
@@ -58,7 +58,7 @@ impl Metrics {
         })
     }
 
-    /// The handle of a route: always the same for a name, so that counts survive a reload.
+    /// The handle of a route: always the same for a name, so that counts survive a reload, and a route's removal until it is back.
     pub(crate) fn route(&self, name: &str) -> Arc<RouteMetrics> {
         self.routes.get(name, RouteMetrics::new)
     }
@@ -73,6 +73,11 @@ impl Metrics {
         self.listeners.get(address, ListenerMetrics::default)
     }
 
+    /// The same for an address that operators, probes and scrapes connect to.
+    pub(crate) fn operators_listener(&self, address: &str) -> Arc<ListenerMetrics> {
+        self.listeners.get(address, ListenerMetrics::of_operators)
+    }
+
     /// A configuration came into force at `now`; `hash` names it.
     pub(crate) fn reloaded(&self, hash: &str, now: SystemTime) {
         *self.reload.lock() = Reload { succeeded: true, active: Some((hash.to_owned(), now)) };
@@ -83,13 +88,13 @@ impl Metrics {
         self.reload.lock().succeeded = false;
     }
 
-    /// Drops the series of routes and upstreams that are not kept; [`UNMATCHED`] always is.
+    /// Takes the series of routes and upstreams off the page that are not kept; [`UNMATCHED`] always is.
     ///
-    /// What still runs with a dropped handle counts where nobody reads it. To be called once a new configuration serves, and
+    /// What still runs counts on where nobody reads it, until there is one of its name again. To be called once a new configuration serves, and
     /// with the old one's names when handles were made for a configuration that was then refused.
     pub(crate) fn retire(&self, routes_kept: &dyn Fn(&str) -> bool, upstreams_kept: &dyn Fn(&str) -> bool) {
-        self.routes.0.lock().retain(|name, _| name == UNMATCHED || routes_kept(name));
-        self.upstreams.0.lock().retain(|name, _| upstreams_kept(name));
+        self.routes.retire(|name| name == UNMATCHED || routes_kept(name));
+        self.upstreams.retire(upstreams_kept);
     }
 
     /// The counter of lines that the access log lost.
@@ -105,9 +110,9 @@ impl Metrics {
             scrape.gauge("frontgate_jwks_age_seconds", help, &[("filter", filter)], age.as_secs_f64());
         }
         scrape.families(self.registry.gather());
-        self.routes.0.lock().iter().for_each(|(name, route)| route.scrape(name, &mut scrape));
-        self.upstreams.0.lock().iter().for_each(|(name, upstream)| upstream.scrape(name, &mut scrape));
-        self.listeners.0.lock().iter().for_each(|(address, listener)| listener.scrape(address, &mut scrape));
+        self.routes.each(|name, route| route.scrape(name, &mut scrape));
+        self.upstreams.each(|name, upstream| upstream.scrape(name, &mut scrape));
+        self.listeners.each(|address, listener| listener.scrape(address, &mut scrape));
         self.reload.lock().scrape(&mut scrape);
         let help = "The version of the gateway.";
         scrape.gauge("frontgate_build_info", help, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
@@ -122,18 +127,49 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// Handles by name, in the order in which a page lists them.
-struct Handles<T>(Mutex<BTreeMap<String, Arc<T>>>);
+/// How many handles are remembered that are on no page.
+const REMEMBERED: usize = 1024;
+
+/// Handles by name.
+struct Handles<T>(Mutex<Known<T>>);
+
+struct Known<T> {
+    /// In the order in which a page lists them.
+    shown: BTreeMap<String, Arc<T>>,
+    /// Those of what is gone, the longest gone first.
+    gone: VecDeque<(String, Arc<T>)>,
+}
 
 impl<T> Default for Handles<T> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Mutex::new(Known { shown: BTreeMap::new(), gone: VecDeque::new() }))
     }
 }
 
 impl<T> Handles<T> {
     fn get(&self, name: &str, new: impl FnOnce() -> T) -> Arc<T> {
-        Arc::clone(self.0.lock().entry(name.to_owned()).or_insert_with(|| Arc::new(new())))
+        let mut known = self.0.lock();
+        if let Some(handle) = known.shown.get(name) {
+            return handle.clone();
+        }
+        let back = known.gone.iter().position(|(gone, _)| gone == name).and_then(|index| known.gone.remove(index));
+        let handle = back.map_or_else(|| Arc::new(new()), |(_, handle)| handle);
+        known.shown.insert(name.to_owned(), handle.clone());
+        handle
+    }
+
+    fn retire(&self, kept: impl Fn(&str) -> bool) {
+        let mut known = self.0.lock();
+        let (shown, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut known.shown).into_iter().partition(|(name, _)| kept(name));
+        known.shown = shown;
+        known.gone.extend(gone);
+        let forgotten = known.gone.len().saturating_sub(REMEMBERED);
+        known.gone.drain(..forgotten);
+    }
+
+    fn each(&self, mut each: impl FnMut(&str, &T)) {
+        self.0.lock().shown.iter().for_each(|(name, handle)| each(name, handle));
     }
 }
 

@@ -102,6 +102,58 @@ fn counts_survive_a_second_resolution_of_the_name() {
 }
 
 #[test]
+fn a_route_without_requests_is_not_on_the_page() {
+    let metrics = Metrics::new();
+    let (quiet, busy) = (metrics.route("quiet"), metrics.route("busy"));
+
+    busy.record(&Method::GET, 200, millis(1), millis(1));
+    let before = page_of(&metrics);
+    quiet.record(&Method::GET, 200, millis(1), millis(1));
+    let after = page_of(&metrics);
+
+    assert!(!before.contains(r#"route="quiet""#) && before.contains(r#"route="busy""#), "{before}");
+    assert_has(&after, &[r#"frontgate_request_duration_seconds_count{route="quiet"} 1"#]);
+}
+
+#[test]
+fn counts_survive_the_removal_of_a_name_and_its_return() {
+    let metrics = Metrics::new();
+    let before = metrics.route("users");
+    before.record(&Method::GET, 200, millis(1), millis(1));
+    metrics.upstream("users").attempt(Attempt::Ok);
+
+    metrics.retire(&|_| false, &|_| false);
+    let gone = page_of(&metrics);
+    before.record(&Method::GET, 200, millis(1), millis(1));
+    metrics.route("users").record(&Method::GET, 200, millis(1), millis(1));
+    metrics.upstream("users").attempt(Attempt::Ok);
+
+    assert!(!gone.contains("users"), "{gone}");
+    assert_has(
+        &page_of(&metrics),
+        &[
+            r#"frontgate_requests_total{route="users",method="GET",code="200"} 3"#,
+            r#"frontgate_upstream_attempts_total{upstream="users",result="ok"} 2"#,
+        ],
+    );
+}
+
+#[test]
+fn what_was_removed_is_not_remembered_without_end() {
+    let metrics = Metrics::new();
+    for number in 0..=REMEMBERED {
+        metrics.route(&format!("r{number}")).record(&Method::GET, 200, millis(1), millis(1));
+        metrics.retire(&|_| false, &|_| false);
+    }
+
+    metrics.route("r0").record(&Method::GET, 200, millis(1), millis(1));
+    metrics.route("r2").record(&Method::GET, 200, millis(1), millis(1));
+
+    let one = |name: &str, count: u32| format!(r#"frontgate_requests_total{{route="{name}",method="GET",code="200"}} {count}"#);
+    assert_has(&page_of(&metrics), &[&one("r0", 1), &one("r2", 2)]);
+}
+
+#[test]
 fn a_retired_route_stays_away_even_when_a_late_request_ends() {
     let metrics = Metrics::new();
     let (gone, kept) = (metrics.route("gone"), metrics.route("kept"));
@@ -138,6 +190,19 @@ fn other_parts_register_metrics_of_their_own() {
     own.inc();
 
     assert_has(&page_of(&metrics), &["frontgate_parts_total 1"]);
+}
+
+#[test]
+fn who_reads_the_gauges_of_connections_is_not_among_them() {
+    let metrics = Metrics::new();
+    let admin = metrics.operators_listener("127.0.0.1:9901");
+    let _connection = admin.connection();
+
+    admin.turned_away(TurnedAway::Descriptors);
+
+    let page = page_of(&metrics);
+    assert!(!page.contains("frontgate_connections{"), "{page}");
+    assert_has(&page, &[r#"frontgate_connections_refused_total{listener="127.0.0.1:9901",reason="descriptors"} 1"#]);
 }
 
 #[test]

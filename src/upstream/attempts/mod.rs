@@ -5,6 +5,8 @@
 //! [`Attempts::request_sent`], [`Attempts::head_arrived`] and [`Attempts::finished`]; and [`Attempts::settle`] once it has brought a head or
 //! failed, which says what to do.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -70,7 +72,7 @@ pub(crate) struct Attempts {
     stale: u32,
     permit: Option<RetryPermit>,
     current: Option<Current>,
-    /// Since when nothing but the upstream is waited for, and how long that was in all.
+    /// Since when nothing but the upstream or the client is waited for, and how long that was in all.
     waiting: Option<Instant>,
     waited: Duration,
 }
@@ -160,11 +162,31 @@ impl Attempts {
         }
     }
 
-    /// The upstream is no longer waited for.
+    /// Nobody is waited for any longer.
     pub(crate) fn rest(&mut self, now: Instant) {
         if let Some(since) = self.waiting.take() {
             self.waited += now.saturating_duration_since(since);
         }
+    }
+
+    /// Whether somebody else is waited for from now on.
+    pub(crate) fn idle(&mut self, waits: bool) {
+        if waits != self.waiting.is_some() {
+            let now = Instant::now();
+            self.rest(now);
+            self.waiting = waits.then_some(now);
+        }
+    }
+
+    /// Waits for this, which is somebody else's to do.
+    pub(crate) async fn aside<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let mut other = pin!(other);
+        poll_fn(|cx| {
+            let polled = other.as_mut().poll(cx);
+            self.idle(polled.is_pending());
+            polled
+        })
+        .await
     }
 
     /// Counts how the attempt ended, the first time that it is said.
@@ -267,7 +289,7 @@ impl Attempts {
         self.all
     }
 
-    /// How long nothing but upstreams was waited for.
+    /// How long nothing but the upstream or the client was waited for.
     pub(crate) fn waited(&self) -> Duration {
         self.waited
     }

@@ -207,3 +207,25 @@ fn stale_connections_are_forgiven_a_few_times() {
 
     assert_eq!((0..10).filter(|_| attempts.forgives_stale()).count(), STALE as usize);
 }
+
+#[tokio::test]
+async fn what_is_somebody_else_s_to_do_is_waited_for_aside() {
+    let mut attempts = Attempts::default();
+    let (say, said) = tokio::sync::oneshot::channel();
+    let pause = Duration::from_millis(50);
+    let saying = tokio::spawn(async move {
+        tokio::time::sleep(pause).await;
+        say.send("done")
+    });
+
+    assert_eq!(attempts.aside(std::future::ready(1)).await, 1);
+    assert_eq!(attempts.waited(), Duration::ZERO);
+    assert_eq!(attempts.aside(said).await, Ok("done"));
+    assert!(saying.await.is_ok());
+
+    let waited = attempts.waited();
+    assert!(waited >= pause, "{waited:?}");
+    tokio::time::sleep(pause).await;
+    attempts.rest(Instant::now());
+    assert_eq!(attempts.waited(), waited, "nobody is waited for any longer");
+}

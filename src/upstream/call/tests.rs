@@ -317,3 +317,27 @@ async fn futures_now<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Optio
     })
     .await
 }
+
+#[tokio::test]
+async fn interim_answers_are_passed_over_unless_they_have_no_end() {
+    let hint = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 5\r\n\r\n";
+    let endpoint = Endpoint::new(move |connection, _| match connection {
+        0 => says(format!("{}HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", hint.repeat(100))),
+        _ => says(hint.repeat(101)),
+    })
+    .await;
+    let pool = pool(&[endpoint.address], json!({"timeouts": {"idle": "0s"}}));
+
+    assert_eq!(text(&pool, &get()).await.as_deref(), Ok("hello"));
+    assert!(matches!(text(&pool, &get()).await, Err(NoAnswer::Malformed(_))));
+}
+
+#[tokio::test]
+async fn a_change_of_protocol_is_no_answer_to_a_call() {
+    let endpoint =
+        Endpoint::new(|_, _| says("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")).await;
+
+    let answer = text(&pool(&[endpoint.address], json!({})), &get()).await;
+
+    assert!(matches!(answer, Err(NoAnswer::Malformed(_))), "{answer:?}");
+}

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use frontgate_filters::words::condition::Condition;
+use frontgate_filters::words::fields;
 use frontgate_filters::words::spanned::Spanned;
 use frontgate_filters::words::units::{Duration as Written, Share};
 use frontgate_filters::words::url::Url;
-use http::header::{ACCEPT, ETAG, HOST, IF_NONE_MATCH, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, HOST, IF_NONE_MATCH, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::config::model::{Balance, Endpoint, FirstByte, Retry, Upstream, UpstreamTimeouts};
@@ -57,6 +58,7 @@ pub(super) fn pool(name: &str, url: &Url, metrics: &Metrics) -> Arc<Pool> {
         required: false,
         outlier: None,
         slow_start: None,
+        panic: true,
         max_connections: None,
         retry: Some(Spanned::nowhere(retry)),
         timeouts,
@@ -76,16 +78,18 @@ pub(super) async fn get(pool: &Arc<Pool>, url: &Url, accept: &'static str, etag:
         addresses.take(ADDRESSES as usize).map(|address| Spanned::nowhere(Endpoint { address, weight: 1, version: None })).collect();
     pool.change(&endpoints, Instant::now());
 
-    let mut fields = HeaderMap::with_capacity(4);
+    let mut asked = HeaderMap::with_capacity(5);
     let host = HeaderValue::from_str(&url.authority).map_err(|_| "its URL makes no request".to_owned())?;
-    fields.insert(HOST, host);
-    fields.insert(ACCEPT, HeaderValue::from_static(accept));
-    fields.insert(USER_AGENT, HeaderValue::from_static("frontgate"));
+    asked.insert(HOST, host);
+    asked.insert(ACCEPT, HeaderValue::from_static(accept));
+    // Without it any coding would be as good (RFC 9110, section 12.5.3).
+    asked.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    asked.insert(USER_AGENT, HeaderValue::from_static("frontgate"));
     if let Some(etag) = etag {
-        fields.insert(IF_NONE_MATCH, etag.clone());
+        asked.insert(IF_NONE_MATCH, etag.clone());
     }
     let request =
-        Call { method: Method::GET, target: url.target.as_bytes(), fields, body: Bytes::new(), hash: None, deadline, most: LARGEST };
+        Call { method: Method::GET, target: url.target.as_bytes(), fields: asked, body: Bytes::new(), hash: None, deadline, most: LARGEST };
     let answer = call(pool, &request).await.map_err(|why| match why {
         NoAnswer::NoEndpoint(NoPick::NoEndpoint) => "its name has no address".to_owned(),
         NoAnswer::NoEndpoint(NoPick::Full) | NoAnswer::Unreachable => "it cannot be reached".to_owned(),
@@ -93,7 +97,11 @@ pub(super) async fn get(pool: &Arc<Pool>, url: &Url, accept: &'static str, etag:
         NoAnswer::TooLarge => format!("it is larger than {} KiB", LARGEST / 1024),
         NoAnswer::Malformed(why) => format!("its answer cannot be read: {why}"),
     })?;
+    let mut codings = fields::list(&answer.head.headers, &CONTENT_ENCODING);
     match answer.head.status.as_u16() {
+        200 if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) => {
+            Err("it is compressed, which was not asked for".to_owned())
+        }
         200 => Ok(Fetched::New { body: answer.body.to_vec(), etag: answer.head.headers.get(ETAG).cloned() }),
         304 if etag.is_some() => Ok(Fetched::Same),
         status => Err(format!("it answered {status}")),

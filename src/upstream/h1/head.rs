@@ -3,7 +3,8 @@
 use std::mem::MaybeUninit;
 
 use bytes::BytesMut;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use frontgate_filters::words::fields::members;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use pingora_http::ResponseHeader;
 use smallvec::SmallVec;
@@ -37,6 +38,13 @@ pub(crate) struct Head {
     pub keep: bool,
     /// How its body is framed.
     pub framing: Framing,
+}
+
+impl Head {
+    /// Whether it is the answer: other 1xx than 101 only say that one is on its way (RFC 9110, section 15.2).
+    pub(crate) fn is_final(&self) -> bool {
+        !self.head.status.is_informational() || self.head.status == StatusCode::SWITCHING_PROTOCOLS
+    }
 }
 
 /// Where a field's name and value lie in the buffer.
@@ -78,12 +86,18 @@ pub(super) fn read(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, 
 
     let mut fields = HeaderMap::with_capacity(places.len() + 6);
     let (mut keep, mut lengths, mut codings) = (version == Version::HTTP_11, None, None);
-    let (mut nominated, mut closes) = (false, false);
+    let (mut nominated, mut closes, mut announced) = (false, false, false);
+    let frameless = status.is_informational() || status == StatusCode::NO_CONTENT;
     for (name, name_length, value, value_length) in places {
         let name = HeaderName::from_bytes(&bytes[name as usize..(name + name_length) as usize])
             .map_err(|_| Fault::Malformed("a field's name is no name"))?;
         let mut value = bytes.slice(value as usize..(value + value_length) as usize);
         match name {
+            // There is no body to frame (RFC 9110, section 8.6; RFC 9112, section 6.1); who speaks of chunks may send some all the same.
+            CONTENT_LENGTH | TRANSFER_ENCODING if frameless => {
+                closes |= name == TRANSFER_ENCODING;
+                continue;
+            }
             CONTENT_LENGTH => {
                 let length = content_length(&value)?;
                 if lengths.is_some_and(|known| known != length) {
@@ -114,6 +128,7 @@ pub(super) fn read(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, 
                 }
             }
             UPGRADE if status != StatusCode::SWITCHING_PROTOCOLS => continue,
+            TRAILER => announced = true,
             _ if is_of_this_hop(&name) => continue,
             _ => {}
         }
@@ -133,11 +148,14 @@ pub(super) fn read(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, 
         (None, Some(length)) => Framing::Length(length),
         (None, None) => Framing::Close,
     };
-    // A length beside a transfer coding is overridden by it (RFC 9112, section 6.3), and makes the connection doubtful. 1xx and 204 have
-    // none (RFC 9110, section 8.6).
-    if lengths.is_some() && (codings.is_some() || status.is_informational() || status == StatusCode::NO_CONTENT) {
+    // A length beside a transfer coding is overridden by it (RFC 9112, section 6.3), and makes the connection doubtful.
+    if lengths.is_some() && codings.is_some() {
         fields.remove(CONTENT_LENGTH);
-        keep &= codings.is_none();
+        keep = false;
+    }
+    if announced && framing != Framing::Chunked {
+        // No trailers can follow.
+        fields.remove(TRAILER);
     }
     let mut parts = http::Response::new(()).into_parts().0;
     (parts.status, parts.version, parts.headers) = (status, version, fields);
@@ -169,14 +187,18 @@ fn is_plain(value: &[u8]) -> bool {
     value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || value.first() != Some(&b'0'))
 }
 
-/// Fields that belong to one hop whether or not `Connection` says so (RFC 9110, section 7.6.1).
+/// Fields that belong to one hop whether or not `Connection` says so (RFC 9110, sections 7.6.1 and 11.7; RFC 7540, section 3.2.1).
 pub(crate) fn is_of_this_hop(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "keep-alive" | "proxy-connection" | "te")
-}
-
-/// The members of a list, without the empty ones (RFC 9110, section 5.6.1).
-pub(crate) fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+    matches!(
+        name.as_str(),
+        "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authentication-info"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+    )
 }
 
 /// Fields that the sender's `Connection` nominates are for this hop alone.

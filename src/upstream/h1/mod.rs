@@ -18,12 +18,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
+use frontgate_filters::words::fields::members;
+use http::header::UPGRADE;
+use http::{HeaderValue, StatusCode};
 use pingora_core::protocols::Stream;
+use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 pub(crate) use body::{Decoder, Piece};
-pub(crate) use head::{Framing, Head, drop_nominated, is_of_this_hop, members};
+pub(crate) use head::{Framing, Head, drop_nominated, is_of_this_hop};
 pub(crate) use idle::{idle, put_back, sweep};
 pub(crate) use write::{Upload, put_chunk_size, put_field};
 
@@ -35,6 +39,8 @@ const LONG: usize = 64 * 1024;
 const LEAST: usize = 4096;
 /// How many buffers a thread keeps for connections that have something to read or write.
 const SPARES: usize = 64;
+/// The most interim answers before a final one: whoever sends more will not come to an end.
+const MOST_INFORMED: u32 = 100;
 
 /// Why there is no answer, or no whole one.
 #[derive(Debug)]
@@ -55,6 +61,16 @@ pub(crate) enum Io {
     Stream(Stream),
 }
 
+impl Io {
+    /// The socket, where that is all there is.
+    pub(crate) fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(socket) => Some(socket),
+            Self::Stream(_) => None,
+        }
+    }
+}
+
 /// A connection to an upstream.
 pub(crate) struct Connection {
     io: Io,
@@ -70,6 +86,10 @@ pub(crate) struct Connection {
     keep: bool,
     /// Whether anything of the answer has come.
     begun: bool,
+    /// The protocols that the upstream may change to, where it may.
+    offered: Option<HeaderValue>,
+    /// How many interim answers have come.
+    informed: u32,
     /// Whether the last read filled its room.
     long: bool,
     /// Whether pieces of the body are to be nobody else's, so that they can be changed in place.
@@ -114,6 +134,8 @@ impl Connection {
             to_head: false,
             keep: true,
             begun: false,
+            offered: None,
+            informed: 0,
             long: false,
             owned: false,
             reused: false,
@@ -190,22 +212,49 @@ impl Connection {
         Poll::Ready(Ok(read))
     }
 
-    /// The next head of an answer: a 1xx, or the final one. Pieces of the body follow with [`Connection::poll_piece`].
+    /// The next head of an answer: an interim one, or the final one. Pieces of the body follow with [`Connection::poll_piece`].
     pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Fault>> {
         loop {
             if !self.input.is_empty()
                 && let Some(head) = head::read(&mut self.input, self.to_head)?
             {
-                if !head.head.status.is_informational() {
-                    self.keep = head.keep;
-                    self.decoder = Decoder::new(head.framing);
-                }
-                return Poll::Ready(Ok(head));
+                return Poll::Ready(self.take(head));
             }
             if ready!(self.poll_fill(cx))? == 0 {
                 return Poll::Ready(Err(Fault::Closed(!self.begun)));
             }
         }
+    }
+
+    /// The final head of an answer; interim ones are passed over.
+    pub(crate) fn poll_final_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Fault>> {
+        loop {
+            match ready!(self.poll_head(cx)) {
+                Ok(head) if !head.is_final() => {}
+                last => return Poll::Ready(last),
+            }
+        }
+    }
+
+    /// What a head that has come means for the connection.
+    fn take(&mut self, head: Head) -> Result<Head, Fault> {
+        if !head.is_final() {
+            self.informed += 1;
+            if self.informed > MOST_INFORMED {
+                return Err(Fault::Malformed("its interim answers have no end"));
+            }
+        } else if head.head.status != StatusCode::SWITCHING_PROTOCOLS {
+            self.keep = head.keep;
+            self.decoder = Decoder::new(head.framing);
+        } else if !is_agreed(self.offered.as_ref(), &head.head) {
+            return Err(Fault::Malformed("it changes to a protocol that nobody has asked for"));
+        }
+        Ok(head)
+    }
+
+    /// The upstream may answer the request that was just begun by changing to one of these protocols.
+    pub(crate) fn offer(&mut self, protocols: &HeaderValue) {
+        self.offered = Some(protocols.clone());
     }
 
     /// Whoever gets the pieces of this answer's body will change them: they are handed out whole, with the buffer they lie in.
@@ -264,6 +313,14 @@ impl Connection {
     pub(crate) fn into_parts(self) -> (Io, BytesMut) {
         (self.io, self.input)
     }
+}
+
+/// Whether the protocols that a 101 names are some of those that were asked for (RFC 9110, section 7.8).
+fn is_agreed(offered: Option<&HeaderValue>, head: &ResponseHeader) -> bool {
+    let Some(offered) = offered else { return false };
+    let is_offered = |chosen: &[u8]| members(offered.as_bytes()).any(|protocol| protocol.eq_ignore_ascii_case(chosen));
+    let mut chosen = head.headers.get_all(UPGRADE).iter().flat_map(|value| members(value.as_bytes())).peekable();
+    chosen.peek().is_some() && chosen.all(is_offered)
 }
 
 /// One read into what is left of a buffer.

@@ -157,6 +157,56 @@ fn what_belongs_to_one_hop_stays_there() {
 }
 
 #[test]
+fn credentials_for_proxies_and_announcements_of_no_trailers_stay_there_too() {
+    let fields = "Proxy-Authenticate: Basic\r\nProxy-Authentication-Info: x\r\nTrailer: X-Sum\r\nX-End: 2\r\n";
+    for framing in ["Content-Length: 0", "Transfer-Encoding: chunked", "X: to the end"] {
+        let fields = whole(&format!("HTTP/1.1 200 OK\r\n{fields}{framing}\r\n\r\n0\r\n\r\n")).expect("an answer").fields;
+        let announced = fields.iter().any(|(name, _)| name == "trailer");
+        assert_eq!((fields.len(), announced), (2, framing.contains("chunked")), "{framing}: {fields:?}");
+    }
+}
+
+#[test]
+fn what_has_no_body_has_no_framing_whatever_is_said() {
+    for status in ["103 Early Hints", "204 No Content"] {
+        for framing in [
+            "Content-Length: 5",
+            "Content-Length: 5\r\nContent-Length: 6",
+            "Content-Length: x",
+            "Transfer-Encoding: gzip\r\nTransfer-Encoding: x",
+        ] {
+            let mut input = BytesMut::from(&*format!("HTTP/1.1 {status}\r\n{framing}\r\nX-End: 2\r\n\r\n"));
+            let head = head::read(&mut input, false).expect("a head").expect("a whole one");
+            let names: Vec<_> = head.head.headers.keys().map(http::HeaderName::as_str).collect();
+            assert_eq!((names, head.framing), (vec!["x-end"], Framing::None), "{status} {framing}");
+            assert_eq!(head.is_final(), status.starts_with("204"));
+            assert_eq!(head.keep, framing.starts_with("Content-Length"), "who speaks of a coding may send something in it");
+        }
+    }
+}
+
+#[test]
+fn a_change_of_protocol_is_agreed_on_where_all_that_is_named_was_asked_for() {
+    let switch = |upgrade: &str| {
+        let mut input = BytesMut::from(&*format!("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n{upgrade}\r\n"));
+        head::read(&mut input, false).expect("a head").expect("a whole one").head
+    };
+    for (asked, upgrade, agreed) in [
+        (Some("websocket"), "Upgrade: WebSocket\r\n", true),
+        (Some("tls/1.0, foo/2"), "Upgrade: FOO/2\r\n", true),
+        (Some("a, b, c"), "Upgrade: a\r\nUpgrade: c\r\n", true),
+        (Some("a, b"), "Upgrade: a, x\r\n", false),
+        (Some("websocket"), "Upgrade: h2c\r\n", false),
+        (Some("websocket"), "Upgrade: ,\r\n", false),
+        (Some("websocket"), "", false),
+        (None, "Upgrade: websocket\r\n", false),
+    ] {
+        let asked = asked.map(HeaderValue::from_static);
+        assert_eq!(is_agreed(asked.as_ref(), &switch(upgrade)), agreed, "{asked:?} {upgrade:?}");
+    }
+}
+
+#[test]
 fn bytes_beyond_ascii_and_folded_lines_pass_as_one_line() {
     let mut raw = b"HTTP/1.1 200 OK\r\nX: caf\xe9\r\nY: a\r\n b\r\nContent-Length: 0\r\n\r\n".to_vec();
     let head = head::read(&mut BytesMut::from(&raw[..]), false).expect("a head").expect("a whole one").head;

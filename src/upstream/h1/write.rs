@@ -61,6 +61,7 @@ impl Connection {
     pub(crate) fn begin(&mut self, method: &Method, target: &[u8], upload: Upload, fields: impl FnOnce(&mut BytesMut)) {
         self.to_head = method == Method::HEAD;
         (self.keep, self.begun, self.long, self.owned) = (true, false, false, false);
+        (self.offered, self.informed) = (None, 0);
         if self.output.capacity() == 0 {
             self.output = spare();
         }

@@ -32,11 +32,17 @@ enum Choosy {
     Very,
     /// Healthy ones that were not tried.
     Healthy,
+    /// Healthy ones.
+    Tried,
     /// All that were not tried: where none is healthy, the probes may be what is wrong.
     Untried,
     /// All.
     Not,
 }
+
+/// What is tried in turn; and where only what is healthy is asked.
+const ALL: &[Choosy] = &[Choosy::Very, Choosy::Healthy, Choosy::Untried, Choosy::Not];
+const HEALTHY: &[Choosy] = &[Choosy::Very, Choosy::Healthy, Choosy::Tried];
 
 struct Choice<'p> {
     pool: &'p Pool,
@@ -50,9 +56,9 @@ impl Candidates for Choice<'_> {
     fn takes(&self, index: usize) -> bool {
         let endpoint = &self.members.endpoints[index];
         match self.choosy {
-            Choosy::Very | Choosy::Healthy if !endpoint.is_usable(self.now) => false,
+            Choosy::Very | Choosy::Healthy | Choosy::Tried if !endpoint.is_usable(self.now) => false,
             Choosy::Very if !self.pool.is_warm(endpoint, self.now) => false,
-            Choosy::Not => true,
+            Choosy::Tried | Choosy::Not => true,
             _ => !self.tried.contains(&endpoint.id()),
         }
     }
@@ -75,9 +81,9 @@ impl Pool {
         let place = Place::take(self).ok_or(NoPick::Full)?;
         let now = self.millis(now);
         let members = self.members.load();
-        let index = [Choosy::Very, Choosy::Healthy, Choosy::Untried, Choosy::Not]
-            .into_iter()
-            .find_map(|choosy| members.balancer.choose(hash, &Choice { pool: self, members: &members, tried, now, choosy }))
+        let index = (if self.settings.panic { ALL } else { HEALTHY })
+            .iter()
+            .find_map(|&choosy| members.balancer.choose(hash, &Choice { pool: self, members: &members, tried, now, choosy }))
             .ok_or(NoPick::NoEndpoint)?;
         let endpoint = members.endpoints[index].clone();
         endpoint.known.in_flight.fetch_add(1, Ordering::Relaxed);

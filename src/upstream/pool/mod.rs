@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use frontgate_filters::words::fields;
 use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::Spanned;
 use http::HeaderValue;
@@ -248,7 +249,7 @@ impl Pool {
                 weight: endpoint.weight,
                 in_flight: endpoint.in_flight(),
                 ejected_for_ms: (left > 0).then_some(left),
-                version: endpoint.version.as_ref().and_then(|version| version.to_str().ok()).map(str::to_owned),
+                version: endpoint.version.as_ref().and_then(fields::text).map(str::to_owned),
             }
         });
         UpstreamStatus {

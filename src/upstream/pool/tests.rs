@@ -101,8 +101,8 @@ fn an_endpoint_that_comes_back_starts_slowly() {
     pool.found(&endpoint, true, now);
 
     let share = |at| chosen(&pool, 4000, at)[0] as f64 / 2000.0;
-    // The turns it passes on are the other's: of 2000 turns of its own it takes the share that its warmth allows.
-    for (seconds, low, high) in [(1, 0.05, 0.2), (50, 0.4, 0.7), (101, 0.99, 1.01)] {
+    // A turn that it passes on is the other's next one, so that its own comes again sooner: of a warmth w it takes 2w / (1 + w).
+    for (seconds, low, high) in [(1, 0.13, 0.235), (50, 0.58, 0.75), (101, 0.99, 1.01)] {
         let share = share(after(now, seconds));
         assert!((low..high).contains(&share), "{share} of its turns after {seconds} s");
     }

@@ -18,6 +18,7 @@ use crate::filter::inspect::{CircuitState, CircuitStatus, Forced};
 use crate::filter::{Attempt, Facts, Failure, Filter, Outcome, Request, Rescue};
 use crate::registry::{FilterEntry, Mode};
 use crate::reply::{Form, Reply};
+use crate::words::fields;
 
 const UPSTREAMS: [&str; 2] = ["catalog", "catalog-next"];
 
@@ -41,7 +42,7 @@ pub struct Got {
 
 impl Got {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.headers.get(name).map(|value| value.to_str().expect("text"))
+        self.head.headers.get(name).map(|value| fields::text(value).expect("text"))
     }
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("text")

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method};
@@ -7,7 +7,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use serde_json::json;
 
 use super::super::Forced;
-use super::super::cache::Store;
+use super::super::cache::{Asked, Store};
 use super::bench::*;
 use crate::chain::Exchange;
 use crate::filter::{Attempt, Facts, Identity};
@@ -117,6 +117,8 @@ fn what_must_not_be_kept_is_not() {
         with(302, &[]),
         with(200, &[("Content-Length", "9")]),
         with(200, &[("Content-Length", "99999999")]),
+        with(200, &[("Age", "soon")]),
+        with(200, &[("Age", "1"), ("Age", "99")]),
     ] {
         assert_eq!(found(FOR_ALL, ask(), &answer, ask()), None, "{answer:?}");
     }
@@ -219,7 +221,7 @@ fn what_was_about_that_one_message_is_left_out() {
 #[test]
 fn the_store_never_holds_more_than_it_may() {
     let store = Store::new();
-    let now = std::time::Instant::now();
+    let now = Instant::now();
     let mut kept = 0;
     for number in 0..200 {
         let ask = store.ask(&request("GET", &format!("/{number}")), &facts(), None).expect("a key");
@@ -241,4 +243,82 @@ fn headers_that_are_joined_and_headers_that_are_apart_are_not_alike() {
     other.append_header("A", HeaderValue::from_static("x")).expect("a header");
     other.append_header("A", HeaderValue::from_static("y")).expect("a header");
     assert_eq!(found(FOR_ALL, one, &varies, (other, facts())), None);
+}
+
+/// Keeps this answer to a request that was asked for already; whether it is kept at all.
+fn keep(store: &Store, asked: &Asked, answer: &ResponseHeader) -> bool {
+    let Some(mut copying) = store.copying(asked, answer) else { return false };
+    assert!(copying.take(b"kept"));
+    store.keep(copying, Instant::now());
+    true
+}
+
+#[test]
+fn what_was_asked_for_before_a_change_is_not_found_after_it() {
+    let (store, hour) = (Store::new(), Duration::from_secs(3600));
+    let ask = |head: &RequestHeader| store.ask(head, &facts(), None).expect("a key");
+    let is_found = |head: &RequestHeader| store.find(&ask(head), Instant::now(), hour).is_some();
+    let (head, other) = (request("GET", "/a?x=1"), request("GET", "/b"));
+
+    // The first answer to a target is on its way while something changes, whatever that is: it is let go, and the next one is kept.
+    let early = ask(&head);
+    store.forget(&other);
+    assert!(!keep(&store, &early, &status(200)) && !is_found(&head));
+    assert!(keep(&store, &ask(&head), &status(200)) && is_found(&head));
+
+    // One to a target that was known is out of reach.
+    let late = ask(&head);
+    store.forget(&got("PUT", "/a?x=1", &[("Host", "Shop.EXAMPLE.:8080")]));
+    assert!(!is_found(&head));
+    keep(&store, &late, &status(200));
+    assert!(!is_found(&head));
+    assert!(keep(&store, &ask(&head), &status(200)) && is_found(&head));
+
+    // What else there is stays.
+    for elsewhere in [got("PUT", "/a?x=1", &[("Host", "shop.example.org")]), request("PUT", "/a?x=2"), request("PUT", "/a")] {
+        store.forget(&elsewhere);
+    }
+    assert!(is_found(&head));
+}
+
+#[test]
+fn answers_that_vary_do_not_come_back_after_a_change() {
+    let bench = Bench::new(FOR_ALL);
+    let ask = |language: &str| got("GET", "/a", &[("Accept-Language", language)]);
+    let varies = with(200, &[("Vary", "Accept-Language")]);
+    for language in ["en", "de", "en"] {
+        bench.send(ask(language), facts(), |_| Ok(varies.clone()), language);
+    }
+
+    bench.filter.forget(&request("DELETE", "/a"));
+    bench.send(ask("en"), facts(), |_| Ok(varies.clone()), "new");
+
+    assert_eq!((finds(&bench, ask("en"), facts()).as_deref(), finds(&bench, ask("de"), facts())), (Some("new"), None));
+}
+
+#[test]
+fn what_is_gone_is_not_kept_and_what_is_gone_for_one_is_there_for_others() {
+    let ask = || request("GET", "/a");
+    for code in [404, 410] {
+        for method in ["GET", "HEAD"] {
+            let bench = Bench::new(FOR_ALL);
+            bench.send(ask(), facts(), |_| Ok(status(200)), "kept");
+            bench.send(request(method, "/a"), facts(), |_| Ok(status(code)), "");
+            assert_eq!(finds(&bench, ask(), facts()), None, "{method} {code}");
+        }
+    }
+    let bench = Bench::new(FOR_ALL);
+    bench.send(ask(), facts(), |_| Ok(status(200)), "kept");
+    bench.send(ask(), facts(), |_| Ok(status(403)), "");
+    assert_eq!(finds(&bench, ask(), facts()).as_deref(), Some("kept"));
+
+    let bench = Bench::new(PER_USER);
+    for user in ["a", "b"] {
+        bench.send(ask(), self::user(Some(user)), |_| Ok(with(200, &[("Vary", "Accept")])), user);
+    }
+    bench.send(ask(), user(Some("a")), |_| Ok(status(404)), "");
+    assert_eq!((finds(&bench, ask(), user(Some("a"))), finds(&bench, ask(), user(Some("b"))).as_deref()), (None, Some("b")));
+    // What one's own old answers varied by is no way back to them.
+    bench.send(got("GET", "/a", &[("Accept", "x/y")]), user(Some("a")), |_| Ok(with(200, &[("Vary", "Accept")])), "new");
+    assert_eq!(finds(&bench, ask(), user(Some("a"))), None);
 }

@@ -33,6 +33,10 @@ pub struct Config {
     /// By how much clocks may differ; by default 30s, at most 10m.
     #[serde(default = "Config::usual_leeway")]
     pub leeway: Spanned<Duration>,
+    /// The types that a token may have by its `typ`, as RFC 8725, section 3.11, has it; one without `typ` may always pass. By default
+    /// `JWT` and `at+jwt`; or `any`.
+    #[serde(default = "Config::usual_types")]
+    pub typ: Expected,
     /// Headers that tell the upstream what a claim says. Headers of these names are removed from clients' requests on every route.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub claim_headers: BTreeMap<String, Spanned<Selector>>,
@@ -50,6 +54,9 @@ impl Config {
     }
     fn usual_leeway() -> Spanned<Duration> {
         Spanned::nowhere(Duration(std::time::Duration::from_secs(30)))
+    }
+    fn usual_types() -> Expected {
+        Expected::OneOf(vec!["JWT".to_owned(), "at+jwt".to_owned()])
     }
     fn yes() -> bool {
         true
@@ -116,6 +123,22 @@ impl Jwks {
 }
 
 impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::HS256,
+        Self::HS384,
+        Self::HS512,
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+        Self::ES256,
+        Self::ES384,
+        Self::EdDSA,
+    ];
+
     /// Its name in a token's header.
     pub fn name(self) -> &'static str {
         match self {
@@ -132,6 +155,11 @@ impl Algorithm {
             Self::ES384 => "ES384",
             Self::EdDSA => "EdDSA",
         }
+    }
+
+    /// The one of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
     /// The bytes that a secret must have at least (RFC 7518, section 3.2); 0 for what takes no secret.

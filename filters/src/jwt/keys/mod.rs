@@ -10,13 +10,12 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
-use serde_json::{Map, Value};
 
 use rsa::RsaKey;
 
 use super::config::Algorithm;
-use super::strict;
 use crate::filter::document::{self, Document};
+use crate::words::claims::{Claim, Claims};
 
 /// The most keys of a set: a token that names no key is tried with all that fit.
 const MOST_KEYS: usize = 64;
@@ -84,20 +83,20 @@ impl Key {
     }
 
     /// Reads a JWK (RFC 7517, section 4) that verifies with a public key. The error says why it is passed over.
-    fn from_jwk(jwk: &Map<String, Value>) -> Result<Self, &'static str> {
-        let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+    fn from_jwk(jwk: &Claims) -> Result<Self, &'static str> {
+        let text = |name: &str| jwk.get(name).and_then(Claim::text);
         let bytes = |name: &str| text(name).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
-        if jwk.get("use").is_some_and(|usage| usage.as_str() != Some("sig")) {
+        if jwk.get("use").is_some_and(|usage| usage.text() != Some("sig")) {
             return Err("it is not for signatures");
         }
         if let Some(operations) = jwk.get("key_ops")
-            && !operations.as_array().is_some_and(|list| list.iter().any(|operation| operation.as_str() == Some("verify")))
+            && !operations.list().is_some_and(|list| list.iter().any(|operation| operation.text() == Some("verify")))
         {
             return Err("it is not for verifying");
         }
         let algorithm = match jwk.get("alg") {
             None => None,
-            Some(name) => Some(serde_json::from_value(name.clone()).map_err(|_| "its algorithm is not known here")?),
+            Some(name) => Some(name.text().and_then(Algorithm::of).ok_or("its algorithm is not known here")?),
         };
         let (kind, check) = match (text("kty"), text("crv")) {
             (Some("RSA"), _) => {
@@ -121,7 +120,7 @@ impl Key {
         };
         let kid = match jwk.get("kid") {
             None => None,
-            Some(kid) => Some(kid.as_str().ok_or("its `kid` is not text")?.into()),
+            Some(kid) => Some(kid.text().ok_or("its `kid` is not text")?.into()),
         };
         let key = Self { kid, algorithm, kind, check };
         if algorithm.is_some_and(|algorithm| !key.fits(algorithm)) {
@@ -134,15 +133,17 @@ impl Key {
 impl Keys {
     /// Reads a JSON Web Key Set. A key that cannot be used is passed over with a word in the log; a set without any is an error.
     pub fn from_jwks(text: &[u8]) -> Result<Self, String> {
-        let set = strict::object(text).ok_or("it is not a JSON object, or has duplicate names")?;
-        let list = set.get("keys").and_then(Value::as_array).ok_or("it has no list `keys`")?;
+        // Some editors put a byte order mark before what they write; it may be passed over (RFC 8259, section 8.1).
+        let set = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        let set = Claims::read(set).ok_or("it is not a JSON object, or has duplicate names")?;
+        let list = set.get("keys").and_then(Claim::list).ok_or("it has no list `keys`")?;
         if list.len() > MOST_KEYS {
             return Err(format!("it has {} keys; the maximum is {MOST_KEYS}", list.len()));
         }
         let mut keys: Vec<Key> = Vec::new();
         let mut passed_over = Vec::new();
         for (index, jwk) in list.iter().enumerate() {
-            match jwk.as_object().ok_or("it is not an object").and_then(Key::from_jwk) {
+            match jwk.object().ok_or("it is not an object").and_then(Key::from_jwk) {
                 Ok(key) => keys.push(key),
                 Err(why) => passed_over.push(format!("key {index}: {why}")),
             }

@@ -209,6 +209,39 @@ fn an_end_is_a_number() {
 }
 
 #[test]
+fn a_token_that_says_it_is_something_else_is_refused() {
+    let typed = |filter: &Jwt, typ: &str| {
+        let header = format!(r#"{{"alg":"ES256","kid":"es"{typ}}}"#);
+        let outcome = bearer(filter, &ES256.sign(&header, good().to_string().as_bytes()));
+        (outcome.status(), outcome.facts.reason)
+    };
+    let (good, other, malformed) = ((200, ""), (401, "token_type"), (401, "malformed"));
+    let usual = filter(all_keys(), "{}");
+    for (typ, expected) in [
+        ("", good),
+        (r#","typ":"JWT""#, good),
+        (r#","typ":"jwt""#, good),
+        (r#","typ":"at+jwt""#, good),
+        (r#","typ":"Application/AT+JWT""#, good),
+        (r#","typ":"logout+jwt""#, other),
+        (r#","typ":"application/logout+jwt""#, other),
+        (r#","typ":"application/application/at+jwt""#, other),
+        (r#","typ":"text/at+jwt""#, other),
+        (r#","typ":"id_token""#, other),
+        (r#","typ":"dpop+jwt""#, other),
+        (r#","typ":"JWT ""#, other),
+        (r#","typ":"""#, other),
+        (r#","typ":null"#, malformed),
+        (r#","typ":["JWT"]"#, malformed),
+    ] {
+        assert_eq!(typed(&usual, typ), expected, "{typ}");
+    }
+    let (narrow, any) = (filter(all_keys(), r#"{"typ": "application/at+jwt"}"#), filter(all_keys(), r#"{"typ": "any"}"#));
+    assert_eq!((typed(&narrow, r#","typ":"at+jwt""#), typed(&narrow, r#","typ":"JWT""#)), (good, other));
+    assert_eq!((typed(&any, r#","typ":"logout+jwt""#), typed(&any, r#","typ":1"#)), (good, malformed));
+}
+
+#[test]
 fn only_the_compact_form_is_a_bearer_token() {
     let filter = filter(all_keys(), "{}");
     let token = ES256.token(&good());
@@ -235,11 +268,11 @@ fn a_short_secret_is_none() {
         let secret = vec![7; length];
         let key = Keys::new(vec![Key::secret(None, None, &secret)], b"");
         let token = hmac(&json!({"alg": algorithm.name()}), &good(), &secret);
-        assert_eq!(payload(&token, &key, &[algorithm]).err(), Some(Reason::KeyType));
+        assert_eq!(payload(&token, &key, &[algorithm], &Expected::Any).err(), Some(Reason::KeyType));
     }
     let good_key = Keys::from_secret(SECRET.as_bytes());
     let token = hmac(&json!({"alg": "HS256"}), &good(), SECRET.as_bytes());
-    assert!(payload(&token, &good_key, &[Algorithm::HS256]).is_ok());
+    assert!(payload(&token, &good_key, &[Algorithm::HS256], &Expected::Any).is_ok());
 }
 
 #[test]

@@ -23,6 +23,8 @@ use crate::filter::Facts;
 use crate::filter::build::Nowhere;
 use crate::filter::document::{Document, RemoteDocument};
 use crate::reply::Reply;
+use crate::words::claims::Claim;
+use crate::words::fields;
 use crate::words::url::Url;
 
 /// The time of all tests: 2026-01-01.
@@ -102,7 +104,7 @@ impl Outcome {
     }
     pub fn challenge(&self) -> &str {
         let headers = &self.reply.as_ref().expect("a reply").headers;
-        headers.iter().find(|(name, _)| name == http::header::WWW_AUTHENTICATE).map_or("", |(_, value)| value.to_str().expect("text"))
+        headers.iter().find(|(name, _)| name == http::header::WWW_AUTHENTICATE).map_or("", |(_, value)| fields::text(value).expect("text"))
     }
 }
 

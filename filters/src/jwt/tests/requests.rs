@@ -9,7 +9,7 @@ fn a_good_token_says_who_is_asking() {
 
         assert_eq!(outcome.status(), 200, "{}", outcome.facts.reason);
         let identity = outcome.facts.identity.expect("an identity");
-        assert_eq!(identity.claims["sub"], "u-1");
+        assert_eq!(identity.claims.get("sub").and_then(Claim::text), Some("u-1"));
         assert!(identity.sub_hash().len() == 16 && !identity.sub_hash().contains("u-1"));
         assert_eq!(outcome.head.headers["x-user-id"], "u-1");
         assert_eq!(outcome.head.headers["x-roles"], "user,admin");
@@ -138,11 +138,33 @@ fn a_claim_that_a_header_cannot_hold_refuses_the_token() {
         match header {
             Some(value) => {
                 assert_eq!(outcome.status(), 200, "{claim}");
-                assert_eq!(outcome.head.headers.get("x-name").map(|value| value.to_str().expect("text")), value, "{claim}");
+                assert_eq!(outcome.head.headers.get("x-name").map(HeaderValue::as_bytes), value.map(str::as_bytes), "{claim}");
             }
             None => assert_eq!((outcome.status(), outcome.facts.reason), (401, "claim_header"), "{claim}"),
         }
     }
+}
+
+#[test]
+fn the_upstream_is_told_a_number_as_it_was_signed() {
+    let filter = filter(all_keys(), r#"{"claim_headers": {"X-Account": "claim.account", "X-All": "claim.all"}}"#);
+    for digits in ["9007199254740993", "123456789012345678901234", "123456789012345678901235", "-0", "1.50", "1E+2"] {
+        let payload = good().to_string().replacen('{', &format!(r#"{{"account":{digits},"all":[{digits},1],"#), 1);
+
+        let outcome = bearer(&filter, &ES256.sign(r#"{"alg":"ES256","kid":"es"}"#, payload.as_bytes()));
+
+        assert_eq!(outcome.status(), 200, "{digits}: {}", outcome.facts.reason);
+        assert_eq!(outcome.head.headers["x-account"], digits);
+        assert_eq!(outcome.head.headers["x-all"], format!("{digits},1"));
+    }
+}
+
+#[test]
+fn a_key_set_may_begin_with_a_byte_order_mark() {
+    let filter = filter(Keys::from_jwks(format!("\u{feff}{}", all_jwks()).as_bytes()).expect("keys"), "{}");
+
+    assert_eq!(bearer(&filter, &ES256.token(&good())).status(), 200);
+    assert!(Keys::from_jwks(format!("\u{feff}\u{feff}{}", all_jwks()).as_bytes()).is_err());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::filter::build::{Build, Nowhere};
 use crate::filter::{Facts, Filter, Identity, Outcome, Request, ResponseFilter, Verdict};
 use crate::registry::{FilterConfig, FilterEntry};
 use crate::reply::Reply;
+use crate::words::fields;
 
 struct Bench {
     filter: Arc<dyn Filter>,
@@ -90,11 +91,11 @@ fn with_claims(ip: &str, claims: serde_json::Value) -> Facts {
 }
 
 fn header<'r>(reply: &'r Reply, name: &str) -> &'r str {
-    reply.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.to_str().expect("text"))
+    reply.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| fields::text(value).expect("text"))
 }
 
 fn values(head: &ResponseHeader, name: &str) -> Vec<String> {
-    head.headers.get_all(name).iter().map(|value| value.to_str().expect("text").to_owned()).collect()
+    head.headers.get_all(name).iter().map(|value| fields::text(value).expect("text").to_owned()).collect()
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Counters {
     /// The answer was not trimmed, or not to its end; said in the log once for a route and profile.
     pub(super) fn skipped(&self, reason: &'static str, profile: &str) {
         self.skipped.with_label_values(&[&*self.route, reason]).inc();
-        if reason != "not_json" && !self.told.swap(true, Ordering::Relaxed) {
+        if !matches!(reason, "not_json" | "no_transform") && !self.told.swap(true, Ordering::Relaxed) {
             log::warn!("an answer of route `{}` cannot be trimmed for `{profile}`: {reason}; further ones are only counted", self.route);
         }
     }

@@ -1,6 +1,8 @@
 //! The filter around the engine: which policy a request gets, what HTTP says of a body that is no longer the upstream's.
 
 mod counts;
+mod kind;
+mod mark;
 mod trimming;
 mod validators;
 
@@ -37,6 +39,11 @@ impl Options for Config {
         self.check()
     }
 
+    fn device_classes(&self) -> Vec<Spanned<&str>> {
+        let profiles = self.profiles.iter().filter(|_| self.by.value == Selector::Device);
+        profiles.map(|(name, profile)| Spanned { value: name.as_str(), place: profile.place }).collect()
+    }
+
     fn selectors(&self) -> Vec<&Spanned<Selector>> {
         std::iter::once(&self.by).chain(&self.fields).collect()
     }
@@ -56,7 +63,7 @@ pub struct Trim {
     by: Selector,
     fields: Option<Selector>,
     /// By the selector's value.
-    profiles: HashMap<String, usize>,
+    profiles: HashMap<Box<[u8]>, usize>,
     /// The profiles and, last, `otherwise`.
     rules: Vec<Rule>,
     /// Profile and list of fields to what both let stay.
@@ -81,7 +88,7 @@ impl Trim {
         let mut rules = Vec::new();
         let mut profiles = HashMap::new();
         for (name, profile) in &config.profiles {
-            profiles.insert(name.clone(), rules.len());
+            profiles.insert(name.as_bytes().into(), rules.len());
             rules.push(Rule { name: name.as_str().into(), policy: Arc::new(profile.rule().policy()?) });
         }
         let nothing = Policy::drop(&[]).map_err(|error| error.to_string())?;
@@ -146,8 +153,10 @@ impl Filter for Trim {
     fn request<'a>(&'a self, request: &'a mut Request<'_>) -> Verdict<'a> {
         let value = self.by.find(request.head, request.facts);
         let rule = value.as_deref().and_then(|value| self.profiles.get(value)).copied().unwrap_or(self.rules.len() - 1);
-        let found = if request.is_explained() { value.map(|value| value.into_owned()) } else { None };
-        let list = self.fields.as_ref().and_then(|selector| selector.find(request.head, request.facts)).map(|list| list.into_owned());
+        let found = if request.is_explained() { value.map(|value| String::from_utf8_lossy(&value).into_owned()) } else { None };
+        let list = self.fields.as_ref().and_then(|selector| selector.find(request.head, request.facts));
+        // What is not text names nothing; read as text all the same it is no list of paths, or one of paths that lead nowhere.
+        let list = list.map(|list| String::from_utf8_lossy(&list).into_owned());
         let policy = match list.as_deref().filter(|list| !list.trim().is_empty()) {
             None => self.rules[rule].policy.clone(),
             Some(list) => match self.narrowed(rule, list) {

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY};
+use http::header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, VARY};
 use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_http::ResponseHeader;
 use smallvec::SmallVec;
 
 use super::counts::Counters;
+use super::kind::{Kind, opener};
+use super::mark::Mark;
 use super::validators::mark_tag;
 use crate::filter::{Attempt, Flow, Outcome, Rescue, ResponseFilter, Want};
 use crate::reply::Reply;
 use crate::trim::coding::{Coding, Opener, Packer};
 use crate::trim::{OnMalformed, Policy, Trimmer};
+use crate::words::{cache_control, fields};
 
 /// Shorter answers are not worth packing.
 const WORTH_PACKING: u64 = 1024;
@@ -40,30 +43,19 @@ pub(super) struct Trimming {
 /// What is under way once the head has gone out.
 pub(super) struct Work {
     opener: Option<Opener>,
+    mark: Mark,
     trimmer: Trimmer,
     packer: Option<Packer>,
     skipped: bool,
 }
 
 impl Trimming {
-    fn is_json(head: &ResponseHeader) -> bool {
-        let Some(kind) = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else { return false };
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        let Some((group, name)) = kind.split_once('/') else { return false };
-        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
-        let suffix = name.len().checked_sub("+json".len()).and_then(|at| name.get(at..));
-        group.eq_ignore_ascii_case("application") && (is("json") || is("x-ndjson"))
-            || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
-    }
-
-    /// How the body was packed by the upstream: `Err` where it cannot be opened.
-    fn opener(head: &ResponseHeader) -> Result<Option<Opener>, ()> {
-        let mut codings = head.headers.get_all(CONTENT_ENCODING).iter();
-        let Some(coding) = codings.next() else { return Ok(None) };
-        match coding.as_bytes() {
-            _ if codings.next().is_some() => Err(()),
-            b"identity" | b"" => Ok(None),
-            coding => Opener::of(coding).map(Some).ok_or(()),
+    /// Whether what this head announces is looked at. What hides members looks at whatever may be JSON.
+    fn takes(&self, head: &ResponseHeader) -> bool {
+        match Kind::of(&head.headers) {
+            Kind::Json => true,
+            Kind::Unclear => self.policy.hides(),
+            Kind::Other => false,
         }
     }
 }
@@ -72,26 +64,39 @@ impl ResponseFilter for Trimming {
     /// What is hidden stays hidden where the body cannot be read.
     fn attempt(&mut self, attempt: &Attempt<'_>) -> Rescue {
         let Ok(head) = &attempt.result else { return Rescue::Pass };
-        if attempt.last && self.policy.hides() && head.status.is_success() && Self::is_json(head) && Self::opener(head).is_err() {
-            self.counters.skipped("encoding", self.profile.as_deref().unwrap_or_default());
-            return Rescue::Reply(unreadable());
+        if !attempt.last || !self.policy.hides() || !head.status.is_success() || !self.takes(head) {
+            return Rescue::Pass;
         }
-        Rescue::Pass
+        // Nobody asked for a part, and a part cannot be read.
+        let reason = match head.status {
+            StatusCode::PARTIAL_CONTENT => "partial",
+            _ if opener(&head.headers).is_err() => "encoding",
+            _ => return Rescue::Pass,
+        };
+        self.counters.skipped(reason, self.profile.as_deref().unwrap_or_default());
+        Rescue::Reply(unreadable())
     }
 
     fn head(&mut self, head: &mut ResponseHeader) -> Want {
         self.work = None;
         let is_news = head.status.is_success() && !matches!(head.status.as_u16(), 204..=206);
         let is_unchanged = head.status == StatusCode::NOT_MODIFIED;
-        if !is_unchanged && (!is_news || !Self::is_json(head)) {
+        if !is_unchanged && (!is_news || !self.takes(head)) {
             if is_news && self.profile.is_some() {
                 self.counters.skipped("not_json", "");
             }
             return Want::Nothing;
         }
+        // What hides is there to keep something from the client; all else leaves alone what it is told to (RFC 9110, section 7.7).
+        if !self.policy.hides() && cache_control::says(&head.headers, "no-transform") {
+            if !is_unchanged && self.profile.is_some() {
+                self.counters.skipped("no_transform", "");
+            }
+            return Want::Nothing;
+        }
         head.append_header(VARY, self.vary.clone()).expect("a known name");
         let Some(profile) = &self.profile else { return Want::Nothing };
-        let Ok(opener) = (if is_unchanged { Ok(None) } else { Self::opener(head) }) else {
+        let Ok(opener) = (if is_unchanged { Ok(None) } else { opener(&head.headers) }) else {
             self.counters.skipped("encoding", profile);
             return Want::Nothing;
         };
@@ -105,7 +110,7 @@ impl ResponseFilter for Trimming {
         if is_unchanged {
             return Want::Nothing;
         }
-        let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let length = fields::number(&head.headers, &CONTENT_LENGTH);
         let worth = opener.is_some() || length.is_none_or(|length| length >= WORTH_PACKING);
         let packer = self.coding.filter(|_| worth).and_then(|coding| Some((coding, coding.packer().ok()?)));
         head.remove_header(&CONTENT_LENGTH);
@@ -115,6 +120,7 @@ impl ResponseFilter for Trimming {
         }
         self.work = Some(Box::new(Work {
             opener,
+            mark: Mark::new(),
             trimmer: Trimmer::new(self.policy.clone(), self.on_malformed),
             packer: packer.map(|(_, packer)| packer),
             skipped: false,
@@ -135,6 +141,7 @@ impl ResponseFilter for Trimming {
                 }
             }
         }
+        work.mark.pass(body, last);
         let result = work.trimmer.push(body, last);
         if (result.is_err() || work.trimmer.was_malformed()) && !std::mem::replace(&mut work.skipped, true) {
             self.counters.skipped("malformed", profile);
