@@ -85,6 +85,7 @@ fn every_field_and_every_flag_has_its_words() {
 
     assert!(fields.iter().all(|field| !field.about.is_empty()));
     assert!(fields.len() > 20, "{} fields were found", fields.len());
-    assert!(flags.iter().all(|(letters, about)| matches!(letters.len(), 2 | 3) && !about.is_empty()), "{flags:?}");
+    let are_letters = |letters: &str| (2..=3).contains(&letters.len()) && letters.bytes().all(|byte| byte.is_ascii_uppercase());
+    assert!(flags.iter().all(|(letters, about)| are_letters(letters) && !about.is_empty()), "{flags:?}");
     assert_eq!(flags.len(), FLAG.matches("=> \"").count());
 }

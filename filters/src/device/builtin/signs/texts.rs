@@ -60,8 +60,9 @@ pub const TEXTS: &[(Sign, &str)] = &[
     (Sign::Feed, "rss|, |rss, rss/, feed:, feeds, |feed, reader/, reader;, podcast"),
     (
         Sign::Errand,
-        "proxy, parser, thumb, -agent|, |ping, survey, verify, preview, seo|, seo:, resolver, detector, optimizer, splash, metadata, \
-         synapse, harvest, snapshot, transcoder, duplexweb, archivebox, linktiger",
+        "analytics, audit, collector, reputation, intelligence, fetch, gather, archive, -google|, proxy, parser, thumb, -agent|, |ping|, \
+         survey, verify, preview, seo|, seo:, resolver, detector, optimizer, splash, metadata, synapse, harvest, snapshot, transcoder, \
+         duplexweb, archivebox, linktiger",
     ),
     (Sign::Mail, "=@="),
     (Sign::Pad, "pad:, pad_"),
@@ -78,7 +79,8 @@ pub const TEXTS: &[(Sign, &str)] = &[
     (
         Sign::Wearable,
         "watchos, watch os, |watch#, |watch|, watch#, watch build, watch), watch;, |gear live, |gear fit, |gear sport, ticwris, rogbid, \
-         lokmat, makibes, build/mw=, |lem#, |thor , |appllp, lemfo, zeblaze, kospet, amazfit, |opww, kidphone, wsd-f, suunto, |fossil, \
+         lokmat, makibes, build/mw=, |lem#, |thor , |appllp, lemfo, zeblaze, kospet, amazfit, |opww, geozon, elari, motoactv, |ow#, \
+         runiq, skagen, misfit, michael kors, montblanc, tag heuer, mobvoi, movado, polar m#, haylou, kidphone, wsd-f, suunto, |fossil, \
          smartband, moto 360, vuzix, rokid, xreal, realwear, moverio, smart glasses, |vr build, |vr), vr headset, build/ow=, build/nw=, \
          build/pw=, build/rw=, build/tw=, build/lw=, build/uw=, visionos/, |visionpro, hololens, vive focus, magic leap, |pico , |vr , \
          galaxy watch, pixel watch, |wear os, wearos, android wear, |sm-r#, |sm-l#, |sm-v#, fitbit, google glass, |glass #, glass build, \
@@ -133,44 +135,45 @@ pub const TEXTS: &[(Sign, &str)] = &[
     (Sign::TabletWord, "tablet, tab:, |tab, flytouch, |pad-, tab_, webtab, slatebook, |slate "),
     (
         Sign::TabletModel,
-        "; t1#, ; t2#, ; p2#, ; p8#, ; excer, celkon ct, celkon_ct, jay-tech, |select7, tablet, _tab, inch|, |pad#, nomi_c0, nomi_c1, \
-         |bq-8#, |bq-9#, |viva_, |readboy, |navitel, |htc a10, |rmd, |iball, nokia t#, |ginzzu gt, |flyer, _flyer, |supernova, |quadra, \
-         |mt0#,  3g|, _3g|,  wifi|, _wifi|,  10.1|, _10|, |kids, |kid|, ; tz#, |optima , |plane , |platina, |citi , |bq-1#, |bq-7#, \
-         -w09|, -w19|, -w10|, -w00|, -w29|, -w59|, -w20|, -w60|, -w69|, -w39|, |tb-x#, |tb-j#, |tb-p#, |tb-v#, _eea|, |d-0#, |d-4#, \
-         |d-5#, |sm-t#, |sm-p#, |sm-x#, |gt-p#, |gt-n5#, |gt-n8#, |sch-i800, |sch-i815, |sch-i905, |sch-i915, |sch-i925, |sch-i705, \
-         |shw-m180, |shw-m380, |shw-m480, |shw-m500, |shw-m305, |sgh-t849, |sgh-t859, |sgh-t869, |sgh-t779, |sgh-i987, |sgh-i957, \
-         |sgh-i497, |sgh-i467, |sph-p#, |sc-01c, |sc-02d, |sc-01d, |sc-01e, |mz5#, |mz6#, |tf#, |me17, |me18, |me30, |me37, |me57, \
-         |k00#, |k01#, sgp3#, sgp4#, sgp5#, sgp6#, sgp7#, sgpt, xperia tablet, tablet z, tablet s, ; kf, |lg-v#, |vk8, |a1-#, |a3-#, \
-         |b1-#, |b3-#, iconia, streak 7, streak 10, streak_10, streak pro, streak_pro, |venue 7, |venue 8, |venue 10, thrive, |at1#, \
-         |at2#, |at3#, |at5#, |at7-, |at10, folio, archos 7, archos 8, archos 9, archos 10, archos a7, archos a1, archos5, archos7, \
-         ; an7, ; an8, ; an9g, ; an10, arnova, |tb-#, |tb#, lenovo b6, lenovo b8, lenovo a1_, lenovo a1-, lenovo a1000, lenovo a2107, \
-         lenovo a3000, lenovo a3300, lenovo a3500, lenovo a5500, lenovo s6000, lenovo s5000, |yt3, |yt-, |yb1-, mid#, |mid|, pmid, \
-         |midc#, |pmp#, |pmt#, |tpc, |tp-#, |nid_, |tad-, |tac-, |taq-, |tm-7#, |tm-8#, |tm-9#, |qs#, |m-mp, |mp7#, |mp8#, |mp9#, |mpdc, \
-         |mpqc, kyros, novo#, ainol, |momo#, 0gt:, 1gt:, 3gt:, 5gt:, 8gt:, 9gt:, 0gt_, 5gt_, 8gt_, |pipo, ployer, yarvik, |odys|, \
-         |xenta, |goclever, |hsg#, hannspree, playtab, sero 7, slate 7, slate 8, slate 10, slate7, |slate, |hs-7d, |hs-9d, |hs-10d, \
-         surftab, |next#, nextbook, |pov, coby, bioniq, touch9#, |aoson, |ifive, |onda, |teclast, |chuwi, |vi10, |hi10, |hi12, \
-         alldocube, ; iplay, blackview tab, |oukitel rt, doogee t, |t10|, |t20|, |t30|, ; agr-w, ; ags, ; bah, ; bzt, ; bzk, ; cmr, \
-         ; jdn, ; kob, ; sht, ; vrd, ; mrx, ; scm, ; dby, ; wgr, ; btv, |ple-, |cpn-, |agm-, |21051182, |22081283, |23043, ; opd#, \
-         |lifetab, |mediacom, |smartpad, smarttab, |vivotab, |bb-, |xoro, |versus, |lexibook, |skytex, |proscan, |rct#, |dl#, |ns-p, \
-         |ns-1, |qmv#, |qtab, |portal, |ct1#, |ct7#, |ct8#, |ct9#, funbook, |edison, |elcano, |maxwell, |curie, |pascal, |kepler, \
-         livingstone, xpress, |boox, |inkpad, pocketbook, |remarkable, fire hd, |novo, aquila 0, rapax, xelio, |ieos, |pedi, |noon, \
-         |loox, |nabi, nabi2, |mfc1, |mfc2, dslide, smartq, captiva, informer, clanga, |st70, |st80, |st90, |st10, |sn70, |sn10, |sn14, \
-         |plt, imagine 7, imagine 8, imagine 10, touchmate, enot-, |mw07, |mw08, |ct 9, |ct 8, micromax p, ideos s7, huawei s7, |s7-, \
-         transformer, |kindle, |nxm#, |datam#, |lencm#, |efm#, |dem#, |carlm#, |pom#, |ifqm#, |gem1#, |archm#, |asm#, |inm#, |acgm#, \
-         |ham1#, |mvm#, |adm8, |stm7, |lubm, airis one, |airis s, |airis t, |airis g, |rc07, |rc08, |rc10, |rc78, |rc97, |lc07, |lc08, \
-         |lc09, |lc10, |bc97, |p01m, |p01y, |p01z, |p00a, |p00c, |p008, |p022, |p023, |p024, |p027, |p028, lenovo a7600, |nt-0, |nt-1, \
-         |nt-3, woxter nimbus, |pid7, |pid8, |pid9, |pa7#, |pa10, |tablo, |zania, |luna tab, |qx7, |qx8, |qx9, |qx10, pipo, |max-m, \
-         |nx8, |nx00, prime_plus, |uno_x, |u9gts, ; m7#, ; m8#, ; m10#, ; m12b, folio 100, |opos, |aeon, fusion2in1, |t-10",
+        "irulu, kurio, verykool t, |ypy, mito t#, 3q_, neutab, |ccit, supra m#, unicum, megafon login, i-note, nqt-#, |mtek, |tz#, \
+         hope7, hope8, viva h, |net_k, |net_r, ; t1#, ; t2#, ; p2#, ; p8#, ; excer, celkon ct, celkon_ct, jay-tech, |select7, tablet, \
+         _tab, inch|, |pad#, nomi_c0, nomi_c1, |bq-8#, |bq-9#, |viva_, |readboy, |navitel, |htc a10, |rmd, |iball, nokia t#, |ginzzu gt, \
+         |flyer, _flyer, |supernova, |quadra, |mt0#,  3g|, _3g|,  wifi|, _wifi|,  10.1|, _10|, |kids, |kid|, ; tz#, |optima , |plane , \
+         |platina, |citi , |bq-1#, |bq-7#, -w09|, -w19|, -w10|, -w00|, -w29|, -w59|, -w20|, -w60|, -w69|, -w39|, |tb-x#, |tb-j#, |tb-p#, \
+         |tb-v#, _eea|, |d-0#, |d-4#, |d-5#, |sm-t#, |sm-p#, |sm-x#, |gt-p#, |gt-n5#, |gt-n8#, |sch-i800, |sch-i815, |sch-i905, \
+         |sch-i915, |sch-i925, |sch-i705, |shw-m180, |shw-m380, |shw-m480, |shw-m500, |shw-m305, |sgh-t849, |sgh-t859, |sgh-t869, \
+         |sgh-t779, |sgh-i987, |sgh-i957, |sgh-i497, |sgh-i467, |sph-p#, |sc-01c, |sc-02d, |sc-01d, |sc-01e, |mz5#, |mz6#, |tf#, |me17, \
+         |me18, |me30, |me37, |me57, |k00#, |k01#, sgp3#, sgp4#, sgp5#, sgp6#, sgp7#, sgpt, xperia tablet, tablet z, tablet s, ; kf, \
+         |lg-v#, |vk8, |a1-#, |a3-#, |b1-#, |b3-#, iconia, streak 7, streak 10, streak_10, streak pro, streak_pro, |venue 7, |venue 8, \
+         |venue 10, thrive, |at1#, |at2#, |at3#, |at5#, |at7-, |at10, folio, archos 7, archos 8, archos 9, archos 10, archos a7, \
+         archos a1, archos5, archos7, ; an7, ; an8, ; an9g, ; an10, arnova, |tb-#, |tb#, lenovo b6, lenovo b8, lenovo a1_, lenovo a1-, \
+         lenovo a1000, lenovo a2107, lenovo a3000, lenovo a3300, lenovo a3500, lenovo a5500, lenovo s6000, lenovo s5000, |yt3, |yt-, \
+         |yb1-, mid#, |mid|, pmid, |midc#, |pmp#, |pmt#, |tpc, |tp-#, |nid_, |tad-, |tac-, |taq-, |tm-7#, |tm-8#, |tm-9#, |qs#, |m-mp, \
+         |mp7#, |mp8#, |mp9#, |mpdc, |mpqc, kyros, novo#, ainol, |momo#, 0gt:, 1gt:, 3gt:, 5gt:, 8gt:, 9gt:, 0gt_, 5gt_, 8gt_, |pipo, \
+         ployer, yarvik, |odys|, |xenta, |goclever, |hsg#, hannspree, playtab, sero 7, slate 7, slate 8, slate 10, slate7, |slate, \
+         |hs-7d, |hs-9d, |hs-10d, surftab, |next#, nextbook, |pov, coby, bioniq, touch9#, |aoson, |ifive, |onda, |teclast, |chuwi, \
+         |vi10, |hi10, |hi12, alldocube, ; iplay, blackview tab, |oukitel rt, doogee t, |t10|, |t20|, |t30|, ; agr-w, ; ags, ; bah, \
+         ; bzt, ; bzk, ; cmr, ; jdn, ; kob, ; sht, ; vrd, ; mrx, ; scm, ; dby, ; wgr, ; btv, |ple-, |cpn-, |agm-, |21051182, |22081283, \
+         |23043, ; opd#, |lifetab, |mediacom, |smartpad, smarttab, |vivotab, |bb-, |xoro, |versus, |lexibook, |skytex, |proscan, |rct#, \
+         |dl#, |ns-p, |ns-1, |qmv#, |qtab, |portal, |ct1#, |ct7#, |ct8#, |ct9#, funbook, |edison, |elcano, |maxwell, |curie, |pascal, \
+         |kepler, livingstone, xpress, |boox, |inkpad, pocketbook, |remarkable, fire hd, |novo, aquila 0, rapax, xelio, |ieos, |pedi, \
+         |noon, |loox, |nabi, nabi2, |mfc1, |mfc2, dslide, smartq, captiva, informer, clanga, |st70, |st80, |st90, |st10, |sn70, |sn10, \
+         |sn14, |plt, imagine 7, imagine 8, imagine 10, touchmate, enot-, |mw07, |mw08, |ct 9, |ct 8, micromax p, ideos s7, huawei s7, \
+         |s7-, transformer, |kindle, |nxm#, |datam#, |lencm#, |efm#, |dem#, |carlm#, |pom#, |ifqm#, |gem1#, |archm#, |asm#, |inm#, \
+         |acgm#, |ham1#, |mvm#, |adm8, |stm7, |lubm, airis one, |airis s, |airis t, |airis g, |rc07, |rc08, |rc10, |rc78, |rc97, |lc07, \
+         |lc08, |lc09, |lc10, |bc97, |p01m, |p01y, |p01z, |p00a, |p00c, |p008, |p022, |p023, |p024, |p027, |p028, lenovo a7600, |nt-0, \
+         |nt-1, |nt-3, woxter nimbus, |pid7, |pid8, |pid9, |pa7#, |pa10, |tablo, |zania, |luna tab, |qx7, |qx8, |qx9, |qx10, pipo, \
+         |max-m, |nx8, |nx00, prime_plus, |uno_x, |u9gts, ; m7#, ; m8#, ; m10#, ; m12b, folio 100, |opos, |aeon, fusion2in1, |t-10",
     ),
     (Sign::Android, "android, dalvik, |harmonyos, |adr , linux; u; 2., linux; u; 4., linux;u;, silk/"),
     (Sign::Mobile, "mobile, mobi|, |phone, iemobile, mobi/"),
     (
         Sign::PhoneName,
-        "wpdesktop, jig browser, hiptop, ddipocket, cellphone, pocket internet, windows phone, windows ce, windows mobile, blackberry, \
-         |bb10, symbian, series60, series40, series 60, s60v, maemo, meego, kaios, sailfish, |bada, firefox os, opera mini, opera mobi, \
-         ucweb, ucbrowser/, uc browser, webos/1, webos/2, hpwos, palmos, palmsource, |brew, midp, j2me, |foma, series30, cldc, \
-         up.browser, up.link, obigo, teleca, |wap, wap1, wap2, docomo, softbank, vodafone/, kddi, willcom, j-phone, netfront/3, polaris, \
-         openwave, blazer, zunewp, xblwp, |lumia, semc, mmp/, |pre/, pixi/",
+        "wpdesktop, fban/fb4a, palm os, jig browser, hiptop, ddipocket, cellphone, pocket internet, windows phone, windows ce, \
+         windows mobile, blackberry, |bb10, symbian, series60, series40, series 60, s60v, maemo, meego, kaios, sailfish, |bada, \
+         firefox os, opera mini, opera mobi, ucweb, ucbrowser/, uc browser, webos/1, webos/2, hpwos, palmos, palmsource, |brew, midp, \
+         j2me, |foma, series30, cldc, up.browser, up.link, obigo, teleca, |wap, wap1, wap2, docomo, softbank, vodafone/, kddi, willcom, \
+         j-phone, netfront/3, polaris, openwave, blazer, zunewp, xblwp, |lumia, semc, mmp/, |pre/, pixi/",
     ),
     (
         Sign::PhoneModel,
