@@ -18,7 +18,7 @@ use crate::changes::changes;
 use crate::config::Loaded;
 use crate::door::wire::Refusal;
 use crate::door::{Conn, Keeper, Rules};
-use crate::refusals::unreadable;
+use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
 use crate::status::Reloaded;
@@ -36,6 +36,8 @@ pub(crate) struct Gateway {
     pace: AtomicU64,
     listeners: Box<[Arc<ListenerMetrics>]>,
     in_flight: Arc<AtomicUsize>,
+    /// Connections that have not asked for anything yet.
+    pub fresh: Arc<AtomicUsize>,
     draining: AtomicBool,
     drain_asked: tokio::sync::Notify,
     /// One reload at a time; no request waits for it.
@@ -80,6 +82,7 @@ impl Gateway {
             pace,
             listeners,
             in_flight: Arc::default(),
+            fresh: Arc::default(),
             draining: AtomicBool::new(false),
             drain_asked: tokio::sync::Notify::new(),
             reloading: Mutex::new(()),
@@ -140,6 +143,11 @@ impl Gateway {
     /// The metrics of a listener.
     pub(crate) fn listener(&self, index: usize) -> Arc<ListenerMetrics> {
         self.listeners[index].clone()
+    }
+
+    /// Whether some connection has not asked for anything yet.
+    pub(crate) fn has_fresh(&self) -> bool {
+        self.fresh.load(Ordering::Acquire) > 0
     }
 
     /// How many requests are in flight.
@@ -249,10 +257,6 @@ impl Keeper for Gateway {
             bytes_out: body.len() as u64,
             ..Line::at(SystemTime::now())
         });
-        let mut page = format!("HTTP/1.1 {} {}\r\n", refusal.status, head.status.canonical_reason().unwrap_or("Error")).into_bytes();
-        head.header_to_h1_wire(&mut page);
-        page.extend_from_slice(b"\r\n");
-        page.extend_from_slice(&body);
-        page
+        page(&head, &body)
     }
 }

@@ -10,6 +10,7 @@
 //!   it the same without serving.
 //! - `proxy` translates Pingora's phases; the `exchange` behind it makes attempts at an `upstream` and brings the answer back.
 //! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
+//! - `files` reads what a configuration names, within bounds.
 //! - `server` starts and drains all of it; `cli` is what people type.
 
 #![warn(unreachable_pub)]
@@ -27,6 +28,8 @@ mod files;
 mod gateway;
 mod panics;
 mod proxy;
+#[cfg(test)]
+mod reference;
 mod refusals;
 mod reload;
 mod request_id;

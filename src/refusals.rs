@@ -3,6 +3,7 @@
 use frontgate_filters::reply::Reply;
 use http::header::{ALLOW, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
+use pingora_http::ResponseHeader;
 
 use crate::door::wire::Refusal;
 use crate::upstream::NoPick;
@@ -47,6 +48,15 @@ pub(crate) fn unreadable(refusal: Refusal) -> Reply {
 /// The answer to a request that goes in circles.
 pub(crate) fn loops() -> Reply {
     Reply::problem(StatusCode::LOOP_DETECTED, "loop_detected", "The request has come through this gateway too often.")
+}
+
+/// An answer as HTTP/1.1 has it, for who asked so badly that no hook will see it.
+pub(crate) fn page(head: &ResponseHeader, body: &[u8]) -> Vec<u8> {
+    let mut page = format!("HTTP/1.1 {} {}\r\n", head.status.as_u16(), head.status.canonical_reason().unwrap_or("Error")).into_bytes();
+    head.header_to_h1_wire(&mut page);
+    page.extend_from_slice(b"\r\n");
+    page.extend_from_slice(body);
+    page
 }
 
 /// The answer where an upstream could not be reached, or broke off before its head.

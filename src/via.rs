@@ -2,10 +2,9 @@
 //!
 //! All gateways of this kind stand there under one name, so that a circle through several of them has an end, too.
 
+use frontgate_filters::words::fields;
 use http::header::VIA;
 use http::{HeaderMap, Version};
-
-use frontgate_filters::words::fields::members;
 
 /// The name.
 const PSEUDONYM: &[u8] = b"frontgate";
@@ -23,8 +22,7 @@ pub(crate) fn member(received: Version) -> &'static [u8] {
 
 /// Whether a request has come through too many gateways of this kind.
 pub(crate) fn is_loop(headers: &HeaderMap) -> bool {
-    let members = headers.get_all(VIA).iter().flat_map(|value| members(value.as_bytes()));
-    members.filter(|member| is_ours(member)).count() >= MOST
+    fields::list(headers, &VIA).filter(|member| is_ours(member)).count() >= MOST
 }
 
 /// Whether a member, which is a version, a name and perhaps a comment, has our name.

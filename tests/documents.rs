@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use frontgate_test_support::tool;
+
 /// What the shipped configurations leave to their surroundings.
 const ENVIRONMENT: [(&str, &str); 8] = [
     ("GATEWAY_PORT", "8080"),
@@ -40,7 +42,8 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 
 /// Whether `frontgate check` finds nothing to say about this file, not even a warning.
 fn check(name: &str, file: &Path) {
-    let output = Command::new(env!("CARGO_BIN_EXE_frontgate")).args(["check", "-c"]).arg(file).envs(ENVIRONMENT).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_frontgate")).args(["check", "--no-files", "-c"]).arg(file).envs(ENVIRONMENT).output().unwrap();
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && !words.contains("warning"), "{name}: {words}");
 }
@@ -95,4 +98,25 @@ fn every_configuration_that_is_shipped_is_a_good_one() {
     }
 
     assert!(all.len() >= 9, "{all:?}");
+}
+
+#[test]
+fn a_load_test_says_what_it_misses() {
+    let Some(python) = tool("python3") else { return };
+    // What is first in the path may be a script that finds the interpreter there.
+    let told = Command::new(python).args(["-c", "import sys; print(sys.executable)"]).output().unwrap();
+    let python = String::from_utf8(told.stdout).unwrap();
+    for (script, missing) in [("compare", "wrk"), ("scale", "wrk"), ("cachegrind", "valgrind"), ("k6/run", "k6")] {
+        let output = Command::new(python.trim())
+            .arg(project().join("loadtest").join(script))
+            .arg("--no-build")
+            .env("PATH", "/nowhere")
+            .env("LOADTEST_PEERS", "/nowhere")
+            .output()
+            .unwrap();
+
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(words.contains(&format!("{missing} is missing: ")), "{script}: {words}");
+        assert!(!words.contains("Traceback") && output.status.code() == Some(1), "{script}: {words}");
+    }
 }

@@ -5,8 +5,6 @@ use std::process::Command;
 use frontgate_filters::jwt::Algorithm;
 use frontgate_filters::jwt::issuer::Issuer;
 
-use frontgate_filters::words::fields;
-
 use crate::harness::http2::over_http2;
 use crate::harness::origin::response;
 use crate::harness::{Gateway, Log, Origin, Process, exchange, get, load, raw, until, yaml};
@@ -300,7 +298,11 @@ fn methods_that_are_for_proxies_are_405_with_what_else_there_is() {
             let request = http::Request::builder().method(method).uri(uri).body(()).unwrap();
             client.send_request(request, true).unwrap().0.await.unwrap().into_parts().0
         });
-        assert_eq!((head.status.as_u16(), fields::text(&head.headers["allow"])), (405, all), "{method} over HTTP/2");
+        assert_eq!(
+            (head.status.as_u16(), frontgate_filters::words::fields::text(&head.headers["allow"])),
+            (405, all),
+            "{method} over HTTP/2"
+        );
         assert!(head.headers.contains_key("x-request-id"));
     }
     assert!(origin.received().is_empty(), "{:?}", origin.received());

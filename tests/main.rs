@@ -13,6 +13,8 @@ mod both_ways;
 mod breaker;
 /// An upstream that fails in every way there is, under steady load, over and over.
 mod chaos;
+/// What `frontgate check` opens, says and does not say.
+mod check;
 /// What people copy: the pages' YAML and every configuration that is shipped.
 mod documents;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
@@ -61,3 +63,5 @@ mod trim;
 mod tunnels;
 /// Public collections of malformed requests, replayed over raw sockets.
 mod vectors;
+/// Every wait for a client has its own deadline: clients that stop, do not read, leave, or come too late or too many.
+mod waits;

@@ -123,8 +123,35 @@ def build(*examples):
         if not named and (not os.environ.get("FRONTGATE") or not os.path.exists(release(f"examples/{example}"))):
             targets += ["--example", example]
     if targets:
+        needs("cargo")
         print("building as for a release, which takes minutes the first time:", *targets, file=sys.stderr, flush=True)
         subprocess.run(["cargo", "build", "--release", *targets], cwd=ROOT, check=True)
+
+
+#: What is installed where this program is missing.
+PACKAGES = {
+    "wrk": "apt-get install wrk", "nginx": "apt-get install nginx", "openssl": "apt-get install openssl", "taskset": "apt-get install util-linux",
+    "valgrind": "apt-get install valgrind", "cargo": "https://rustup.rs", "k6": "loadtest/peers/fetch brings it"}
+
+
+def needs(*programs):
+    """Ends with words where one of these is not installed: before anything is built or started."""
+    missing = [program for program in programs if not shutil.which(program, path=PATH)]
+    if missing:
+        sys.exit("\n".join(f"{program} is missing: {PACKAGES[program]}" for program in missing))
+
+
+def guarded(main):
+    """Runs a script. What stands in its way outside of it, such as a port that is taken, is said in a line, without where in the script that was."""
+    try:
+        main()
+    except RuntimeError as problem:
+        sys.exit(f"{os.path.basename(sys.argv[0])}: {problem}")
+    except subprocess.CalledProcessError as problem:
+        said = f": {problem.stderr.strip() if isinstance(problem.stderr, str) else problem.stderr.decode(errors='replace').strip()}" if problem.stderr else ""
+        sys.exit(f"{os.path.basename(sys.argv[0])}: {' '.join(map(str, problem.cmd))} failed{said}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def gateway():

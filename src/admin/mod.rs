@@ -1,16 +1,14 @@
 //! The operators' addresses: health, metrics, reload. `server.status` has the same without what changes anything.
 
 mod answer;
+mod listen;
 mod resources;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, HOST, ORIGIN, WWW_AUTHENTICATE};
+use http::header::{ALLOW, AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use pingora_core::apps::http_app::ServeHttp;
-use pingora_core::protocols::http::ServerSession;
 use pingora_http::RequestHeader;
 
 use self::answer::{Answer, problem};
@@ -92,20 +90,6 @@ impl Admin {
 
     fn has_all(&self) -> bool {
         matches!(self.scope, Scope::All { .. })
-    }
-}
-
-#[async_trait]
-impl ServeHttp for Admin {
-    async fn response(&self, session: &mut ServerSession) -> Answer {
-        let head = session.req_header();
-        let mut answer = self.answer(head).await;
-        let length = answer.body().len();
-        answer.headers_mut().insert(CONTENT_LENGTH, length.into());
-        if head.method == Method::HEAD {
-            answer.body_mut().clear();
-        }
-        answer
     }
 }
 

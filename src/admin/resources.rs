@@ -86,7 +86,7 @@ async fn reload(admin: &Admin) -> Answer {
         Ok(Ok(reloaded)) => json(StatusCode::OK, &reloaded),
         Ok(Err(Refused::Problems(problems))) => json(StatusCode::UNPROCESSABLE_ENTITY, &json!({"problems": problems.to_json()})),
         Ok(Err(Refused::Because(why))) => {
-            json(StatusCode::UNPROCESSABLE_ENTITY, &json!({"problems": [{"severity": "error", "message": why}]}))
+            json(StatusCode::UNPROCESSABLE_ENTITY, &json!({"problems": [{"severity": "error", "code": "reload", "message": why}]}))
         }
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The reload failed inside the gateway.", None),
     }

@@ -25,9 +25,11 @@ use crate::status::Force;
 #[derive(Parser)]
 #[command(name = "frontgate", version, disable_help_subcommand = true)]
 struct Arguments {
-    /// The same as the command `check`
+    /// The same as the command `check`, whose options it takes
     #[arg(short = 't')]
     test: bool,
+    #[command(flatten)]
+    check: check::Options,
     /// A file, or a directory of `*.yaml`; by default ./frontgate.yaml, then /etc/frontgate/
     #[arg(short, long, global = true, value_name = "FILE|DIR")]
     config: Option<PathBuf>,
@@ -41,11 +43,13 @@ enum Command {
     Run,
     /// Serve an embedded configuration with embedded upstreams, and print what to try
     Demo,
-    /// Check a configuration and report every problem
+    /// Check a configuration, open what it names, and report every problem
     Check {
-        /// How problems are shown
-        #[arg(long, value_enum, default_value_t)]
-        format: check::Format,
+        #[command(flatten)]
+        options: check::Options,
+        /// The configuration, as `--config` names it
+        #[arg(value_name = "FILE|DIR", conflicts_with = "config")]
+        file: Option<PathBuf>,
     },
     /// Explain which route takes a request and what every filter decides, offline
     Explain(explain::Arguments),
@@ -122,6 +126,11 @@ impl Arguments {
                 Self::command().error(ErrorKind::ArgumentConflict, "`-t` is the command `check`: it cannot be used with another one")
             );
         }
+        if !arguments.test && arguments.check != check::Options::default() {
+            return Err(
+                Self::command().error(ErrorKind::ArgumentConflict, "`--format`, `--no-files` and `--strict` belong to `check`, or to `-t`")
+            );
+        }
         Ok(arguments)
     }
 }
@@ -141,6 +150,11 @@ fn loaded(path: Option<&Path>) -> Result<Loaded, ExitCode> {
     crate::config::load(path).map_err(|problems| refused(&problems))
 }
 
+/// The same, if everything that it names can be opened, too.
+fn opened(path: Option<&Path>) -> Result<Loaded, ExitCode> {
+    loaded(path).and_then(|loaded| crate::snapshot::opened(loaded).map_err(|problems| refused(&problems)))
+}
+
 /// Shows why a configuration cannot be used.
 fn refused(problems: &Diagnostics) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "{}", problems.render(std::io::stderr().is_terminal()));
@@ -153,15 +167,21 @@ fn fail(code: u8, why: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Everything that can be typed, for the page that lists it.
+#[cfg(test)]
+pub(crate) fn command() -> clap::Command {
+    Arguments::command()
+}
+
 /// Runs what was typed.
 pub fn main() -> ExitCode {
     let arguments = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let path = arguments.config.as_deref();
     match arguments.command {
-        None if arguments.test => check::run(path, check::Format::Human),
+        None if arguments.test => check::run(path, &arguments.check),
         None | Some(Command::Run) => run::run(path),
         Some(Command::Demo) => demo::run(),
-        Some(Command::Check { format }) => check::run(path, format),
+        Some(Command::Check { options, file }) => check::run(file.as_deref().or(path), &options),
         Some(Command::Explain(request)) => explain::run(path, &request),
         Some(Command::Config { what }) => config::run(path, what),
         Some(Command::Reload(at)) => operate::run(path, &at, &operate::Ask::Reload),
@@ -190,6 +210,10 @@ mod tests {
 
         assert!(read(&["-t", "-c", "x.yaml"]).is_ok_and(|arguments| arguments.test && arguments.config.is_some()));
         assert!(read(&["run", "-c", "x.yaml"]).is_ok_and(|arguments| !arguments.test));
+        assert!(read(&["-t", "--format", "json", "--no-files"]).is_ok_and(|arguments| arguments.check != check::Options::default()));
+        assert!(read(&["check", "x.yaml", "--format", "json"]).is_ok());
+        assert_eq!(read(&["check", "x.yaml", "-c", "y.yaml"]).err().map(|error| error.exit_code()), Some(2));
+        assert_eq!(read(&["--format", "json", "run"]).err().map(|error| error.exit_code()), Some(2));
         assert_eq!(read(&["-t", "run"]).err().map(|error| error.exit_code()), Some(2));
     }
 

@@ -8,14 +8,15 @@ use std::task::Poll;
 
 use tokio::signal::unix::{self, SignalKind};
 
-use super::{exit, fail, loaded};
+use super::{exit, fail, opened};
 use crate::config;
 use crate::gateway::Gateway;
 use crate::server::{Running, start};
+use crate::snapshot;
 
 /// Serves the configuration at `path`.
 pub(super) fn run(path: Option<&Path>) -> ExitCode {
-    let loaded = match loaded(path) {
+    let loaded = match opened(path) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -26,7 +27,7 @@ pub(super) fn run(path: Option<&Path>) -> ExitCode {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     small_pages();
     let path = path.map(Path::to_owned);
-    serve(start(loaded, Box::new(move || config::load(path.as_deref()))))
+    serve(start(loaded, Box::new(move || config::load(path.as_deref()).and_then(snapshot::opened))))
 }
 
 /// Runs what was started until a signal or an operator ends it. 0 where no request was cut off.

@@ -10,6 +10,7 @@ pub mod model;
 mod places;
 mod read;
 pub mod schema;
+mod secrets;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -20,13 +21,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use frontgate_filters::words::fnv;
-use frontgate_filters::words::spanned::Place;
+use frontgate_filters::words::spanned::{Place, Problem};
 
-use self::diagnostics::{Diagnostic, Diagnostics, Severity};
+use self::diagnostics::{Code, Diagnostic, Diagnostics, Severity};
 pub(crate) use self::lenient::admin;
 use self::model::{Config, Secret};
 use self::places::{At, Places, Source};
-use self::read::tree::Builder;
+use self::read::tree::{Builder, Node, Value};
 use self::read::{collect, yaml};
 use crate::files;
 
@@ -45,23 +46,26 @@ pub struct Loaded {
 
 /// Reads a file or a directory; without a path ./frontgate.yaml, else /etc/frontgate/.
 pub fn load(path: Option<&Path>) -> Result<Loaded, Diagnostics> {
-    let sources = source::read(path).map_err(|message| Diagnostics::new(vec![Diagnostic::error(message)], Arc::default()))?;
-    load_sources(sources, &|name| std::env::var(name).ok())
+    let found = source::read(path)?;
+    load_sources(found.sources, found.warnings, &|name| std::env::var(name).ok())
 }
 
 /// Reads a text as if it were a file of this name in the current directory.
 pub fn load_text(name: &str, text: &str) -> Result<Loaded, Diagnostics> {
-    load_sources(vec![Source { name: name.to_owned(), text: text.to_owned() }], &|name| std::env::var(name).ok())
+    load_sources(vec![Source { name: name.to_owned(), text: text.to_owned() }], Vec::new(), &|name| std::env::var(name).ok())
 }
 
-fn load_sources(sources: Vec<Source>, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Diagnostics> {
+fn load_sources(sources: Vec<Source>, mut problems: Vec<Diagnostic>, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Diagnostics> {
     let sources = Arc::new(sources);
-    let (mut places, mut skip, mut problems, mut roots) = (Places::default(), HashSet::new(), Vec::new(), Vec::new());
+    let (mut places, mut skip, mut roots) = (Places::default(), HashSet::new(), Vec::new());
     for (file, source) in sources.iter().enumerate() {
         let mut builder = Builder { places: &mut places, file, source: &source.text, env, problems: &mut problems, skip: &mut skip };
         match yaml::read(&source.text) {
             Ok(raw) => roots.push(builder.build(raw)),
-            Err(error) => problems.push(Diagnostic::error(error.message).at(At { file, range: error.range })),
+            Err(error) => {
+                let diagnostic = Diagnostic::error(error.message).code(Code::Syntax).help(error.help);
+                problems.push(diagnostic.at(At { file, range: error.range }));
+            }
         }
     }
     // A file that is not YAML may define what the others name: without it nothing can be said about names.
@@ -70,11 +74,15 @@ fn load_sources(sources: Vec<Source>, env: &dyn Fn(&str) -> Option<String>) -> R
     }
 
     let root = read::unite(roots, &mut places, &mut problems);
+    if let Some(diagnostic) = not_sections(&root, &places) {
+        problems.push(diagnostic);
+        return Err(Diagnostics::new(problems, sources));
+    }
     let index = collect::Index::new(&root);
     let config: Option<Config> = collect::read(&root, &index, &places, &mut skip, &mut problems);
     if let Some(config) = &config {
-        let tree = check::Tree::new(&root, &places, &skip);
-        check::check(config, &tree, &mut problems, &|secret| read_secret(secret, &places, &sources, env));
+        let tree = check::Tree::new(&root, &places, &index, &skip);
+        check::check(config, &tree, &mut problems);
     }
 
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error && !problem.tolerated);
@@ -83,6 +91,27 @@ fn load_sources(sources: Vec<Source>, env: &dyn Fn(&str) -> Option<String>) -> R
         Some(config) if !failed => Ok(Loaded { hash: hash(&config), config, warnings: found, places, sources }),
         _ => Err(found),
     }
+}
+
+/// The least that serves.
+const SMALLEST: &str = "the smallest configuration is:
+version: 1
+server: {listeners: [{address: \"127.0.0.1:8080\"}]}
+routes: [{name: all, path: \"/**\", respond: {status: 204}}]";
+
+/// What to say of a text that has no sections at all.
+fn not_sections(root: &Node, places: &Places) -> Option<Diagnostic> {
+    let found = match &root.value {
+        Value::Map(entries) if !entries.is_empty() => return None,
+        Value::Map(_) | Value::Null => {
+            let empty = Diagnostic::error("the configuration is empty").code(Code::MissingKey).help(Some(SMALLEST.to_owned()));
+            return Some(empty.on(places, Place(root.id)));
+        }
+        Value::Seq(_) => "a list",
+        _ => "text",
+    };
+    let message = format!("expected a map with `version`, `server`, `upstreams`, `filters`, `routes` and others, found {found}");
+    Some(Diagnostic::error(message).code(Code::Value).help(Some(SMALLEST.to_owned())).on(places, Place(root.id)))
 }
 
 impl Loaded {
@@ -102,6 +131,12 @@ impl Loaded {
         resolve(place, path, &self.places, &self.sources)
     }
 
+    /// What was found wrong with these values after they were loaded: secrets and files that cannot be had.
+    pub fn diagnose(&self, problems: Vec<Problem>) -> Diagnostics {
+        let told = |problem| Diagnostic::from_problem(problem, &self.places).code(Code::Outside);
+        Diagnostics::new(problems.into_iter().map(told).collect(), self.sources.clone())
+    }
+
     /// The present value of a secret, read anew; an error says why it cannot be had.
     pub fn secret(&self, secret: &Secret) -> Result<String, String> {
         read_secret(secret, &self.places, &self.sources, &|name| std::env::var(name).ok())
@@ -116,6 +151,9 @@ fn resolve(place: Place, path: &Path, places: &Places, sources: &[Source]) -> Pa
 /// A secret without one line break at its end, as editors and `echo` leave it there.
 fn read_secret(secret: &Secret, places: &Places, sources: &[Source], env: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let mut value = match secret {
+        Secret::Env(name) if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
+            return Err("this is not the name of an environment variable".to_owned());
+        }
         Secret::Env(name) => env(name).ok_or_else(|| format!("the environment variable `{}` is not set", name.value))?,
         Secret::File(path) => {
             let path = resolve(path.place, path, places, sources);

@@ -1,6 +1,7 @@
 //! What is known of one connection on both sides of the proxy.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -28,5 +29,61 @@ impl Conn {
             let text = Bytes::from_owner(peer.ip().to_canonical().to_string());
             HeaderValue::from_maybe_shared(text).expect("an address is plain ASCII")
         }))
+    }
+}
+
+/// A connection that was accepted and has not asked for anything yet, or is waited for as one. All of them are counted.
+pub(crate) struct Fresh {
+    all: Arc<AtomicUsize>,
+    is: AtomicBool,
+}
+
+impl Fresh {
+    /// One more of them.
+    pub(crate) fn new(all: &Arc<AtomicUsize>) -> Self {
+        all.fetch_add(1, Ordering::AcqRel);
+        Self { all: all.clone(), is: AtomicBool::new(true) }
+    }
+
+    /// It may ask for something more, and is waited for.
+    pub(crate) fn again(&self) {
+        if !self.is.swap(true, Ordering::AcqRel) {
+            self.all.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// It has asked for something.
+    pub(crate) fn asked(&self) {
+        if self.is.load(Ordering::Relaxed) && self.is.swap(false, Ordering::AcqRel) {
+            self.all.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        self.asked();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_fresh_until_it_asks_or_ends() {
+        let all = Arc::default();
+        let (first, second) = (Fresh::new(&all), Fresh::new(&all));
+        assert_eq!(all.load(Ordering::Acquire), 2);
+
+        first.asked();
+        first.asked();
+        assert_eq!(all.load(Ordering::Acquire), 1);
+        first.again();
+        first.again();
+        assert_eq!(all.load(Ordering::Acquire), 2);
+
+        drop((first, second));
+        assert_eq!(all.load(Ordering::Acquire), 0);
     }
 }

@@ -1,124 +1,110 @@
 //! The listeners' side: each connection is accepted, read and answered here, in front of the one proxy they share.
 //!
-//! HTTP/1 is read by [`h1`]; a connection that begins with HTTP/2's preface is Pingora's from then on. What is known of a connection reaches
+//! HTTP/1 is read by [`h1`]; a connection that begins with HTTP/2's preface is [`h2`]'s from then on. What is known of a connection reaches
 //! the request hooks through its digest.
 
+mod accept;
 mod conn;
 pub(crate) mod h1;
 mod h2;
 mod patience;
 mod rules;
+mod socket;
 pub(crate) mod wire;
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::task::Poll;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora_core::apps::HttpServerApp as _;
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::l4::stream::Stream as Socket;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::server::ShutdownWatch;
 use pingora_http::ResponseHeader;
 use pingora_proxy::{HttpProxy, ProxyHttp};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::telemetry::ListenerMetrics;
 use crate::upstream::h1::Io;
-pub(crate) use conn::Conn;
-use h1::{Down, H1, Next};
-pub(crate) use h1::{Held, Seat};
+pub(crate) use accept::{For, accept};
+pub(crate) use conn::{Conn, Fresh};
+use h1::Down;
+pub(crate) use h1::{H1, Held, Next, Seat};
+pub(crate) use h2::ROUND;
 pub(crate) use patience::Patience;
 pub(crate) use rules::{Keeper, Rules};
 
 /// One listener on one worker thread.
 pub(crate) struct Door<P: ProxyHttp> {
-    listener: usize,
-    inner: Arc<Inner<P>>,
-    keeper: Arc<dyn Keeper>,
-    h2: bool,
-    /// Counts a connection for as long as the value lives.
-    count: Box<dyn Fn() -> Box<dyn Send + Sync> + Send + Sync>,
+    /// Its number in the configuration.
+    pub number: usize,
+    /// What every listener of the thread leads to.
+    pub proxy: Arc<HttpProxy<P>>,
+    /// Who knows the rules for clients.
+    pub keeper: Arc<dyn Keeper>,
+    /// Whether HTTP/2 with prior knowledge is spoken beside HTTP/1.
+    pub h2: bool,
+    /// What is counted of it.
+    pub metrics: Arc<ListenerMetrics>,
+    /// How many connections there are, on all listeners, that have not asked for anything yet.
+    pub fresh: Arc<AtomicUsize>,
 }
 
-/// The proxy as HTTP/2's application.
-struct Inner<P: ProxyHttp> {
-    proxy: Arc<HttpProxy<P>>,
-    options: HttpServerOptions,
-}
-
-/// How long accepting rests after it failed: mostly for want of descriptors, which only others' ends give back.
-const REST: Duration = Duration::from_millis(50);
+/// How long a connection may still ask for something once its listener is closed: it may have been opened, or answered, a moment ago.
+pub(crate) const LAST_CALL: Duration = Duration::from_millis(500);
 
 impl<P> Door<P>
 where
     P: ProxyHttp + Send + Sync + 'static,
     P::CTX: Send + Sync,
 {
-    /// Listener number `listener`. `h2` allows HTTP/2 with prior knowledge beside HTTP/1; such connections may be `idle` so long.
-    pub(crate) fn new(
-        listener: usize,
-        proxy: Arc<HttpProxy<P>>,
-        keeper: Arc<dyn Keeper>,
-        h2: bool,
-        idle: Duration,
-        count: Box<dyn Fn() -> Box<dyn Send + Sync> + Send + Sync>,
-    ) -> Arc<Self> {
-        let mut options = HttpServerOptions::default();
-        options.h2c = h2;
-        options.h2_idle_timeout = Some(idle);
-        Arc::new(Self { listener, inner: Arc::new(Inner { proxy, options }), keeper, h2, count })
-    }
-
     /// Accepts connections until `shut` says so.
-    pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener, mut shut: ShutdownWatch) {
-        let mut failing = false;
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                // A sender that is gone is an end, too.
-                _ = shut.wait_for(|shut| *shut) => break,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((socket, peer)) => {
-                    failing = false;
-                    tokio::spawn(self.clone().serve(socket, peer, shut.clone()));
-                }
-                Err(error) => {
-                    // Said once, not for every try.
-                    if !std::mem::replace(&mut failing, true) {
-                        log::warn!("connections are not accepted: {error}");
-                    }
-                    tokio::time::sleep(REST).await;
-                }
-            }
-        }
-        self.inner.proxy.http_cleanup().await;
+    pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener, shut: ShutdownWatch) {
+        let (door, metrics, closing) = (self.clone(), self.metrics.clone(), shut.clone());
+        let take = move |socket, peer| {
+            // Counted before anything else runs.
+            let fresh = Fresh::new(&door.fresh);
+            tokio::spawn(door.clone().serve(socket, peer, fresh, closing.clone()));
+        };
+        accept(listener, For::Clients, metrics, shut, take).await;
     }
 
     /// One connection, one request after the other.
-    async fn serve(self: Arc<Self>, socket: TcpStream, peer: std::net::SocketAddr, mut shut: ShutdownWatch) {
+    async fn serve(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, fresh: Fresh, shut: ShutdownWatch) {
         // Heads and bodies leave in one piece each: nothing is gained by waiting for more.
         let _ = socket.set_nodelay(true);
-        let conn = Arc::new(Conn::new(self.listener, Some(peer)));
-        let seat = Arc::new(Seat::new(conn.clone()));
+        let conn = Arc::new(Conn::new(self.number, Some(peer)));
+        let seat = Arc::new(Seat::new(conn.clone(), fresh));
         let nothing = ResponseHeader::build_no_case(200, Some(0)).expect("200 is a status");
         let proxy_digest = Arc::new(ProxyDigest::new(Box::new(nothing), Some(Box::new(seat.clone()))));
-        let mut h1 = Box::new(H1::new(Io::Tcp(socket), conn, self.keeper.clone(), (self.count)()));
+        let mut h1 = Box::new(H1::new(Io::Tcp(socket), conn, self.keeper.clone(), Box::new(self.metrics.connection())));
         let mut first = true;
-        let closing = shut.clone();
-        let closed = shut.wait_for(|shut| *shut);
+        let mut closing = shut.clone();
+        let closed = closing.wait_for(|shut| *shut);
         tokio::pin!(closed);
+        let mut is_closed = false;
         loop {
             let next = poll_fn(|cx| {
-                if let std::task::Poll::Ready(next) = h1.poll_next(cx, self.h2 && first) {
-                    return std::task::Poll::Ready(next);
+                loop {
+                    if let Poll::Ready(next) = h1.poll_next(cx, self.h2 && first) {
+                        return Poll::Ready(next);
+                    }
+                    if !h1.is_between() || !is_closed && closed.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    if std::mem::replace(&mut is_closed, true) {
+                        return Poll::Pending;
+                    }
+                    if !h1.call_last(LAST_CALL) {
+                        // Between two requests nothing is lost by an end.
+                        return Poll::Ready(Next::End);
+                    }
+                    seat.fresh.again();
                 }
-                // Between two requests nothing is lost by an end.
-                if h1.is_between() { closed.as_mut().poll(cx).map(|_| Next::End) } else { std::task::Poll::Pending }
             })
             .await;
             first = false;
@@ -126,12 +112,13 @@ where
                 Next::Request(request) => request,
                 Next::End => return,
                 Next::Refused(refusal) => return h1.refuse(refusal).await,
-                Next::Http2 => return self.http2(*h1, proxy_digest, &closing).await,
+                // On the heap: connections of HTTP/1 need no room for it.
+                Next::Http2 => return Box::pin(h2::serve(&self.proxy, *h1, self.keeper.clone(), seat, proxy_digest, &shut)).await,
             };
             *seat.h1.lock() = Some(h1);
             let digest = Digest { proxy_digest: Some(proxy_digest.clone()), ..Digest::default() };
             let session = ServerSession::new_custom(Box::new(Down::new(request, digest)));
-            let _ = self.inner.proxy.process_new_http(session, &closing).await;
+            let _ = self.proxy.process_new_http(session, &shut).await;
             let Some(mut again) = seat.h1.lock().take() else { return };
             if !again.turn().await {
                 if again.must_linger() {
@@ -142,44 +129,9 @@ where
             h1 = again;
         }
     }
-
-    async fn http2(&self, h1: H1, digest: Arc<ProxyDigest>, shut: &ShutdownWatch) {
-        let rules = self.keeper.rules();
-        let (io, read, count) = h1.into_parts();
-        let Io::Tcp(socket) = io else { return };
-        let mut socket = Socket::from(socket);
-        socket.rewind(&read);
-        let below = Box::new(h2::Below::new(socket, rules, digest, count));
-        ServerApp::process_new(&self.inner, below, shut).await;
-    }
 }
 
 /// The connection that a request came on, and what is known of it.
 pub(crate) fn seat_of(session: &ServerSession) -> Option<Arc<Seat>> {
     session.digest()?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref::<Arc<Seat>>().cloned()
-}
-
-#[async_trait]
-impl<P> HttpServerApp for Inner<P>
-where
-    P: ProxyHttp + Send + Sync + 'static,
-    P::CTX: Send + Sync,
-{
-    // Written out instead of `async fn`: the proxy's own boxed future is handed on, not boxed again for every request.
-    fn process_new_http<'s, 'w, 'f>(
-        self: &'s Arc<Self>,
-        session: ServerSession,
-        shutdown: &'w ShutdownWatch,
-    ) -> Pin<Box<dyn Future<Output = Option<ReusedHttpStream>> + Send + 'f>>
-    where
-        's: 'f,
-        'w: 'f,
-        Self: 'f,
-    {
-        self.proxy.process_new_http(session, shutdown)
-    }
-
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.options)
-    }
 }

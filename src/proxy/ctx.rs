@@ -73,6 +73,8 @@ impl Ctx {
         self.seat = seat_of(session.as_downstream());
         if let Some(seat) = &self.seat {
             self.in_flight = Some(self.gateway.in_flight(seat.conn.listener));
+            // In this order: whoever waits for the end sees the connection or its request.
+            seat.fresh.asked();
             if let Some(peer) = seat.conn.peer {
                 self.facts.client_ip = peer.ip().to_canonical();
             }

@@ -3,8 +3,9 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use h2::SendStream;
@@ -17,8 +18,8 @@ use pingora_proxy::Session;
 use super::Ctx;
 use super::open::Sent;
 use crate::decide::content_length;
-use crate::door::Patience;
 use crate::door::wire::Refusal;
+use crate::door::{Patience, ROUND, Seat};
 use crate::exchange::client::{Client, Lost};
 use crate::upstream::h1::{ROOM, Upload};
 use crate::upstream::timer::Timer;
@@ -26,6 +27,7 @@ use crate::upstream::timer::Timer;
 /// One request of an HTTP/2 client.
 pub(super) struct Http2<'s> {
     session: &'s mut Session,
+    seat: Option<Arc<Seat>>,
     framing: Upload,
     answer: Answer,
     /// Where the answer's body goes once its head was written.
@@ -37,6 +39,8 @@ pub(super) struct Http2<'s> {
     write_timeout: Duration,
     reading: Patience,
     writing: Patience,
+    /// How much the connection had moved when this request's answer was taken last.
+    flowed: u64,
     timer: Timer,
     slow: Timer,
 }
@@ -62,6 +66,7 @@ impl<'s> Http2<'s> {
         };
         Self {
             session,
+            seat: ctx.seat.clone(),
             framing,
             answer: Answer::default(),
             writer: None,
@@ -72,6 +77,7 @@ impl<'s> Http2<'s> {
             write_timeout: ctx.snapshot.rules.write_timeout,
             reading: Patience::default(),
             writing: Patience::default(),
+            flowed: 0,
             timer: Timer::new(),
             slow: Timer::new(),
         }
@@ -82,6 +88,20 @@ impl<'s> Http2<'s> {
             ServerSession::H2(stream) => Ok(stream),
             _ => Err(Lost::Left),
         }
+    }
+
+    /// Nothing of the answer is taken just now. When patience with that ends: while the socket takes nothing at all, the connection's own
+    /// deadline holds; but a stream that has had its turn and still is not taken from is one whose client has closed its window.
+    fn until_taken(&mut self) -> Instant {
+        if let Some(seat) = &self.seat {
+            let flowed = seat.flow.given();
+            if !self.writing.is_waiting() {
+                self.flowed = flowed;
+            } else if seat.flow.is_blocked() && flowed - self.flowed < ROUND {
+                self.writing.excuse();
+            }
+        }
+        self.writing.until_taken(self.write_timeout)
     }
 
     /// Writes the head that is queued.
@@ -152,12 +172,12 @@ impl Client for Http2<'_> {
             Poll::Ready(Ok(part)) => {
                 let count = part.as_ref().map_or(0, Bytes::len);
                 self.read += count as u64;
-                self.reading.moved(count);
+                self.reading.moved(count as u64);
                 Poll::Ready(Ok(part))
             }
             Poll::Ready(Err(_)) => Poll::Ready(Err(Lost::Left)),
             Poll::Pending => {
-                let due = self.reading.due(self.body_timeout);
+                let due = self.reading.until_sent(self.body_timeout);
                 self.timer.poll(cx, Some(due)).map(|()| Err(Lost::Refused(Refusal::SLOW_BODY)))
             }
         }
@@ -209,10 +229,10 @@ impl Client for Http2<'_> {
         loop {
             match self.answer.poll_send(writer, cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(count)) => self.writing.moved(count),
+                Poll::Ready(Ok(count)) => self.writing.moved(count as u64),
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Lost::Left)),
                 Poll::Pending => {
-                    let due = self.writing.due(self.write_timeout);
+                    let due = self.until_taken();
                     return self.slow.poll(cx, Some(due)).map(|()| Err(Lost::Left));
                 }
             }

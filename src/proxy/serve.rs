@@ -97,7 +97,7 @@ async fn finish(mut held: Held<'_>, seat: &Seat, ctx: &mut Ctx, end: End) -> boo
             }
             ctx.complete = true;
             let idle = ctx.snapshot.rules.tunnel;
-            let (client, read, _count) = held.h1.into_parts();
+            let (client, read, _count) = held.h1.into_tunnel();
             let (upstream, answered) = upstream.into_parts();
             // Nobody's time but its users'.
             ctx.attempts.idle(true);
@@ -108,6 +108,7 @@ async fn finish(mut held: Held<'_>, seat: &Seat, ctx: &mut Ctx, end: End) -> boo
         End::Broken => {
             // What came is passed on, so that the client sees where it broke off.
             let _ = ctx.attempts.aside(held.flush()).await;
+            held.h1.break_off();
         }
         End::Gone | End::Answer(_) => {}
     }

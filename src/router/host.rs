@@ -92,11 +92,12 @@ pub(crate) fn host_of(authority: &str) -> Result<Cow<'_, str>, BadHost> {
     Ok(if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
 }
 
-/// A port may be empty (RFC 3986, section 3.2.3): then it is the usual one.
+/// A port may be empty (RFC 3986, section 3.2.3): then it is the usual one. It may begin with zeros.
 fn check_port(port: &str) -> Result<(), BadHost> {
     if port.is_empty() {
         return Ok(());
     }
+    let port = port.trim_start_matches('0');
     let digits = (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit());
     let number = port.bytes().fold(0_u32, |number, byte| number.wrapping_mul(10).wrapping_add(u32::from(byte.wrapping_sub(b'0'))));
     if digits && (1..=u32::from(u16::MAX)).contains(&number) { Ok(()) } else { Err(BadHost::Port) }
@@ -118,6 +119,7 @@ mod tests {
             ("shop.example:", "shop.example"),
             ("Shop.Example.:", "shop.example"),
             ("[::1]:", "[::1]"),
+            ("a:000080", "a"),
             ("[::1]:1", "[::1]"),
             ("[0:0:0::1]", "[::1]"),
             ("[2001:DB8::A]", "[2001:db8::a]"),
@@ -148,6 +150,8 @@ mod tests {
             (":", BadHost::Empty),
             ("a::", BadHost::Port),
             ("a:0", BadHost::Port),
+            ("a:00", BadHost::Port),
+            ("a:0065536", BadHost::Port),
             ("a:65536", BadHost::Port),
             ("a:+80", BadHost::Port),
             ("a:80:80", BadHost::Port),

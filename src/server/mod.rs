@@ -65,7 +65,6 @@ pub fn start(loaded: Loaded, reload: Read) -> Result<Running, String> {
         stop,
         thread: None,
     };
-    let idle = server.timeouts.keepalive.0;
     let h2: Vec<bool> = server.listeners.iter().map(|listener| listener.protocols.contains(&Protocol::H2)).collect();
     let (shutdown, shut) = watch::channel(false);
     let (finish, finished) = watch::channel(false);
@@ -73,7 +72,7 @@ pub fn start(loaded: Loaded, reload: Read) -> Result<Running, String> {
     let mut workers = Vec::new();
     for number in 0..threads {
         let listeners = listeners.iter().map(Held::share).collect::<Result<Vec<_>, _>>()?;
-        let worker = Worker { gateway: gateway.clone(), listeners, h2: h2.clone(), idle, shut: shut.clone(), finished: finished.clone() };
+        let worker = Worker { gateway: gateway.clone(), listeners, h2: h2.clone(), shut: shut.clone(), finished: finished.clone() };
         workers.push(worker.start(number, accepting.clone())?);
     }
     drop((accepting, listeners));

@@ -1,17 +1,18 @@
-//! The main thread's work: the operators' addresses, the upstream deadlines, what follows from time alone, and the way out.
+//! The main thread's work: the operators' addresses, what follows from time alone, and the way out.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pingora_core::apps::http_app::HttpServer;
 use tokio::sync::{mpsc, watch};
 
-use super::sockets::{Held, listen};
+use super::sockets::Held;
+use super::worker::keep;
 use crate::admin::{Admin, Scope};
+use crate::door::LAST_CALL;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
 
-/// What the main thread does: operators' addresses, upstream deadlines, the way out.
+/// What the main thread does: operators' addresses, the way out.
 pub(super) struct Operators {
     pub gateway: Arc<Gateway>,
     pub reloader: Arc<Reloader>,
@@ -30,12 +31,20 @@ impl Operators {
     ) -> usize {
         // The operators' addresses stay open until the last request has ended.
         let (admin_shutdown, admin_shut) = watch::channel(false);
-        let all =
-            Scope::All { token: self.token, local: self.admin.as_ref().is_some_and(|held| held.address.ip().to_canonical().is_loopback()) };
-        for (held, scope) in [(self.admin, all), (self.status, Scope::ReadOnly)] {
-            if let Some(held) = held {
-                let app = HttpServer::new_app(Admin::new(self.gateway.clone(), self.reloader.clone(), scope));
-                tokio::spawn(listen(held, app, admin_shut.clone()));
+        if self.admin.is_some() || self.status.is_some() {
+            tokio::spawn(keep(self.gateway.clone()));
+        }
+        let local = self.admin.as_ref().is_some_and(|held| held.address.ip().to_canonical().is_loopback());
+        for (held, scope) in [(self.admin, Scope::All { token: self.token, local }), (self.status, Scope::ReadOnly)] {
+            let Some(held) = held else { continue };
+            let address = held.address;
+            match held.into_tokio() {
+                Ok(listener) => {
+                    let admin = Arc::new(Admin::new(self.gateway.clone(), self.reloader.clone(), scope));
+                    let metrics = self.gateway.metrics.operators_listener(&address.to_string());
+                    tokio::spawn(admin.listen(listener, metrics, admin_shut.clone()));
+                }
+                Err(error) => log::error!("{address} cannot be listened on: {error}"),
             }
         }
         tokio::spawn(tick(self.gateway.clone()));
@@ -49,7 +58,9 @@ impl Operators {
         let _ = shutdown.send(true);
         let ended = async {
             let _ = accepting_over.recv().await;
-            while self.gateway.requests() > 0 {
+            let last_call = Instant::now() + LAST_CALL;
+            // In this order: a connection counts as fresh until its request counts.
+            while self.gateway.has_fresh() && Instant::now() < last_call || self.gateway.requests() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

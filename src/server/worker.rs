@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use pingora_core::apps::HttpServerOptions;
+use pingora_core::apps::{HttpServerApp as _, HttpServerOptions};
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 use tokio::sync::{mpsc, watch};
@@ -24,7 +24,6 @@ pub(super) struct Worker {
     pub gateway: Arc<Gateway>,
     pub listeners: Vec<Held>,
     pub h2: Vec<bool>,
-    pub idle: Duration,
     pub shut: watch::Receiver<bool>,
     pub finished: watch::Receiver<bool>,
 }
@@ -53,26 +52,38 @@ impl Worker {
         let keeping = tokio::spawn(keep(self.gateway.clone()));
         let mut listening = Vec::new();
         for (index, (held, h2)) in self.listeners.into_iter().zip(self.h2).enumerate() {
-            let metrics = self.gateway.listener(index);
-            let count = Box::new(move || Box::new(metrics.connection()) as Box<dyn Send + Sync>);
-            let door = Door::new(index, proxy.clone(), self.gateway.clone(), h2, self.idle, count);
+            let door = Arc::new(Door {
+                number: index,
+                proxy: proxy.clone(),
+                keeper: self.gateway.clone(),
+                h2,
+                metrics: self.gateway.listener(index),
+                fresh: self.gateway.fresh.clone(),
+            });
             match held.into_tokio() {
                 Ok(listener) => listening.push(tokio::spawn(door.listen(listener, self.shut.clone()))),
                 Err(error) => log::error!("a worker thread cannot listen: {error}"),
             }
         }
-        for listener in listening {
-            let _ = listener.await;
+        let listened = async {
+            for listener in listening {
+                let _ = listener.await;
+            }
+            proxy.http_cleanup().await;
+            drop(accepting);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = listened => {}
+            // A sender that is gone is an end, too.
+            _ = self.finished.wait_for(|finished| *finished) => {}
         }
-        drop(accepting);
-        // A sender that is gone is an end, too.
-        let _ = self.finished.wait_for(|finished| *finished).await;
         keeping.abort();
     }
 }
 
 /// Looks after what follows from time alone on this thread: deadlines, and upstream connections that nobody uses.
-async fn keep(gateway: Arc<Gateway>) {
+pub(super) async fn keep(gateway: Arc<Gateway>) {
     let mut swept = Instant::now();
     loop {
         tokio::time::sleep(gateway.pace()).await;

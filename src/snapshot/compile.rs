@@ -18,6 +18,7 @@ use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
 use crate::door::Rules;
 use crate::door::wire::HeadLimits;
+use crate::files;
 use crate::router::{Entry, Pattern, Router, UNMATCHED};
 use crate::telemetry::{AccessLog, Metrics, Target};
 use crate::upstream::{Documents, Pool};
@@ -124,7 +125,7 @@ impl Snapshot {
 }
 
 /// Filters that are written in place: the route's name, empty for the server's, and where in its list.
-fn inline(config: &model::Config) -> impl Iterator<Item = (&str, usize, &FilterEntry)> {
+pub(super) fn inline(config: &model::Config) -> impl Iterator<Item = (&str, usize, &FilterEntry)> {
     let routes = config.routes.iter().map(|route| (route.name.as_str(), &route.filters));
     std::iter::once(("", &config.server.filters)).chain(routes).flat_map(|(owner, list)| {
         list.iter().enumerate().filter_map(move |(index, used)| match &used.value {
@@ -168,7 +169,7 @@ fn open_log(loaded: &Loaded, previous: Option<&Snapshot>, metrics: &Metrics) -> 
     let config = &loaded.config.telemetry.access_log;
     if let Some(previous) = previous.filter(|previous| previous.loaded.config.telemetry.access_log == *config) {
         // The same file under the same name may be another one since it was rotated.
-        previous.access_log.reopen().map_err(|error| format!("the access log {} cannot be opened again: {error}", named(config)))?;
+        previous.access_log.reopen().map_err(|error| format!("the access log cannot be opened again: {error}"))?;
         return Ok(previous.access_log.clone());
     }
     let target = match config {
@@ -176,14 +177,11 @@ fn open_log(loaded: &Loaded, previous: Option<&Snapshot>, metrics: &Metrics) -> 
         LogConfig::On { to: LogTarget::Stdout, .. } => Target::Stdout,
         LogConfig::On { to: LogTarget::File(path), .. } => Target::File(loaded.resolve_path(path.place, path)),
     };
-    let started = AccessLog::start(target, metrics.log_dropped());
-    started.map(Arc::new).map_err(|error| format!("the access log {} cannot be opened: {error}", named(config)))
-}
-
-/// Where the log goes, as it is written.
-fn named(config: &LogConfig) -> String {
-    match config {
-        LogConfig::On { to: LogTarget::File(path), .. } => format!("`{}`", path.display()),
-        LogConfig::On { .. } | LogConfig::Off => "on standard output".to_owned(),
-    }
+    let name = match &target {
+        Target::Stdout => "standard output".to_owned(),
+        Target::File(path) => format!("`{}`", path.display()),
+    };
+    AccessLog::start(target, metrics.log_dropped())
+        .map(Arc::new)
+        .map_err(|error| format!("the access log cannot be opened: {name}: {}", files::words(&error)))
 }

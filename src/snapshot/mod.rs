@@ -4,6 +4,7 @@
 
 mod compile;
 mod outside;
+mod rehearsal;
 mod route;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +21,7 @@ use frontgate_filters::words::preflight::asked_method;
 use http::HeaderName;
 use pingora_http::RequestHeader;
 
+pub(crate) use self::rehearsal::opened;
 pub(crate) use self::route::Route;
 use crate::action::Upstreams;
 use crate::config::Loaded;

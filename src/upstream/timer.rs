@@ -4,6 +4,7 @@
 //! The table is the thread's. A worker's tasks never leave it, so a [`Timer`] is used where it was made.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -26,8 +27,13 @@ struct Table {
 struct Slot {
     due: Option<Instant>,
     over: bool,
+    /// Since when nothing is lost where it is over before it is due.
+    idle: Option<Instant>,
     waker: Option<Waker>,
 }
+
+/// Whether a thread that has nobody idle wants others to end some of theirs.
+static WANTED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static TABLE: RefCell<Table> = RefCell::default();
@@ -53,8 +59,18 @@ impl Timer {
 
     /// Whether this deadline is over. If it is not, the task is woken when it is; each call puts its deadline in the place of the last.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, due: Option<Instant>) -> Poll<()> {
+        self.wait(cx, due, None)
+    }
+
+    /// The same for somebody who is idle since then: the deadline may come early, by [`end_idle`].
+    pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>, since: Instant, due: Instant) -> Poll<()> {
+        self.wait(cx, Some(due), Some(since))
+    }
+
+    fn wait(&mut self, cx: &mut Context<'_>, due: Option<Instant>, idle: Option<Instant>) -> Poll<()> {
         TABLE.with_borrow_mut(|table| {
             let slot = &mut table.slots[self.place];
+            slot.idle = idle;
             if self.due != due {
                 self.due = due;
                 (slot.due, slot.over) = (due, false);
@@ -88,6 +104,9 @@ impl Drop for Timer {
 
 /// Looks through this thread's deadlines once, and wakes those whose time is over.
 pub(crate) fn sweep(now: Instant) {
+    if WANTED.load(Ordering::Relaxed) && WANTED.swap(false, Ordering::Relaxed) {
+        end_idle(now);
+    }
     // Woken outside of the table: a waker may run anything.
     let mut woken = Vec::new();
     TABLE.with_borrow_mut(|table| {
@@ -97,6 +116,39 @@ pub(crate) fn sweep(now: Instant) {
         }
     });
     woken.into_iter().for_each(Waker::wake);
+}
+
+/// Ends some of this thread's idle waits before their time: the longest first, and none that has only begun. How many: more where there are
+/// many, so that they are seldom looked through.
+pub(crate) fn end_idle(now: Instant) -> usize {
+    const AT_ONCE: usize = 64;
+    const BEGUN: Duration = Duration::from_millis(100);
+    let mut woken = Vec::new();
+    TABLE.with_borrow_mut(|table| {
+        let slots = table.slots.iter().enumerate();
+        let mut idle: Vec<(Instant, usize)> = slots
+            .filter(|(_, slot)| slot.due.is_some())
+            .filter_map(|(place, slot)| Some((slot.idle?, place)))
+            .filter(|(since, _)| now.saturating_duration_since(*since) >= BEGUN)
+            .collect();
+        let most = idle.len().div_ceil(16).min(AT_ONCE);
+        if most < idle.len() {
+            idle.select_nth_unstable(most);
+        }
+        for (_, place) in &idle[..most] {
+            let slot = &mut table.slots[*place];
+            (slot.due, slot.over) = (None, true);
+            woken.extend(slot.waker.take());
+        }
+    });
+    let ended = woken.len();
+    woken.into_iter().for_each(Waker::wake);
+    ended
+}
+
+/// Asks whichever thread sweeps next to do so.
+pub(crate) fn end_idle_elsewhere() {
+    WANTED.store(true, Ordering::Relaxed);
 }
 
 #[cfg(test)]
@@ -149,6 +201,30 @@ mod tests {
         assert_eq!(second.place, place);
         sweep(now);
         assert!(!is_over(&mut second, now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn idle_waits_can_be_ended_early_and_the_longest_go_first() {
+        let now = Instant::now();
+        let since = |index: u64| now - Duration::from_millis(50 * index);
+        let due = now + Duration::from_secs(1);
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut busy = Timer::new();
+        assert!(!is_over(&mut busy, now + Duration::from_secs(1)));
+        let mut idle: Vec<Timer> = (0..20).map(|_| Timer::new()).collect();
+        for (index, timer) in idle.iter_mut().enumerate() {
+            assert!(timer.poll_idle(cx, since(index as u64), due).is_pending());
+        }
+
+        assert_eq!(end_idle(now), 2);
+
+        let mut ended = |index: usize| idle[index].poll_idle(cx, since(index as u64), due).is_ready();
+        assert_eq!((0..20).filter(|index| ended(*index)).collect::<Vec<_>>(), [18, 19]);
+        while end_idle(now) > 0 {}
+        assert_eq!((0..20).filter(|index| !ended(*index)).collect::<Vec<_>>(), [0, 1], "they have only begun");
+        assert!(!is_over(&mut busy, due));
+        drop(idle);
+        assert_eq!(end_idle(now + Duration::from_secs(1)), 0, "who is gone is not idle");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Origin, Gateway, Client: real sockets on free loopback ports, plumbing hidden, requests not.
 
 pub mod client;
+pub mod frames;
 pub mod gateway;
 pub mod http2;
 pub mod log;

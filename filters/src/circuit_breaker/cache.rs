@@ -23,6 +23,7 @@ use quick_cache::{OptionsBuilder, UnitWeighter, Weighter};
 
 use super::fallback;
 use crate::filter::Facts;
+use crate::words::cache_control::says;
 use crate::words::selector::Selector;
 use crate::words::{fields, reserved};
 
@@ -156,7 +157,7 @@ impl Store {
             }
             None => Second::Unknown(Box::new(head.headers.clone())),
         };
-        let keeps = head.method == Method::GET && !says(&head.headers, &["no-store"]);
+        let keeps = head.method == Method::GET && !says(&head.headers, "no-store");
         Some(Asked { target, who, generation, ended, second, keeps, private: per.is_some() })
     }
 
@@ -191,14 +192,16 @@ impl Store {
     /// Begins to copy an answer, where it may be kept.
     pub fn copying(&self, asked: &Asked, head: &ResponseHeader) -> Option<Copying> {
         let good = head.status.is_success() && head.status != StatusCode::PARTIAL_CONTENT;
-        let forbidden: &[&str] = if asked.private { &["no-store"] } else { &["no-store", "private"] };
-        if !asked.keeps || !good || says(&head.headers, forbidden) || head.headers.contains_key(SET_COOKIE) {
+        let forbidden = says(&head.headers, "no-store") || !asked.private && says(&head.headers, "private");
+        if !asked.keeps || !good || forbidden || head.headers.contains_key(SET_COOKIE) {
             return None;
         }
         let length = fields::number(&head.headers, &CONTENT_LENGTH);
         if length.is_some_and(|length| length > LARGEST as u64) {
             return None;
         }
+        // One that nobody can read could be any.
+        let age = if head.headers.contains_key(AGE) { fields::number(&head.headers, &AGE)? } else { 0 };
         let varies_by = varies_by(&head.headers)?;
         let generation = asked.generation.or_else(|| self.begin(asked))?;
         let first = self.first(asked.target, asked.who, generation);
@@ -210,7 +213,7 @@ impl Store {
             (self.second(asked, first, &entry)?, entry.generation)
         };
         let length = length.map(|length| length as usize);
-        let age = Duration::from_secs(fields::number(&head.headers, &AGE).unwrap_or(0));
+        let age = Duration::from_secs(age);
         let body = Vec::with_capacity(length.unwrap_or(0));
         Some(Copying { key, generation, status: head.status, headers: kept(&head.headers), body, length, age, varies_by })
     }
@@ -331,14 +334,6 @@ impl Hash for Name<'_> {
         // No host has this byte.
         state.write_u8(0xff);
     }
-}
-
-/// Whether Cache-Control has one of these directives, with or without an argument.
-fn says(headers: &HeaderMap, directives: &[&str]) -> bool {
-    fields::list(headers, &CACHE_CONTROL).any(|directive| {
-        let name = directive.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
-        directives.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
-    })
 }
 
 /// The names in Vary, sorted; nothing where it says that no two requests are alike, or nothing sensible.

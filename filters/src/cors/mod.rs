@@ -67,7 +67,7 @@ impl Options for Config {
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.origins.is_empty() {
-            problems.push(Problem::at(self.origins.place, "`origins` is empty: no page could read an answer"));
+            problems.push(Problem::lacking(self.origins.place, "`origins` is empty: no page could read an answer"));
         }
         for origin in &self.origins.value {
             if origin.value == "*" {
@@ -82,12 +82,17 @@ impl Options for Config {
                     "`{}` is not an origin: write the scheme, the host in lower case, and the port if it is not the default one",
                     origin.value
                 );
-                problems.push(Problem { place: origin.place, message, help: Some("as in https://shop.example".to_owned()) });
+                problems.push(Problem::at(origin.place, message).help("as in https://shop.example"));
             }
         }
         for method in &self.methods {
             if Method::from_bytes(method.as_bytes()).is_err() || method.bytes().any(|byte| byte.is_ascii_lowercase()) {
-                problems.push(Problem::at(method.place, format!("`{}` is not a method", method.value)));
+                let problem = Problem::at(method.place, format!("`{}` is not a method", method.value));
+                let upper = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).ok();
+                problems.push(match upper {
+                    Some(meant) => problem.help(format!("did you mean `{meant}`?")),
+                    None => problem,
+                });
             }
         }
         for header in self.headers.iter().chain(&self.expose) {

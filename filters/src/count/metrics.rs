@@ -20,6 +20,19 @@ pub struct Families {
     known: Arc<Mutex<HashMap<String, Family>>>,
 }
 
+/// What a family is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// Its whole name.
+    pub name: String,
+    /// `counter` or `gauge`.
+    pub kind: &'static str,
+    /// Its help text.
+    pub help: String,
+    /// The names of its labels.
+    pub labels: Vec<String>,
+}
+
 #[derive(Clone)]
 enum Family {
     Counters(CounterVec),
@@ -69,6 +82,22 @@ impl Families {
         self.counters("auth_decisions_total", "Decisions of jwt and rbac.", &["filter", "decision", "reason"])
     }
 
+    /// Every family by its whole name, also of those that have counted nothing yet.
+    pub fn described(&self) -> Vec<Described> {
+        let known = self.known.lock();
+        let each = known.values().flat_map(|family| family.desc().into_iter().map(|desc| (family.kind(), desc)));
+        let mut described: Vec<Described> = each
+            .map(|(kind, desc)| Described {
+                name: desc.fq_name.clone(),
+                kind,
+                help: desc.help.clone(),
+                labels: desc.variable_labels.clone(),
+            })
+            .collect();
+        described.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        described
+    }
+
     fn family(&self, name: &str, help: &str, labels: &[&str], new: impl FnOnce(Opts) -> (Family, Box<dyn Collector>)) -> Family {
         let mut known = self.known.lock();
         let family = known.entry(name.to_owned()).or_insert_with(|| {
@@ -83,6 +112,13 @@ impl Families {
 }
 
 impl Family {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Counters(_) => "counter",
+            Self::Gauges(_) => "gauge",
+        }
+    }
+
     fn desc(&self) -> Vec<&Desc> {
         match self {
             Self::Counters(family) => family.desc(),
@@ -107,6 +143,24 @@ mod tests {
         let names: Vec<_> = registry.gather().iter().map(|family| (family.name().to_owned(), family.get_metric().len())).collect();
         assert_eq!(names, [("frontgate_state".to_owned(), 1), ("frontgate_things_total".to_owned(), 1)]);
         assert_eq!(families.counters("things_total", "Things.", &["filter"]).with_label_values(&["a"]).get(), 2);
+    }
+
+    #[test]
+    fn families_are_described_before_they_count() {
+        let families = Families::new(&Registry::new());
+        families.gauges("state", "A state.", &["filter", "upstream"]);
+        families.counters("a_total", "Things.", &[]);
+
+        let described = families.described();
+
+        let gauge = Described {
+            name: "frontgate_state".to_owned(),
+            kind: "gauge",
+            help: "A state.".to_owned(),
+            labels: vec!["filter".to_owned(), "upstream".to_owned()],
+        };
+        assert_eq!((described[0].name.as_str(), described[0].kind), ("frontgate_a_total", "counter"));
+        assert_eq!(described[1], gauge);
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub enum Platform {
     Android,
     /// Phones and tablets of Apple's.
     Ios,
+    /// Apple's tablets alone.
+    Ipad,
     /// Windows, macOS, Linux, Chrome OS.
     Desktop,
     /// Tizen and webOS.
@@ -39,6 +41,7 @@ fn named(value: &[u8]) -> Option<Platform> {
     const NAMES: &[(&str, Platform)] = &[
         ("android", Platform::Android),
         ("ios", Platform::Ios),
+        ("ipados", Platform::Ipad),
         ("windows", Platform::Desktop),
         ("macos", Platform::Desktop),
         ("mac os x", Platform::Desktop),

@@ -108,12 +108,12 @@ impl Devices {
         let hints = Hints::read(ch_mobile, ch_platform);
         let class = match &self.hinted {
             Hinted::Signs => {
-                signs |= builtin::more_signs(agent, hints);
+                signs |= builtin::more_signs(agent, signs, hints);
                 self.matcher.class(signs)
             }
             Hinted::Otherwise { mobile, tablet, smart_tv } => self.matcher.class(signs).or(match (hints.platform, hints.mobile) {
                 (_, Some(true)) | (Some(Platform::Ios), None) => *mobile,
-                (Some(Platform::Android | Platform::Ios), Some(false)) => *tablet,
+                (Some(Platform::Ipad), _) | (Some(Platform::Android | Platform::Ios), Some(false)) => *tablet,
                 (Some(Platform::Tv), _) => *smart_tv,
                 _ => None,
             }),

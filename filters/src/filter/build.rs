@@ -23,6 +23,16 @@ pub enum Secret {
     Env(Spanned<String>),
 }
 
+impl Secret {
+    /// Where it is named.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::File(path) => path.place,
+            Self::Env(name) => name.place,
+        }
+    }
+}
+
 /// What lies outside of a filter.
 pub trait Outside {
     /// A file, its path relative to the configuration file that names it at `place`.

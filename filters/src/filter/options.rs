@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::Filter;
-use super::build::Build;
+use super::build::{Build, Outside};
 use crate::words::selector::Selector;
 use crate::words::spanned::{Place, Problem, Spanned};
 
@@ -20,8 +20,23 @@ pub trait Options {
         Vec::new()
     }
 
+    /// What cannot be had of what lies outside: files, secrets, keys. It is tried without building the filter.
+    fn missing(&self, _outside: &dyn Outside) -> Vec<Problem> {
+        Vec::new()
+    }
+
     /// The facts of a request that it reads. One that reads claims needs a filter before it that identifies the caller.
     fn selectors(&self) -> Vec<&Spanned<Selector>> {
+        Vec::new()
+    }
+
+    /// The facts that decide how much a caller may do, each with its place and, for one that a client can choose, what follows from that.
+    fn accounts(&self) -> Vec<(&Selector, Place, &'static str)> {
+        Vec::new()
+    }
+
+    /// The classes of devices that it names, each with the place of what is written for it.
+    fn device_classes(&self) -> Vec<Spanned<&str>> {
         Vec::new()
     }
 

@@ -36,7 +36,7 @@ pub use token::{LONGEST, payload};
 
 use crate::count::metrics::Families;
 use crate::count::stripe::Counter;
-use crate::filter::build::Build;
+use crate::filter::build::{Build, Outside};
 use crate::filter::inspect::Inspection;
 use crate::filter::options::{Options, Placement};
 use crate::filter::{Filter, Identity, Request, Verdict};
@@ -55,6 +55,10 @@ impl Options for Config {
 
     fn problems(&self) -> Vec<Problem> {
         self.check()
+    }
+
+    fn missing(&self, outside: &dyn Outside) -> Vec<Problem> {
+        Supply::missing(self, outside).into_iter().collect()
     }
 
     fn can_refuse(&self) -> bool {

@@ -7,8 +7,9 @@ use arc_swap::ArcSwapOption;
 
 use super::config::{Config, Jwks, KeySource};
 use super::keys::Keys;
-use crate::filter::build::Build;
+use crate::filter::build::{Build, Outside};
 use crate::filter::document::{RemoteDocument, Wanted};
+use crate::words::spanned::{Place, Problem};
 use crate::words::url::Url;
 
 /// Where the keys in force are asked for.
@@ -45,11 +46,19 @@ impl Supply {
             }
             return Ok(Self::Remote(remote));
         }
-        let keys = read(config, with)?;
+        let keys = read(config, with.outside).map_err(|problem| problem.message)?;
         Ok(Self::Held(match earlier {
             Some(Self::Held(before)) if before.same_as(&keys) => before.clone(),
             _ => Arc::new(keys),
         }))
+    }
+
+    /// Why the keys that the options name cannot be read here and now; nothing for those that are fetched.
+    pub(super) fn missing(config: &Config, outside: &dyn Outside) -> Option<Problem> {
+        match &config.keys.value {
+            KeySource::Jwks(Jwks { url: Some(_), .. }) => None,
+            _ => read(config, outside).err(),
+        }
     }
 
     /// Whether what was verified under `earlier` may still hold: every token remembers the generation of its keys.
@@ -102,21 +111,24 @@ impl Remote {
 }
 
 /// Reads keys that are kept here.
-fn read(config: &Config, with: &Build<'_>) -> Result<Keys, String> {
+fn read(config: &Config, outside: &dyn Outside) -> Result<Keys, Problem> {
+    let at = |place: Place| move |why: String| Problem::at(place, why);
     match &config.keys.value {
         KeySource::Jwks(Jwks { file: Some(file), .. }) => {
-            let text = with.outside.read(file.place, file)?;
-            Keys::from_jwks(&text).map_err(|why| format!("the key set `{}`: {why}", file.display()))
+            let text = outside.read(file.place, file).map_err(at(file.place))?;
+            Keys::from_jwks(&text).map_err(|why| Problem::at(file.place, format!("the key set `{}`: {why}", file.display())))
         }
-        KeySource::Jwks(_) => Err("`jwks` needs a `url` or a `file`".to_owned()),
-        KeySource::PublicKey(text) => {
-            Keys::from_pem(&with.outside.secret(text)?).map_err(|why| format!("the public key cannot be used: {why}"))
+        KeySource::Jwks(_) => Err(Problem::lacking(config.keys.place, "`jwks` needs a `url` or a `file`")),
+        KeySource::PublicKey(source) => {
+            let text = outside.secret(source).map_err(at(source.place()))?;
+            Keys::from_pem(&text).map_err(|why| Problem::at(source.place(), format!("the public key cannot be used: {why}")))
         }
-        KeySource::Secret(secret) => {
-            let secret = with.outside.secret(secret)?;
+        KeySource::Secret(source) => {
+            let secret = outside.secret(source).map_err(at(source.place()))?;
             let least = config.algorithms.iter().map(|algorithm| algorithm.secret_length()).max().unwrap_or_default();
             if secret.len() < least {
-                return Err(format!("the secret has {} bytes, and its algorithms need {least} (RFC 7518, section 3.2)", secret.len()));
+                let why = format!("the secret has {} bytes, and its algorithms need {least} (RFC 7518, section 3.2)", secret.len());
+                return Err(Problem::at(source.place(), why));
             }
             Ok(Keys::from_secret(secret.as_bytes()))
         }

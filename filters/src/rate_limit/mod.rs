@@ -34,7 +34,7 @@ use crate::filter::options::Options;
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
 use crate::words::selector::Selector;
-use crate::words::spanned::{Problem, Spanned};
+use crate::words::spanned::{Place, Problem, Spanned};
 pub use config::Config;
 use estimate::Estimate;
 use exact::Exact;
@@ -59,6 +59,24 @@ impl Options for Config {
 
     fn problems(&self) -> Vec<Problem> {
         self.check()
+    }
+
+    fn accounts(&self) -> Vec<(&Selector, Place, &'static str)> {
+        let key = self.key.0.iter().map(|part| {
+            // A key of one part that is written without brackets has no place of its own.
+            let place = if part.place == Place::default() { self.key.place } else { part.place };
+            (&part.value, place, "with another value for each request it meets no limit")
+        });
+        let tier = self.tier.iter().map(|tier| (&tier.value, tier.place, "it can name the tier that allows most"));
+        key.chain(tier).collect()
+    }
+
+    fn device_classes(&self) -> Vec<Spanned<&str>> {
+        let by_device = self.tier.as_ref().is_some_and(|tier| tier.value == Selector::Device);
+        let rates = self.rates.iter().filter(|_| by_device).flat_map(|rates| rates.iter());
+        // The tier of everybody else need not be a class.
+        let named = rates.filter(|(name, _)| self.otherwise.as_ref().is_none_or(|otherwise| otherwise.value != **name));
+        named.map(|(name, rate)| Spanned { value: name.as_str(), place: rate.place }).collect()
     }
 
     fn can_refuse(&self) -> bool {

@@ -82,14 +82,14 @@ impl Config {
         for (key, list) in lists {
             let Some(list) = list else { continue };
             if list.is_empty() {
-                problems.push(Problem::at(list.place, format!("`{key}` is empty: add names, or leave it out")));
+                problems.push(Problem::lacking(list.place, format!("`{key}` is empty: add names, or leave it out")));
             }
             for name in list.iter().filter(|name| name.is_empty()) {
                 problems.push(Problem::at(name.place, "an empty name matches nobody"));
             }
         }
         if lists.iter().all(|(_, list)| list.is_none()) && self.roles.is_none() {
-            problems.push(Problem::at(self.claim.place, "this `rbac` checks nothing: set any_of, all_of, none_of or roles"));
+            problems.push(Problem::lacking(self.claim.place, "this `rbac` checks nothing: set any_of, all_of, none_of or roles"));
         }
         if let Some(written) = &self.roles {
             roles(written, &mut problems);
@@ -100,7 +100,7 @@ impl Config {
 
 fn roles(roles: &Spanned<Roles>, problems: &mut Vec<Problem>) {
     if roles.is_empty() {
-        problems.push(Problem::at(roles.place, "`roles` is empty: everybody would be denied"));
+        problems.push(Problem::lacking(roles.place, "`roles` is empty: everybody would be denied"));
     }
     for (name, entries) in &roles.value {
         if name.is_empty() || is_permission(name) {
@@ -113,8 +113,8 @@ fn roles(roles: &Spanned<Roles>, problems: &mut Vec<Problem>) {
             if is_permission(entry) {
                 problems.extend(Permission::parse(entry).err().map(|why| Problem::at(entry.place, why)));
             } else if !roles.contains_key(entry.as_str()) {
-                let help = Some(format!("the roles are {}", roles.keys().cloned().collect::<Vec<_>>().join(", ")));
-                problems.push(Problem { place: entry.place, message: format!("there is no role `{}`", entry.value), help });
+                let help = format!("the roles are {}", roles.keys().cloned().collect::<Vec<_>>().join(", "));
+                problems.push(Problem::lacking(entry.place, format!("there is no role `{}`", entry.value)).help(help));
             } else if let Some(way) = back(roles, name, entry).filter(|way| way.iter().all(|role| name.as_str() <= *role)) {
                 // Each cycle is told once, from the first of its roles.
                 let message = format!("`{name}` inherits from itself: {name} → {}", way.join(" → "));

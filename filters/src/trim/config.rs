@@ -164,14 +164,14 @@ impl Config {
     pub(super) fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.profiles.is_empty() && self.otherwise.rule().is_none() && self.fields.is_none() {
-            problems.push(Problem::at(self.by.place, "this `trim` does nothing: set `profiles`, `otherwise` or `fields`"));
+            problems.push(Problem::lacking(self.by.place, "this `trim` does nothing: set `profiles`, `otherwise` or `fields`"));
         }
         let profiles = self.profiles.values().map(|profile| (profile.place, profile.rule()));
         let otherwise = self.otherwise.rule().map(|rule| (self.otherwise.place, rule));
         for (place, rule) in profiles.chain(otherwise) {
             let (Rule::Drop(members) | Rule::Keep(members)) = &rule;
             if members.is_empty() {
-                problems.push(Problem::at(place, "the list is empty: name at least one member"));
+                problems.push(Problem::lacking(place, "the list is empty: name at least one member"));
             } else if let Err(why) = rule.policy() {
                 problems.push(Problem::at(place, why));
             }

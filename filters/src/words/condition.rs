@@ -65,6 +65,7 @@ impl FromStr for Condition {
         match text {
             "connect_failure" => Ok(Self::ConnectFailure),
             "timeout" => Ok(Self::Timeout),
+            _ if text.starts_with("grpc:") => Err(format!("`{text}` is not in this version: there is no gRPC")),
             _ => text
                 .parse()
                 .map(Self::Status)

@@ -1,11 +1,12 @@
 //! The words that options are written in (selectors, units, patterns, conditions, URLs, and where in the configuration a value is), and
-//! what everybody must say or read alike: reserved headers, caching, preflights, header fields, claims, a stable hash.
+//! what everybody must say or read alike: reserved headers, header fields, caching, claims, preflights, a stable hash.
 
 pub mod cache_control;
 pub mod claims;
 pub mod condition;
 pub mod fields;
 pub mod fnv;
+mod meant;
 pub mod path;
 pub mod pattern;
 pub mod preflight;

@@ -99,6 +99,9 @@ fn variable(name: &str, before: &[Segment]) -> Result<Box<str>, String> {
 
 fn literal(part: &str) -> Result<Box<str>, String> {
     if part.contains(['{', '}', '*']) {
+        if part == "*" {
+            return Err("`*` is no wildcard: write `{x}` for one segment, or `**` at the end for any number".into());
+        }
         return Err(format!("`{part}`: a variable `{{x}}` and `**` fill a whole segment"));
     }
     let slashed = format!("/{part}");

@@ -136,17 +136,47 @@ impl FromStr for Selector {
             ("cookie", _) => named("cookie").map(Self::Cookie),
             ("query", _) => named("parameter").map(Self::Query),
             ("claim", _) => named("claim")?.parse().map(Self::Claim),
-            _ => Err(format!(
-                "`{text}` is not a selector: client_ip, route, device, method, path, header.NAME, cookie.NAME, query.NAME or claim.NAME"
-            )),
+            ("host" | "scheme" | "version", "") | ("tls" | "client_cert", _) => {
+                Err(format!("the selector `{text}` is not in this version"))
+            }
+            _ => Err(match meant(kind, name) {
+                Some(meant) => format!("`{text}` is not a selector: did you mean `{meant}`?"),
+                None => format!(
+                    "`{text}` is not a selector: client_ip, route, device, method, path, header.NAME, cookie.NAME, query.NAME or claim.NAME"
+                ),
+            }),
         }
     }
+}
+
+/// The selector that somebody meant by another word for its kind.
+fn meant(kind: &str, name: &str) -> Option<String> {
+    let kind = kind.to_ascii_lowercase().replace(['-', ' '], "_");
+    let known = match (kind.strip_suffix('s').unwrap_or(&kind), name) {
+        ("ip" | "client_ip" | "clientip" | "remote_addr" | "addres" | "client", "" | "ip") => "client_ip",
+        ("device", "") => "device",
+        ("route", "") => "route",
+        ("method", "") => "method",
+        ("path" | "uri" | "url", "") => "path",
+        ("jwt" | "token", "") => "claim.sub",
+        ("header" | "http", name) if !name.is_empty() => return Some(format!("header.{name}")),
+        ("cookie", name) if !name.is_empty() => return Some(format!("cookie.{name}")),
+        ("query" | "querie" | "param" | "parameter" | "arg", name) if !name.is_empty() => return Some(format!("query.{name}")),
+        ("claim" | "jwt" | "token", name) if !name.is_empty() => return Some(format!("claim.{name}")),
+        _ => return None,
+    };
+    Some(known.to_owned())
 }
 
 impl FromStr for ClaimPath {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("claim.") {
+            return Err(format!(
+                "`{text}` is looked for within the token: write `{path}`; a claim of the name `claim` is quoted: \"claim\".{path}"
+            ));
+        }
         let mut names = Vec::new();
         let mut rest = text;
         loop {
@@ -171,7 +201,9 @@ impl fmt::Display for ClaimPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, name) in self.0.iter().enumerate() {
             let dot = if index > 0 { "." } else { "" };
-            if name.contains('.') { write!(f, "{dot}\"{name}\"")? } else { write!(f, "{dot}{name}")? }
+            // What reads it takes a bare `claim` at the beginning for the selector's.
+            let quoted = name.contains('.') || index == 0 && name == "claim" && self.0.len() > 1;
+            if quoted { write!(f, "{dot}\"{name}\"")? } else { write!(f, "{dot}{name}")? }
         }
         Ok(())
     }

@@ -33,12 +33,36 @@ pub struct Problem {
     pub message: String,
     /// What would be right.
     pub help: Option<String>,
+    /// How much it weighs.
+    pub weight: Weight,
+}
+
+/// How much a [`Problem`] weighs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weight {
+    /// The configuration cannot be used.
+    #[default]
+    Wrong,
+    /// Likewise, since something is not there. Where a value nearby could not be read, this is not told: it may be the one that is missed.
+    Lacking,
+    /// It can be used, but this is probably not meant.
+    Doubtful,
 }
 
 impl Problem {
     /// A mistake here.
     pub fn at(place: Place, message: impl Into<String>) -> Self {
-        Self { place, message: message.into(), help: None }
+        Self { place, message: message.into(), help: None, weight: Weight::Wrong }
+    }
+
+    /// Something is not there; the place is the collection that lacks it, or a value beside it.
+    pub fn lacking(place: Place, message: impl Into<String>) -> Self {
+        Self { weight: Weight::Lacking, ..Self::at(place, message) }
+    }
+
+    /// Something that is probably not meant.
+    pub fn doubtful(place: Place, message: impl Into<String>) -> Self {
+        Self { weight: Weight::Doubtful, ..Self::at(place, message) }
     }
 
     /// The same, saying what would be right.

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use schemars::JsonSchema;
 
+use super::meant;
+
 /// A span of time: a whole number and `ms`, `s`, `m` or `h`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[schemars(transparent, inline)]
@@ -46,7 +48,7 @@ fn split(text: &str) -> (&str, &str) {
 impl FromStr for Duration {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a duration: write a whole number with ms, s, m or h, as in 200ms or 5s");
+        let wrong = || format!("`{text}` is not a duration: {}", meant::duration(text));
         let (number, unit) = split(text);
         let number: u64 = number.parse().map_err(|_| wrong())?;
         let millis = match unit {
@@ -80,7 +82,7 @@ impl fmt::Display for Duration {
 impl FromStr for Size {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a size: write a whole number with B, KiB, MiB or GiB, as in 64KiB");
+        let wrong = || format!("`{text}` is not a size: {}", meant::size(text));
         let (number, unit) = split(text);
         let number: u64 = number.parse().map_err(|_| wrong())?;
         let shift = match unit {
@@ -109,7 +111,7 @@ impl fmt::Display for Size {
 impl FromStr for Share {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a share: write a number between 0 and 100 with %, as in 50%");
+        let wrong = || format!("`{text}` is not a share: {}", meant::share(text));
         let number: f64 = text.strip_suffix('%').and_then(|n| n.parse().ok()).ok_or_else(wrong)?;
         if (0.0..=100.0).contains(&number) { Ok(Self(number / 100.0)) } else { Err(wrong()) }
     }
@@ -124,7 +126,7 @@ impl fmt::Display for Share {
 impl FromStr for Rate {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a rate: write a whole number above 0 with /s, /m or /h, as in 100/s");
+        let wrong = || format!("`{text}` is not a rate: {}", meant::rate(text));
         let (number, per) = text.split_once('/').ok_or_else(wrong)?;
         let per = match per {
             "s" => Per::Second,

@@ -52,6 +52,10 @@ function gather(name, seconds, data) {
     const { count } = values(`status_${status}`);
     if (count) mix[status === 0 ? 'no answer' : status] = count;
   }
+  // The statuses are to add up to the requests: those in flight when the run ended have none.
+  const requests = values('http_reqs').count || 0;
+  const counted = Object.values(mix).reduce((sum, count) => sum + count, 0);
+  if (counted < requests) mix['cut off'] = requests - counted;
   const overTime = [];
   slices.forEach((_, index) => {
     const of = values(`slice_${String(index).padStart(2, '0')}`);
@@ -64,7 +68,7 @@ function gather(name, seconds, data) {
     seconds,
     // Milliseconds since 1970: where what happened outside belongs on the plot.
     began: values('began').value,
-    requests: values('http_reqs').count || 0,
+    requests,
     rate: values('http_reqs').rate || 0,
     dropped_iterations: values('dropped_iterations').count || 0,
     fallbacks: values('fallbacks').count || 0,

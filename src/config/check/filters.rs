@@ -5,19 +5,10 @@ use frontgate_filters::registry::{FilterEntry, Mode};
 use frontgate_filters::words::spanned::{Place, Spanned};
 
 use super::Report;
-use crate::config::diagnostics::nearest;
 use crate::config::model::{Config, FilterUse};
 
 pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
-    for entry in config.filters.values() {
-        options(entry, report);
-    }
-    let lists = std::iter::once(&config.server.filters).chain(config.routes.iter().map(|route| &route.filters));
-    for used in lists.flatten() {
-        if let FilterUse::Inline(entry) = &used.value {
-            options(entry, report);
-        }
-    }
+    entries(config).for_each(|entry| options(entry, report));
     let server: Vec<Used<'_>> = resolved(config, &config.server.filters).collect();
     order(&server, 0, report);
     for route in &config.routes {
@@ -32,11 +23,20 @@ fn options(entry: &FilterEntry, report: &mut Report<'_, '_>) {
     report.problems(options.problems());
     let upstreams = report.tree.names("upstreams");
     for name in options.upstreams() {
-        if !upstreams.contains(name.as_str()) {
-            let help = nearest(name, upstreams.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-            report.helped(name.place, format!("there is no upstream `{}`", name.value), help);
+        if !upstreams.contains(name.as_str()) && !report.tree.is_no_map("upstreams") {
+            report.unknown(name.place, "upstream", name, upstreams.iter().copied());
         }
     }
+}
+
+/// Every filter, by name or written in place.
+pub(super) fn entries(config: &Config) -> impl Iterator<Item = &FilterEntry> {
+    let lists = std::iter::once(&config.server.filters).chain(config.routes.iter().map(|route| &route.filters));
+    let inline = lists.flatten().filter_map(|used| match &used.value {
+        FilterUse::Inline(entry) => Some(entry),
+        FilterUse::Named(_) => None,
+    });
+    config.filters.values().map(|entry| &entry.value).chain(inline)
 }
 
 /// A filter where it is used; nothing of what it is where its name points nowhere.

@@ -1,6 +1,7 @@
 //! What the types alone cannot say: names that point somewhere, values that fit each other. All problems at once, each at its value.
 
 mod circles;
+mod doubts;
 mod filters;
 mod report;
 mod routes;
@@ -8,17 +9,16 @@ mod server;
 
 use std::collections::HashSet;
 
-use frontgate_filters::filter::pseudonym::Pseudonyms;
 use frontgate_filters::words::spanned::{Place, Spanned};
 
 use super::diagnostics::{Diagnostic, nearest};
 use super::model::{Config, FilterUse, FirstByte, Upstream};
-pub use report::{Check, ReadSecret, Report, Tree};
+pub use report::{Check, Report, Tree};
 
 /// Adds everything that is wrong with `config` to `problems`.
-pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>, secret: ReadSecret<'_>) {
+pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>) {
     let report = &mut Report { tree, problems };
-    server::check(config, report, secret);
+    server::check(config, report);
     for (name, upstream) in &config.upstreams {
         self::name("upstreams", name, upstream.place, report);
         self::upstream(name, upstream, report);
@@ -33,18 +33,9 @@ pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>, s
         report.error(table.place, why);
     }
     routes::check(config, report);
-    telemetry(config, report, secret);
     circles::check(config, report);
     references(config, report);
-}
-
-/// A key of hashes that can be had and that nobody guesses.
-fn telemetry(config: &Config, report: &mut Report<'_, '_>, secret: ReadSecret<'_>) {
-    if let Some(key) = &config.telemetry.hash_key
-        && let Err(why) = secret(&key.value).and_then(|key| Pseudonyms::keyed(key.as_bytes()).map(drop))
-    {
-        report.error(key.place, why);
-    }
+    doubts::check(config, report);
 }
 
 fn name(section: &str, name: &str, place: Place, report: &mut Report<'_, '_>) {
@@ -61,9 +52,9 @@ fn is_name(name: &str) -> bool {
 fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
     let place = upstream.place;
     if upstream.endpoints.is_empty() {
-        report.error(place, format!("the upstream `{name}` has no endpoints"));
+        report.lacking(place, format!("the upstream `{name}` has no endpoints"));
     } else if upstream.endpoints.iter().all(|endpoint| endpoint.weight == 0) {
-        report.error(place, format!("all endpoints of the upstream `{name}` have weight 0: none would receive requests"));
+        report.lacking(place, format!("all endpoints of the upstream `{name}` have weight 0: none would receive requests"));
     }
     for (index, endpoint) in upstream.endpoints.iter().enumerate() {
         if endpoint.address.port() == 0 {
@@ -88,7 +79,7 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
     if let FirstByte::Adaptive(bounds) = timeouts.first_byte
         && (bounds.min.0.is_zero() || bounds.min.0 > bounds.max.0)
     {
-        report.error(place, format!("`timeouts.first_byte` of the upstream `{name}`: `min` must be above 0 and at most `max`"));
+        report.lacking(place, format!("`timeouts.first_byte` of the upstream `{name}`: `min` must be above 0 and at most `max`"));
     }
     for (key, zero) in [
         ("connect", timeouts.connect.0.is_zero()),
@@ -110,7 +101,7 @@ fn resilience(upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
             Some(path) if !path.starts_with('/') || path.bytes().any(|byte| !(0x21..0x7f).contains(&byte)) => {
                 report.error(path.place, format!("`{}` is not a valid path", path.value));
             }
-            None if !health.tcp => report.error(health.place, "a health check needs `path` or `tcp: true`"),
+            None if !health.tcp => report.lacking(health.place, "a health check needs `path` or `tcp: true`"),
             _ => {}
         }
         for (key, value) in [("interval", health.interval), ("timeout", health.timeout)] {
@@ -129,7 +120,7 @@ fn resilience(upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
             report.error(retry.place, "`attempts` must be at most 10");
         }
         if retry.when.is_empty() {
-            report.error(retry.place, "`when` is empty: nothing would be retried");
+            report.lacking(retry.place, "`when` is empty: nothing would be retried");
         }
     }
 }
@@ -138,6 +129,7 @@ fn resilience(upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
 fn references(config: &Config, report: &mut Report<'_, '_>) {
     let (upstreams, filters) = (report.tree.names("upstreams"), report.tree.names("filters"));
     let (mut used_upstreams, mut used_filters) = (HashSet::new(), HashSet::new());
+    let mut missed: Vec<&str> = Vec::new();
     let server = HashSet::<&str>::from_iter(config.server.filters.iter().filter_map(|used| named(used)));
     let lists = std::iter::once(&config.server.filters).chain(config.routes.iter().map(|route| &route.filters));
     for (number, list) in lists.enumerate() {
@@ -148,9 +140,9 @@ fn references(config: &Config, report: &mut Report<'_, '_>) {
         for used in list {
             let Some(name) = named(used) else { continue };
             used_filters.insert(name);
-            if !filters.contains(name) {
-                let help = nearest(name, filters.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-                report.helped(used.place, format!("there is no filter `{name}`"), help);
+            if !filters.contains(name) && !report.tree.is_no_map("filters") {
+                missed.push(name);
+                report.unknown(used.place, "filter", name, filters.iter().copied());
             }
             if let Some(first) = seen.iter().find(|other| named(other) == Some(name)) {
                 report.both(used.place, format!("the filter `{name}` is listed twice"), first.place, "already listed here");
@@ -163,19 +155,21 @@ fn references(config: &Config, report: &mut Report<'_, '_>) {
     }
     for name in config.routes.iter().flat_map(|route| route.target.upstreams()) {
         used_upstreams.insert(name.as_str());
-        if !upstreams.contains(name.as_str()) {
-            let help = nearest(name, upstreams.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-            report.helped(name.place, format!("there is no upstream `{}`", name.value), help);
+        if !upstreams.contains(name.as_str()) && !report.tree.is_no_map("upstreams") {
+            report.unknown(name.place, "upstream", name, upstreams.iter().copied());
         }
     }
     if report.tree.torn {
         return;
     }
+    missed.extend(used_upstreams.iter().filter(|name| !upstreams.contains(*name)));
     for (section, noun, names, used) in [("upstreams", "upstream", upstreams, used_upstreams), ("filters", "filter", filters, used_filters)]
     {
-        for name in names.into_iter().filter(|name| !used.contains(name)) {
+        // One that somebody misspelled is used.
+        let is_meant = |name: &str| missed.iter().any(|wrong| nearest(wrong, std::iter::once(name)).is_some());
+        for name in names.into_iter().filter(|name| !used.contains(name) && !is_meant(name)) {
             let place = report.tree.key(section, name).unwrap_or_default();
-            report.warn(place, format!("the {noun} `{name}` is not used"));
+            report.unused(place, format!("the {noun} `{name}` is not used"));
         }
     }
 }

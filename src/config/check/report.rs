@@ -2,35 +2,65 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use frontgate_filters::words::spanned::{Place, Problem};
+use frontgate_filters::words::spanned::{Place, Problem, Weight};
 
-use crate::config::diagnostics::Diagnostic;
-use crate::config::model::Secret;
+use crate::config::diagnostics::{Code, Diagnostic, nearest};
 use crate::config::places::Places;
-use crate::config::read::tree::Node;
+use crate::config::read::collect::Index;
+use crate::config::read::listed;
+use crate::config::read::tree::{Node, Value};
 use crate::router::Pattern;
-
-/// Reads a secret now, to find out whether it can be had.
-pub type ReadSecret<'a> = &'a dyn Fn(&Secret) -> Result<String, String>;
 
 /// The text as it was written, with what could not be read.
 pub struct Tree<'t> {
     /// The whole of it.
     pub(super) root: &'t Node,
     places: &'t Places,
+    index: &'t Index<'t>,
+    skip: &'t HashSet<u32>,
+    /// The collections that something was left out of.
+    around: HashSet<u32>,
     /// Whether something was left out: then what is not used may be used there.
     pub(super) torn: bool,
 }
 
 impl<'t> Tree<'t> {
     /// The tree with these values left out.
-    pub fn new(root: &'t Node, places: &'t Places, skip: &HashSet<u32>) -> Self {
-        Self { root, places, torn: !skip.is_empty() }
+    pub(crate) fn new(root: &'t Node, places: &'t Places, index: &'t Index<'t>, skip: &'t HashSet<u32>) -> Self {
+        Self { root, places, index, skip, around: index.around(skip), torn: !skip.is_empty() }
+    }
+
+    /// Whether something was left out of this collection, or of the one that this value stands in.
+    pub(super) fn is_torn_at(&self, place: Place) -> bool {
+        let is_collection = self.index.node(place.0).is_some_and(|node| matches!(node.value, Value::Seq(_) | Value::Map(_)));
+        let collection = if is_collection { place.0 } else { self.index.parent(place.0) };
+        self.around.contains(&collection)
+    }
+
+    /// Whether a value was left out.
+    pub(super) fn skips(&self, id: u32) -> bool {
+        self.skip.contains(&id)
+    }
+
+    /// Whether a value holds something of the environment.
+    pub(super) fn is_from_environment(&self, place: Place) -> bool {
+        self.places.origin(place).is_some()
+    }
+
+    /// The place of the key whose value this is.
+    pub(super) fn key_of(&self, place: Place) -> Place {
+        let map = self.index.node(self.index.parent(place.0)).map(Node::entries).unwrap_or_default();
+        map.iter().find(|entry| entry.node.id == place.0).map_or(place, |entry| Place(entry.key_id))
     }
 
     /// The names that a section defines, also those whose definitions have problems of their own.
     pub(super) fn names(&self, section: &str) -> BTreeSet<&'t str> {
         self.root.get(section).map(|node| node.entries().iter().map(|entry| entry.key.as_str()).collect()).unwrap_or_default()
+    }
+
+    /// Whether a section is written as something that can define no names: then it was left out, and any name may be meant by it.
+    pub(super) fn is_no_map(&self, section: &str) -> bool {
+        self.root.get(section).is_some_and(|node| !matches!(node.value, Value::Map(_) | Value::Null))
     }
 
     /// The place of a section's name itself.
@@ -56,9 +86,28 @@ impl Report<'_, '_> {
 
     /// What a part of the configuration says of itself.
     pub fn problems(&mut self, problems: Vec<Problem>) {
-        for Problem { place, message, help } in problems {
-            self.helped(place, message, help);
+        for problem in problems {
+            if problem.weight != Weight::Lacking || !self.tree.is_torn_at(problem.place) {
+                self.problems.push(Diagnostic::from_problem(problem, self.tree.places));
+            }
         }
+    }
+
+    /// A problem of something that is not there: not told where something around this place was left out, which may be what is missed.
+    pub fn lacking(&mut self, place: Place, message: impl Into<String>) {
+        self.problems(vec![Problem::lacking(place, message)]);
+    }
+
+    /// A name that points nowhere; these are the names that there are.
+    pub fn unknown<'n>(&mut self, place: Place, what: &str, name: &str, known: impl Iterator<Item = &'n str>) {
+        let known: Vec<&str> = known.collect();
+        let help = match nearest(name, known.iter().copied()) {
+            Some(near) => Some(format!("did you mean `{near}`?")),
+            None if known.is_empty() || known.len() > 10 => None,
+            None => Some(format!("there {} {}", if known.len() == 1 { "is" } else { "are" }, listed(&known))),
+        };
+        let diagnostic = Diagnostic::error(format!("there is no {what} `{name}`")).code(Code::UnknownName).help(help);
+        self.problems.push(diagnostic.on(self.tree.places, place));
     }
 
     /// The same with what would be right.
@@ -67,8 +116,13 @@ impl Report<'_, '_> {
     }
 
     /// Something that is probably not meant.
-    pub fn warn(&mut self, place: Place, message: impl Into<String>) {
-        self.problems.push(Diagnostic::warning(message).on(self.tree.places, place));
+    pub fn warn(&mut self, place: Place, message: impl Into<String>, help: Option<String>) {
+        self.problems.push(Diagnostic::warning(message).help(help).on(self.tree.places, place));
+    }
+
+    /// A definition that nothing uses.
+    pub fn unused(&mut self, place: Place, message: impl Into<String>) {
+        self.problems.push(Diagnostic::warning(message).code(Code::Unused).on(self.tree.places, place));
     }
 
     /// An error about two places.

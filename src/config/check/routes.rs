@@ -56,7 +56,7 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
     }
     match route.target.written().len() {
         1 => {}
-        0 => report.error(name.place, format!("the route `{}` leads nowhere: write `upstream`, `redirect` or `respond`", name.value)),
+        0 => report.lacking(name.place, format!("the route `{}` leads nowhere: write `upstream`, `redirect` or `respond`", name.value)),
         _ => report.error(name.place, format!("the route `{}` has more than one of `upstream`, `redirect` and `respond`", name.value)),
     }
     if route.timeout.is_some_and(|timeout| timeout.0.is_zero()) {
@@ -83,7 +83,18 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
 
 fn host(route: &Route, report: &mut Report<'_, '_>) -> Option<String> {
     let Some(host) = &route.host else { return Some(String::new()) };
+    if host.value == "*" {
+        report.helped(host.place, "`*` is the name of no host", Some("leave `host` out: then every host matches".to_owned()));
+        return None;
+    }
     let bare = host.strip_prefix("*.").unwrap_or(host);
+    if bare.contains('*') {
+        let message = format!("`{}` matches no host: `*` can only be the whole first label", host.value);
+        let rest = bare.trim_start_matches(['*', '.']);
+        let help = (!rest.is_empty() && !rest.contains('*')).then(|| format!("write `*.{rest}`"));
+        report.helped(host.place, message, help);
+        return None;
+    }
     match host_of(bare) {
         Ok(normal) if normal == bare => Some(host.value.clone()),
         Ok(normal) => {
@@ -96,7 +107,11 @@ fn host(route: &Route, report: &mut Report<'_, '_>) -> Option<String> {
             None
         }
         Err(_) => {
-            report.error(host.place, format!("`{}` is not a valid host: write a name, an IP address, or `*.` and a name", host.value));
+            let message = format!("`{}` is not a valid host: write a name, an IP address, or `*.` and a name", host.value);
+            let inner = host.split_once("://").map_or(host.as_str(), |(_, rest)| rest).split('/').next().unwrap_or_default();
+            let inner = host_of(inner).ok().filter(|inner| **inner != *host.as_str());
+            let help = inner.map(|inner| format!("write `{inner}`: a scheme and a path do not belong to a host"));
+            report.helped(host.place, message, help);
             None
         }
     }
@@ -105,7 +120,7 @@ fn host(route: &Route, report: &mut Report<'_, '_>) -> Option<String> {
 fn methods(route: &Route, report: &mut Report<'_, '_>) {
     let Some(methods) = &route.methods else { return };
     if methods.is_empty() {
-        report.error(methods.place, "`methods` is empty: leave it out for all methods");
+        report.lacking(methods.place, "`methods` is empty: leave it out for all methods");
     }
     for (index, method) in methods.iter().enumerate() {
         let is_method = Method::from_bytes(method.as_bytes()).is_ok() && !method.bytes().any(|byte| byte.is_ascii_lowercase());
@@ -124,7 +139,7 @@ fn methods(route: &Route, report: &mut Report<'_, '_>) {
 fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
     if let Some(rewrite) = &route.rewrite {
         if route.target.upstreams().next().is_none() {
-            report.error(rewrite.place, "`rewrite` changes the path that is sent to an upstream, but this route has no `upstream`");
+            report.lacking(rewrite.place, "`rewrite` changes the path that is sent to an upstream, but this route has no `upstream`");
         }
         rewrite.check(path, report);
     }

@@ -2,22 +2,22 @@
 
 use frontgate_filters::words::spanned::Place;
 
-use super::{ReadSecret, Report};
+use super::Report;
 use crate::config::model::Config;
 
 /// The maximum of Pingora's parser: bytes of a head, and header lines.
 const MOST: (u64, u32) = (1 << 20, 256);
 
-pub(super) fn check(config: &Config, report: &mut Report<'_, '_>, secret: ReadSecret<'_>) {
+pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     let server = &config.server;
-    if server.listeners.is_empty() && !report.tree.torn {
-        report.error(config.version.place, "there is no listener: write `server: {listeners: [{address: \"0.0.0.0:8080\"}]}`");
+    if server.listeners.is_empty() {
+        report.lacking(config.version.place, "there is no listener: write `server: {listeners: [{address: \"0.0.0.0:8080\"}]}`");
     }
     for listener in &server.listeners {
         if listener.protocols.is_empty() {
-            report.error(listener.place, "`protocols` is empty: no client could be served");
+            report.lacking(listener.place, "`protocols` is empty: no client could be served");
         } else if !listener.protocols.contains(&crate::config::model::Protocol::Http1) {
-            report.error(listener.place, "a clear-text listener must also speak http1: write `protocols: [h2, http1]`");
+            report.lacking(listener.place, "a clear-text listener must also speak http1: write `protocols: [h2, http1]`");
         }
     }
     let mut taken: Vec<(std::net::SocketAddr, Place)> = Vec::new();
@@ -32,18 +32,8 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>, secret: ReadSe
         }
         taken.push((address, place));
     }
-    if let Some(admin) = &server.admin {
-        match &admin.token {
-            None if !admin.address.ip().is_loopback() => {
-                report.error(admin.place, "an admin address that is not on loopback needs a token: write `{address: …, token: {file: …}}`");
-            }
-            None => {}
-            Some(token) => {
-                if let Err(why) = secret(token) {
-                    report.error(admin.place, why);
-                }
-            }
-        }
+    if let Some(admin) = server.admin.as_ref().filter(|admin| admin.token.is_none() && !admin.address.ip().is_loopback()) {
+        report.lacking(admin.place, "an admin address that is not on loopback needs a token: write `{address: …, token: {file: …}}`");
     }
     let place = report.tree.root.get("server").and_then(|server| server.get("limits")).map_or(config.version.place, |node| Place(node.id));
     let limits = server.limits;

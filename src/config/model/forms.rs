@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use frontgate_filters::words::spanned::Spanned;
 use schemars::{Schema, json_schema};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserialize, MapAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
 /// A value that can be written in short, as text, or as a map of its keys.
 pub(super) trait Short: Sized {
@@ -47,9 +48,57 @@ macro_rules! deserialize_short_or_long {
 }
 pub(super) use deserialize_short_or_long;
 
-/// An address as it is written.
+/// An address as it is written; the error says what was probably meant.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("`{text}` is not an IP address and a port, as in 127.0.0.1:8080 or \"[::1]:8080\""))
+    text.parse().map_err(|_| format!("`{text}` is not an IP address and a port{}", meant(text)))
+}
+
+/// What who wrote this meant by it.
+fn meant(text: &str) -> String {
+    if text.starts_with("https://") {
+        return ": addresses are written without https://, and TLS is not in this version".to_owned();
+    }
+    let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    if bare != text && bare.parse::<SocketAddr>().is_ok() {
+        return format!(": write {bare}");
+    }
+    let (host, port) = match bare.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() => (host, Some(port)),
+        _ => (bare, None),
+    };
+    let local = host.eq_ignore_ascii_case("localhost");
+    let is_name = host.bytes().any(|byte| byte.is_ascii_alphabetic())
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    match (host.parse::<IpAddr>(), bare.parse::<IpAddr>(), port) {
+        (_, Ok(IpAddr::V6(_)), Some(port)) if host.parse::<IpAddr>().is_ok() => format!(": write \"[{host}]:{port}\""),
+        (_, Ok(IpAddr::V6(address)), _) => format!(": the port is missing, as in \"[{address}]:8080\""),
+        (_, Ok(address), _) => format!(": the port is missing, as in {address}:8080"),
+        (.., Some(port)) if host.is_empty() || host == "*" => format!(": write 0.0.0.0:{port}"),
+        (.., Some(port)) if local => format!(": write 127.0.0.1:{port}"),
+        (.., Some(_)) if is_name => ": names are not in this version, write its address".to_owned(),
+        (.., None) if local => ": the port is missing, as in 127.0.0.1:8080".to_owned(),
+        (.., None) if bare.parse::<u16>().is_ok() => format!(": write 127.0.0.1:{bare}, or 0.0.0.0:{bare} for every interface"),
+        _ => ", as in 127.0.0.1:8080 or \"[::1]:8080\"".to_owned(),
+    }
+}
+
+/// An address alone.
+pub(super) fn socket<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    Written::deserialize(deserializer).map(|written| written.0)
+}
+
+/// An address with its place, if there is one.
+pub(super) fn optional_socket<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<SocketAddr>>, D::Error> {
+    let written = Option::<Spanned<Written>>::deserialize(deserializer)?;
+    Ok(written.map(|written| Spanned { value: written.value.0, place: written.place }))
+}
+
+struct Written(SocketAddr);
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        address(&String::deserialize(deserializer)?).map(Self).map_err(de::Error::custom)
+    }
 }
 
 /// What an editor is told of each of these types.
@@ -70,4 +119,30 @@ pub(super) use schemas;
 /// The schema of a value that is text or this map.
 pub(super) fn short_or(long: Schema, description: &str) -> Schema {
     json_schema!({"description": description, "anyOf": [{"type": "string"}, long]})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_none_is_answered_with_what_was_meant() {
+        for (text, words) in [
+            ("localhost:8081", "write 127.0.0.1:8081"),
+            ("localhost", "the port is missing, as in 127.0.0.1:8080"),
+            ("users.internal:8080", "names are not in this version"),
+            ("10.0.0.1", "the port is missing, as in 10.0.0.1:8080"),
+            ("::1:8080", "write \"[::1]:8080\""),
+            (":8080", "write 0.0.0.0:8080"),
+            ("*:8080", "write 0.0.0.0:8080"),
+            ("8080", "write 127.0.0.1:8080, or 0.0.0.0:8080"),
+            ("http://10.0.0.1:80/", "write 10.0.0.1:80"),
+            ("https://10.0.0.1", "TLS is not in this version"),
+            ("10.0.0.1:80000", "as in 127.0.0.1:8080"),
+            ("", "as in 127.0.0.1:8080"),
+        ] {
+            let why = address(text).expect_err("no address");
+            assert!(why.contains(words), "{why}");
+        }
+    }
 }

@@ -9,12 +9,14 @@ mod telemetry;
 mod upstream;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use frontgate_filters::device::Table;
 pub use frontgate_filters::filter::build::Secret;
 use frontgate_filters::registry::FilterEntry;
 use frontgate_filters::words::spanned::Spanned;
 use schemars::JsonSchema;
+use serde::de::{self, Visitor};
 use serde::{Deserialize, Serialize};
 
 pub use route::{FilterUse, Redirect, Rewrite, Route, RouteLimits, Target};
@@ -57,9 +59,26 @@ pub struct Version(u8);
 
 impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u8::deserialize(deserializer)? {
-            1 => Ok(Self(1)),
-            other => Err(serde::de::Error::custom(format!("unknown version {other} of the configuration language: write `version: 1`"))),
+        struct One;
+        impl<'de> Visitor<'de> for One {
+            type Value = Version;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the version of the configuration language: write `version: 1`")
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Version, E> {
+                match number {
+                    1 => Ok(Version(1)),
+                    other => Err(E::custom(format!("unknown version {other} of the configuration language: write `version: 1`"))),
+                }
+            }
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Version, E> {
+                Err(E::custom("the version of the configuration language is a whole number: write `version: 1`"))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Version, E> {
+                Err(E::custom(format!("`{text}` is not a version of the configuration language: write `version: 1`")))
+            }
         }
+        // As a number, so that `${VERSION}` may bring one.
+        deserializer.deserialize_u64(One)
     }
 }

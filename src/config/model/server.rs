@@ -11,7 +11,7 @@ use schemars::{JsonSchema, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::forms::{Short, address, deserialize_short_or_long, schemas, short_or};
+use super::forms::{Short, address, deserialize_short_or_long, optional_socket, schemas, short_or, socket};
 use super::route::FilterUse;
 
 /// `server`: listeners, and what applies to every client connection.
@@ -23,8 +23,9 @@ pub struct Server {
     /// The admin address: health, metrics, reload and more. Unless it is on loopback, a token is required.
     pub admin: Option<Spanned<Admin>>,
     /// A read-only address for probes and metrics: /livez, /readyz, /healthz, /metrics.
+    #[serde(deserialize_with = "optional_socket")]
     pub status: Option<Spanned<SocketAddr>>,
-    /// Number of worker threads, or `auto`: as many as the control group (cgroup) allows.
+    /// Number of worker threads, at most 1024, or `auto`: as many as the control group (cgroup) allows.
     pub threads: Threads,
     /// Proxies in front of the gateway that may set X-Forwarded-*, Forwarded, X-Real-IP, X-Client-Cert*, X-SSL-*, X-Request-Id, X-BFF-Version,
     /// traceparent and tracestate. From everybody else these are removed, in every spelling.
@@ -33,7 +34,8 @@ pub struct Server {
     pub limits: Limits,
     /// Timeouts towards clients.
     pub timeouts: ServerTimeouts,
-    /// Whether a client that closed its half of the connection still gets its answer; otherwise it counts as one that has left.
+    /// Whether a client that closed its half of the connection still gets its answer, however long that takes; otherwise it counts as one
+    /// that has left where the answer is not there within 0.3 s.
     pub half_close: bool,
     /// How the process shuts down.
     pub drain: Drain,
@@ -63,6 +65,7 @@ impl Default for Server {
 #[serde(deny_unknown_fields)]
 pub struct Listener {
     /// IP address and port; port 0 takes a free one.
+    #[serde(deserialize_with = "socket")]
     pub address: SocketAddr,
     /// Protocols spoken there. `h2` in clear text means HTTP/2 with prior knowledge.
     #[serde(default = "Listener::default_protocols")]
@@ -98,6 +101,7 @@ pub struct Admin {
 #[serde(deny_unknown_fields)]
 pub(super) struct AdminMap {
     /// IP address and port.
+    #[serde(deserialize_with = "socket")]
     address: SocketAddr,
     /// The token expected as `Authorization: Bearer`; required unless the address is on loopback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,6 +141,11 @@ pub enum Threads {
     Count(NonZeroU32),
 }
 
+impl Threads {
+    /// More of them than any machine has cores is a mistake, and costs memory.
+    pub const MOST: u32 = 1024;
+}
+
 impl<'de> Deserialize<'de> for Threads {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct AutoOrCount;
@@ -146,8 +155,9 @@ impl<'de> Deserialize<'de> for Threads {
                 f.write_str("`auto` or a whole number above 0")
             }
             fn visit_u64<E: de::Error>(self, count: u64) -> Result<Threads, E> {
-                let count = u32::try_from(count).ok().and_then(NonZeroU32::new);
-                count.map(Threads::Count).ok_or_else(|| E::custom("expected `auto` or a whole number above 0"))
+                let few = u32::try_from(count).ok().filter(|count| *count <= Threads::MOST).and_then(NonZeroU32::new);
+                few.map(Threads::Count)
+                    .ok_or_else(|| E::custom(format!("expected `auto` or a whole number from 1 to {}, found {count}", Threads::MOST)))
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Threads, E> {
                 if text == "auto" { Ok(Threads::Auto) } else { Err(E::custom(format!("`{text}` is neither `auto` nor a number"))) }
@@ -214,11 +224,12 @@ impl Default for Limits {
 pub struct ServerTimeouts {
     /// Until the whole head (request line and headers) has arrived.
     pub header: Duration,
-    /// Until the body has arrived: this long, plus one second for every 500 bytes received.
+    /// Until the body has arrived: this long, plus one second for every 500 bytes received. A single pause may be twice as long at most.
     pub body: Duration,
     /// How long an idle connection is kept open for the next request.
     pub keepalive: Duration,
-    /// Until a client has taken its answer: this long, plus one second for every 500 bytes sent.
+    /// Until a client has taken its answer: this long, plus one second for every 500 bytes that it took. Where it takes nothing for this
+    /// long, its connection ends; of an HTTP/2 client's only the stream, where it reads others.
     pub write: Duration,
     /// How long a tunnel (a WebSocket) may be idle.
     pub tunnel: Duration,
@@ -252,7 +263,7 @@ deserialize_short_or_long!(Admin);
 schemas! {
     Admin: "Admin" = |generator| short_or(generator.subschema_for::<AdminMap>(), "127.0.0.1:9901, or a map with a token.");
     Threads: "Threads" = |_generator| json_schema!({
-        "description": "`auto`, or a number.", "anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}],
+        "description": "`auto`, or a number.", "anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": Threads::MOST}],
     });
     Network: "Network" = |_generator| json_schema!({"description": "A network such as 10.0.0.0/8, or one address.", "type": "string"});
 }

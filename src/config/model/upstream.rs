@@ -10,7 +10,7 @@ use frontgate_filters::words::units::{Duration, Share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::forms::{Short, address, deserialize_short_or_long, schemas, short_or};
+use super::forms::{Short, address, deserialize_short_or_long, schemas, short_or, socket};
 
 /// An upstream: endpoints that serve the same thing.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -71,6 +71,7 @@ pub struct Endpoint {
 #[serde(deny_unknown_fields)]
 pub(super) struct EndpointMap {
     /// IP address and port.
+    #[serde(deserialize_with = "socket")]
     address: SocketAddr,
     /// Its share of requests relative to the other weights; 0: none.
     #[serde(default = "EndpointMap::one")]

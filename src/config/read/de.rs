@@ -9,7 +9,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::problem::{Kind, Problem, listed};
+use super::problem::{Kind, Problem, either};
 use super::tree::{Entry, Node, Value};
 
 /// Reads one value.
@@ -116,23 +116,43 @@ impl<'t> Deserializer<'t> for Reader<'t> {
         visitor: V,
     ) -> Result<V::Value, Problem> {
         let scalar = !matches!(self.node.value, Value::Null | Value::Seq(_) | Value::Map(_));
-        if name == "Secret" && scalar {
-            let message = "a secret cannot be written here: say where it is kept, {file: path} or {env: NAME}";
+        if let Some(message) = exposed(name, &self.node.text).filter(|_| scalar) {
             return Err(Problem::new(message.to_owned(), Kind::Exposed).at(self.node.id));
         }
         if scalar {
-            return visitor.visit_enum(StrDeserializer::new(&self.node.text)).map_err(|problem| self.locate(problem));
+            let text = &self.node.text;
+            return visitor.visit_enum(StrDeserializer::new(text)).map_err(|problem: Problem| match &problem.kind {
+                Kind::Type(wanted) if wanted.ends_with(" variant") => {
+                    Problem::new(format!("`{text}` needs a value: write {{{text}: …}}"), Kind::Other).at(self.node.id)
+                }
+                _ => self.locate(problem),
+            });
         }
         let mut entries =
             self.node.entries().iter().filter(|entry| !self.skip.contains(&entry.key_id) && !self.skip.contains(&entry.node.id));
         match (entries.next(), entries.next()) {
             (Some(entry), None) => visitor.visit_enum(Variant { reader: self, entry }).map_err(|problem| self.locate(problem)),
-            _ => Err(Problem::new(format!("expected a map of one key: {}", listed(variants)), Kind::Other).at(self.node.id)),
+            (Some(_), Some(second)) => {
+                let message = format!("expected one key of {}, and `{}` is a second one", either(variants), second.key);
+                Err(Problem::new(message, Kind::Other).at(second.key_id))
+            }
+            _ => Err(Problem::new(format!("expected a map of one key: {}", either(variants)), Kind::Other).at(self.node.id)),
         }
     }
 
     fn deserialize_ignored_any<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Problem> {
         visitor.visit_unit()
+    }
+}
+
+/// What to say of a text where an enum of this name belongs, if that text may be a secret.
+fn exposed(name: &str, text: &str) -> Option<&'static str> {
+    match name {
+        "Secret" => Some("a secret cannot be written here: say where it is kept, {file: path} or {env: NAME}"),
+        "KeySource" if !text.contains("://") => {
+            Some("keys cannot be written here: say where they are, {jwks: {url: …}}, {public_key: {file: …}} or {secret: {file: …}}")
+        }
+        _ => None,
     }
 }
 

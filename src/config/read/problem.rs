@@ -24,6 +24,8 @@ pub(super) enum Kind {
     UnknownVariant(String, &'static [&'static str]),
     /// A required key that is not written.
     MissingField(&'static str),
+    /// A value of another type than the key's: what was expected, in the words of the documentation.
+    Type(String),
     /// A secret was written where its name belongs: the line must not be shown.
     Exposed,
     /// Any other.
@@ -53,23 +55,20 @@ impl std::error::Error for Problem {}
 
 impl de::Error for Problem {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        let message = match message.to_string().as_str() {
-            "invalid socket address syntax" => "expected an IP address and a port, as in 127.0.0.1:8080 or \"[::1]:8080\"".to_owned(),
-            other => other.to_owned(),
-        };
-        Self::new(message, Kind::Other)
+        Self::new(message.to_string(), Kind::Other)
     }
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         Self::new(format!("there is no key `{field}` here"), Kind::UnknownField(field.to_owned(), expected))
     }
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(format!("`{variant}` is not one of {}", listed(expected)), Kind::UnknownVariant(variant.to_owned(), expected))
+        Self::new(format!("`{variant}` is not one of {}", either(expected)), Kind::UnknownVariant(variant.to_owned(), expected))
     }
     fn missing_field(field: &'static str) -> Self {
         Self::new(format!("the key `{field}` is missing"), Kind::MissingField(field))
     }
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("expected {}, found {}", wanted(expected), kind(found)), Kind::Other)
+        let wanted = wanted(expected);
+        Self::new(format!("expected {wanted}, found {}", kind(found)), Kind::Type(wanted))
     }
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let found = match found {
@@ -85,11 +84,20 @@ impl de::Error for Problem {
 }
 
 /// `a, b or c`, each in backticks.
-pub(super) fn listed(names: &[&str]) -> String {
+pub(super) fn either(names: &[&str]) -> String {
+    joined(names, "or")
+}
+
+/// `a, b and c`, each in backticks.
+pub(in crate::config) fn listed(names: &[&str]) -> String {
+    joined(names, "and")
+}
+
+fn joined(names: &[&str], word: &str) -> String {
     match names {
         [] => "nothing".to_owned(),
         [one] => format!("`{one}`"),
-        [first @ .., last] => format!("{} or `{last}`", first.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
+        [first @ .., last] => format!("{} {word} `{last}`", first.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
     }
 }
 

@@ -7,12 +7,12 @@ use frontgate_filters::words::spanned::Place;
 use serde_yaml::Spanned;
 
 use super::yaml::{self, Raw};
-use crate::config::diagnostics::Diagnostic;
+use crate::config::diagnostics::{Code, Diagnostic};
 use crate::config::places::{At, Origin, Places};
 
 /// A value of the configuration.
 #[derive(Debug)]
-pub struct Node {
+pub(crate) struct Node {
     /// Its number in [`Places`], above 0.
     pub id: u32,
     /// What it is.
@@ -23,7 +23,7 @@ pub struct Node {
 
 /// What a [`Node`] is.
 #[derive(Debug)]
-pub enum Value {
+pub(crate) enum Value {
     /// Nothing.
     Null,
     /// `true` or `false`.
@@ -47,7 +47,7 @@ pub enum Value {
 
 /// An entry of a map.
 #[derive(Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The key.
     pub key: String,
     /// The key's own number in [`Places`].
@@ -58,12 +58,12 @@ pub struct Entry {
 
 impl Node {
     /// The entries of a map, none of anything else.
-    pub fn entries(&self) -> &[Entry] {
+    pub(crate) fn entries(&self) -> &[Entry] {
         if let Value::Map(entries) = &self.value { entries } else { &[] }
     }
 
     /// The value of a map's key.
-    pub fn get(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.node)
     }
 }
@@ -87,6 +87,15 @@ pub(crate) struct Builder<'a> {
 impl Builder<'_> {
     /// Numbers a value and all below it, expands its scalars, and reports duplicate keys.
     pub(crate) fn build(&mut self, raw: Spanned<Raw>) -> Node {
+        self.build_one(raw, false)
+    }
+
+    /// The same for an entry of a list.
+    fn build_item(&mut self, raw: Spanned<Raw>) -> Node {
+        self.build_one(raw, true)
+    }
+
+    fn build_one(&mut self, raw: Spanned<Raw>, in_list: bool) -> Node {
         let range = yaml::bytes(self.source, &raw.defined);
         let id = self.places.add(self.file, range.clone());
         let written = |range: Range<usize>| self.source.get(range).unwrap_or_default().trim().to_owned();
@@ -98,13 +107,13 @@ impl Builder<'_> {
             Raw::Float(value) => (Value::Float(value), written(range)),
             Raw::Text(text) => self.text(id, text),
             Raw::Seq(items) => {
-                let items: Vec<Node> = items.into_iter().map(|item| self.build(item)).collect();
+                let items: Vec<Node> = items.into_iter().map(|item| self.build_item(item)).collect();
                 let last = items.last().map(|item| item.id);
                 self.places.resize(id, self.opening(range, None, last));
                 (Value::Seq(items), String::new())
             }
             Raw::Map(entries) => {
-                let entries = self.entries(entries);
+                let entries = self.entries(id, entries, in_list);
                 let first = entries.first().map(|entry| entry.key_id);
                 let last = entries.last().map(|entry| entry.node.id);
                 self.places.resize(id, self.opening(range, first, last));
@@ -114,16 +123,28 @@ impl Builder<'_> {
         Node { id, value, text }
     }
 
-    fn entries(&mut self, raw: Vec<(Spanned<String>, Spanned<Raw>)>) -> Vec<Entry> {
+    fn entries(&mut self, id: u32, raw: Vec<(Spanned<String>, Spanned<Raw>)>, in_list: bool) -> Vec<Entry> {
         let mut seen: HashMap<String, Range<usize>> = HashMap::with_capacity(raw.len());
-        let mut entries = Vec::with_capacity(raw.len());
+        let mut entries: Vec<Entry> = Vec::with_capacity(raw.len());
+        let mut run_together = false;
         for (key, value) in raw {
             let range = yaml::bytes(self.source, &key.defined);
             if let Some(first) = seen.get(&key.value) {
-                let diagnostic = Diagnostic::error(format!("duplicate key `{}`", key.value))
-                    .at(At { file: self.file, range })
-                    .label(At { file: self.file, range: first.clone() }, "first defined here");
-                self.problems.push(diagnostic);
+                // Two entries of a list without the dash between them are one map, and every key stands twice.
+                let dash = in_list && entries.first().is_some_and(|entry| entry.key == key.value);
+                if !run_together {
+                    let help = dash.then(|| format!("a `-` is missing before `{}`?", key.value));
+                    let diagnostic = Diagnostic::error(format!("duplicate key `{}`", key.value))
+                        .code(Code::DuplicateKey)
+                        .at(At { file: self.file, range })
+                        .label(At { file: self.file, range: first.clone() }, "first defined here")
+                        .help(help);
+                    self.problems.push(diagnostic);
+                }
+                if dash {
+                    run_together = true;
+                    self.skip.insert(id);
+                }
                 continue;
             }
             seen.insert(key.value.clone(), range.clone());
@@ -143,7 +164,7 @@ impl Builder<'_> {
                 (Value::Text { expanded: true }, becomes)
             }
             Err(message) => {
-                let mut diagnostic = Diagnostic::error(message);
+                let mut diagnostic = Diagnostic::error(message).code(Code::Variable);
                 diagnostic.place = self.places.at(Place(id));
                 self.problems.push(diagnostic);
                 self.skip.insert(id);

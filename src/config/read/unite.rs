@@ -3,7 +3,7 @@
 use frontgate_filters::words::spanned::Place;
 
 use super::tree::{Entry, Node, Value};
-use crate::config::diagnostics::Diagnostic;
+use crate::config::diagnostics::{Code, Diagnostic};
 use crate::config::places::Places;
 
 /// Makes one tree of the files' trees: `upstreams` and `filters` unite, `routes` follow each other, `version` may be in each, and every
@@ -19,7 +19,7 @@ pub(crate) fn unite(mut roots: Vec<Node>, places: &mut Places, problems: &mut Ve
             Value::Map(entries) => entries.into_iter().for_each(|entry| add(&mut sections, entry, places, problems)),
             // A file of comments alone.
             Value::Null => {}
-            _ => problems.push(Diagnostic::error("expected a map of keys").on(places, Place(root.id))),
+            _ => problems.push(Diagnostic::error("expected a map of sections").code(Code::Value).on(places, Place(root.id))),
         }
     }
     Node { id, value: Value::Map(sections), text: String::new() }
@@ -30,7 +30,7 @@ fn add(sections: &mut Vec<Entry>, entry: Entry, places: &Places, problems: &mut 
         return sections.push(entry);
     };
     let mut twice = |message: String, second: u32, first: u32| {
-        let mut diagnostic = Diagnostic::error(message).on(places, Place(second));
+        let mut diagnostic = Diagnostic::error(message).code(Code::DuplicateKey).on(places, Place(second));
         diagnostic.labels.extend(places.at(Place(first)).map(|at| (at, "first defined here".to_owned())));
         problems.push(diagnostic);
     };

@@ -2,22 +2,47 @@
 //!
 //! The reader is bounded everywhere: a hostile file is refused within milliseconds, not expanded.
 
+use std::cell::Cell;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_yaml::{DuplicateKeyPolicy, Location, MessageFormatter, Options, Spanned, UserMessageFormatter};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_yaml::{DuplicateKeyPolicy, Error, Location, MessageFormatter, Options, Spanned, UserMessageFormatter};
+
+use super::layout;
 
 /// The largest file that is read, in bytes.
 pub(crate) const MAX_BYTES: u64 = 8 << 20;
 
-/// How many parts a document may always have: keys, values, and beginnings and ends of collections. It is also the most that its aliases may
-/// repeat of it.
-const PARTS: usize = 60_000;
-/// How many it may have where it is so long that they are written out in it, each in [`PART`] bytes: ten thousand routes and more.
-const MOST_PARTS: usize = 200_000;
+/// How many events of YAML a file may always have: each value is one, a list or map two.
+const EVENTS: usize = 60_000;
+
+/// How many it may have where it is so long that they are written out in it, each in [`EVENT`] bytes. 10,000 routes have some 130,000.
+const MAX_EVENTS: usize = 250_000;
+
 /// What is written in less is no configuration.
-const PART: usize = 4;
+const EVENT: usize = 4;
+
+/// How many of them aliases may add.
+const MAX_REPLAYED: usize = 60_000;
+
+/// How many bytes of text there may be once aliases are followed.
+const MAX_TEXT: usize = 2 * MAX_BYTES as usize;
+
+thread_local! {
+    /// How much text of the present file was read.
+    static TEXT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts text that was read, unless it is too much.
+fn count<E: de::Error>(text: &str) -> Result<(), E> {
+    let all = TEXT.get() + text.len();
+    TEXT.set(all);
+    if all > MAX_TEXT { Err(E::custom(TOO_MUCH)) } else { Ok(()) }
+}
+
+/// As the parser says it of its own bounds.
+const TOO_MUCH: &str = "too large or too complex";
 
 /// A value as YAML resolves it, under the rules of version 1.2: only `true` and `false` are booleans.
 #[derive(Debug)]
@@ -47,19 +72,41 @@ pub(crate) struct Unreadable {
     pub message: String,
     /// Where, in bytes.
     pub range: Range<usize>,
+    /// What would be right.
+    pub help: Option<String>,
+}
+
+impl From<layout::Mistake> for Unreadable {
+    fn from(mistake: layout::Mistake) -> Self {
+        Self { message: mistake.message, range: mistake.range, help: mistake.help }
+    }
 }
 
 /// Reads the one document of a file. An empty file is null.
 pub(crate) fn read(text: &str) -> Result<Spanned<Raw>, Unreadable> {
     if text.len() as u64 > MAX_BYTES {
-        return Err(Unreadable { message: format!("the file is larger than {} MiB", MAX_BYTES >> 20), range: 0..0 });
+        return Err(Unreadable { message: format!("the file is larger than {} MiB", MAX_BYTES >> 20), range: 0..0, help: None });
     }
-    serde_yaml::from_str_with_options(text, options(text.len())).map_err(|error| {
-        let message = match error.without_snippet() {
-            serde_yaml::Error::MultipleDocuments { .. } => "a file holds one YAML document: a second one begins after `---`".to_owned(),
-            other => UserMessageFormatter.format_message(other).into_owned(),
-        };
-        Unreadable { message, range: error.location().map(|at| bytes(text, &at)).unwrap_or_default() }
+    // For YAML they are the beginning of a key.
+    if let Some(mistake) = layout::odd_indentation(text) {
+        return Err(mistake.into());
+    }
+    TEXT.set(0);
+    let events = (text.len() / EVENT).clamp(EVENTS, MAX_EVENTS);
+    serde_yaml::from_str_with_options(text, options(events)).map_err(|error| {
+        let range = error.location().map(|at| bytes(text, &at)).unwrap_or_default();
+        let error = error.without_snippet();
+        let message = UserMessageFormatter.format_message(error).into_owned();
+        let several = matches!(error, Error::MultipleDocuments { .. }) || message.contains("Documents");
+        if message.contains(TOO_MUCH) && !several {
+            let most = format!("at most {events} values and brackets, and {MAX_REPLAYED} more through aliases");
+            let help = Some("write several files in a directory".to_owned());
+            return Unreadable { message: format!("the file is too large or too complex: {most}"), range, help };
+        }
+        match layout::explain(text) {
+            Some(mistake) => mistake.into(),
+            None => Unreadable { message, range, help: None },
+        }
     })
 }
 
@@ -85,8 +132,7 @@ pub(crate) fn bytes(text: &str, at: &Location) -> Range<usize> {
     floor(start)..floor(start.saturating_add(len))
 }
 
-fn options(length: usize) -> Options {
-    let parts = (length / PART).clamp(PARTS, MOST_PARTS);
+fn options(events: usize) -> Options {
     let mut options = serde_yaml::options! {
         // Repeated keys are found later, where both places are known.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
@@ -94,11 +140,13 @@ fn options(length: usize) -> Options {
         reject_unsupported_tags: true,
         non_finite_float_policy: serde_yaml::NonFiniteFloatPolicy::AsString,
         with_snippet: false,
-        alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: PARTS, max_replay_stack_depth: 16 },
+        alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: MAX_REPLAYED, max_replay_stack_depth: 16 },
     };
     options.budget = serde_yaml::budget! {
-        max_events: parts,
-        max_nodes: parts,
+        max_events: events,
+        max_nodes: events,
+        max_recorded_anchor_events: MAX_REPLAYED,
+        max_recorded_anchor_bytes: MAX_BYTES as usize,
         max_depth: 64,
         max_documents: 1,
         max_merge_keys: 20_000,
@@ -149,10 +197,12 @@ impl<'de> Visitor<'de> for AnyValue {
     fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
         Ok(if value.is_finite() { Raw::Float(value) } else { Raw::Text(value.to_string()) })
     }
-    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Raw, E> {
+        count(value)?;
         Ok(Raw::Text(value.to_owned()))
     }
-    fn visit_string<E>(self, value: String) -> Result<Raw, E> {
+    fn visit_string<E: de::Error>(self, value: String) -> Result<Raw, E> {
+        count(&value)?;
         Ok(Raw::Text(value))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
@@ -164,7 +214,8 @@ impl<'de> Visitor<'de> for AnyValue {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
+        while let Some(entry) = map.next_entry::<Spanned<String>, _>()? {
+            count(&entry.0.value)?;
             entries.push(entry);
         }
         Ok(Raw::Map(entries))

@@ -77,12 +77,12 @@ routes:
 "#;
     let source = |text: &str| vec![Source { name: "a.yaml".into(), text: text.into() }];
 
-    let loaded = load_sources(source(text), &env).expect("a good configuration");
+    let loaded = load_sources(source(text), Vec::new(), &env).expect("a good configuration");
 
     assert_eq!(loaded.config.server.listeners[0].address.port(), 9000);
     assert_eq!(loaded.config.server.timeouts.header.0.as_secs(), 7);
     let model::Target::Respond(respond) = &loaded.config.routes[0].target else { panic!("a fixed answer") };
     assert_eq!(respond.body.as_ref().map(|body| body.value.as_str()), Some("x\"}, {name: evil ${PORT}"));
-    let found = load_sources(source(&text.replace("TRICK", "UNSET")), &env).expect_err("an unset variable");
+    let found = load_sources(source(&text.replace("TRICK", "UNSET")), Vec::new(), &env).expect_err("an unset variable");
     assert!(found.items.iter().any(|item| item.message.contains("UNSET") && item.place.is_some()), "{}", found.render(false));
 }

@@ -125,5 +125,6 @@ server:
 
     assert_eq!(read.as_deref(), Ok("hush-hush"));
     assert!(!serde_json::to_string(&loaded.config).expect("JSON").contains("hush"));
-    assert!(problems(&locked).iter().any(|problem| problem.contains("cannot be read")));
+    let missing = crate::snapshot::opened(super::loaded(&locked)).expect_err("no token").render(false);
+    assert!(missing.contains("a.yaml:7:19") && missing.contains("cannot be read: it does not exist"), "{missing}");
 }

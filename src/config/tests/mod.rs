@@ -2,6 +2,7 @@
 
 mod files;
 mod filters;
+mod golden;
 mod mistakes;
 mod names;
 mod routes;

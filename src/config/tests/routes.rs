@@ -31,10 +31,8 @@ routes:
             "10:12 the route `all` has more than one of `upstream`, `redirect` and `respond`",
             "10:58 `x` is neither a path nor an http URL",
             "10:69 200 is not a redirect: 301, 302, 303, 307 or 308",
-            "11:12 the route `wrong` leads nowhere: write `upstream`, `redirect` or `respond`",
             "11:29 there is no key `upstrem` here (did you mean `upstream`?)",
-            "12:12 the route `list` leads nowhere: write `upstream`, `redirect` or `respond`",
-            "12:38 expected text, found a list",
+            "12:38 expected text, found a list (write it without the brackets)",
             "13:55 `rewrite` changes the path that is sent to an upstream, but this route has no `upstream`",
         ]
     );

@@ -137,7 +137,7 @@ impl H1 {
         // What the client is still sending, and nobody wants, is read only where it is little.
         let unread =
             !self.scan.is_done() && (self.expects && self.read == 0 || self.left_to_read().is_none_or(|left| left > super::DISCARD));
-        let is_last = self.half_closed && self.input.is_empty();
+        let is_last = self.half_closed.is_some() && self.input.is_empty();
         self.keep &= framed != Framed::Close && !unread && !is_last && !self.keeper.is_draining();
         self.end_by_reset(framed == Framed::Close);
         self.answer.begins = self.answer.written + self.answer.len() as u64;
@@ -264,27 +264,39 @@ impl H1 {
             match written {
                 Poll::Ready(Ok(count)) if count > 0 => {
                     answer.written += count as u64;
-                    self.writing.moved(count);
+                    self.taken.give(count);
                     let first = count.min(answer.out.len());
                     answer.out.advance(first);
                     let second = (count - first).min(answer.beside.len());
                     answer.beside.advance(second);
                     answer.after = &answer.after[count - first - second..];
+                    if self.writing.is_waiting() {
+                        self.writing.moved(self.taken.more(self.io.tcp()));
+                    }
                 }
                 Poll::Ready(_) => {
                     self.keep = false;
                     return Poll::Ready(Err(Lost::Left));
                 }
                 Poll::Pending => {
-                    let due = self.writing.due(self.rules.write_timeout);
-                    ready!(self.slow.poll(cx, Some(due)));
+                    let Self { writing, slow, taken, io, .. } = self;
+                    ready!(writing.poll_taken(cx, slow, self.rules.write_timeout, || taken.more(io.tcp())));
                     self.keep = false;
+                    // What the kernel still holds for it would stay for as long as it likes.
+                    self.end_by_reset(true);
                     return Poll::Ready(Err(Lost::Left));
                 }
             }
         }
         self.answer.out.clear();
         Pin::new(&mut self.io).poll_flush(cx).map_err(|_| Lost::Left)
+    }
+
+    /// An answer that breaks off: a client of HTTP/1.0 may know of no other end than the connection's, and is shown that this is none.
+    pub(crate) fn break_off(&mut self) {
+        if self.version == Version::HTTP_10 && self.answer.status.is_some() {
+            self.end_by_reset(true);
+        }
     }
 
     /// How much of the request's body is still to be read, where that is known.

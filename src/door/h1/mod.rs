@@ -23,8 +23,9 @@ use pingora_http::RequestHeader;
 use tokio::io::AsyncWrite;
 
 use super::conn::Conn;
-use super::patience::Patience;
+use super::patience::{Patience, Taken};
 use super::rules::{Keeper, Rules};
+use super::socket;
 use super::wire::{BodyScan, Framing, HeadScan, Refusal};
 use crate::exchange::client::Lost;
 use crate::upstream::h1::{Decoder, Io, Piece, give_back, poll_read_buf, spare};
@@ -37,6 +38,9 @@ const EARLY: usize = 16 << 10;
 const DISCARD: u64 = 64 << 10;
 /// How long, and for how many bytes, a client that was refused is listened to, so that it can read why (RFC 9112, section 9.6).
 const LINGER: (Duration, usize) = (Duration::from_secs(2), 1 << 20);
+/// How long a client that has closed its half is waited with for its answer where it has no right to one: it may have left, or have no more to
+/// say.
+const FAREWELL: Duration = Duration::from_millis(300);
 /// A read is worth making from this much room on.
 const LEAST: usize = 4096;
 
@@ -71,10 +75,14 @@ pub(crate) struct H1 {
     slow: Timer,
     reading: Patience,
     writing: Patience,
+    taken: Taken,
     /// When the head began; for a connection's first one, when it was accepted.
     head_began: Option<Instant>,
     idle_since: Instant,
-    half_closed: bool,
+    /// Until when a request may begin, once the listener is closed.
+    last_call: Option<Instant>,
+    /// Since when the client has closed its half.
+    half_closed: Option<Instant>,
     /// Whether the connection's end is a reset.
     resets: bool,
     /// Counts the connection for as long as it lives.
@@ -98,10 +106,15 @@ impl H1 {
     /// A connection that was just accepted.
     pub(crate) fn new(io: Io, conn: Arc<Conn>, keeper: Arc<dyn Keeper>, count: Box<dyn Send + Sync>) -> Self {
         let now = Instant::now();
+        let rules = keeper.rules();
+        if let Io::Tcp(socket) = &io {
+            socket::end_unless_taken_within(socket, rules.write_timeout);
+            socket::hold_little(socket);
+        }
         Self {
             io,
             conn,
-            rules: keeper.rules(),
+            rules,
             keeper,
             input: BytesMut::new(),
             head: HeadScan::default(),
@@ -120,9 +133,11 @@ impl H1 {
             slow: Timer::new(),
             reading: Patience::default(),
             writing: Patience::default(),
+            taken: Taken::default(),
             head_began: Some(now),
             idle_since: now,
-            half_closed: false,
+            last_call: None,
+            half_closed: None,
             resets: false,
             count,
         }
@@ -161,8 +176,25 @@ impl H1 {
             Some(began) => began + self.rules.header_timeout,
             None => self.idle_since + self.rules.keepalive,
         };
-        ready!(self.timer.poll(cx, Some(due)));
-        Poll::Ready(if self.is_between() { Next::End } else { Next::Refused(Refusal::SLOW_HEAD) })
+        if self.is_between() {
+            let due = self.last_call.map_or(due, |last| due.min(last));
+            return self.timer.poll_idle(cx, self.idle_since(), due).map(|()| Next::End);
+        }
+        self.timer.poll(cx, Some(due)).map(|()| Next::Refused(Refusal::SLOW_HEAD))
+    }
+
+    /// The listener is closed: whoever has not asked for anything yet may still do so for this long; whoever has, for this long after the answer,
+    /// as the next request may be on its way. Whether there is any of that time left.
+    pub(crate) fn call_last(&mut self, time: Duration) -> bool {
+        let now = Instant::now();
+        let until = if self.head_began.is_some() { now } else { self.idle_since } + time;
+        self.last_call = Some(until);
+        until > now
+    }
+
+    /// When it was accepted, as long as it has not asked for anything; then since when it is idle.
+    pub(super) fn idle_since(&self) -> Instant {
+        self.head_began.unwrap_or(self.idle_since)
     }
 
     /// One read. The end of the stream is 0.
@@ -213,9 +245,9 @@ impl H1 {
                     self.keep = false;
                     return Poll::Ready(Err(Lost::Left));
                 }
-                Poll::Ready(Ok(count)) => self.reading.moved(count),
+                Poll::Ready(Ok(count)) => self.reading.moved(count as u64),
                 Poll::Pending => {
-                    let due = self.reading.due(self.rules.body_timeout);
+                    let due = self.reading.until_sent(self.rules.body_timeout);
                     ready!(self.timer.poll(cx, Some(due)));
                     return Poll::Ready(Err(self.refused(Refusal::SLOW_BODY)));
                 }
@@ -230,18 +262,25 @@ impl H1 {
 
     /// Ready once the client has left. Whatever comes meanwhile is the next request's, and waits.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.input.len() < EARLY && !self.half_closed {
+        while self.input.len() < EARLY && self.half_closed.is_none() {
             match self.poll_fill(cx) {
-                Poll::Ready(Ok(0)) if self.rules.half_close => self.half_closed = true,
-                Poll::Ready(Ok(0) | Err(_)) => {
+                Poll::Ready(Ok(0)) => self.half_closed = Some(Instant::now()),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => {
                     self.keep = false;
                     return Poll::Ready(());
                 }
-                Poll::Ready(Ok(_)) => {}
                 Poll::Pending => break,
             }
         }
-        Poll::Pending
+        match self.half_closed {
+            Some(since) if !self.rules.half_close => {
+                ready!(self.timer.poll(cx, Some(since + FAREWELL)));
+                self.keep = false;
+                Poll::Ready(())
+            }
+            _ => Poll::Pending,
+        }
     }
 
     /// Whether nothing of a request has come: empty lines may stand before one (RFC 9112, section 2.2).
@@ -261,6 +300,8 @@ impl H1 {
         self.reading.reset();
         self.writing.reset();
         self.idle_since = Instant::now();
+        // What was sent before has the same time each.
+        self.half_closed = self.half_closed.map(|_| self.idle_since);
         self.head_began = (!self.is_between()).then_some(self.idle_since);
         self.head = HeadScan::default();
         self.rules = self.keeper.rules();
@@ -316,5 +357,13 @@ impl H1 {
     /// The bytes below, what was read of them already, and what counts the connection.
     pub(crate) fn into_parts(self) -> (Io, BytesMut, Box<dyn Send + Sync>) {
         (self.io, self.input, self.count)
+    }
+
+    /// The same for a tunnel, whose bytes may wait for as long as it may be idle.
+    pub(crate) fn into_tunnel(self) -> (Io, BytesMut, Box<dyn Send + Sync>) {
+        if let Io::Tcp(socket) = &self.io {
+            socket::end_unless_taken_within(socket, self.rules.tunnel);
+        }
+        self.into_parts()
     }
 }

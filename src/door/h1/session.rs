@@ -20,7 +20,8 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::H1;
-use crate::door::conn::Conn;
+use crate::door::conn::{Conn, Fresh};
+use crate::door::h2::Flow;
 use crate::door::wire::Framing;
 use crate::exchange::client::{Client, Lost};
 use crate::upstream::h1::Upload;
@@ -29,14 +30,18 @@ use crate::upstream::h1::Upload;
 pub(crate) struct Seat {
     /// What is known of the connection.
     pub conn: Arc<Conn>,
+    /// Whether it has asked for anything yet.
+    pub fresh: Fresh,
+    /// How its bytes flow, where it is HTTP/2.
+    pub flow: Flow,
     /// Where an HTTP/1 connection waits while Pingora has its request.
     pub h1: Mutex<Option<Box<H1>>>,
 }
 
 impl Seat {
     /// An empty one.
-    pub(crate) fn new(conn: Arc<Conn>) -> Self {
-        Self { conn, h1: Mutex::default() }
+    pub(crate) fn new(conn: Arc<Conn>, fresh: Fresh) -> Self {
+        Self { conn, fresh, flow: Flow::default(), h1: Mutex::default() }
     }
 }
 

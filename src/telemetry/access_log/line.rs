@@ -12,7 +12,7 @@ use super::{Flag, timestamp};
 /// The facts of one request, borrowed until they are written. What is `None` is left out of the line.
 #[derive(Clone, Debug)]
 pub(crate) struct Line<'a> {
-    /// When the request was complete, or whichever moment the caller wants the line to bear.
+    /// When the request was complete.
     pub ts: SystemTime,
     /// The `X-Request-ID` given to the request or taken from it.
     pub request_id: &'a str,
@@ -28,7 +28,7 @@ pub(crate) struct Line<'a> {
     pub path: &'a [u8],
     /// The route's name, `_none` when none matched.
     pub route: &'a str,
-    /// The status the client got; `None` when it got no answer.
+    /// The status that the client got; absent where it got no answer.
     pub status: Option<u16>,
     /// Why the gateway itself answered, as the problem's code or in a word for what is no refusal; or what else became of the request.
     pub reason: Option<&'a str>,
@@ -38,7 +38,7 @@ pub(crate) struct Line<'a> {
     pub bytes_out: u64,
     /// From the request's first byte to the response's last.
     pub duration: Duration,
-    /// The part of `duration` that was the gateway's own.
+    /// The part of that time which was the gateway's own.
     pub overhead: Duration,
     /// The upstream's name.
     pub upstream: Option<&'a str>,

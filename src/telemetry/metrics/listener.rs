@@ -1,18 +1,41 @@
-//! What is counted for each listener: the connections and requests there are right now.
+//! What is counted for each listener: the connections and requests there are right now, and the connections that were not served.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::scrape::Scrape;
 
-/// A listener's gauges.
+/// A listener's gauges and counters.
 #[derive(Default)]
 pub(crate) struct ListenerMetrics {
+    /// Whether it is the operators': of theirs there are no gauges, since who reads them is one of their connections.
+    is_operators: bool,
     connections: AtomicI64,
     requests: AtomicI64,
+    turned_away: [AtomicU64; 3],
+}
+
+/// Why a connection was not taken, or ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TurnedAway {
+    /// There was no descriptor for it.
+    Descriptors,
+    /// It was idle, and its descriptor was needed.
+    Idle,
+    /// The kernel failed to hand it over.
+    Failed,
+}
+
+impl TurnedAway {
+    const ALL: [(Self, &'static str); 3] = [(Self::Descriptors, "descriptors"), (Self::Idle, "idle"), (Self::Failed, "failed")];
 }
 
 impl ListenerMetrics {
+    /// Those of an address for operators.
+    pub(super) fn of_operators() -> Self {
+        Self { is_operators: true, ..Self::default() }
+    }
+
     /// Counts a connection for as long as the result lives.
     pub(crate) fn connection(self: &Arc<Self>) -> Gauge {
         Gauge::new(self, |listener| &listener.connections)
@@ -23,12 +46,24 @@ impl ListenerMetrics {
         Gauge::new(self, |listener| &listener.requests)
     }
 
+    /// Counts a connection, or a try to accept one, that came to nothing.
+    pub(crate) fn turned_away(&self, why: TurnedAway) {
+        self.turned_away[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn scrape(&self, address: &str, scrape: &mut Scrape) {
         let labels = [("listener", address)];
-        let connections = self.connections.load(Ordering::Relaxed);
-        scrape.gauge("frontgate_connections", "Open client connections.", &labels, connections as f64);
-        let requests = self.requests.load(Ordering::Relaxed);
-        scrape.gauge("frontgate_inflight_requests", "Requests in flight.", &labels, requests as f64);
+        if !self.is_operators {
+            let connections = self.connections.load(Ordering::Relaxed);
+            scrape.gauge("frontgate_connections", "Open client connections.", &labels, connections as f64);
+            let requests = self.requests.load(Ordering::Relaxed);
+            scrape.gauge("frontgate_inflight_requests", "Requests in flight.", &labels, requests as f64);
+        }
+        let help = "Connections that were not taken, tries to accept one that failed, and idle ones that were closed to make room.";
+        for (why, reason) in TurnedAway::ALL {
+            let count = self.turned_away[why as usize].load(Ordering::Relaxed);
+            scrape.counter("frontgate_connections_refused_total", help, &[("listener", address), ("reason", reason)], count as f64);
+        }
     }
 }
 
@@ -69,5 +104,17 @@ mod tests {
         assert_eq!(now(&listener), (1, 0));
         drop(connection);
         assert_eq!(now(&listener), (0, 0));
+    }
+
+    #[test]
+    fn each_reason_has_a_count_of_its_own() {
+        let listener = ListenerMetrics::default();
+        for (times, (why, _)) in TurnedAway::ALL.into_iter().enumerate() {
+            (0..=times).for_each(|_| listener.turned_away(why));
+        }
+
+        let counts = TurnedAway::ALL.map(|(why, _)| listener.turned_away[why as usize].load(Ordering::Relaxed));
+
+        assert_eq!(counts, [1, 2, 3]);
     }
 }

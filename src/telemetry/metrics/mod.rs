@@ -23,7 +23,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
 use self::scrape::Scrape;
 use crate::router::UNMATCHED;
 
-pub(crate) use listener::{Gauge, ListenerMetrics};
+pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
 pub(crate) use route::RouteMetrics;
 pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
 
@@ -71,6 +71,11 @@ impl Metrics {
     /// The handle of a listener: always the same for an address.
     pub(crate) fn listener(&self, address: &str) -> Arc<ListenerMetrics> {
         self.listeners.get(address, ListenerMetrics::default)
+    }
+
+    /// The same for an address that operators, probes and scrapes connect to.
+    pub(crate) fn operators_listener(&self, address: &str) -> Arc<ListenerMetrics> {
+        self.listeners.get(address, ListenerMetrics::of_operators)
     }
 
     /// A configuration came into force at `now`; `hash` names it.

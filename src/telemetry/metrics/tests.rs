@@ -193,6 +193,19 @@ fn other_parts_register_metrics_of_their_own() {
 }
 
 #[test]
+fn who_reads_the_gauges_of_connections_is_not_among_them() {
+    let metrics = Metrics::new();
+    let admin = metrics.operators_listener("127.0.0.1:9901");
+    let _connection = admin.connection();
+
+    admin.turned_away(TurnedAway::Descriptors);
+
+    let page = page_of(&metrics);
+    assert!(!page.contains("frontgate_connections{"), "{page}");
+    assert_has(&page, &[r#"frontgate_connections_refused_total{listener="127.0.0.1:9901",reason="descriptors"} 1"#]);
+}
+
+#[test]
 fn names_are_escaped_as_label_values() {
     let metrics = Metrics::new();
     metrics.listener("a\"b\\c");

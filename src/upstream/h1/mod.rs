@@ -61,6 +61,16 @@ pub(crate) enum Io {
     Stream(Stream),
 }
 
+impl Io {
+    /// The socket, where that is all there is.
+    pub(crate) fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(socket) => Some(socket),
+            Self::Stream(_) => None,
+        }
+    }
+}
+
 /// A connection to an upstream.
 pub(crate) struct Connection {
     io: Io,

@@ -9,7 +9,7 @@ use crate::words::spanned::{Place, Problem};
 impl Config {
     /// Everything that is wrong.
     pub(in crate::circuit_breaker) fn check(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let (mut problems, mut lacking) = (Vec::new(), Vec::new());
         let mut unless = |right: bool, place: Place, message: String| {
             if !right {
                 problems.push(Problem::at(place, message));
@@ -36,13 +36,16 @@ impl Config {
             // Where only one of them is written, the other has no place.
             let written = [self.max_open_for.place, self.open_for.place].into_iter().find(|place| *place != Place::default());
             let message = format!("`max_open_for` ({}) is shorter than `open_for` ({})", self.max_open_for.value, self.open_for.value);
-            unless(false, written.unwrap_or_default(), message);
+            // One that could not be read stands here with its default.
+            lacking.push(Problem::lacking(written.unwrap_or_default(), message));
         }
         let probes = &self.half_open.max_concurrent;
         unless(probes.value > 0, probes.place, "`max_concurrent` must be at least 1: without probes an open circuit never closes".into());
         let successes = &self.half_open.successes;
         unless(successes.value > 0, successes.place, "`successes` must be at least 1".into());
-        unless(!self.failures.is_empty(), self.failures.place, "without `failures` nothing opens the circuit".into());
+        if self.failures.is_empty() {
+            lacking.push(Problem::lacking(self.failures.place, "without `failures` nothing opens the circuit"));
+        }
         for failure in self.failures.iter() {
             let faulty = !matches!(failure, Condition::Status(range) if range.first < 400);
             unless(faulty, self.failures.place, format!("`{failure}` is not a failure: a status of `failures` is between 400 and 599"));
@@ -63,6 +66,7 @@ impl Config {
                 }
             }
         }
+        problems.extend(lacking);
         problems.extend(fixed);
         problems
     }

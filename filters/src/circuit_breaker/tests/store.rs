@@ -117,6 +117,8 @@ fn what_must_not_be_kept_is_not() {
         with(302, &[]),
         with(200, &[("Content-Length", "9")]),
         with(200, &[("Content-Length", "99999999")]),
+        with(200, &[("Age", "soon")]),
+        with(200, &[("Age", "1"), ("Age", "99")]),
     ] {
         assert_eq!(found(FOR_ALL, ask(), &answer, ask()), None, "{answer:?}");
     }

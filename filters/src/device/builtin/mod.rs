@@ -8,7 +8,7 @@ mod signs;
 use super::hints::{Hints, Platform};
 use super::matcher::{self, Pattern, Signs};
 
-use self::signs::{ALL, Sign};
+use self::signs::{Sign, TEXTS};
 
 /// The classes by index.
 pub const CLASSES: &[&str] = &["smart_tv", "console", "wearable", "tablet", "mobile", "bot", super::DESKTOP];
@@ -24,7 +24,7 @@ const DESKTOP: usize = 6;
 /// The patterns of all signs.
 pub fn patterns() -> Vec<Pattern<'static>> {
     let each = |&(sign, texts): &(Sign, &'static str)| texts.split(", ").map(move |text| Pattern::marked(text, sign.bit()));
-    ALL.iter().flat_map(each).collect()
+    TEXTS.iter().flat_map(each).collect()
 }
 
 /// The rules, in order.
@@ -36,6 +36,7 @@ pub fn rules() -> Vec<matcher::Rule> {
         // Programs that say so, whichever device they play.
         rule(BOT, &[Crawler], &[], &[]),
         rule(BOT, &[Bot], &[], &[NotBot]),
+        rule(BOT, &[Feed], &[], &[Desktop, Android, Apple, CfNetwork, OldBrowser, Tv]),
         rule(BOT, &[Compatible], &[Engine], &[OldCompatible, Tv]),
         // Things with a name of their own.
         rule(CONSOLE, &[Console], &[], &[]),
@@ -43,16 +44,19 @@ pub fn rules() -> Vec<matcher::Rule> {
         rule(SMART_TV, &[Tv], &[], &[]),
         rule(TABLET, &[TabletName], &[], &[]),
         rule(SMART_TV, &[TvWord, Tizen, HintTv], &[], &[Mobile, PhoneName, Apple, Desktop, Contact]),
+        rule(DESKTOP, &[Computer], &[Android], &[TabletWord]),
+        rule(SMART_TV, &[TvModel], &[Android], &[TabletWord, TabletModel, PhoneModel]),
         rule(SMART_TV, &[BoxName], &[Android], &[Mobile, TabletWord]),
+        rule(DESKTOP, &[Desktop], &[CfNetwork], &[]),
+        rule(MOBILE, &[CfNetwork], &[], &[]),
         // Applications on phones may carry an address, pages' visitors do not.
-        rule(BOT, &[Contact, Mail, Errand], &[], &[Android, PhoneName, FeaturePhone, NotBot]),
+        rule(BOT, &[Contact, Mail, Errand], &[], &[Android, Desktop, OldBrowser, PhoneName, FeaturePhone, NotBot]),
         rule(BOT, &[Contact, Errand], &[Engine], &[PhoneName, FeaturePhone, NotBot]),
         // Apple's, whose applications do not say Mozilla.
         rule(TABLET, &[Ipad], &[], &[]),
         rule(MOBILE, &[Iphone], &[], &[]),
-        rule(DESKTOP, &[Desktop], &[CfNetwork], &[]),
-        rule(MOBILE, &[CfNetwork], &[], &[]),
         // Android: by the model, by what the browser hints, by the word Mobile, which browsers leave out on tablets.
+        rule(DESKTOP, &[HintDesktop], &[Android], &[]),
         rule(TABLET, &[TabletModel], &[Android], &[]),
         rule(TABLET, &[TabletWord], &[Android], &[Desktop]),
         rule(TABLET, &[Pad], &[Android], &[Desktop, NotPad]),
@@ -66,20 +70,23 @@ pub fn rules() -> Vec<matcher::Rule> {
         rule(MOBILE, &[Maker], &[], &[Desktop, Engine]),
         rule(MOBILE, &[Mobile], &[], &[Desktop]),
         // A browser says Mozilla and its engine, or where it runs; a program says neither.
-        rule(DESKTOP, &[Desktop, OldBrowser], &[], &[]),
+        rule(DESKTOP, &[Desktop, OldBrowser, Computer], &[], &[]),
         rule(BOT, &[Compatible], &[], &[OldCompatible]),
         rule(BOT, &[Named], &[], &[Engine]),
     ]
 }
 
-/// The signs that no pattern finds.
-pub fn more_signs(agent: &[u8], hints: Hints) -> Signs {
+/// The signs that no pattern finds, where these are found.
+pub fn more_signs(agent: &[u8], found: Signs, hints: Hints) -> Signs {
     let mut signs = 0;
     let mut set = |sign: Sign| signs |= sign.bit();
     match (hints.platform, hints.mobile) {
-        (_, Some(true)) | (Some(Platform::Ios), None) => set(Sign::HintMobile),
-        (Some(Platform::Android | Platform::Ios), Some(false)) => set(Sign::HintTablet),
+        (_, Some(true)) => set(Sign::HintMobile),
+        // Safari and whatever draws with it call an iPad a Macintosh; where the hints say iOS all the same, it is one.
+        (Some(Platform::Ios), None) if found & Sign::Macintosh.bit() == 0 => set(Sign::HintMobile),
+        (Some(Platform::Ipad | Platform::Ios), _) | (Some(Platform::Android), Some(false)) => set(Sign::HintTablet),
         (Some(Platform::Tv), _) => set(Sign::HintTv),
+        (Some(Platform::Desktop), Some(false)) => set(Sign::HintDesktop),
         _ => {}
     }
     if !agent.is_empty() {

@@ -6,6 +6,19 @@ const KNOWN: &[(&str, &[&str])] = &[
     (
         "smart_tv",
         &[
+            "Mozilla/5.0 (Linux; Android 11; 43QLX770 Build/RP1A.200720.011; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/110.0.5481.65 Mobile Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 9; XLine-LED55UH2 Build/PPR1; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/95.0 Mobile Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 10; NewBrand One Build/QTG3.210101.001; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/110.0.0.0 Mobile Safari/537.36",
+            "Dalvik/2.1.0 (Linux; U; Android 11; NewBrandTV Build/RTM8.220101.001)",
+            "Mozilla/5.0 (Linux; Android 12; HomeTV Build/SP1A; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/120.0 Mobile Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 9; AFTKA Build/PS7633; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/98.0 Mobile Safari/537.36 AmazonWebAppPlatform/3.4.1;2.0 amazon-webview",
+            "Mozilla/5.0 (Linux; Android 11; AFTKM Build/RS8101; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/112.0 Mobile Safari/537.36 Amazon-Fire-TV/1.0",
+            "Amazon;AFTMM;0123456789abcdef;;api;3.1",
+            "Mozilla/5.0 (Linux; Android 8.0.0; NewBrand Shell LC320 Build/OPR5; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/61.0 Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 9; NEWBRAND_32T2S Build/PPR2) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/80.0 Safari/537.36",
+            "BrightSign/8.5.30 (XD1034) Mozilla/5.0 (X11; Linux aarch64) AppleWebKit/537.36 (KHTML, like Gecko) QtWebEngine/5.12.3 Chrome/69.0 Safari/537.36",
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/100.0 Safari/537.36 DigitalSignage/2.1",
+            "Mozilla/5.0 (Linux; Android 9; Operator Media Player Build/PI; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/90.0 Mobile Safari/537.36",
             "Mozilla/5.0 (Linux; Android 9; A95X F3 Build/PPR1) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/86.0.4240.185 Safari/537.36",
             "Mozilla/5.0 (Linux; Android 7.1.2; MXQ Pro 4K Build/NHG47K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/70.0.3538.80 Safari/537.36",
             "Mozilla/5.0 (Linux; Android 11; Mi TV Stick Build/RTT0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/99.0.4844.88 Safari/537.36",
@@ -54,6 +67,11 @@ const KNOWN: &[(&str, &[&str])] = &[
     (
         "console",
         &[
+            "Mozilla/5.0 (Linux; Android 4.2.2; BRAND GAMEPAD Build/JDQ39) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/30.0 Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 15; Switch Lite) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Mobile Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 5.1; SHIELD Build/LMY47N; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/53.0 Mobile Safari/537.36",
+            "Mozilla/5.0 (PS3; PPU 4.2.0) AppleWebKit/537.36 (KHTML, like Gecko) AmazonSpark/0.1",
+            "Mozilla/3.0 (DreamPassport/3.2)",
             "Mozilla/5.0 (PlayStation; PlayStation 5/7.61) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/15.4 Safari/605.1.15",
             "Mozilla/5.0 (Windows NT 10.0; Win64; x64; Xbox; Xbox One) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/114.0.0.0 Safari/537.36 Edge/44.18363.8131",
             "Mozilla/5.0 (Nintendo Switch; WifiWebAuthApplet) AppleWebKit/606.4 (KHTML, like Gecko) NF/6.0.1.15.4 NintendoBrowser/5.1.0.20393",
@@ -64,6 +82,9 @@ const KNOWN: &[(&str, &[&str])] = &[
     (
         "wearable",
         &[
+            "Mozilla/5.0 (Linux; Android 7.1.1; Some Brand Watch Build/NWD1.180306.004) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/53.0 Mobile Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 8.0; ABC-BX9 Build/OWDD.180926.001) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/53.0 Mobile Safari/537.36",
+            "Dalvik/2.1.0 (Linux; U; Android 14; NewBrand Chrono Build/TWD4.231013.001)",
             "MyApp/3.2 (com.example.watch; build:12; watchOS 9.4.0) Alamofire/5.6.4",
             "Mozilla/5.0 (Linux; Android 11; SM-R890 Build/RWX1.210929.003) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/92.0.4515.131 Mobile Safari/537.36",
             "Mozilla/5.0 (Linux; Tizen 4.0; SAMSUNG SM-R810) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/1.0 Chrome/56.0.2924.0 Mobile Safari/537.36",
@@ -74,6 +95,9 @@ const KNOWN: &[(&str, &[&str])] = &[
     (
         "tablet",
         &[
+            "Mozilla/5.0 (Linux; Android 12; ABC5-W09) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/99.0 Mobile Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 10; NEWBRAND 10.1 3G) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/99.0 Mobile Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 11; T55_EEA) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/95.0 Mobile Safari/537.36",
             "Mozilla/5.0 (Linux; Android 11; Teclast P20HD_EEA) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/95.0.4638.74 Safari/537.36",
             "Mozilla/5.0 (Linux; Android 4.4.2; en-us; Nexus 7 Build/KOT49H) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/34.0.1847.114 Mobile Safari/537.36",
             "Mozilla/5.0 (Linux; Android 8.1.0; SHIELD Tablet K1 Build/OPM8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/85.0.4183.81 Safari/537.36",
@@ -99,6 +123,11 @@ const KNOWN: &[(&str, &[&str])] = &[
     (
         "mobile",
         &[
+            "Mozilla/5.0 (Linux; Android 10; ABC-AN10 Build/HUAWEIABC-AN10; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/78.0 Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 11; SC-42A) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/86.0 Mobile Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 13; PHP110) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/114.0 Mobile Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 4.2.2; Brand Quest 506) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/71.0 Mobile Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 6.0; RIVIERA U963) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/84.0 Mobile Safari/537.36",
             "MyShop/4.2.0 (Android 12; SM-G991B) okhttp/4.9.3",
             "Mozilla/5.0 (Linux; Android 11; Redmi Note 8 Pro Build/RP1A; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/117.0 Mobile Safari/537.36 [FB_IAB/FB4A;FBAV/430.0.0.23.113;]",
             "Mozilla/5.0 (iPhone; CPU iPhone OS 16_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 Instagram 290.0.0.13.76 (iPhone14,5; iOS 16_5; en_US; scale=3.00; 1170x2532)",
@@ -128,6 +157,10 @@ const KNOWN: &[(&str, &[&str])] = &[
     (
         "bot",
         &[
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36 SomethingAgent",
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko; SomethingShop) Chrome/142.0 Safari/537.36",
+            "Amazon-Route53-Health-Check-Service (ref 0123; report http://amzn.to/1vsZADi)",
+            "Brandwatch/1.0 (varies)",
             "Mozilla/5.0 (compatible; SomethingNobodyKnows/1.0)",
             "Java/11.0.20",
             "Ruby",
@@ -175,6 +208,15 @@ const KNOWN: &[(&str, &[&str])] = &[
     (
         "desktop",
         &[
+            "Mozilla/5.0 (Linux; Android 9; Some Brand Chromebook 11 Build/R96-14268.81.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/96.0 Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 7.1.1; Latitude E6430) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/80.0 Safari/537.36",
+            "Dalvik/2.1.0 (Linux; U; Android 9; HP Chromebook x360 Build/R80-12739.111.0)",
+            "SomePlayer/5.1 (macOS Version 12.6 (Build 21G115))",
+            "SomeReader/1.9 (RSS Reader; https://reader.example/; Microsoft Windows)",
+            "SomeLauncher/2.0 (win10 x64)",
+            "Windows-Update-Agent/10.0.10011.16384 Client-Protocol/2.32",
+            "Mozilla/5.0 (X11; Linux x86_64; openSUSE 13.1 (Bottle) (x86_64)) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/33.0 Safari/537.36",
+            "Kodi/20.1 (Windows NT 10.0; Win64; x64) App_Bitness/64 Version/20.1",
             "Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 5.1; http://bsalsa.com; .NET CLR 2.0.50727)",
             "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/16.0 Safari/605.1.15 Epiphany/605.1.15",
             "Mozilla/5.0 (X11; Fedora; Linux x86_64; rv:109.0) Gecko/20100101 Firefox/115.0",

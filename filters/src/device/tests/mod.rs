@@ -2,6 +2,7 @@
 
 mod agreement;
 mod known;
+mod sample;
 mod truth;
 
 use http::HeaderValue;
@@ -85,6 +86,30 @@ fn the_builtin_table_believes_hints_over_a_desktops_user_agent() {
     assert_eq!(told(devices, "", Some("?1"), None), "mobile");
     assert_eq!(told(devices, "Googlebot/2.1", Some("?1"), Some("\"Android\"")), "bot");
     assert_eq!(told(devices, LINUX, Some("yes"), Some("\"Plan 9\"")), "desktop");
+}
+
+#[test]
+fn an_ipad_that_calls_itself_a_macintosh_is_one_where_the_hints_tell() {
+    const MAC: &str =
+        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.1 Safari/605.1.15";
+    let devices = Devices::builtin();
+
+    assert_eq!(told(devices, MAC, None, None), "desktop");
+    assert_eq!(told(devices, MAC, Some("?0"), Some("\"macOS\"")), "desktop");
+    assert_eq!(told(devices, MAC, Some("?0"), Some("\"iOS\"")), "tablet");
+    assert_eq!(told(devices, MAC, None, Some("\"iOS\"")), "tablet");
+    assert_eq!(told(devices, MAC, None, Some("\"iPadOS\"")), "tablet");
+    assert_eq!(told(devices, MAC, Some("?1"), Some("\"iOS\"")), "mobile");
+    assert_eq!(told(devices, IPHONE, None, Some("\"iOS\"")), "mobile");
+}
+
+#[test]
+fn an_android_browser_on_a_computer_is_a_desktop_where_the_hints_tell() {
+    let devices = Devices::builtin();
+
+    assert_eq!(told(devices, ANDROID_TABLET, Some("?0"), Some("\"Chrome OS\"")), "desktop");
+    assert_eq!(told(devices, ANDROID_TABLET, Some("?0"), Some("\"Windows\"")), "desktop");
+    assert_eq!(told(devices, ANDROID_TABLET, Some("?0"), Some("\"Android\"")), "tablet");
 }
 
 #[test]

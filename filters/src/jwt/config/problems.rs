@@ -17,7 +17,7 @@ impl Config {
             jwks_problems(jwks, self.keys.place, &mut problems);
         }
         if self.from.is_empty() {
-            problems.push(Problem::at(self.from.place, "`from` is empty: no request could bring a token"));
+            problems.push(Problem::lacking(self.from.place, "`from` is empty: no request could bring a token"));
         }
         for source in &self.from.value {
             if !matches!(source.value, Selector::Header(_) | Selector::Cookie(_)) {
@@ -53,17 +53,16 @@ impl Config {
 
 fn algorithms(config: &Config, problems: &mut Vec<Problem>) {
     if config.algorithms.is_empty() {
-        problems.push(Problem::at(config.algorithms.place, "`algorithms` is empty: no token could be verified"));
+        problems.push(Problem::lacking(config.algorithms.place, "`algorithms` is empty: no token could be verified"));
     }
     let symmetric = matches!(config.keys.value, KeySource::Secret(_));
     for algorithm in &config.algorithms.value {
         let name = algorithm.name();
         match (algorithm.secret_length() > 0, symmetric) {
-            (true, false) => problems.push(Problem {
-                place: algorithm.place,
-                message: format!("{name} is signed with a secret, and these keys are public: anybody could sign"),
-                help: Some("leave it out, or use a second `jwt` with `keys: {secret: …}`".to_owned()),
-            }),
+            (true, false) => {
+                let message = format!("{name} is signed with a secret, and these keys are public: anybody could sign");
+                problems.push(Problem::at(algorithm.place, message).help("leave it out, or use a second `jwt` with `keys: {secret: …}`"));
+            }
             (false, true) => {
                 problems.push(Problem::at(algorithm.place, format!("{name} is verified with a public key, not with a secret")))
             }
@@ -75,7 +74,7 @@ fn algorithms(config: &Config, problems: &mut Vec<Problem>) {
 fn jwks_problems(jwks: &Jwks, place: Place, problems: &mut Vec<Problem>) {
     match (&jwks.url, &jwks.file) {
         (Some(_), Some(_)) => problems.push(Problem::at(place, "`jwks` has a `url` or a `file`, not both")),
-        (None, None) => problems.push(Problem::at(place, "`jwks` needs a `url` or a `file`")),
+        (None, None) => problems.push(Problem::lacking(place, "`jwks` needs a `url` or a `file`")),
         (Some(url), None) => {
             if let Err(why) = Url::parse(url) {
                 problems.push(Problem::at(url.place, format!("`{}` cannot be fetched: {why}", url.value)));

@@ -74,6 +74,9 @@ impl<'de> Deserialize<'de> for TierRate {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a rate such as 50/s, or a map of `rate` and `burst`")
             }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<TierRate, E> {
+                self.visit_str(&number.to_string())
+            }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<TierRate, E> {
                 text.parse().map(|rate| TierRate { rate, burst: None }).map_err(E::custom)
             }

@@ -16,16 +16,18 @@ impl Config {
                 problems.push(Problem::at(rate.place, "`rate` and `rates` cannot both be set: every request has one of the tiers' rates"));
             }
             (None, None) if self.concurrency.is_none() => {
-                problems.push(Problem::at(self.key.place, "this `rate_limit` limits nothing").help("set `rate`, `rates` or `concurrency`"));
+                problems.push(
+                    Problem::lacking(self.key.place, "this `rate_limit` limits nothing").help("set `rate`, `rates` or `concurrency`"),
+                );
             }
             _ => {}
         }
         if let Some(burst) = self.burst.filter(|_| self.rate.is_none()) {
             let help = "set a tier's burst in the tier, as in {rate: 10/s, burst: 20}";
-            problems.push(Problem::at(burst.place, "`burst` is set without `rate`").help(help));
+            problems.push(Problem::lacking(burst.place, "`burst` is set without `rate`").help(help));
         }
         if let Some(exact) = self.exact.filter(|_| self.rate.is_none() && self.rates.is_none()) {
-            problems.push(Problem::at(exact.place, "`exact` is set without `rate` or `rates`"));
+            problems.push(Problem::lacking(exact.place, "`exact` is set without `rate` or `rates`"));
         }
         self.check_tiers(&mut problems);
         if let Some(rate) = &self.rate {
@@ -40,8 +42,9 @@ impl Config {
     fn check_key(&self, problems: &mut Vec<Problem>) {
         let parts = &self.key.0;
         if parts.is_empty() {
-            problems
-                .push(Problem::at(self.key.place, "the key has no parts").help("for one limit that everybody shares, use the key `route`"));
+            problems.push(
+                Problem::lacking(self.key.place, "the key has no parts").help("for one limit that everybody shares, use the key `route`"),
+            );
         }
         for (index, part) in parts.iter().enumerate() {
             if parts[..index].contains(part) {
@@ -53,29 +56,31 @@ impl Config {
     fn check_tiers(&self, problems: &mut Vec<Problem>) {
         let Some(rates) = &self.rates else {
             if let Some(tier) = &self.tier {
-                problems.push(Problem::at(tier.place, "`tier` is set without `rates`").help("write `rates: {free: 10/s, plus: 50/s}`"));
+                problems
+                    .push(Problem::lacking(tier.place, "`tier` is set without `rates`").help("write `rates: {free: 10/s, plus: 50/s}`"));
             }
             if let Some(otherwise) = &self.otherwise {
-                problems.push(Problem::at(otherwise.place, "`otherwise` is set without `rates`"));
+                problems.push(Problem::lacking(otherwise.place, "`otherwise` is set without `rates`"));
             }
             return;
         };
         if self.tier.is_none() {
             problems.push(
-                Problem::at(rates.place, "`rates` is set without `tier`, which names the tier of a request")
+                Problem::lacking(rates.place, "`rates` is set without `tier`, which names the tier of a request")
                     .help("write `tier: claim.plan`"),
             );
         }
         let names = rates.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         match &self.otherwise {
-            _ if rates.is_empty() => problems.push(Problem::at(rates.place, "`rates` names no tier")),
+            _ if rates.is_empty() => problems.push(Problem::lacking(rates.place, "`rates` names no tier")),
             None => {
                 let help = format!("write `otherwise:` with one of {names}");
-                problems
-                    .push(Problem::at(rates.place, "`rates` is set without `otherwise`, the tier of a request that names none").help(help));
+                problems.push(
+                    Problem::lacking(rates.place, "`rates` is set without `otherwise`, the tier of a request that names none").help(help),
+                );
             }
             Some(tier) if !rates.contains_key(&tier.value) => {
-                problems.push(Problem::at(tier.place, format!("there is no tier `{}`", tier.value)).help(format!("one of {names}")));
+                problems.push(Problem::lacking(tier.place, format!("there is no tier `{}`", tier.value)).help(format!("one of {names}")));
             }
             Some(_) => {}
         }

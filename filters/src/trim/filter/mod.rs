@@ -39,6 +39,11 @@ impl Options for Config {
         self.check()
     }
 
+    fn device_classes(&self) -> Vec<Spanned<&str>> {
+        let profiles = self.profiles.iter().filter(|_| self.by.value == Selector::Device);
+        profiles.map(|(name, profile)| Spanned { value: name.as_str(), place: profile.place }).collect()
+    }
+
     fn selectors(&self) -> Vec<&Spanned<Selector>> {
         std::iter::once(&self.by).chain(&self.fields).collect()
     }

@@ -121,19 +121,62 @@ async fn a_client_that_leaves_is_noticed_while_its_request_is_served() {
         let request = pair.request().await;
         pair.client.shutdown().await.expect("it closes its half");
 
+        while pair.h1.half_closed.is_none() {
+            assert!(pair.poll_gone().is_pending());
+            tokio::task::yield_now().await;
+        }
+        // What needs no wait is answered, be it known by then that the client has no more to say.
+        later(FAREWELL / 2);
+        assert!(pair.poll_gone().is_pending());
+        later(FAREWELL * 2);
+        assert_eq!(pair.poll_gone().is_ready(), !half_close);
         if !half_close {
-            poll_fn(|cx| pair.h1.poll_gone(cx)).await;
+            assert!(!pair.h1.keep);
             continue;
         }
         // It still gets what it asked for, and no more.
-        while !pair.h1.half_closed {
-            assert!(pair.h1.poll_gone(&mut Context::from_waker(Waker::noop())).is_pending());
-            tokio::task::yield_now().await;
-        }
         assert!(pair.answer(&request, ok("0"), None).await);
         let second = pair.request().await;
         assert!(!pair.answer(&second, ok("0"), None).await);
         assert_eq!(pair.seen("connection: close\r\n\r\n").await.matches("HTTP/1.1 200").count(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_closed_its_half_is_waited_with_anew_for_each_request_that_it_sent() {
+    let mut pair = Pair::new().await;
+    pair.send(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let request = pair.request().await;
+    pair.client.shutdown().await.expect("it closes its half");
+    while pair.h1.half_closed.is_none() {
+        assert!(pair.poll_gone().is_pending());
+        tokio::task::yield_now().await;
+    }
+    let first = pair.h1.half_closed;
+
+    assert!(pair.answer(&request, ok("0"), None).await);
+    let second = pair.request().await;
+
+    assert!(pair.h1.half_closed > first);
+    assert!(pair.poll_gone().is_pending());
+    assert!(!pair.answer(&second, ok("0"), None).await);
+    assert_eq!(pair.seen("connection: close\r\n\r\n").await.matches("HTTP/1.1 200").count(), 2);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_ends_in_a_reset_where_the_connections_end_may_pass_for_the_bodys() {
+    for (version, length) in [("1.0", None), ("1.0", Some("10")), ("1.1", Some("10"))] {
+        let (mut pair, request) = Pair::asking(&post(version, "", "")).await;
+        pair.h1.queue_head(&status(StatusCode::OK, length), &request.method, false);
+        pair.h1.queue_body(Bytes::from_static(b"body"), false);
+        pair.flush().await.expect("it is taken");
+        pair.seen("body").await;
+
+        pair.h1.break_off();
+        drop(pair.h1);
+
+        let end = pair.client.read(&mut [0]).await;
+        assert_eq!(end.is_ok(), version == "1.1", "HTTP/{version}, {length:?}: {end:?}");
     }
 }
 

@@ -123,6 +123,10 @@ impl Pair {
         Ok(body)
     }
 
+    fn poll_gone(&mut self) -> Poll<()> {
+        self.h1.poll_gone(&mut Context::from_waker(Waker::noop()))
+    }
+
     fn poll_out(&mut self) -> Poll<Result<(), Lost>> {
         self.h1.poll_out(&mut Context::from_waker(Waker::noop()))
     }

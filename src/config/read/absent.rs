@@ -1,0 +1,93 @@
+//! What the language has and this version has not: who writes it is told so, instead of being told that it is misspelled.
+
+use super::tree::{Node, Value};
+
+/// How a message says it.
+pub(super) const WORDS: &str = "not in this version";
+
+/// The ends of paths, `*` for every name and every entry of a list, with what can be done instead. A key leaves this list when it comes.
+const KEYS: &[(&[&str], &str)] = &[
+    (&["listeners.*.tls"], "listeners speak clear text: let something in front of them terminate TLS"),
+    (&["listeners.*.proxy_protocol"], "let the proxy in front set X-Forwarded-For, and name it in `trusted_proxies`"),
+    (&["listeners.*.redirect_to_https"], "what terminates TLS has to redirect to it"),
+    (&["server.state_dir"], "nothing is written to disk"),
+    (&["server.limits.connections", "server.limits.connections_per_client"], "the limit of open files bounds connections"),
+    (&["server.limits.streams"], "leave it out"),
+    (&["server.timeouts.handshake"], "there is no TLS whose handshake could take long"),
+    (&["upstreams.*.tls"], "upstreams are spoken to in clear text"),
+    (&["upstreams.*.protocol"], "upstreams are spoken to in HTTP/1.1"),
+    (&["upstreams.*.discover"], "write the addresses as `endpoints`, and reload when they change"),
+    (&["upstreams.*.timeouts.stream_idle"], "it is for gRPC, which needs HTTP/2 to upstreams"),
+    (&["routes.*.canary", "routes.*.canary_options"], "give endpoints of one upstream weights and versions instead"),
+    (&["routes.*.mirror"], "leave it out"),
+    (&["routes.*.when", "routes.*.priority"], "a route is chosen by host, path and method"),
+    (&["routes.*.aggregate", "routes.*.graphql", "routes.*.saga"], "a route leads to one upstream, a redirect or a fixed answer"),
+    (&["telemetry.tracing"], "`traceparent` passes through; the gateway makes no spans"),
+    (&["access_log.when"], "every request is logged"),
+    (&["jwt.tunnel_until_exp"], "a token that expires meanwhile does not end a tunnel"),
+    (
+        &[
+            "filters.*.headers",
+            "filters.*.ip_access",
+            "filters.*.compress",
+            "filters.*.grpc_web",
+            "server.filters.*.headers",
+            "server.filters.*.ip_access",
+            "server.filters.*.compress",
+            "server.filters.*.grpc_web",
+        ],
+        "this kind of filter does not exist yet",
+    ),
+];
+
+/// What to do instead of a key that this version has not; nothing for every other key.
+pub(super) fn key(path: &[&str]) -> Option<&'static str> {
+    KEYS.iter().find(|(patterns, _)| patterns.iter().any(|pattern| ends(path, pattern))).map(|(_, help)| *help)
+}
+
+/// The same of a value whose key exists.
+pub(super) fn value(path: &[&str], node: Option<&Node>) -> Option<&'static str> {
+    let is_map = matches!(node?.value, Value::Map(_));
+    let splits =
+        is_map && ends(path, "routes.*.upstream") && ["read", "write"].iter().any(|key| node.is_some_and(|node| node.get(key).is_some()));
+    splits.then_some("write the name of one upstream; routes of one path may differ in their methods")
+}
+
+fn ends(path: &[&str], pattern: &str) -> bool {
+    let mut wanted = pattern.rsplit('.');
+    let mut found = path.iter().rev();
+    wanted.all(|word| found.next().is_some_and(|name| word == "*" || *name == word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_called_absent_that_exists() {
+        let schema: serde_json::Value = serde_json::from_str(&crate::config::schema::json()).expect("JSON");
+        let definitions = [
+            ("listeners.*", "Listener"),
+            ("server", "Server"),
+            ("server.limits", "Limits"),
+            ("server.timeouts", "ServerTimeouts"),
+            ("upstreams.*", "Upstream"),
+            ("upstreams.*.timeouts", "UpstreamTimeouts"),
+            ("routes.*", "Route"),
+            ("telemetry", "Telemetry"),
+            ("access_log", "AccessLogMap"),
+            ("filters.*", "Filter"),
+            ("server.filters.*", "Filter"),
+        ];
+
+        for pattern in KEYS.iter().flat_map(|(patterns, _)| patterns.iter()) {
+            let (map, key) = pattern.rsplit_once('.').expect("a path");
+            let properties = match definitions.iter().find(|(path, _)| *path == map) {
+                Some((_, name)) => &schema["$defs"][*name]["properties"],
+                None => &schema["$defs"]["Filter"]["properties"][map]["properties"],
+            };
+            assert!(properties.is_object(), "{pattern}: {properties}");
+            assert!(properties.get(key).is_none(), "`{pattern}` exists");
+        }
+    }
+}

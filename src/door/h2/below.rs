@@ -1,0 +1,245 @@
+//! The bytes below an HTTP/2 connection: here its client is given up where it stops in the middle of a head, or takes nothing.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use pingora_core::protocols::tls::SslDigest;
+use pingora_core::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::frames::{Frames, Place};
+use crate::door::Seat;
+use crate::door::patience::{Patience, Taken};
+use crate::door::rules::Keeper;
+use crate::upstream::timer::Timer;
+
+/// How the bytes of a connection flow that many requests share.
+#[derive(Default)]
+pub(crate) struct Flow {
+    blocked: AtomicBool,
+    given: AtomicU64,
+    /// How many streams are open.
+    pub(super) open: AtomicUsize,
+    midway: AtomicBool,
+}
+
+impl Flow {
+    /// Whether the socket takes nothing just now: then every request waits for it, and the connection has a deadline of its own.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes the socket has taken.
+    pub(crate) fn given(&self) -> u64 {
+        self.given.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client is in the middle of something that has a deadline of its own.
+    pub(super) fn is_midway(&self) -> bool {
+        self.midway.load(Ordering::Relaxed)
+    }
+}
+
+/// The stream below an HTTP/2 session.
+pub(super) struct Below {
+    io: TcpStream,
+    /// What was read before it was known that this is HTTP/2.
+    read: BytesMut,
+    keeper: Arc<dyn Keeper>,
+    seat: Arc<Seat>,
+    frames: Frames,
+    /// When what the client is in the middle of has begun.
+    began: Option<Instant>,
+    reading: Timer,
+    patience: Patience,
+    taken: Taken,
+    writing: Timer,
+    /// Counts the connection for as long as it lives.
+    _count: Box<dyn Send + Sync>,
+}
+
+impl Below {
+    /// The stream of a connection that was accepted then, of which these bytes were read.
+    pub(super) fn new(
+        io: TcpStream,
+        read: BytesMut,
+        accepted: Instant,
+        keeper: Arc<dyn Keeper>,
+        seat: Arc<Seat>,
+        count: Box<dyn Send + Sync>,
+    ) -> Self {
+        Self {
+            io,
+            read,
+            keeper,
+            seat,
+            frames: Frames::new(),
+            began: Some(accepted),
+            reading: Timer::new(),
+            patience: Patience::default(),
+            taken: Taken::default(),
+            writing: Timer::new(),
+            _count: count,
+        }
+    }
+
+    /// These bytes have come.
+    fn came(&mut self, bytes: &[u8]) {
+        if self.frames.take(bytes) {
+            self.began = None;
+        }
+        match self.frames.place() {
+            Place::Between => self.began = None,
+            _ => {
+                self.began.get_or_insert_with(Instant::now);
+            }
+        }
+        self.seat.flow.midway.store(self.began.is_some(), Ordering::Relaxed);
+    }
+
+    /// Nothing comes just now. What has begun has its time, however it drips; what has not is waited for by whoever waits for it.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(began) = self.began else { return Poll::Pending };
+        let rules = self.keeper.rules();
+        let time = match self.frames.place() {
+            // It may be a body's, where there is one.
+            Place::Frame if self.seat.flow.open.load(Ordering::Relaxed) > 0 => rules.header_timeout.max(rules.body_timeout),
+            _ => rules.header_timeout,
+        };
+        ready!(self.reading.poll(cx, Some(began + time)));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Lets a write through, for as long as the client takes something every now and then.
+    fn written(&mut self, poll: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let flow = &self.seat.flow;
+        flow.blocked.store(poll.is_pending(), Ordering::Relaxed);
+        match poll {
+            Poll::Ready(Ok(count)) => {
+                flow.given.fetch_add(count as u64, Ordering::Relaxed);
+                self.taken.give(count);
+                if self.patience.is_waiting() {
+                    self.patience.moved(self.taken.more(Some(&self.io)));
+                }
+                poll
+            }
+            Poll::Ready(Err(_)) => poll,
+            Poll::Pending => {
+                let Self { patience, writing, taken, io, keeper, .. } = self;
+                ready!(patience.poll_taken(cx, writing, keeper.rules().write_timeout, || taken.more(Some(io))));
+                // What the kernel still holds for it would stay for as long as it likes.
+                let _ = self.io.set_zero_linger();
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+}
+
+impl AsyncRead for Below {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        if this.read.is_empty() {
+            match Pin::new(&mut this.io).poll_read(cx, buf) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => return this.wait(cx),
+            }
+        } else {
+            let count = this.read.len().min(buf.remaining());
+            buf.put_slice(&this.read[..count]);
+            this.read.advance(count);
+            if this.read.is_empty() {
+                this.read = BytesMut::new();
+            }
+        }
+        this.came(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Below {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.written(poll, cx)
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
+        this.written(poll, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    /// All of what was to be written then is out: who took it has its patience back.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().patience.reset();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+impl fmt::Debug for Below {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Below").field("io", &self.io).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Shutdown for Below {
+    async fn shutdown(&mut self) {
+        let _ = self.io.shutdown().await;
+    }
+}
+
+impl UniqueID for Below {
+    fn id(&self) -> UniqueIDType {
+        std::os::fd::AsRawFd::as_raw_fd(&self.io)
+    }
+}
+
+impl Ssl for Below {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        None
+    }
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        None
+    }
+}
+
+impl GetTimingDigest for Below {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for Below {
+    fn get_proxy_digest(&self) -> Option<Arc<pingora_core::protocols::raw_connect::ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for Below {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        None
+    }
+}
+
+#[async_trait]
+impl Peek for Below {}

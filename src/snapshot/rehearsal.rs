@@ -1,0 +1,92 @@
+//! Tries what a running gateway opens, without serving: secrets, keys, key sets in files, the directory of the access log.
+//!
+//! Nothing is created, written or fetched. What fails is told at the line that names it.
+
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use frontgate_filters::filter::pseudonym::Pseudonyms;
+use frontgate_filters::registry::FilterEntry;
+use frontgate_filters::words::spanned::Problem;
+
+use super::compile::inline;
+use super::outside::FromConfig;
+use crate::config::Loaded;
+use crate::config::diagnostics::Diagnostics;
+use crate::config::model::{AccessLog, LogTarget};
+use crate::files;
+
+/// The configuration, if everything that it names outside of itself can be had.
+pub(crate) fn opened(loaded: Loaded) -> Result<Loaded, Diagnostics> {
+    let problems = missing(&loaded);
+    if problems.is_empty() {
+        return Ok(loaded);
+    }
+    Err(loaded.diagnose(problems).and(loaded.warnings))
+}
+
+fn missing(loaded: &Loaded) -> Vec<Problem> {
+    let config = &loaded.config;
+    let mut problems = Vec::new();
+    if let Some(token) = config.server.admin.as_ref().and_then(|admin| admin.token.as_ref())
+        && let Err(why) = loaded.secret(token)
+    {
+        problems.push(Problem::at(token.place(), why));
+    }
+    if let Some(key) = &config.telemetry.hash_key
+        && let Err(why) = loaded.secret(&key.value).and_then(|key| Pseudonyms::keyed(key.as_bytes()).map(drop))
+    {
+        problems.push(Problem::at(key.place, why));
+    }
+    let outside = FromConfig { documents: None, loaded, upstreams: Vec::new(), routes: Vec::new() };
+    let named = config.filters.values().map(|entry| &entry.value);
+    let filters = named.chain(inline(config).map(|(_, _, entry)| entry));
+    problems.extend(filters.flat_map(|FilterEntry { config, .. }| config.options().missing(&outside)));
+    if let AccessLog::On { to: LogTarget::File(path), .. } = &config.telemetry.access_log {
+        let resolved = loaded.resolve_path(path.place, path);
+        let tried = resolved.clone();
+        if let Err(why) = files::patiently(&resolved, move || can_append(&tried)) {
+            problems.push(Problem::at(path.place, why));
+        }
+    }
+    problems
+}
+
+/// Whether lines can be appended to this file, or the file can be created where there is none yet.
+fn can_append(path: &Path) -> Result<(), String> {
+    let cannot = |error: io::Error| format!("`{}` cannot be written: {}", path.display(), files::words(&error));
+    match std::fs::metadata(path) {
+        Ok(about) if about.is_dir() => Err(format!("`{}` cannot be written: it is a directory", path.display())),
+        Ok(about) if about.is_file() => OpenOptions::new().append(true).open(path).map(drop).map_err(cannot),
+        // To open a pipe or a device may do something.
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            match std::fs::metadata(folder) {
+                Ok(about) if about.is_dir() => can_create(folder).map_err(cannot),
+                Ok(_) => Err(format!("`{}` cannot be written: `{}` is not a directory", path.display(), folder.display())),
+                Err(error) => {
+                    Err(format!("`{}` cannot be written: the directory `{}`: {}", path.display(), folder.display(), files::words(&error)))
+                }
+            }
+        }
+        Err(error) => Err(cannot(error)),
+    }
+}
+
+/// Whether files can be created in a directory: one without a name is, and is gone at once.
+#[cfg(target_os = "linux")]
+fn can_create(folder: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).custom_flags(libc::O_TMPFILE).mode(0o600).open(folder) {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => Err(error),
+        // Not every file system knows of files without a name.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn can_create(_: &Path) -> io::Result<()> {
+    Ok(())
+}
