@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::exchange::origin::reset;
+use crate::harness::client::operate;
 use crate::harness::http2::over_http2;
 use crate::harness::origin::response;
 use crate::harness::{Gateway, Log, Origin, get, raw, until, yaml};
@@ -104,7 +105,7 @@ fn whoever_leaves_lets_go_of_the_upstream_and_of_a_place_among_those_at_once() {
         assert_eq!(line["flags"], "DC", "{way:?}: {line}");
         assert_eq!((line.get("status"), line.get("upstream_status")), (None, None), "{way:?}: {line}");
         let admin = gateway.running.admin().unwrap();
-        until("nothing to be in flight", || get(admin, "/healthz?full=1").json()["upstreams"]["main"]["in_flight"] == 0);
+        until("nothing to be in flight", || operate(admin, "GET", "/healthz?full=1").json()["upstreams"]["main"]["in_flight"] == 0);
         drop(kept);
     }
 }

@@ -164,7 +164,9 @@ fn slow_clients_and_upstreams_cost_what_they_may_and_nothing_when_they_are_gone(
             assert_eq!(get(process.address, "/good").status, 200);
         }
         peaks.push(process.memory());
-        assert!(process.descriptors() <= before + number + with_upstream + 100, "{} descriptors", process.descriptors());
+        // Idle connections of the crowd before belong to the thread that made them, and this crowd may have come to others.
+        let most = before + number + 2 * with_upstream + 100;
+        assert!(process.descriptors() <= most, "{} descriptors", process.descriptors());
 
         hasten.send_replace(true);
         let wrong: Vec<String> = clients.into_iter().filter_map(|client| runtime.block_on(client).unwrap().err()).collect();
