@@ -11,11 +11,15 @@ use arc_swap::ArcSwap;
 use frontgate_filters::filter::Facts;
 use frontgate_filters::reply::Form;
 use frontgate_filters::words::fields;
+use frontgate_filters::words::spanned::Spanned;
 use http::Method;
 use parking_lot::Mutex;
+use rustls::ServerConfig;
 
 use crate::changes::changes;
 use crate::config::Loaded;
+use crate::config::model::{Listener, Protocol};
+use crate::door::tls::{Kept, Renewed};
 use crate::door::wire::Refusal;
 use crate::door::{Conn, Keeper, Rules};
 use crate::refusals::{page, unreadable};
@@ -118,6 +122,23 @@ impl Gateway {
         self.let_go(&snapshot, now);
     }
 
+    /// Reads the files of certificates again, and shows those that are there now.
+    pub(crate) fn renew_certificates(&self) {
+        let snapshot = self.snapshot();
+        for (listener, kept) in snapshot.loaded.config.server.listeners.iter().zip(&snapshot.certificates) {
+            let Some(kept) = kept else { continue };
+            match kept.renew(listener, &|path| snapshot.loaded.file(path)) {
+                Renewed::Same => {}
+                Renewed::Changed => log::info!("{}: the certificates were read again and are in use", listener.address),
+                Renewed::Refused(problems) => {
+                    for problem in problems {
+                        log::error!("{}: the former certificates stay in use: {}", listener.address, problem.message);
+                    }
+                }
+            }
+        }
+    }
+
     /// A required upstream that has no healthy endpoint.
     pub(crate) fn down(&self) -> Option<Arc<str>> {
         let now = Instant::now();
@@ -162,7 +183,10 @@ impl Gateway {
 
     /// The page for Prometheus.
     pub(crate) fn scrape(&self) -> String {
-        self.metrics.render(&self.snapshot().key_ages())
+        let snapshot = self.snapshot();
+        let servers = snapshot.certificates.iter().flatten().map(Kept::server);
+        let ends = servers.flat_map(|server| server.ends.clone()).collect();
+        self.metrics.render(&snapshot.key_ages(), &ends)
     }
 
     /// From now on readiness fails and answers close their connections.
@@ -213,7 +237,7 @@ impl Gateway {
 fn fixed_parts(old: &Loaded, new: &Loaded) -> Result<(), String> {
     let (old, new) = (&old.config.server, &new.config.server);
     let changed = [
-        ("server.listeners", old.listeners != new.listeners),
+        ("server.listeners", !same_listeners(&old.listeners, &new.listeners)),
         ("server.admin", old.admin != new.admin),
         ("server.status", old.status != new.status),
         ("server.threads", old.threads != new.threads),
@@ -225,6 +249,14 @@ fn fixed_parts(old: &Loaded, new: &Loaded) -> Result<(), String> {
     Err(format!("{} cannot be changed by a reload: start a new process for it", names.join(" and ")))
 }
 
+/// Whether the same addresses speak the same protocols, with TLS or without it; everything else of a listener may change.
+fn same_listeners(old: &[Spanned<Listener>], new: &[Spanned<Listener>]) -> bool {
+    let fixed = |listener: &Spanned<Listener>| {
+        (listener.address, listener.tls.is_some(), [Protocol::Http1, Protocol::H2].map(|protocol| listener.speaks(protocol)))
+    };
+    old.iter().map(fixed).eq(new.iter().map(fixed))
+}
+
 impl Keeper for Gateway {
     fn is_draining(&self) -> bool {
         Self::is_draining(self)
@@ -232,6 +264,10 @@ impl Keeper for Gateway {
 
     fn rules(&self) -> Rules {
         self.snapshot.load().rules
+    }
+
+    fn tls(&self, listener: usize) -> Option<Arc<ServerConfig>> {
+        self.snapshot.load().certificates.get(listener)?.as_ref().map(Kept::config)
     }
 
     fn refuse(&self, refusal: Refusal, conn: &Conn) -> Vec<u8> {

@@ -55,6 +55,8 @@ mod soak;
 mod streams;
 /// Thousands of slow clients and upstreams at once.
 mod stress;
+/// Listeners with TLS: certificates by name, clients that show their own, renewal, HTTP/2.
+mod tls;
 /// Requests through to an origin and back: upstreams, rewrites, filters, keep-alive.
 mod traffic;
 /// JSON answers that are trimmed on their way.

@@ -19,6 +19,8 @@ pub mod words;
 // The kinds, a folder each.
 pub mod circuit_breaker;
 pub mod cors;
+pub mod headers;
+pub mod ip_access;
 pub mod jwt;
 pub mod rate_limit;
 pub mod rbac;

@@ -86,6 +86,10 @@ registry! {
     trim => Trim,
     /// Limits how many requests a caller may make.
     rate_limit => RateLimit,
+    /// Which client addresses may come in.
+    ip_access => IpAccess,
+    /// Sets, adds and removes headers.
+    headers => Headers,
     /// Names the version that answered.
     version_header => VersionHeader,
     /// Stops sending requests to an upstream that fails, and answers in its place.

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use frontgate_filters::words::fnv;
-use frontgate_filters::words::spanned::{Place, Problem};
+use frontgate_filters::words::spanned::{Place, Problem, Spanned};
 
 use self::diagnostics::{Code, Diagnostic, Diagnostics, Severity};
 pub(crate) use self::lenient::admin;
@@ -129,6 +129,11 @@ impl Loaded {
     /// A path, relative to the file that names it.
     pub fn resolve_path(&self, place: Place, path: &Path) -> PathBuf {
         resolve(place, path, &self.places, &self.sources)
+    }
+
+    /// The contents of a file that a value names; an error says why it cannot be had.
+    pub fn file(&self, path: &Spanned<PathBuf>) -> Result<Vec<u8>, String> {
+        files::read(&self.resolve_path(path.place, path), files::SMALL)
     }
 
     /// What was found wrong with these values after they were loaded: secrets and files that cannot be had.

@@ -6,12 +6,14 @@
 mod hygiene;
 pub(crate) use hygiene::content_length;
 
+use std::num::NonZeroU16;
 use std::time::Instant;
 
 use frontgate_filters::chain::{Decision as FilterDecision, Exchange};
 use frontgate_filters::filter::{Facts, Request};
 use frontgate_filters::reply::Reply;
-use http::{HeaderName, Method, StatusCode};
+use http::header::LOCATION;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 
 use crate::action::{Act, Ask};
@@ -34,6 +36,8 @@ pub(crate) struct Asked<'a> {
     pub route: &'a mut Option<usize>,
     /// Whether who is connected is a trusted proxy.
     pub trusted: &'a mut bool,
+    /// The port that the listener sends every client to, over HTTPS.
+    pub redirect: Option<NonZeroU16>,
     /// When the request began.
     pub now: Instant,
     /// Where the reasons go while the decision is being explained.
@@ -109,6 +113,9 @@ fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, 
         // About the gateway as a whole (RFC 9110, section 9.3.7).
         return Err((Reply::empty(StatusCode::NO_CONTENT, "options"), By::Request));
     }
+    if let Some(port) = asked.redirect {
+        return Err((to_https(host.name(head), port, head), By::Request));
+    }
     snapshot.recognise(head, asked.facts);
     let index = match snapshot.find(host.name(head), path, head) {
         Found::Route(index) => index,
@@ -125,6 +132,20 @@ fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, 
         return Err((refusals::body_too_large(), By::Request));
     }
     Ok(route)
+}
+
+/// The same host, path and query over HTTPS.
+fn to_https(host: &str, port: NonZeroU16, head: &RequestHeader) -> Reply {
+    if host.is_empty() {
+        return refusals::bad_request("The request names no host.");
+    }
+    // What was checked is ASCII; an IPv6 address keeps its brackets.
+    let port = if port.get() == 443 { String::new() } else { format!(":{port}") };
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    match HeaderValue::from_str(&format!("https://{host}{port}{target}")) {
+        Ok(to) => Reply::empty(StatusCode::PERMANENT_REDIRECT, "redirect").with(LOCATION, to),
+        Err(_) => refusals::bad_request("The target cannot be sent elsewhere."),
+    }
 }
 
 #[cfg(test)]

@@ -71,6 +71,7 @@ impl Known {
             exchange: &mut self.exchange,
             route: &mut self.route,
             trusted: &mut self.trusted,
+            redirect: None,
             now: Instant::now(),
             trace,
         };

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use frontgate_filters::filter::Tls;
 use http::HeaderValue;
 
 /// What a listener and the request hooks tell each other about one connection.
@@ -12,13 +13,15 @@ pub(crate) struct Conn {
     pub listener: usize,
     /// The client's address.
     pub peer: Option<std::net::SocketAddr>,
+    /// What TLS says of it; none in clear text.
+    pub tls: Option<Arc<Tls>>,
     peer_value: OnceLock<HeaderValue>,
 }
 
 impl Conn {
     /// A connection of this listener.
-    pub(crate) fn new(listener: usize, peer: Option<std::net::SocketAddr>) -> Self {
-        Self { listener, peer, peer_value: OnceLock::new() }
+    pub(crate) fn new(listener: usize, peer: Option<std::net::SocketAddr>, tls: Option<Arc<Tls>>) -> Self {
+        Self { listener, peer, tls, peer_value: OnceLock::new() }
     }
 
     /// The client's address as a header value, made once a connection.

@@ -10,6 +10,7 @@ mod h2;
 mod patience;
 mod rules;
 mod socket;
+pub(crate) mod tls;
 pub(crate) mod wire;
 
 use std::future::{Future, poll_fn};
@@ -17,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pingora_core::apps::HttpServerApp as _;
 use pingora_core::protocols::Digest;
@@ -48,6 +49,8 @@ pub(crate) struct Door<P: ProxyHttp> {
     pub keeper: Arc<dyn Keeper>,
     /// Whether HTTP/2 with prior knowledge is spoken beside HTTP/1.
     pub h2: bool,
+    /// Whether TLS is spoken.
+    pub tls: bool,
     /// What is counted of it.
     pub metrics: Arc<ListenerMetrics>,
     /// How many connections there are, on all listeners, that have not asked for anything yet.
@@ -77,11 +80,21 @@ where
     async fn serve(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, fresh: Fresh, shut: ShutdownWatch) {
         // Heads and bodies leave in one piece each: nothing is gained by waiting for more.
         let _ = socket.set_nodelay(true);
-        let conn = Arc::new(Conn::new(self.number, Some(peer)));
+        let connected = self.metrics.connection();
+        let (io, tls, h2) = if self.tls {
+            // On the heap, as all that is rare: what stands in this future is there for as long as the connection.
+            match Box::pin(self.handshake(socket)).await {
+                Some(accepted) => (Io::Tls(accepted.stream), Some(accepted.facts), accepted.h2),
+                None => return,
+            }
+        } else {
+            (Io::Tcp(socket), None, self.h2)
+        };
+        let conn = Arc::new(Conn::new(self.number, Some(peer), tls));
         let seat = Arc::new(Seat::new(conn.clone(), fresh));
         let nothing = ResponseHeader::build_no_case(200, Some(0)).expect("200 is a status");
         let proxy_digest = Arc::new(ProxyDigest::new(Box::new(nothing), Some(Box::new(seat.clone()))));
-        let mut h1 = Box::new(H1::new(Io::Tcp(socket), conn, self.keeper.clone(), Box::new(self.metrics.connection())));
+        let mut h1 = Box::new(H1::new(io, conn, self.keeper.clone(), Box::new(connected)));
         let mut first = true;
         let mut closing = shut.clone();
         let closed = closing.wait_for(|shut| *shut);
@@ -90,7 +103,7 @@ where
         loop {
             let next = poll_fn(|cx| {
                 loop {
-                    if let Poll::Ready(next) = h1.poll_next(cx, self.h2 && first) {
+                    if let Poll::Ready(next) = h1.poll_next(cx, h2 && first) {
                         return Poll::Ready(next);
                     }
                     if !h1.is_between() || !is_closed && closed.as_mut().poll(cx).is_pending() {
@@ -107,14 +120,15 @@ where
                 }
             })
             .await;
-            first = false;
             let request = match next {
+                // HTTP/2 was agreed upon, and is not what came.
+                Next::Request(_) if first && h2 && self.tls => return,
                 Next::Request(request) => request,
                 Next::End => return,
-                Next::Refused(refusal) => return h1.refuse(refusal).await,
-                // On the heap: connections of HTTP/1 need no room for it.
+                Next::Refused(refusal) => return Box::pin(h1.refuse(refusal)).await,
                 Next::Http2 => return Box::pin(h2::serve(&self.proxy, *h1, self.keeper.clone(), seat, proxy_digest, &shut)).await,
             };
+            first = false;
             *seat.h1.lock() = Some(h1);
             let digest = Digest { proxy_digest: Some(proxy_digest.clone()), ..Digest::default() };
             let session = ServerSession::new_custom(Box::new(Down::new(request, digest)));
@@ -122,12 +136,24 @@ where
             let Some(mut again) = seat.h1.lock().take() else { return };
             if !again.turn().await {
                 if again.must_linger() {
-                    again.linger().await;
+                    Box::pin(again.linger()).await;
                 }
                 return;
             }
             h1 = again;
         }
+    }
+}
+
+impl<P: ProxyHttp> Door<P> {
+    /// The handshake of a connection over TLS; none that came to nothing.
+    async fn handshake(&self, socket: TcpStream) -> Option<tls::Accepted> {
+        let config = self.keeper.tls(self.number)?;
+        let began = Instant::now();
+        let accepted = tls::accept(socket, config, self.keeper.rules().handshake_timeout).await;
+        let result = accepted.as_ref().map(|accepted| accepted.facts.version).map_err(|failed| failed.name());
+        self.metrics.handshake(result, began.elapsed());
+        accepted.ok()
     }
 }
 

@@ -1,6 +1,9 @@
 //! What a listener asks of the gateway: the rules for its clients, and the answer to what is no request.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::ServerConfig;
 
 use super::conn::Conn;
 use super::wire::{HeadLimits, Refusal};
@@ -9,6 +12,10 @@ use super::wire::{HeadLimits, Refusal};
 pub(crate) trait Keeper: Send + Sync + 'static {
     /// The rules in force, asked once a request.
     fn rules(&self) -> Rules;
+    /// How handshakes are made on this listener, asked once a connection.
+    fn tls(&self, _listener: usize) -> Option<Arc<ServerConfig>> {
+        None
+    }
     /// The answer to a request that no hook will see, counted and logged: a whole HTTP/1.1 response that closes the connection.
     fn refuse(&self, refusal: Refusal, conn: &Conn) -> Vec<u8>;
     /// Whether the process is on its way out: then answers close their connections.
@@ -22,6 +29,8 @@ pub(crate) struct Rules {
     pub head: HeadLimits,
     /// How long a connection may be idle between two requests.
     pub keepalive: Duration,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Duration,
     /// How long a head may take.
     pub header_timeout: Duration,
     /// How long a body may keep us waiting, and one second more for every 500 bytes.

@@ -116,7 +116,7 @@ fn identify(out: &mut BytesMut, received: &RequestHeader, order: &Order<'_>) {
         put_field(out, b"x-forwarded-host", host);
     }
     if !map.contains_key(X_FORWARDED_PROTO) {
-        put_field(out, b"x-forwarded-proto", b"http");
+        put_field(out, b"x-forwarded-proto", if order.facts.tls.is_some() { b"https" } else { b"http" });
     }
     put_field(out, b"x-request-id", order.facts.request_id.as_bytes());
 }

@@ -74,7 +74,16 @@ pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanat
 /// What becomes of a request that can be read.
 fn decided(snapshot: &Snapshot, head: &mut RequestHeader, facts: &mut Facts, route: &mut Option<usize>, trace: &mut Trace) -> Outcome {
     let (mut exchange, mut trusted) = (Exchange::default(), false);
-    let asked = Asked { head, facts, exchange: &mut exchange, route, trusted: &mut trusted, now: Instant::now(), trace: Some(trace) };
+    let asked = Asked {
+        head,
+        facts,
+        exchange: &mut exchange,
+        route,
+        trusted: &mut trusted,
+        redirect: None,
+        now: Instant::now(),
+        trace: Some(trace),
+    };
     match now(decide(snapshot, asked)) {
         None => Outcome::Answered { status: 503, why: "a filter waits for something that is not there offline".to_owned() },
         Some(Decision::Ask(ask)) => {

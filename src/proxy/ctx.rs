@@ -78,6 +78,7 @@ impl Ctx {
             if let Some(peer) = seat.conn.peer {
                 self.facts.client_ip = peer.ip().to_canonical();
             }
+            self.facts.tls.clone_from(&seat.conn.tls);
         }
     }
 
@@ -134,6 +135,9 @@ impl Ctx {
             limit_key: limit_key.as_deref(),
             tier: self.facts.tier.as_deref(),
             circuit: self.facts.circuit.map(CircuitState::name),
+            tls_version: self.facts.tls.as_ref().map(|tls| tls.version),
+            sni: self.facts.tls.as_ref().and_then(|tls| tls.sni.as_deref()).map(str::as_bytes),
+            client_cert: self.facts.tls.as_ref().and_then(|tls| tls.client.as_ref()).map(|client| client.subject.as_bytes()),
             user_agent: head.headers.get(http::header::USER_AGENT).map(HeaderValue::as_bytes),
             flag: self.flag.or(self.kept_back.then_some(Flag::UpstreamOverflow)),
             ..Line::at(SystemTime::now())

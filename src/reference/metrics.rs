@@ -21,7 +21,7 @@ struct Family {
 }
 
 /// Labels whose values the configuration, a request or its answer chooses.
-const OPEN: &[&str] = &["route", "upstream", "listener", "filter", "hash", "version", "code", "method", "profile", "tier", "endpoint"];
+const OPEN: &[&str] = &["route", "upstream", "listener", "filter", "hash", "version", "code", "method", "profile", "tier", "endpoint", "certificate"];
 
 /// Every family of a gateway that has met everything that makes one appear.
 fn families() -> BTreeMap<String, Family> {
@@ -31,9 +31,9 @@ fn families() -> BTreeMap<String, Family> {
     let _snapshot = Snapshot::compile(loaded, None, &metrics, None).expect("the annotated configuration can be compiled");
     metrics.route("shown").record(&Method::GET, 200, Duration::ZERO, Duration::ZERO);
     metrics.upstream("shown").first_byte(Duration::from_secs(1));
-    metrics.listener("shown");
+    metrics.listener("shown").handshake(Ok("1.3"), Duration::ZERO);
     metrics.reloaded("shown", SystemTime::UNIX_EPOCH);
-    let page = metrics.render(&BTreeMap::from([("shown", Duration::ZERO)]));
+    let page = metrics.render(&BTreeMap::from([("shown", Duration::ZERO)]), &BTreeMap::from([("shop.pem".to_owned(), 0)]));
 
     let mut families = scraped(&page);
     for told in metrics.filters.described() {

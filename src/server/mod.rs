@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::operators::Operators;
 use self::sockets::{Held, bind};
-use self::worker::Worker;
+use self::worker::{Spoken, Worker};
 use crate::config::Loaded;
 use crate::config::model::{Protocol, Threads};
 use crate::gateway::Gateway;
@@ -65,14 +65,15 @@ pub fn start(loaded: Loaded, reload: Read) -> Result<Running, String> {
         stop,
         thread: None,
     };
-    let h2: Vec<bool> = server.listeners.iter().map(|listener| listener.protocols.contains(&Protocol::H2)).collect();
+    let spoken = server.listeners.iter().map(|listener| Spoken { h2: listener.speaks(Protocol::H2), tls: listener.tls.is_some() });
+    let spoken: Vec<Spoken> = spoken.collect();
     let (shutdown, shut) = watch::channel(false);
     let (finish, finished) = watch::channel(false);
     let (accepting, accepting_over) = mpsc::channel(1);
     let mut workers = Vec::new();
     for number in 0..threads {
         let listeners = listeners.iter().map(Held::share).collect::<Result<Vec<_>, _>>()?;
-        let worker = Worker { gateway: gateway.clone(), listeners, h2: h2.clone(), shut: shut.clone(), finished: finished.clone() };
+        let worker = Worker { gateway: gateway.clone(), listeners, spoken: spoken.clone(), shut: shut.clone(), finished: finished.clone() };
         workers.push(worker.start(number, accepting.clone())?);
     }
     drop((accepting, listeners));

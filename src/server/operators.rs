@@ -12,6 +12,9 @@ use crate::door::LAST_CALL;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
 
+/// How often the files of certificates are looked at.
+const RENEWAL: Duration = Duration::from_secs(2);
+
 /// What the main thread does: operators' addresses, the way out.
 pub(super) struct Operators {
     pub gateway: Arc<Gateway>,
@@ -48,6 +51,7 @@ impl Operators {
             }
         }
         tokio::spawn(tick(self.gateway.clone()));
+        tokio::spawn(renew(self.gateway.clone()));
         self.gateway.run_background(tokio::runtime::Handle::current());
         tokio::spawn(self.gateway.documents.clone().run());
         // A sender that is gone stops at once, as does a deadline that has passed.
@@ -68,6 +72,15 @@ impl Operators {
         let cut_off = if ended.is_ok() { 0 } else { self.gateway.requests() };
         let _ = admin_shutdown.send(true);
         cut_off
+    }
+}
+
+/// Looks after the files of certificates: by their contents, so that links and mounted secrets that are exchanged are seen, too.
+async fn renew(gateway: Arc<Gateway>) {
+    loop {
+        tokio::time::sleep(RENEWAL).await;
+        let gateway = gateway.clone();
+        let _ = tokio::task::spawn_blocking(move || gateway.renew_certificates()).await;
     }
 }
 

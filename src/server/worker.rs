@@ -23,9 +23,16 @@ use crate::upstream::{h1, timer};
 pub(super) struct Worker {
     pub gateway: Arc<Gateway>,
     pub listeners: Vec<Held>,
-    pub h2: Vec<bool>,
+    pub spoken: Vec<Spoken>,
     pub shut: watch::Receiver<bool>,
     pub finished: watch::Receiver<bool>,
+}
+
+/// What a listener speaks.
+#[derive(Clone, Copy)]
+pub(super) struct Spoken {
+    pub h2: bool,
+    pub tls: bool,
 }
 
 impl Worker {
@@ -51,12 +58,13 @@ impl Worker {
         let proxy = Arc::new(proxy);
         let keeping = tokio::spawn(keep(self.gateway.clone()));
         let mut listening = Vec::new();
-        for (index, (held, h2)) in self.listeners.into_iter().zip(self.h2).enumerate() {
+        for (index, (held, spoken)) in self.listeners.into_iter().zip(self.spoken).enumerate() {
             let door = Arc::new(Door {
                 number: index,
                 proxy: proxy.clone(),
                 keeper: self.gateway.clone(),
-                h2,
+                h2: spoken.h2,
+                tls: spoken.tls,
                 metrics: self.gateway.listener(index),
                 fresh: self.gateway.fresh.clone(),
             });

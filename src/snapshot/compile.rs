@@ -9,6 +9,7 @@ use frontgate_filters::filter::build::Build;
 use frontgate_filters::filter::pseudonym::Pseudonyms;
 use frontgate_filters::registry::FilterEntry;
 use frontgate_filters::words::selector::Selector;
+use frontgate_filters::words::spanned::Spanned;
 
 use super::outside::FromConfig;
 use super::route::{Route, entry};
@@ -17,6 +18,7 @@ use crate::action::{self, Upstreams};
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
 use crate::door::Rules;
+use crate::door::tls::Kept;
 use crate::door::wire::HeadLimits;
 use crate::files;
 use crate::router::{Entry, Pattern, Router, UNMATCHED};
@@ -35,6 +37,7 @@ impl Snapshot {
     ) -> Result<Self, String> {
         let config = &loaded.config;
         let access_log = open_log(&loaded, previous, metrics)?;
+        let certificates = certificates(&loaded)?;
         let outside = FromConfig {
             documents,
             loaded: &loaded,
@@ -106,6 +109,7 @@ impl Snapshot {
             pools,
             rules: Rules {
                 head: HeadLimits { bytes: limits.headers.0 as usize, lines: limits.header_count as usize, target: limits.uri.0 as usize },
+                handshake_timeout: config.server.timeouts.handshake.0,
                 keepalive: config.server.timeouts.keepalive.0,
                 header_timeout: config.server.timeouts.header.0,
                 body_timeout: config.server.timeouts.body.0,
@@ -118,6 +122,7 @@ impl Snapshot {
             devices: devices(config)?,
             pseudonyms: pseudonyms(&loaded, previous)?,
             access_log,
+            certificates,
             filters,
             loaded,
         })
@@ -155,6 +160,17 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
         Some(table) => Devices::new(table).map(|devices| Some(Arc::new(devices))),
         None => Ok(Some(Devices::builtin().clone())),
     }
+}
+
+/// Reads the certificates that the listeners name.
+fn certificates(loaded: &Loaded) -> Result<Box<[Option<Kept>]>, String> {
+    let read = |listener: &Spanned<model::Listener>| {
+        Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| {
+            let lines = problems.iter().map(|problem| format!("{}: {}", loaded.describe(problem.place), problem.message));
+            lines.collect::<Vec<_>>().join("\n")
+        })
+    };
+    loaded.config.server.listeners.iter().map(read).collect()
 }
 
 /// Names under the configuration's key, else under one of this process. Under the same key they stay the same.

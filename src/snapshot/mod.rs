@@ -27,6 +27,7 @@ use crate::action::Upstreams;
 use crate::config::Loaded;
 use crate::config::model;
 use crate::door::Rules;
+use crate::door::tls::Kept;
 use crate::router::{Found, Router};
 use crate::telemetry::AccessLog;
 
@@ -44,6 +45,8 @@ pub(crate) struct Snapshot {
     pub pools: Upstreams,
     /// What a client may send, and how slowly.
     pub rules: Rules,
+    /// The certificates of each listener, as its files are now; none where it speaks clear text.
+    pub certificates: Box<[Option<Kept>]>,
     /// Where the access log goes.
     pub access_log: Arc<AccessLog>,
     /// What it shows in place of who somebody is.

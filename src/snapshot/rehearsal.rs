@@ -9,19 +9,22 @@ use std::path::Path;
 
 use frontgate_filters::filter::pseudonym::Pseudonyms;
 use frontgate_filters::registry::FilterEntry;
-use frontgate_filters::words::spanned::Problem;
+use frontgate_filters::words::spanned::{Problem, Weight};
 
 use super::compile::inline;
 use super::outside::FromConfig;
 use crate::config::Loaded;
 use crate::config::diagnostics::Diagnostics;
 use crate::config::model::{AccessLog, LogTarget};
+use crate::door::tls::Kept;
 use crate::files;
 
 /// The configuration, if everything that it names outside of itself can be had.
 pub(crate) fn opened(loaded: Loaded) -> Result<Loaded, Diagnostics> {
+    let mut loaded = loaded;
     let problems = missing(&loaded);
-    if problems.is_empty() {
+    if problems.iter().all(|problem| problem.weight == Weight::Doubtful) {
+        loaded.warnings = loaded.diagnose(problems).and(std::mem::take(&mut loaded.warnings));
         return Ok(loaded);
     }
     Err(loaded.diagnose(problems).and(loaded.warnings))
@@ -34,6 +37,12 @@ fn missing(loaded: &Loaded) -> Vec<Problem> {
         && let Err(why) = loaded.secret(token)
     {
         problems.push(Problem::at(token.place(), why));
+    }
+    for listener in &config.server.listeners {
+        match Kept::read(listener, &|path| loaded.file(path)) {
+            Ok(kept) => problems.extend(kept.into_iter().flat_map(|kept| kept.server().warnings.clone())),
+            Err(wrong) => problems.extend(wrong),
+        }
     }
     if let Some(key) = &config.telemetry.hash_key
         && let Err(why) = loaded.secret(key).and_then(|key| Pseudonyms::keyed(key.as_bytes()).map(drop))

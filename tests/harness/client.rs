@@ -71,7 +71,7 @@ pub fn operate(admin: SocketAddr, method: &str, path: &str) -> Reply {
 }
 
 /// Reads one answer. Interim ones (1xx) are passed over.
-pub fn read_reply(stream: &mut TcpStream, to_head: bool) -> Option<Reply> {
+pub fn read_reply(stream: &mut impl Read, to_head: bool) -> Option<Reply> {
     let mut held = Vec::new();
     loop {
         let end = loop {
@@ -112,7 +112,7 @@ pub fn read_reply(stream: &mut TcpStream, to_head: bool) -> Option<Reply> {
     }
 }
 
-fn read_chunks(stream: &mut TcpStream, mut held: Vec<u8>) -> (Vec<u8>, bool) {
+fn read_chunks(stream: &mut impl Read, mut held: Vec<u8>) -> (Vec<u8>, bool) {
     let mut body = Vec::new();
     loop {
         let line = loop {
@@ -140,7 +140,7 @@ fn read_chunks(stream: &mut TcpStream, mut held: Vec<u8>) -> (Vec<u8>, bool) {
 }
 
 /// Reads no more than `most`: what follows belongs to the next answer.
-fn read_some(stream: &mut TcpStream, held: &mut Vec<u8>, most: usize) -> usize {
+fn read_some(stream: &mut impl Read, held: &mut Vec<u8>, most: usize) -> usize {
     let mut space = [0_u8; 65536];
     let most = most.min(space.len());
     let count = stream.read(&mut space[..most]).unwrap_or(0);

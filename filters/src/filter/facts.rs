@@ -34,6 +34,28 @@ impl Identity {
     }
 }
 
+/// What TLS says of the connection that a request came on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The version of TLS: `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The name that the client asked for (SNI).
+    pub sni: Option<Box<str>>,
+    /// The client's own certificate, where it has shown one; it was verified.
+    pub client: Option<ClientCertificate>,
+}
+
+/// What a client's certificate says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Its common names.
+    pub cn: Vec<Box<str>>,
+    /// Its subject, as RFC 4514 writes one.
+    pub subject: Box<str>,
+    /// Its subject alternative names: DNS names, e-mail addresses, URIs, IP addresses.
+    pub san: Vec<Box<str>>,
+}
+
 /// What filters have learnt of a request. Later filters, the log and the metrics read it; a new fact is a new field.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -41,6 +63,8 @@ pub struct Facts {
     pub client_ip: IpAddr,
     /// The request's identifier, as it goes into `X-Request-Id`.
     pub request_id: HeaderValue,
+    /// What TLS says of the connection; none in clear text.
+    pub tls: Option<Arc<Tls>>,
     /// The route's name.
     pub route: Arc<str>,
     /// The route's index among those of the configuration.
@@ -77,6 +101,7 @@ impl Facts {
         Self {
             client_ip,
             request_id,
+            tls: None,
             route: nameless(),
             route_index: usize::MAX,
             upstream: None,

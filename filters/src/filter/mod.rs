@@ -19,7 +19,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use pingora_http::{RequestHeader, ResponseHeader};
 
-pub use facts::{Facts, Identity};
+pub use facts::{ClientCertificate, Facts, Identity, Tls};
 pub use outcome::{Attempt, Failure, Outcome, Rescue};
 pub use request::Request;
 

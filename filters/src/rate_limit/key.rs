@@ -83,7 +83,9 @@ impl Keys {
         let part = |part: &Selector| match part {
             Selector::ClientIp => Part::Plain(shown(facts.client_ip)),
             // Words of the protocol and of the configuration.
-            Selector::Route | Selector::Device | Selector::Method => Part::Plain(String::from_utf8_lossy(&found(part)).into()),
+            Selector::Route | Selector::Device | Selector::Method | Selector::Scheme | Selector::TlsVersion => {
+                Part::Plain(String::from_utf8_lossy(&found(part)).into())
+            }
             _ => Part::Named(found(part).into()),
         };
         match key {

@@ -13,7 +13,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::claims::{Claim, Claims};
 use super::fields;
-use crate::filter::Facts;
+use crate::filter::{ClientCertificate, Facts};
 
 /// The name of a fact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +36,18 @@ pub enum Selector {
     Query(String),
     /// A claim of the verified token.
     Claim(ClaimPath),
+    /// `https` where the client speaks TLS to the gateway, else `http`.
+    Scheme,
+    /// The name that the client asked for in TLS.
+    TlsSni,
+    /// The version of TLS.
+    TlsVersion,
+    /// The common names of the client's certificate.
+    ClientCertCn,
+    /// The subject of the client's certificate.
+    ClientCertSubject,
+    /// The subject alternative names of the client's certificate.
+    ClientCertSan,
 }
 
 /// Where a claim is in the token: names from the outside in, never empty.
@@ -44,7 +56,7 @@ pub struct ClaimPath(Box<[String]>);
 
 impl Selector {
     /// The fact of this request, byte by byte: what a client sends need not be text. Nothing where it has none. A claim that is an array is
-    /// joined by commas, and an object is no fact.
+    /// joined by commas, as are several names of a certificate, and an object is no fact.
     pub fn find<'r>(&self, head: &'r RequestHeader, facts: &'r Facts) -> Option<Cow<'r, [u8]>> {
         let text = |text: &'r str| Cow::Borrowed(text.as_bytes());
         match self {
@@ -60,6 +72,12 @@ impl Selector {
                 Cow::Borrowed(words) => Some(text(words)),
                 Cow::Owned(words) => Some(words.into_bytes().into()),
             },
+            Self::Scheme => Some(text(if facts.tls.is_some() { "https" } else { "http" })),
+            Self::TlsSni => facts.tls.as_ref()?.sni.as_deref().map(text),
+            Self::TlsVersion => facts.tls.as_ref().map(|tls| text(tls.version)),
+            Self::ClientCertCn => list(&certificate(facts)?.cn),
+            Self::ClientCertSubject => Some(text(&certificate(facts)?.subject)),
+            Self::ClientCertSan => list(&certificate(facts)?.san),
         }
     }
 
@@ -89,6 +107,20 @@ impl ClaimPath {
     /// The first name.
     pub fn root(&self) -> &str {
         &self.0[0]
+    }
+}
+
+/// The client's certificate, which was verified.
+fn certificate(facts: &Facts) -> Option<&ClientCertificate> {
+    facts.tls.as_ref()?.client.as_ref()
+}
+
+/// These names as one fact; none where there are none.
+fn list(names: &[Box<str>]) -> Option<Cow<'_, [u8]>> {
+    match names {
+        [] => None,
+        [name] => Some(name.as_bytes().into()),
+        names => Some(names.join(",").into_bytes().into()),
     }
 }
 
@@ -129,6 +161,12 @@ impl FromStr for Selector {
             ("device", "") => Ok(Self::Device),
             ("method", "") => Ok(Self::Method),
             ("path", "") => Ok(Self::Path),
+            ("scheme", "") => Ok(Self::Scheme),
+            ("tls", "sni") => Ok(Self::TlsSni),
+            ("tls", "version") => Ok(Self::TlsVersion),
+            ("client_cert", "cn") => Ok(Self::ClientCertCn),
+            ("client_cert", "subject") => Ok(Self::ClientCertSubject),
+            ("client_cert", "san") => Ok(Self::ClientCertSan),
             ("header", _) => {
                 let name = named("header")?;
                 HeaderName::from_bytes(name.as_bytes()).map(Self::Header).map_err(|_| format!("`{name}` is not a header name"))
@@ -136,13 +174,12 @@ impl FromStr for Selector {
             ("cookie", _) => named("cookie").map(Self::Cookie),
             ("query", _) => named("parameter").map(Self::Query),
             ("claim", _) => named("claim")?.parse().map(Self::Claim),
-            ("host" | "scheme" | "version", "") | ("tls" | "client_cert", _) => {
-                Err(format!("the selector `{text}` is not in this version"))
-            }
+            ("host" | "version", "") => Err(format!("the selector `{text}` is not in this version")),
             _ => Err(match meant(kind, name) {
                 Some(meant) => format!("`{text}` is not a selector: did you mean `{meant}`?"),
                 None => format!(
-                    "`{text}` is not a selector: client_ip, route, device, method, path, header.NAME, cookie.NAME, query.NAME or claim.NAME"
+                    "`{text}` is not a selector: client_ip, route, device, method, path, scheme, tls.sni, tls.version, client_cert.cn, \
+                     client_cert.subject, client_cert.san, header.NAME, cookie.NAME, query.NAME or claim.NAME"
                 ),
             }),
         }
@@ -217,6 +254,12 @@ impl fmt::Display for Selector {
             Self::Device => f.write_str("device"),
             Self::Method => f.write_str("method"),
             Self::Path => f.write_str("path"),
+            Self::Scheme => f.write_str("scheme"),
+            Self::TlsSni => f.write_str("tls.sni"),
+            Self::TlsVersion => f.write_str("tls.version"),
+            Self::ClientCertCn => f.write_str("client_cert.cn"),
+            Self::ClientCertSubject => f.write_str("client_cert.subject"),
+            Self::ClientCertSan => f.write_str("client_cert.san"),
             Self::Header(name) => write!(f, "header.{name}"),
             Self::Cookie(name) => write!(f, "cookie.{name}"),
             Self::Query(name) => write!(f, "query.{name}"),
@@ -248,7 +291,7 @@ macro_rules! as_text {
     )*};
 }
 as_text!(
-    Selector: "Selector", "A fact of the request: client_ip, route, device, method, path, header.NAME, cookie.NAME, query.NAME, claim.PATH.";
+    Selector: "Selector", "A fact of the request: client_ip, route, device, method, path, scheme, tls.sni, tls.version, client_cert.cn, client_cert.subject, client_cert.san, header.NAME, cookie.NAME, query.NAME, claim.PATH.";
     ClaimPath: "ClaimPath", "A claim's dotted path in the token; a name with dots is quoted."
 );
 
@@ -261,7 +304,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::filter::Identity;
+    use crate::filter::{Identity, Tls};
 
     fn facts(claims: Value) -> Facts {
         let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("r-1"));
@@ -279,7 +322,14 @@ mod tests {
         let mut head = RequestHeader::build("GET", b"/a?x=1&tenant=a%20b+c&tenant=no", None).expect("a head");
         head.append_header("X-Api-Key", "k1").expect("a header");
         head.append_header("Cookie", "a=1; sid=\"s 1\"").expect("a header");
-        let facts = facts(json!({"sub": "u1", "realm": {"roles": ["a", "b"]}, "https://x/roles": 7, "deep": {}}));
+        let mut facts = facts(json!({"sub": "u1", "realm": {"roles": ["a", "b"]}, "https://x/roles": 7, "deep": {}}));
+
+        let client = ClientCertificate {
+            cn: ["alice".into()].into(),
+            subject: "CN=alice".into(),
+            san: ["spiffe://shop/alice".into(), "alice.example".into()].into(),
+        };
+        facts.tls = Some(Arc::new(Tls { version: "1.3", sni: Some("shop.example".into()), client: Some(client) }));
 
         for (selector, value) in [
             ("client_ip", Some("127.0.0.1")),
@@ -296,6 +346,12 @@ mod tests {
             ("claim.sub", Some("u1")),
             ("claim.realm.roles", Some("a,b")),
             (r#"claim."https://x/roles""#, Some("7")),
+            ("scheme", Some("https")),
+            ("tls.sni", Some("shop.example")),
+            ("tls.version", Some("1.3")),
+            ("client_cert.cn", Some("alice")),
+            ("client_cert.subject", Some("CN=alice")),
+            ("client_cert.san", Some("spiffe://shop/alice,alice.example")),
             ("claim.deep", None),
             ("claim.sub.more", None),
         ] {
@@ -326,7 +382,20 @@ mod tests {
 
     #[test]
     fn prints_as_it_is_written() {
-        for text in ["client_ip", "header.x-a", "cookie.Sid", "query.q.r", "claim.a.b", r#"claim."a.b".c"#] {
+        for text in [
+            "client_ip",
+            "scheme",
+            "tls.sni",
+            "tls.version",
+            "client_cert.cn",
+            "client_cert.subject",
+            "client_cert.san",
+            "header.x-a",
+            "cookie.Sid",
+            "query.q.r",
+            "claim.a.b",
+            r#"claim."a.b".c"#,
+        ] {
             assert_eq!(text.parse::<Selector>().expect("a selector").to_string(), text);
         }
         for text in ["", "clientip", "client_ip.x", "header", "header.a b", "cookie.", "claim.a..b", r#"claim."a"#, r#"claim."a"b"#] {

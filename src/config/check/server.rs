@@ -3,7 +3,7 @@
 use frontgate_filters::words::spanned::Place;
 
 use super::Report;
-use crate::config::model::Config;
+use crate::config::model::{Config, Protocol};
 
 /// The maximum of Pingora's parser: bytes of a head, and header lines.
 const MOST: (u64, u32) = (1 << 20, 256);
@@ -14,10 +14,13 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
         report.lacking(config.version.place, "there is no listener: write `server: {listeners: [{address: \"0.0.0.0:8080\"}]}`");
     }
     for listener in &server.listeners {
-        if listener.protocols.is_empty() {
+        if listener.protocols.as_ref().is_some_and(Vec::is_empty) {
             report.lacking(listener.place, "`protocols` is empty: no client could be served");
-        } else if !listener.protocols.contains(&crate::config::model::Protocol::Http1) {
+        } else if listener.tls.is_none() && !listener.speaks(Protocol::Http1) {
             report.lacking(listener.place, "a clear-text listener must also speak http1: write `protocols: [h2, http1]`");
+        }
+        if listener.tls.is_some() && listener.redirect_to_https.is_some() {
+            report.error(listener.place, "`redirect_to_https` is for clear-text listeners: this one has `tls`");
         }
     }
     let mut taken: Vec<(std::net::SocketAddr, Place)> = Vec::new();
@@ -50,6 +53,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
         report.tree.root.get("server").and_then(|server| server.get("timeouts")).map_or(config.version.place, |node| Place(node.id));
     let timeouts = server.timeouts;
     for (key, value) in [
+        ("handshake", timeouts.handshake),
         ("header", timeouts.header),
         ("body", timeouts.body),
         ("keepalive", timeouts.keepalive),

@@ -6,6 +6,7 @@ mod forms;
 mod route;
 mod server;
 mod telemetry;
+mod tls;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use route::{FilterUse, Redirect, Rewrite, Route, RouteLimits, Target};
 pub use server::{Admin, Drain, Limits, Listener, Network, Protocol, Server, ServerTimeouts, Threads};
 pub use telemetry::{AccessLog, LogFormat, LogTarget, Telemetry};
+pub use tls::{CertificatePair, ClientAuth, ClientAuthMode, ListenerTls, MinVersion};
 pub use upstream::{Adaptive, Balance, Endpoint, FirstByte, Health, Outlier, Retry, Start, Upstream, UpstreamTimeouts};
 
 /// A whole configuration, from one file or a directory of them.

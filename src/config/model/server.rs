@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 
 use frontgate_filters::filter::build::Secret;
 use frontgate_filters::words::spanned::Spanned;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::forms::{Short, address, deserialize_short_or_long, optional_socket, schemas, short_or, socket};
 use super::route::FilterUse;
+use super::tls::ListenerTls;
 
 /// `server`: listeners, and what applies to every client connection.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -67,14 +68,24 @@ pub struct Listener {
     /// IP address and port; port 0 takes a free one.
     #[serde(deserialize_with = "socket")]
     pub address: SocketAddr,
-    /// Protocols spoken there. `h2` in clear text means HTTP/2 with prior knowledge.
-    #[serde(default = "Listener::default_protocols")]
-    pub protocols: Vec<Protocol>,
+    /// TLS spoken there; without it clear text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Spanned<ListenerTls>>,
+    /// Protocols spoken there, by default `[http1]`, and `[h2, http1]` with `tls`. `h2` in clear text means HTTP/2 with prior knowledge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocols: Option<Vec<Protocol>>,
+    /// Answers every request with 308 to the same host, path and query over HTTPS at this port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect_to_https: Option<NonZeroU16>,
 }
 
 impl Listener {
-    fn default_protocols() -> Vec<Protocol> {
-        vec![Protocol::Http1]
+    /// Whether this protocol is spoken there.
+    pub fn speaks(&self, protocol: Protocol) -> bool {
+        match &self.protocols {
+            Some(protocols) => protocols.contains(&protocol),
+            None => protocol == Protocol::Http1 || self.tls.is_some(),
+        }
     }
 }
 
@@ -222,6 +233,8 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerTimeouts {
+    /// Until a TLS handshake is over.
+    pub handshake: Duration,
     /// Until the whole head (request line and headers) has arrived.
     pub header: Duration,
     /// Until the body has arrived: this long, plus one second for every 500 bytes received. A single pause may be twice as long at most.
@@ -238,7 +251,14 @@ pub struct ServerTimeouts {
 impl Default for ServerTimeouts {
     fn default() -> Self {
         let seconds = |s| Duration(std::time::Duration::from_secs(s));
-        Self { header: seconds(10), body: seconds(30), keepalive: seconds(75), write: seconds(30), tunnel: seconds(3600) }
+        Self {
+            handshake: seconds(5),
+            header: seconds(10),
+            body: seconds(30),
+            keepalive: seconds(75),
+            write: seconds(30),
+            tunnel: seconds(3600),
+        }
     }
 }
 

@@ -7,13 +7,10 @@ pub(super) const WORDS: &str = "not in this version";
 
 /// The ends of paths, `*` for every name and every entry of a list, with what can be done instead. A key leaves this list when it comes.
 const KEYS: &[(&[&str], &str)] = &[
-    (&["listeners.*.tls"], "listeners speak clear text: let something in front of them terminate TLS"),
     (&["listeners.*.proxy_protocol"], "let the proxy in front set X-Forwarded-For, and name it in `trusted_proxies`"),
-    (&["listeners.*.redirect_to_https"], "what terminates TLS has to redirect to it"),
     (&["server.state_dir"], "nothing is written to disk"),
     (&["server.limits.connections", "server.limits.connections_per_client"], "the limit of open files bounds connections"),
     (&["server.limits.streams"], "leave it out"),
-    (&["server.timeouts.handshake"], "there is no TLS whose handshake could take long"),
     (&["upstreams.*.tls"], "upstreams are spoken to in clear text"),
     (&["upstreams.*.protocol"], "upstreams are spoken to in HTTP/1.1"),
     (&["upstreams.*.discover"], "write the addresses as `endpoints`, and reload when they change"),
@@ -26,16 +23,7 @@ const KEYS: &[(&[&str], &str)] = &[
     (&["access_log.when"], "every request is logged"),
     (&["jwt.tunnel_until_exp"], "a token that expires meanwhile does not end a tunnel"),
     (
-        &[
-            "filters.*.headers",
-            "filters.*.ip_access",
-            "filters.*.compress",
-            "filters.*.grpc_web",
-            "server.filters.*.headers",
-            "server.filters.*.ip_access",
-            "server.filters.*.compress",
-            "server.filters.*.grpc_web",
-        ],
+        &["filters.*.compress", "filters.*.grpc_web", "server.filters.*.compress", "server.filters.*.grpc_web"],
         "this kind of filter does not exist yet",
     ),
 ];

@@ -15,7 +15,7 @@ use tokio::io::AsyncWrite;
 use super::H1;
 use crate::door::wire::BodyScan;
 use crate::exchange::client::Lost;
-use crate::upstream::h1::{Io, ROOM, give_back, put_chunk_size, put_field, spare};
+use crate::upstream::h1::{ROOM, give_back, put_chunk_size, put_field, spare};
 
 /// How an answer's body is framed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -246,7 +246,7 @@ impl H1 {
         if std::mem::replace(&mut self.resets, wanted) == wanted {
             return;
         }
-        let Io::Tcp(socket) = &self.io else { return };
+        let Some(socket) = self.io.tcp() else { return };
         #[allow(deprecated, reason = "what may block is a linger of more than nothing")]
         let _ = if wanted { socket.set_zero_linger() } else { socket.set_linger(None) };
     }
@@ -278,18 +278,25 @@ impl H1 {
                     self.keep = false;
                     return Poll::Ready(Err(Lost::Left));
                 }
-                Poll::Pending => {
-                    let Self { writing, slow, taken, io, .. } = self;
-                    ready!(writing.poll_taken(cx, slow, self.rules.write_timeout, || taken.more(io.tcp())));
-                    self.keep = false;
-                    // What the kernel still holds for it would stay for as long as it likes.
-                    self.end_by_reset(true);
-                    return Poll::Ready(Err(Lost::Left));
-                }
+                Poll::Pending => return self.poll_stuck(cx),
             }
         }
         self.answer.out.clear();
-        Pin::new(&mut self.io).poll_flush(cx).map_err(|_| Lost::Left)
+        // A socket holds nothing back; TLS may.
+        match Pin::new(&mut self.io).poll_flush(cx) {
+            Poll::Ready(flushed) => Poll::Ready(flushed.map_err(|_| Lost::Left)),
+            Poll::Pending => self.poll_stuck(cx),
+        }
+    }
+
+    /// The client takes nothing just now, and is given up when patience with that ends.
+    fn poll_stuck(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        let Self { writing, slow, taken, io, .. } = self;
+        ready!(writing.poll_taken(cx, slow, self.rules.write_timeout, || taken.more(io.tcp())));
+        self.keep = false;
+        // What the kernel still holds for it would stay for as long as it likes.
+        self.end_by_reset(true);
+        Poll::Ready(Err(Lost::Left))
     }
 
     /// An answer that breaks off: a client of HTTP/1.0 may know of no other end than the connection's, and is shown that this is none.

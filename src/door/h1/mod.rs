@@ -107,7 +107,7 @@ impl H1 {
     pub(crate) fn new(io: Io, conn: Arc<Conn>, keeper: Arc<dyn Keeper>, count: Box<dyn Send + Sync>) -> Self {
         let now = Instant::now();
         let rules = keeper.rules();
-        if let Io::Tcp(socket) = &io {
+        if let Some(socket) = io.tcp() {
             socket::end_unless_taken_within(socket, rules.write_timeout);
             socket::hold_little(socket);
         }
@@ -361,7 +361,7 @@ impl H1 {
 
     /// The same for a tunnel, whose bytes may wait for as long as it may be idle.
     pub(crate) fn into_tunnel(self) -> (Io, BytesMut, Box<dyn Send + Sync>) {
-        if let Io::Tcp(socket) = &self.io {
+        if let Some(socket) = self.io.tcp() {
             socket::end_unless_taken_within(socket, self.rules.tunnel);
         }
         self.into_parts()

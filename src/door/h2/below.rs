@@ -21,6 +21,7 @@ use super::frames::{Frames, Place};
 use crate::door::Seat;
 use crate::door::patience::{Patience, Taken};
 use crate::door::rules::Keeper;
+use crate::upstream::h1::Io;
 use crate::upstream::timer::Timer;
 
 /// How the bytes of a connection flow that many requests share.
@@ -52,7 +53,7 @@ impl Flow {
 
 /// The stream below an HTTP/2 session.
 pub(super) struct Below {
-    io: TcpStream,
+    io: Io,
     /// What was read before it was known that this is HTTP/2.
     read: BytesMut,
     keeper: Arc<dyn Keeper>,
@@ -71,7 +72,7 @@ pub(super) struct Below {
 impl Below {
     /// The stream of a connection that was accepted then, of which these bytes were read.
     pub(super) fn new(
-        io: TcpStream,
+        io: Io,
         read: BytesMut,
         accepted: Instant,
         keeper: Arc<dyn Keeper>,
@@ -129,16 +130,16 @@ impl Below {
                 flow.given.fetch_add(count as u64, Ordering::Relaxed);
                 self.taken.give(count);
                 if self.patience.is_waiting() {
-                    self.patience.moved(self.taken.more(Some(&self.io)));
+                    self.patience.moved(self.taken.more(self.io.tcp()));
                 }
                 poll
             }
             Poll::Ready(Err(_)) => poll,
             Poll::Pending => {
                 let Self { patience, writing, taken, io, keeper, .. } = self;
-                ready!(patience.poll_taken(cx, writing, keeper.rules().write_timeout, || taken.more(Some(io))));
+                ready!(patience.poll_taken(cx, writing, keeper.rules().write_timeout, || taken.more(io.tcp())));
                 // What the kernel still holds for it would stay for as long as it likes.
-                let _ = self.io.set_zero_linger();
+                let _ = self.io.tcp().map(TcpStream::set_zero_linger);
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
         }
@@ -185,9 +186,15 @@ impl AsyncWrite for Below {
     }
 
     /// All of what was to be written then is out: who took it has its patience back.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().patience.reset();
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // TLS may hold back what a socket does not take.
+        let poll = Pin::new(&mut this.io).poll_flush(cx).map_ok(|()| 0);
+        if poll.is_pending() {
+            return this.written(poll, cx).map_ok(|_| ());
+        }
+        this.patience.reset();
+        poll.map_ok(|_| ())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -197,7 +204,7 @@ impl AsyncWrite for Below {
 
 impl fmt::Debug for Below {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Below").field("io", &self.io).finish_non_exhaustive()
+        f.debug_struct("Below").finish_non_exhaustive()
     }
 }
 
@@ -210,7 +217,7 @@ impl Shutdown for Below {
 
 impl UniqueID for Below {
     fn id(&self) -> UniqueIDType {
-        std::os::fd::AsRawFd::as_raw_fd(&self.io)
+        self.io.tcp().map_or(-1, std::os::fd::AsRawFd::as_raw_fd)
     }
 }
 

@@ -19,7 +19,6 @@ use tokio::sync::Notify;
 
 use super::h1::{H1, Seat};
 use super::rules::Keeper;
-use crate::upstream::h1::Io;
 use crate::upstream::timer::Timer;
 use below::Below;
 pub(crate) use below::Flow;
@@ -94,8 +93,8 @@ pub(super) async fn serve<P>(
     P::CTX: Send + Sync,
 {
     let accepted = h1.idle_since();
-    let (Io::Tcp(socket), read, count) = h1.into_parts() else { return };
-    let below = Below::new(socket, read, accepted, keeper.clone(), seat.clone(), count);
+    let (io, read, count) = h1.into_parts();
+    let below = Below::new(io, read, accepted, keeper.clone(), seat.clone(), count);
     let Ok(mut connection) = handshake(Box::new(below), Some(options())).await else { return };
     let digest = Arc::new(Digest { proxy_digest: Some(digest), ..Digest::default() });
     let streams = Arc::new(Streams { seat, none: Notify::new() });

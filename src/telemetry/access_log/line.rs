@@ -63,6 +63,12 @@ pub(crate) struct Line<'a> {
     pub tier: Option<&'a str>,
     /// The circuit's state.
     pub circuit: Option<&'a str>,
+    /// The version of TLS; absent in clear text.
+    pub tls_version: Option<&'a str>,
+    /// The name that the client asked for in TLS.
+    pub sni: Option<&'a [u8]>,
+    /// The subject of the client's certificate.
+    pub client_cert: Option<&'a [u8]>,
     /// The client's `User-Agent`.
     pub user_agent: Option<&'a [u8]>,
     /// What went wrong.
@@ -98,6 +104,9 @@ impl Line<'_> {
             limit_key: None,
             tier: None,
             circuit: None,
+            tls_version: None,
+            sni: None,
+            client_cert: None,
             user_agent: None,
             flag: None,
         }
@@ -136,6 +145,9 @@ impl Line<'_> {
         word(out, "limit_key", self.limit_key);
         word(out, "tier", self.tier);
         word(out, "circuit", self.circuit);
+        word(out, "tls_version", self.tls_version);
+        text(out, "sni", self.sni, HOST);
+        text(out, "client_cert", self.client_cert, CERTIFICATE);
         text(out, "user_agent", self.user_agent, USER_AGENT);
         word(out, "flags", self.flag.map(Flag::letters));
         out.push(b'}');
@@ -146,6 +158,8 @@ impl Line<'_> {
 const PATH: usize = 2_048;
 /// The longest user agent written.
 const USER_AGENT: usize = 512;
+/// The longest subject of a certificate written.
+const CERTIFICATE: usize = 512;
 /// The longest host written.
 const HOST: usize = 255;
 

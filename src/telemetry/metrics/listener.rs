@@ -1,8 +1,12 @@
 //! What is counted for each listener: the connections and requests there are right now, and the connections that were not served.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use prometheus::Histogram;
+
+use super::histogram;
 use super::scrape::Scrape;
 
 /// A listener's gauges and counters.
@@ -13,7 +17,16 @@ pub(crate) struct ListenerMetrics {
     connections: AtomicI64,
     requests: AtomicI64,
     turned_away: [AtomicU64; 3],
+    /// Handshakes by how they ended, in the order of [`ENDS`].
+    handshakes: [AtomicU64; ENDS.len()],
+    durations: OnceLock<Histogram>,
 }
+
+/// Of a handshake, in seconds.
+const DURATIONS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+/// How a handshake ends: its result, and the version of TLS that was agreed upon.
+const ENDS: [(&str, &str); 5] = [("ok", "1.2"), ("ok", "1.3"), ("timeout", ""), ("closed", ""), ("error", "")];
 
 /// Why a connection was not taken, or ended before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +64,15 @@ impl ListenerMetrics {
         self.turned_away[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a handshake: the version of TLS, or in a word why there is none.
+    pub(crate) fn handshake(&self, result: Result<&str, &str>, took: Duration) {
+        let end = result.map_or_else(|why| (why, ""), |version| ("ok", version));
+        if let Some(place) = ENDS.iter().position(|other| *other == end) {
+            self.handshakes[place].fetch_add(1, Ordering::Relaxed);
+        }
+        self.durations.get_or_init(|| histogram(&DURATIONS)).observe(took.as_secs_f64());
+    }
+
     pub(super) fn scrape(&self, address: &str, scrape: &mut Scrape) {
         let labels = [("listener", address)];
         if !self.is_operators {
@@ -58,6 +80,14 @@ impl ListenerMetrics {
             scrape.gauge("frontgate_connections", "Open client connections.", &labels, connections as f64);
             let requests = self.requests.load(Ordering::Relaxed);
             scrape.gauge("frontgate_inflight_requests", "Requests in flight.", &labels, requests as f64);
+        }
+        if let Some(durations) = self.durations.get() {
+            for ((result, version), count) in ENDS.iter().zip(&self.handshakes) {
+                let labels = [("listener", address), ("result", *result), ("version", *version)];
+                let count = count.load(Ordering::Relaxed);
+                scrape.counter("frontgate_tls_handshakes_total", "TLS handshakes, by how they ended.", &labels, count as f64);
+            }
+            scrape.histogram("frontgate_tls_handshake_duration_seconds", "How long TLS handshakes took.", &labels, durations);
         }
         let help = "Connections that were not taken, tries to accept one that failed, and idle ones that were closed to make room.";
         for (why, reason) in TurnedAway::ALL {

@@ -102,12 +102,17 @@ impl Metrics {
         self.log_dropped.clone()
     }
 
-    /// The page for Prometheus, in the text format 0.0.4, with the ages of key sets by the filters that use them.
-    pub(crate) fn render(&self, key_ages: &BTreeMap<&str, Duration>) -> String {
+    /// The page for Prometheus, in the text format 0.0.4, with the ages of key sets by the filters that use them, and the
+    /// ends of certificates by their files.
+    pub(crate) fn render(&self, key_ages: &BTreeMap<&str, Duration>, ends: &BTreeMap<String, i64>) -> String {
         let mut scrape = Scrape::default();
         for (filter, age) in key_ages {
             let help = "Time since the key set of a filter was last fetched successfully.";
             scrape.gauge("frontgate_jwks_age_seconds", help, &[("filter", filter)], age.as_secs_f64());
+        }
+        for (file, end) in ends {
+            let help = "When a certificate of a listener ends, in seconds since 1970.";
+            scrape.gauge("frontgate_tls_cert_not_after_seconds", help, &[("certificate", file)], *end as f64);
         }
         scrape.families(self.registry.gather());
         self.routes.each(|name, route| route.scrape(name, &mut scrape));

@@ -25,6 +25,7 @@ use pingora_core::protocols::Stream;
 use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 pub(crate) use body::{Decoder, Piece};
 pub(crate) use head::{Framing, Head, drop_nominated, is_of_this_hop};
@@ -59,14 +60,17 @@ pub(crate) enum Io {
     Tcp(TcpStream),
     /// A stream of Pingora's.
     Stream(Stream),
+    /// A client's socket behind TLS.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Io {
-    /// The socket, where that is all there is.
+    /// The socket below, where it is known.
     pub(crate) fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(socket) => Some(socket),
             Self::Stream(_) => None,
+            Self::Tls(stream) => Some(stream.get_ref().0),
         }
     }
 }
@@ -188,7 +192,7 @@ impl Connection {
         match &mut self.io {
             // A socket holds nothing back.
             Io::Tcp(_) => Poll::Ready(Ok(())),
-            Io::Stream(stream) => Pin::new(stream).poll_flush(cx).map_err(|_| Fault::Broken(!self.begun)),
+            io => Pin::new(io).poll_flush(cx).map_err(|_| Fault::Broken(!self.begun)),
         }
     }
 
@@ -301,10 +305,10 @@ impl Connection {
                 });
                 spoke
             }
-            Io::Stream(stream) => {
+            io => {
                 let mut byte = [0_u8; 1];
                 let mut cx = Context::from_waker(std::task::Waker::noop());
-                Pin::new(stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_ready()
+                Pin::new(io).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_ready()
             }
         }
     }
@@ -333,15 +337,29 @@ impl AsyncRead for Io {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Stream(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => match Pin::new(stream).poll_read(cx, buf) {
+                // A client that ends its connection without saying so in TLS has ended it all the same: where a message ends is said by HTTP.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+                read => read,
+            },
         }
     }
 }
 
 impl AsyncWrite for Io {
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(socket) => socket.is_write_vectored(),
+            Self::Stream(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Stream(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -349,6 +367,7 @@ impl AsyncWrite for Io {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
             Self::Stream(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -356,6 +375,7 @@ impl AsyncWrite for Io {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
             Self::Stream(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -363,6 +383,7 @@ impl AsyncWrite for Io {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Stream(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -48,6 +48,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn rules() -> Rules {
     Rules {
+        handshake_timeout: 5 * SECOND,
         head: HeadLimits { bytes: 4096, lines: 20, target: 1024 },
         keepalive: 70 * SECOND,
         header_timeout: 10 * SECOND,
@@ -65,7 +66,7 @@ impl Pair {
         let (server, peer) = listener.accept().await.expect("a connection");
         client.set_nodelay(true).expect("a flag");
         let house = Arc::new(House { rules: Mutex::new(rules()), draining: AtomicBool::new(false) });
-        let conn = Arc::new(Conn::new(0, Some(peer)));
+        let conn = Arc::new(Conn::new(0, Some(peer), None));
         Self { h1: Box::new(H1::new(Io::Tcp(server), conn, house.clone(), Box::new(()))), client, house }
     }
 

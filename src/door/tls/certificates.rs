@@ -1,0 +1,248 @@
+//! From files to what handshakes need: which certificate for which name, and which clients are taken.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use frontgate_filters::words::fnv;
+use frontgate_filters::words::spanned::{Problem, Spanned};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
+
+use crate::config::model::{CertificatePair, ClientAuth, ClientAuthMode, ListenerTls, MinVersion};
+
+/// Reads a file that the configuration names.
+pub(crate) type Files<'f> = &'f dyn Fn(&Spanned<PathBuf>) -> Result<Vec<u8>, String>;
+
+type Read<'r> = &'r dyn Fn(&Spanned<PathBuf>) -> Result<Vec<u8>, Problem>;
+
+/// A certificate that ends sooner than this is warned of.
+const SOON: i64 = 14 * 24 * 3600;
+
+/// How handshakes are made on a listener.
+pub(crate) struct Server {
+    /// As rustls needs it.
+    pub config: Arc<ServerConfig>,
+    /// The end of each certificate, in seconds since 1970, by its file as it is written.
+    pub ends: Vec<(String, i64)>,
+    /// What is probably not meant.
+    pub warnings: Vec<Problem>,
+    /// Tells the contents of its files from others.
+    pub contents: u64,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("ends", &self.ends).finish_non_exhaustive()
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+    PROVIDER.clone()
+}
+
+/// One for the life of the process: a client that was here before resumes its session whatever was reloaded since.
+fn tickets() -> Option<Arc<dyn ProducesTickets>> {
+    static TICKETS: LazyLock<Option<Arc<dyn ProducesTickets>>> = LazyLock::new(|| aws_lc_rs::Ticketer::new().ok());
+    TICKETS.clone()
+}
+
+/// A pair that was read, and what its certificate says.
+struct Pair {
+    key: Arc<CertifiedKey>,
+    names: Vec<String>,
+    end: i64,
+}
+
+impl Server {
+    /// Reads and checks everything that `tls` names. `h2` offers HTTP/2 first.
+    pub(crate) fn build(tls: &ListenerTls, h2: bool, http1: bool, files: Files<'_>) -> Result<Self, Vec<Problem>> {
+        let (mut problems, mut warnings, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+        // Before they are read to be used: what changes in between is seen the next time.
+        let contents = contents(tls, files);
+        let read = |path: &Spanned<PathBuf>| files(path).map_err(|what| Problem::at(path.place, what));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+        for written in &tls.certificates {
+            match pair(written, &read) {
+                Ok(pair) => {
+                    let name = written.cert.value.display();
+                    let what = if pair.end <= now {
+                        Some(format!("the certificate in `{name}` has expired"))
+                    } else if pair.end - now < SOON {
+                        Some(format!("the certificate in `{name}` expires in less than {} days", (pair.end - now) / 86_400 + 1))
+                    } else if pair.names.is_empty() {
+                        Some(format!(
+                            "the certificate in `{name}` names no host (it has no subject alternative name): clients will refuse it"
+                        ))
+                    } else {
+                        None
+                    };
+                    warnings.extend(what.map(|what| Problem::doubtful(written.cert.place, what)));
+                    pairs.push((written, pair));
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let verifier = match &tls.client_auth {
+            None => None,
+            Some(auth) => match clients(auth, &read) {
+                Ok(verifier) => Some(verifier),
+                Err(problem) => {
+                    problems.push(problem);
+                    None
+                }
+            },
+        };
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let versions: &[_] = match tls.min_version {
+            MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            MinVersion::Tls13 => &[&rustls::version::TLS13],
+        };
+        let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions).expect("the provider has both");
+        let asks = verifier.is_some();
+        let builder = match verifier {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let ends = pairs.iter().map(|(written, pair)| (written.cert.value.display().to_string(), pair.end)).collect();
+        let names = Names::new(pairs.into_iter().map(|(_, pair)| pair).collect()).expect("a listener with `tls` has a certificate");
+        let mut config = builder.with_cert_resolver(Arc::new(names));
+        config.alpn_protocols =
+            [(h2, b"h2".to_vec()), (http1, b"http/1.1".to_vec())].into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect();
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        match tickets() {
+            // A resumed session is not verified again: where certificates of clients are asked for there are none.
+            Some(tickets) if !asks => config.ticketer = tickets,
+            _ => config.send_tls13_tickets = 0,
+        }
+        Ok(Self { config: Arc::new(config), ends, warnings, contents })
+    }
+}
+
+/// Tells the contents of all files that `tls` names from others; one that cannot be read counts as an empty one.
+pub(super) fn contents(tls: &ListenerTls, files: Files<'_>) -> u64 {
+    let pairs = tls.certificates.iter().flat_map(|pair| [&pair.cert, &pair.key]);
+    let clients = tls.client_auth.iter().flat_map(|auth| std::iter::once(&auth.ca).chain(&auth.crl));
+    pairs.chain(clients).fold(fnv::BASIS, |hash, path| fnv::fnv1a(hash, &files(path).unwrap_or_default()))
+}
+
+/// Why a PEM file is none.
+fn unreadable(path: &Spanned<PathBuf>, what: &str, error: &pem::Error) -> Problem {
+    let what = match error {
+        pem::Error::NoItemsFound => format!("there is no {what} in `{}`", path.value.display()),
+        _ => format!("`{}` is not a PEM file that can be read", path.value.display()),
+    };
+    Problem::at(path.place, what)
+}
+
+fn pair(written: &CertificatePair, read: Read<'_>) -> Result<Pair, Problem> {
+    let bytes = read(&written.cert)?;
+    let chain = CertificateDer::pem_slice_iter(&bytes)
+        .map(|item| item.map(CertificateDer::into_owned))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| unreadable(&written.cert, "certificate", &error))?;
+    if chain.is_empty() {
+        return Err(unreadable(&written.cert, "certificate", &pem::Error::NoItemsFound));
+    }
+    let key = PrivateKeyDer::from_pem_slice(&read(&written.key)?).map_err(|error| unreadable(&written.key, "private key", &error))?;
+    let (_, leaf) = X509Certificate::from_der(&chain[0])
+        .map_err(|_| Problem::at(written.cert.place, format!("the certificate in `{}` cannot be read", written.cert.value.display())))?;
+    let names = leaf.subject_alternative_name().ok().flatten();
+    let names = names.iter().flat_map(|names| &names.value.general_names);
+    let names =
+        names.filter_map(|name| if let GeneralName::DNSName(name) = name { Some(name.to_ascii_lowercase()) } else { None }).collect();
+    let end = leaf.validity().not_after.timestamp();
+    let key = CertifiedKey::from_der(chain.clone(), key, &provider()).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            let (cert, key) = (written.cert.value.display(), written.key.value.display());
+            Problem::at(written.key.place, format!("the key in `{key}` does not belong to the certificate in `{cert}`"))
+        }
+        _ => Problem::at(
+            written.key.place,
+            format!("the key in `{}` cannot be used: it is damaged, or of a kind that TLS does not know", written.key.value.display()),
+        ),
+    })?;
+    Ok(Pair { key: Arc::new(key), names, end })
+}
+
+type Verifier = Arc<dyn rustls::server::danger::ClientCertVerifier>;
+
+fn clients(auth: &Spanned<ClientAuth>, read: Read<'_>) -> Result<Verifier, Problem> {
+    let mut roots = RootCertStore::empty();
+    for item in CertificateDer::pem_slice_iter(&read(&auth.ca)?) {
+        let authority = item.map_err(|error| unreadable(&auth.ca, "certificate", &error))?;
+        let what = || format!("a certificate in `{}` cannot be read", auth.ca.value.display());
+        roots.add(authority).map_err(|_| Problem::at(auth.ca.place, what()))?;
+    }
+    if roots.is_empty() {
+        return Err(unreadable(&auth.ca, "certificate", &pem::Error::NoItemsFound));
+    }
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    if let Some(path) = &auth.crl {
+        let lists = CertificateRevocationListDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>();
+        let lists = lists.map_err(|error| unreadable(path, "list of revoked certificates", &error))?;
+        if lists.is_empty() {
+            return Err(unreadable(path, "list of revoked certificates", &pem::Error::NoItemsFound));
+        }
+        // The authorities above the one that issued a client's certificate need not have a list here.
+        builder = builder.with_crls(lists).only_check_end_entity_revocation();
+    }
+    if auth.mode == ClientAuthMode::Optional {
+        builder = builder.allow_unauthenticated();
+    }
+    builder.build().map_err(|error| Problem::at(auth.place, format!("clients cannot be verified with these files: {error}")))
+}
+
+/// Which certificate is shown for which name.
+#[derive(Debug)]
+struct Names {
+    exact: HashMap<String, Vec<Arc<CertifiedKey>>>,
+    /// By what follows the star and its dot.
+    wildcards: HashMap<String, Vec<Arc<CertifiedKey>>>,
+    first: Vec<Arc<CertifiedKey>>,
+}
+
+impl Names {
+    fn new(pairs: Vec<Pair>) -> Option<Self> {
+        let first = pairs.first()?;
+        let alike = pairs.iter().filter(|pair| pair.names == first.names).map(|pair| pair.key.clone()).collect();
+        let mut names = Self { exact: HashMap::new(), wildcards: HashMap::new(), first: alike };
+        for pair in &pairs {
+            for name in &pair.names {
+                let keys = match name.strip_prefix("*.") {
+                    Some(suffix) => names.wildcards.entry(suffix.to_owned()),
+                    None => names.exact.entry(name.clone()),
+                };
+                keys.or_default().push(pair.key.clone());
+            }
+        }
+        Some(names)
+    }
+
+    /// The certificates for this name: its own, else those of a wildcard for its first label, else the listener's first.
+    fn find(&self, name: Option<&str>) -> &[Arc<CertifiedKey>] {
+        let Some(name) = name.map(str::to_ascii_lowercase) else { return &self.first };
+        let wildcard = || self.wildcards.get(name.split_once('.')?.1);
+        self.exact.get(&name).or_else(wildcard).unwrap_or(&self.first)
+    }
+}
+
+impl ResolvesServerCert for Names {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let keys = self.find(hello.server_name());
+        // Two keys for one name are of two kinds: the first that this client can verify.
+        keys.iter().find(|key| key.key.choose_scheme(hello.signature_schemes()).is_some()).or(keys.first()).cloned()
+    }
+}
