@@ -21,7 +21,8 @@ struct Family {
 }
 
 /// Labels whose values the configuration, a request or its answer chooses.
-const OPEN: &[&str] = &["route", "upstream", "listener", "filter", "hash", "version", "code", "method", "profile", "tier", "endpoint", "certificate"];
+const OPEN: &[&str] =
+    &["route", "upstream", "listener", "filter", "hash", "version", "code", "method", "profile", "tier", "endpoint", "certificate"];
 
 /// Every family of a gateway that has met everything that makes one appear.
 fn families() -> BTreeMap<String, Family> {
