@@ -86,7 +86,7 @@ pub struct Facts {
     /// The rate limit that refused.
     pub limit: Option<Arc<str>>,
     /// Whom it counted the request for.
-    pub limit_key: Option<Box<[Part]>>,
+    pub limit_key: Option<Arc<[Part]>>,
     /// The state of the upstream's circuit, where a circuit breaker looked.
     pub circuit: Option<CircuitState>,
     /// Why a filter refused, in one short word for the log; empty where the answer's own code says enough.

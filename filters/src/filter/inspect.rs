@@ -24,7 +24,7 @@ pub struct RefusedKey {
     /// Its tier, where there are tiers.
     pub tier: Option<Arc<str>>,
     /// Who it is.
-    pub key: Box<[Part]>,
+    pub key: Arc<[Part]>,
     /// How often.
     pub refused: u64,
     /// When for the last time.

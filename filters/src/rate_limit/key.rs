@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use pingora_http::RequestHeader;
 
@@ -78,7 +79,7 @@ impl Keys {
     }
 
     /// Who that is, for the log.
-    pub fn parts(&self, head: &RequestHeader, facts: &Facts, key: Key) -> Box<[Part]> {
+    pub fn parts(&self, head: &RequestHeader, facts: &Facts, key: Key) -> Arc<[Part]> {
         let found = |part: &Selector| part.find(head, facts).unwrap_or_default();
         let part = |part: &Selector| match part {
             Selector::ClientIp => Part::Plain(shown(facts.client_ip)),
@@ -90,8 +91,8 @@ impl Keys {
         };
         match key {
             Key::Known(_) => self.parts.iter().map(part).collect(),
-            Key::Address(_) => Box::new([Part::Plain(shown(facts.client_ip))]),
-            Key::Exempt | Key::Missing => Box::default(),
+            Key::Address(_) => [Part::Plain(shown(facts.client_ip))].into(),
+            Key::Exempt | Key::Missing => [].into(),
         }
     }
 

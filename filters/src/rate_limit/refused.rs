@@ -29,13 +29,20 @@ struct Held {
 }
 
 impl Refused {
-    /// Notes a refusal. `tier` and `parts` say whose key this is where it was not known.
-    pub fn note(&self, key: u64, now: Instant, tier: impl FnOnce() -> Option<Arc<str>>, parts: impl FnOnce() -> Box<[Part]>) {
-        let Some(mut held) = self.0.try_lock() else { return };
+    /// Notes a refusal, and says whose key it is. `tier` and `parts` tell that where it was not known; who is refused over and over costs no
+    /// allocation.
+    pub fn note(
+        &self,
+        key: u64,
+        now: Instant,
+        tier: impl FnOnce() -> Option<Arc<str>>,
+        parts: impl FnOnce() -> Arc<[Part]>,
+    ) -> Arc<[Part]> {
+        let Some(mut held) = self.0.try_lock() else { return parts() };
         if let Some(known) = held.iter_mut().find(|held| held.key == key) {
             known.known.refused += 1;
             known.known.last = now;
-            return;
+            return known.known.key.clone();
         }
         let parts = parts();
         let length = |part: &Part| match part {
@@ -44,17 +51,19 @@ impl Refused {
         };
         let length: usize = parts.iter().map(length).sum();
         if length > LONGEST {
-            return;
+            return parts;
         }
-        let new = |before| Held { key, known: RefusedKey { tier: tier(), key: parts, refused: before + 1, last: now } };
+        let new = |before| Held { key, known: RefusedKey { tier: tier(), key: parts.clone(), refused: before + 1, last: now } };
         if held.len() < MOST {
-            return held.push(new(0));
+            held.push(new(0));
+            return parts;
         }
         let is_old = |held: &Held| now.saturating_duration_since(held.known.last) > LATELY;
         if let Some(least) = held.iter_mut().min_by_key(|held| (!is_old(held), held.known.refused)) {
             let before = if is_old(least) { 0 } else { least.known.refused };
             *least = new(before);
         }
+        parts
     }
 
     /// Those that were refused most, first.
@@ -70,7 +79,7 @@ mod tests {
     use super::*;
 
     fn note(refused: &Refused, key: u64, now: Instant) {
-        refused.note(key, now, || None, || Box::new([Part::Named(key.to_string().into_bytes().into())]));
+        refused.note(key, now, || None, || [Part::Named(key.to_string().into_bytes().into())].into());
     }
 
     #[test]
@@ -102,7 +111,7 @@ mod tests {
 
         let new = refused.most().into_iter().find(|known| known.key[..] == [Part::Named(b"1000"[..].into())]).expect("it is there");
         assert_eq!(new.refused, 1);
-        refused.note(7000, now, || None, || Box::new([Part::Named(vec![b'x'; LONGEST + 1].into())]));
+        refused.note(7000, now, || None, || [Part::Named(vec![b'x'; LONGEST + 1].into())].into());
         assert_eq!(refused.most().len(), MOST);
     }
 }

@@ -8,15 +8,13 @@ impl RateLimit {
     /// Notes who is refused, for the log and for operators.
     #[cold]
     pub(super) fn note(&self, request: &mut Request<'_>, tier: &Tier, account: Key) {
-        let parts = self.keys.parts(request.head, request.facts, account);
-        if parts.is_empty() || request.is_explained() {
-            return;
-        }
-        if let Key::Known(key) | Key::Address(key) = account {
+        if let Key::Known(key) | Key::Address(key) = account
+            && !request.is_explained()
+        {
             let tier = || self.choice.as_ref().map(|_| tier.name.clone());
-            self.refused.note(key, request.now, tier, || parts.clone());
+            let parts = self.refused.note(key, request.now, tier, || self.keys.parts(request.head, request.facts, account));
+            request.facts.limit_key = Some(parts);
         }
-        request.facts.limit_key = Some(parts);
     }
 
     #[inline]
