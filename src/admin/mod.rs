@@ -85,7 +85,8 @@ impl Admin {
         if head.headers.contains_key(ORIGIN) || head.headers.get_all(SEC_FETCH_SITE).iter().any(|site| !is_own(site)) {
             return Some("The admin address takes no requests of web pages.");
         }
-        (local && !is_local(head)).then_some("The admin address is asked by its loopback address, or as localhost.")
+        // Probes and scrapes come under whatever name they have for the machine, and ask for nothing that another may not know.
+        (local && !is_local(head) && !is_public(head)).then_some("The admin address is asked by its loopback address, or as localhost.")
     }
 
     fn has_all(&self) -> bool {
@@ -95,6 +96,12 @@ impl Admin {
 
 fn wrong_method(detail: &'static str, allow: &'static str) -> Answer {
     problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail, Some((ALLOW, HeaderValue::from_static(allow))))
+}
+
+/// Whether this is what the read-only address tells everybody, too: probes and metrics, without what they say in full to operators.
+fn is_public(head: &RequestHeader) -> bool {
+    let asks = matches!(head.method, Method::GET | Method::HEAD) && head.uri.query().is_none();
+    asks && matches!(head.uri.path(), "/livez" | "/readyz" | "/healthz" | "/metrics")
 }
 
 /// Whether a browser says that its user asked, or a page of this address itself.

@@ -104,7 +104,7 @@ fn only_who_is_there_operates_a_gateway_on_loopback() {
 
     for host in ["127.0.0.1", "127.0.0.1:9901", "127.9.8.7:1", "localhost", "LocalHost:9901", "[::1]", "[::1]:9901", "[::ffff:127.0.0.1]:1"]
     {
-        assert_eq!(status("/livez", &[("Host", host)]), 200, "{host}");
+        assert_eq!(status("/healthz?full=1", &[("Host", host)]), 200, "{host}");
     }
     for host in [
         "rebound.example",
@@ -124,12 +124,17 @@ fn only_who_is_there_operates_a_gateway_on_loopback() {
         "localhost:",
         "",
     ] {
-        assert_eq!(status("/livez", &[("Host", host)]), 403, "{host}");
+        assert_eq!(status("/healthz?full=1", &[("Host", host)]), 403, "{host}");
     }
-    assert_eq!(status("/livez", &[]), 403, "no host at all");
-    assert_eq!(status("/livez", &[("Host", "localhost"), ("Host", "localhost")]), 403, "two of them");
-    assert_eq!(status("http://rebound.example/livez", &[("Host", "localhost")]), 403);
-    assert_eq!(status("http://localhost/livez", &[("Host", "rebound.example")]), 403);
+    assert_eq!(status("/healthz?full=1", &[]), 403, "no host at all");
+    assert_eq!(status("/healthz?full=1", &[("Host", "localhost"), ("Host", "localhost")]), 403, "two of them");
+    assert_eq!(status("http://rebound.example/healthz?full=1", &[("Host", "localhost")]), 403);
+    assert_eq!(status("http://localhost/healthz?full=1", &[("Host", "rebound.example")]), 403);
+    for (target, answer) in
+        [("/livez", 200), ("/readyz", 200), ("/healthz", 200), ("/metrics", 200), ("/livez?x", 403), ("/-/limits", 403), ("/none", 403)]
+    {
+        assert_eq!(status(target, &[("Host", "node-7.example:9901")]), answer, "{target}");
+    }
     for (name, value, answer) in [
         ("Origin", "https://evil.example", 403),
         ("Origin", "null", 403),
