@@ -59,6 +59,11 @@ impl Devices {
         &BUILTIN
     }
 
+    /// The names of the built-in table's classes, for which it is not compiled.
+    pub fn builtin_classes() -> &'static [&'static str] {
+        builtin::CLASSES
+    }
+
     /// Compiles a table. It fails where the table has too many entries or is out of all proportion.
     pub fn new(table: &Table) -> Result<Self, String> {
         /// Two signs an entry.

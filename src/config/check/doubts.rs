@@ -89,7 +89,8 @@ fn devices(config: &Config, report: &mut Report<'_, '_>) {
     }
     let classes: Vec<String> = match &config.devices {
         Some(table) => table.0.iter().map(|entry| entry.class.as_str().to_owned()).chain([DESKTOP.to_owned()]).collect(),
-        None => Devices::builtin().classes().iter().map(|class| class.to_string()).collect(),
+        // Their names alone: the table itself takes memory that only those are to pay who ask it for something.
+        None => Devices::builtin_classes().iter().map(|class| (*class).to_owned()).collect(),
     };
     for entry in entries(config) {
         for class in entry.config.options().device_classes() {
