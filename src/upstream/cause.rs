@@ -88,7 +88,8 @@ impl Cause {
                 | AlertDescription::CertificateExpired
                 | AlertDescription::CertificateUnknown
                 | AlertDescription::UnknownCA
-                | AlertDescription::AccessDenied,
+                | AlertDescription::AccessDenied
+                | AlertDescription::DecryptError,
             ) => Self::Unwelcome,
             _ => Self::NoHandshake,
         }
