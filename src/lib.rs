@@ -40,5 +40,6 @@ mod status;
 mod telemetry;
 mod upstream;
 mod via;
+mod websocket;
 
 pub use server::{Running, start};
