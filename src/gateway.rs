@@ -16,6 +16,7 @@ use frontgate_filters::words::spanned::Spanned;
 use http::Method;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
+use tokio::sync::watch;
 
 use crate::certificates::Renewed;
 use crate::changes::changes;
@@ -46,6 +47,8 @@ pub(crate) struct Gateway {
     pub fresh: Arc<AtomicUsize>,
     draining: AtomicBool,
     drain_asked: tokio::sync::Notify,
+    /// Whether the tunnels are to come to their end.
+    leaving: watch::Sender<bool>,
     /// One reload at a time; no request waits for it.
     reloading: Mutex<()>,
     /// Why the last reload was refused, where it was.
@@ -104,6 +107,7 @@ impl Gateway {
             fresh: Arc::default(),
             draining: AtomicBool::new(false),
             drain_asked: tokio::sync::Notify::new(),
+            leaving: watch::Sender::new(false),
             reloading: Mutex::new(()),
             refused: Mutex::default(),
             held: Mutex::default(),
@@ -207,6 +211,17 @@ impl Gateway {
     /// From now on readiness fails and answers close their connections.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+    }
+
+    /// From now on tunnels that can be told so are ended.
+    pub(crate) fn leave_tunnels(&self) {
+        self.leaving.send_replace(true);
+    }
+
+    /// Waits until the tunnels are to come to their end.
+    pub(crate) async fn leaves_tunnels(&self) {
+        // The sender is here: it is not gone while this waits.
+        let _ = self.leaving.subscribe().wait_for(|leaving| *leaving).await;
     }
 
     /// A reload was refused for this reason, and the configuration before it stays.

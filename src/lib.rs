@@ -41,5 +41,6 @@ mod status;
 mod telemetry;
 mod upstream;
 mod via;
+mod websocket;
 
 pub use server::{Running, start};

@@ -247,7 +247,7 @@ pub struct UpstreamTimeouts {
     pub connect: Duration,
     /// From the last byte of the request to the response's head: a duration, or `adaptive`.
     pub first_byte: FirstByte,
-    /// Between two reads of the response body.
+    /// Between two reads of the response body; events (`text/event-stream`) may pause for longer.
     pub between_bytes: Duration,
     /// One attempt, to the last byte of the response; by default none.
     #[serde(skip_serializing_if = "Option::is_none")]

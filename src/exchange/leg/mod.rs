@@ -68,6 +68,10 @@ pub(super) struct Leg {
     unwanted: Unwanted,
     /// Whether the client does not take its answer just now.
     blocked: bool,
+    /// Whether the answer is a stream of events, whose parts come when there is something to tell.
+    events: bool,
+    /// Whether what the protocol has changed to is a WebSocket.
+    websocket: bool,
 }
 
 /// What an attempt waits for.
@@ -121,7 +125,21 @@ impl Leg {
         };
         let stage = Stage::Head;
         let unwanted = Unwanted::new(order.route.body_limit);
-        Ok(Self { connection, endpoint, pool, timer, stage, total, due: None, stuck: None, deaf: false, unwanted, blocked: false })
+        Ok(Self {
+            connection,
+            endpoint,
+            pool,
+            timer,
+            stage,
+            total,
+            due: None,
+            stuck: None,
+            deaf: false,
+            unwanted,
+            blocked: false,
+            events: false,
+            websocket: false,
+        })
     }
 
     /// Sends the request and brings the answer.
@@ -152,7 +170,10 @@ impl Leg {
                     Ok(())
                 }
                 Event::Upload(Err(lost)) | Event::Lost(lost) => Err(self.lost(order, lost)),
-                Event::Late => Err(self.failed(order, Attempt::Timeout, Flag::UpstreamTimeout)),
+                Event::Late => {
+                    *order.reason = order.attempts.late(Instant::now());
+                    Err(self.failed(order, Attempt::Timeout, Flag::UpstreamTimeout))
+                }
             };
             if let Err(ended) = moved {
                 return ended;
@@ -160,7 +181,7 @@ impl Leg {
         }
         if self.stage == Stage::Switched {
             order.attempts.finished(Attempt::Ok, Instant::now());
-            return Ended::Final(End::Switched(self.connection));
+            return Ended::Final(End::Switched { upstream: self.connection, websocket: self.websocket });
         }
         // Free for the next request, while the client takes the rest of its answer.
         order.attempts.finished(Attempt::Ok, Instant::now());
@@ -290,7 +311,7 @@ impl Leg {
 
     /// The next part of the answer's body is waited for from now on.
     fn body_may_take(&mut self) {
-        if self.stage == Stage::Body {
+        if self.stage == Stage::Body && !self.events {
             self.due = Some(Instant::now() + self.pool.timeouts.between_bytes.0);
         }
     }

@@ -226,6 +226,15 @@ impl Attempts {
         }
     }
 
+    /// Which deadline is over, by the name that it is configured under, where an answer has begun.
+    pub(crate) fn late(&self, now: Instant) -> &'static str {
+        match self.current.as_ref().and_then(|current| current.deadline) {
+            Some(deadline) if deadline <= now && self.deadline == Some(deadline) => "timeout",
+            Some(deadline) if deadline <= now => "total",
+            _ => "between_bytes",
+        }
+    }
+
     /// Whether a request that lost a pooled connection is sent again.
     pub(crate) fn forgives_stale(&mut self) -> bool {
         self.stale += 1;

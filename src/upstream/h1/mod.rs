@@ -347,6 +347,11 @@ impl Connection {
         }
     }
 
+    /// The socket below, where it is known.
+    pub(crate) fn socket(&self) -> Option<&TcpStream> {
+        self.io.tcp()
+    }
+
     /// The bytes below, and what was read of them already: for a tunnel.
     pub(crate) fn into_parts(self) -> (Io, BytesMut) {
         (self.io, self.input)
