@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{Error, ErrorKind};
 
+use frontgate_filters::grpc;
+
 /// What was wrong with a probe or a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -18,10 +20,16 @@ pub(crate) enum Cause {
     Unreadable,
     /// This status.
     Status(u16),
+    /// This status of a gRPC call.
+    Grpc(grpc::Status),
+    /// It says that its service does not serve.
+    NotServing,
 }
 
 /// Where statuses begin among the numbers of causes.
 const STATUS: u32 = 1000;
+/// The same for those of gRPC.
+const GRPC: u32 = 100;
 
 impl Cause {
     /// What an error of a connection says.
@@ -42,15 +50,18 @@ impl Cause {
             Self::Closed => 3,
             Self::TooSlow => 4,
             Self::Unreadable => 5,
+            Self::NotServing => 6,
+            Self::Grpc(status) => GRPC + u32::from(status.number()),
             Self::Status(status) => STATUS + u32::from(status),
         }
     }
 
     /// The cause of this number.
     pub(super) fn numbered(number: u32) -> Option<Self> {
-        let plain = [Self::Refused, Self::Unreachable, Self::Closed, Self::TooSlow, Self::Unreadable];
+        let plain = [Self::Refused, Self::Unreachable, Self::Closed, Self::TooSlow, Self::Unreadable, Self::NotServing];
+        let grpc = || number.checked_sub(GRPC).and_then(|status| grpc::Status::named(u16::try_from(status).ok()?)).map(Self::Grpc);
         let status = || number.checked_sub(STATUS).and_then(|status| u16::try_from(status).ok()).map(Self::Status);
-        plain.into_iter().find(|cause| cause.number() == number).or_else(status)
+        plain.into_iter().find(|cause| cause.number() == number).or_else(grpc).or_else(status)
     }
 }
 
@@ -63,6 +74,8 @@ impl fmt::Display for Cause {
             Self::TooSlow => f.write_str("no answer in time"),
             Self::Unreadable => f.write_str("unreadable answer"),
             Self::Status(status) => write!(f, "status {status}"),
+            Self::Grpc(status) => write!(f, "gRPC status {status}"),
+            Self::NotServing => f.write_str("the service does not serve"),
         }
     }
 }
@@ -73,8 +86,9 @@ mod tests {
 
     #[test]
     fn a_number_stands_for_one_cause() {
-        use Cause::{Closed, Refused, Status, TooSlow, Unreachable, Unreadable};
-        for cause in [Refused, Unreachable, Closed, TooSlow, Unreadable, Status(100), Status(503), Status(999)] {
+        use Cause::{Closed, Grpc, NotServing, Refused, Status, TooSlow, Unreachable, Unreadable};
+        let [late, gone] = [grpc::Status::DEADLINE_EXCEEDED, grpc::Status::UNAUTHENTICATED].map(Grpc);
+        for cause in [Refused, Unreachable, Closed, TooSlow, Unreadable, NotServing, late, gone, Status(100), Status(503), Status(999)] {
             assert_eq!(Cause::numbered(cause.number()), Some(cause), "{cause}");
         }
         assert_eq!(Cause::numbered(0), None);
