@@ -29,6 +29,8 @@ mod expect;
 mod explain;
 /// Clients and origins that are slow, gone or broken.
 mod failures;
+/// gRPC: refusals, statuses, deadlines, streams that are silent, pages that call.
+mod grpc;
 /// What belongs to one hop, and who has handed a request on: connection options, `Via`, circles, methods for proxies.
 mod hops;
 /// What a request must be: one reading, one host, one path, limits.

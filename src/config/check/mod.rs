@@ -91,6 +91,7 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
         ("first_byte", matches!(timeouts.first_byte, FirstByte::Fixed(timeout) if timeout.0.is_zero())),
         ("between_bytes", timeouts.between_bytes.0.is_zero()),
         ("total", timeouts.total.is_some_and(|total| total.0.is_zero())),
+        ("stream_idle", timeouts.stream_idle.is_some_and(|idle| idle.0.is_zero())),
     ] {
         if zero {
             report.error(place, format!("`timeouts.{key}` of the upstream `{name}` is 0: every request would fail"));
