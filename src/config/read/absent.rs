@@ -22,10 +22,7 @@ const KEYS: &[(&[&str], &str)] = &[
     (&["telemetry.tracing"], "`traceparent` passes through; the gateway makes no spans"),
     (&["access_log.when"], "every request is logged"),
     (&["jwt.tunnel_until_exp"], "a token that expires meanwhile does not end a tunnel"),
-    (
-        &["filters.*.compress", "filters.*.grpc_web", "server.filters.*.compress", "server.filters.*.grpc_web"],
-        "this kind of filter does not exist yet",
-    ),
+    (&["filters.*.grpc_web", "server.filters.*.grpc_web"], "this kind of filter does not exist yet"),
 ];
 
 /// What to do instead of a key that this version has not; nothing for every other key.

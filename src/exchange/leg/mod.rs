@@ -68,6 +68,8 @@ pub(super) struct Leg {
     unwanted: Unwanted,
     /// Whether the client does not take its answer just now.
     blocked: bool,
+    /// Whether filters may hold something of the body back.
+    holds: bool,
 }
 
 /// What an attempt waits for.
@@ -75,6 +77,8 @@ pub(super) struct Leg {
 enum Event {
     Head(Result<Head, Fault>),
     Piece(Result<Piece, Fault>),
+    /// No more of the body has come for now.
+    Pause,
     Upload(Result<Option<Bytes>, Lost>),
     Lost(Lost),
     Late,
@@ -118,7 +122,20 @@ impl Leg {
         };
         let stage = Stage::Head;
         let unwanted = Unwanted::new(order.route.body_limit);
-        Ok(Self { connection, endpoint, pool, timer, stage, total, due: None, stuck: None, deaf: false, unwanted, blocked: false })
+        Ok(Self {
+            connection,
+            endpoint,
+            pool,
+            timer,
+            stage,
+            total,
+            due: None,
+            stuck: None,
+            deaf: false,
+            unwanted,
+            blocked: false,
+            holds: false,
+        })
     }
 
     /// Sends the request and brings the answer.
@@ -142,6 +159,7 @@ impl Leg {
             let moved = match next.await {
                 Event::Head(head) => self.head(head, order, client, method, replay),
                 Event::Piece(piece) => self.piece(piece, order, client),
+                Event::Pause => self.pause(order, client),
                 Event::Upload(Ok(Some(data))) => self.upload(data, order, replay),
                 Event::Upload(Ok(None)) => {
                     replay.done = true;
@@ -199,6 +217,10 @@ impl Leg {
             };
             if event.is_ready() {
                 return event;
+            }
+            // What came together has gone through together; before anybody waits, all of it goes out.
+            if std::mem::take(&mut self.holds) {
+                return Poll::Ready(Event::Pause);
             }
         }
         if client.has_queued()

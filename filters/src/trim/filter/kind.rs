@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
-use crate::trim::coding::Opener;
+use crate::coding::Opener;
 use crate::words::fields;
 
 /// What an answer is.
