@@ -18,6 +18,17 @@ pub(crate) fn bad_request(detail: &'static str) -> Reply {
     Reply::problem(StatusCode::BAD_REQUEST, "bad_request", detail)
 }
 
+/// The answer to a gRPC call over a protocol that cannot carry one.
+pub(crate) fn needs_http2() -> Reply {
+    let detail = "gRPC needs HTTP/2: over HTTP/1 only gRPC-Web is served.";
+    Reply::problem(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "grpc_needs_http2", detail)
+}
+
+/// The answer to a gRPC call with a message over the limit.
+pub(crate) fn message_too_large() -> Reply {
+    Reply::problem(StatusCode::PAYLOAD_TOO_LARGE, "message_too_large", "A message of the call is larger than allowed.")
+}
+
 /// The answer to a request that no route matches.
 pub(crate) fn no_route() -> Reply {
     Reply::problem(StatusCode::NOT_FOUND, "no_route", "Nothing is served under this host and path.")
@@ -43,6 +54,23 @@ pub(crate) fn unreadable(refusal: Refusal) -> Reply {
         StatusCode::METHOD_NOT_ALLOWED => reply.with(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")),
         _ => reply,
     }
+}
+
+/// The answer to a CONNECT over HTTP/2 that wants to speak another protocol than there is (RFC 9220, section 3).
+pub(crate) fn unknown_protocol() -> Reply {
+    let detail = "No other protocol than `websocket` is spoken on a stream.";
+    Reply::problem(StatusCode::NOT_IMPLEMENTED, "protocol_not_supported", detail)
+}
+
+/// The answer to who asked for a tunnel where there is none: what is there would be taken for one.
+pub(crate) fn no_tunnel() -> Reply {
+    Reply::problem(StatusCode::BAD_GATEWAY, "no_websocket", "No WebSocket is served under this host and path.")
+}
+
+/// The answer to what is expected beside `100-continue` (RFC 9110, section 10.1.1).
+pub(crate) fn unmet_expectation() -> Reply {
+    let detail = "Nothing can be expected of the gateway but `100-continue`.";
+    Reply::problem(StatusCode::EXPECTATION_FAILED, "expectation_failed", detail)
 }
 
 /// The answer to a request that goes in circles.

@@ -14,6 +14,7 @@ pub mod reply;
 pub mod coding;
 pub mod count;
 pub mod device;
+pub mod grpc;
 pub mod head;
 pub mod words;
 
@@ -21,6 +22,7 @@ pub mod words;
 pub mod circuit_breaker;
 pub mod compress;
 pub mod cors;
+pub mod grpc_web;
 pub mod headers;
 pub mod ip_access;
 pub mod jwt;

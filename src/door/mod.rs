@@ -38,6 +38,7 @@ pub(crate) use h1::{H1, Held, Next, Seat};
 pub(crate) use h2::ROUND;
 pub(crate) use patience::Patience;
 pub(crate) use rules::{Keeper, Rules};
+pub(crate) use socket::keep_alive;
 
 /// One listener on one worker thread.
 pub(crate) struct Door<P: ProxyHttp> {
@@ -124,7 +125,7 @@ where
                 // HTTP/2 was agreed upon, and is not what came.
                 Next::Request(_) if first && h2 && self.tls => return,
                 Next::Request(request) => request,
-                Next::End => return,
+                Next::End => return h1.part(),
                 Next::Refused(refusal) => return Box::pin(h1.refuse(refusal)).await,
                 Next::Http2 => return Box::pin(h2::serve(&self.proxy, *h1, self.keeper.clone(), seat, proxy_digest, &shut)).await,
             };
@@ -137,6 +138,8 @@ where
             if !again.turn().await {
                 if again.must_linger() {
                     Box::pin(again.linger()).await;
+                } else {
+                    again.part();
                 }
                 return;
             }

@@ -7,8 +7,9 @@ use std::time::{Instant, SystemTime};
 use frontgate_filters::chain::Exchange;
 use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Facts, Outcome};
+use frontgate_filters::grpc::Status;
 use frontgate_filters::words::fields;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, Version};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
@@ -38,7 +39,9 @@ pub(crate) struct Ctx {
     /// The status that was sent, and whether all of the answer was.
     pub(super) status: Option<StatusCode>,
     pub(super) complete: bool,
-    /// Bytes of bodies.
+    /// Whether a WebSocket has come of it.
+    pub(super) websocket: bool,
+    /// Bytes of bodies, or of a tunnel.
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
     in_flight: Option<InFlight>,
@@ -62,6 +65,7 @@ impl Ctx {
             attempts: Attempts::default(),
             status: None,
             complete: false,
+            websocket: false,
             bytes_in: 0,
             bytes_out: 0,
             in_flight: None,
@@ -87,6 +91,22 @@ impl Ctx {
         (self.status, self.bytes_in, self.bytes_out) = (status, bytes_in, bytes_out);
     }
 
+    /// The protocol has changed, and the answer is whole with that: what filters hold for their request they give back now.
+    pub(super) fn switched(&mut self, status: StatusCode, websocket: bool) {
+        (self.status, self.complete, self.websocket) = (Some(status), true, websocket);
+        self.exchange.done(&Outcome { status: status.as_u16(), complete: true, upstream_broke: false, grpc: None });
+    }
+
+    /// The name of what the client speaks.
+    fn protocol(&self, version: Version) -> &'static str {
+        match version {
+            _ if self.websocket => "websocket",
+            Version::HTTP_10 => "HTTP/1.0",
+            Version::HTTP_2 => "HTTP/2",
+            _ => "HTTP/1.1",
+        }
+    }
+
     /// Ends the request: filters, metrics, log.
     pub(super) fn log(&mut self, head: &RequestHeader) {
         let now = Instant::now();
@@ -99,9 +119,15 @@ impl Ctx {
         let current = self.attempts.current();
         let upstream_status = current.and_then(|current| current.status());
         let broke = matches!(self.flag, Some(Flag::UpstreamConnectionTermination | Flag::UpstreamProtocolError | Flag::UpstreamTimeout));
-        let upstream_broke = upstream_status.is_some() && broke;
-        self.exchange.done(&Outcome { status, complete: self.complete, upstream_broke });
+        let call = self.facts.grpc.as_deref();
+        // That its client's own time was over is not the upstream's doing.
+        let gave_up = self.flag == Some(Flag::UpstreamTimeout) && call.is_some_and(|call| call.is_over(now));
+        let upstream_broke = upstream_status.is_some() && broke && !gave_up;
+        self.exchange.done(&Outcome { status, complete: self.complete, upstream_broke, grpc: call.and_then(|call| call.told) });
         route.metrics.record(&head.method, status, duration, overhead);
+        if let Some(call) = call {
+            route.metrics.called(call.status);
+        }
         if self.snapshot.access_log.is_off() {
             return;
         }
@@ -135,9 +161,11 @@ impl Ctx {
             limit_key: limit_key.as_deref(),
             tier: self.facts.tier.as_deref(),
             circuit: self.facts.circuit.map(CircuitState::name),
+            protocol: Some(self.protocol(head.version)),
             tls_version: self.facts.tls.as_ref().map(|tls| tls.version),
             sni: self.facts.tls.as_ref().and_then(|tls| tls.sni.as_deref()).map(str::as_bytes),
             client_cert: self.facts.tls.as_ref().and_then(|tls| tls.client.as_ref()).map(|client| client.subject.as_bytes()),
+            grpc_status: call.and_then(|call| call.status).map(Status::number),
             user_agent: head.headers.get(http::header::USER_AGENT).map(HeaderValue::as_bytes),
             flag: self.flag.or(self.kept_back.then_some(Flag::UpstreamOverflow)),
             ..Line::at(SystemTime::now())

@@ -4,11 +4,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use frontgate_filters::filter::Flow;
-use http::header::TRAILER;
+use frontgate_filters::words::fields;
+use http::header::{CONTENT_TYPE, TRAILER, UPGRADE};
 use http::{Method, StatusCode, Version};
 use pingora_http::ResponseHeader;
 
 use super::{Client, Ended, Leg, Replay, Stage};
+use crate::door;
+use crate::exchange::client::Objection;
 use crate::exchange::{End, Order};
 use crate::panics::{Panicked, caught};
 use crate::refusals;
@@ -16,6 +19,7 @@ use crate::request_id::X_REQUEST_ID;
 use crate::telemetry::Attempt;
 use crate::upstream::attempts::Next;
 use crate::upstream::h1::{Fault, Head, Piece};
+use crate::websocket;
 
 impl Leg {
     /// A head has come, or did not.
@@ -35,7 +39,16 @@ impl Leg {
             Err(fault) => return Err(self.broke(order, &fault)),
         };
         if head.is_final() {
-            return self.answered(head.head, order, client, method, replay);
+            return match client.objects_to(&head.head) {
+                None => self.answered(head.head, order, client, method, replay),
+                Some(Objection::Forged) => Err(self.broke(order, &Fault::Malformed("its Sec-WebSocket-Accept belongs to another key"))),
+                Some(Objection::NoTunnel) => {
+                    let now = Instant::now();
+                    order.attempts.head_arrived(head.head.status.as_u16(), now);
+                    order.attempts.finished(Attempt::Ok, now);
+                    Err(self.refused(order, refusals::no_tunnel()))
+                }
+            };
         }
         if client.takes_informational() {
             client.inform(head.head);
@@ -53,12 +66,15 @@ impl Leg {
         replay: &Replay,
     ) -> Result<(), Ended> {
         let now = Instant::now();
+        self.events = is_event_stream(&head);
+        self.websocket = head.headers.get(UPGRADE).is_some_and(websocket::is_one);
         order.attempts.head_arrived(head.status.as_u16(), now);
         order.facts.version = order.attempts.version();
         frontgate_filters::head::with_map(&mut head, |fields| {
             fields.insert(X_REQUEST_ID, order.facts.request_id.clone());
         });
-        let next = order.settle(method, replay, Ok(&head), now);
+        let said = order.head_says(&head, self.connection.is_at_end(), now);
+        let next = order.settle(method, replay, Ok(&head), said, now);
         if !matches!(next, Next::Pass) {
             order.attempts.finished(Attempt::Ok, now);
         }
@@ -87,6 +103,11 @@ impl Leg {
         }
         (self.stage, self.stuck) = (Stage::Body, None);
         self.body_may_take();
+        if self.events {
+            // Nobody says when the next one comes: that both sides are still there is asked by their sockets.
+            self.connection.socket().map(door::keep_alive);
+            client.keep_alive();
+        }
         let wanted = order.halves.wants_body();
         if self.connection.is_at_end() && !wanted {
             client.head(head, true);
@@ -102,14 +123,25 @@ impl Leg {
 
     /// A part of the answer's body has come, or did not.
     pub(super) fn piece<C: Client>(&mut self, piece: Result<Piece, Fault>, order: &mut Order<'_>, client: &mut C) -> Result<(), Ended> {
-        let (mut data, trailers, last) = match piece {
+        let (mut data, mut trailers, last) = match piece {
             Ok(Piece::Data(data)) => (Some(data), None, self.connection.is_at_end()),
-            Ok(Piece::Trailers(trailers)) => (None, Some(trailers), true),
+            Ok(Piece::Trailers(trailers)) => (None, Some(*trailers), true),
             Ok(Piece::End) => (None, None, true),
             Err(fault) => return Err(self.broke(order, &fault)),
         };
+        if order.is_call() {
+            order.answers(data.as_ref());
+            if last {
+                order.end_says(trailers.as_ref(), Instant::now());
+            }
+        }
         if !order.halves.is_empty() {
-            let flow = caught(|| order.halves.body(&mut data, last));
+            let flow = caught(|| {
+                if trailers.is_some() {
+                    order.halves.trailers(&mut trailers);
+                }
+                order.halves.body(&mut data, last)
+            });
             self.goes_on(flow, order, client)?;
             self.holds = !last && order.halves.wants_body();
         }
@@ -118,7 +150,7 @@ impl Leg {
                 if let Some(data) = data {
                     client.body(data, false);
                 }
-                client.trailers(*trailers);
+                client.trailers(trailers);
             }
             None if last || data.as_ref().is_some_and(|data| !data.is_empty()) => client.body(data.unwrap_or_default(), last),
             None => {}
@@ -149,6 +181,11 @@ impl Leg {
             Err(Panicked) => Err(self.given_up(order, client, refusals::internal())),
         }
     }
+}
+
+/// Whether a body is a stream of server-sent events, which has no length and no pace.
+fn is_event_stream(head: &ResponseHeader) -> bool {
+    head.headers.get(CONTENT_TYPE).is_some_and(|kind| fields::is_media_type(kind.as_bytes(), "text/event-stream"))
 }
 
 /// Whether what was kept of a target is of the past once a request of this method was answered so (RFC 9111, section 4.4). What is not there

@@ -16,6 +16,10 @@ impl Leg {
     /// The upstream's answer does not come, or not to its end.
     pub(super) fn broke(&self, order: &mut Order<'_>, fault: &Fault) -> Ended {
         match fault {
+            Fault::Unwelcome(cause) => {
+                order.attempts.because(*cause);
+                self.failed(order, Attempt::ConnectFailure, Flag::UpstreamConnectionFailure)
+            }
             Fault::Malformed(_) => self.failed(order, Attempt::Error, Flag::UpstreamProtocolError),
             Fault::Closed(_) | Fault::Broken(_) => self.failed(order, Attempt::Reset, Flag::UpstreamConnectionTermination),
         }
@@ -26,7 +30,7 @@ impl Leg {
         *order.flag = Some(flag);
         order.attempts.finished(result, Instant::now());
         match (self.stage, result) {
-            (Stage::Head, Attempt::Timeout) => Ended::Failed(Failure::Timeout, Some(refusals::too_slow())),
+            (Stage::Head, Attempt::Timeout) => Ended::Failed(order.late(), Some(refusals::too_slow())),
             (Stage::Head, Attempt::Error) => Ended::Failed(Failure::Connect, Some(refusals::no_answer())),
             (Stage::Head, _) => Ended::Failed(Failure::Connect, Some(refusals::bad_gateway())),
             _ => Ended::Final(End::Broken),
