@@ -15,6 +15,8 @@ mod breaker;
 mod chaos;
 /// What `frontgate check` opens, says and does not say.
 mod check;
+/// Answers that are compressed on their way.
+mod compress;
 /// What people copy: the pages' YAML and every configuration that is shipped.
 mod documents;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use frontgate_filters::filter::Flow;
 use frontgate_filters::grpc::Status;
 use frontgate_filters::reply::{Form, Reply};
-use http::HeaderValue;
 use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Method};
 use pingora_http::ResponseHeader;
 
 use super::Ctx;
@@ -56,6 +56,10 @@ fn through_halves(client: &impl Client, ctx: &mut Ctx, head: &mut ResponseHeader
         log::error!("a filter panicked while it processed an answer of the gateway's own");
         return whole;
     };
+    if method == Method::HEAD {
+        // What they would have made of the body, and how long it is, nobody knows.
+        return passed;
+    }
     if !passed.is_empty() && passed.len() != whole.len() || !head.headers.contains_key(CONTENT_LENGTH) && !whole.is_empty() {
         head.insert_header(CONTENT_LENGTH, HeaderValue::from(passed.len())).expect("a known name and a number");
     }

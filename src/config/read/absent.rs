@@ -17,7 +17,6 @@ const KEYS: &[(&[&str], &str)] = &[
     (&["telemetry.tracing"], "`traceparent` passes through; the gateway makes no spans"),
     (&["access_log.when"], "every request is logged"),
     (&["jwt.tunnel_until_exp"], "a token that expires meanwhile does not end a tunnel"),
-    (&["filters.*.compress", "server.filters.*.compress"], "this kind of filter does not exist yet"),
 ];
 
 /// What to do instead of a key that this version has not; nothing for every other key.
