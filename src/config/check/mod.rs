@@ -11,6 +11,8 @@ use std::collections::HashSet;
 
 use frontgate_filters::words::spanned::{Place, Spanned};
 
+use rustls::pki_types::ServerName;
+
 use super::diagnostics::{Diagnostic, nearest};
 use super::model::{Config, FilterUse, FirstByte, Upstream};
 pub use report::{Check, Report, Tree};
@@ -74,6 +76,7 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
     {
         report.error(host.place, format!("`{}` is not a valid host", host.value));
     }
+    tls(upstream, report);
     resilience(upstream, report);
     let timeouts = upstream.timeouts;
     if let FirstByte::Adaptive(bounds) = timeouts.first_byte
@@ -90,6 +93,20 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
         if zero {
             report.error(place, format!("`timeouts.{key}` of the upstream `{name}` is 0: every request would fail"));
         }
+    }
+}
+
+/// What the upstream's certificate has to be for, and what is shown to it. The files are opened elsewhere.
+fn tls(upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
+    let Some(tls) = &upstream.tls else { return };
+    if let Some(name) = &tls.server_name
+        && ServerName::try_from(name.as_str()).is_err()
+    {
+        let message = format!("`{}` is not a valid server name: write the name of a host or an IP address, without a port", name.value);
+        report.error(name.place, message);
+    }
+    if let (Some(one), None) | (None, Some(one)) = (&tls.cert, &tls.key) {
+        report.lacking(one.place, "`cert` and `key` belong together");
     }
 }
 

@@ -20,7 +20,7 @@ use super::{End, Order, forward};
 use crate::refusals;
 use crate::telemetry::{Attempt, Flag};
 use crate::upstream::Pool;
-use crate::upstream::call::connect;
+use crate::upstream::connect::{HTTP1, connect};
 use crate::upstream::h1::{self, Connection, Fault, Head, Piece, Upload};
 use crate::upstream::pool::Endpoint;
 use crate::upstream::timer::Timer;
@@ -90,16 +90,19 @@ impl Leg {
         let Some(current) = order.attempts.current() else { return Err(Ended::Final(End::Answer(refusals::internal()))) };
         let (endpoint, pool, total) = (current.pick().endpoint_ref(), current.pick().pool().clone(), current.deadline());
         let mut timer = Timer::new();
-        let pooled = if order.attempts.wants_fresh() { None } else { h1::idle(endpoint.id()) };
+        let pooled = if order.attempts.wants_fresh() { None } else { h1::idle(endpoint.connections()) };
         let connection = match pooled {
             Some(connection) => connection,
             None => {
                 let due = [Some(Instant::now() + pool.timeouts.connect.0), total].into_iter().flatten().min();
                 // On the heap: rare, and large, and what stands in this future is moved with it.
-                let mut connecting = Box::pin(connect(&endpoint));
+                let mut connecting = Box::pin(connect(&endpoint, &[HTTP1]));
                 let opened = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-                    Poll::Ready(Ok(connection)) => Poll::Ready(Ok(connection)),
-                    Poll::Ready(Err(())) => Poll::Ready(Err((Flag::UpstreamConnectionFailure, Failure::Connect))),
+                    Poll::Ready(Ok((io, _))) => Poll::Ready(Ok(Connection::new(io))),
+                    Poll::Ready(Err(cause)) => {
+                        order.attempts.because(cause);
+                        Poll::Ready(Err((Flag::UpstreamConnectionFailure, Failure::Connect)))
+                    }
                     Poll::Pending if replay.done && client.poll_left(cx).is_ready() => {
                         Poll::Ready(Err((Flag::DownstreamConnectionTermination, Failure::Neutral)))
                     }
@@ -184,7 +187,7 @@ impl Leg {
         order.attempts.finished(Attempt::Ok, Instant::now());
         let Self { connection, endpoint, pool, mut unwanted, .. } = self;
         match replay.done {
-            true => h1::put_back(endpoint.id(), connection, pool.timeouts.idle.0),
+            true => h1::put_back(endpoint.connections(), connection, pool.timeouts.idle.0),
             false => drop(connection),
         }
         let flushed = poll_fn(|cx| {

@@ -90,6 +90,8 @@ pub(crate) struct Current {
     sent: bool,
     /// How it ended, once that was counted.
     ended: Option<telemetry::Attempt>,
+    /// Why there is no connection, where that is known.
+    why: Option<Cause>,
     status: Option<u16>,
 }
 
@@ -115,7 +117,7 @@ impl Current {
             Some(telemetry::Attempt::Reset) => Cause::Closed,
             Some(telemetry::Attempt::Timeout) => Cause::TooSlow,
             Some(telemetry::Attempt::Error) => Cause::Unreadable,
-            _ => Cause::Unreachable,
+            _ => self.why.unwrap_or(Cause::Unreachable),
         }
     }
 
@@ -154,7 +156,7 @@ impl Attempts {
         let deadline = [total, self.deadline].into_iter().flatten().min();
         self.all += 1;
         self.waiting = Some(now);
-        Ok(self.current.insert(Current { pick, began: now, deadline, sent: false, ended: None, status: None }))
+        Ok(self.current.insert(Current { pick, began: now, deadline, sent: false, ended: None, why: None, status: None }))
     }
 
     /// The request's last byte is on its way. How long the head may take from here, where it is not there already; none where this was
@@ -223,6 +225,13 @@ impl Attempts {
             Some(deadline) if deadline <= now && self.deadline == Some(deadline) => "timeout",
             Some(deadline) if deadline <= now => "total",
             _ => "between_bytes",
+        }
+    }
+
+    /// The attempt has found no connection for this reason.
+    pub(crate) fn because(&mut self, cause: Cause) {
+        if let Some(current) = &mut self.current {
+            current.why = Some(cause);
         }
     }
 
