@@ -1,6 +1,6 @@
 //! Listeners with TLS over real sockets: certificates by name, clients that show their own, renewal, HTTP/2, and handshakes that stop.
 
-mod authority;
+pub mod authority;
 mod secure;
 mod upstreams;
 

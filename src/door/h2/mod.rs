@@ -28,6 +28,8 @@ pub(crate) use below::Flow;
 const BUFFER: usize = 64 << 10;
 /// How many bytes pass on a connection until each of its streams has had its turn with what is held of its answer.
 pub(crate) const ROUND: u64 = 100 * BUFFER as u64;
+/// What small frames of bodies, and of WebSockets, may take beside their bytes until somebody takes them: a burst of some thousands.
+const SMALL_FRAMES: usize = 1 << 20;
 /// More requests than this that are no requests end a connection.
 const MALFORMED: usize = 32;
 
@@ -77,7 +79,7 @@ impl Streams {
 
 fn options() -> H2Options {
     let mut options = default_h2_options();
-    options.max_send_buffer_size(BUFFER).enable_connect_protocol();
+    options.max_send_buffer_size(BUFFER).data_frame_budget(SMALL_FRAMES).enable_connect_protocol();
     options
 }
 
