@@ -29,6 +29,12 @@ mod expect;
 mod explain;
 /// Clients and origins that are slow, gone or broken.
 mod failures;
+/// Clients of HTTP/2 that attack.
+mod floods;
+/// Connections of HTTP/2 that are asked to end: when they are old, and when the gateway drains.
+mod goodbyes;
+/// gRPC: refusals, statuses, deadlines, streams that are silent, pages that call.
+mod grpc;
 /// What belongs to one hop, and who has handed a request on: connection options, `Via`, circles, methods for proxies.
 mod hops;
 /// What a request must be: one reading, one host, one path, limits.
@@ -47,6 +53,8 @@ mod messages;
 mod operators;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
+/// Listeners behind load balancers that speak the PROXY protocol, and how many connections there may be.
+mod proxied;
 /// What the filters' documentation shows is a configuration.
 mod readmes;
 /// Why a line of the access log is as it is, and whom it is about.
@@ -59,6 +67,8 @@ mod soak;
 mod streams;
 /// Thousands of slow clients and upstreams at once.
 mod stress;
+/// What others wrote to try servers with: h2spec, slowhttptest, h2load, nghttp.
+mod suites;
 /// Listeners with TLS: certificates by name, clients that show their own, renewal, HTTP/2.
 mod tls;
 /// Requests through to an origin and back: upstreams, rewrites, filters, keep-alive.

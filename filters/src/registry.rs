@@ -90,6 +90,8 @@ registry! {
     ip_access => IpAccess,
     /// Sets, adds and removes headers.
     headers => Headers,
+    /// Lets pages call gRPC services.
+    grpc_web => GrpcWeb,
     /// Names the version that answered.
     version_header => VersionHeader,
     /// Stops sending requests to an upstream that fails, and answers in its place.

@@ -2,7 +2,10 @@
 //!
 //! The head is written from the one that was received: nothing is copied that an upstream is only to be told.
 
+use std::time::{Duration, Instant};
+
 use bytes::BytesMut;
+use frontgate_filters::grpc::{GRPC_TIMEOUT, to_timeout};
 use frontgate_filters::words::fields::{lists, members};
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
 use http::uri::PathAndQuery;
@@ -55,7 +58,12 @@ fn fields(out: &mut BytesMut, received: &RequestHeader, pool: &Pool, order: &Ord
     let nominated = map.contains_key(CONNECTION);
     let crumbs = received.version == Version::HTTP_2 && map.get_all(COOKIE).iter().nth(1).is_some();
     for (name, value) in map {
-        if is_ours(name) || is_of_this_hop(name) || crumbs && *name == COOKIE || nominated && is_nominated(map, name) {
+        if is_ours(name)
+            || is_of_this_hop(name)
+            || *name == GRPC_TIMEOUT && order.is_call()
+            || crumbs && *name == COOKIE
+            || nominated && is_nominated(map, name)
+        {
             continue;
         }
         put_field(out, name.as_str().as_bytes(), value.as_bytes());
@@ -66,6 +74,16 @@ fn fields(out: &mut BytesMut, received: &RequestHeader, pool: &Pool, order: &Ord
     let passed = map.get_all(VIA).iter().map(HeaderValue::as_bytes);
     put_list(out, b"via", passed.chain([via::member(received.version)]), b", ");
     identify(out, received, order);
+    if let Some(left) = left(order) {
+        put_field(out, GRPC_TIMEOUT.as_str().as_bytes(), to_timeout(left).as_bytes());
+    }
+}
+
+/// How much longer a gRPC call may take whose client says how long it waits.
+fn left(order: &Order<'_>) -> Option<Duration> {
+    order.facts.grpc.as_ref()?.deadline?;
+    let deadline = order.attempts.current()?.deadline()?;
+    Some(deadline.saturating_duration_since(Instant::now()))
 }
 
 /// Fields that are left out where they stand, and said anew by [`fields`] and [`Connection::begin`] where there is something to say: a

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use frontgate_filters::filter::Flow;
+use frontgate_filters::grpc::Status;
 use frontgate_filters::reply::{Form, Reply};
 use http::HeaderValue;
 use http::header::CONTENT_LENGTH;
@@ -16,11 +17,15 @@ use crate::refusals;
 pub(super) fn queue(client: &mut impl Client, ctx: &mut Ctx, reply: &Reply) {
     let snapshot = ctx.snapshot.clone();
     ctx.reason = reply.code();
-    let (mut head, mut body) = reply.render(Form::default(), &ctx.facts.request_id);
+    if let Some(call) = ctx.facts.grpc.as_mut().filter(|_| reply.is_refusal()) {
+        call.status = Some(Status::of_refusal(reply.status));
+    }
+    let form = || ctx.facts.grpc.as_deref().map_or(Form::Problem, Form::Grpc);
+    let (mut head, mut body) = reply.render(form(), &ctx.facts.request_id);
     if client.objects_to(&head).is_some() {
         let reply = refusals::no_tunnel();
         ctx.reason = reply.code();
-        (head, body) = reply.render(Form::default(), &ctx.facts.request_id);
+        (head, body) = reply.render(form(), &ctx.facts.request_id);
     }
     let body = through_halves(client, ctx, &mut head, body);
     snapshot.route(ctx.route).chain.mark(&mut head, &ctx.facts);

@@ -85,7 +85,7 @@ pub(crate) async fn call(pool: &Arc<Pool>, call: &Call<'_>) -> Result<Answer, No
     let mut attempts = Attempts::default();
     attempts.limit(Some(call.deadline));
     attempts.ask(pool.clone(), call.hash);
-    let asked = Asked { idempotent: call.method.is_idempotent(), replayable: true, probing: false };
+    let asked = Asked { idempotent: call.method.is_idempotent(), replayable: true, probing: false, call: false, said: None };
     loop {
         let now = Instant::now();
         if now >= call.deadline {

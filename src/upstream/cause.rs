@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{Error, ErrorKind};
 
+use frontgate_filters::grpc;
 use rustls::{AlertDescription, CertificateError};
 
 /// What was wrong with a probe or a request.
@@ -34,10 +35,14 @@ pub(crate) enum Cause {
     NoHandshake,
     /// This status.
     Status(u16),
+    /// This status of a gRPC call.
+    Grpc(grpc::Status),
+    /// It says that its service does not serve.
+    NotServing,
 }
 
 /// All that are no status.
-const PLAIN: [Cause; 12] = [
+const PLAIN: [Cause; 13] = [
     Cause::Refused,
     Cause::Unreachable,
     Cause::Closed,
@@ -50,10 +55,13 @@ const PLAIN: [Cause; 12] = [
     Cause::BadCertificate,
     Cause::Unwelcome,
     Cause::NoHandshake,
+    Cause::NotServing,
 ];
 
 /// Where statuses begin among the numbers of causes.
 const STATUS: u32 = 1000;
+/// The same for those of gRPC.
+const GRPC: u32 = 100;
 
 impl Cause {
     /// What an error of a connection says.
@@ -104,6 +112,7 @@ impl Cause {
     /// As a number above 0.
     pub(super) fn number(self) -> u32 {
         match self {
+            Self::Grpc(status) => GRPC + u32::from(status.number()),
             Self::Status(status) => STATUS + u32::from(status),
             plain => 1 + PLAIN.iter().position(|other| *other == plain).unwrap_or(PLAIN.len()) as u32,
         }
@@ -112,8 +121,9 @@ impl Cause {
     /// The cause of this number.
     pub(super) fn numbered(number: u32) -> Option<Self> {
         let plain = || PLAIN.get(number.checked_sub(1)? as usize).copied();
-        let status = || number.checked_sub(STATUS).and_then(|status| u16::try_from(status).ok()).map(Self::Status);
-        plain().or_else(status)
+        let above = |first| number.checked_sub(first).and_then(|rest| u16::try_from(rest).ok());
+        let call = || above(GRPC).and_then(grpc::Status::named).map(Self::Grpc);
+        plain().or_else(call).or_else(|| above(STATUS).map(Self::Status))
     }
 }
 
@@ -133,6 +143,8 @@ impl fmt::Display for Cause {
             Self::Unwelcome => f.write_str("it wants a client certificate, or another one"),
             Self::NoHandshake => f.write_str("TLS handshake failed"),
             Self::Status(status) => write!(f, "status {status}"),
+            Self::Grpc(status) => write!(f, "gRPC status {status}"),
+            Self::NotServing => f.write_str("the service does not serve"),
         }
     }
 }
@@ -143,8 +155,9 @@ mod tests {
 
     #[test]
     fn a_number_stands_for_one_cause() {
-        use Cause::Status;
-        for cause in PLAIN.into_iter().chain([Status(100), Status(503), Status(999)]) {
+        use Cause::{Grpc, Status};
+        let [late, gone] = [grpc::Status::DEADLINE_EXCEEDED, grpc::Status::UNAUTHENTICATED].map(Grpc);
+        for cause in PLAIN.into_iter().chain([late, gone, Status(100), Status(503), Status(999)]) {
             assert_eq!(Cause::numbered(cause.number()), Some(cause), "{cause}");
         }
         assert_eq!(Cause::numbered(0), None);

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use pingora_http::ResponseHeader;
 use smallvec::SmallVec;
 
@@ -200,6 +200,34 @@ impl Exchange {
     /// Whether any half wants the body, after [`Exchange::head`].
     pub fn wants_body(&self) -> bool {
         self.halves.iter().any(|half| half.wants_body && !half.silent)
+    }
+
+    /// Whether any half rewrites the request's body.
+    pub fn rewrites_upload(&self) -> bool {
+        self.halves.iter().any(|half| half.filter.rewrites_upload())
+    }
+
+    /// A part of the request's body, through the halves that rewrite it, in their order.
+    pub fn upload(&mut self, body: &mut Option<Bytes>, last: bool) -> Flow {
+        for half in self.halves.iter_mut().filter(|half| half.filter.rewrites_upload()) {
+            if half.observed {
+                half.filter.upload(&mut body.clone(), last);
+            } else if let abort @ Flow::Abort(_) = half.filter.upload(body, last) {
+                return abort;
+            }
+        }
+        Flow::Go
+    }
+
+    /// The trailers, through the halves that want the body, in reverse.
+    pub fn trailers(&mut self, trailers: &mut Option<HeaderMap>) {
+        for half in self.halves.iter_mut().rev().filter(|half| half.wants_body && !half.silent) {
+            if half.observed {
+                half.filter.trailers(&mut trailers.clone());
+            } else {
+                half.filter.trailers(trailers);
+            }
+        }
     }
 
     /// A part of the body, through the halves that want it, in reverse.

@@ -96,7 +96,7 @@ fn requests_run_in_order_and_responses_in_reverse() {
     exchange.head(&Method::GET, &mut answer);
     let mut body = Some(Bytes::from_static(b"x"));
     exchange.body(&mut body, true);
-    exchange.done(&Outcome { status: 200, complete: true, upstream_broke: false });
+    exchange.done(&Outcome { status: 200, complete: true, upstream_broke: false, grpc: None });
 
     assert!(reply.is_none());
     assert_eq!(answer.headers["x-half"], "a");

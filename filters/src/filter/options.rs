@@ -50,6 +50,11 @@ pub trait Options {
         false
     }
 
+    /// Whether it makes gRPC calls of requests, for upstreams that speak HTTP/2.
+    fn needs_grpc(&self) -> bool {
+        false
+    }
+
     /// Whether it verifies who the caller is, and says so in [`super::Facts::identity`].
     fn identifies(&self) -> bool {
         false

@@ -15,12 +15,14 @@ use rustls::pki_types::ServerName;
 
 use super::diagnostics::{Diagnostic, nearest};
 use super::model::{Config, FilterUse, FirstByte, Upstream};
+use super::read::tree::{Node, Value};
 pub use report::{Check, Report, Tree};
 
 /// Adds everything that is wrong with `config` to `problems`.
 pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>) {
     let report = &mut Report { tree, problems };
     server::check(config, report);
+    empty_tls(report);
     for (name, upstream) in &config.upstreams {
         self::name("upstreams", name, upstream.place, report);
         self::upstream(name, upstream, report);
@@ -89,9 +91,26 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
         ("first_byte", matches!(timeouts.first_byte, FirstByte::Fixed(timeout) if timeout.0.is_zero())),
         ("between_bytes", timeouts.between_bytes.0.is_zero()),
         ("total", timeouts.total.is_some_and(|total| total.0.is_zero())),
+        ("stream_idle", timeouts.stream_idle.is_some_and(|idle| idle.0.is_zero())),
     ] {
         if zero {
             report.error(place, format!("`timeouts.{key}` of the upstream `{name}` is 0: every request would fail"));
+        }
+    }
+}
+
+/// `tls` without a value reads as one that is not there, and what is meant to be encrypted would be sent in clear text.
+fn empty_tls(report: &mut Report<'_, '_>) {
+    let root = report.tree.root;
+    let upstreams = root.get("upstreams").map(Node::entries).unwrap_or_default().iter().map(|entry| (&entry.node, "write `tls: {}`"));
+    let listeners = match root.get("server").and_then(|server| server.get("listeners")).map(|node| &node.value) {
+        Some(Value::Seq(listeners)) => listeners.as_slice(),
+        _ => &[],
+    };
+    let listeners = listeners.iter().map(|node| (node, "write `tls: {cert: shop.pem, key: shop.key}`"));
+    for (node, help) in upstreams.chain(listeners) {
+        if let Some(tls) = node.get("tls").filter(|tls| matches!(tls.value, Value::Null)) {
+            report.helped(Place(tls.id), "`tls` has no value: clear text would be spoken", Some(format!("{help}, or leave it out")));
         }
     }
 }

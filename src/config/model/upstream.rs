@@ -254,12 +254,23 @@ pub struct UpstreamTimeouts {
     pub total: Option<Duration>,
     /// How long an idle connection is kept open.
     pub idle: Duration,
+    /// How long a gRPC call may be idle: no message in either direction. It holds in place of `between_bytes`, which no call has; by default
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_idle: Option<Duration>,
 }
 
 impl Default for UpstreamTimeouts {
     fn default() -> Self {
         let seconds = |s| Duration(std::time::Duration::from_secs(s));
-        Self { connect: seconds(1), first_byte: FirstByte::Fixed(seconds(15)), between_bytes: seconds(30), total: None, idle: seconds(60) }
+        Self {
+            connect: seconds(1),
+            first_byte: FirstByte::Fixed(seconds(15)),
+            between_bytes: seconds(30),
+            total: None,
+            idle: seconds(60),
+            stream_idle: None,
+        }
     }
 }
 

@@ -72,7 +72,8 @@ impl Leg {
         frontgate_filters::head::with_map(&mut head, |fields| {
             fields.insert(X_REQUEST_ID, order.facts.request_id.clone());
         });
-        let next = order.settle(method, replay, Ok(&head), now);
+        let said = order.head_says(&head, self.connection.is_at_end(), now);
+        let next = order.settle(method, replay, Ok(&head), said, now);
         if !matches!(next, Next::Pass) {
             order.attempts.finished(Attempt::Ok, now);
         }
@@ -121,14 +122,26 @@ impl Leg {
 
     /// A part of the answer's body has come, or did not.
     pub(super) fn piece<C: Client>(&mut self, piece: Result<Piece, Fault>, order: &mut Order<'_>, client: &mut C) -> Result<(), Ended> {
-        let (mut data, trailers, last) = match piece {
+        let (mut data, mut trailers, last) = match piece {
             Ok(Piece::Data(data)) => (Some(data), None, self.connection.is_at_end()),
-            Ok(Piece::Trailers(trailers)) => (None, Some(trailers), true),
+            Ok(Piece::Trailers(trailers)) => (None, Some(*trailers), true),
             Ok(Piece::End) => (None, None, true),
             Err(fault) => return Err(self.broke(order, &fault)),
         };
+        if order.is_call() {
+            order.answers(data.as_ref());
+            if last {
+                order.end_says(trailers.as_ref(), Instant::now());
+            }
+        }
         if !order.halves.is_empty() {
-            match caught(|| order.halves.body(&mut data, last)) {
+            let passed = caught(|| {
+                if trailers.is_some() {
+                    order.halves.trailers(&mut trailers);
+                }
+                order.halves.body(&mut data, last)
+            });
+            match passed {
                 Ok(Flow::Go) => {}
                 Ok(Flow::Abort(reply)) => return Err(self.given_up(order, client, reply)),
                 Err(Panicked) => return Err(self.given_up(order, client, refusals::internal())),
@@ -139,7 +152,7 @@ impl Leg {
                 if let Some(data) = data {
                     client.body(data, false);
                 }
-                client.trailers(*trailers);
+                client.trailers(trailers);
             }
             None if last || data.as_ref().is_some_and(|data| !data.is_empty()) => client.body(data.unwrap_or_default(), last),
             None => {}

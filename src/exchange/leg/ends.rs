@@ -30,7 +30,7 @@ impl Leg {
         *order.flag = Some(flag);
         order.attempts.finished(result, Instant::now());
         match (self.stage, result) {
-            (Stage::Head, Attempt::Timeout) => Ended::Failed(Failure::Timeout, Some(refusals::too_slow())),
+            (Stage::Head, Attempt::Timeout) => Ended::Failed(order.late(), Some(refusals::too_slow())),
             (Stage::Head, Attempt::Error) => Ended::Failed(Failure::Connect, Some(refusals::no_answer())),
             (Stage::Head, _) => Ended::Failed(Failure::Connect, Some(refusals::bad_gateway())),
             _ => Ended::Final(End::Broken),

@@ -6,10 +6,10 @@ mod ends;
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use frontgate_filters::filter::Failure;
+use frontgate_filters::filter::{Failure, Flow};
 use frontgate_filters::reply::Reply;
 use http::Method;
 
@@ -17,6 +17,7 @@ use self::ends::note;
 use super::client::{Client, Lost};
 use super::upload::{Replay, Unwanted};
 use super::{End, Order, forward};
+use crate::panics::{Panicked, caught};
 use crate::refusals;
 use crate::telemetry::{Attempt, Flag};
 use crate::upstream::Pool;
@@ -59,6 +60,8 @@ pub(super) struct Leg {
     stage: Stage,
     /// Until when the attempt may take.
     total: Option<Instant>,
+    /// How long the upstream may pause in its answer. A gRPC call may as long as it likes, where nobody says otherwise.
+    between: Option<Duration>,
     /// Until when the upstream's next move has to come: its head, or the next part of the body.
     due: Option<Instant>,
     /// Until when it has to take more of the upload, while it does not and has not answered.
@@ -118,12 +121,15 @@ impl Leg {
                             _ => (Attempt::ConnectFailure, refusals::bad_gateway()),
                         };
                         order.attempts.finished(result, Instant::now());
+                        let failure = if failure == Failure::Timeout { order.late() } else { failure };
                         return Err(Ended::Failed(failure, Some(reply)));
                     }
                 }
             }
         };
         let stage = Stage::Head;
+        let timeouts = &pool.timeouts;
+        let between = if order.is_call() { timeouts.stream_idle } else { Some(timeouts.between_bytes) }.map(|pause| pause.0);
         let unwanted = Unwanted::new(order.route.body_limit);
         Ok(Self {
             connection,
@@ -132,6 +138,7 @@ impl Leg {
             timer,
             stage,
             total,
+            between,
             due: None,
             stuck: None,
             deaf: false,
@@ -150,10 +157,12 @@ impl Leg {
         }
         if replay.done {
             self.sent(order, replay);
+        } else {
+            self.upload_may_pause(order);
         }
         while !matches!(self.stage, Stage::Over | Stage::Switched) {
             let next = poll_fn(|cx| {
-                let next = self.poll_next(cx, client, replay);
+                let next = self.poll_next(cx, client, replay, order.is_call());
                 // Up to the head all of the time is the upstream's.
                 if self.stage != Stage::Head {
                     order.attempts.idle(next.is_pending());
@@ -164,11 +173,7 @@ impl Leg {
                 Event::Head(head) => self.head(head, order, client, method, replay),
                 Event::Piece(piece) => self.piece(piece, order, client),
                 Event::Upload(Ok(Some(data))) => self.upload(data, order, replay),
-                Event::Upload(Ok(None)) => {
-                    replay.done = true;
-                    self.sent(order, replay);
-                    Ok(())
-                }
+                Event::Upload(Ok(None)) => self.uploaded(order, replay),
                 Event::Upload(Err(lost)) | Event::Lost(lost) => Err(self.lost(order, lost)),
                 Event::Late => {
                     *order.reason = order.attempts.late(Instant::now());
@@ -208,7 +213,7 @@ impl Leg {
     }
 
     /// Whatever comes first, while everything that can move does.
-    fn poll_next<C: Client>(&mut self, cx: &mut Context<'_>, client: &mut C, replay: &Replay) -> Poll<Event> {
+    fn poll_next<C: Client>(&mut self, cx: &mut Context<'_>, client: &mut C, replay: &Replay, is_call: bool) -> Poll<Event> {
         self.write(cx);
         // What the client takes makes room for more: first, since what is not polled wakes nobody.
         if !client.has_room()
@@ -245,8 +250,8 @@ impl Leg {
                 Poll::Pending => paused = true,
             }
         }
-        // While the client does not read, or pauses its upload, the upstream is not to blame.
-        let due = if self.stage != Stage::Head && (self.blocked || paused) { None } else { self.due };
+        // While the client does not read, or pauses its upload, the upstream is not to blame; a call in which nobody says anything is idle.
+        let due = if self.stage != Stage::Head && (self.blocked || paused && !is_call) { None } else { self.due };
         let due = [self.total, due, self.stuck].into_iter().flatten().min();
         self.timer.poll(cx, due).map(|()| Event::Late)
     }
@@ -290,7 +295,7 @@ impl Leg {
                 }
             }
             Poll::Pending if self.stuck.is_none() || self.connection.output_len() < before => {
-                self.stuck = Some(Instant::now() + self.pool.timeouts.between_bytes.0);
+                self.stuck = self.between.map(|pause| Instant::now() + pause);
             }
             Poll::Pending => {}
         }
@@ -312,18 +317,51 @@ impl Leg {
     /// The next part of the answer's body is waited for from now on.
     fn body_may_take(&mut self) {
         if self.stage == Stage::Body && !self.events {
-            self.due = Some(Instant::now() + self.pool.timeouts.between_bytes.0);
+            self.due = self.between.map(|pause| Instant::now() + pause);
+        }
+    }
+
+    /// Until its head comes, a gRPC call whose upload is open may be as idle as later on.
+    fn upload_may_pause(&mut self, order: &Order<'_>) {
+        if self.stage == Stage::Head && order.is_call() {
+            self.due = self.between.map(|pause| Instant::now() + pause);
+        }
+    }
+
+    /// The request's body has come to its end.
+    fn uploaded(&mut self, order: &mut Order<'_>, replay: &mut Replay) -> Result<(), Ended> {
+        if replay.rewritten {
+            self.rewrite(&mut None, true, order)?;
+        }
+        replay.done = true;
+        self.sent(order, replay);
+        Ok(())
+    }
+
+    /// A part of the request's body passes the filters that rewrite it.
+    fn rewrite(&mut self, part: &mut Option<Bytes>, last: bool, order: &mut Order<'_>) -> Result<(), Ended> {
+        match caught(|| order.halves.upload(part, last)) {
+            Ok(Flow::Go) => Ok(()),
+            Ok(Flow::Abort(reply)) => Err(self.refused(order, reply)),
+            Err(Panicked) => Err(self.refused(order, refusals::internal())),
         }
     }
 
     /// A part of the request's body has come.
-    fn upload(&mut self, data: Bytes, order: &mut Order<'_>, replay: &mut Replay) -> Result<(), Ended> {
+    fn upload(&mut self, mut data: Bytes, order: &mut Order<'_>, replay: &mut Replay) -> Result<(), Ended> {
+        if replay.rewritten {
+            let mut part = Some(data);
+            self.rewrite(&mut part, false, order)?;
+            data = part.unwrap_or_default();
+        }
         replay.keep(&data);
-        if replay.read > order.route.body_limit {
-            return Err(self.refused(order, refusals::body_too_large()));
+        if !order.fits(&data, replay.read) {
+            let reply = if order.is_call() { refusals::message_too_large() } else { refusals::body_too_large() };
+            return Err(self.refused(order, reply));
         }
         self.connection.upload(data, replay.framing);
         self.body_may_take();
+        self.upload_may_pause(order);
         Ok(())
     }
 }
