@@ -16,6 +16,8 @@ pub(crate) enum Cause {
     TooSlow,
     /// What came is no answer.
     Unreadable,
+    /// It does not speak the protocol that it is to be spoken to in.
+    OtherProtocol,
     /// This status.
     Status(u16),
 }
@@ -42,13 +44,14 @@ impl Cause {
             Self::Closed => 3,
             Self::TooSlow => 4,
             Self::Unreadable => 5,
+            Self::OtherProtocol => 6,
             Self::Status(status) => STATUS + u32::from(status),
         }
     }
 
     /// The cause of this number.
     pub(super) fn numbered(number: u32) -> Option<Self> {
-        let plain = [Self::Refused, Self::Unreachable, Self::Closed, Self::TooSlow, Self::Unreadable];
+        let plain = [Self::Refused, Self::Unreachable, Self::Closed, Self::TooSlow, Self::Unreadable, Self::OtherProtocol];
         let status = || number.checked_sub(STATUS).and_then(|status| u16::try_from(status).ok()).map(Self::Status);
         plain.into_iter().find(|cause| cause.number() == number).or_else(status)
     }
@@ -62,6 +65,7 @@ impl fmt::Display for Cause {
             Self::Closed => f.write_str("connection closed without an answer"),
             Self::TooSlow => f.write_str("no answer in time"),
             Self::Unreadable => f.write_str("unreadable answer"),
+            Self::OtherProtocol => f.write_str("it does not speak HTTP/2"),
             Self::Status(status) => write!(f, "status {status}"),
         }
     }
@@ -73,8 +77,8 @@ mod tests {
 
     #[test]
     fn a_number_stands_for_one_cause() {
-        use Cause::{Closed, Refused, Status, TooSlow, Unreachable, Unreadable};
-        for cause in [Refused, Unreachable, Closed, TooSlow, Unreadable, Status(100), Status(503), Status(999)] {
+        use Cause::{Closed, OtherProtocol, Refused, Status, TooSlow, Unreachable, Unreadable};
+        for cause in [Refused, Unreachable, Closed, TooSlow, Unreadable, OtherProtocol, Status(100), Status(503), Status(999)] {
             assert_eq!(Cause::numbered(cause.number()), Some(cause), "{cause}");
         }
         assert_eq!(Cause::numbered(0), None);
