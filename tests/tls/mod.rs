@@ -5,6 +5,7 @@ mod peers;
 mod renewal;
 mod secure;
 mod upstreams;
+mod upstreams_http2;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

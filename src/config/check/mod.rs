@@ -14,7 +14,7 @@ use frontgate_filters::words::spanned::{Place, Spanned};
 use rustls::pki_types::ServerName;
 
 use super::diagnostics::{Diagnostic, nearest};
-use super::model::{Config, FilterUse, FirstByte, Upstream};
+use super::model::{Config, FilterUse, FirstByte, Upstream, UpstreamProtocol};
 use super::read::tree::{Node, Value};
 pub use report::{Check, Report, Tree};
 
@@ -79,6 +79,7 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
         report.error(host.place, format!("`{}` is not a valid host", host.value));
     }
     tls(upstream, report);
+    protocol(upstream, report);
     resilience(upstream, report);
     let timeouts = upstream.timeouts;
     if let FirstByte::Adaptive(bounds) = timeouts.first_byte
@@ -112,6 +113,16 @@ fn empty_tls(report: &mut Report<'_, '_>) {
         if let Some(tls) = node.get("tls").filter(|tls| matches!(tls.value, Value::Null)) {
             report.helped(Place(tls.id), "`tls` has no value: clear text would be spoken", Some(format!("{help}, or leave it out")));
         }
+    }
+}
+
+/// What is agreed upon is agreed upon in TLS.
+fn protocol(upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
+    if let (Some(protocol), None) = (&upstream.protocol, &upstream.tls)
+        && protocol.value == UpstreamProtocol::Auto
+    {
+        let help = "write `tls: {}`, or the protocol that its endpoints speak: `http1` or `h2`".to_owned();
+        report.helped(protocol.place, "`auto` is agreed upon in TLS, which this upstream has not".to_owned(), Some(help));
     }
 }
 

@@ -21,7 +21,7 @@ impl Leg {
                 self.failed(order, Attempt::ConnectFailure, Flag::UpstreamConnectionFailure)
             }
             Fault::Malformed(_) => self.failed(order, Attempt::Error, Flag::UpstreamProtocolError),
-            Fault::Closed(_) | Fault::Broken(_) => self.failed(order, Attempt::Reset, Flag::UpstreamConnectionTermination),
+            Fault::Closed(_) | Fault::Broken(_) | Fault::Refused => self.failed(order, Attempt::Reset, Flag::UpstreamConnectionTermination),
         }
     }
 
