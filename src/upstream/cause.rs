@@ -18,6 +18,8 @@ pub(crate) enum Cause {
     TooSlow,
     /// What came is no answer.
     Unreadable,
+    /// It does not speak the protocol that it is to be spoken to in.
+    OtherProtocol,
     /// This status.
     Status(u16),
     /// This status of a gRPC call.
@@ -50,7 +52,8 @@ impl Cause {
             Self::Closed => 3,
             Self::TooSlow => 4,
             Self::Unreadable => 5,
-            Self::NotServing => 6,
+            Self::OtherProtocol => 6,
+            Self::NotServing => 7,
             Self::Grpc(status) => GRPC + u32::from(status.number()),
             Self::Status(status) => STATUS + u32::from(status),
         }
@@ -58,7 +61,8 @@ impl Cause {
 
     /// The cause of this number.
     pub(super) fn numbered(number: u32) -> Option<Self> {
-        let plain = [Self::Refused, Self::Unreachable, Self::Closed, Self::TooSlow, Self::Unreadable, Self::NotServing];
+        let plain =
+            [Self::Refused, Self::Unreachable, Self::Closed, Self::TooSlow, Self::Unreadable, Self::OtherProtocol, Self::NotServing];
         let grpc = || number.checked_sub(GRPC).and_then(|status| grpc::Status::named(u16::try_from(status).ok()?)).map(Self::Grpc);
         let status = || number.checked_sub(STATUS).and_then(|status| u16::try_from(status).ok()).map(Self::Status);
         plain.into_iter().find(|cause| cause.number() == number).or_else(grpc).or_else(status)
@@ -73,6 +77,7 @@ impl fmt::Display for Cause {
             Self::Closed => f.write_str("connection closed without an answer"),
             Self::TooSlow => f.write_str("no answer in time"),
             Self::Unreadable => f.write_str("unreadable answer"),
+            Self::OtherProtocol => f.write_str("it does not speak HTTP/2"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Grpc(status) => write!(f, "gRPC status {status}"),
             Self::NotServing => f.write_str("the service does not serve"),
@@ -86,9 +91,22 @@ mod tests {
 
     #[test]
     fn a_number_stands_for_one_cause() {
-        use Cause::{Closed, Grpc, NotServing, Refused, Status, TooSlow, Unreachable, Unreadable};
+        use Cause::{Closed, Grpc, NotServing, OtherProtocol, Refused, Status, TooSlow, Unreachable, Unreadable};
         let [late, gone] = [grpc::Status::DEADLINE_EXCEEDED, grpc::Status::UNAUTHENTICATED].map(Grpc);
-        for cause in [Refused, Unreachable, Closed, TooSlow, Unreadable, NotServing, late, gone, Status(100), Status(503), Status(999)] {
+        for cause in [
+            Refused,
+            Unreachable,
+            Closed,
+            TooSlow,
+            Unreadable,
+            OtherProtocol,
+            NotServing,
+            late,
+            gone,
+            Status(100),
+            Status(503),
+            Status(999),
+        ] {
             assert_eq!(Cause::numbered(cause.number()), Some(cause), "{cause}");
         }
         assert_eq!(Cause::numbered(0), None);

@@ -6,9 +6,12 @@ pub(crate) mod attempts;
 pub(crate) mod balance;
 pub(crate) mod call;
 pub(crate) mod cause;
+pub(crate) mod connect;
 pub(crate) mod documents;
 pub(crate) mod h1;
+pub(crate) mod h2;
 pub(crate) mod health;
+pub(crate) mod line;
 pub(crate) mod pool;
 pub(crate) mod timer;
 

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use frontgate_filters::words::spanned::{Place, Spanned};
 
 use super::diagnostics::{Diagnostic, nearest};
-use super::model::{Config, FilterUse, FirstByte, Upstream};
+use super::model::{Config, FilterUse, FirstByte, Upstream, UpstreamProtocol};
 pub use report::{Check, Report, Tree};
 
 /// Adds everything that is wrong with `config` to `problems`.
@@ -94,16 +94,30 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
     }
 }
 
+/// What makes an upstream one for gRPC.
+pub(super) const NEEDS_H2: &str = "write `protocol: h2` in the upstream";
+
 /// Health checks, outlier ejection, retries.
 fn resilience(upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
     if let Some(health) = &upstream.health {
         match &health.path {
             Some(path) if health.tcp => report.error(path.place, "a health check has either `path` or `tcp`, not both"),
+            Some(path) if health.grpc.is_some() => report.error(path.place, "a health check has either `path` or `grpc`, not both"),
             Some(path) if !path.starts_with('/') || path.bytes().any(|byte| !(0x21..0x7f).contains(&byte)) => {
                 report.error(path.place, format!("`{}` is not a valid path", path.value));
             }
-            None if !health.tcp => report.lacking(health.place, "a health check needs `path` or `tcp: true`"),
+            None if !health.tcp && health.grpc.is_none() => {
+                report.lacking(health.place, "a health check needs `path`, `grpc` or `tcp: true`");
+            }
             _ => {}
+        }
+        if let Some(service) = &health.grpc {
+            if health.tcp {
+                report.error(service.place, "a health check has either `grpc` or `tcp`, not both");
+            }
+            if upstream.protocol == UpstreamProtocol::Http1 {
+                report.helped(service.place, "gRPC needs HTTP/2, and this upstream is spoken to in HTTP/1.1", Some(NEEDS_H2.to_owned()));
+            }
         }
         for (key, value) in [("interval", health.interval), ("timeout", health.timeout)] {
             if value.0.is_zero() {

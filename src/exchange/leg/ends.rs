@@ -17,7 +17,7 @@ impl Leg {
     pub(super) fn broke(&self, order: &mut Order<'_>, fault: &Fault) -> Ended {
         match fault {
             Fault::Malformed(_) => self.failed(order, Attempt::Error, Flag::UpstreamProtocolError),
-            Fault::Closed(_) | Fault::Broken(_) => self.failed(order, Attempt::Reset, Flag::UpstreamConnectionTermination),
+            Fault::Closed(_) | Fault::Broken(_) | Fault::Refused => self.failed(order, Attempt::Reset, Flag::UpstreamConnectionTermination),
         }
     }
 

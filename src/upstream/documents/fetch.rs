@@ -13,7 +13,7 @@ use frontgate_filters::words::url::Url;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, HOST, IF_NONE_MATCH, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 
-use crate::config::model::{Balance, Endpoint, FirstByte, Retry, Upstream, UpstreamTimeouts};
+use crate::config::model::{Balance, Endpoint, FirstByte, Retry, Upstream, UpstreamProtocol, UpstreamTimeouts};
 use crate::telemetry::Metrics;
 use crate::upstream::call::{Call, NoAnswer, call};
 use crate::upstream::{NoPick, Pool};
@@ -64,6 +64,7 @@ pub(super) fn pool(name: &str, url: &Url, metrics: &Metrics) -> Arc<Pool> {
         retry: Some(Spanned::nowhere(retry)),
         timeouts,
         host: None,
+        protocol: UpstreamProtocol::Http1,
     };
     Arc::new(Pool::outside(name, &config, url.tls.then(|| url.host.clone()), metrics))
 }

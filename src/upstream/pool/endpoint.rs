@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use http::HeaderValue;
 use pingora_core::upstreams::peer::HttpPeer;
 
-use crate::config::model::{Balance, Endpoint as Written};
+use crate::config::model::{Balance, Endpoint as Written, UpstreamProtocol};
 use crate::telemetry::EndpointState;
 
 /// An endpoint of a pool.
@@ -20,6 +20,8 @@ pub(crate) struct Endpoint {
     pub version: Option<HeaderValue>,
     /// Its share of the requests beside the others' weights; 0 takes none.
     pub weight: u32,
+    /// What it is spoken to in.
+    pub protocol: UpstreamProtocol,
     /// How it is spoken to over TLS, where it is.
     tls: Option<Box<HttpPeer>>,
     /// What is known of it, under every description that it has had.
@@ -45,11 +47,14 @@ pub(super) struct Known {
     pub probed_by: AtomicU64,
     /// The number of the [`Cause`](crate::upstream::cause::Cause) of its last failure; 0 for none.
     pub last_error: AtomicU32,
+    /// Whether it takes offence at being asked often whether it lives.
+    pub spared: AtomicBool,
 }
 
 /// What all endpoints of a pool have in common.
 pub(super) struct Terms<'t> {
     pub balance: &'t Balance,
+    pub protocol: UpstreamProtocol,
     /// The name in their certificates, where they are spoken to over TLS.
     pub tls: Option<&'t str>,
     /// Whether an endpoint that nothing is known of waits for good probes.
@@ -75,6 +80,7 @@ impl Endpoint {
             back_since: AtomicU64::new(0),
             probed_by: AtomicU64::new(0),
             last_error: AtomicU32::new(0),
+            spared: AtomicBool::new(false),
         });
         Self::described(written, terms, known)
     }
@@ -90,6 +96,7 @@ impl Endpoint {
             text: written.address.to_string().into(),
             version: written.version.as_ref().and_then(|version| HeaderValue::from_str(version).ok()),
             weight: written.weight,
+            protocol: terms.protocol,
             tls: terms.tls.map(|name| Box::new(HttpPeer::new(written.address, true, name.to_owned()))),
             known,
         }
@@ -103,6 +110,16 @@ impl Endpoint {
     /// What Pingora's connectors need to speak to it over TLS; none for one that is spoken to in clear text.
     pub(crate) fn tls(&self) -> Option<&HttpPeer> {
         self.tls.as_deref()
+    }
+
+    /// It has taken offence at being asked whether it lives.
+    pub(crate) fn spare(&self) {
+        self.known.spared.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is asked seldom.
+    pub(crate) fn is_spared(&self) -> bool {
+        self.known.spared.load(Ordering::Relaxed)
     }
 
     /// Whether it takes requests at this time.

@@ -275,5 +275,5 @@ impl Pool {
 
 fn terms<'t>(settings: &'t Upstream, tls: Option<&'t str>) -> Terms<'t> {
     let wait_for_probes = settings.health.as_ref().is_some_and(|health| health.start == Start::Unhealthy);
-    Terms { balance: &settings.balance, tls, wait_for_probes }
+    Terms { balance: &settings.balance, protocol: settings.protocol, tls, wait_for_probes }
 }
