@@ -48,10 +48,14 @@ impl Order<'_> {
         }
     }
 
+    /// Whether it is a call for which its own client waits no longer.
+    pub(super) fn is_over(&self) -> bool {
+        self.facts.grpc.as_ref().is_some_and(|call| call.is_over(Instant::now()))
+    }
+
     /// Why an attempt is over whose time is: a client's own time is not for the upstream to keep.
     pub(super) fn late(&self) -> Failure {
-        let is_over = self.facts.grpc.as_ref().is_some_and(|call| call.is_over(Instant::now()));
-        if is_over { Failure::Neutral } else { Failure::Timeout }
+        if self.is_over() { Failure::Neutral } else { Failure::Timeout }
     }
 
     /// The upstream's head has come, which may be all of its answer. What it then says came of a call, as the upstream is to answer for.
