@@ -24,9 +24,6 @@ pub struct Asked {
     pub body: RecvStream,
     /// Where the answer goes.
     pub respond: SendResponse<Bytes>,
-    /// The number of its connection, from 0, and its own on all of them.
-    pub connection: usize,
-    pub number: usize,
 }
 
 impl Asked {
@@ -172,12 +169,8 @@ async fn serve(
     while let Some(request) = connection.accept().await {
         let (request, respond) = request?;
         let (head, body) = request.into_parts();
-        let count = {
-            let mut received = received.lock().expect("requests");
-            received.push((head.clone(), number));
-            received.len() - 1
-        };
-        tokio::spawn(behave(Asked { head, body, respond, connection: number, number: count }));
+        received.lock().expect("requests").push((head.clone(), number));
+        tokio::spawn(behave(Asked { head, body, respond }));
     }
     Ok(())
 }
