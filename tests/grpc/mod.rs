@@ -2,6 +2,7 @@
 
 mod endings;
 mod health;
+mod real;
 mod refusals;
 mod web;
 
