@@ -38,6 +38,7 @@ pub(crate) use h1::{H1, Held, Next, Seat};
 pub(crate) use h2::ROUND;
 pub(crate) use patience::Patience;
 pub(crate) use rules::{Keeper, Rules};
+pub(crate) use socket::keep_alive;
 
 /// One listener on one worker thread.
 pub(crate) struct Door<P: ProxyHttp> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use frontgate_filters::grpc::{GRPC_TIMEOUT, to_timeout};
 use frontgate_filters::words::fields::{lists, members};
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora_http::RequestHeader;
@@ -114,9 +114,10 @@ fn left(order: &Order<'_>) -> Option<Duration> {
 }
 
 /// Fields that are left out where they stand, and said anew by [`fields`] and [`Line::begin`] where there is something to say: a
-/// request's trailers go no further. What else only a trusted proxy may say is not among a request's fields unless one did.
+/// request's trailers go no further, and what is expected is met by the gateway. What else only a trusted proxy may say is not among a
+/// request's fields unless one did.
 fn is_ours(name: &HeaderName) -> bool {
-    matches!(*name, HOST | CONNECTION | CONTENT_LENGTH | TRAILER | TRANSFER_ENCODING | UPGRADE | VIA)
+    matches!(*name, HOST | CONNECTION | CONTENT_LENGTH | EXPECT | TRAILER | TRANSFER_ENCODING | UPGRADE | VIA)
         || *name == X_REQUEST_ID
         || *name == X_FORWARDED_FOR
         || *name == X_REAL_IP

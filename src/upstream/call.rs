@@ -104,7 +104,10 @@ pub(crate) async fn call(pool: &Arc<Pool>, call: &Call<'_>) -> Result<Answer, No
             Err(Failed::Stale) if call.method.is_idempotent() && attempts.forgives_stale() => continue,
             Err(Failed::Refused) if attempts.forgives_stale() => continue,
             Err(Failed::Late) => (NoAnswer::Timeout, Failure::Timeout, telemetry::Attempt::Timeout),
-            Err(Failed::Unreachable) => (NoAnswer::Unreachable, Failure::Connect, telemetry::Attempt::ConnectFailure),
+            Err(Failed::Unreachable(cause)) => {
+                attempts.because(cause);
+                (NoAnswer::Unreachable, Failure::Connect, telemetry::Attempt::ConnectFailure)
+            }
             Err(Failed::Stale | Failed::Refused | Failed::Broken) => (NoAnswer::Unreachable, Failure::Connect, telemetry::Attempt::Reset),
             Err(Failed::Malformed(why)) => (NoAnswer::Malformed(why), Failure::Connect, telemetry::Attempt::Error),
             Err(Failed::Body(fault, result)) => {
@@ -122,7 +125,7 @@ pub(crate) async fn call(pool: &Arc<Pool>, call: &Call<'_>) -> Result<Answer, No
 
 /// How an attempt fails.
 enum Failed {
-    Unreachable,
+    Unreachable(Cause),
     Late,
     /// A pooled connection that the upstream had closed.
     Stale,
@@ -139,6 +142,7 @@ impl Failed {
         match fault {
             Fault::Closed(true) | Fault::Broken(true) if reused => Self::Stale,
             Fault::Closed(_) | Fault::Broken(_) => Self::Broken,
+            Fault::Unwelcome(cause) => Self::Unreachable(cause),
             Fault::Malformed(why) => Self::Malformed(why),
             Fault::Refused => Self::Refused,
         }
@@ -147,7 +151,7 @@ impl Failed {
 
 /// One attempt: the answer, or none where another attempt is to follow.
 async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked) -> Result<Option<Answer>, Failed> {
-    let Some(current) = attempts.current() else { return Err(Failed::Unreachable) };
+    let Some(current) = attempts.current() else { return Err(Failed::Unreachable(Cause::Unreachable)) };
     let pool = current.pick().pool().clone();
     let endpoint = current.pick().endpoint_ref();
     let deadline = current.deadline().unwrap_or(call.deadline);
@@ -157,7 +161,7 @@ async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked) -> Resu
             let patience = pool.timeouts.connect.0.min(deadline.saturating_duration_since(Instant::now()));
             in_time(Instant::now() + patience, line::open(&endpoint, &pool.timeouts)).await?.map_err(|cause| match cause {
                 Cause::TooSlow => Failed::Late,
-                _ => Failed::Unreachable,
+                cause => Failed::Unreachable(cause),
             })?
         }
     };

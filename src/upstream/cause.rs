@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{Error, ErrorKind};
 
 use frontgate_filters::grpc;
+use rustls::{AlertDescription, CertificateError};
 
 /// What was wrong with a probe or a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,20 @@ pub(crate) enum Cause {
     Unreadable,
     /// It does not speak the protocol that it is to be spoken to in.
     OtherProtocol,
+    /// It does not speak TLS.
+    NoTls,
+    /// No authority that is trusted has issued its certificate.
+    Untrusted,
+    /// Its certificate has expired, or does not hold yet.
+    Expired,
+    /// Its certificate is for another name.
+    OtherName,
+    /// Its certificate cannot be verified otherwise.
+    BadCertificate,
+    /// It wants a certificate, or another one.
+    Unwelcome,
+    /// TLS was not agreed upon otherwise.
+    NoHandshake,
     /// This status.
     Status(u16),
     /// This status of a gRPC call.
@@ -27,6 +42,24 @@ pub(crate) enum Cause {
     /// It says that its service does not serve.
     NotServing,
 }
+
+/// All that are no status.
+const PLAIN: [Cause; 14] = [
+    Cause::Refused,
+    Cause::Unreachable,
+    Cause::Closed,
+    Cause::TooSlow,
+    Cause::Unreadable,
+    Cause::NoTls,
+    Cause::Untrusted,
+    Cause::Expired,
+    Cause::OtherName,
+    Cause::BadCertificate,
+    Cause::Unwelcome,
+    Cause::NoHandshake,
+    Cause::OtherProtocol,
+    Cause::NotServing,
+];
 
 /// Where statuses begin among the numbers of causes.
 const STATUS: u32 = 1000;
@@ -36,6 +69,9 @@ const GRPC: u32 = 100;
 impl Cause {
     /// What an error of a connection says.
     pub(crate) fn of(error: &Error) -> Self {
+        if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref()) {
+            return Self::of_tls(error);
+        }
         match error.kind() {
             ErrorKind::ConnectionRefused => Self::Refused,
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof | ErrorKind::ConnectionAborted => Self::Closed,
@@ -44,28 +80,54 @@ impl Cause {
         }
     }
 
+    fn of_tls(error: &rustls::Error) -> Self {
+        use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
+        match error {
+            InvalidMessage(_) => Self::NoTls,
+            AlertReceived(AlertDescription::NoApplicationProtocol) => Self::OtherProtocol,
+            InvalidCertificate(error) => match error {
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::Untrusted,
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::Expired,
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Self::OtherName,
+                _ => Self::BadCertificate,
+            },
+            AlertReceived(
+                AlertDescription::CertificateRequired
+                | AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
+                | AlertDescription::AccessDenied
+                | AlertDescription::DecryptError,
+            ) => Self::Unwelcome,
+            _ => Self::NoHandshake,
+        }
+    }
+
+    /// Whether TLS is why: then it stays so until somebody changes something, on this side or the other.
+    pub(crate) fn is_of_tls(self) -> bool {
+        use Cause::{BadCertificate, Expired, NoHandshake, NoTls, OtherName, Untrusted, Unwelcome};
+        matches!(self, NoTls | Untrusted | Expired | OtherName | BadCertificate | Unwelcome | NoHandshake)
+    }
+
     /// As a number above 0.
     pub(super) fn number(self) -> u32 {
         match self {
-            Self::Refused => 1,
-            Self::Unreachable => 2,
-            Self::Closed => 3,
-            Self::TooSlow => 4,
-            Self::Unreadable => 5,
-            Self::OtherProtocol => 6,
-            Self::NotServing => 7,
             Self::Grpc(status) => GRPC + u32::from(status.number()),
             Self::Status(status) => STATUS + u32::from(status),
+            plain => 1 + PLAIN.iter().position(|other| *other == plain).unwrap_or(PLAIN.len()) as u32,
         }
     }
 
     /// The cause of this number.
     pub(super) fn numbered(number: u32) -> Option<Self> {
-        let plain =
-            [Self::Refused, Self::Unreachable, Self::Closed, Self::TooSlow, Self::Unreadable, Self::OtherProtocol, Self::NotServing];
+        let plain = || PLAIN.get(number.checked_sub(1)? as usize).copied();
         let grpc = || number.checked_sub(GRPC).and_then(|status| grpc::Status::named(u16::try_from(status).ok()?)).map(Self::Grpc);
         let status = || number.checked_sub(STATUS).and_then(|status| u16::try_from(status).ok()).map(Self::Status);
-        plain.into_iter().find(|cause| cause.number() == number).or_else(grpc).or_else(status)
+        plain().or_else(grpc).or_else(status)
     }
 }
 
@@ -78,6 +140,13 @@ impl fmt::Display for Cause {
             Self::TooSlow => f.write_str("no answer in time"),
             Self::Unreadable => f.write_str("unreadable answer"),
             Self::OtherProtocol => f.write_str("it does not speak HTTP/2"),
+            Self::NoTls => f.write_str("no TLS is spoken there"),
+            Self::Untrusted => f.write_str("its certificate is not from a trusted authority"),
+            Self::Expired => f.write_str("its certificate has expired or does not hold yet"),
+            Self::OtherName => f.write_str("its certificate is for another name"),
+            Self::BadCertificate => f.write_str("its certificate cannot be verified"),
+            Self::Unwelcome => f.write_str("it wants a client certificate, or another one"),
+            Self::NoHandshake => f.write_str("TLS handshake failed"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Grpc(status) => write!(f, "gRPC status {status}"),
             Self::NotServing => f.write_str("the service does not serve"),
@@ -91,24 +160,12 @@ mod tests {
 
     #[test]
     fn a_number_stands_for_one_cause() {
-        use Cause::{Closed, Grpc, NotServing, OtherProtocol, Refused, Status, TooSlow, Unreachable, Unreadable};
-        let [late, gone] = [grpc::Status::DEADLINE_EXCEEDED, grpc::Status::UNAUTHENTICATED].map(Grpc);
-        for cause in [
-            Refused,
-            Unreachable,
-            Closed,
-            TooSlow,
-            Unreadable,
-            OtherProtocol,
-            NotServing,
-            late,
-            gone,
-            Status(100),
-            Status(503),
-            Status(999),
-        ] {
+        use Cause::{Grpc, Status};
+        let [late, last] = [grpc::Status::DEADLINE_EXCEEDED, grpc::Status::UNAUTHENTICATED].map(Grpc);
+        for cause in PLAIN.into_iter().chain([late, last, Status(100), Status(503), Status(999)]) {
             assert_eq!(Cause::numbered(cause.number()), Some(cause), "{cause}");
         }
         assert_eq!(Cause::numbered(0), None);
+        assert_eq!(Cause::numbered(PLAIN.len() as u32 + 1), None);
     }
 }

@@ -23,7 +23,8 @@ pub(crate) fn watch(pool: &Arc<Pool>, runtime: &tokio::runtime::Handle) {
     let (Some(health), new) = pool.to_be_probed() else { return };
     let health = Arc::new(health.clone());
     for endpoint in new {
-        let host = pool.host.as_ref().and_then(fields::text).map_or_else(|| endpoint.text.to_string(), str::to_owned);
+        let named = pool.host.as_ref().and_then(fields::text).or(pool.server_name());
+        let host = named.unwrap_or(&endpoint.text).to_owned();
         runtime.spawn(probes(Arc::downgrade(pool), endpoint, health.clone(), host));
     }
 }
@@ -64,6 +65,7 @@ async fn probe(endpoint: &Arc<Endpoint>, health: &Health, host: &str) -> Result<
     match poll_fn(|cx| line.poll_final_head(cx)).await {
         Ok(head) if health.expect.contains(head.status.as_u16()) => Ok(()),
         Ok(head) => Err(Cause::Status(head.status.as_u16())),
+        Err(Fault::Unwelcome(cause)) => Err(cause),
         Err(Fault::Malformed(_)) => Err(Cause::Unreadable),
         Err(Fault::Closed(_) | Fault::Broken(_) | Fault::Refused) => Err(Cause::Closed),
     }

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pingora_http::ResponseHeader;
+use tokio::net::TcpStream;
 
 use super::cause::Cause;
 use super::connect::{HTTP1, connect};
@@ -90,10 +91,12 @@ impl Fields for HeaderMap {
 
 /// A line that is there already: an idle connection, or room on one that others use. With `fresh` a connection of HTTP/1.1 has to be new.
 pub(crate) fn pooled(endpoint: &Endpoint, timeouts: &UpstreamTimeouts, fresh: bool) -> Option<Line> {
+    let http1 = || if fresh { None } else { h1::idle(endpoint.connections()).map(Line::Http1) };
+    let http2 = || h2::pooled(endpoint, timeouts.idle.0).map(Line::Http2);
     match endpoint.protocol {
-        UpstreamProtocol::Http1 if fresh => None,
-        UpstreamProtocol::Http1 => h1::idle(endpoint.id()).map(Line::Http1),
-        UpstreamProtocol::H2 => h2::pooled(endpoint, timeouts.idle.0).map(Line::Http2),
+        UpstreamProtocol::Http1 => http1(),
+        UpstreamProtocol::H2 => http2(),
+        UpstreamProtocol::Auto => http2().or_else(http1),
     }
 }
 
@@ -101,23 +104,33 @@ pub(crate) fn pooled(endpoint: &Endpoint, timeouts: &UpstreamTimeouts, fresh: bo
 /// is for the caller to say, up to the patience for connections.
 pub(crate) async fn open(endpoint: &Arc<Endpoint>, timeouts: &UpstreamTimeouts) -> Result<Line, Cause> {
     match endpoint.protocol {
-        UpstreamProtocol::Http1 => {
-            let (io, _) = connect(endpoint, &[HTTP1]).await?;
-            Ok(Line::Http1(Box::new(Connection::new(io))))
-        }
-        UpstreamProtocol::H2 => h2::open(endpoint, timeouts.connect.0, timeouts.idle.0).await.map(Line::Http2),
+        UpstreamProtocol::Http1 => http1(endpoint).await,
+        UpstreamProtocol::Auto if endpoint.speaks_http1() => http1(endpoint).await,
+        UpstreamProtocol::H2 | UpstreamProtocol::Auto => match h2::open(endpoint, timeouts.connect.0, timeouts.idle.0).await {
+            Ok(stream) => Ok(Line::Http2(stream)),
+            // What it has chosen instead is remembered.
+            Err(Cause::OtherProtocol) if endpoint.speaks_http1() => http1(endpoint).await,
+            Err(cause) => Err(cause),
+        },
     }
 }
 
 /// A line over a connection of its own, which serves no other request.
 pub(crate) async fn alone(endpoint: &Arc<Endpoint>) -> Result<Line, Cause> {
     match endpoint.protocol {
-        UpstreamProtocol::Http1 => {
-            let (io, _) = connect(endpoint, &[HTTP1]).await?;
-            Ok(Line::Http1(Box::new(Connection::new(io))))
-        }
-        UpstreamProtocol::H2 => h2::alone(endpoint).await.map(Line::Http2),
+        UpstreamProtocol::Http1 => http1(endpoint).await,
+        UpstreamProtocol::Auto if endpoint.speaks_http1() => http1(endpoint).await,
+        UpstreamProtocol::H2 | UpstreamProtocol::Auto => match h2::alone(endpoint).await {
+            Ok(stream) => Ok(Line::Http2(stream)),
+            Err(Cause::OtherProtocol) if endpoint.speaks_http1() => http1(endpoint).await,
+            Err(cause) => Err(cause),
+        },
     }
+}
+
+async fn http1(endpoint: &Endpoint) -> Result<Line, Cause> {
+    let (io, _) = connect(endpoint, &[HTTP1]).await?;
+    Ok(Line::Http1(Box::new(Connection::new(io))))
 }
 
 impl Line {
@@ -136,6 +149,14 @@ impl Line {
     pub(crate) fn offer(&mut self, protocols: &HeaderValue) {
         if let Self::Http1(connection) = self {
             connection.offer(protocols);
+        }
+    }
+
+    /// The socket below, where it is this line's alone.
+    pub(crate) fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Http1(connection) => connection.socket(),
+            Self::Http2(_) => None,
         }
     }
 
@@ -253,7 +274,7 @@ impl Line {
     /// Its request and its answer are whole: what can serve another one is kept for it.
     pub(crate) fn put_back(self, endpoint: &Endpoint, timeouts: &UpstreamTimeouts) {
         match self {
-            Self::Http1(connection) => h1::put_back(endpoint.id(), connection, timeouts.idle.0),
+            Self::Http1(connection) => h1::put_back(endpoint.connections(), connection, timeouts.idle.0),
             Self::Http2(stream) => drop(stream),
         }
     }

@@ -14,6 +14,7 @@ pub(crate) mod health;
 pub(crate) mod line;
 pub(crate) mod pool;
 pub(crate) mod timer;
+pub(crate) mod tls;
 
 pub(crate) use documents::Documents;
 pub(crate) use pool::{NoPick, Pick, Pool, RetryPermit};

@@ -13,6 +13,8 @@ use h2::server::{Builder, SendResponse};
 use h2::{RecvStream, SendStream};
 use http::request::Parts;
 use http::{HeaderMap, Response};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
 
 use super::frames::{self, frame};
 
@@ -99,11 +101,26 @@ impl Http2Origin {
 
     /// The same with settings of its own.
     pub fn with<F: Future<Output = ()> + Send + 'static>(settings: &Builder, behave: impl Fn(Asked) -> F + Send + Sync + 'static) -> Self {
+        Self::run(settings, None, behave)
+    }
+
+    /// The same over TLS: whoever does not agree on HTTP/2 there is answered `http1` in HTTP/1.1.
+    pub fn secure<F: Future<Output = ()> + Send + 'static>(
+        config: rustls::ServerConfig,
+        behave: impl Fn(Asked) -> F + Send + Sync + 'static,
+    ) -> Self {
+        Self::run(&Builder::new(), Some(TlsAcceptor::from(Arc::new(config))), behave)
+    }
+
+    fn run<F: Future<Output = ()> + Send + 'static>(
+        settings: &Builder,
+        tls: Option<TlsAcceptor>,
+        behave: impl Fn(Asked) -> F + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         listener.set_nonblocking(true).expect("a flag");
-        let origin =
-            Self { address, received: Arc::default(), connections: Arc::default(), open: Arc::default(), stop: Arc::default() };
+        let origin = Self { address, received: Arc::default(), connections: Arc::default(), open: Arc::default(), stop: Arc::default() };
         let behave: Arc<Behaviour> = Arc::new(move |asked| Box::pin(behave(asked)));
         let settings = settings.clone();
         let (received, connections, open, stop) =
@@ -118,9 +135,21 @@ impl Http2Origin {
                     }
                     let connection = connections.fetch_add(1, Ordering::SeqCst);
                     let (settings, behave, received, open) = (settings.clone(), behave.clone(), received.clone(), open.clone());
+                    let tls = tls.clone();
                     tokio::spawn(async move {
                         open.fetch_add(1, Ordering::SeqCst);
-                        let _ = serve(socket, &settings, connection, &behave, &received).await;
+                        let _ = socket.set_nodelay(true);
+                        match tls {
+                            None => drop(serve(socket, &settings, connection, &behave, &received).await),
+                            Some(tls) => {
+                                if let Ok(stream) = tls.accept(socket).await {
+                                    match stream.get_ref().1.alpn_protocol() {
+                                        Some(b"h2") => drop(serve(stream, &settings, connection, &behave, &received).await),
+                                        _ => drop(serve_http1(stream).await),
+                                    }
+                                }
+                            }
+                        }
                         open.fetch_sub(1, Ordering::SeqCst);
                     });
                 }
@@ -157,14 +186,24 @@ impl Drop for Http2Origin {
     }
 }
 
+async fn serve_http1(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<()> {
+    let mut held = Vec::new();
+    while stream.read_buf(&mut held).await? > 0 {
+        while let Some(at) = held.windows(4).position(|window| window == b"\r\n\r\n") {
+            held.drain(..at + 4);
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhttp1").await?;
+        }
+    }
+    Ok(())
+}
+
 async fn serve(
-    socket: tokio::net::TcpStream,
+    socket: impl AsyncRead + AsyncWrite + Unpin,
     settings: &Builder,
     number: usize,
     behave: &Arc<Behaviour>,
     received: &Mutex<Vec<(Parts, usize)>>,
 ) -> Result<(), h2::Error> {
-    let _ = socket.set_nodelay(true);
     let mut connection = settings.handshake::<_, Bytes>(socket).await?;
     while let Some(request) = connection.accept().await {
         let (request, respond) = request?;

@@ -80,7 +80,8 @@ fn bodies_pass_both_ways_with_their_lengths_and_without() {
     let gateway = gateway(origin.address);
     let big = "x".repeat(300_000);
 
-    let counted = exchange(gateway.address, format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n{big}").as_bytes()).unwrap();
+    let counted =
+        exchange(gateway.address, format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n{big}").as_bytes()).unwrap();
     let chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\nX-Sum: 1\r\n\r\n";
     let chunked = exchange(gateway.address, chunked).unwrap();
     let empty = exchange(gateway.address, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").unwrap();
@@ -122,7 +123,10 @@ fn an_answer_ends_with_its_head_with_its_data_with_an_empty_frame_or_with_traile
         }
         let (head, body) = ask(&mut client, request(Method::GET, "/trailers")).await;
         assert_eq!(head.headers()["trailer"], "grpc-status");
-        assert_eq!(body.unwrap(), (b"abc".to_vec(), Some(HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static("0"))]))));
+        assert_eq!(
+            body.unwrap(),
+            (b"abc".to_vec(), Some(HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static("0"))])))
+        );
 
         let (response, _) = client.send_request(request(Method::POST, "/trailers-only"), true).unwrap();
         let response = response.await.unwrap();

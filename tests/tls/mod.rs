@@ -1,6 +1,9 @@
 //! Listeners with TLS over real sockets: certificates by name, clients that show their own, renewal, HTTP/2, and handshakes that stop.
 
 mod authority;
+mod secure;
+mod upstreams;
+mod upstreams_http2;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -5,7 +5,7 @@ use frontgate_filters::registry::{FilterEntry, Mode};
 use frontgate_filters::words::spanned::{Place, Spanned};
 
 use super::Report;
-use crate::config::model::{Config, FilterUse, Route, UpstreamProtocol};
+use crate::config::model::{Config, FilterUse, Route};
 
 pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     entries(config).for_each(|entry| options(entry, report));
@@ -23,7 +23,7 @@ fn calls(config: &Config, route: &Route, report: &mut Report<'_, '_>) {
     let upstreams = || route.target.upstreams().filter_map(|name| config.upstreams.get(name.as_str()).map(|upstream| (name, upstream)));
     for (used, entry) in resolved(config, &route.filters) {
         let Some(entry) = entry.filter(|entry| entry.config.options().needs_grpc()) else { continue };
-        for (name, _) in upstreams().filter(|(_, upstream)| upstream.protocol == UpstreamProtocol::Http1) {
+        for (name, _) in upstreams().filter(|(_, upstream)| upstream.speaks_http1_alone()) {
             let message = format!(
                 "`{}` makes gRPC calls, which need HTTP/2, and the upstream `{}` is spoken to in HTTP/1.1",
                 entry.config.kind(),

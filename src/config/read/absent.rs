@@ -11,7 +11,6 @@ const KEYS: &[(&[&str], &str)] = &[
     (&["server.state_dir"], "nothing is written to disk"),
     (&["server.limits.connections", "server.limits.connections_per_client"], "the limit of open files bounds connections"),
     (&["server.limits.streams"], "leave it out"),
-    (&["upstreams.*.tls"], "upstreams are spoken to in clear text"),
     (&["upstreams.*.discover"], "write the addresses as `endpoints`, and reload when they change"),
     (&["routes.*.canary", "routes.*.canary_options"], "give endpoints of one upstream weights and versions instead"),
     (&["routes.*.mirror"], "leave it out"),

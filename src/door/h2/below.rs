@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 
 use super::frames::{Frames, Place};
 use crate::door::Seat;
+use crate::door::keep_alive;
 use crate::door::patience::{Patience, Taken};
 use crate::door::rules::Keeper;
 use crate::upstream::h1::Io;
@@ -79,6 +80,8 @@ impl Below {
         seat: Arc<Seat>,
         count: Box<dyn Send + Sync>,
     ) -> Self {
+        // Requests may come and go for days, or a single one may last as long.
+        io.tcp().map(keep_alive);
         Self {
             io,
             read,

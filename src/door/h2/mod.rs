@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use super::h1::{H1, Seat};
 use super::rules::Keeper;
 use crate::upstream::timer::Timer;
+use crate::websocket;
 use below::Below;
 pub(crate) use below::Flow;
 
@@ -76,7 +77,7 @@ impl Streams {
 
 fn options() -> H2Options {
     let mut options = default_h2_options();
-    options.max_send_buffer_size(BUFFER);
+    options.max_send_buffer_size(BUFFER).enable_connect_protocol();
     options
 }
 
@@ -112,7 +113,8 @@ pub(super) async fn serve<P>(
             () = streams.idle(&*keeper) => return,
         };
         match accepted {
-            Ok(Some(H2Accept::Session(session))) => {
+            Ok(Some(H2Accept::Session(mut session))) => {
+                websocket::take(session.req_header_mut());
                 let (proxy, shut, open) = (proxy.clone(), shut.clone(), Open::new(&streams));
                 tokio::spawn(async move {
                     let _open = open;

@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-pub(crate) use certificates::{Files, Server};
-pub(crate) use kept::{Kept, Renewed};
+pub(crate) use certificates::Server;
+pub(crate) use kept::Kept;
 
 /// How a handshake that came to nothing ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

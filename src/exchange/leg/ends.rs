@@ -16,6 +16,10 @@ impl Leg {
     /// The upstream's answer does not come, or not to its end.
     pub(super) fn broke(&self, order: &mut Order<'_>, fault: &Fault) -> Ended {
         match fault {
+            Fault::Unwelcome(cause) => {
+                order.attempts.because(*cause);
+                self.failed(order, Attempt::ConnectFailure, Flag::UpstreamConnectionFailure)
+            }
             // Servers of gRPC give up a call whose time is over by resetting it.
             _ if order.is_over() => self.failed(order, Attempt::Timeout, Flag::UpstreamTimeout),
             Fault::Malformed(_) => self.failed(order, Attempt::Error, Flag::UpstreamProtocolError),

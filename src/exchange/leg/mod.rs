@@ -76,6 +76,10 @@ pub(super) struct Leg {
     unwanted: Unwanted,
     /// Whether the client does not take its answer just now.
     blocked: bool,
+    /// Whether the answer is a stream of events, whose parts come when there is something to tell.
+    events: bool,
+    /// Whether what the protocol has changed to is a WebSocket.
+    websocket: bool,
 }
 
 /// What an attempt waits for.
@@ -103,7 +107,10 @@ impl Leg {
                 let opened = poll_fn(|cx| match connecting.as_mut().poll(cx) {
                     Poll::Ready(Ok(line)) => Poll::Ready(Ok(line)),
                     Poll::Ready(Err(Cause::TooSlow)) => Poll::Ready(Err((Flag::UpstreamTimeout, Failure::Timeout))),
-                    Poll::Ready(Err(_)) => Poll::Ready(Err((Flag::UpstreamConnectionFailure, Failure::Connect))),
+                    Poll::Ready(Err(cause)) => {
+                        order.attempts.because(cause);
+                        Poll::Ready(Err((Flag::UpstreamConnectionFailure, Failure::Connect)))
+                    }
                     Poll::Pending if replay.done && client.poll_left(cx).is_ready() => {
                         Poll::Ready(Err((Flag::DownstreamConnectionTermination, Failure::Neutral)))
                     }
@@ -126,13 +133,28 @@ impl Leg {
             }
         };
         if line.is_http2() && forward::protocols(client).is_some_and(is_websocket) {
-            return Err(Ended::Failed(Failure::Neutral, Some(refusals::no_tunnel())));
+            return Err(Ended::Failed(Failure::Neutral, Some(refusals::no_websocket())));
         }
         let stage = Stage::Head;
         let timeouts = &pool.timeouts;
         let between = if order.is_call() { timeouts.stream_idle } else { Some(timeouts.between_bytes) }.map(|pause| pause.0);
         let unwanted = Unwanted::new(order.route.body_limit);
-        Ok(Self { line, endpoint, pool, timer, stage, total, between, due: None, stuck: None, deaf: false, unwanted, blocked: false })
+        Ok(Self {
+            line,
+            endpoint,
+            pool,
+            timer,
+            stage,
+            total,
+            between,
+            due: None,
+            stuck: None,
+            deaf: false,
+            unwanted,
+            blocked: false,
+            events: false,
+            websocket: false,
+        })
     }
 
     /// Sends the request and brings the answer.
@@ -161,7 +183,10 @@ impl Leg {
                 Event::Upload(Ok(Some(data))) => self.upload(data, order, replay),
                 Event::Upload(Ok(None)) => self.uploaded(order, replay),
                 Event::Upload(Err(lost)) | Event::Lost(lost) => Err(self.lost(order, lost)),
-                Event::Late => Err(self.failed(order, Attempt::Timeout, Flag::UpstreamTimeout)),
+                Event::Late => {
+                    *order.reason = order.as_calls_have_it(order.attempts.late(Instant::now()));
+                    Err(self.failed(order, Attempt::Timeout, Flag::UpstreamTimeout))
+                }
             };
             if let Err(ended) = moved {
                 return ended;
@@ -171,7 +196,7 @@ impl Leg {
             && let Line::Http1(connection) = self.line
         {
             order.attempts.finished(Attempt::Ok, Instant::now());
-            return Ended::Final(End::Switched(connection));
+            return Ended::Final(End::Switched { upstream: connection, websocket: self.websocket });
         }
         // Free for the next request, while the client takes the rest of its answer.
         order.attempts.finished(Attempt::Ok, Instant::now());
@@ -302,7 +327,7 @@ impl Leg {
 
     /// The next part of the answer's body is waited for from now on.
     fn body_may_take(&mut self) {
-        if self.stage == Stage::Body {
+        if self.stage == Stage::Body && !self.events {
             self.due = self.between.map(|pause| Instant::now() + pause);
         }
     }

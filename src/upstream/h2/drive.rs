@@ -19,8 +19,9 @@ use tokio::time::Sleep;
 use super::pool::{Listed, Queue, Shared};
 use super::pulse::{Beat, Pulse};
 use super::{H2, UNTOLD, builder};
+use crate::config::model::UpstreamProtocol;
 use crate::upstream::cause::Cause;
-use crate::upstream::connect::connect;
+use crate::upstream::connect::{HTTP1, connect};
 use crate::upstream::h1::Io;
 use crate::upstream::pool::Endpoint;
 
@@ -51,37 +52,35 @@ pub(super) struct Driver {
 
 /// A connection whose peer has greeted, so that it is known to speak HTTP/2 and how many streams it takes.
 pub(super) async fn dial(endpoint: &Arc<Endpoint>, queue: Arc<Queue>) -> Result<(SendRequest<Bytes>, Driver), Cause> {
-    let (io, agreed) = connect(endpoint, &[H2]).await?;
-    let tls = endpoint.tls().is_some();
-    if tls && !agreed {
+    let auto = endpoint.protocol == UpstreamProtocol::Auto;
+    let (io, agreed) = connect(endpoint, if auto { &[H2, HTTP1] } else { &[H2] }).await?;
+    if endpoint.tls().is_some() && !agreed {
+        if auto {
+            endpoint.note_http1();
+        }
         return Err(Cause::OtherProtocol);
     }
     if let Some(socket) = io.tcp() {
         // A host that is gone is found by the kernel, too: this costs its peers nothing that they count.
         let _ = set_tcp_keepalive(
             socket,
-            &TcpKeepalive { idle: Duration::from_secs(5), interval: Duration::from_secs(2), count: 4, user_timeout: Duration::from_secs(13) },
+            &TcpKeepalive {
+                idle: Duration::from_secs(5),
+                interval: Duration::from_secs(2),
+                count: 4,
+                user_timeout: Duration::from_secs(13),
+            },
         );
     }
     let now = Instant::now();
-    let shared = Arc::new(Shared::new(tls, now, queue));
+    let shared = Arc::new(Shared::new(endpoint.clone(), now, queue));
     let handshake = builder().handshake(Heard { io, shared: shared.clone() }).await;
     let (requests, mut connection) = handshake.map_err(|_| Cause::Closed)?;
     let pings = connection.ping_pong();
     let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
     let pulse = Pulse::new(now);
-    let mut driver = Driver {
-        connection,
-        pings,
-        endpoint: endpoint.clone(),
-        shared,
-        pulse,
-        received: 0,
-        opened: 0,
-        timer,
-        fired: true,
-        closing: None,
-    };
+    let mut driver =
+        Driver { connection, pings, endpoint: endpoint.clone(), shared, pulse, received: 0, opened: 0, timer, fired: true, closing: None };
     poll_fn(|cx| driver.poll_greeting(cx)).await?;
     Ok((requests, driver))
 }
@@ -96,7 +95,8 @@ impl Driver {
     fn poll_greeting(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
         match Pin::new(&mut self.connection).poll(cx) {
             Poll::Ready(Err(error)) if error.is_library() => Poll::Ready(Err(Cause::OtherProtocol)),
-            Poll::Ready(_) => Poll::Ready(Err(Cause::Closed)),
+            // In TLS 1.3 only here it is said that our certificate is not taken.
+            Poll::Ready(_) => Poll::Ready(Err(Cause::numbered(self.shared.broken.load(Ordering::Relaxed)).unwrap_or(Cause::Closed))),
             Poll::Pending if self.connection.max_concurrent_send_streams() == UNTOLD => Poll::Pending,
             Poll::Pending => Poll::Ready(Ok(())),
         }
@@ -189,6 +189,9 @@ impl AsyncRead for Heard {
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
         if buf.filled().len() > before {
             this.shared.received.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Poll::Ready(Err(error)) = &read {
+            this.shared.broken.store(Cause::of(error).number(), Ordering::Relaxed);
         }
         read
     }

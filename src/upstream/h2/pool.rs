@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use super::drive::{Driver, dial};
 use super::stream::Stream;
 use super::{MOST_HELD_UP, MOST_STREAMS};
+use crate::config::model::UpstreamProtocol;
 use crate::upstream::cause::Cause;
 use crate::upstream::h1::AsItIs;
 use crate::upstream::pool::Endpoint;
@@ -74,7 +75,9 @@ pub(super) struct Shared {
     pub dead: AtomicBool,
     /// Whether it carries gRPC.
     pub grpc: AtomicBool,
-    tls: bool,
+    endpoint: Arc<Endpoint>,
+    /// Why nothing more could be read; 0 for no reason.
+    pub broken: AtomicU32,
     /// When it was used last, and for how long it is kept after that, in milliseconds since it began.
     began: Instant,
     used: AtomicU64,
@@ -84,7 +87,7 @@ pub(super) struct Shared {
 
 impl Shared {
     /// A connection that begins now.
-    pub(super) fn new(tls: bool, began: Instant, queue: Arc<Queue>) -> Self {
+    pub(super) fn new(endpoint: Arc<Endpoint>, began: Instant, queue: Arc<Queue>) -> Self {
         Self {
             streams: AtomicUsize::new(0),
             opened: AtomicU64::new(0),
@@ -93,7 +96,8 @@ impl Shared {
             retired: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             grpc: AtomicBool::new(false),
-            tls,
+            endpoint,
+            broken: AtomicU32::new(0),
             began,
             used: AtomicU64::new(0),
             idle: AtomicU64::new(UNUSED.as_millis() as u64),
@@ -131,6 +135,16 @@ impl Place {
         self.0.dead.load(Ordering::Relaxed)
     }
 
+    /// Whether its endpoint may be spoken to in HTTP/1.1 as well; then it is, for a while.
+    pub(super) fn falls_back(&self) -> bool {
+        let endpoint = &self.0.endpoint;
+        let may = endpoint.protocol == UpstreamProtocol::Auto;
+        if may {
+            endpoint.note_http1();
+        }
+        may
+    }
+
     /// It takes no new streams.
     pub(super) fn retire(&self) {
         self.0.retired.store(true, Ordering::Relaxed);
@@ -150,7 +164,7 @@ impl Place {
     }
 
     pub(super) fn scheme(&self) -> Scheme {
-        if self.0.tls { Scheme::HTTPS } else { Scheme::HTTP }
+        if self.0.endpoint.tls().is_some() { Scheme::HTTPS } else { Scheme::HTTP }
     }
 }
 
@@ -232,7 +246,7 @@ fn after<T>(key: u64, what: impl FnOnce(&mut Host) -> T) -> Option<T> {
 
 /// Room on a connection to this endpoint that there is already.
 pub(crate) fn pooled(endpoint: &Endpoint, idle: Duration) -> Option<Box<Stream>> {
-    let (requests, place) = HOSTS.with_borrow_mut(|hosts| hosts.get_mut(&endpoint.id())?.take(idle))?;
+    let (requests, place) = HOSTS.with_borrow_mut(|hosts| hosts.get_mut(&endpoint.connections())?.take(idle))?;
     Some(Box::new(Stream::new(requests, place, true)))
 }
 
@@ -260,7 +274,7 @@ impl Drop for Waiting {
 /// Room on a connection that is still to be made, or becomes free meanwhile. A connection that is being made does not depend on who waits
 /// for it; it may take as long as this.
 pub(crate) async fn open(endpoint: &Arc<Endpoint>, patience: Duration, idle: Duration) -> Result<Box<Stream>, Cause> {
-    let key = endpoint.id();
+    let key = endpoint.connections();
     let waiting = Waiting::at(key);
     let failed = with_host(key, |host| host.failed);
     let mut dials = 0;

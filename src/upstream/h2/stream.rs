@@ -237,7 +237,11 @@ impl Stream {
         if self.place.is_dead() {
             return Fault::Broken(false);
         }
-        let fault = answer::fault(error, self.begun, self.place.received() == self.received);
+        let wants_http1 = error.is_remote() && error.reason() == Some(Reason::HTTP_1_1_REQUIRED);
+        let fault = match answer::fault(error, self.begun, self.place.received() == self.received) {
+            _ if wants_http1 && !self.begun && self.place.falls_back() => Fault::Refused,
+            fault => fault,
+        };
         if matches!(fault, Fault::Refused) {
             self.place.retire();
         }

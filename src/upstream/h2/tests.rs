@@ -16,7 +16,9 @@ use crate::upstream::Pool;
 use crate::upstream::call::{Answer, Call, NoAnswer, call};
 
 /// An endpoint whose streams are answered by `answer`, which is told the number of the connection. How many connections there were.
-async fn endpoint<F>(answer: impl Fn(Request<RecvStream>, SendResponse<Bytes>, usize) -> F + Copy + Send + 'static) -> (Arc<Pool>, Arc<AtomicUsize>)
+async fn endpoint<F>(
+    answer: impl Fn(Request<RecvStream>, SendResponse<Bytes>, usize) -> F + Copy + Send + 'static,
+) -> (Arc<Pool>, Arc<AtomicUsize>)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -35,8 +37,9 @@ where
             });
         }
     });
-    let config = json!({"endpoints": [address], "protocol": "h2", "timeouts": {"connect": "5s", "first_byte": "5s", "between_bytes": "5s"}});
-    let pool = Pool::new("called", &serde_json::from_value(config).expect("an upstream"), &Metrics::new(), None);
+    let config =
+        json!({"endpoints": [address], "protocol": "h2", "timeouts": {"connect": "5s", "first_byte": "5s", "between_bytes": "5s"}});
+    let pool = Pool::new("called", &serde_json::from_value(config).expect("an upstream"), None, &Metrics::new(), None);
     (Arc::new(pool), connections)
 }
 
@@ -110,7 +113,7 @@ async fn a_call_that_is_given_up_leaves_its_connection_to_others() {
 async fn nobody_who_waits_is_forgotten_when_a_connection_cannot_be_made() {
     let closed = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("an address").to_string();
     let config = json!({"endpoints": [closed], "protocol": "h2"});
-    let pool = Arc::new(Pool::new("gone", &serde_json::from_value(config).expect("an upstream"), &Metrics::new(), None));
+    let pool = Arc::new(Pool::new("gone", &serde_json::from_value(config).expect("an upstream"), None, &Metrics::new(), None));
 
     let (one, two) = tokio::join!(asked(&pool, Method::GET, b"", PATIENT), asked(&pool, Method::GET, b"", PATIENT));
 

@@ -60,6 +60,7 @@ pub(super) async fn check(endpoint: &Arc<Endpoint>, service: &str, host: &str) -
 
 fn cause(fault: &Fault) -> Cause {
     match fault {
+        Fault::Unwelcome(cause) => *cause,
         Fault::Malformed(_) => Cause::Unreadable,
         Fault::Closed(_) | Fault::Broken(_) | Fault::Refused => Cause::Closed,
     }

@@ -1,14 +1,15 @@
 //! One endpoint: how its pool describes it just now, and what is known of it, which outlives the description.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
-use pingora_core::upstreams::peer::HttpPeer;
 
 use crate::config::model::{Balance, Endpoint as Written, UpstreamProtocol};
 use crate::telemetry::EndpointState;
+use crate::upstream::tls::Tls;
 
 /// An endpoint of a pool.
 pub(crate) struct Endpoint {
@@ -23,7 +24,8 @@ pub(crate) struct Endpoint {
     /// What it is spoken to in.
     pub protocol: UpstreamProtocol,
     /// How it is spoken to over TLS, where it is.
-    tls: Option<Box<HttpPeer>>,
+    tls: Option<Arc<Tls>>,
+    connections: u64,
     /// What is known of it, under every description that it has had.
     pub(super) known: Arc<Known>,
 }
@@ -49,22 +51,43 @@ pub(super) struct Known {
     pub last_error: AtomicU32,
     /// Whether it takes offence at being asked often whether it lives.
     pub spared: AtomicBool,
+    /// Until when it is known to speak HTTP/1.1 alone, in milliseconds of this process; 0 where it is not.
+    pub http1_until: AtomicU64,
+    /// When the log was last told that TLS fails there; 0 for never.
+    pub told_at: AtomicU64,
 }
 
 /// What all endpoints of a pool have in common.
 pub(super) struct Terms<'t> {
     pub balance: &'t Balance,
     pub protocol: UpstreamProtocol,
-    /// The name in their certificates, where they are spoken to over TLS.
-    pub tls: Option<&'t str>,
+    /// How they are spoken to over TLS, where they are.
+    pub tls: Option<&'t Arc<Tls>>,
     /// Whether an endpoint that nothing is known of waits for good probes.
     pub wait_for_probes: bool,
+}
+
+/// How long it is remembered that an endpoint does not speak HTTP/2.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+fn process_millis() -> u64 {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    BEGAN.elapsed().as_millis() as u64
 }
 
 /// A number that nothing else in this process has.
 pub(super) fn fresh_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Whether both are spoken to in the same way.
+pub(super) fn is_same(one: Option<&Arc<Tls>>, other: Option<&Arc<Tls>>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        _ => false,
+    }
 }
 
 impl Endpoint {
@@ -81,23 +104,32 @@ impl Endpoint {
             probed_by: AtomicU64::new(0),
             last_error: AtomicU32::new(0),
             spared: AtomicBool::new(false),
+            http1_until: AtomicU64::new(0),
+            told_at: AtomicU64::new(0),
         });
-        Self::described(written, terms, known)
+        let connections = known.id;
+        Self::described(written, terms, known, connections)
     }
 
     /// The endpoint that is known already, as it is described now.
     pub(super) fn again(&self, written: &Written, terms: &Terms<'_>) -> Self {
-        Self::described(written, terms, self.known.clone())
+        let same = is_same(self.tls.as_ref(), terms.tls);
+        if !same {
+            self.known.http1_until.store(0, Ordering::Relaxed);
+        }
+        let connections = if same { self.connections } else { fresh_id() };
+        Self::described(written, terms, self.known.clone(), connections)
     }
 
-    fn described(written: &Written, terms: &Terms<'_>, known: Arc<Known>) -> Self {
+    fn described(written: &Written, terms: &Terms<'_>, known: Arc<Known>, connections: u64) -> Self {
         Self {
             address: written.address,
             text: written.address.to_string().into(),
             version: written.version.as_ref().and_then(|version| HeaderValue::from_str(version).ok()),
             weight: written.weight,
             protocol: terms.protocol,
-            tls: terms.tls.map(|name| Box::new(HttpPeer::new(written.address, true, name.to_owned()))),
+            tls: terms.tls.cloned(),
+            connections,
             known,
         }
     }
@@ -107,9 +139,26 @@ impl Endpoint {
         self.known.id
     }
 
-    /// What Pingora's connectors need to speak to it over TLS; none for one that is spoken to in clear text.
-    pub(crate) fn tls(&self) -> Option<&HttpPeer> {
+    /// Names whom a connection to it leads to: another number once its authority, its name or what it is shown has changed, so that no
+    /// connection from before is used again.
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections
+    }
+
+    /// How it is spoken to over TLS; none for one that is spoken to in clear text.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
         self.tls.as_deref()
+    }
+
+    /// It does not speak HTTP/2, though it might: it is not asked again for a while.
+    pub(crate) fn note_http1(&self) {
+        self.known.http1_until.store(process_millis() + REMEMBERED.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Whether it is known to speak HTTP/1.1 alone.
+    pub(crate) fn speaks_http1(&self) -> bool {
+        let until = self.known.http1_until.load(Ordering::Relaxed);
+        until > 0 && process_millis() < until
     }
 
     /// It has taken offence at being asked whether it lives.
