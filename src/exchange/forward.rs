@@ -88,8 +88,8 @@ fn fields<F: Fields>(out: &mut F, received: &RequestHeader, order: &Order<'_>, p
     if crumbs {
         out.list(&COOKIE, map.get_all(COOKIE).iter().map(HeaderValue::as_bytes), b"; ");
     }
-    if F::HTTP2 && lists(map, &TE, "trailers") {
-        // The one thing that it can say there (RFC 9113, section 8.2.2), and servers of gRPC want to hear it.
+    if F::HTTP2 && (order.is_call() || lists(map, &TE, "trailers")) {
+        // The one thing that it can say there (RFC 9113, section 8.2.2), and servers of gRPC want to hear it: pages do not say it.
         out.say(&TE, b"trailers");
     }
     let passed = map.get_all(VIA).iter().map(HeaderValue::as_bytes);

@@ -57,8 +57,8 @@ const PLAIN: [Cause; 14] = [
     Cause::BadCertificate,
     Cause::Unwelcome,
     Cause::NoHandshake,
-    Cause::NotServing,
     Cause::OtherProtocol,
+    Cause::NotServing,
 ];
 
 /// Where statuses begin among the numbers of causes.

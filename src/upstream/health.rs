@@ -1,5 +1,7 @@
 //! Probes: whether an endpoint lives, asked without a client waiting for it.
 
+mod grpc;
+
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -52,6 +54,9 @@ fn jittered(interval: Duration) -> Duration {
 
 /// One probe on a connection of its own: a pooled one would say that an old connection lives, not that a new one can be had.
 async fn probe(endpoint: &Arc<Endpoint>, health: &Health, host: &str) -> Result<(), Cause> {
+    if let Some(service) = &health.grpc {
+        return grpc::check(endpoint, service, host).await;
+    }
     let Some(path) = &health.path else { return TcpStream::connect(endpoint.address).await.map(drop).map_err(|error| Cause::of(&error)) };
     let mut line = line::alone(endpoint).await?;
     line.begin(&Method::GET, path.value.as_bytes(), Upload::None, &Probe { host });

@@ -77,6 +77,11 @@ pub struct UpstreamTls {
 }
 
 impl Upstream {
+    /// Whether it is never spoken to in HTTP/2.
+    pub fn speaks_http1_alone(&self) -> bool {
+        self.protocol.as_ref().is_none_or(|protocol| protocol.value == UpstreamProtocol::Http1)
+    }
+
     fn default_panic() -> bool {
         true
     }
@@ -158,12 +163,15 @@ impl Serialize for Endpoint {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Health {
-    /// The path requested with GET; set either this or `tcp`.
+    /// The path requested with GET; set either this, `tcp` or `grpc`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Spanned<String>>,
     /// Whether opening a TCP connection is enough.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tcp: bool,
+    /// The service that a gRPC server is asked about (`grpc.health.v1.Health/Check`); empty for all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<Spanned<String>>,
     /// Time between two probes.
     pub interval: Duration,
     /// Timeout of a probe.
@@ -184,6 +192,7 @@ impl Default for Health {
         Self {
             path: None,
             tcp: false,
+            grpc: None,
             interval: seconds(2),
             timeout: seconds(1),
             unhealthy_after: NonZeroU32::MIN.saturating_add(2),

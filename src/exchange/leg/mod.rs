@@ -190,7 +190,7 @@ impl Leg {
                 Event::Upload(Ok(None)) => self.uploaded(order, replay),
                 Event::Upload(Err(lost)) | Event::Lost(lost) => Err(self.lost(order, lost)),
                 Event::Late => {
-                    *order.reason = order.attempts.late(Instant::now());
+                    *order.reason = order.as_calls_have_it(order.attempts.late(Instant::now()));
                     Err(self.failed(order, Attempt::Timeout, Flag::UpstreamTimeout))
                 }
             };
