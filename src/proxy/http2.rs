@@ -22,7 +22,7 @@ use super::Ctx;
 use super::open::Sent;
 use crate::decide::content_length;
 use crate::door::wire::Refusal;
-use crate::door::{Patience, ROUND, Seat};
+use crate::door::{Patience, Seat};
 use crate::exchange::client::{Client, Lost, Objection};
 use crate::upstream::h1::{ROOM, Upload};
 use crate::upstream::timer::Timer;
@@ -41,7 +41,8 @@ pub(super) struct Http2<'s> {
     status: Option<StatusCode>,
     read: u64,
     sent: u64,
-    body_timeout: Duration,
+    /// How long its upload may pause; none where it may as long as it likes, as a gRPC call's.
+    body_timeout: Option<Duration>,
     write_timeout: Duration,
     reading: Patience,
     writing: Patience,
@@ -83,7 +84,7 @@ impl<'s> Http2<'s> {
             status: None,
             read: 0,
             sent: 0,
-            body_timeout: ctx.snapshot.rules.body_timeout,
+            body_timeout: ctx.facts.grpc.is_none().then_some(ctx.snapshot.rules.body_timeout),
             write_timeout: ctx.snapshot.rules.write_timeout,
             reading: Patience::default(),
             writing: Patience::default(),
@@ -115,7 +116,7 @@ impl<'s> Http2<'s> {
             let flowed = seat.flow.given();
             if !self.writing.is_waiting() {
                 self.flowed = flowed;
-            } else if seat.flow.is_blocked() && flowed - self.flowed < ROUND {
+            } else if seat.flow.is_blocked() && flowed - self.flowed < seat.flow.round() {
                 self.writing.excuse();
             }
         }
@@ -129,6 +130,7 @@ impl<'s> Http2<'s> {
         stream.write_response_header(head, end).map_err(|_| Lost::Left)?;
         self.writer = stream.take_response_body_writer();
         self.answer.ended = end;
+        self.seat.iter().for_each(|seat| seat.flow.answered(0, 0));
         Ok(())
     }
 }
@@ -208,8 +210,10 @@ impl Client for Http2<'_> {
             }
             Poll::Ready(Err(_)) => Poll::Ready(Err(Lost::Left)),
             Poll::Pending => {
-                let due = self.reading.until_sent(self.body_timeout);
-                self.timer.poll(cx, Some(due)).map(|()| Err(Lost::Refused(Refusal::SLOW_BODY)))
+                let due = self.body_timeout.map(|timeout| self.reading.until_sent(timeout));
+                ready!(self.timer.poll(cx, due));
+                self.seat.iter().for_each(|seat| seat.flow.stalled());
+                Poll::Ready(Err(Lost::Refused(Refusal::SLOW_BODY)))
             }
         }
     }
@@ -267,11 +271,16 @@ impl Client for Http2<'_> {
         loop {
             match self.answer.poll_send(writer, cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(count)) => self.writing.moved(count as u64),
+                Poll::Ready(Ok(count)) => {
+                    self.writing.moved(count as u64);
+                    self.seat.iter().for_each(|seat| seat.flow.answered(count, self.answer.data.len()));
+                }
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Lost::Left)),
                 Poll::Pending => {
                     let due = self.until_taken();
-                    return self.slow.poll(cx, Some(due)).map(|()| Err(Lost::Left));
+                    ready!(self.slow.poll(cx, Some(due)));
+                    self.seat.iter().for_each(|seat| seat.flow.stalled());
+                    return Poll::Ready(Err(Lost::Left));
                 }
             }
         }

@@ -1,11 +1,12 @@
 //! Listeners with TLS over real sockets: certificates by name, clients that show their own, renewal, HTTP/2, and handshakes that stop.
 
-pub mod authority;
+pub(crate) mod authority;
 mod idle;
 mod peers;
 mod renewal;
 mod secure;
 mod upstreams;
+mod upstreams_http2;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
