@@ -3,6 +3,7 @@
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,11 +17,13 @@ use frontgate_filters::words::spanned::Spanned;
 use http::Method;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
+use tokio::sync::watch;
 
+use crate::certificates::Renewed;
 use crate::changes::changes;
 use crate::config::Loaded;
 use crate::config::model::{Listener, Protocol};
-use crate::door::tls::{Kept, Renewed};
+use crate::door::tls::Kept;
 use crate::door::wire::Refusal;
 use crate::door::{Caps, Conn, Introduction, Keeper, Rules, spread};
 use crate::refusals::{page, unreadable};
@@ -49,6 +52,8 @@ pub(crate) struct Gateway {
     pub http2: Arc<AtomicUsize>,
     draining: AtomicBool,
     drain_asked: tokio::sync::Notify,
+    /// Whether the tunnels are to come to their end.
+    leaving: watch::Sender<bool>,
     /// One reload at a time; no request waits for it.
     reloading: Mutex<()>,
     /// Why the last reload was refused, where it was.
@@ -70,6 +75,19 @@ pub(crate) struct InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.all.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Tells the log what reading the certificates of somebody again has brought.
+fn tell(whose: &dyn Display, renewed: Renewed) {
+    match renewed {
+        Renewed::Same => {}
+        Renewed::Changed => log::info!("{whose}: the certificates were read again and are in use"),
+        Renewed::Refused(problems) => {
+            for problem in problems {
+                log::error!("{whose}: the former certificates stay in use: {}", problem.message);
+            }
+        }
     }
 }
 
@@ -96,6 +114,7 @@ impl Gateway {
             http2: Arc::default(),
             draining: AtomicBool::new(false),
             drain_asked: tokio::sync::Notify::new(),
+            leaving: watch::Sender::new(false),
             reloading: Mutex::new(()),
             refused: Mutex::default(),
             held: Mutex::default(),
@@ -129,19 +148,18 @@ impl Gateway {
         self.let_go(&snapshot, now);
     }
 
-    /// Reads the files of certificates again, and shows those that are there now.
+    /// Reads the files of certificates again, and uses those that are there now.
     pub(crate) fn renew_certificates(&self) {
         let snapshot = self.snapshot();
-        for (listener, kept) in snapshot.loaded.config.server.listeners.iter().zip(&snapshot.certificates) {
-            let Some(kept) = kept else { continue };
-            match kept.renew(listener, &|path| snapshot.loaded.file(path)) {
-                Renewed::Same => {}
-                Renewed::Changed => log::info!("{}: the certificates were read again and are in use", listener.address),
-                Renewed::Refused(problems) => {
-                    for problem in problems {
-                        log::error!("{}: the former certificates stay in use: {}", listener.address, problem.message);
-                    }
-                }
+        let (config, files) = (&snapshot.loaded.config, |path: &_| snapshot.loaded.file(path));
+        for (listener, kept) in config.server.listeners.iter().zip(&snapshot.certificates) {
+            if let Some(kept) = kept {
+                tell(&listener.address, kept.renew(listener, &files));
+            }
+        }
+        for (name, upstream) in &config.upstreams {
+            if let Some(pool) = snapshot.pools.get(name) {
+                tell(&format_args!("upstream `{name}`"), pool.renew(upstream, &files));
             }
         }
     }
@@ -202,13 +220,25 @@ impl Gateway {
     pub(crate) fn scrape(&self) -> String {
         let snapshot = self.snapshot();
         let servers = snapshot.certificates.iter().flatten().map(Kept::server);
-        let ends = servers.flat_map(|server| server.ends.clone()).collect();
+        let ends = servers.flat_map(|server| server.ends.clone());
+        let ends = ends.chain(snapshot.pools.values().filter_map(|pool| pool.tls()?.end.clone())).collect();
         self.metrics.render(&snapshot.key_ages(), &ends)
     }
 
     /// From now on readiness fails and answers close their connections.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+    }
+
+    /// From now on tunnels that can be told so are ended.
+    pub(crate) fn leave_tunnels(&self) {
+        self.leaving.send_replace(true);
+    }
+
+    /// Waits until the tunnels are to come to their end.
+    pub(crate) async fn leaves_tunnels(&self) {
+        // The sender is here: it is not gone while this waits.
+        let _ = self.leaving.subscribe().wait_for(|leaving| *leaving).await;
     }
 
     /// A reload was refused for this reason, and the configuration before it stays.

@@ -10,13 +10,14 @@
 //!   it the same without serving.
 //! - `proxy` translates Pingora's phases; the `exchange` behind it makes attempts at an `upstream` and brings the answer back.
 //! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
-//! - `files` reads what a configuration names, within bounds.
+//! - `files` reads what a configuration names, within bounds; `certificates` what is in such files for TLS.
 //! - `server` starts and drains all of it; `cli` is what people type.
 
 #![warn(unreachable_pub)]
 
 mod action;
 mod admin;
+mod certificates;
 mod changes;
 pub mod cli;
 pub mod config;
@@ -40,5 +41,6 @@ mod status;
 mod telemetry;
 mod upstream;
 mod via;
+mod websocket;
 
 pub use server::{Running, start};

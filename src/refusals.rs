@@ -45,6 +45,23 @@ pub(crate) fn unreadable(refusal: Refusal) -> Reply {
     }
 }
 
+/// The answer to a CONNECT over HTTP/2 that wants to speak another protocol than there is (RFC 9220, section 3).
+pub(crate) fn unknown_protocol() -> Reply {
+    let detail = "No other protocol than `websocket` is spoken on a stream.";
+    Reply::problem(StatusCode::NOT_IMPLEMENTED, "protocol_not_supported", detail)
+}
+
+/// The answer to who asked for a tunnel where there is none: what is there would be taken for one.
+pub(crate) fn no_tunnel() -> Reply {
+    Reply::problem(StatusCode::BAD_GATEWAY, "no_websocket", "No WebSocket is served under this host and path.")
+}
+
+/// The answer to what is expected beside `100-continue` (RFC 9110, section 10.1.1).
+pub(crate) fn unmet_expectation() -> Reply {
+    let detail = "Nothing can be expected of the gateway but `100-continue`.";
+    Reply::problem(StatusCode::EXPECTATION_FAILED, "expectation_failed", detail)
+}
+
 /// The answer to a request that goes in circles.
 pub(crate) fn loops() -> Reply {
     Reply::problem(StatusCode::LOOP_DETECTED, "loop_detected", "The request has come through this gateway too often.")

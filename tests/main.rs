@@ -19,8 +19,12 @@ mod check;
 mod documents;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
 mod endpoints;
+/// Streams of events, which nothing holds back and no pause ends.
+mod events;
 /// Random requests and answers through the gateway, beside what the RFCs say of them.
 mod exchange;
+/// Clients that hold their body back until they are told to go on.
+mod expect;
 /// What `frontgate explain` says, beside what the same request meets on the wire.
 mod explain;
 /// Clients and origins that are slow, gone or broken.
@@ -75,3 +79,5 @@ mod tunnels;
 mod vectors;
 /// Every wait for a client has its own deadline: clients that stop, do not read, leave, or come too late or too many.
 mod waits;
+/// WebSockets over HTTP/1 and HTTP/2: who gets one, what passes, how they end.
+mod websocket;

@@ -183,7 +183,7 @@ mod tests {
         let pattern = Pattern::parse("/v1/{rest}").expect("a pattern");
         let rewrite = Rewrite::Template(Template::parse("/v2/{rest}", &pattern).expect("a template"));
         let config = serde_json::from_value(serde_json::json!({"endpoints": ["127.0.0.1:9"]})).expect("an upstream");
-        let pool = Arc::new(Pool::new("main", &config, &crate::telemetry::Metrics::new(), None));
+        let pool = Arc::new(Pool::new("main", &config, None, &crate::telemetry::Metrics::new(), None));
         let head = RequestHeader::build("GET", b"/v1/a?b=c", None).expect("a head");
         let upstreams = Upstreams::new();
 
@@ -199,7 +199,7 @@ mod tests {
         let metrics = crate::telemetry::Metrics::new();
         let config = serde_json::from_value(serde_json::json!({"endpoints": ["127.0.0.1:9"]})).expect("an upstream");
         let upstreams: Upstreams =
-            ["main", "other"].into_iter().map(|name| (name.to_owned(), Arc::new(Pool::new(name, &config, &metrics, None)))).collect();
+            ["main", "other"].into_iter().map(|name| (name.to_owned(), Arc::new(Pool::new(name, &config, None, &metrics, None)))).collect();
         let action = Upstream { pool: upstreams["main"].clone(), rewrite: None };
         let head = RequestHeader::build("GET", b"/", None).expect("a head");
         let mut facts = Facts::new([127, 0, 0, 1].into(), http::HeaderValue::from_static("1"));

@@ -12,7 +12,8 @@ use std::time::Instant;
 use frontgate_filters::chain::{Decision as FilterDecision, Exchange};
 use frontgate_filters::filter::{Facts, Request};
 use frontgate_filters::reply::Reply;
-use http::header::LOCATION;
+use frontgate_filters::words::fields;
+use http::header::{CONTENT_LENGTH, EXPECT, LOCATION};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 
@@ -23,6 +24,7 @@ use crate::request_id::new_request_id;
 use crate::router::Found;
 use crate::snapshot::{Route, Snapshot};
 use crate::via;
+use crate::websocket;
 
 /// A request to decide upon, and where what is learnt of it goes.
 pub(crate) struct Asked<'a> {
@@ -101,12 +103,23 @@ fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, 
     if head.method == Method::CONNECT {
         // It names no path (RFC 9113, section 8.5).
         asked.facts.request_id = new_request_id();
-        return Err((refusals::unreadable(Refusal::CONNECT), By::Request));
+        let reply = match websocket::protocol(head) {
+            Some(_) => refusals::unknown_protocol(),
+            None => refusals::unreadable(Refusal::CONNECT),
+        };
+        return Err((reply, By::Request));
     }
     let host = hygiene::receive(snapshot, head, asked.facts, asked.trusted).map_err(|reply| (reply, By::Request))?;
     if let Some(trace) = &mut asked.trace {
         trace.host = Some(host.name(head).to_owned());
         trace.headers = head.headers.keys().cloned().collect();
+    }
+    if websocket::is_asked_for(head) && head.headers.contains_key(CONTENT_LENGTH) {
+        // What the stream carries has none.
+        return Err((refusals::bad_request("A request for a WebSocket has no Content-Length."), By::Request));
+    }
+    if expects_more(head) {
+        return Err((refusals::unmet_expectation(), By::Request));
     }
     let path = head.uri.path();
     if path == "*" {
@@ -132,6 +145,11 @@ fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, 
         return Err((refusals::body_too_large(), By::Request));
     }
     Ok(route)
+}
+
+/// Whether something is expected that the gateway does not know.
+fn expects_more(head: &RequestHeader) -> bool {
+    fields::list(&head.headers, &EXPECT).any(|member| !member.eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// The same host, path and query over HTTPS.

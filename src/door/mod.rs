@@ -46,6 +46,7 @@ pub(crate) use h1::{H1, Held, Next, Seat};
 pub(crate) use h2::spread;
 pub(crate) use patience::Patience;
 pub(crate) use rules::{Introduction, Keeper, Rules};
+pub(crate) use socket::keep_alive;
 pub(crate) use turns::Turns;
 
 /// One listener on one worker thread.

@@ -33,6 +33,21 @@ pub(super) fn end_unless_taken_within(socket: &impl AsRawFd, time: Duration) {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn end_unless_taken_within(_: &impl AsRawFd, _: Duration) {}
 
+/// From now on the kernel asks the other side now and then whether it is still there, while nothing else is said, and ends the connection two
+/// minutes after the last sign of life.
+#[cfg(target_os = "linux")]
+pub(crate) fn keep_alive(socket: &impl AsRawFd) {
+    const ON: libc::c_int = 1;
+    const SECONDS: [(libc::c_int, libc::c_int); 3] = [(libc::TCP_KEEPIDLE, 60), (libc::TCP_KEEPINTVL, 15), (libc::TCP_KEEPCNT, 4)];
+    set(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &ON);
+    for (option, value) in SECONDS {
+        set(socket, libc::IPPROTO_TCP, option, &value);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn keep_alive(_: &impl AsRawFd) {}
+
 /// The kernel holds little of what cannot be sent yet, as it cannot where the client does not read: its memory is not for that. What is on
 /// its way is not bounded by this.
 #[cfg(target_os = "linux")]

@@ -19,6 +19,15 @@ pub(crate) enum Lost {
     Refused(Refusal),
 }
 
+/// Why a client cannot be told what an upstream has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Objection {
+    /// It would take for a tunnel what is none.
+    NoTunnel,
+    /// Whoever changes the protocol has not read the request.
+    Forged,
+}
+
 /// A client with one request.
 ///
 /// What it reads and whether it has left is polled beside everything else that the exchange waits for: each poll may be dropped and asked
@@ -31,6 +40,10 @@ pub(crate) trait Client: Send {
     fn framing(&self) -> Upload;
     /// The protocol that the client asks to change to.
     fn upgrade(&self) -> Option<&HeaderValue>;
+    /// Why this final head is nothing that the client can be told.
+    fn objects_to(&self, _: &ResponseHeader) -> Option<Objection> {
+        None
+    }
     /// Whether informational answers may be sent.
     fn takes_informational(&self) -> bool;
     /// The next part of the request's body; none at its end.
@@ -38,7 +51,9 @@ pub(crate) trait Client: Send {
     /// Ready once the client has left. Only after the body's end.
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Queues an informational head.
+    /// The answer may have long pauses: from here on the connection itself finds out whether the client is still there.
+    fn keep_alive(&self) {}
+    /// Queues an informational head, or the one that changes the protocol.
     fn inform(&mut self, head: ResponseHeader);
     /// Queues the answer's head; with `end` there is no body.
     fn head(&mut self, head: ResponseHeader, end: bool);

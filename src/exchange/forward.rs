@@ -4,7 +4,7 @@
 
 use bytes::BytesMut;
 use frontgate_filters::words::fields::{lists, members};
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora_http::RequestHeader;
@@ -69,9 +69,9 @@ fn fields(out: &mut BytesMut, received: &RequestHeader, pool: &Pool, order: &Ord
 }
 
 /// Fields that are left out where they stand, and said anew by [`fields`] and [`Connection::begin`] where there is something to say: a
-/// request's trailers go no further. What else only a trusted proxy may say is not among a request's fields unless one did.
+/// request's trailers go no further, and what is expected is met by the gateway. What else only a trusted proxy may say is not among a request's fields unless one did.
 fn is_ours(name: &HeaderName) -> bool {
-    matches!(*name, HOST | CONNECTION | CONTENT_LENGTH | TRAILER | TRANSFER_ENCODING | UPGRADE | VIA)
+    matches!(*name, HOST | CONNECTION | CONTENT_LENGTH | EXPECT | TRAILER | TRANSFER_ENCODING | UPGRADE | VIA)
         || *name == X_REQUEST_ID
         || *name == X_FORWARDED_FOR
         || *name == X_REAL_IP

@@ -49,8 +49,10 @@ pub(crate) struct Order<'o> {
     pub conn: Option<&'o Conn>,
     /// Whether the client is a trusted proxy.
     pub from_trusted: bool,
-    /// What went wrong, for the log.
+    /// What went wrong, for the log, and in a word which deadline it was where an answer breaks off at one.
     pub flag: &'o mut Option<Flag>,
+    /// The word.
+    pub reason: &'o mut &'static str,
 }
 
 /// How an exchange ended.
@@ -64,7 +66,12 @@ pub(crate) enum End {
     /// The client has left.
     Gone,
     /// The protocol has changed: the head is queued, and from here bytes pass both ways.
-    Switched(Box<Connection>),
+    Switched {
+        /// The upstream.
+        upstream: Box<Connection>,
+        /// Whether it is a WebSocket from here on.
+        websocket: bool,
+    },
 }
 
 /// Sends the request and brings the answer.

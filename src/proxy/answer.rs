@@ -10,12 +10,18 @@ use pingora_http::ResponseHeader;
 use super::Ctx;
 use crate::exchange::client::Client;
 use crate::panics::caught;
+use crate::refusals;
 
 /// Queues an answer of the gateway's own, marked by the route's filters.
 pub(super) fn queue(client: &mut impl Client, ctx: &mut Ctx, reply: &Reply) {
     let snapshot = ctx.snapshot.clone();
     ctx.reason = reply.code();
-    let (mut head, body) = reply.render(Form::default(), &ctx.facts.request_id);
+    let (mut head, mut body) = reply.render(Form::default(), &ctx.facts.request_id);
+    if client.objects_to(&head).is_some() {
+        let reply = refusals::no_tunnel();
+        ctx.reason = reply.code();
+        (head, body) = reply.render(Form::default(), &ctx.facts.request_id);
+    }
     let body = through_halves(client, ctx, &mut head, body);
     snapshot.route(ctx.route).chain.mark(&mut head, &ctx.facts);
     let end = body.is_empty();

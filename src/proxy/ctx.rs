@@ -8,7 +8,7 @@ use frontgate_filters::chain::Exchange;
 use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Facts, Outcome};
 use frontgate_filters::words::fields;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, Version};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
@@ -38,7 +38,9 @@ pub(crate) struct Ctx {
     /// The status that was sent, and whether all of the answer was.
     pub(super) status: Option<StatusCode>,
     pub(super) complete: bool,
-    /// Bytes of bodies.
+    /// Whether a WebSocket has come of it.
+    pub(super) websocket: bool,
+    /// Bytes of bodies, or of a tunnel.
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
     in_flight: Option<InFlight>,
@@ -62,6 +64,7 @@ impl Ctx {
             attempts: Attempts::default(),
             status: None,
             complete: false,
+            websocket: false,
             bytes_in: 0,
             bytes_out: 0,
             in_flight: None,
@@ -85,6 +88,22 @@ impl Ctx {
     /// What the client was sent, and how much of both bodies has passed.
     pub(super) fn told(&mut self, (status, bytes_in, bytes_out): (Option<StatusCode>, u64, u64)) {
         (self.status, self.bytes_in, self.bytes_out) = (status, bytes_in, bytes_out);
+    }
+
+    /// The protocol has changed, and the answer is whole with that: what filters hold for their request they give back now.
+    pub(super) fn switched(&mut self, status: StatusCode, websocket: bool) {
+        (self.status, self.complete, self.websocket) = (Some(status), true, websocket);
+        self.exchange.done(&Outcome { status: status.as_u16(), complete: true, upstream_broke: false });
+    }
+
+    /// The name of what the client speaks.
+    fn protocol(&self, version: Version) -> &'static str {
+        match version {
+            _ if self.websocket => "websocket",
+            Version::HTTP_10 => "HTTP/1.0",
+            Version::HTTP_2 => "HTTP/2",
+            _ => "HTTP/1.1",
+        }
     }
 
     /// Ends the request: filters, metrics, log.
@@ -136,6 +155,7 @@ impl Ctx {
             limit_key: limit_key.as_deref(),
             tier: self.facts.tier.as_deref(),
             circuit: self.facts.circuit.map(CircuitState::name),
+            protocol: Some(self.protocol(head.version)),
             tls_version: self.facts.tls.as_ref().map(|tls| tls.version),
             sni: self.facts.tls.as_ref().and_then(|tls| tls.sni.as_deref()).map(str::as_bytes),
             client_cert: self.facts.tls.as_ref().and_then(|tls| tls.client.as_ref()).map(|client| client.subject.as_bytes()),

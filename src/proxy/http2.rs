@@ -1,6 +1,8 @@
 //! An HTTP/2 client, whose session is Pingora's. Its answer's body is written here: no wait for the client's window is without a deadline, and
 //! none keeps the upload from being read.
 
+mod tunnel;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use h2::SendStream;
+use http::header::{CONTENT_LENGTH, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::HttpSession;
@@ -20,15 +23,18 @@ use super::open::Sent;
 use crate::decide::content_length;
 use crate::door::wire::Refusal;
 use crate::door::{Patience, Seat};
-use crate::exchange::client::{Client, Lost};
+use crate::exchange::client::{Client, Lost, Objection};
 use crate::upstream::h1::{ROOM, Upload};
 use crate::upstream::timer::Timer;
+use crate::websocket::{self, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, WEBSOCKET};
 
 /// One request of an HTTP/2 client.
 pub(super) struct Http2<'s> {
     session: &'s mut Session,
     seat: Option<Arc<Seat>>,
     framing: Upload,
+    /// Whether it is to become a WebSocket.
+    websocket: bool,
     answer: Answer,
     /// Where the answer's body goes once its head was written.
     writer: Option<SendStream<Bytes>>,
@@ -58,7 +64,10 @@ struct Answer {
 
 impl<'s> Http2<'s> {
     pub(super) fn new(session: &'s mut Session, ctx: &Ctx) -> Self {
+        let websocket = websocket::is_asked_for(session.req_header());
         let framing = match content_length(session.req_header()) {
+            // What comes on the stream is no body.
+            _ if websocket => Upload::None,
             Some(0) => Upload::Length(0),
             _ if session.is_body_empty() => Upload::None,
             Some(length) => Upload::Length(length),
@@ -68,6 +77,7 @@ impl<'s> Http2<'s> {
             session,
             seat: ctx.seat.clone(),
             framing,
+            websocket,
             answer: Answer::default(),
             writer: None,
             status: None,
@@ -80,6 +90,14 @@ impl<'s> Http2<'s> {
             flowed: 0,
             timer: Timer::new(),
             slow: Timer::new(),
+        }
+    }
+
+    /// The stream as one end of a tunnel, once the head that says so was written.
+    pub(super) fn into_tunnel(self) -> Option<tunnel::Stream<'s>> {
+        match &mut *self.session.downstream_session {
+            ServerSession::H2(stream) => Some(tunnel::Stream::new(stream, self.writer?, self.seat)),
+            _ => None,
         }
     }
 
@@ -159,7 +177,20 @@ impl Client for Http2<'_> {
         self.framing
     }
     fn upgrade(&self) -> Option<&HeaderValue> {
-        None
+        self.websocket.then_some(&WEBSOCKET)
+    }
+    fn objects_to(&self, head: &ResponseHeader) -> Option<Objection> {
+        if !self.websocket {
+            return None;
+        }
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            // The client has no key that it could look at this by.
+            let key = self.request().headers.get(SEC_WEBSOCKET_KEY);
+            let accepts = key.zip(head.headers.get(SEC_WEBSOCKET_ACCEPT)).is_some_and(|(key, accept)| websocket::accepts(key, accept));
+            return (!accepts).then_some(Objection::Forged);
+        }
+        // Over HTTP/2 this would say that the stream is the tunnel.
+        head.status.is_success().then_some(Objection::NoTunnel)
     }
     fn takes_informational(&self) -> bool {
         false
@@ -191,8 +222,15 @@ impl Client for Http2<'_> {
             None => pin!(self.session.downstream_session.read_body_or_idle(true)).poll(cx).map(drop),
         }
     }
-    /// Pingora's sessions have no way for it.
-    fn inform(&mut self, _: ResponseHeader) {}
+    /// A WebSocket begins with the status of any answer (RFC 8441, section 5). For all else Pingora's sessions have no way.
+    fn inform(&mut self, mut head: ResponseHeader) {
+        if head.status == StatusCode::SWITCHING_PROTOCOLS && head.set_status(StatusCode::OK).is_ok() {
+            for name in [SEC_WEBSOCKET_ACCEPT, UPGRADE, CONTENT_LENGTH] {
+                head.remove_header(&name);
+            }
+            self.head(head, false);
+        }
+    }
     fn head(&mut self, head: ResponseHeader, end: bool) {
         let bodyless = self.request().method == Method::HEAD || matches!(head.status.as_u16(), 204 | 304);
         self.status = Some(head.status);

@@ -1,17 +1,20 @@
 //! A decided request is answered: by the gateway itself, or through an exchange with an upstream.
 
+use bytes::BytesMut;
 use frontgate_filters::reply::Reply;
 use http::StatusCode;
 use pingora_proxy::Session;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::http2::Http2;
 use super::open::{Answering, Sent};
 use super::{Ctx, Proxy, answer};
 use crate::door::{Held, Seat};
 use crate::exchange::client::{Client, Lost};
-use crate::exchange::tunnel::{Side, tunnel};
+use crate::exchange::tunnel::{Over, Passed, Side, Tunnel};
 use crate::exchange::{End, Order, exchange};
 use crate::telemetry::Flag;
+use crate::upstream::h1::Connection;
 
 impl Proxy {
     /// Answers with `reply`, or as an upstream does. Whether the answer was sent whole.
@@ -30,12 +33,22 @@ impl Proxy {
                 let mut answering = Answering::new(Http2::new(session, ctx), ctx);
                 let (client, ctx) = answering.parts();
                 let end = respond(client, ctx, reply).await;
-                if matches!(end, End::Broken) {
+                let flushed = match end {
                     // What came is passed on; that the stream ends without its end is what breaks it off.
-                    let _ = ctx.attempts.aside(client.flush()).await;
-                }
-                let (_, ctx) = answering.end();
+                    End::Broken | End::Switched { .. } => ctx.attempts.aside(client.flush()).await,
+                    _ => Ok(()),
+                };
+                let (client, ctx) = answering.end();
                 ctx.complete = matches!(end, End::Sent);
+                if let End::Switched { upstream, websocket } = end {
+                    match client.into_tunnel().filter(|_| flushed.is_ok()) {
+                        Some(stream) => {
+                            ctx.switched(StatusCode::OK, websocket);
+                            pass(ctx, Side::new(stream, BytesMut::new()), *upstream).await;
+                        }
+                        None => ctx.flag = Some(Flag::DownstreamConnectionTermination),
+                    }
+                }
                 ctx.complete
             }
         }
@@ -65,6 +78,7 @@ async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>)
                 conn: ctx.seat.as_deref().map(|seat| &*seat.conn),
                 from_trusted: ctx.from_trusted,
                 flag: &mut ctx.flag,
+                reason: &mut ctx.reason,
             };
             exchange(&mut order, client).await
         }
@@ -82,6 +96,23 @@ async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>)
     }
 }
 
+/// Passes bytes between a client and an upstream that speak another protocol from here on.
+async fn pass(ctx: &mut Ctx, client: Side<impl AsyncRead + AsyncWrite + Unpin>, upstream: Connection) {
+    let (io, answered) = upstream.into_parts();
+    let (idle, websocket, gateway) = (ctx.snapshot.rules.tunnel, ctx.websocket, ctx.gateway.clone());
+    let tunnel = Tunnel { client, upstream: Side::new(io, answered), idle, websocket };
+    // Nobody's time but its users'.
+    ctx.attempts.idle(true);
+    let passed = Passed { there: &mut ctx.bytes_in, back: &mut ctx.bytes_out };
+    let over = Box::pin(tunnel.pass(passed, gateway.leaves_tunnels())).await;
+    ctx.attempts.idle(false);
+    ctx.reason = match over {
+        Over::Ended => "",
+        Over::Idle => "tunnel_idle",
+        Over::GoneAway => "tunnel_drained",
+    };
+}
+
 /// Gives the connection back where it can serve another request. Whether the answer was sent whole.
 async fn finish(mut held: Held<'_>, seat: &Seat, ctx: &mut Ctx, end: End) -> bool {
     match end {
@@ -89,21 +120,15 @@ async fn finish(mut held: Held<'_>, seat: &Seat, ctx: &mut Ctx, end: End) -> boo
             ctx.complete = true;
             *seat.h1.lock() = Some(held.h1);
         }
-        End::Switched(upstream) => {
+        End::Switched { upstream, websocket } => {
             ctx.status = Some(StatusCode::SWITCHING_PROTOCOLS);
             if ctx.attempts.aside(held.flush()).await.is_err() {
                 ctx.flag = Some(Flag::DownstreamConnectionTermination);
                 return false;
             }
-            ctx.complete = true;
-            let idle = ctx.snapshot.rules.tunnel;
+            ctx.switched(StatusCode::SWITCHING_PROTOCOLS, websocket);
             let (client, read, _count) = held.h1.into_tunnel();
-            let (upstream, answered) = upstream.into_parts();
-            // Nobody's time but its users'.
-            ctx.attempts.idle(true);
-            let passed = Box::pin(tunnel(Side::new(client, read), Side::new(upstream, answered), idle)).await;
-            ctx.attempts.idle(false);
-            (ctx.bytes_in, ctx.bytes_out) = (passed.there, passed.back);
+            pass(ctx, Side::new(client, read), *upstream).await;
         }
         End::Broken => {
             // What came is passed on, so that the client sees where it broke off.

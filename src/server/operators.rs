@@ -63,6 +63,7 @@ impl Operators {
             Err(_) => Instant::now(),
         };
         let _ = shutdown.send(true);
+        self.gateway.leave_tunnels();
         let ended = async {
             let _ = accepting_over.recv().await;
             let now = Instant::now();

@@ -9,7 +9,7 @@ use frontgate_filters::filter::build::Build;
 use frontgate_filters::filter::pseudonym::Pseudonyms;
 use frontgate_filters::registry::FilterEntry;
 use frontgate_filters::words::selector::Selector;
-use frontgate_filters::words::spanned::Spanned;
+use frontgate_filters::words::spanned::{Problem, Spanned};
 
 use super::outside::FromConfig;
 use super::route::{Route, entry};
@@ -23,6 +23,7 @@ use crate::door::wire::HeadLimits;
 use crate::files;
 use crate::router::{Entry, Pattern, Router, UNMATCHED};
 use crate::telemetry::{AccessLog, Metrics, Target};
+use crate::upstream::tls::Tls;
 use crate::upstream::{Documents, Pool};
 
 impl Snapshot {
@@ -58,15 +59,15 @@ impl Snapshot {
             let key = inline_key(owner, index);
             filters.insert(key.clone(), build(&key, entry.config.kind(), entry)?);
         }
-        let pools: Upstreams = config
-            .upstreams
-            .iter()
-            .map(|(name, upstream)| {
-                let before = previous.and_then(|previous| previous.pools.get(name));
-                let kept = before.filter(|pool| pool.has_settings(upstream)).cloned();
-                (name.clone(), kept.unwrap_or_else(|| Arc::new(Pool::new(name, upstream, metrics, before.map(|pool| &**pool)))))
-            })
-            .collect();
+        let pool = |(name, upstream): (&String, &Spanned<model::Upstream>)| {
+            let before = previous.and_then(|previous| previous.pools.get(name));
+            let tls = before.and_then(|pool| pool.tls());
+            let tls = Tls::read(upstream, &|path| loaded.file(path), tls.as_ref()).map_err(|problems| told(&loaded, &problems))?;
+            let kept = before.filter(|pool| pool.has_settings(upstream, tls.as_ref())).cloned();
+            let pool = kept.unwrap_or_else(|| Arc::new(Pool::new(name, upstream, tls, metrics, before.map(|pool| &**pool))));
+            Ok((name.clone(), pool))
+        };
+        let pools = config.upstreams.iter().map(pool).collect::<Result<Upstreams, String>>()?;
         let link = |owner: &str, index: usize, used: &FilterUse| {
             let (key, name) = match used {
                 FilterUse::Named(name) => (name.clone(), name.as_str()),
@@ -169,13 +170,15 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
 
 /// Reads the certificates that the listeners name.
 fn certificates(loaded: &Loaded) -> Result<Box<[Option<Kept>]>, String> {
-    let read = |listener: &Spanned<model::Listener>| {
-        Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| {
-            let lines = problems.iter().map(|problem| format!("{}: {}", loaded.describe(problem.place), problem.message));
-            lines.collect::<Vec<_>>().join("\n")
-        })
-    };
+    let read =
+        |listener: &Spanned<model::Listener>| Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems));
     loaded.config.server.listeners.iter().map(read).collect()
+}
+
+/// What is wrong with files, a line each.
+fn told(loaded: &Loaded, problems: &[Problem]) -> String {
+    let lines = problems.iter().map(|problem| format!("{}: {}", loaded.describe(problem.place), problem.message));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Names under the configuration's key, else under one of this process. Under the same key they stay the same.

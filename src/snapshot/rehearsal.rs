@@ -18,6 +18,7 @@ use crate::config::diagnostics::Diagnostics;
 use crate::config::model::{AccessLog, LogTarget};
 use crate::door::tls::Kept;
 use crate::files;
+use crate::upstream::tls::Tls;
 
 /// The configuration, if everything that it names outside of itself can be had.
 pub(crate) fn opened(loaded: Loaded) -> Result<Loaded, Diagnostics> {
@@ -41,6 +42,12 @@ fn missing(loaded: &Loaded) -> Vec<Problem> {
     for listener in &config.server.listeners {
         match Kept::read(listener, &|path| loaded.file(path)) {
             Ok(kept) => problems.extend(kept.into_iter().flat_map(|kept| kept.server().warnings.clone())),
+            Err(wrong) => problems.extend(wrong),
+        }
+    }
+    for upstream in config.upstreams.values() {
+        match Tls::read(upstream, &|path| loaded.file(path), None) {
+            Ok(tls) => problems.extend(tls.into_iter().flat_map(|tls| tls.warnings.clone())),
             Err(wrong) => problems.extend(wrong),
         }
     }

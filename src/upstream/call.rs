@@ -1,7 +1,6 @@
 //! A call that the gateway makes itself: one request and its whole answer, by the same pools, health, retries, deadlines, limits and metrics as
 //! the requests of clients.
 
-use std::cell::OnceCell;
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
@@ -12,13 +11,12 @@ use frontgate_filters::filter::{Attempt, Failure, Rescue};
 use frontgate_filters::reply::Reply;
 use http::header::HOST;
 use http::{HeaderMap, Method};
-use pingora_core::connectors::TransportConnector;
 use pingora_http::ResponseHeader;
-use tokio::net::TcpStream;
 
 use super::attempts::{Asked, Attempts, Audience, Next};
-use super::h1::{self, Connection, Fault, Io, Piece, Upload};
-use super::pool::Endpoint;
+use super::cause::Cause;
+use super::connect::{HTTP1, connect};
+use super::h1::{self, Connection, Fault, Piece, Upload};
 use super::{NoPick, Pool};
 use crate::telemetry;
 
@@ -104,7 +102,10 @@ pub(crate) async fn call(pool: &Arc<Pool>, call: &Call<'_>) -> Result<Answer, No
             Ok(None) => continue,
             Err(Failed::Stale) if call.method.is_idempotent() && attempts.forgives_stale() => continue,
             Err(Failed::Late) => (NoAnswer::Timeout, Failure::Timeout, telemetry::Attempt::Timeout),
-            Err(Failed::Unreachable) => (NoAnswer::Unreachable, Failure::Connect, telemetry::Attempt::ConnectFailure),
+            Err(Failed::Unreachable(cause)) => {
+                attempts.because(cause);
+                (NoAnswer::Unreachable, Failure::Connect, telemetry::Attempt::ConnectFailure)
+            }
             Err(Failed::Stale | Failed::Broken) => (NoAnswer::Unreachable, Failure::Connect, telemetry::Attempt::Reset),
             Err(Failed::Malformed(why)) => (NoAnswer::Malformed(why), Failure::Connect, telemetry::Attempt::Error),
             Err(Failed::Body(fault, result)) => {
@@ -122,7 +123,7 @@ pub(crate) async fn call(pool: &Arc<Pool>, call: &Call<'_>) -> Result<Answer, No
 
 /// How an attempt fails.
 enum Failed {
-    Unreachable,
+    Unreachable(Cause),
     Late,
     /// A pooled connection that the upstream had closed.
     Stale,
@@ -137,6 +138,7 @@ impl Failed {
         match fault {
             Fault::Closed(true) | Fault::Broken(true) if reused => Self::Stale,
             Fault::Closed(_) | Fault::Broken(_) => Self::Broken,
+            Fault::Unwelcome(cause) => Self::Unreachable(cause),
             Fault::Malformed(why) => Self::Malformed(why),
         }
     }
@@ -144,16 +146,17 @@ impl Failed {
 
 /// One attempt: the answer, or none where another attempt is to follow.
 async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked) -> Result<Option<Answer>, Failed> {
-    let Some(current) = attempts.current() else { return Err(Failed::Unreachable) };
+    let Some(current) = attempts.current() else { return Err(Failed::Unreachable(Cause::Unreachable)) };
     let pool = current.pick().pool().clone();
     let endpoint = current.pick().endpoint_ref();
     let deadline = current.deadline().unwrap_or(call.deadline);
-    let pooled = if attempts.wants_fresh() { None } else { h1::idle(endpoint.id()) };
+    let pooled = if attempts.wants_fresh() { None } else { h1::idle(endpoint.connections()) };
     let mut connection = match pooled {
         Some(connection) => connection,
         None => {
             let patience = pool.timeouts.connect.0.min(deadline.saturating_duration_since(Instant::now()));
-            Box::new(in_time(Instant::now() + patience, connect(&endpoint)).await?.map_err(|()| Failed::Unreachable)?)
+            let connected = in_time(Instant::now() + patience, connect(&endpoint, &[HTTP1])).await?;
+            Box::new(connected.map(|(io, _)| Connection::new(io)).map_err(Failed::Unreachable)?)
         }
     };
     let upload = match call.body.len() {
@@ -177,7 +180,7 @@ async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked) -> Resu
     }
     let body = body(&mut connection, pool.timeouts.between_bytes.0, deadline, call.most).await?;
     attempts.finished(telemetry::Attempt::Ok, Instant::now());
-    h1::put_back(endpoint.id(), connection, pool.timeouts.idle.0);
+    h1::put_back(endpoint.connections(), connection, pool.timeouts.idle.0);
     Ok(Some(Answer { head, body }))
 }
 
@@ -229,23 +232,6 @@ async fn body(connection: &mut Connection, between: Duration, deadline: Instant,
 
 async fn in_time<T>(until: Instant, future: impl Future<Output = T>) -> Result<T, Failed> {
     tokio::time::timeout_at(until.into(), future).await.map_err(|_| Failed::Late)
-}
-
-/// A new connection to an endpoint.
-pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Connection, ()> {
-    let Some(peer) = endpoint.tls() else {
-        let socket = TcpStream::connect(endpoint.address).await.map_err(drop)?;
-        // Heads and bodies leave in one piece each: nothing is gained by waiting for more.
-        let _ = socket.set_nodelay(true);
-        return Ok(Connection::new(Io::Tcp(socket)));
-    };
-    thread_local! {
-        static CONNECTOR: OnceCell<Arc<TransportConnector>> = const { OnceCell::new() };
-    }
-    // Made for the first such endpoint: it reads the system's certificates.
-    let connector = CONNECTOR.with(|connector| connector.get_or_init(|| Arc::new(TransportConnector::new(None))).clone());
-    let stream = connector.new_stream(peer).await.map_err(drop)?;
-    Ok(Connection::new(Io::Stream(stream)))
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{Error, ErrorKind};
 
+use rustls::{AlertDescription, CertificateError};
+
 /// What was wrong with a probe or a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -16,9 +18,39 @@ pub(crate) enum Cause {
     TooSlow,
     /// What came is no answer.
     Unreadable,
+    /// It does not speak TLS.
+    NoTls,
+    /// No authority that is trusted has issued its certificate.
+    Untrusted,
+    /// Its certificate has expired, or does not hold yet.
+    Expired,
+    /// Its certificate is for another name.
+    OtherName,
+    /// Its certificate cannot be verified otherwise.
+    BadCertificate,
+    /// It wants a certificate, or another one.
+    Unwelcome,
+    /// TLS was not agreed upon otherwise.
+    NoHandshake,
     /// This status.
     Status(u16),
 }
+
+/// All that are no status.
+const PLAIN: [Cause; 12] = [
+    Cause::Refused,
+    Cause::Unreachable,
+    Cause::Closed,
+    Cause::TooSlow,
+    Cause::Unreadable,
+    Cause::NoTls,
+    Cause::Untrusted,
+    Cause::Expired,
+    Cause::OtherName,
+    Cause::BadCertificate,
+    Cause::Unwelcome,
+    Cause::NoHandshake,
+];
 
 /// Where statuses begin among the numbers of causes.
 const STATUS: u32 = 1000;
@@ -26,6 +58,9 @@ const STATUS: u32 = 1000;
 impl Cause {
     /// What an error of a connection says.
     pub(crate) fn of(error: &Error) -> Self {
+        if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref()) {
+            return Self::of_tls(error);
+        }
         match error.kind() {
             ErrorKind::ConnectionRefused => Self::Refused,
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof | ErrorKind::ConnectionAborted => Self::Closed,
@@ -34,23 +69,51 @@ impl Cause {
         }
     }
 
+    fn of_tls(error: &rustls::Error) -> Self {
+        use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
+        match error {
+            InvalidMessage(_) => Self::NoTls,
+            InvalidCertificate(error) => match error {
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::Untrusted,
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::Expired,
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Self::OtherName,
+                _ => Self::BadCertificate,
+            },
+            AlertReceived(
+                AlertDescription::CertificateRequired
+                | AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
+                | AlertDescription::AccessDenied
+                | AlertDescription::DecryptError,
+            ) => Self::Unwelcome,
+            _ => Self::NoHandshake,
+        }
+    }
+
+    /// Whether TLS is why: then it stays so until somebody changes something, on this side or the other.
+    pub(crate) fn is_of_tls(self) -> bool {
+        use Cause::{BadCertificate, Expired, NoHandshake, NoTls, OtherName, Untrusted, Unwelcome};
+        matches!(self, NoTls | Untrusted | Expired | OtherName | BadCertificate | Unwelcome | NoHandshake)
+    }
+
     /// As a number above 0.
     pub(super) fn number(self) -> u32 {
         match self {
-            Self::Refused => 1,
-            Self::Unreachable => 2,
-            Self::Closed => 3,
-            Self::TooSlow => 4,
-            Self::Unreadable => 5,
             Self::Status(status) => STATUS + u32::from(status),
+            plain => 1 + PLAIN.iter().position(|other| *other == plain).unwrap_or(PLAIN.len()) as u32,
         }
     }
 
     /// The cause of this number.
     pub(super) fn numbered(number: u32) -> Option<Self> {
-        let plain = [Self::Refused, Self::Unreachable, Self::Closed, Self::TooSlow, Self::Unreadable];
+        let plain = || PLAIN.get(number.checked_sub(1)? as usize).copied();
         let status = || number.checked_sub(STATUS).and_then(|status| u16::try_from(status).ok()).map(Self::Status);
-        plain.into_iter().find(|cause| cause.number() == number).or_else(status)
+        plain().or_else(status)
     }
 }
 
@@ -62,6 +125,13 @@ impl fmt::Display for Cause {
             Self::Closed => f.write_str("connection closed without an answer"),
             Self::TooSlow => f.write_str("no answer in time"),
             Self::Unreadable => f.write_str("unreadable answer"),
+            Self::NoTls => f.write_str("no TLS is spoken there"),
+            Self::Untrusted => f.write_str("its certificate is not from a trusted authority"),
+            Self::Expired => f.write_str("its certificate has expired or does not hold yet"),
+            Self::OtherName => f.write_str("its certificate is for another name"),
+            Self::BadCertificate => f.write_str("its certificate cannot be verified"),
+            Self::Unwelcome => f.write_str("it wants a client certificate, or another one"),
+            Self::NoHandshake => f.write_str("TLS handshake failed"),
             Self::Status(status) => write!(f, "status {status}"),
         }
     }
@@ -73,10 +143,11 @@ mod tests {
 
     #[test]
     fn a_number_stands_for_one_cause() {
-        use Cause::{Closed, Refused, Status, TooSlow, Unreachable, Unreadable};
-        for cause in [Refused, Unreachable, Closed, TooSlow, Unreadable, Status(100), Status(503), Status(999)] {
+        use Cause::Status;
+        for cause in PLAIN.into_iter().chain([Status(100), Status(503), Status(999)]) {
             assert_eq!(Cause::numbered(cause.number()), Some(cause), "{cause}");
         }
         assert_eq!(Cause::numbered(0), None);
+        assert_eq!(Cause::numbered(PLAIN.len() as u32 + 1), None);
     }
 }

@@ -1,7 +1,6 @@
 //! Probes: whether an endpoint lives, asked without a client waiting for it.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,8 @@ use tokio::net::TcpStream;
 
 use super::balance::random;
 use super::cause::Cause;
-use super::h1::{Connection, Fault, Io, Upload, put_field};
+use super::connect::{HTTP1, connect};
+use super::h1::{Connection, Fault, Upload, put_field};
 use super::pool::{Endpoint, Pool};
 use crate::config::model::Health;
 
@@ -20,7 +20,8 @@ pub(crate) fn watch(pool: &Arc<Pool>, runtime: &tokio::runtime::Handle) {
     let (Some(health), new) = pool.to_be_probed() else { return };
     let health = Arc::new(health.clone());
     for endpoint in new {
-        let host = pool.host.as_ref().and_then(fields::text).map_or_else(|| endpoint.text.to_string(), str::to_owned);
+        let named = pool.host.as_ref().and_then(fields::text).or(pool.server_name());
+        let host = named.unwrap_or(&endpoint.text).to_owned();
         runtime.spawn(probes(Arc::downgrade(pool), endpoint, health.clone(), host));
     }
 }
@@ -28,7 +29,7 @@ pub(crate) fn watch(pool: &Arc<Pool>, runtime: &tokio::runtime::Handle) {
 async fn probes(pool: Weak<Pool>, endpoint: Arc<Endpoint>, health: Arc<Health>, host: String) {
     let (mut good, mut bad) = (0, 0);
     loop {
-        let probe = tokio::time::timeout(health.timeout.0, probe(endpoint.address, &health, &host));
+        let probe = tokio::time::timeout(health.timeout.0, probe(&endpoint, &health, &host));
         let result = probe.await.unwrap_or(Err(Cause::TooSlow));
         let Some(pool) = pool.upgrade().filter(|pool| pool.probes(&endpoint)) else { return };
         (good, bad) = if result.is_ok() { (good + 1, 0) } else { (0, bad + 1) };
@@ -49,10 +50,12 @@ fn jittered(interval: Duration) -> Duration {
 }
 
 /// One probe on a connection of its own: a pooled one would say that an old connection lives, not that a new one can be had.
-async fn probe(address: SocketAddr, health: &Health, host: &str) -> Result<(), Cause> {
-    let socket = TcpStream::connect(address).await.map_err(|error| Cause::of(&error))?;
-    let Some(path) = &health.path else { return Ok(()) };
-    let mut connection = Connection::new(Io::Tcp(socket));
+async fn probe(endpoint: &Endpoint, health: &Health, host: &str) -> Result<(), Cause> {
+    let Some(path) = &health.path else {
+        return TcpStream::connect(endpoint.address).await.map(drop).map_err(|error| Cause::of(&error));
+    };
+    let (io, _) = connect(endpoint, &[HTTP1]).await?;
+    let mut connection = Connection::new(io);
     connection.begin(&Method::GET, path.value.as_bytes(), Upload::None, |out| {
         put_field(out, b"host", host.as_bytes());
         put_field(out, b"user-agent", b"frontgate-health");
@@ -64,6 +67,7 @@ async fn probe(address: SocketAddr, health: &Health, host: &str) -> Result<(), C
     match poll_fn(|cx| connection.poll_final_head(cx)).await {
         Ok(head) if health.expect.contains(head.head.status.as_u16()) => Ok(()),
         Ok(head) => Err(Cause::Status(head.head.status.as_u16())),
+        Err(Fault::Unwelcome(cause)) => Err(cause),
         Err(Fault::Malformed(_)) => Err(Cause::Unreadable),
         Err(Fault::Closed(_) | Fault::Broken(_)) => Err(Cause::Closed),
     }

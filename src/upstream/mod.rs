@@ -6,11 +6,13 @@ pub(crate) mod attempts;
 pub(crate) mod balance;
 pub(crate) mod call;
 pub(crate) mod cause;
+pub(crate) mod connect;
 pub(crate) mod documents;
 pub(crate) mod h1;
 pub(crate) mod health;
 pub(crate) mod pool;
 pub(crate) mod timer;
+pub(crate) mod tls;
 
 pub(crate) use documents::Documents;
 pub(crate) use pool::{NoPick, Pick, Pool, RetryPermit};

@@ -23,21 +23,27 @@ impl Process {
     /// Starts it; `name` is the folder's.
     pub fn start(name: &str, text: &str) -> Self {
         // With few descriptors, as from a shell: it has to help itself to more.
-        Self::start_with(256, "-S", name, text)
+        Self::start_with(256, "-S", name, text, &[])
+    }
+
+    /// Starts it with these variables in its environment.
+    pub fn start_in(name: &str, text: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_with(256, "-S", name, text, environment)
     }
 
     /// Starts it with no more descriptors than these.
     pub fn start_with_descriptors(most: usize, name: &str, text: &str) -> Self {
-        Self::start_with(most, "", name, text)
+        Self::start_with(most, "", name, text, &[])
     }
 
-    fn start_with(descriptors: usize, limit: &str, name: &str, text: &str) -> Self {
+    fn start_with(descriptors: usize, limit: &str, name: &str, text: &str, environment: &[(&str, &str)]) -> Self {
         let folder = std::env::temp_dir().join(format!("frontgate-test-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("frontgate.yaml"), text).unwrap();
         let mut child = Command::new("sh")
             .args(["-c", &format!(r#"ulimit {limit} -n {descriptors} && exec "$0" "$@""#), env!("CARGO_BIN_EXE_frontgate"), "run", "-c"])
             .arg(folder.join("frontgate.yaml"))
+            .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()

@@ -8,7 +8,8 @@ use rcgen::{
     RevokedCertParams, SanType, SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// A directory of its own for a test, gone with it.
 pub struct Directory(pub PathBuf);
@@ -81,6 +82,13 @@ impl Authority {
         self.sign(CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap())
     }
 
+    /// A server's certificate for these names whose time was over long ago.
+    pub fn issue_expired(&self, names: &[&str]) -> Issued {
+        let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
+        self.sign(params)
+    }
+
     /// A client's certificate, with a URI as its other name.
     pub fn issue_client(&self, cn: &str, uri: &str) -> Issued {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -95,6 +103,23 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Issued { cert: certificate.pem(), key: key.serialize_pem(), der: certificate.der().clone(), key_der: key.serialize_der(), serial }
+    }
+
+    /// A server that shows this certificate; where there are `clients`, it wants a certificate of theirs.
+    pub fn server(own: &Issued, clients: Option<&Self>, versions: &[&'static rustls::SupportedProtocolVersion]) -> ServerConfig {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions).unwrap();
+        let builder = match clients {
+            Some(clients) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(clients.roots()), provider).build().unwrap();
+                builder.with_client_cert_verifier(verifier)
+            }
+            None => builder.with_no_client_auth(),
+        };
+        let key = PrivateKeyDer::try_from(own.key_der.clone()).unwrap();
+        let mut config = builder.with_single_cert(vec![own.der.clone()], key).unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config
     }
 
     /// A list that revokes these.

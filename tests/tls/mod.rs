@@ -1,6 +1,8 @@
 //! Listeners with TLS over real sockets: certificates by name, clients that show their own, renewal, HTTP/2, and handshakes that stop.
 
 pub(crate) mod authority;
+mod secure;
+mod upstreams;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{
-    AGE, ALT_SVC, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, DATE, EXPIRES, HOST, PROXY_AUTHENTICATE, RETRY_AFTER,
-    SET_COOKIE, VARY,
+    AGE, ALT_SVC, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPIRES, HOST, PROXY_AUTHENTICATE,
+    RETRY_AFTER, SET_COOKIE, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -193,7 +193,9 @@ impl Store {
     pub fn copying(&self, asked: &Asked, head: &ResponseHeader) -> Option<Copying> {
         let good = head.status.is_success() && head.status != StatusCode::PARTIAL_CONTENT;
         let forbidden = says(&head.headers, "no-store") || !asked.private && says(&head.headers, "private");
-        if !asked.keeps || !good || forbidden || head.headers.contains_key(SET_COOKIE) {
+        // Events are worth something when they come, and have no end.
+        let events = head.headers.get(CONTENT_TYPE).is_some_and(|kind| fields::is_media_type(kind.as_bytes(), "text/event-stream"));
+        if !asked.keeps || !good || forbidden || events || head.headers.contains_key(SET_COOKIE) {
             return None;
         }
         let length = fields::number(&head.headers, &CONTENT_LENGTH);

@@ -38,6 +38,12 @@ pub fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     list(headers, name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
 }
 
+/// Whether a `Content-Type` is of this media type, whatever its parameters.
+pub fn is_media_type(content_type: &[u8], wanted: &str) -> bool {
+    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes())
+}
+
 /// A value as text, for what is shown and for what has a grammar of its own; none where it is not UTF-8.
 pub fn text(value: &HeaderValue) -> Option<&str> {
     std::str::from_utf8(value.as_bytes()).ok()
@@ -145,6 +151,19 @@ mod tests {
 
         assert!(lists(&connection, &CONNECTION, "CLOSE") && lists(&connection, &CONNECTION, "x-hop"));
         assert!(!lists(&connection, &CONNECTION, "clos") && !lists(&connection, &AGE, "close"));
+    }
+
+    #[test]
+    fn a_media_type_is_one_whatever_its_case_and_parameters() {
+        for (content_type, is) in [
+            ("text/event-stream", true),
+            (" Text/Event-Stream ; charset=utf-8", true),
+            ("text/event-streams", false),
+            ("text/plain; a=text/event-stream", false),
+            ("", false),
+        ] {
+            assert_eq!(is_media_type(content_type.as_bytes(), "text/event-stream"), is, "{content_type}");
+        }
     }
 
     #[test]

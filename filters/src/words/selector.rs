@@ -1,13 +1,15 @@
 //! Selectors: one way to name a fact of a request, the same for every filter that asks.
 //!
-//! `client_ip`, `route`, `device`, `method`, `path`, `header.X-Api-Key`, `cookie.sid`, `query.tenant`, `claim.realm.roles`. A claim's
+//! `client_ip`, `route`, `device`, `method`, `host`, `path`, `header.X-Api-Key`, `cookie.sid`, `query.tenant`, `claim.realm.roles`. A claim's
 //! path is dotted, and a name that holds dots itself is quoted: `claim."https://x/roles"`.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use http::HeaderName;
+use http::header::HOST;
 use pingora_http::RequestHeader;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
@@ -26,6 +28,8 @@ pub enum Selector {
     Device,
     /// The request's method.
     Method,
+    /// The host that the request names: in lower case, without port and closing dot, as routes compare it.
+    Host,
     /// The normalised path.
     Path,
     /// The first value of a header.
@@ -64,6 +68,7 @@ impl Selector {
             Self::Route => Some(text(&facts.route)),
             Self::Device => facts.device.as_deref().map(text),
             Self::Method => Some(text(head.method.as_str())),
+            Self::Host => host(head),
             Self::Path => Some(text(head.uri.path())),
             Self::Header(name) => head.headers.get(name).map(|value| value.as_bytes().into()),
             Self::Cookie(name) => cookie(head, name).map(Cow::Borrowed),
@@ -124,6 +129,24 @@ fn list(names: &[Box<str>]) -> Option<Cow<'_, [u8]>> {
     }
 }
 
+/// The host that a request names. That it is one was seen to before anybody asks.
+fn host(head: &RequestHeader) -> Option<Cow<'_, [u8]>> {
+    let authority = match head.headers.get(HOST) {
+        Some(header) => fields::text(header)?,
+        None => head.uri.authority()?.as_str(),
+    };
+    if let Some((address, _)) = authority.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+        let normal = address.parse().map(|address: Ipv6Addr| format!("[{address}]"));
+        return normal.ok().map(|normal| normal.into_bytes().into());
+    }
+    let name = authority.split(':').next().unwrap_or_default();
+    match name.strip_suffix('.').unwrap_or(name) {
+        "" => None,
+        name if name.bytes().any(|byte| byte.is_ascii_uppercase()) => Some(name.to_ascii_lowercase().into_bytes().into()),
+        name => Some(name.as_bytes().into()),
+    }
+}
+
 /// The value of the first cookie of this name.
 fn cookie<'r>(head: &'r RequestHeader, name: &str) -> Option<&'r [u8]> {
     let mut cookies = fields::crumbs(&head.headers).filter_map(fields::cookie);
@@ -160,6 +183,7 @@ impl FromStr for Selector {
             ("route", "") => Ok(Self::Route),
             ("device", "") => Ok(Self::Device),
             ("method", "") => Ok(Self::Method),
+            ("host", "") => Ok(Self::Host),
             ("path", "") => Ok(Self::Path),
             ("scheme", "") => Ok(Self::Scheme),
             ("tls", "sni") => Ok(Self::TlsSni),
@@ -174,12 +198,12 @@ impl FromStr for Selector {
             ("cookie", _) => named("cookie").map(Self::Cookie),
             ("query", _) => named("parameter").map(Self::Query),
             ("claim", _) => named("claim")?.parse().map(Self::Claim),
-            ("host" | "version", "") => Err(format!("the selector `{text}` is not in this version")),
+            ("version", "") => Err(format!("the selector `{text}` is not in this version")),
             _ => Err(match meant(kind, name) {
                 Some(meant) => format!("`{text}` is not a selector: did you mean `{meant}`?"),
                 None => format!(
-                    "`{text}` is not a selector: client_ip, route, device, method, path, scheme, tls.sni, tls.version, client_cert.cn, \
-                     client_cert.subject, client_cert.san, header.NAME, cookie.NAME, query.NAME or claim.NAME"
+                    "`{text}` is not a selector: client_ip, route, device, method, host, path, scheme, tls.sni, tls.version, \
+                     client_cert.cn, client_cert.subject, client_cert.san, header.NAME, cookie.NAME, query.NAME or claim.NAME"
                 ),
             }),
         }
@@ -194,6 +218,7 @@ fn meant(kind: &str, name: &str) -> Option<String> {
         ("device", "") => "device",
         ("route", "") => "route",
         ("method", "") => "method",
+        ("host" | "hostname" | "authority" | "domain", "") => "host",
         ("path" | "uri" | "url", "") => "path",
         ("jwt" | "token", "") => "claim.sub",
         ("header" | "http", name) if !name.is_empty() => return Some(format!("header.{name}")),
@@ -253,6 +278,7 @@ impl fmt::Display for Selector {
             Self::Route => f.write_str("route"),
             Self::Device => f.write_str("device"),
             Self::Method => f.write_str("method"),
+            Self::Host => f.write_str("host"),
             Self::Path => f.write_str("path"),
             Self::Scheme => f.write_str("scheme"),
             Self::TlsSni => f.write_str("tls.sni"),
@@ -291,7 +317,7 @@ macro_rules! as_text {
     )*};
 }
 as_text!(
-    Selector: "Selector", "A fact of the request: client_ip, route, device, method, path, scheme, tls.sni, tls.version, client_cert.cn, client_cert.subject, client_cert.san, header.NAME, cookie.NAME, query.NAME, claim.PATH.";
+    Selector: "Selector", "A fact of the request: client_ip, route, device, method, host, path, scheme, tls.sni, tls.version, client_cert.cn, client_cert.subject, client_cert.san, header.NAME, cookie.NAME, query.NAME, claim.PATH.";
     ClaimPath: "ClaimPath", "A claim's dotted path in the token; a name with dots is quoted."
 );
 
@@ -320,6 +346,7 @@ mod tests {
     #[test]
     fn finds_what_it_names() {
         let mut head = RequestHeader::build("GET", b"/a?x=1&tenant=a%20b+c&tenant=no", None).expect("a head");
+        head.append_header("Host", "Shop.Example:8080").expect("a header");
         head.append_header("X-Api-Key", "k1").expect("a header");
         head.append_header("Cookie", "a=1; sid=\"s 1\"").expect("a header");
         let mut facts = facts(json!({"sub": "u1", "realm": {"roles": ["a", "b"]}, "https://x/roles": 7, "deep": {}}));
@@ -336,6 +363,7 @@ mod tests {
             ("route", Some("shop")),
             ("device", None),
             ("method", Some("GET")),
+            ("host", Some("shop.example")),
             ("path", Some("/a")),
             ("header.x-api-key", Some("k1")),
             ("header.absent", None),
@@ -357,6 +385,27 @@ mod tests {
         ] {
             assert_eq!(find(selector, &head, &facts).as_deref(), value, "{selector}");
         }
+    }
+
+    #[test]
+    fn a_host_has_one_form_wherever_it_is_named() {
+        let facts = facts(json!({}));
+        for (host, found) in [
+            ("a.example", Some("a.example")),
+            ("A.example.:443", Some("a.example")),
+            ("[2001:DB8::0:1]:80", Some("[2001:db8::1]")),
+            ("[::1]", Some("[::1]")),
+            ("192.0.2.1:80", Some("192.0.2.1")),
+        ] {
+            let mut named = RequestHeader::build("GET", b"/", None).expect("a head");
+            named.append_header("Host", host).expect("a header");
+            let target = RequestHeader::from(http::Request::get(format!("http://{host}/")).body(()).expect("a request").into_parts().0);
+
+            assert_eq!(find("host", &named, &facts).as_deref(), found, "{host}");
+            assert_eq!(find("host", &target, &facts).as_deref(), found, "{host}");
+        }
+        let none = RequestHeader::build("GET", b"/", None).expect("a head");
+        assert_eq!(find("host", &none, &facts), None, "HTTP/1.0 may name none");
     }
 
     #[test]
@@ -384,6 +433,7 @@ mod tests {
     fn prints_as_it_is_written() {
         for text in [
             "client_ip",
+            "host",
             "scheme",
             "tls.sni",
             "tls.version",

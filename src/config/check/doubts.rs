@@ -16,6 +16,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     networks(config, report);
     for (name, upstream) in &config.upstreams {
         times(name, upstream, report);
+        nameless(name, upstream, report);
     }
     accounts(config, report);
     devices(config, report);
@@ -59,6 +60,16 @@ fn times(name: &str, upstream: &Upstream, report: &mut Report<'_, '_>) {
             let message = format!("`{key}` ({value}) is longer than `total` ({total}), which ends the attempt before");
             report.warn(Place(node.id), message, None);
         }
+    }
+}
+
+/// Certificates that nothing says the name of: few are for addresses.
+fn nameless(name: &str, upstream: &Upstream, report: &mut Report<'_, '_>) {
+    let Some(tls) = &upstream.tls else { return };
+    if tls.server_name.is_none() && upstream.host.is_none() && !report.tree.is_torn_at(tls.place) {
+        let message =
+            format!("nothing says which name the certificates of the upstream `{name}` are for: they have to be for its addresses");
+        report.warn(tls.place, message, Some("write `server_name`, unless its certificates name their IP addresses".to_owned()));
     }
 }
 

@@ -11,14 +11,18 @@ use std::collections::HashSet;
 
 use frontgate_filters::words::spanned::{Place, Spanned};
 
+use rustls::pki_types::ServerName;
+
 use super::diagnostics::{Diagnostic, nearest};
 use super::model::{Config, FilterUse, FirstByte, Upstream};
+use super::read::tree::{Node, Value};
 pub use report::{Check, Report, Tree};
 
 /// Adds everything that is wrong with `config` to `problems`.
 pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>) {
     let report = &mut Report { tree, problems };
     server::check(config, report);
+    empty_tls(report);
     for (name, upstream) in &config.upstreams {
         self::name("upstreams", name, upstream.place, report);
         self::upstream(name, upstream, report);
@@ -74,6 +78,7 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
     {
         report.error(host.place, format!("`{}` is not a valid host", host.value));
     }
+    tls(upstream, report);
     resilience(upstream, report);
     let timeouts = upstream.timeouts;
     if let FirstByte::Adaptive(bounds) = timeouts.first_byte
@@ -90,6 +95,36 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
         if zero {
             report.error(place, format!("`timeouts.{key}` of the upstream `{name}` is 0: every request would fail"));
         }
+    }
+}
+
+/// `tls` without a value reads as one that is not there, and what is meant to be encrypted would be sent in clear text.
+fn empty_tls(report: &mut Report<'_, '_>) {
+    let root = report.tree.root;
+    let upstreams = root.get("upstreams").map(Node::entries).unwrap_or_default().iter().map(|entry| (&entry.node, "write `tls: {}`"));
+    let listeners = match root.get("server").and_then(|server| server.get("listeners")).map(|node| &node.value) {
+        Some(Value::Seq(listeners)) => listeners.as_slice(),
+        _ => &[],
+    };
+    let listeners = listeners.iter().map(|node| (node, "write `tls: {cert: shop.pem, key: shop.key}`"));
+    for (node, help) in upstreams.chain(listeners) {
+        if let Some(tls) = node.get("tls").filter(|tls| matches!(tls.value, Value::Null)) {
+            report.helped(Place(tls.id), "`tls` has no value: clear text would be spoken", Some(format!("{help}, or leave it out")));
+        }
+    }
+}
+
+/// What the upstream's certificate has to be for, and what is shown to it. The files are opened elsewhere.
+fn tls(upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
+    let Some(tls) = &upstream.tls else { return };
+    if let Some(name) = &tls.server_name
+        && ServerName::try_from(name.as_str()).is_err()
+    {
+        let message = format!("`{}` is not a valid server name: write the name of a host or an IP address, without a port", name.value);
+        report.error(name.place, message);
+    }
+    if let (Some(one), None) | (None, Some(one)) = (&tls.cert, &tls.key) {
+        report.lacking(one.place, "`cert` and `key` belong together");
     }
 }
 

@@ -276,7 +276,7 @@ pub struct ServerTimeouts {
     /// Until a client has taken its answer: this long, plus one second for every 500 bytes that it took. Where it takes nothing for this
     /// long, its connection ends; of an HTTP/2 client's only the stream, where it reads others.
     pub write: Duration,
-    /// How long a tunnel (a WebSocket) may be idle.
+    /// How long a tunnel (a WebSocket) may be idle. No other timeout ends one.
     pub tunnel: Duration,
 }
 

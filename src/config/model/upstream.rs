@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 use frontgate_filters::words::condition::{Condition, StatusRange};
 use frontgate_filters::words::selector::Selector;
@@ -48,6 +49,28 @@ pub struct Upstream {
     /// The Host header that is sent; by default the client's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Spanned<String>>,
+    /// TLS to its endpoints; by default they are spoken to in clear text. `tls: {}` verifies them with the system's certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Spanned<UpstreamTls>>,
+}
+
+/// TLS to an upstream: version 1.2 or 1.3, and always verified.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamTls {
+    /// The name that its certificate has to be for, also sent as SNI: of a host, or an IP address. By default what `host` names, else the
+    /// endpoint's own address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<Spanned<String>>,
+    /// The file of the authorities that it is verified with, in PEM, in place of the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<Spanned<PathBuf>>,
+    /// The file of the certificate that is shown to it, in PEM, followed by those that it was issued by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert: Option<Spanned<PathBuf>>,
+    /// The file of the private key of `cert`, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<Spanned<PathBuf>>,
 }
 
 impl Upstream {
@@ -224,7 +247,7 @@ pub struct UpstreamTimeouts {
     pub connect: Duration,
     /// From the last byte of the request to the response's head: a duration, or `adaptive`.
     pub first_byte: FirstByte,
-    /// Between two reads of the response body.
+    /// Between two reads of the response body; events (`text/event-stream`) may pause for longer.
     pub between_bytes: Duration,
     /// One attempt, to the last byte of the response; by default none.
     #[serde(skip_serializing_if = "Option::is_none")]

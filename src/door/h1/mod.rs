@@ -63,8 +63,9 @@ pub(crate) struct H1 {
     version: Version,
     /// The protocol that the client wants to change to.
     upgrade: Option<HeaderValue>,
-    /// Whether the client waits to be told to send its body.
+    /// Whether the client waits to be told to send its body, and whether it was told so.
     expects: bool,
+    continued: bool,
     /// Whether another request may follow, and whether the client may think so.
     keep: bool,
     wants_more: bool,
@@ -125,6 +126,7 @@ impl H1 {
             version: Version::HTTP_11,
             upgrade: None,
             expects: false,
+            continued: false,
             keep: true,
             wants_more: true,
             read: 0,
@@ -238,6 +240,9 @@ impl H1 {
                 Ok(None) => {}
                 Err(_) => return Poll::Ready(Err(self.refused(Refusal::UNREADABLE))),
             }
+            if self.expects {
+                self.go_on(cx);
+            }
             match self.poll_fill(cx) {
                 // Who closed the half of a connection may still read why that was too early.
                 Poll::Ready(Ok(0)) if self.rules.half_close => return Poll::Ready(Err(self.refused(Refusal::UNREADABLE))),
@@ -253,6 +258,19 @@ impl H1 {
                 }
             }
         }
+    }
+
+    /// Somebody wants the body that the client holds back until it is told so: it was not refused by then. Who has begun to send it waits for
+    /// nothing.
+    fn go_on(&mut self, cx: &mut Context<'_>) {
+        if self.status().is_some() || self.read > 0 || !self.input.is_empty() || self.version != Version::HTTP_11 {
+            return;
+        }
+        self.expects = false;
+        self.continued = true;
+        self.answer.put_page(b"HTTP/1.1 100 Continue\r\n\r\n");
+        // What the socket does not take now leaves with what comes next; a client that is gone is found out by what is read from it.
+        let _ = self.poll_out(cx);
     }
 
     fn refused(&mut self, refusal: Refusal) -> Lost {
@@ -305,7 +323,7 @@ impl H1 {
         self.head_began = (!self.is_between()).then_some(self.idle_since);
         self.head = HeadScan::default();
         self.rules = self.keeper.rules();
-        (self.upgrade, self.expects, self.read, self.checked) = (None, false, 0, 0);
+        (self.upgrade, self.expects, self.continued, self.read, self.checked) = (None, false, false, 0, 0);
         true
     }
 
@@ -352,6 +370,11 @@ impl H1 {
     /// Whether it should end by [`H1::linger`]: the client may still be sending what nobody reads, be it a body or its next request.
     pub(crate) fn must_linger(&self) -> bool {
         self.answer.is_whole() && (!self.scan.is_done() || self.wants_more || !self.input.is_empty())
+    }
+
+    /// From here on the kernel finds out whether the client is still there.
+    fn keep_alive(&self) {
+        self.io.tcp().map(socket::keep_alive);
     }
 
     /// The bytes below, what was read of them already, and what counts the connection.

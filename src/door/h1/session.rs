@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use parking_lot::Mutex;
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::HttpTask;
@@ -89,8 +89,14 @@ impl Client for Held<'_> {
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.h1.poll_gone(cx)
     }
+    fn keep_alive(&self) {
+        self.h1.keep_alive();
+    }
     fn inform(&mut self, head: ResponseHeader) {
-        self.h1.queue_informational(&head);
+        // Who was told to go on is not told again.
+        if head.status != StatusCode::CONTINUE || !self.h1.continued {
+            self.h1.queue_informational(&head);
+        }
     }
     fn head(&mut self, head: ResponseHeader, end: bool) {
         self.h1.queue_head(&head, &self.request.method, end);

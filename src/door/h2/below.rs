@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use super::frames::{Frames, Place};
 use super::noise::{self, Noise};
 use crate::door::Seat;
+use crate::door::keep_alive;
 use crate::door::patience::{Patience, Taken};
 use crate::door::rules::Keeper;
 use crate::upstream::h1::Io;
@@ -107,6 +108,8 @@ impl Below {
         seat: Arc<Seat>,
         count: Box<dyn Send + Sync>,
     ) -> Self {
+        // Requests may come and go for days, or a single one may last as long.
+        io.tcp().map(keep_alive);
         Self {
             io,
             read,

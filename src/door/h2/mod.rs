@@ -28,6 +28,7 @@ use super::rules::{Keeper, Rules};
 use crate::telemetry::TurnedAway;
 use crate::upstream::balance::random;
 use crate::upstream::timer::Timer;
+use crate::websocket;
 use below::Below;
 pub(crate) use below::Flow;
 
@@ -106,6 +107,7 @@ fn options(rules: &Rules) -> H2Options {
     // Our own check of a head is the stricter one, and says why.
     let list = rules.head.bytes + FIELD * rules.head.lines;
     options
+        .enable_connect_protocol()
         .max_send_buffer_size(BUFFER)
         .initial_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
@@ -188,7 +190,8 @@ where
             () = streams.idle(&**keeper) => return,
         };
         match accepted {
-            Ok(Some(H2Accept::Session(session))) => {
+            Ok(Some(H2Accept::Session(mut session))) => {
+                websocket::take(session.req_header_mut());
                 let (proxy, shut, open) = (proxy.clone(), shut.clone(), Open::new(&streams));
                 tokio::spawn(async move {
                     let _open = open;

@@ -2,31 +2,19 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use frontgate_filters::words::fnv;
 use frontgate_filters::words::spanned::{Problem, Spanned};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
-use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::FromDer;
 
-use crate::config::model::{CertificatePair, ClientAuth, ClientAuthMode, ListenerTls, MinVersion};
-
-/// Reads a file that the configuration names.
-pub(crate) type Files<'f> = &'f dyn Fn(&Spanned<PathBuf>) -> Result<Vec<u8>, String>;
-
-type Read<'r> = &'r dyn Fn(&Spanned<PathBuf>) -> Result<Vec<u8>, Problem>;
-
-/// A certificate that ends sooner than this is warned of.
-const SOON: i64 = 14 * 24 * 3600;
+use crate::certificates::{self, Files, Pair, authorities, provider, unreadable};
+use crate::config::model::{ClientAuth, ClientAuthMode, ListenerTls, MinVersion};
 
 /// How handshakes are made on a listener.
 pub(crate) struct Server {
@@ -46,22 +34,10 @@ impl fmt::Debug for Server {
     }
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
-    PROVIDER.clone()
-}
-
 /// One for the life of the process: a client that was here before resumes its session whatever was reloaded since.
 fn tickets() -> Option<Arc<dyn ProducesTickets>> {
     static TICKETS: LazyLock<Option<Arc<dyn ProducesTickets>>> = LazyLock::new(|| aws_lc_rs::Ticketer::new().ok());
     TICKETS.clone()
-}
-
-/// A pair that was read, and what its certificate says.
-struct Pair {
-    key: Arc<CertifiedKey>,
-    names: Vec<String>,
-    end: i64,
 }
 
 impl Server {
@@ -70,24 +46,15 @@ impl Server {
         let (mut problems, mut warnings, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
         // Before they are read to be used: what changes in between is seen the next time.
         let contents = contents(tls, files);
-        let read = |path: &Spanned<PathBuf>| files(path).map_err(|what| Problem::at(path.place, what));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
         for written in &tls.certificates {
-            match pair(written, &read) {
+            match Pair::read(&written.cert, &written.key, files) {
                 Ok(pair) => {
-                    let name = written.cert.value.display();
-                    let what = if pair.end <= now {
-                        Some(format!("the certificate in `{name}` has expired"))
-                    } else if pair.end - now < SOON {
-                        Some(format!("the certificate in `{name}` expires in less than {} days", (pair.end - now) / 86_400 + 1))
-                    } else if pair.names.is_empty() {
-                        Some(format!(
-                            "the certificate in `{name}` names no host (it has no subject alternative name): clients will refuse it"
-                        ))
-                    } else {
-                        None
+                    let nameless = || {
+                        let name = written.cert.value.display();
+                        let what = "names no host (it has no subject alternative name): clients will refuse it";
+                        Problem::doubtful(written.cert.place, format!("the certificate in `{name}` {what}"))
                     };
-                    warnings.extend(what.map(|what| Problem::doubtful(written.cert.place, what)));
+                    warnings.extend(pair.expiry(&written.cert).or_else(|| pair.names.is_empty().then(nameless)));
                     pairs.push((written, pair));
                 }
                 Err(problem) => problems.push(problem),
@@ -95,7 +62,7 @@ impl Server {
         }
         let verifier = match &tls.client_auth {
             None => None,
-            Some(auth) => match clients(auth, &read) {
+            Some(auth) => match clients(auth, files) {
                 Ok(verifier) => Some(verifier),
                 Err(problem) => {
                     problems.push(problem);
@@ -135,63 +102,16 @@ impl Server {
 pub(super) fn contents(tls: &ListenerTls, files: Files<'_>) -> u64 {
     let pairs = tls.certificates.iter().flat_map(|pair| [&pair.cert, &pair.key]);
     let clients = tls.client_auth.iter().flat_map(|auth| std::iter::once(&auth.ca).chain(&auth.crl));
-    pairs.chain(clients).fold(fnv::BASIS, |hash, path| fnv::fnv1a(hash, &files(path).unwrap_or_default()))
-}
-
-/// Why a PEM file is none.
-fn unreadable(path: &Spanned<PathBuf>, what: &str, error: &pem::Error) -> Problem {
-    let what = match error {
-        pem::Error::NoItemsFound => format!("there is no {what} in `{}`", path.value.display()),
-        _ => format!("`{}` is not a PEM file that can be read", path.value.display()),
-    };
-    Problem::at(path.place, what)
-}
-
-fn pair(written: &CertificatePair, read: Read<'_>) -> Result<Pair, Problem> {
-    let bytes = read(&written.cert)?;
-    let chain = CertificateDer::pem_slice_iter(&bytes)
-        .map(|item| item.map(CertificateDer::into_owned))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unreadable(&written.cert, "certificate", &error))?;
-    if chain.is_empty() {
-        return Err(unreadable(&written.cert, "certificate", &pem::Error::NoItemsFound));
-    }
-    let key = PrivateKeyDer::from_pem_slice(&read(&written.key)?).map_err(|error| unreadable(&written.key, "private key", &error))?;
-    let (_, leaf) = X509Certificate::from_der(&chain[0])
-        .map_err(|_| Problem::at(written.cert.place, format!("the certificate in `{}` cannot be read", written.cert.value.display())))?;
-    let names = leaf.subject_alternative_name().ok().flatten();
-    let names = names.iter().flat_map(|names| &names.value.general_names);
-    let names =
-        names.filter_map(|name| if let GeneralName::DNSName(name) = name { Some(name.to_ascii_lowercase()) } else { None }).collect();
-    let end = leaf.validity().not_after.timestamp();
-    let key = CertifiedKey::from_der(chain.clone(), key, &provider()).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            let (cert, key) = (written.cert.value.display(), written.key.value.display());
-            Problem::at(written.key.place, format!("the key in `{key}` does not belong to the certificate in `{cert}`"))
-        }
-        _ => Problem::at(
-            written.key.place,
-            format!("the key in `{}` cannot be used: it is damaged, or of a kind that TLS does not know", written.key.value.display()),
-        ),
-    })?;
-    Ok(Pair { key: Arc::new(key), names, end })
+    certificates::contents(fnv::BASIS, pairs.chain(clients), files)
 }
 
 type Verifier = Arc<dyn rustls::server::danger::ClientCertVerifier>;
 
-fn clients(auth: &Spanned<ClientAuth>, read: Read<'_>) -> Result<Verifier, Problem> {
-    let mut roots = RootCertStore::empty();
-    for item in CertificateDer::pem_slice_iter(&read(&auth.ca)?) {
-        let authority = item.map_err(|error| unreadable(&auth.ca, "certificate", &error))?;
-        let what = || format!("a certificate in `{}` cannot be read", auth.ca.value.display());
-        roots.add(authority).map_err(|_| Problem::at(auth.ca.place, what()))?;
-    }
-    if roots.is_empty() {
-        return Err(unreadable(&auth.ca, "certificate", &pem::Error::NoItemsFound));
-    }
+fn clients(auth: &Spanned<ClientAuth>, files: Files<'_>) -> Result<Verifier, Problem> {
+    let roots = authorities(&auth.ca, files)?;
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
     if let Some(path) = &auth.crl {
-        let lists = CertificateRevocationListDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>();
+        let lists = CertificateRevocationListDer::pem_slice_iter(&certificates::read(path, files)?).collect::<Result<Vec<_>, _>>();
         let lists = lists.map_err(|error| unreadable(path, "list of revoked certificates", &error))?;
         if lists.is_empty() {
             return Err(unreadable(path, "list of revoked certificates", &pem::Error::NoItemsFound));

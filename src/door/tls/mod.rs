@@ -15,8 +15,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::turns::Turns;
-pub(crate) use certificates::{Files, Server};
-pub(crate) use kept::{Kept, Renewed};
+pub(crate) use certificates::Server;
+pub(crate) use kept::Kept;
 
 /// How a handshake that came to nothing ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

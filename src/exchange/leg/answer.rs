@@ -3,11 +3,14 @@
 use std::time::Instant;
 
 use frontgate_filters::filter::Flow;
-use http::header::TRAILER;
+use frontgate_filters::words::fields;
+use http::header::{CONTENT_TYPE, TRAILER, UPGRADE};
 use http::{Method, StatusCode, Version};
 use pingora_http::ResponseHeader;
 
 use super::{Client, Ended, Leg, Replay, Stage};
+use crate::door;
+use crate::exchange::client::Objection;
 use crate::exchange::{End, Order};
 use crate::panics::{Panicked, caught};
 use crate::refusals;
@@ -15,6 +18,7 @@ use crate::request_id::X_REQUEST_ID;
 use crate::telemetry::Attempt;
 use crate::upstream::attempts::Next;
 use crate::upstream::h1::{Fault, Head, Piece};
+use crate::websocket;
 
 impl Leg {
     /// A head has come, or did not.
@@ -34,7 +38,16 @@ impl Leg {
             Err(fault) => return Err(self.broke(order, &fault)),
         };
         if head.is_final() {
-            return self.answered(head.head, order, client, method, replay);
+            return match client.objects_to(&head.head) {
+                None => self.answered(head.head, order, client, method, replay),
+                Some(Objection::Forged) => Err(self.broke(order, &Fault::Malformed("its Sec-WebSocket-Accept belongs to another key"))),
+                Some(Objection::NoTunnel) => {
+                    let now = Instant::now();
+                    order.attempts.head_arrived(head.head.status.as_u16(), now);
+                    order.attempts.finished(Attempt::Ok, now);
+                    Err(self.refused(order, refusals::no_tunnel()))
+                }
+            };
         }
         if client.takes_informational() {
             client.inform(head.head);
@@ -52,6 +65,8 @@ impl Leg {
         replay: &Replay,
     ) -> Result<(), Ended> {
         let now = Instant::now();
+        self.events = is_event_stream(&head);
+        self.websocket = head.headers.get(UPGRADE).is_some_and(websocket::is_one);
         order.attempts.head_arrived(head.status.as_u16(), now);
         order.facts.version = order.attempts.version();
         frontgate_filters::head::with_map(&mut head, |fields| {
@@ -86,6 +101,11 @@ impl Leg {
         }
         (self.stage, self.stuck) = (Stage::Body, None);
         self.body_may_take();
+        if self.events {
+            // Nobody says when the next one comes: that both sides are still there is asked by their sockets.
+            self.connection.socket().map(door::keep_alive);
+            client.keep_alive();
+        }
         let wanted = order.halves.wants_body();
         if self.connection.is_at_end() && !wanted {
             client.head(head, true);
@@ -131,6 +151,11 @@ impl Leg {
         }
         Ok(())
     }
+}
+
+/// Whether a body is a stream of server-sent events, which has no length and no pace.
+fn is_event_stream(head: &ResponseHeader) -> bool {
+    head.headers.get(CONTENT_TYPE).is_some_and(|kind| fields::is_media_type(kind.as_bytes(), "text/event-stream"))
 }
 
 /// Whether what was kept of a target is of the past once a request of this method was answered so (RFC 9111, section 4.4). What is not there

@@ -16,6 +16,10 @@ impl Leg {
     /// The upstream's answer does not come, or not to its end.
     pub(super) fn broke(&self, order: &mut Order<'_>, fault: &Fault) -> Ended {
         match fault {
+            Fault::Unwelcome(cause) => {
+                order.attempts.because(*cause);
+                self.failed(order, Attempt::ConnectFailure, Flag::UpstreamConnectionFailure)
+            }
             Fault::Malformed(_) => self.failed(order, Attempt::Error, Flag::UpstreamProtocolError),
             Fault::Closed(_) | Fault::Broken(_) => self.failed(order, Attempt::Reset, Flag::UpstreamConnectionTermination),
         }

@@ -20,7 +20,7 @@ use super::{End, Order, forward};
 use crate::refusals;
 use crate::telemetry::{Attempt, Flag};
 use crate::upstream::Pool;
-use crate::upstream::call::connect;
+use crate::upstream::connect::{HTTP1, connect};
 use crate::upstream::h1::{self, Connection, Fault, Head, Piece, Upload};
 use crate::upstream::pool::Endpoint;
 use crate::upstream::timer::Timer;
@@ -68,6 +68,10 @@ pub(super) struct Leg {
     unwanted: Unwanted,
     /// Whether the client does not take its answer just now.
     blocked: bool,
+    /// Whether the answer is a stream of events, whose parts come when there is something to tell.
+    events: bool,
+    /// Whether what the protocol has changed to is a WebSocket.
+    websocket: bool,
 }
 
 /// What an attempt waits for.
@@ -86,16 +90,19 @@ impl Leg {
         let Some(current) = order.attempts.current() else { return Err(Ended::Final(End::Answer(refusals::internal()))) };
         let (endpoint, pool, total) = (current.pick().endpoint_ref(), current.pick().pool().clone(), current.deadline());
         let mut timer = Timer::new();
-        let pooled = if order.attempts.wants_fresh() { None } else { h1::idle(endpoint.id()) };
+        let pooled = if order.attempts.wants_fresh() { None } else { h1::idle(endpoint.connections()) };
         let connection = match pooled {
             Some(connection) => connection,
             None => {
                 let due = [Some(Instant::now() + pool.timeouts.connect.0), total].into_iter().flatten().min();
                 // On the heap: rare, and large, and what stands in this future is moved with it.
-                let mut connecting = Box::pin(connect(&endpoint));
+                let mut connecting = Box::pin(connect(&endpoint, &[HTTP1]));
                 let opened = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-                    Poll::Ready(Ok(connection)) => Poll::Ready(Ok(connection)),
-                    Poll::Ready(Err(())) => Poll::Ready(Err((Flag::UpstreamConnectionFailure, Failure::Connect))),
+                    Poll::Ready(Ok((io, _))) => Poll::Ready(Ok(Connection::new(io))),
+                    Poll::Ready(Err(cause)) => {
+                        order.attempts.because(cause);
+                        Poll::Ready(Err((Flag::UpstreamConnectionFailure, Failure::Connect)))
+                    }
                     Poll::Pending if replay.done && client.poll_left(cx).is_ready() => {
                         Poll::Ready(Err((Flag::DownstreamConnectionTermination, Failure::Neutral)))
                     }
@@ -118,7 +125,21 @@ impl Leg {
         };
         let stage = Stage::Head;
         let unwanted = Unwanted::new(order.route.body_limit);
-        Ok(Self { connection, endpoint, pool, timer, stage, total, due: None, stuck: None, deaf: false, unwanted, blocked: false })
+        Ok(Self {
+            connection,
+            endpoint,
+            pool,
+            timer,
+            stage,
+            total,
+            due: None,
+            stuck: None,
+            deaf: false,
+            unwanted,
+            blocked: false,
+            events: false,
+            websocket: false,
+        })
     }
 
     /// Sends the request and brings the answer.
@@ -149,7 +170,10 @@ impl Leg {
                     Ok(())
                 }
                 Event::Upload(Err(lost)) | Event::Lost(lost) => Err(self.lost(order, lost)),
-                Event::Late => Err(self.failed(order, Attempt::Timeout, Flag::UpstreamTimeout)),
+                Event::Late => {
+                    *order.reason = order.attempts.late(Instant::now());
+                    Err(self.failed(order, Attempt::Timeout, Flag::UpstreamTimeout))
+                }
             };
             if let Err(ended) = moved {
                 return ended;
@@ -157,13 +181,13 @@ impl Leg {
         }
         if self.stage == Stage::Switched {
             order.attempts.finished(Attempt::Ok, Instant::now());
-            return Ended::Final(End::Switched(self.connection));
+            return Ended::Final(End::Switched { upstream: self.connection, websocket: self.websocket });
         }
         // Free for the next request, while the client takes the rest of its answer.
         order.attempts.finished(Attempt::Ok, Instant::now());
         let Self { connection, endpoint, pool, mut unwanted, .. } = self;
         match replay.done {
-            true => h1::put_back(endpoint.id(), connection, pool.timeouts.idle.0),
+            true => h1::put_back(endpoint.connections(), connection, pool.timeouts.idle.0),
             false => drop(connection),
         }
         let flushed = poll_fn(|cx| {
@@ -287,7 +311,7 @@ impl Leg {
 
     /// The next part of the answer's body is waited for from now on.
     fn body_may_take(&mut self) {
-        if self.stage == Stage::Body {
+        if self.stage == Stage::Body && !self.events {
             self.due = Some(Instant::now() + self.pool.timeouts.between_bytes.0);
         }
     }

@@ -64,6 +64,8 @@ pub(crate) struct Line<'a> {
     pub tier: Option<&'a str>,
     /// The circuit's state.
     pub circuit: Option<&'a str>,
+    /// What the client speaks: `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`; `websocket` once that is what it speaks.
+    pub protocol: Option<&'a str>,
     /// The version of TLS; absent in clear text.
     pub tls_version: Option<&'a str>,
     /// The name that the client asked for in TLS.
@@ -106,6 +108,7 @@ impl Line<'_> {
             limit_key: None,
             tier: None,
             circuit: None,
+            protocol: None,
             tls_version: None,
             sni: None,
             client_cert: None,
@@ -145,6 +148,7 @@ impl Line<'_> {
         word(out, "limit_key", self.limit_key);
         word(out, "tier", self.tier);
         word(out, "circuit", self.circuit);
+        word(out, "protocol", self.protocol);
         word(out, "tls_version", self.tls_version);
         text(out, "sni", self.sni, HOST);
         text(out, "client_cert", self.client_cert, CERTIFICATE);
@@ -208,6 +212,7 @@ mod tests {
             limit_key: Some("2qBk,192.0.2.1"),
             tier: Some("free"),
             circuit: Some("open"),
+            protocol: Some("HTTP/2"),
             user_agent: Some(b"curl/8"),
             flag: Some(Flag::UpstreamOverflow),
             ..Line::at(UNIX_EPOCH)
@@ -221,7 +226,7 @@ mod tests {
             r#""method":"GET","host":"api.example","path":"/a","route":"users","status":503,"reason":"circuit_open","#,
             r#""bytes_in":0,"bytes_out":18446744073709551615,"duration_ms":12.045,"overhead_ms":0.000,"upstream":"users","#,
             r#""upstream_status":200,"endpoint":"10.0.0.1:80","attempts":2,"device":"mobile","version":"v2","sub":"5f","#,
-            r#""limit":"by_user","limit_key":"2qBk,192.0.2.1","tier":"free","circuit":"open","user_agent":"curl/8","flags":"UO"}"#,
+            r#""limit":"by_user","limit_key":"2qBk,192.0.2.1","tier":"free","circuit":"open","protocol":"HTTP/2","user_agent":"curl/8","flags":"UO"}"#,
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -111,7 +111,7 @@ impl Metrics {
             scrape.gauge("frontgate_jwks_age_seconds", help, &[("filter", filter)], age.as_secs_f64());
         }
         for (file, end) in ends {
-            let help = "When a certificate of a listener ends, in seconds since 1970.";
+            let help = "When a certificate that clients or upstreams are shown ends, in seconds since 1970.";
             scrape.gauge("frontgate_tls_cert_not_after_seconds", help, &[("certificate", file)], *end as f64);
         }
         scrape.families(self.registry.gather());

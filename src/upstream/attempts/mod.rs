@@ -90,6 +90,8 @@ pub(crate) struct Current {
     sent: bool,
     /// How it ended, once that was counted.
     ended: Option<telemetry::Attempt>,
+    /// Why there is no connection, where that is known.
+    why: Option<Cause>,
     status: Option<u16>,
 }
 
@@ -115,7 +117,7 @@ impl Current {
             Some(telemetry::Attempt::Reset) => Cause::Closed,
             Some(telemetry::Attempt::Timeout) => Cause::TooSlow,
             Some(telemetry::Attempt::Error) => Cause::Unreadable,
-            _ => Cause::Unreachable,
+            _ => self.why.unwrap_or(Cause::Unreachable),
         }
     }
 
@@ -154,7 +156,7 @@ impl Attempts {
         let deadline = [total, self.deadline].into_iter().flatten().min();
         self.all += 1;
         self.waiting = Some(now);
-        Ok(self.current.insert(Current { pick, began: now, deadline, sent: false, ended: None, status: None }))
+        Ok(self.current.insert(Current { pick, began: now, deadline, sent: false, ended: None, why: None, status: None }))
     }
 
     /// The request's last byte is on its way. How long the head may take from here, where it is not there already; none where this was
@@ -214,6 +216,22 @@ impl Attempts {
         metrics.attempt(result);
         if result == telemetry::Attempt::Ok {
             metrics.observe(now.saturating_duration_since(current.began));
+        }
+    }
+
+    /// The attempt has found no connection for this reason.
+    pub(crate) fn because(&mut self, cause: Cause) {
+        if let Some(current) = &mut self.current {
+            current.why = Some(cause);
+        }
+    }
+
+    /// Which deadline is over, by the name that it is configured under, where an answer has begun.
+    pub(crate) fn late(&self, now: Instant) -> &'static str {
+        match self.current.as_ref().and_then(|current| current.deadline) {
+            Some(deadline) if deadline <= now && self.deadline == Some(deadline) => "timeout",
+            Some(deadline) if deadline <= now => "total",
+            _ => "between_bytes",
         }
     }
 

@@ -35,7 +35,7 @@ impl Audience for Filters {
 const GET: Asked = Asked { idempotent: true, replayable: true, probing: false };
 
 fn pool(name: &str, json: serde_json::Value) -> Arc<Pool> {
-    Arc::new(Pool::new(name, &serde_json::from_value(json).expect("an upstream"), &Metrics::new(), None))
+    Arc::new(Pool::new(name, &serde_json::from_value(json).expect("an upstream"), None, &Metrics::new(), None))
 }
 
 fn retrying() -> serde_json::Value {
@@ -190,7 +190,7 @@ fn an_attempt_is_counted_once() {
     let metrics = Metrics::new();
     let upstream = serde_json::from_value(json!({"endpoints": ["10.0.0.1:80"]})).expect("an upstream");
     let mut attempts = Attempts::default();
-    attempts.ask(Arc::new(Pool::new("a", &upstream, &metrics, None)), None);
+    attempts.ask(Arc::new(Pool::new("a", &upstream, None, &metrics, None)), None);
     attempts.next(Instant::now()).expect("an endpoint");
 
     attempts.finished(telemetry::Attempt::Reset, Instant::now());

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::telemetry::Metrics;
@@ -111,7 +111,7 @@ async fn request(socket: &mut TcpStream, most: usize) -> Option<String> {
 fn pool(endpoints: &[std::net::SocketAddr], more: serde_json::Value) -> Arc<Pool> {
     let mut config = json!({"endpoints": endpoints.iter().map(ToString::to_string).collect::<Vec<_>>()});
     config.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
-    Arc::new(Pool::new("called", &serde_json::from_value(config).expect("an upstream"), &Metrics::new(), None))
+    Arc::new(Pool::new("called", &serde_json::from_value(config).expect("an upstream"), None, &Metrics::new(), None))
 }
 
 fn asking(method: Method, body: &str) -> Call<'static> {

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use crate::config::model::{Balance, Endpoint, FirstByte, Retry, Upstream, UpstreamTimeouts};
 use crate::telemetry::Metrics;
 use crate::upstream::call::{Call, NoAnswer, call};
+use crate::upstream::tls::Tls;
 use crate::upstream::{NoPick, Pool};
 
 /// The most that an answer may hold.
@@ -63,13 +64,18 @@ pub(super) fn pool(name: &str, url: &Url, metrics: &Metrics) -> Arc<Pool> {
         retry: Some(Spanned::nowhere(retry)),
         timeouts,
         host: None,
+        tls: None,
     };
-    Arc::new(Pool::outside(name, &config, url.tls.then(|| url.host.clone()), metrics))
+    let tls = if url.tls { Tls::of_host(&url.host) } else { None };
+    Arc::new(Pool::new(name, &config, tls, metrics, None))
 }
 
 /// Fetches what is there, as one of the media types in `accept`; `etag` is what was there before. The error is for the log, and holds nothing
 /// of the answer.
 pub(super) async fn get(pool: &Arc<Pool>, url: &Url, accept: &'static str, etag: Option<&HeaderValue>) -> Result<Fetched, String> {
+    if url.tls && pool.tls().is_none() {
+        return Err("its host cannot be the name in a certificate".to_owned());
+    }
     let deadline = Instant::now() + LONGEST;
     let late = || format!("it took longer than {} s", LONGEST.as_secs());
     let resolved = tokio::time::timeout_at(deadline.into(), tokio::net::lookup_host((url.host.as_str(), url.port)));

@@ -21,12 +21,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use frontgate_filters::words::fields::members;
 use http::header::UPGRADE;
 use http::{HeaderValue, StatusCode};
-use pingora_core::protocols::Stream;
 use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::{client, server};
 
+use super::cause::Cause;
 pub(crate) use body::{Decoder, Piece};
 pub(crate) use head::{Framing, Head, drop_nominated, is_of_this_hop};
 pub(crate) use idle::{idle, put_back, sweep};
@@ -50,18 +50,20 @@ pub(crate) enum Fault {
     Closed(bool),
     /// The connection broke; `true` where the upstream had sent nothing of an answer.
     Broken(bool),
+    /// The upstream has ended TLS before it said anything, for this reason: in TLS 1.3 only then it says that it does not take our certificate.
+    Unwelcome(Cause),
     /// What came is no HTTP answer, or leaves open where it ends.
     Malformed(&'static str),
 }
 
-/// The bytes below a connection: a socket, or what Pingora's connectors put on one (TLS).
+/// The bytes below a connection: a socket, with TLS or without it.
 pub(crate) enum Io {
     /// A socket.
     Tcp(TcpStream),
-    /// A stream of Pingora's.
-    Stream(Stream),
     /// A client's socket behind TLS.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<server::TlsStream<TcpStream>>),
+    /// A socket to an upstream behind TLS.
+    Upstream(Box<client::TlsStream<TcpStream>>),
 }
 
 impl Io {
@@ -69,8 +71,8 @@ impl Io {
     pub(crate) fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(socket) => Some(socket),
-            Self::Stream(_) => None,
             Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Upstream(stream) => Some(stream.get_ref().0),
         }
     }
 }
@@ -100,6 +102,8 @@ pub(crate) struct Connection {
     owned: bool,
     /// Whether it has served a request before.
     reused: bool,
+    /// Whether TLS below holds something that the socket has not taken.
+    held: bool,
     /// Whether a write has failed: a socket tells a reset once, and what a read says after it is no end of a body.
     torn: bool,
     idle_since: Instant,
@@ -143,6 +147,7 @@ impl Connection {
             long: false,
             owned: false,
             reused: false,
+            held: false,
             torn: false,
             idle_since: Instant::now(),
         }
@@ -155,6 +160,11 @@ impl Connection {
 
     /// Whether anything waits to be written.
     pub(crate) fn has_output(&self) -> bool {
+        self.held || self.has_more()
+    }
+
+    /// Whether anything waits that was not handed to what is below.
+    fn has_more(&self) -> bool {
         !self.output.is_empty() || !self.beside.is_empty()
     }
 
@@ -165,7 +175,7 @@ impl Connection {
 
     /// Writes what is to be written.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        while self.has_output() {
+        while self.has_more() {
             let written = if self.beside.is_empty() {
                 Pin::new(&mut self.io).poll_write(cx, &self.output)
             } else {
@@ -192,7 +202,14 @@ impl Connection {
         match &mut self.io {
             // A socket holds nothing back.
             Io::Tcp(_) => Poll::Ready(Ok(())),
-            io => Pin::new(io).poll_flush(cx).map_err(|_| Fault::Broken(!self.begun)),
+            io => {
+                let flushed = Pin::new(io).poll_flush(cx);
+                self.held = flushed.is_pending();
+                flushed.map_err(|_| {
+                    self.torn = true;
+                    Fault::Broken(!self.begun)
+                })
+            }
         }
     }
 
@@ -209,11 +226,19 @@ impl Connection {
         let room = self.input.capacity() - self.input.len();
         let read = match ready!(poll_read_buf(&mut self.io, cx, &mut self.input)) {
             Ok(read) => read,
-            Err(_) => return Poll::Ready(Err(Fault::Broken(!self.begun))),
+            Err(error) => return Poll::Ready(Err(self.broken(&error))),
         };
         self.long = read == room;
         self.begun |= read > 0;
         Poll::Ready(Ok(read))
+    }
+
+    /// What it means that nothing more can be read.
+    fn broken(&self, error: &io::Error) -> Fault {
+        match Cause::of(error) {
+            cause if cause.is_of_tls() && !self.begun && !self.reused => Fault::Unwelcome(cause),
+            _ => Fault::Broken(!self.begun),
+        }
     }
 
     /// The next head of an answer: an interim one, or the final one. Pieces of the body follow with [`Connection::poll_piece`].
@@ -313,6 +338,11 @@ impl Connection {
         }
     }
 
+    /// The socket below, where it is known.
+    pub(crate) fn socket(&self) -> Option<&TcpStream> {
+        self.io.tcp()
+    }
+
     /// The bytes below, and what was read of them already: for a tunnel.
     pub(crate) fn into_parts(self) -> (Io, BytesMut) {
         (self.io, self.input)
@@ -336,7 +366,8 @@ impl AsyncRead for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
-            Self::Stream(stream) => Pin::new(stream).poll_read(cx, buf),
+            // Whoever cuts a connection to an upstream cannot say so in TLS: an end that is not said there is none of a message.
+            Self::Upstream(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => match Pin::new(stream).poll_read(cx, buf) {
                 // A client that ends its connection without saying so in TLS has ended it all the same: where a message ends is said by HTTP.
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
@@ -350,7 +381,7 @@ impl AsyncWrite for Io {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(socket) => socket.is_write_vectored(),
-            Self::Stream(stream) => stream.is_write_vectored(),
+            Self::Upstream(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
@@ -358,7 +389,7 @@ impl AsyncWrite for Io {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
-            Self::Stream(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Upstream(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
@@ -366,7 +397,7 @@ impl AsyncWrite for Io {
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
-            Self::Stream(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Upstream(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
@@ -374,7 +405,7 @@ impl AsyncWrite for Io {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
-            Self::Stream(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Upstream(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -382,7 +413,7 @@ impl AsyncWrite for Io {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
-            Self::Stream(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Upstream(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

@@ -15,7 +15,7 @@ impl Pool {
     pub(super) fn judge(&self, endpoint: &Endpoint, result: Result<(), Cause>, now: Instant) {
         let known = &endpoint.known;
         if let Err(cause) = result {
-            known.last_error.store(cause.number(), Ordering::Relaxed);
+            self.remember(endpoint, cause, now);
         }
         let Some(outlier) = &self.settings.outlier else { return };
         let Err(cause) = result else {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use http::HeaderValue;
-use pingora_core::upstreams::peer::HttpPeer;
 
 use crate::config::model::{Balance, Endpoint as Written};
 use crate::telemetry::EndpointState;
+use crate::upstream::tls::Tls;
 
 /// An endpoint of a pool.
 pub(crate) struct Endpoint {
@@ -21,7 +21,8 @@ pub(crate) struct Endpoint {
     /// Its share of the requests beside the others' weights; 0 takes none.
     pub weight: u32,
     /// How it is spoken to over TLS, where it is.
-    tls: Option<Box<HttpPeer>>,
+    tls: Option<Arc<Tls>>,
+    connections: u64,
     /// What is known of it, under every description that it has had.
     pub(super) known: Arc<Known>,
 }
@@ -45,13 +46,15 @@ pub(super) struct Known {
     pub probed_by: AtomicU64,
     /// The number of the [`Cause`](crate::upstream::cause::Cause) of its last failure; 0 for none.
     pub last_error: AtomicU32,
+    /// When the log was last told that TLS fails there; 0 for never.
+    pub told_at: AtomicU64,
 }
 
 /// What all endpoints of a pool have in common.
 pub(super) struct Terms<'t> {
     pub balance: &'t Balance,
-    /// The name in their certificates, where they are spoken to over TLS.
-    pub tls: Option<&'t str>,
+    /// How they are spoken to over TLS, where they are.
+    pub tls: Option<&'t Arc<Tls>>,
     /// Whether an endpoint that nothing is known of waits for good probes.
     pub wait_for_probes: bool,
 }
@@ -60,6 +63,15 @@ pub(super) struct Terms<'t> {
 pub(super) fn fresh_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Whether both are spoken to in the same way.
+pub(super) fn is_same(one: Option<&Arc<Tls>>, other: Option<&Arc<Tls>>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        _ => false,
+    }
 }
 
 impl Endpoint {
@@ -75,22 +87,26 @@ impl Endpoint {
             back_since: AtomicU64::new(0),
             probed_by: AtomicU64::new(0),
             last_error: AtomicU32::new(0),
+            told_at: AtomicU64::new(0),
         });
-        Self::described(written, terms, known)
+        let connections = known.id;
+        Self::described(written, terms, known, connections)
     }
 
     /// The endpoint that is known already, as it is described now.
     pub(super) fn again(&self, written: &Written, terms: &Terms<'_>) -> Self {
-        Self::described(written, terms, self.known.clone())
+        let connections = if is_same(self.tls.as_ref(), terms.tls) { self.connections } else { fresh_id() };
+        Self::described(written, terms, self.known.clone(), connections)
     }
 
-    fn described(written: &Written, terms: &Terms<'_>, known: Arc<Known>) -> Self {
+    fn described(written: &Written, terms: &Terms<'_>, known: Arc<Known>, connections: u64) -> Self {
         Self {
             address: written.address,
             text: written.address.to_string().into(),
             version: written.version.as_ref().and_then(|version| HeaderValue::from_str(version).ok()),
             weight: written.weight,
-            tls: terms.tls.map(|name| Box::new(HttpPeer::new(written.address, true, name.to_owned()))),
+            tls: terms.tls.cloned(),
+            connections,
             known,
         }
     }
@@ -100,8 +116,14 @@ impl Endpoint {
         self.known.id
     }
 
-    /// What Pingora's connectors need to speak to it over TLS; none for one that is spoken to in clear text.
-    pub(crate) fn tls(&self) -> Option<&HttpPeer> {
+    /// Names whom a connection to it leads to: another number once its authority, its name or what it is shown has changed, so that no
+    /// connection from before is used again.
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections
+    }
+
+    /// How it is spoken to over TLS; none for one that is spoken to in clear text.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
         self.tls.as_deref()
     }
 

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::endpoint::{Endpoint, Terms};
+use super::endpoint::{Endpoint, Terms, is_same};
 use crate::config::model::Endpoint as Written;
 use crate::upstream::balance::Balancer;
+use crate::upstream::tls::Tls;
 use frontgate_filters::words::spanned::Spanned;
 
 /// A pool's endpoints, as they were configured or found.
@@ -16,6 +17,8 @@ pub(super) struct Members {
     /// In the written order.
     pub endpoints: Box<[Arc<Endpoint>]>,
     pub balancer: Balancer,
+    /// How they are spoken to over TLS, where they are.
+    pub tls: Option<Arc<Tls>>,
     ids: HashSet<u64>,
 }
 
@@ -28,7 +31,7 @@ impl Members {
             known.extend(before.endpoints.iter().enumerate().map(|(index, endpoint)| (endpoint.address, index)));
         }
         let was: Vec<Option<usize>> = written.iter().map(|written| known.remove(&written.address)).collect();
-        let same_terms = before.is_some_and(|(_, same_terms)| same_terms);
+        let same_terms = before.is_some_and(|(before, same_terms)| same_terms && is_same(before.tls.as_ref(), terms.tls));
         let endpoint = |written: &Written, was: Option<usize>| {
             let Some((before, index)) = before.map(|(before, _)| before).zip(was) else {
                 return Arc::new(Endpoint::new(written, terms));
@@ -47,7 +50,7 @@ impl Members {
             _ => Balancer::new(terms.balance, &weights, &names),
         };
         let ids = endpoints.iter().map(|endpoint| endpoint.id()).collect();
-        Self { ids, balancer, written: written.to_vec(), endpoints }
+        Self { ids, balancer, written: written.to_vec(), endpoints, tls: terms.tls.cloned() }
     }
 
     /// Whether this endpoint is one of them.

@@ -24,6 +24,8 @@ use parking_lot::Mutex;
 
 use super::adaptive::Adaptive;
 use super::cause::Cause;
+use super::tls::{self, Tls};
+use crate::certificates::{Files, Refused, Renewed};
 use crate::config::model::{Balance, Endpoint as Written, FirstByte, Health, Retry, Start, Upstream, UpstreamTimeouts};
 use crate::status::{EndpointStatus, UpstreamStatus};
 use crate::telemetry::{EndpointState, Metrics, UpstreamMetrics};
@@ -31,7 +33,7 @@ use budget::Load;
 pub(crate) use budget::RetryPermit;
 pub(crate) use choice::{NoPick, Pick};
 pub(crate) use endpoint::Endpoint;
-use endpoint::{Terms, fresh_id};
+use endpoint::{Terms, fresh_id, is_same};
 use members::Members;
 
 /// A compiled upstream. A reload that leaves its settings as they were keeps it, counts and all.
@@ -45,13 +47,13 @@ pub(crate) struct Pool {
     /// Its metrics.
     pub metrics: Arc<UpstreamMetrics>,
     id: u64,
-    /// The name in its endpoints' certificates, where they are spoken to over TLS.
-    tls: Option<String>,
     /// What was configured, without the endpoints.
     settings: Upstream,
     members: ArcSwap<Members>,
     /// One change of the members at a time; no request waits for it.
     changing: Mutex<()>,
+    /// The files for TLS that were refused last.
+    refused: Refused,
     adaptive: Option<Arc<Adaptive>>,
     /// Since when times are counted.
     began: Instant,
@@ -62,37 +64,31 @@ pub(crate) struct Pool {
     ejecting: Mutex<()>,
 }
 
+/// How often the log is told of an endpoint that TLS fails there.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
 /// An upstream's settings without its endpoints.
 fn settings(config: &Upstream) -> Upstream {
     Upstream { endpoints: Vec::new(), ..config.clone() }
 }
 
 impl Pool {
-    /// Compiles a checked configuration. An endpoint that `before` has, too, keeps what is known of it.
-    pub(crate) fn new(name: &str, config: &Upstream, metrics: &Metrics, before: Option<&Self>) -> Self {
-        Self::with(name, config, None, metrics, before)
-    }
-
-    /// A pool that no configuration names, whose endpoints are spoken to over TLS where `tls` says which name their certificates have.
-    pub(crate) fn outside(name: &str, config: &Upstream, tls: Option<String>, metrics: &Metrics) -> Self {
-        Self::with(name, config, tls, metrics, None)
-    }
-
-    fn with(name: &str, config: &Upstream, tls: Option<String>, metrics: &Metrics, before: Option<&Self>) -> Self {
+    /// Compiles a checked configuration, of which `tls` was read. An endpoint that `before` has, too, keeps what is known of it.
+    pub(crate) fn new(name: &str, config: &Upstream, tls: Option<Arc<Tls>>, metrics: &Metrics, before: Option<&Self>) -> Self {
         let settings = settings(config);
         let began = before.map_or_else(Instant::now, |before| before.began);
         let same_adaptive = before.filter(|before| before.timeouts.first_byte == config.timeouts.first_byte);
         let known = before.map(|before| before.members.load_full());
-        let members = Members::new(&config.endpoints, &terms(&settings, tls.as_deref()), known.as_deref().map(|known| (known, false)));
+        let members = Members::new(&config.endpoints, &terms(&settings, tls.as_ref()), known.as_deref().map(|known| (known, false)));
         let pool = Self {
             name: name.into(),
             timeouts: config.timeouts,
             host: config.host.as_ref().and_then(|host| HeaderValue::from_str(host).ok()),
             metrics: metrics.upstream(name),
             id: fresh_id(),
-            tls,
             members: ArcSwap::from_pointee(members),
             changing: Mutex::new(()),
+            refused: Refused::default(),
             adaptive: match config.timeouts.first_byte {
                 FirstByte::Fixed(_) => None,
                 FirstByte::Adaptive(bounds) => {
@@ -110,9 +106,33 @@ impl Pool {
         pool
     }
 
-    /// Whether its settings are what the configuration still says, apart from the endpoints.
-    pub(crate) fn has_settings(&self, config: &Upstream) -> bool {
-        self.settings == settings(config)
+    /// Whether its settings are what the configuration still says, apart from the endpoints, and its files hold what they did.
+    pub(crate) fn has_settings(&self, config: &Upstream, tls: Option<&Arc<Tls>>) -> bool {
+        self.settings == settings(config) && is_same(self.tls().as_ref(), tls)
+    }
+
+    /// The name that the certificates of its endpoints have to be for, where that is written.
+    pub(crate) fn server_name(&self) -> Option<&str> {
+        Some(self.settings.tls.as_ref()?.server_name.as_ref()?.as_str())
+    }
+
+    /// How its endpoints are spoken to over TLS, where they are.
+    pub(crate) fn tls(&self) -> Option<Arc<Tls>> {
+        self.members.load().tls.clone()
+    }
+
+    /// Looks whether the files that its `tls` names have other contents than before, and speaks to its endpoints accordingly where they fit
+    /// each other. `config` is what it was compiled from.
+    pub(crate) fn renew(&self, config: &Upstream, files: Files<'_>) -> Renewed {
+        let Some(held) = self.tls() else { return Renewed::Same };
+        self.refused.look(held.contents, tls::contents_of(config, files), || {
+            let next = Tls::read(config, files, None)?;
+            let _one = self.changing.lock();
+            let before = self.members.load_full();
+            let terms = terms(&self.settings, next.as_ref());
+            self.members.store(Arc::new(Members::new(&before.written, &terms, Some((&before, true)))));
+            Ok(())
+        })
     }
 
     /// Puts these endpoints in the place of those it has. Those that stay keep their counts, health and connections; requests that run keep
@@ -123,7 +143,7 @@ impl Pool {
         if before.written == endpoints {
             return;
         }
-        let next = Members::new(endpoints, &terms(&self.settings, self.tls.as_deref()), Some((&before, true)));
+        let next = Members::new(endpoints, &terms(&self.settings, before.tls.as_ref()), Some((&before, true)));
         for gone in before.endpoints.iter().filter(|endpoint| !next.has(endpoint)) {
             // Ends its probes.
             gone.known.probed_by.store(0, Ordering::Release);
@@ -192,7 +212,20 @@ impl Pool {
 
     /// A probe has failed for this reason; what follows from it is for those who count probes.
     pub(crate) fn probe_failed(&self, endpoint: &Endpoint, cause: Cause) {
+        self.remember(endpoint, cause, Instant::now());
+    }
+
+    /// What went wrong with an endpoint, for operators. What fails by TLS does so until somebody mends it, who is told, but not all the time.
+    fn remember(&self, endpoint: &Endpoint, cause: Cause, now: Instant) {
         endpoint.known.last_error.store(cause.number(), Ordering::Relaxed);
+        if cause.is_of_tls() {
+            let (now, told) = (self.millis(now), &endpoint.known.told_at);
+            let last = told.load(Ordering::Relaxed);
+            let is_due = last == 0 || now >= last + TELL_EVERY.as_millis() as u64;
+            if is_due && told.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                log::warn!("no TLS connection to endpoint {} of upstream `{}`: {cause}", endpoint.text, self.name);
+            }
+        }
     }
 
     /// Probes have found an endpoint healthy, or not for this reason.
@@ -273,7 +306,7 @@ impl Pool {
     }
 }
 
-fn terms<'t>(settings: &'t Upstream, tls: Option<&'t str>) -> Terms<'t> {
+fn terms<'t>(settings: &'t Upstream, tls: Option<&'t Arc<Tls>>) -> Terms<'t> {
     let wait_for_probes = settings.health.as_ref().is_some_and(|health| health.start == Start::Unhealthy);
     Terms { balance: &settings.balance, tls, wait_for_probes }
 }

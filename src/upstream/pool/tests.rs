@@ -17,7 +17,7 @@ fn addresses(numbers: impl IntoIterator<Item = u16>) -> Vec<String> {
 }
 
 fn pool(json: serde_json::Value) -> Arc<Pool> {
-    Arc::new(Pool::new("shop", &config(json), &Metrics::new(), None))
+    Arc::new(Pool::new("shop", &config(json), None, &Metrics::new(), None))
 }
 
 /// Chooses so often, and says how often each endpoint was chosen, in the pool's order.
@@ -188,14 +188,14 @@ fn other_settings_keep_endpoints_and_load_and_what_adapts() {
     let metrics = Metrics::new();
     let adaptive = json!({"first_byte": "adaptive"});
     let before = config(json!({"endpoints": addresses(0..3), "timeouts": adaptive, "max_connections": 2}));
-    let old = Arc::new(Pool::new("shop", &before, &metrics, None));
+    let old = Arc::new(Pool::new("shop", &before, None, &metrics, None));
     let now = Instant::now();
     let _held = old.choose(None, &[], now).expect("an endpoint");
     old.found(&old.members.load().endpoints[2], Err(Cause::Refused), now);
 
     let after = config(json!({"endpoints": addresses(1..4), "timeouts": adaptive, "max_connections": 1, "health": {"tcp": true}}));
-    assert!(!old.has_settings(&after));
-    let new = Arc::new(Pool::new("shop", &after, &metrics, Some(&old)));
+    assert!(!old.has_settings(&after, None));
+    let new = Arc::new(Pool::new("shop", &after, None, &metrics, Some(&old)));
 
     assert_eq!(new.choose(None, &[], now).err(), Some(NoPick::Full), "what is in flight counts against the new maximum");
     assert_eq!(new.members.load().endpoints[1].state(new.millis(now)), EndpointState::Unhealthy);
@@ -206,7 +206,7 @@ fn other_settings_keep_endpoints_and_load_and_what_adapts() {
 fn each_endpoint_is_probed_by_one_pool_at_a_time() {
     let metrics = Metrics::new();
     let probed = config(json!({"endpoints": addresses(0..2), "health": {"tcp": true}}));
-    let old = Pool::new("shop", &probed, &metrics, None);
+    let old = Pool::new("shop", &probed, None, &metrics, None);
     assert_eq!(old.to_be_probed().1.len(), 2);
     assert_eq!(old.to_be_probed().1.len(), 0);
     old.change(&config(json!({"endpoints": addresses(1..4)})).endpoints, Instant::now());
@@ -214,12 +214,12 @@ fn each_endpoint_is_probed_by_one_pool_at_a_time() {
     assert_eq!(new.iter().map(|endpoint| endpoint.text.to_string()).collect::<Vec<_>>(), addresses(2..4));
 
     let slower = config(json!({"endpoints": addresses(1..4), "health": {"tcp": true, "interval": "9s"}}));
-    let next = Pool::new("shop", &slower, &metrics, Some(&old));
+    let next = Pool::new("shop", &slower, None, &metrics, Some(&old));
     assert_eq!(next.to_be_probed().1.len(), 3);
     assert!(!old.probes(&new[0]) && next.probes(&new[0]));
 
     next.found(&new[0], Err(Cause::Refused), Instant::now());
-    let unprobed = Pool::new("shop", &config(json!({"endpoints": addresses(1..4)})), &metrics, Some(&next));
+    let unprobed = Pool::new("shop", &config(json!({"endpoints": addresses(1..4)})), None, &metrics, Some(&next));
     assert!(unprobed.to_be_probed().0.is_none());
     assert!(!next.probes(&new[0]));
     assert_eq!(chosen(&Arc::new(unprobed), 30, Instant::now()), [10, 10, 10], "what nobody looks after is not unhealthy");

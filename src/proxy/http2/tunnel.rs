@@ -1,0 +1,82 @@
+//! A stream of HTTP/2 as one end of a tunnel (RFC 8441, section 5): what it carries are bytes both ways, its end is the end of one of them, and a
+//! reset breaks both.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::SendStream;
+use pingora_core::protocols::http::v2::server::HttpSession;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::door::Seat;
+
+/// A stream whose answer's head was written.
+pub(in crate::proxy) struct Stream<'s> {
+    session: &'s mut HttpSession,
+    writer: SendStream<Bytes>,
+    seat: Option<Arc<Seat>>,
+    /// What came and was not read yet: the rest of one frame.
+    held: Bytes,
+    ended: bool,
+}
+
+impl<'s> Stream<'s> {
+    pub(super) fn new(session: &'s mut HttpSession, writer: SendStream<Bytes>, seat: Option<Arc<Seat>>) -> Self {
+        Self { session, writer, seat, held: Bytes::new(), ended: false }
+    }
+}
+
+/// The client has reset the stream, or its connection is gone.
+fn broken<E>(_: E) -> io::Error {
+    io::ErrorKind::ConnectionReset.into()
+}
+
+impl AsyncRead for Stream<'_> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        while self.held.is_empty() {
+            // Room for more is given back with what is handed out here: a frame at a time, as fast as the upstream takes it.
+            match ready!(self.session.poll_read_body_bytes(cx)) {
+                Some(data) => self.held = data.map_err(broken)?,
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let count = self.held.len().min(buf.remaining());
+        buf.put_slice(&self.held.split_to(count));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stream<'_> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.writer.reserve_capacity(bytes.len());
+        // Room is only told of where it grows.
+        while self.writer.capacity() == 0 {
+            match ready!(self.writer.poll_capacity(cx)) {
+                Some(more) => more.map_err(broken)?,
+                None => return Poll::Ready(Err(broken(()))),
+            };
+        }
+        let count = self.writer.capacity().min(bytes.len());
+        self.writer.send_data(Bytes::copy_from_slice(&bytes[..count]), false).map_err(broken)?;
+        self.seat.iter().for_each(|seat| seat.flow.answered(count, bytes.len() - count));
+        Poll::Ready(Ok(count))
+    }
+
+    /// What was sent is the connection's to write.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if std::mem::replace(&mut self.ended, true) {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(self.writer.send_data(Bytes::new(), true).map_err(broken))
+    }
+}

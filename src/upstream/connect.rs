@@ -1,0 +1,24 @@
+//! New connections to endpoints, in clear text or over TLS: one way for requests, probes and calls of the gateway's own.
+
+use tokio::net::TcpStream;
+
+use super::cause::Cause;
+use super::h1::Io;
+use super::pool::Endpoint;
+
+/// HTTP/1.1, as protocols are named in a handshake (RFC 7301).
+pub(crate) const HTTP1: &[u8] = b"http/1.1";
+
+/// A new connection to an endpoint, and whether both sides have agreed on HTTP/2, which takes TLS. There `offered` are the protocols to
+/// choose from, the preferred one first; in clear text nothing is agreed on.
+///
+/// How long it may take is for the caller to say: a handshake is part of it.
+pub(crate) async fn connect(endpoint: &Endpoint, offered: &[&[u8]]) -> Result<(Io, bool), Cause> {
+    let socket = TcpStream::connect(endpoint.address).await.map_err(|error| Cause::of(&error))?;
+    // Heads and bodies leave in one piece each: nothing is gained by waiting for more.
+    let _ = socket.set_nodelay(true);
+    let Some(tls) = endpoint.tls() else { return Ok((Io::Tcp(socket), false)) };
+    // On the heap: what a handshake needs is large, and gone with it.
+    let (stream, h2) = Box::pin(tls.handshake(socket, endpoint.address, offered)).await?;
+    Ok((Io::Upstream(stream), h2))
+}
