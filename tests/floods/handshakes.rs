@@ -27,6 +27,7 @@ fn a_flood_of_handshakes_keeps_no_request_and_no_other_handshake_from_being_serv
         "
         server:
           threads: 1
+          timeouts: {handshake: 1m}
           listeners:
             - {address: 127.0.0.1:0}
             - {address: \"[::1]:0\", tls: {cert: $HERE/a.pem, key: $HERE/a.key}}
