@@ -2,6 +2,7 @@
 //! well is served as before.
 
 mod attacks;
+mod handshakes;
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;

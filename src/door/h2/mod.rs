@@ -107,6 +107,7 @@ fn options(rules: &Rules) -> H2Options {
     // Our own check of a head is the stricter one, and says why.
     let list = rules.head.bytes + FIELD * rules.head.lines;
     options
+        .enable_connect_protocol()
         .max_send_buffer_size(BUFFER)
         .enable_connect_protocol()
         .initial_window_size(WINDOWS.0)
