@@ -4,6 +4,7 @@ mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -24,7 +25,7 @@ use crate::config::Loaded;
 use crate::config::model::{Listener, Protocol};
 use crate::door::tls::Kept;
 use crate::door::wire::Refusal;
-use crate::door::{Conn, Keeper, Rules};
+use crate::door::{Caps, Conn, Introduction, Keeper, Rules, spread};
 use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
@@ -45,6 +46,10 @@ pub(crate) struct Gateway {
     in_flight: Arc<AtomicUsize>,
     /// Connections that have not asked for anything yet.
     pub fresh: Arc<AtomicUsize>,
+    /// How many connections there are, and whose.
+    pub caps: Arc<Caps>,
+    /// How many of them are of HTTP/2.
+    pub http2: Arc<AtomicUsize>,
     draining: AtomicBool,
     drain_asked: tokio::sync::Notify,
     /// Whether the tunnels are to come to their end.
@@ -105,6 +110,8 @@ impl Gateway {
             listeners,
             in_flight: Arc::default(),
             fresh: Arc::default(),
+            caps: Arc::default(),
+            http2: Arc::default(),
             draining: AtomicBool::new(false),
             drain_asked: tokio::sync::Notify::new(),
             leaving: watch::Sender::new(false),
@@ -187,6 +194,16 @@ impl Gateway {
     /// Whether some connection has not asked for anything yet.
     pub(crate) fn has_fresh(&self) -> bool {
         self.fresh.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether there are connections of HTTP/2.
+    pub(crate) fn has_http2(&self) -> bool {
+        self.http2.load(Ordering::Acquire) > 0
+    }
+
+    /// How long it takes in a drain to tell all connections of HTTP/2 that they are to end.
+    pub(crate) fn time_to_tell(&self) -> Duration {
+        spread(self.http2.load(Ordering::Acquire), self.snapshot.load().rules.drain)
     }
 
     /// How many requests are in flight.
@@ -296,6 +313,16 @@ impl Keeper for Gateway {
         self.snapshot.load().rules
     }
 
+    fn introduction(&self, listener: usize, from: IpAddr) -> Introduction {
+        let snapshot = self.snapshot.load();
+        let listener = snapshot.loaded.config.server.listeners.get(listener);
+        match listener.and_then(|listener| listener.proxy_protocol.as_ref()) {
+            None => Introduction::None,
+            Some(proxies) if proxies.from.iter().any(|network| network.0.contains(&from)) => Introduction::Required,
+            Some(_) => Introduction::Refused,
+        }
+    }
+
     fn tls(&self, listener: usize) -> Option<Arc<ServerConfig>> {
         self.snapshot.load().certificates.get(listener)?.as_ref().map(Kept::config)
     }
@@ -315,6 +342,7 @@ impl Keeper for Gateway {
         snapshot.access_log.log(&Line {
             request_id: fields::text(&facts.request_id).unwrap_or_default(),
             client_ip: Some(facts.client_ip),
+            proxy_ip: conn.balancer.map(|balancer| balancer.ip().to_canonical()),
             method: "-",
             path: b"-",
             route: &snapshot.unmatched.name,

@@ -15,6 +15,8 @@ mod breaker;
 mod chaos;
 /// What `frontgate check` opens, says and does not say.
 mod check;
+/// Answers that are compressed on their way.
+mod compress;
 /// What people copy: the pages' YAML and every configuration that is shipped.
 mod documents;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
@@ -29,6 +31,10 @@ mod expect;
 mod explain;
 /// Clients and origins that are slow, gone or broken.
 mod failures;
+/// Clients of HTTP/2 that attack.
+mod floods;
+/// Connections of HTTP/2 that are asked to end: when they are old, and when the gateway drains.
+mod goodbyes;
 /// gRPC: refusals, statuses, deadlines, streams that are silent, pages that call.
 mod grpc;
 /// What belongs to one hop, and who has handed a request on: connection options, `Via`, circles, methods for proxies.
@@ -51,6 +57,8 @@ mod messages;
 mod operators;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
+/// Listeners behind load balancers that speak the PROXY protocol, and how many connections there may be.
+mod proxied;
 /// What the filters' documentation shows is a configuration.
 mod readmes;
 /// Why a line of the access log is as it is, and whom it is about.
@@ -63,6 +71,8 @@ mod soak;
 mod streams;
 /// Thousands of slow clients and upstreams at once.
 mod stress;
+/// What others wrote to try servers with: h2spec, slowhttptest, h2load, nghttp.
+mod suites;
 /// Listeners with TLS: certificates by name, clients that show their own, renewal, HTTP/2.
 mod tls;
 /// Requests through to an origin and back: upstreams, rewrites, filters, keep-alive.

@@ -38,7 +38,7 @@ impl Admin {
     /// One connection, one request after the other.
     async fn serve(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
         let _ = socket.set_nodelay(true);
-        let conn = Arc::new(Conn::new(0, Some(peer), None));
+        let conn = Arc::new(Conn::new(0, Some(peer), None, None));
         let mut h1 = Box::new(H1::new(Io::Tcp(socket), conn, self.clone(), Box::new(())));
         loop {
             let request = match poll_fn(|cx| h1.poll_next(cx, false)).await {

@@ -1,5 +1,6 @@
 //! What is known of one connection on both sides of the proxy.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -12,7 +13,9 @@ pub(crate) struct Conn {
     /// Which listener took it.
     pub listener: usize,
     /// The client's address.
-    pub peer: Option<std::net::SocketAddr>,
+    pub peer: Option<SocketAddr>,
+    /// The address of the load balancer that connected for the client and said so.
+    pub balancer: Option<SocketAddr>,
     /// What TLS says of it; none in clear text.
     pub tls: Option<Arc<Tls>>,
     peer_value: OnceLock<HeaderValue>,
@@ -20,8 +23,8 @@ pub(crate) struct Conn {
 
 impl Conn {
     /// A connection of this listener.
-    pub(crate) fn new(listener: usize, peer: Option<std::net::SocketAddr>, tls: Option<Arc<Tls>>) -> Self {
-        Self { listener, peer, tls, peer_value: OnceLock::new() }
+    pub(crate) fn new(listener: usize, peer: Option<SocketAddr>, balancer: Option<SocketAddr>, tls: Option<Arc<Tls>>) -> Self {
+        Self { listener, peer, balancer, tls, peer_value: OnceLock::new() }
     }
 
     /// The client's address as a header value, made once a connection.

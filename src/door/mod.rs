@@ -2,19 +2,26 @@
 //!
 //! HTTP/1 is read by [`h1`]; a connection that begins with HTTP/2's preface is [`h2`]'s from then on. What is known of a connection reaches
 //! the request hooks through its digest.
+//!
+//! Before that, in this order and under one deadline: the bound on all connections, the PROXY header, the bound on one client's, TLS. There is
+//! room for HTTP/3 beside them: its connections begin elsewhere, with datagrams and in a task that is not one of a socket, and then pass the
+//! same bounds ([`Caps`]), give a [`Conn`] to their requests, and bring those to the proxy as sessions of ours, as HTTP/1 does.
 
 mod accept;
+mod caps;
 mod conn;
 pub(crate) mod h1;
 mod h2;
 mod patience;
+mod proxy_line;
 mod rules;
 mod socket;
 pub(crate) mod tls;
+mod turns;
 pub(crate) mod wire;
 
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::task::Poll;
@@ -29,16 +36,18 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::{HttpProxy, ProxyHttp};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::telemetry::ListenerMetrics;
+use crate::telemetry::{ListenerMetrics, TurnedAway};
 use crate::upstream::h1::Io;
 pub(crate) use accept::{For, accept};
+pub(crate) use caps::{Caps, Place};
 pub(crate) use conn::{Conn, Fresh};
 use h1::Down;
 pub(crate) use h1::{H1, Held, Next, Seat};
-pub(crate) use h2::ROUND;
+pub(crate) use h2::spread;
 pub(crate) use patience::Patience;
-pub(crate) use rules::{Keeper, Rules};
+pub(crate) use rules::{Introduction, Keeper, Rules};
 pub(crate) use socket::keep_alive;
+pub(crate) use turns::Turns;
 
 /// One listener on one worker thread.
 pub(crate) struct Door<P: ProxyHttp> {
@@ -56,6 +65,12 @@ pub(crate) struct Door<P: ProxyHttp> {
     pub metrics: Arc<ListenerMetrics>,
     /// How many connections there are, on all listeners, that have not asked for anything yet.
     pub fresh: Arc<AtomicUsize>,
+    /// How many connections there may be, on all listeners.
+    pub caps: Arc<Caps>,
+    /// How many of them are of HTTP/2.
+    pub http2: Arc<AtomicUsize>,
+    /// The turns of this thread's handshakes.
+    pub turns: Arc<Turns>,
 }
 
 /// How long a connection may still ask for something once its listener is closed: it may have been opened, or answered, a moment ago.
@@ -70,32 +85,50 @@ where
     pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener, shut: ShutdownWatch) {
         let (door, metrics, closing) = (self.clone(), self.metrics.clone(), shut.clone());
         let take = move |socket, peer| {
+            let Some(place) = door.caps.enter(door.keeper.rules().connections) else {
+                door.turn_away(TurnedAway::Connections, Some(peer));
+                return;
+            };
             // Counted before anything else runs.
             let fresh = Fresh::new(&door.fresh);
-            tokio::spawn(door.clone().serve(socket, peer, fresh, closing.clone()));
+            tokio::spawn(door.clone().serve(socket, peer, place, fresh, closing.clone()));
         };
         accept(listener, For::Clients, metrics, shut, take).await;
     }
 
     /// One connection, one request after the other.
-    async fn serve(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, fresh: Fresh, shut: ShutdownWatch) {
+    async fn serve(self: Arc<Self>, mut socket: TcpStream, peer: SocketAddr, mut place: Place, fresh: Fresh, shut: ShutdownWatch) {
         // Heads and bodies leave in one piece each: nothing is gained by waiting for more.
         let _ = socket.set_nodelay(true);
         let connected = self.metrics.connection();
+        let rules = self.keeper.rules();
+        let until = Instant::now() + rules.handshake_timeout;
+        // On the heap, as all that is rare: what stands in this future is there for as long as the connection.
+        let (client, balancer) = match self.keeper.introduction(self.number, peer.ip().to_canonical()) {
+            Introduction::None => (peer, None),
+            Introduction::Required => match Box::pin(introduced(&mut socket, until)).await {
+                Some(Some(client)) => (client, Some(peer)),
+                Some(None) => (peer, None),
+                None => return self.turn_away(TurnedAway::ProxyHeader, Some(peer)),
+            },
+            Introduction::Refused => return self.turn_away(TurnedAway::ProxyPeer, Some(peer)),
+        };
+        if !place.of(client.ip(), rules.connections_per_client) {
+            return self.turn_away(TurnedAway::ConnectionsPerClient, Some(client));
+        }
         let (io, tls, h2) = if self.tls {
-            // On the heap, as all that is rare: what stands in this future is there for as long as the connection.
-            match Box::pin(self.handshake(socket)).await {
+            match Box::pin(self.handshake(socket, until)).await {
                 Some(accepted) => (Io::Tls(accepted.stream), Some(accepted.facts), accepted.h2),
                 None => return,
             }
         } else {
             (Io::Tcp(socket), None, self.h2)
         };
-        let conn = Arc::new(Conn::new(self.number, Some(peer), tls));
+        let conn = Arc::new(Conn::new(self.number, Some(client), balancer, tls));
         let seat = Arc::new(Seat::new(conn.clone(), fresh));
         let nothing = ResponseHeader::build_no_case(200, Some(0)).expect("200 is a status");
         let proxy_digest = Arc::new(ProxyDigest::new(Box::new(nothing), Some(Box::new(seat.clone()))));
-        let mut h1 = Box::new(H1::new(io, conn, self.keeper.clone(), Box::new(connected)));
+        let mut h1 = Box::new(H1::new(io, conn, self.keeper.clone(), Box::new((connected, place))));
         let mut first = true;
         let mut closing = shut.clone();
         let closed = closing.wait_for(|shut| *shut);
@@ -122,12 +155,12 @@ where
             })
             .await;
             let request = match next {
-                // HTTP/2 was agreed upon, and is not what came.
-                Next::Request(_) if first && h2 && self.tls => return,
+                // HTTP/2 was agreed upon, and is not what came: no answer of HTTP/1 would be understood.
+                Next::Request(_) | Next::Refused(_) if first && h2 && self.tls => return,
                 Next::Request(request) => request,
-                Next::End => return,
+                Next::End => return h1.part(),
                 Next::Refused(refusal) => return Box::pin(h1.refuse(refusal)).await,
-                Next::Http2 => return Box::pin(h2::serve(&self.proxy, *h1, self.keeper.clone(), seat, proxy_digest, &shut)).await,
+                Next::Http2 => return Box::pin(h2::serve(&self, *h1, seat, proxy_digest, &shut)).await,
             };
             first = false;
             *seat.h1.lock() = Some(h1);
@@ -138,6 +171,8 @@ where
             if !again.turn().await {
                 if again.must_linger() {
                     Box::pin(again.linger()).await;
+                } else {
+                    again.part();
                 }
                 return;
             }
@@ -147,15 +182,28 @@ where
 }
 
 impl<P: ProxyHttp> Door<P> {
+    /// Counts a connection that is closed without a word; the log says so once.
+    fn turn_away(&self, why: TurnedAway, who: Option<SocketAddr>) {
+        if self.metrics.turned_away(why) {
+            let (who, why) = (who.map_or(Ipv4Addr::UNSPECIFIED.into(), |who| who.ip().to_canonical()), why.words());
+            log::warn!("a connection of {who} was closed: {why}. Others like it are only counted (frontgate_connections_refused_total)");
+        }
+    }
+
     /// The handshake of a connection over TLS; none that came to nothing.
-    async fn handshake(&self, socket: TcpStream) -> Option<tls::Accepted> {
+    async fn handshake(&self, socket: TcpStream, until: Instant) -> Option<tls::Accepted> {
         let config = self.keeper.tls(self.number)?;
         let began = Instant::now();
-        let accepted = tls::accept(socket, config, self.keeper.rules().handshake_timeout).await;
+        let accepted = tls::accept(socket, config, &self.turns, until).await;
         let result = accepted.as_ref().map(|accepted| accepted.facts.version).map_err(|failed| failed.name());
         self.metrics.handshake(result, began.elapsed());
         accepted.ok()
     }
+}
+
+/// For whom the connection is made, where its PROXY header says so; none where no header comes in time.
+async fn introduced(socket: &mut TcpStream, until: Instant) -> Option<Option<SocketAddr>> {
+    tokio::time::timeout_at(until.into(), proxy_line::read(socket)).await.ok()?.ok()
 }
 
 /// The connection that a request came on, and what is known of it.

@@ -25,12 +25,13 @@ pub(super) async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<Option<Soc
     if start == SIGNATURE { binary(io).await } else { line(io, &start).await }
 }
 
-/// Version 1: a line of text.
+/// Version 1: a line of text, whose end is found byte by byte.
 async fn line(io: &mut (impl AsyncRead + Unpin), start: &[u8]) -> Result<Option<SocketAddr>, NoHeader> {
     if !start.starts_with(b"PROXY ") {
         return Err(NoHeader);
     }
-    let mut line = start.to_vec();
+    let mut line = Vec::with_capacity(LONGEST_LINE);
+    line.extend_from_slice(start);
     while !line.ends_with(b"\r\n") {
         if line.len() == LONGEST_LINE {
             return Err(NoHeader);
@@ -43,21 +44,24 @@ async fn line(io: &mut (impl AsyncRead + Unpin), start: &[u8]) -> Result<Option<
     if kind == "UNKNOWN" {
         return Ok(None);
     }
-    let (Some(from), Some(to), Some(port), Some(to_port), None) = (words.next(), words.next(), words.next(), words.next(), words.next()) else {
+    let (Some(from), Some(to), Some(port), Some(to_port), None) = (words.next(), words.next(), words.next(), words.next(), words.next())
+    else {
         return Err(NoHeader);
     };
-    let number = |text: &str| if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse::<u16>().ok() } else { None };
-    let (from, port): (IpAddr, u16) = (from.parse().map_err(|_| NoHeader)?, number(port).ok_or(NoHeader)?);
-    let to: IpAddr = to.parse().map_err(|_| NoHeader)?;
+    let (from, to): (IpAddr, IpAddr) = (from.parse().map_err(|_| NoHeader)?, to.parse().map_err(|_| NoHeader)?);
+    let (Some(port), Some(_)) = (port_of(port), port_of(to_port)) else { return Err(NoHeader) };
     let fits = match kind {
         "TCP4" => from.is_ipv4() && to.is_ipv4(),
         "TCP6" => from.is_ipv6() && to.is_ipv6(),
         _ => false,
     };
-    if !fits || number(to_port).is_none() {
-        return Err(NoHeader);
-    }
-    Ok(Some(SocketAddr::new(from.to_canonical(), port)))
+    if fits { Ok(Some(SocketAddr::new(from.to_canonical(), port))) } else { Err(NoHeader) }
+}
+
+/// A port in digits, without a sign and without zeros before it.
+fn port_of(text: &str) -> Option<u16> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    if is_plain { text.parse().ok() } else { None }
 }
 
 /// Version 2, after its signature.
@@ -72,7 +76,7 @@ async fn binary(io: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>,
     let mut rest = vec![0; length];
     io.read_exact(&mut rest).await.map_err(|_| NoHeader)?;
     match command & 0x0f {
-        // The balancer's own: a health check of its.
+        // The balancer's own, such as a health check: whatever addresses it has are not to be used.
         0 => return Ok(None),
         1 => {}
         _ => return Err(NoHeader),
@@ -88,7 +92,8 @@ async fn binary(io: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>,
             let from: [u8; 16] = *addresses.first_chunk().ok_or(NoHeader)?;
             Ok(Some(SocketAddr::new(IpAddr::from(Ipv6Addr::from(from)).to_canonical(), u16::from_be_bytes([addresses[32], addresses[33]]))))
         }
-        0x00 => Ok(None),
+        // A client that the balancer does not know, or that came to it over a socket of its own machine.
+        0x00 | 0x31 => Ok(None),
         _ => Err(NoHeader),
     }
 }
@@ -97,11 +102,38 @@ async fn binary(io: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>,
 mod tests {
     use super::*;
 
-    /// What is read of these bytes, and how many of them are left.
-    fn reading(mut bytes: &[u8]) -> (Result<Option<SocketAddr>, NoHeader>, usize) {
+    type Reading = Result<Option<SocketAddr>, NoHeader>;
+
+    /// What is read of these bytes, and how many of them are left; it is the same wherever they are split in two.
+    #[track_caller]
+    fn reading(bytes: &[u8]) -> (Reading, usize) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let result = runtime.block_on(read(&mut bytes));
-        (result, bytes.len())
+        let mut whole = bytes;
+        let result = (runtime.block_on(read(&mut whole)), whole.len());
+        for at in 0..=bytes.len() {
+            let (mut first, mut second) = bytes.split_at(at);
+            let split = runtime.block_on(async { read(&mut (&mut first).chain(&mut second)).await });
+            assert_eq!((&split, first.len() + second.len()), (&result.0, result.1), "split at {at}");
+        }
+        let mut one_by_one = tokio_util::io::StreamReader::new(Singly(bytes));
+        assert_eq!(runtime.block_on(read(&mut one_by_one)), result.0, "byte by byte");
+        assert_eq!(one_by_one.into_inner().0.len(), result.1, "byte by byte");
+        result
+    }
+
+    /// Bytes that come one at a time.
+    struct Singly<'a>(&'a [u8]);
+
+    impl futures_core::Stream for Singly<'_> {
+        type Item = std::io::Result<bytes::Bytes>;
+        fn poll_next(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<std::io::Result<bytes::Bytes>>> {
+            let Some((byte, rest)) = self.0.split_first() else { return std::task::Poll::Ready(None) };
+            self.0 = rest;
+            std::task::Poll::Ready(Some(Ok(bytes::Bytes::copy_from_slice(&[*byte]))))
+        }
     }
 
     fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
@@ -112,49 +144,105 @@ mod tests {
         bytes
     }
 
+    /// 192.0.2.7:4711 to 10.0.0.1:80.
+    const FOUR: [u8; 12] = [192, 0, 2, 7, 10, 0, 0, 1, 0x12, 0x67, 0, 80];
+
+    /// This address and port 4711 to nowhere.
+    fn six(from: &str) -> Vec<u8> {
+        let from: Ipv6Addr = from.parse().expect("an address");
+        [&from.octets()[..], &[0; 16], &[0x12, 0x67, 0, 80]].concat()
+    }
+
     #[test]
     fn a_header_names_the_client_and_what_follows_is_not_touched() {
-        let v4 = Ok(Some("192.0.2.7:4711".parse().expect("an address")));
-        let v6 = Ok(Some("[2001:db8::7]:4711".parse().expect("an address")));
-        let four = [192, 0, 2, 7, 10, 0, 0, 1, 0x12, 0x67, 0, 80];
-        let mut six = Vec::from("2001:db8::7".parse::<Ipv6Addr>().expect("an address").octets());
-        six.extend([0; 16]);
-        six.extend([0x12, 0x67, 0, 80]);
+        let v4 = || Ok(Some("192.0.2.7:4711".parse().expect("an address")));
+        let v6 = || Ok(Some("[2001:db8::7]:4711".parse().expect("an address")));
 
-        assert_eq!(reading(b"PROXY TCP4 192.0.2.7 10.0.0.1 4711 80\r\nGET /"), (v4.clone(), 5));
-        assert_eq!(reading(b"PROXY TCP6 2001:db8::7 ::1 4711 80\r\n"), (v6.clone(), 0));
-        assert_eq!(reading(b"PROXY TCP6 ::ffff:192.0.2.7 ::1 4711 80\r\n"), (v4.clone(), 0));
+        assert_eq!(reading(b"PROXY TCP4 192.0.2.7 10.0.0.1 4711 80\r\nGET /"), (v4(), 5));
+        assert_eq!(reading(b"PROXY TCP6 2001:db8::7 ::1 4711 80\r\n"), (v6(), 0));
+        assert_eq!(reading(b"PROXY TCP6 ::ffff:192.0.2.7 ::1 4711 80\r\n"), (v4(), 0));
+        assert_eq!(reading(&[&v2(0x21, 0x11, &FOUR)[..], b"\x16\x03\x01"].concat()), (v4(), 3));
+        assert_eq!(reading(&v2(0x21, 0x21, &six("2001:db8::7"))), (v6(), 0));
+        assert_eq!(reading(&v2(0x21, 0x21, &six("::ffff:192.0.2.7"))), (v4(), 0));
+    }
+
+    #[test]
+    fn the_longest_header_of_the_first_version_is_one() {
+        let address = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+        let client: SocketAddr = format!("[{address}]:65535").parse().expect("an address");
+
+        assert_eq!(reading(format!("PROXY TCP6 {address} {address} 65535 65535\r\n").as_bytes()), (Ok(Some(client)), 0));
+        let unknown = format!("PROXY UNKNOWN {}\r\n", "f".repeat(LONGEST_LINE - 16));
+        assert_eq!(unknown.len(), LONGEST_LINE);
+        assert_eq!(reading(unknown.as_bytes()), (Ok(None), 0));
+    }
+
+    #[test]
+    fn extensions_are_passed_over_whatever_they_are() {
+        let v4 = || Ok(Some("192.0.2.7:4711".parse().expect("an address")));
+        let extensions: [&[u8]; 4] = [
+            // An authority, a unique identifier, padding, and one that is cut off.
+            &[2, 0, 4, b's', b'h', b'o', b'p'],
+            &[5, 0, 2, 1, 2, 4, 0, 3, 0, 0, 0],
+            &[4, 0, 0],
+            &[0xea, 0xff],
+        ];
+        for extension in extensions {
+            assert_eq!(reading(&v2(0x21, 0x11, &[&FOUR[..], extension].concat())), (v4(), 0), "{extension:?}");
+        }
+        assert_eq!(reading(&v2(0x21, 0x11, &[&FOUR[..], &[4; LONGEST_REST - 12]].concat())), (v4(), 0));
+    }
+
+    #[test]
+    fn a_balancer_that_speaks_for_itself_or_does_not_know_names_nobody() {
         assert_eq!(reading(b"PROXY UNKNOWN\r\nx"), (Ok(None), 1));
         assert_eq!(reading(b"PROXY UNKNOWN whatever stands here\r\n"), (Ok(None), 0));
-        assert_eq!(reading(&v2(0x21, 0x11, &four)), (v4.clone(), 0));
-        assert_eq!(reading(&v2(0x21, 0x11, &[&four[..], &[3, 0, 4, 1, 2, 3, 4]].concat())), (v4, 0));
-        assert_eq!(reading(&v2(0x21, 0x21, &six)), (v6, 0));
         assert_eq!(reading(&v2(0x20, 0x00, b"")), (Ok(None), 0));
+        assert_eq!(reading(&v2(0x20, 0x11, &FOUR)), (Ok(None), 0), "its addresses are not to be used");
         assert_eq!(reading(&v2(0x21, 0x00, b"")), (Ok(None), 0));
+        assert_eq!(reading(&v2(0x21, 0x31, &[0; 216])), (Ok(None), 0));
     }
 
     #[test]
     fn what_is_no_header_is_refused() {
         let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(LONGEST_LINE));
         for bytes in [
-            &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
+            &b""[..],
+            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00\x00",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             b"PROXY TCP4 192.0.2.7 10.0.0.1 4711\r\n",
             b"PROXY TCP4 192.0.2.7 10.0.0.1 4711 80 1\r\n",
+            b"PROXY TCP4 192.0.2.7 10.0.0.1 4711 80 \r\n",
             b"PROXY TCP4 2001:db8::7 ::1 4711 80\r\n",
+            b"PROXY TCP6 192.0.2.7 10.0.0.1 4711 80\r\n",
+            b"PROXY TCP4 192.0.2.7 ::1 4711 80\r\n",
+            b"PROXY TCP4 192.0.2.07 10.0.0.1 4711 80\r\n",
+            b"PROXY TCP4 192.0.2.256 10.0.0.1 4711 80\r\n",
+            b"PROXY TCP4 shop.example 10.0.0.1 4711 80\r\n",
             b"PROXY TCP4 192.0.2.7 10.0.0.1 +4711 80\r\n",
+            b"PROXY TCP4 192.0.2.7 10.0.0.1 04711 80\r\n",
+            b"PROXY TCP4 192.0.2.7 10.0.0.1 4711 \r\n",
             b"PROXY TCP4 192.0.2.7 10.0.0.1 99999 80\r\n",
             b"PROXY TCP5 192.0.2.7 10.0.0.1 4711 80\r\n",
+            b"PROXY tcp4 192.0.2.7 10.0.0.1 4711 80\r\n",
             b"PROXY  TCP4 192.0.2.7 10.0.0.1 4711 80\r\n",
+            b"PROXY UNKNOWNS\r\n",
             b"proxy TCP4 192.0.2.7 10.0.0.1 4711 80\r\n",
             b"PROXY TCP4 192.0.2.7 10.0.0.1 4711 80\n",
+            b"PROXY TCP4 192.0.2.7 10.0.0.1 4711 80\n\r\n",
+            b"PROXY TCP4 \xff 10.0.0.1 4711 80\r\n",
             b"PROXY",
             long.as_bytes(),
-            &v2(0x11, 0x11, &[0; 12]),
-            &v2(0x22, 0x11, &[0; 12]),
-            &v2(0x21, 0x11, &[0; 11]),
-            &v2(0x21, 0x21, &[0; 35]),
-            &v2(0x21, 0x12, &[0; 12]),
-            &v2(0x21, 0x11, &[0; 12])[..20],
+            &v2(0x11, 0x11, &FOUR),
+            &v2(0x31, 0x11, &FOUR),
+            &v2(0x22, 0x11, &FOUR),
+            &v2(0x21, 0x11, &FOUR[..11]),
+            &v2(0x21, 0x21, &six("::1")[..35]),
+            &v2(0x21, 0x12, &FOUR),
+            &v2(0x21, 0x41, &FOUR),
+            &v2(0x21, 0x11, &FOUR)[..20],
+            &SIGNATURE,
             &v2(0x21, 0x11, &[0; LONGEST_REST + 1]),
         ] {
             assert_eq!(reading(bytes).0, Err(NoHeader), "{:?}", String::from_utf8_lossy(bytes));

@@ -1,5 +1,7 @@
 //! What a listener asks of the gateway: the rules for its clients, and the answer to what is no request.
 
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +10,25 @@ use rustls::ServerConfig;
 use super::conn::Conn;
 use super::wire::{HeadLimits, Refusal};
 
+/// Whether a connection begins by saying, in a PROXY header, for whom it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Introduction {
+    /// It is the client's own.
+    None,
+    /// It has to.
+    Required,
+    /// Others have to, and this one is not taken.
+    Refused,
+}
+
 /// What a connection asks of the gateway.
 pub(crate) trait Keeper: Send + Sync + 'static {
     /// The rules in force, asked once a request.
     fn rules(&self) -> Rules;
+    /// How a connection from this address begins on this listener, asked once a connection.
+    fn introduction(&self, _listener: usize, _from: IpAddr) -> Introduction {
+        Introduction::None
+    }
     /// How handshakes are made on this listener, asked once a connection.
     fn tls(&self, _listener: usize) -> Option<Arc<ServerConfig>> {
         None
@@ -29,7 +46,7 @@ pub(crate) struct Rules {
     pub head: HeadLimits,
     /// How long a connection may be idle between two requests.
     pub keepalive: Duration,
-    /// How long a TLS handshake may take.
+    /// How long a connection may take until HTTP begins.
     pub handshake_timeout: Duration,
     /// How long a head may take.
     pub header_timeout: Duration,
@@ -41,4 +58,13 @@ pub(crate) struct Rules {
     pub half_close: bool,
     /// How long a tunnel may be idle.
     pub tunnel: Duration,
+    /// How many connections there may be on all listeners, and of one client.
+    pub connections: Option<NonZeroU32>,
+    pub connections_per_client: Option<NonZeroU32>,
+    /// How many requests may be open at once on an HTTP/2 connection.
+    pub streams: NonZeroU32,
+    /// How long an HTTP/2 connection takes requests.
+    pub max_age: Duration,
+    /// How long a drain may take.
+    pub drain: Duration,
 }

@@ -140,6 +140,7 @@ impl Ctx {
             request_id: fields::text(&self.facts.request_id).unwrap_or_default(),
             trace_id: if self.from_trusted { trace_id(&head.headers) } else { None },
             client_ip: Some(self.facts.client_ip),
+            proxy_ip: self.seat.as_ref().and_then(|seat| seat.conn.balancer).map(|balancer| balancer.ip().to_canonical()),
             method: head.method.as_str(),
             host: head.headers.get(http::header::HOST).map(HeaderValue::as_bytes).or(head.uri.authority().map(|a| a.as_str().as_bytes())),
             path: head.uri.path().as_bytes(),

@@ -22,7 +22,7 @@ use super::Ctx;
 use super::open::Sent;
 use crate::decide::content_length;
 use crate::door::wire::Refusal;
-use crate::door::{Patience, ROUND, Seat};
+use crate::door::{Patience, Seat};
 use crate::exchange::client::{Client, Lost, Objection};
 use crate::upstream::h1::{ROOM, Upload};
 use crate::upstream::timer::Timer;
@@ -116,7 +116,7 @@ impl<'s> Http2<'s> {
             let flowed = seat.flow.given();
             if !self.writing.is_waiting() {
                 self.flowed = flowed;
-            } else if seat.flow.is_blocked() && flowed - self.flowed < ROUND {
+            } else if seat.flow.is_blocked() && flowed - self.flowed < seat.flow.round() {
                 self.writing.excuse();
             }
         }
@@ -130,6 +130,7 @@ impl<'s> Http2<'s> {
         stream.write_response_header(head, end).map_err(|_| Lost::Left)?;
         self.writer = stream.take_response_body_writer();
         self.answer.ended = end;
+        self.seat.iter().for_each(|seat| seat.flow.answered(0, 0));
         Ok(())
     }
 }
@@ -210,7 +211,9 @@ impl Client for Http2<'_> {
             Poll::Ready(Err(_)) => Poll::Ready(Err(Lost::Left)),
             Poll::Pending => {
                 let due = self.body_timeout.map(|timeout| self.reading.until_sent(timeout));
-                self.timer.poll(cx, due).map(|()| Err(Lost::Refused(Refusal::SLOW_BODY)))
+                ready!(self.timer.poll(cx, due));
+                self.seat.iter().for_each(|seat| seat.flow.stalled());
+                Poll::Ready(Err(Lost::Refused(Refusal::SLOW_BODY)))
             }
         }
     }
@@ -268,11 +271,16 @@ impl Client for Http2<'_> {
         loop {
             match self.answer.poll_send(writer, cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(count)) => self.writing.moved(count as u64),
+                Poll::Ready(Ok(count)) => {
+                    self.writing.moved(count as u64);
+                    self.seat.iter().for_each(|seat| seat.flow.answered(count, self.answer.data.len()));
+                }
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Lost::Left)),
                 Poll::Pending => {
                     let due = self.until_taken();
-                    return self.slow.poll(cx, Some(due)).map(|()| Err(Lost::Left));
+                    ready!(self.slow.poll(cx, Some(due)));
+                    self.seat.iter().for_each(|seat| seat.flow.stalled());
+                    return Poll::Ready(Err(Lost::Left));
                 }
             }
         }

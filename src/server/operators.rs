@@ -15,6 +15,9 @@ use crate::reload::Reloader;
 /// How often the files of certificates are looked at.
 const RENEWAL: Duration = Duration::from_secs(2);
 
+/// How long a connection of HTTP/2 may take to end that was told to, and has nothing to wait for: about as long as its last words travel.
+const TRAVELS: Duration = Duration::from_millis(200);
+
 /// What the main thread does: operators' addresses, the way out.
 pub(super) struct Operators {
     pub gateway: Arc<Gateway>,
@@ -63,9 +66,13 @@ impl Operators {
         self.gateway.leave_tunnels();
         let ended = async {
             let _ = accepting_over.recv().await;
-            let last_call = Instant::now() + LAST_CALL;
+            let now = Instant::now();
+            let (last_call, told) = (now + LAST_CALL, now + self.gateway.time_to_tell() + TRAVELS);
             // In this order: a connection counts as fresh until its request counts.
-            while self.gateway.has_fresh() && Instant::now() < last_call || self.gateway.requests() > 0 {
+            while self.gateway.has_fresh() && Instant::now() < last_call
+                || self.gateway.has_http2() && Instant::now() < told
+                || self.gateway.requests() > 0
+            {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::sockets::Held;
 use super::{LAST_WORDS, runtime};
-use crate::door::Door;
+use crate::door::{Door, Turns};
 use crate::gateway::Gateway;
 use crate::proxy::Proxy;
 use crate::upstream::{h1, timer};
@@ -57,7 +57,7 @@ impl Worker {
         proxy.handle_init_modules();
         let proxy = Arc::new(proxy);
         let keeping = tokio::spawn(keep(self.gateway.clone()));
-        let mut listening = Vec::new();
+        let (mut listening, turns) = (Vec::new(), Arc::<Turns>::default());
         for (index, (held, spoken)) in self.listeners.into_iter().zip(self.spoken).enumerate() {
             let door = Arc::new(Door {
                 number: index,
@@ -67,6 +67,9 @@ impl Worker {
                 tls: spoken.tls,
                 metrics: self.gateway.listener(index),
                 fresh: self.gateway.fresh.clone(),
+                caps: self.gateway.caps.clone(),
+                http2: self.gateway.http2.clone(),
+                turns: turns.clone(),
             });
             match held.into_tokio() {
                 Ok(listener) => listening.push(tokio::spawn(door.listen(listener, self.shut.clone()))),

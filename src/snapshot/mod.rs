@@ -183,7 +183,7 @@ impl Snapshot {
         });
         let routes = self.routes.iter().map(|route| route.timeout);
         let rules = self.rules;
-        let clients = [rules.keepalive, rules.header_timeout, rules.body_timeout, rules.write_timeout].map(Some);
+        let clients = [rules.max_age, rules.keepalive, rules.header_timeout, rules.body_timeout, rules.write_timeout].map(Some);
         pools.chain(routes).chain(clients).flatten().min().unwrap_or(Duration::from_secs(15))
     }
 }

@@ -211,7 +211,7 @@ fn gcd(a: u64, b: u64) -> u64 {
 }
 
 /// A number that nobody needs to be unable to guess: xorshift64* (Vigna, 2016), one state a thread.
-pub(super) fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     thread_local!(static STATE: Cell<u64> = Cell::new(uuid::Uuid::now_v7().as_u128() as u64 | 1));
     STATE.with(|state| {
         let mut x = state.get();

@@ -125,9 +125,9 @@ impl Cause {
     /// The cause of this number.
     pub(super) fn numbered(number: u32) -> Option<Self> {
         let plain = || PLAIN.get(number.checked_sub(1)? as usize).copied();
-        let grpc = || number.checked_sub(GRPC).and_then(|status| grpc::Status::named(u16::try_from(status).ok()?)).map(Self::Grpc);
-        let status = || number.checked_sub(STATUS).and_then(|status| u16::try_from(status).ok()).map(Self::Status);
-        plain().or_else(grpc).or_else(status)
+        let above = |first| number.checked_sub(first).and_then(|rest| u16::try_from(rest).ok());
+        let call = || above(GRPC).and_then(grpc::Status::named).map(Self::Grpc);
+        plain().or_else(call).or_else(|| above(STATUS).map(Self::Status))
     }
 }
 
@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn a_number_stands_for_one_cause() {
         use Cause::{Grpc, Status};
-        let [late, last] = [grpc::Status::DEADLINE_EXCEEDED, grpc::Status::UNAUTHENTICATED].map(Grpc);
-        for cause in PLAIN.into_iter().chain([late, last, Status(100), Status(503), Status(999)]) {
+        let [late, gone] = [grpc::Status::DEADLINE_EXCEEDED, grpc::Status::UNAUTHENTICATED].map(Grpc);
+        for cause in PLAIN.into_iter().chain([late, gone, Status(100), Status(503), Status(999)]) {
             assert_eq!(Cause::numbered(cause.number()), Some(cause), "{cause}");
         }
         assert_eq!(Cause::numbered(0), None);

@@ -25,7 +25,8 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
 
 /// A network whose address is one of its hosts: it is the whole network all the same.
 fn networks(config: &Config, report: &mut Report<'_, '_>) {
-    for network in &config.server.trusted_proxies {
+    let of_listeners = config.server.listeners.iter().filter_map(|listener| listener.proxy_protocol.as_ref());
+    for network in config.server.trusted_proxies.iter().chain(of_listeners.flat_map(|proxies| &proxies.from)) {
         let whole = network.0.trunc();
         if whole != network.0 {
             let message = format!("`{}` is the whole network {whole}: bits of a host are set in its address", network.0);

@@ -111,6 +111,11 @@ impl<'c> Spot<'_, 'c> {
                     report.both(place, format!("`{name}` comes after a filter that can refuse: {why}"), other.0, "this one can refuse");
                 }
             }
+            Placement::Before(other, why) => {
+                if let Some((earlier, _)) = first(self.earlier, |entry| entry.config.kind() == other) {
+                    report.both(place, format!("`{name}` must come before every `{other}`: {why}"), earlier, "this one comes before it");
+                }
+            }
             Placement::Last(why) => {
                 if let Some((other, _)) = self.next {
                     report.both(place, format!("`{name}` must be the last filter: {why}"), other.place, "this one comes after it");

@@ -22,6 +22,9 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
         if listener.tls.is_some() && listener.redirect_to_https.is_some() {
             report.error(listener.place, "`redirect_to_https` is for clear-text listeners: this one has `tls`");
         }
+        if let Some(proxies) = listener.proxy_protocol.as_ref().filter(|proxies| proxies.from.is_empty()) {
+            report.lacking(proxies.place, "`from` names nobody: no client could be served");
+        }
     }
     let mut taken: Vec<(std::net::SocketAddr, Place)> = Vec::new();
     let listeners = server.listeners.iter().map(|listener| (listener.address, listener.place));
@@ -57,6 +60,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
         ("header", timeouts.header),
         ("body", timeouts.body),
         ("keepalive", timeouts.keepalive),
+        ("max_age", timeouts.max_age),
         ("write", timeouts.write),
         ("tunnel", timeouts.tunnel),
     ] {

@@ -21,7 +21,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Serialize};
 
 pub use route::{FilterUse, Redirect, Rewrite, Route, RouteLimits, Target};
-pub use server::{Admin, Drain, Limits, Listener, Network, Protocol, Server, ServerTimeouts, Threads};
+pub use server::{Admin, Drain, Limits, Listener, Network, Protocol, ProxyProtocol, Server, ServerTimeouts, Threads};
 pub use telemetry::{AccessLog, LogFormat, LogTarget, Telemetry};
 pub use tls::{CertificatePair, ClientAuth, ClientAuthMode, ListenerTls, MinVersion};
 pub use upstream::{

@@ -74,6 +74,9 @@ pub struct Listener {
     /// Protocols spoken there, by default `[http1]`, and `[h2, http1]` with `tls`. `h2` in clear text means HTTP/2 with prior knowledge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocols: Option<Vec<Protocol>>,
+    /// For a listener behind a load balancer that says by the PROXY protocol, version 1 or 2, for whom it connects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<Spanned<ProxyProtocol>>,
     /// Answers every request with 308 to the same host, path and query over HTTPS at this port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect_to_https: Option<NonZeroU16>,
@@ -87,6 +90,14 @@ impl Listener {
             None => protocol == Protocol::Http1 || self.tls.is_some(),
         }
     }
+}
+
+/// Who connects for others: what a PROXY header says is believed because everybody else is kept out.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyProtocol {
+    /// Networks and addresses that have to send a PROXY header before anything else. Connections from everywhere else are closed.
+    pub from: Vec<Spanned<Network>>,
 }
 
 /// A version of HTTP.
@@ -209,7 +220,7 @@ impl Serialize for Network {
     }
 }
 
-/// Maximum sizes of a request.
+/// Maximum sizes of a request, and how many clients there may be.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -221,11 +232,29 @@ pub struct Limits {
     pub uri: Size,
     /// Maximum size of the body; above it 413. A route may set its own.
     pub body: Size,
+    /// Maximum number of client connections on all listeners together; above it new ones are closed. Without it the limit of open files is
+    /// the only bound. Connections of operators are not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<NonZeroU32>,
+    /// Maximum number of connections of one client address, of IPv6 of one /64 network; above it new ones are closed. A proxy in front that
+    /// does not speak the PROXY protocol is one client. Without it there is no such bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_per_client: Option<NonZeroU32>,
+    /// Maximum number of requests that are open at once on one HTTP/2 connection.
+    pub streams: NonZeroU32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { headers: Size(64 << 10), header_count: 100, uri: Size(8 << 10), body: Size(10 << 20) }
+        Self {
+            headers: Size(64 << 10),
+            header_count: 100,
+            uri: Size(8 << 10),
+            body: Size(10 << 20),
+            connections: None,
+            connections_per_client: None,
+            streams: NonZeroU32::MIN.saturating_add(99),
+        }
     }
 }
 
@@ -233,7 +262,7 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerTimeouts {
-    /// Until a TLS handshake is over.
+    /// Until a connection is ready for its first request: for the PROXY header and the TLS handshake together.
     pub handshake: Duration,
     /// Until the whole head (request line and headers) has arrived.
     pub header: Duration,
@@ -241,6 +270,9 @@ pub struct ServerTimeouts {
     pub body: Duration,
     /// How long an idle connection is kept open for the next request.
     pub keepalive: Duration,
+    /// How long an HTTP/2 connection takes requests, less up to a tenth at random: then the client is asked to open another one (GOAWAY), and
+    /// what it has asked for by then is answered.
+    pub max_age: Duration,
     /// Until a client has taken its answer: this long, plus one second for every 500 bytes that it took. Where it takes nothing for this
     /// long, its connection ends; of an HTTP/2 client's only the stream, where it reads others.
     pub write: Duration,
@@ -256,6 +288,7 @@ impl Default for ServerTimeouts {
             header: seconds(10),
             body: seconds(30),
             keepalive: seconds(75),
+            max_age: seconds(3600),
             write: seconds(30),
             tunnel: seconds(3600),
         }

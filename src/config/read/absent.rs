@@ -7,10 +7,7 @@ pub(super) const WORDS: &str = "not in this version";
 
 /// The ends of paths, `*` for every name and every entry of a list, with what can be done instead. A key leaves this list when it comes.
 const KEYS: &[(&[&str], &str)] = &[
-    (&["listeners.*.proxy_protocol"], "let the proxy in front set X-Forwarded-For, and name it in `trusted_proxies`"),
     (&["server.state_dir"], "nothing is written to disk"),
-    (&["server.limits.connections", "server.limits.connections_per_client"], "the limit of open files bounds connections"),
-    (&["server.limits.streams"], "leave it out"),
     (&["upstreams.*.discover"], "write the addresses as `endpoints`, and reload when they change"),
     (&["routes.*.canary", "routes.*.canary_options"], "give endpoints of one upstream weights and versions instead"),
     (&["routes.*.mirror"], "leave it out"),
@@ -19,7 +16,6 @@ const KEYS: &[(&[&str], &str)] = &[
     (&["telemetry.tracing"], "`traceparent` passes through; the gateway makes no spans"),
     (&["access_log.when"], "every request is logged"),
     (&["jwt.tunnel_until_exp"], "a token that expires meanwhile does not end a tunnel"),
-    (&["filters.*.compress", "server.filters.*.compress"], "this kind of filter does not exist yet"),
 ];
 
 /// What to do instead of a key that this version has not; nothing for every other key.
@@ -29,6 +25,9 @@ pub(super) fn key(path: &[&str]) -> Option<&'static str> {
 
 /// The same of a value whose key exists.
 pub(super) fn value(path: &[&str], node: Option<&Node>) -> Option<&'static str> {
+    if ends(path, "listeners.*.protocols.*") && node.is_some_and(|node| matches!(node.text.to_ascii_lowercase().as_str(), "h3" | "http3")) {
+        return Some("HTTP/3 is not spoken yet: `h2` and `http1` are");
+    }
     let is_map = matches!(node?.value, Value::Map(_));
     let splits =
         is_map && ends(path, "routes.*.upstream") && ["read", "write"].iter().any(|key| node.is_some_and(|node| node.get(key).is_some()));

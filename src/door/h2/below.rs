@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::frames::{Frames, Place};
+use super::noise::{self, Noise};
 use crate::door::Seat;
 use crate::door::keep_alive;
 use crate::door::patience::{Patience, Taken};
@@ -33,6 +34,12 @@ pub(crate) struct Flow {
     /// How many streams are open.
     pub(super) open: AtomicUsize,
     midway: AtomicBool,
+    /// What was answered, as far as it counts against a client's noise.
+    answered: AtomicU64,
+    stalled: AtomicU64,
+    flooded: AtomicBool,
+    /// How many streams there may be.
+    pub(super) streams: AtomicU32,
 }
 
 impl Flow {
@@ -44,6 +51,26 @@ impl Flow {
     /// How many bytes the socket has taken.
     pub(crate) fn given(&self) -> u64 {
         self.given.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes pass until each of the connection's streams has had its turn with what is held of its answer.
+    pub(crate) fn round(&self) -> u64 {
+        u64::from(self.streams.load(Ordering::Relaxed)) * super::BUFFER as u64
+    }
+
+    /// So much of an answer was sent, and the client's window left so much for later.
+    pub(crate) fn answered(&self, bytes: usize, rest: usize) {
+        self.answered.fetch_add(noise::worth(bytes, rest), Ordering::Relaxed);
+    }
+
+    /// A stream ends because its client took or sent nothing.
+    pub(crate) fn stalled(&self) {
+        self.stalled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ready once the client floods the connection, of which no more is read then.
+    pub(super) fn poll_flooded(&self) -> Poll<()> {
+        if self.flooded.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Whether the client is in the middle of something that has a deadline of its own.
@@ -60,6 +87,7 @@ pub(super) struct Below {
     keeper: Arc<dyn Keeper>,
     seat: Arc<Seat>,
     frames: Frames,
+    noise: Noise,
     /// When what the client is in the middle of has begun.
     began: Option<Instant>,
     reading: Timer,
@@ -88,6 +116,7 @@ impl Below {
             keeper,
             seat,
             frames: Frames::new(),
+            noise: Noise::new(accepted),
             began: Some(accepted),
             reading: Timer::new(),
             patience: Patience::default(),
@@ -108,7 +137,14 @@ impl Below {
                 self.began.get_or_insert_with(Instant::now);
             }
         }
-        self.seat.flow.midway.store(self.began.is_some(), Ordering::Relaxed);
+        let flow = &self.seat.flow;
+        flow.midway.store(self.began.is_some(), Ordering::Relaxed);
+        let noise = self.frames.take_noise();
+        if noise > 0 {
+            let (answered, stalled) = (flow.answered.load(Ordering::Relaxed), flow.stalled.load(Ordering::Relaxed));
+            let is_flood = self.noise.add(noise, answered, stalled, Instant::now());
+            flow.flooded.fetch_or(is_flood, Ordering::Relaxed);
+        }
     }
 
     /// Nothing comes just now. What has begun has its time, however it drips; what has not is waited for by whoever waits for it.
@@ -153,6 +189,11 @@ impl AsyncRead for Below {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
+        if this.seat.flow.poll_flooded().is_ready() {
+            // Whoever has the connection sees it when it runs again, and ends it.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if this.read.is_empty() {
             match Pin::new(&mut this.io).poll_read(cx, buf) {
                 Poll::Ready(result) => result?,

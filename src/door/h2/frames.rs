@@ -1,4 +1,7 @@
-//! Follows the frames that a client of HTTP/2 sends, as far as deadlines need it: whether it has stopped in the middle of something.
+//! Follows the frames that a client of HTTP/2 sends, as far as deadlines need it: whether it has stopped in the middle of something, and how
+//! much of it asks for nothing.
+
+use super::noise::RESET;
 
 /// What a connection begins with (RFC 9113, section 3.4).
 const PREFACE: usize = 24;
@@ -7,9 +10,12 @@ const HEADER: usize = 9;
 /// How much of it tells the frame's type.
 const TYPE: usize = 4;
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const PUSH_PROMISE: u8 = 5;
 const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// Where the bytes that were read end.
@@ -38,12 +44,14 @@ pub(super) struct Frames {
     left: usize,
     /// Whether a head has begun and not ended.
     head: bool,
+    /// What was said that asks for nothing, since that was asked last.
+    noise: u64,
 }
 
 impl Frames {
     /// The beginning of a connection.
     pub(super) fn new() -> Self {
-        Self { preface: PREFACE, greeted: false, header: [0; HEADER], have: 0, left: 0, head: false }
+        Self { preface: PREFACE, greeted: false, header: [0; HEADER], have: 0, left: 0, head: false, noise: 0 }
     }
 
     /// Follows these bytes. Whether something came to its end in them: the greeting, a head of however many frames, another frame.
@@ -83,7 +91,19 @@ impl Frames {
         if self.carries_head() {
             self.head = self.header[4] & END_HEADERS == 0;
         }
+        self.noise += match (self.header[3], self.header) {
+            (HEADERS, _) => 0,
+            (DATA, [0, 0, 0, _, flags, ..]) if flags & END_STREAM == 0 => 1,
+            (DATA, _) => 0,
+            (RST_STREAM, _) => RESET,
+            _ => 1,
+        };
         (self.have, self.greeted) = (0, true);
+    }
+
+    /// What has come that asks for nothing, since this was asked last: frames that are no part of a request, and requests that are taken back.
+    pub(super) fn take_noise(&mut self) -> u64 {
+        std::mem::take(&mut self.noise)
     }
 
     fn carries_head(&self) -> bool {
@@ -154,6 +174,32 @@ mod tests {
         for kind in [0, 2, 3, 4, 6, 7, 8, 200] {
             assert_eq!(places(&frame(kind, END_HEADERS, b"abc")), "fff.........", "{kind}");
         }
+    }
+
+    #[test]
+    fn what_is_no_part_of_a_request_is_noise() {
+        let noise = |kind, flags, payload: &[u8]| {
+            let mut frames = Frames::new();
+            frames.take(&[b'p'; PREFACE]);
+            frames.take(&frame(4, 0, b""));
+            assert_eq!(frames.take_noise(), 1, "the SETTINGS");
+            let bytes = frame(kind, flags, payload);
+            frames.take(&bytes[..bytes.len() - 1]);
+            assert_eq!(frames.take_noise(), 0, "it has not ended");
+            frames.take(&bytes[bytes.len() - 1..]);
+            (frames.take_noise(), frames.take_noise())
+        };
+
+        for payload in [&b""[..], b"payload"] {
+            assert_eq!(noise(HEADERS, END_HEADERS, payload), (0, 0));
+            assert_eq!(noise(DATA, END_STREAM, payload), (0, 0));
+            assert_eq!(noise(RST_STREAM, 0, payload), (RESET, 0));
+            for kind in [2, 4, 6, 7, 8, CONTINUATION, 16, 200] {
+                assert_eq!(noise(kind, 0, payload), (1, 0), "{kind}");
+            }
+        }
+        assert_eq!(noise(DATA, 0, b"data"), (0, 0));
+        assert_eq!(noise(DATA, 0, b""), (1, 0));
     }
 
     #[test]

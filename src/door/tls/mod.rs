@@ -6,7 +6,7 @@ mod kept;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use frontgate_filters::filter::Tls as Facts;
 use rustls::{ProtocolVersion, ServerConfig};
@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::turns::Turns;
 pub(crate) use certificates::Server;
 pub(crate) use kept::Kept;
 
@@ -49,11 +50,11 @@ pub(crate) struct Accepted {
     pub h2: bool,
 }
 
-/// The handshake, within this time.
-pub(crate) async fn accept(socket: TcpStream, config: Arc<ServerConfig>, patience: Duration) -> Result<Accepted, Failed> {
+/// The handshake, in turn with others and until then.
+pub(crate) async fn accept(socket: TcpStream, config: Arc<ServerConfig>, turns: &Turns, until: Instant) -> Result<Accepted, Failed> {
     // On the heap: what it needs is large, and gone with the handshake.
-    let handshake = Box::pin(TlsAcceptor::from(config).accept(socket));
-    let stream = match tokio::time::timeout(patience, handshake).await {
+    let handshake = Box::pin(turns.take(TlsAcceptor::from(config).accept(socket)));
+    let stream = match tokio::time::timeout_at(until.into(), handshake).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
             return Err(Failed::Closed);

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use frontgate_filters::filter::Flow;
 use frontgate_filters::words::fields;
 use http::header::{CONTENT_TYPE, TRAILER, UPGRADE};
@@ -136,17 +137,14 @@ impl Leg {
             }
         }
         if !order.halves.is_empty() {
-            let passed = caught(|| {
+            let flow = caught(|| {
                 if trailers.is_some() {
                     order.halves.trailers(&mut trailers);
                 }
                 order.halves.body(&mut data, last)
             });
-            match passed {
-                Ok(Flow::Go) => {}
-                Ok(Flow::Abort(reply)) => return Err(self.given_up(order, client, reply)),
-                Err(Panicked) => return Err(self.given_up(order, client, refusals::internal())),
-            }
+            self.goes_on(flow, order, client)?;
+            self.holds = !last && order.halves.wants_body();
         }
         match trailers {
             Some(trailers) => {
@@ -164,6 +162,25 @@ impl Leg {
             self.body_may_take();
         }
         Ok(())
+    }
+
+    /// No more of the body has come for now: what filters hold back goes out.
+    pub(super) fn pause<C: Client>(&mut self, order: &mut Order<'_>, client: &mut C) -> Result<(), Ended> {
+        let mut data = None;
+        let flow = caught(|| order.halves.pause(&mut data));
+        self.goes_on(flow, order, client)?;
+        if let Some(data) = data.filter(|data: &Bytes| !data.is_empty()) {
+            client.body(data, false);
+        }
+        Ok(())
+    }
+
+    fn goes_on<C: Client>(&self, flow: Result<Flow, Panicked>, order: &mut Order<'_>, client: &mut C) -> Result<(), Ended> {
+        match flow {
+            Ok(Flow::Go) => Ok(()),
+            Ok(Flow::Abort(reply)) => Err(self.given_up(order, client, reply)),
+            Err(Panicked) => Err(self.given_up(order, client, refusals::internal())),
+        }
     }
 }
 

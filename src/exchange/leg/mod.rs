@@ -76,6 +76,8 @@ pub(super) struct Leg {
     unwanted: Unwanted,
     /// Whether the client does not take its answer just now.
     blocked: bool,
+    /// Whether filters may hold something of the body back.
+    holds: bool,
     /// Whether the answer is a stream of events, whose parts come when there is something to tell.
     events: bool,
     /// Whether what the protocol has changed to is a WebSocket.
@@ -87,6 +89,8 @@ pub(super) struct Leg {
 enum Event {
     Head(Result<ResponseHeader, Fault>),
     Piece(Result<Piece, Fault>),
+    /// No more of the body has come for now.
+    Pause,
     Upload(Result<Option<Bytes>, Lost>),
     Lost(Lost),
     Late,
@@ -152,6 +156,7 @@ impl Leg {
             deaf: false,
             unwanted,
             blocked: false,
+            holds: false,
             events: false,
             websocket: false,
         })
@@ -180,6 +185,7 @@ impl Leg {
             let moved = match next.await {
                 Event::Head(head) => self.head(head, order, client, method, replay),
                 Event::Piece(piece) => self.piece(piece, order, client),
+                Event::Pause => self.pause(order, client),
                 Event::Upload(Ok(Some(data))) => self.upload(data, order, replay),
                 Event::Upload(Ok(None)) => self.uploaded(order, replay),
                 Event::Upload(Err(lost)) | Event::Lost(lost) => Err(self.lost(order, lost)),
@@ -238,6 +244,10 @@ impl Leg {
             };
             if event.is_ready() {
                 return event;
+            }
+            // What came together has gone through together; before anybody waits, all of it goes out.
+            if std::mem::take(&mut self.holds) {
+                return Poll::Ready(Event::Pause);
             }
         }
         if client.has_queued()

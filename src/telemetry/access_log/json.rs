@@ -1,12 +1,13 @@
 //! The members of a JSON object, each with a comma before it: written by hand, since every request of a busy gateway has a line.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The longest of every other text, some of which a client chooses too.
 pub(super) const WORD: usize = 256;
 
-pub(super) fn key(out: &mut Vec<u8>, key: &str) {
+fn key(out: &mut Vec<u8>, key: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(key.as_bytes());
     out.extend_from_slice(b"\":");
@@ -28,6 +29,12 @@ pub(super) fn number(out: &mut Vec<u8>, name: &str, value: Option<impl Into<u64>
     let Some(value) = value else { return };
     key(out, name);
     decimal(out, value.into());
+}
+
+pub(super) fn address(out: &mut Vec<u8>, name: &str, value: Option<IpAddr>) {
+    let Some(value) = value else { return };
+    key(out, name);
+    write!(out, "\"{value}\"").expect("writing to a Vec does not fail");
 }
 
 pub(super) fn millis(out: &mut Vec<u8>, name: &str, value: Duration) {

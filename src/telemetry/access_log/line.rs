@@ -2,11 +2,10 @@
 //!
 //! Whatever a client sent, the line is valid JSON without a control character, and no field outgrows its bound.
 
-use std::io::Write;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use super::json::{key, millis, number, text, word};
+use super::json::{address, millis, number, text, word};
 use super::{Flag, timestamp};
 
 /// The facts of one request, borrowed until they are written. What is `None` is left out of the line.
@@ -20,6 +19,8 @@ pub(crate) struct Line<'a> {
     pub trace_id: Option<&'a str>,
     /// The client, as far as trusted proxies tell.
     pub client_ip: Option<IpAddr>,
+    /// The load balancer that connected for the client and said so by the PROXY protocol.
+    pub proxy_ip: Option<IpAddr>,
     /// The method as it was sent.
     pub method: &'a str,
     /// The authority as it was sent.
@@ -87,6 +88,7 @@ impl Line<'_> {
             request_id: "",
             trace_id: None,
             client_ip: None,
+            proxy_ip: None,
             method: "",
             host: None,
             path: b"",
@@ -125,10 +127,8 @@ impl Line<'_> {
         out.push(b'"');
         word(out, "request_id", Some(self.request_id));
         word(out, "trace_id", self.trace_id);
-        if let Some(ip) = self.client_ip {
-            key(out, "client_ip");
-            write!(out, "\"{ip}\"").expect("writing to a Vec does not fail");
-        }
+        address(out, "client_ip", self.client_ip);
+        address(out, "proxy_ip", self.proxy_ip);
         word(out, "method", Some(self.method));
         text(out, "host", self.host, HOST);
         let path = self.path.split(|&byte| byte == b'?').next().unwrap_or_default();
@@ -194,6 +194,7 @@ mod tests {
             request_id: "r1",
             trace_id: Some("0af7"),
             client_ip: Some("2001:db8::1".parse().unwrap()),
+            proxy_ip: Some("10.0.0.1".parse().unwrap()),
             method: "GET",
             host: Some(b"api.example"),
             path: b"/a?token=secret",
@@ -225,7 +226,7 @@ mod tests {
         line.write(&mut out);
 
         let expected = concat!(
-            r#"{"ts":"1970-01-01T00:00:00.000Z","request_id":"r1","trace_id":"0af7","client_ip":"2001:db8::1","#,
+            r#"{"ts":"1970-01-01T00:00:00.000Z","request_id":"r1","trace_id":"0af7","client_ip":"2001:db8::1","proxy_ip":"10.0.0.1","#,
             r#""method":"GET","host":"api.example","path":"/a","route":"users","status":503,"reason":"circuit_open","#,
             r#""bytes_in":0,"bytes_out":18446744073709551615,"duration_ms":12.045,"overhead_ms":0.000,"upstream":"users","#,
             r#""upstream_status":200,"endpoint":"10.0.0.1:80","attempts":2,"device":"mobile","version":"v2","sub":"5f","#,

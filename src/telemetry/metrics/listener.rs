@@ -16,7 +16,7 @@ pub(crate) struct ListenerMetrics {
     is_operators: bool,
     connections: AtomicI64,
     requests: AtomicI64,
-    turned_away: [AtomicU64; 3],
+    turned_away: [AtomicU64; TurnedAway::ALL.len()],
     /// Handshakes by how they ended, in the order of [`ENDS`].
     handshakes: [AtomicU64; ENDS.len()],
     durations: OnceLock<Histogram>,
@@ -37,10 +37,44 @@ pub(crate) enum TurnedAway {
     Idle,
     /// The kernel failed to hand it over.
     Failed,
+    /// There are as many as there may be.
+    Connections,
+    /// Its client has as many as a client may have.
+    ConnectionsPerClient,
+    /// It is from nobody who may connect for others, on a listener where only those may connect.
+    ProxyPeer,
+    /// It had to begin with a PROXY header, and did not.
+    ProxyHeader,
+    /// It sent a flood of what asks for nothing.
+    Flood,
 }
 
 impl TurnedAway {
-    const ALL: [(Self, &'static str); 3] = [(Self::Descriptors, "descriptors"), (Self::Idle, "idle"), (Self::Failed, "failed")];
+    const ALL: [(Self, &'static str); 8] = [
+        (Self::Descriptors, "descriptors"),
+        (Self::Idle, "idle"),
+        (Self::Failed, "failed"),
+        (Self::Connections, "connections"),
+        (Self::ConnectionsPerClient, "connections_per_client"),
+        (Self::ProxyPeer, "proxy_peer"),
+        (Self::ProxyHeader, "proxy_header"),
+        (Self::Flood, "flood"),
+    ];
+}
+
+impl TurnedAway {
+    /// As the log says it.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Descriptors | Self::Idle => "file descriptors run short",
+            Self::Failed => "it was gone before it was accepted",
+            Self::Connections => "there are as many as `limits.connections` allows",
+            Self::ConnectionsPerClient => "this client has as many as `limits.connections_per_client` allows",
+            Self::ProxyPeer => "only the addresses in `proxy_protocol.from` may connect to this listener",
+            Self::ProxyHeader => "it did not begin with a PROXY header, which this listener requires",
+            Self::Flood => "it sent a flood of HTTP/2 frames that ask for nothing",
+        }
+    }
 }
 
 impl ListenerMetrics {
@@ -59,9 +93,9 @@ impl ListenerMetrics {
         Gauge::new(self, |listener| &listener.requests)
     }
 
-    /// Counts a connection, or a try to accept one, that came to nothing.
-    pub(crate) fn turned_away(&self, why: TurnedAway) {
-        self.turned_away[why as usize].fetch_add(1, Ordering::Relaxed);
+    /// Counts a connection, or a try to accept one, that came to nothing. Whether it is the first for this reason.
+    pub(crate) fn turned_away(&self, why: TurnedAway) -> bool {
+        self.turned_away[why as usize].fetch_add(1, Ordering::Relaxed) == 0
     }
 
     /// Counts a handshake: the version of TLS, or in a word why there is none.
@@ -89,7 +123,7 @@ impl ListenerMetrics {
             }
             scrape.histogram("frontgate_tls_handshake_duration_seconds", "How long TLS handshakes took.", &labels, durations);
         }
-        let help = "Connections that were not taken, tries to accept one that failed, and idle ones that were closed to make room.";
+        let help = "Connections that were not taken or were closed before their time, and tries to accept one that failed.";
         for (why, reason) in TurnedAway::ALL {
             let count = self.turned_away[why as usize].load(Ordering::Relaxed);
             scrape.counter("frontgate_connections_refused_total", help, &[("listener", address), ("reason", reason)], count as f64);
@@ -140,11 +174,12 @@ mod tests {
     fn each_reason_has_a_count_of_its_own() {
         let listener = ListenerMetrics::default();
         for (times, (why, _)) in TurnedAway::ALL.into_iter().enumerate() {
-            (0..=times).for_each(|_| listener.turned_away(why));
+            let first: Vec<bool> = (0..=times).map(|_| listener.turned_away(why)).collect();
+            assert!(first[0] && !first[1..].contains(&true));
         }
 
         let counts = TurnedAway::ALL.map(|(why, _)| listener.turned_away[why as usize].load(Ordering::Relaxed));
 
-        assert_eq!(counts, [1, 2, 3]);
+        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8]);
     }
 }

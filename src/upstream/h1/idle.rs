@@ -85,8 +85,13 @@ pub(crate) fn sweep(now: Instant) {
         of.retain(|_, kept| {
             let before = kept.connections.len();
             let patience = kept.patience;
-            kept.connections
-                .retain_mut(|connection| now.saturating_duration_since(connection.idle_since) < patience && !connection.is_stale());
+            kept.connections.retain_mut(|connection| {
+                let stays = now.saturating_duration_since(connection.idle_since) < patience && !connection.is_stale();
+                if !stays {
+                    connection.io.say_goodbye();
+                }
+                stays
+            });
             *number -= before - kept.connections.len();
             !kept.connections.is_empty()
         });

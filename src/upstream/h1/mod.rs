@@ -69,6 +69,15 @@ pub(crate) enum Io {
 }
 
 impl Io {
+    /// Says in TLS that nothing follows, as far as that takes no waiting (RFC 8446, section 6.1): without it, an answer that ends with its
+    /// connection looks as if it were cut.
+    pub(crate) fn say_goodbye(&mut self) {
+        if !matches!(self, Self::Tcp(_)) {
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let _ = Pin::new(self).poll_shutdown(&mut cx);
+        }
+    }
+
     /// The socket below, where it is known.
     pub(crate) fn tcp(&self) -> Option<&TcpStream> {
         match self {

@@ -56,6 +56,11 @@ fn rules() -> Rules {
         write_timeout: 30 * SECOND,
         half_close: false,
         tunnel: 600 * SECOND,
+        connections: None,
+        connections_per_client: None,
+        streams: std::num::NonZeroU32::MIN,
+        max_age: 600 * SECOND,
+        drain: 30 * SECOND,
     }
 }
 
@@ -66,7 +71,7 @@ impl Pair {
         let (server, peer) = listener.accept().await.expect("a connection");
         client.set_nodelay(true).expect("a flag");
         let house = Arc::new(House { rules: Mutex::new(rules()), draining: AtomicBool::new(false) });
-        let conn = Arc::new(Conn::new(0, Some(peer), None));
+        let conn = Arc::new(Conn::new(0, Some(peer), None, None));
         Self { h1: Box::new(H1::new(Io::Tcp(server), conn, house.clone(), Box::new(()))), client, house }
     }
 
