@@ -18,6 +18,17 @@ pub(crate) fn bad_request(detail: &'static str) -> Reply {
     Reply::problem(StatusCode::BAD_REQUEST, "bad_request", detail)
 }
 
+/// The answer to a gRPC call over a protocol that cannot carry one.
+pub(crate) fn needs_http2() -> Reply {
+    let detail = "gRPC needs HTTP/2: over HTTP/1 only gRPC-Web is served.";
+    Reply::problem(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "grpc_needs_http2", detail)
+}
+
+/// The answer to a gRPC call with a message over the limit.
+pub(crate) fn message_too_large() -> Reply {
+    Reply::problem(StatusCode::PAYLOAD_TOO_LARGE, "message_too_large", "A message of the call is larger than allowed.")
+}
+
 /// The answer to a request that no route matches.
 pub(crate) fn no_route() -> Reply {
     Reply::problem(StatusCode::NOT_FOUND, "no_route", "Nothing is served under this host and path.")
@@ -79,6 +90,12 @@ pub(crate) fn page(head: &ResponseHeader, body: &[u8]) -> Vec<u8> {
 /// The answer where an upstream could not be reached, or broke off before its head.
 pub(crate) fn bad_gateway() -> Reply {
     Reply::problem(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The service behind the gateway did not answer.")
+}
+
+/// The answer to a WebSocket whose upstream is spoken to in HTTP/2.
+pub(crate) fn no_websocket() -> Reply {
+    let detail = "The service behind the gateway is spoken to in HTTP/2, over which no WebSocket is opened.";
+    Reply::problem(StatusCode::NOT_IMPLEMENTED, "no_websocket", detail)
 }
 
 /// The answer where what an upstream sent is none.

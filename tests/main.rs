@@ -15,6 +15,8 @@ mod breaker;
 mod chaos;
 /// What `frontgate check` opens, says and does not say.
 mod check;
+/// Answers that are compressed on their way.
+mod compress;
 /// What people copy: the pages' YAML and every configuration that is shipped.
 mod documents;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
@@ -33,8 +35,12 @@ mod failures;
 mod floods;
 /// Connections of HTTP/2 that are asked to end: when they are old, and when the gateway drains.
 mod goodbyes;
+/// gRPC: refusals, statuses, deadlines, streams that are silent, pages that call.
+mod grpc;
 /// What belongs to one hop, and who has handed a request on: connection options, `Via`, circles, methods for proxies.
 mod hops;
+/// Upstreams that are spoken to in HTTP/2.
+mod http2_upstream;
 /// What a request must be: one reading, one host, one path, limits.
 mod hygiene;
 /// Interim answers, which are never the answer.

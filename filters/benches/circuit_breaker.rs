@@ -48,11 +48,12 @@ fn exchange(chain: &Chain, head: &mut RequestHeader, facts: &mut Facts, answer: 
             now,
             last: true,
             replayable: true,
+            grpc: None,
         });
         exchange.head(&Method::GET, out);
         exchange.body(&mut Some(body.clone()), true);
     }
-    exchange.done(&Outcome { status: 200, complete: true, upstream_broke: false });
+    exchange.done(&Outcome { status: 200, complete: true, upstream_broke: false, grpc: None });
 }
 
 fn benchmarks(criterion: &mut Criterion) {

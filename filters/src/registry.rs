@@ -82,6 +82,8 @@ registry! {
     jwt => Jwt,
     /// What the caller may do.
     rbac => Rbac,
+    /// Compresses answers for clients that accept it.
+    compress => Compress,
     /// Removes from JSON answers what a client cannot use or may not see.
     trim => Trim,
     /// Limits how many requests a caller may make.
@@ -90,6 +92,8 @@ registry! {
     ip_access => IpAccess,
     /// Sets, adds and removes headers.
     headers => Headers,
+    /// Lets pages call gRPC services.
+    grpc_web => GrpcWeb,
     /// Names the version that answered.
     version_header => VersionHeader,
     /// Stops sending requests to an upstream that fails, and answers in its place.

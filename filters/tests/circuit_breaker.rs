@@ -68,8 +68,15 @@ fn cost(chain: &Chain, answer: &ResponseHeader) -> u64 {
     let now = Instant::now();
 
     let attempted = answer.clone();
-    let attempt =
-        Attempt { upstream: "catalog", result: Ok(&attempted), took: Duration::from_millis(3), now, last: true, replayable: true };
+    let attempt = Attempt {
+        upstream: "catalog",
+        result: Ok(&attempted),
+        took: Duration::from_millis(3),
+        now,
+        last: true,
+        replayable: true,
+        grpc: None,
+    };
 
     let before = COUNT.get();
     let mut exchange = Exchange::default();
@@ -81,7 +88,7 @@ fn cost(chain: &Chain, answer: &ResponseHeader) -> u64 {
     exchange.attempt(&attempt);
     exchange.head(&head.method, &mut answer);
     exchange.body(&mut body, true);
-    exchange.done(&Outcome { status: 200, complete: true, upstream_broke: false });
+    exchange.done(&Outcome { status: 200, complete: true, upstream_broke: false, grpc: None });
     COUNT.get() - before
 }
 

@@ -20,6 +20,9 @@ pub(super) struct Arguments {
     /// A header, `Name: value`; may be given more than once
     #[arg(short = 'H', value_name = "K: V")]
     headers: Vec<String>,
+    /// The request is a gRPC call, as one with its `content-type` is anyway
+    #[arg(long)]
+    grpc: bool,
     /// Claims, as a JSON object, in place of a token: nothing of them is checked
     #[arg(long, value_name = "JSON", value_parser = claims)]
     claims: Option<Claims>,
@@ -37,10 +40,14 @@ pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
+    let mut headers = arguments.headers.clone();
+    if arguments.grpc && !headers.iter().any(|header| header.to_ascii_lowercase().starts_with("content-type:")) {
+        headers.push("content-type: application/grpc".to_owned());
+    }
     let question = Question {
         method: &arguments.method,
         url: &arguments.url,
-        headers: &arguments.headers,
+        headers: &headers,
         peer: arguments.from,
         claims: arguments.claims.clone(),
     };

@@ -3,6 +3,7 @@
 //! Serving and `frontgate explain` call this one function, so the two cannot differ. It knows heads and facts, no session: what it learns
 //! goes where the caller keeps it, and is there however the decision ends, even when the client leaves while a filter waits.
 
+mod grpc;
 mod hygiene;
 pub(crate) use hygiene::content_length;
 
@@ -109,7 +110,9 @@ fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, 
         };
         return Err((reply, By::Request));
     }
+    let is_served = grpc::recognise(head, asked.facts);
     let host = hygiene::receive(snapshot, head, asked.facts, asked.trusted).map_err(|reply| (reply, By::Request))?;
+    is_served.and_then(|()| grpc::deadline(head, asked.facts, asked.now)).map_err(|reply| (reply, By::Request))?;
     if let Some(trace) = &mut asked.trace {
         trace.host = Some(host.name(head).to_owned());
         trace.headers = head.headers.keys().cloned().collect();
@@ -141,7 +144,8 @@ fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, 
     if via::is_loop(&head.headers) {
         return Err((refusals::loops(), By::Request));
     }
-    if content_length(head).is_some_and(|length| length > route.body_limit) {
+    // Of a call each message is measured, where it begins.
+    if asked.facts.grpc.is_none() && content_length(head).is_some_and(|length| length > route.body_limit) {
         return Err((refusals::body_too_large(), By::Request));
     }
     Ok(route)

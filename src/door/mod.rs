@@ -158,7 +158,7 @@ where
                 // HTTP/2 was agreed upon, and is not what came: no answer of HTTP/1 would be understood.
                 Next::Request(_) | Next::Refused(_) if first && h2 && self.tls => return,
                 Next::Request(request) => request,
-                Next::End => return,
+                Next::End => return h1.part(),
                 Next::Refused(refusal) => return Box::pin(h1.refuse(refusal)).await,
                 Next::Http2 => return Box::pin(h2::serve(&self, *h1, seat, proxy_digest, &shut)).await,
             };
@@ -171,6 +171,8 @@ where
             if !again.turn().await {
                 if again.must_linger() {
                     Box::pin(again.linger()).await;
+                } else {
+                    again.part();
                 }
                 return;
             }

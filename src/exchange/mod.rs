@@ -6,6 +6,7 @@
 
 pub(crate) mod client;
 mod forward;
+mod grpc;
 mod leg;
 pub(crate) mod tunnel;
 mod upload;
@@ -16,6 +17,7 @@ use std::time::Instant;
 use frontgate_filters::chain::Exchange as Halves;
 use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Attempt, Facts, Failure, Rescue};
+use frontgate_filters::grpc::Status;
 use frontgate_filters::reply::Reply;
 use http::Method;
 
@@ -28,6 +30,7 @@ use crate::upstream::attempts::{Asked, Attempts, Audience, Next};
 use crate::upstream::h1::Connection;
 use crate::upstream::{NoPick, Pool};
 use client::Client;
+pub(crate) use grpc::Streams;
 use leg::{Ended, Leg};
 use upload::Replay;
 
@@ -53,6 +56,8 @@ pub(crate) struct Order<'o> {
     pub flag: &'o mut Option<Flag>,
     /// The word.
     pub reason: &'o mut &'static str,
+    /// Its messages, where it is a gRPC call.
+    pub streams: Option<Box<Streams>>,
 }
 
 /// How an exchange ended.
@@ -63,6 +68,8 @@ pub(crate) enum End {
     Answer(Reply),
     /// The answer broke off after its head. The client must see that it is not whole.
     Broken,
+    /// So did the answer to a gRPC call, and what it was told of that is queued.
+    Closed,
     /// The client has left.
     Gone,
     /// The protocol has changed: the head is queued, and from here bytes pass both ways.
@@ -78,13 +85,16 @@ pub(crate) enum End {
 pub(crate) async fn exchange(order: &mut Order<'_>, client: &mut impl Client) -> End {
     let method = client.request().method.clone();
     let mut replay = Replay::new(client.framing());
+    if !replay.done && order.halves.rewrites_upload() {
+        replay.rewrite();
+    }
     loop {
         let now = Instant::now();
         // What became of an attempt is no matter once another one follows.
-        *order.flag = None;
+        (*order.flag, *order.reason) = (None, "");
         if let Err(why) = order.attempts.next(now) {
             *order.flag = Some(if why == NoPick::Full { Flag::UpstreamOverflow } else { Flag::NoHealthyUpstream });
-            match order.settle(&method, &replay, Err(Failure::Unavailable), now) {
+            match order.settle(&method, &replay, Err(Failure::Unavailable), None, now) {
                 Next::Again => continue,
                 Next::Answer(reply) => return End::Answer(reply),
                 Next::Pass => return End::Answer(refusals::no_endpoint(why)),
@@ -95,17 +105,19 @@ pub(crate) async fn exchange(order: &mut Order<'_>, client: &mut impl Client) ->
             Err(ended) => ended,
         };
         let (fault, otherwise) = match ended {
+            Ended::Final(End::Broken) => return order.close(client),
             Ended::Final(end) => return end,
             Ended::Again => continue,
             Ended::Stale if replay.is_whole() && method.is_idempotent() && order.attempts.forgives_stale() => continue,
-            Ended::Stale => {
+            Ended::Refused if replay.is_whole() && order.attempts.forgives_stale() => continue,
+            Ended::Stale | Ended::Refused => {
                 *order.flag = Some(Flag::UpstreamConnectionTermination);
                 order.attempts.finished(telemetry::Attempt::Reset, Instant::now());
                 (Failure::Connect, Some(refusals::bad_gateway()))
             }
             Ended::Failed(fault, reply) => (fault, reply),
         };
-        match (order.settle(&method, &replay, Err(fault), Instant::now()), otherwise) {
+        match (order.settle(&method, &replay, Err(fault), None, Instant::now()), otherwise) {
             (Next::Again, _) => {}
             (Next::Answer(reply), _) | (Next::Pass, Some(reply)) => return End::Answer(reply),
             (Next::Pass, None) => return End::Gone,
@@ -114,12 +126,22 @@ pub(crate) async fn exchange(order: &mut Order<'_>, client: &mut impl Client) ->
 }
 
 impl Order<'_> {
-    /// What follows an attempt that has ended with a head or without one, while nothing was sent to the client.
-    fn settle(&mut self, method: &Method, replay: &Replay, result: Result<&pingora_http::ResponseHeader, Failure>, now: Instant) -> Next {
+    /// What follows an attempt that has ended with a head or without one, while nothing was sent to the client. `said` is what a head that is
+    /// all of the answer says came of a gRPC call.
+    fn settle(
+        &mut self,
+        method: &Method,
+        replay: &Replay,
+        result: Result<&pingora_http::ResponseHeader, Failure>,
+        said: Option<Status>,
+        now: Instant,
+    ) -> Next {
         let asked = Asked {
             idempotent: method.is_idempotent(),
             replayable: replay.is_whole(),
             probing: self.facts.circuit == Some(CircuitState::HalfOpen),
+            call: self.is_call(),
+            said,
         };
         self.attempts.settle(asked, result, now, &mut Listeners { halves: self.halves, snapshot: self.snapshot })
     }

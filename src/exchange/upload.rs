@@ -18,6 +18,8 @@ pub(super) struct Replay {
     pub read: u64,
     /// Whether all of it was read.
     pub done: bool,
+    /// Whether the filters rewrite it as it is read.
+    pub rewritten: bool,
     kept: BytesMut,
     truncated: bool,
 }
@@ -26,7 +28,12 @@ impl Replay {
     /// A body of which nothing was read.
     pub(super) fn new(framing: Upload) -> Self {
         let done = matches!(framing, Upload::None | Upload::Length(0));
-        Self { framing, read: 0, done, kept: BytesMut::new(), truncated: false }
+        Self { framing, read: 0, done, rewritten: false, kept: BytesMut::new(), truncated: false }
+    }
+
+    /// The filters rewrite it: nobody knows how long it will be.
+    pub(super) fn rewrite(&mut self) {
+        (self.framing, self.rewritten) = (Upload::Chunked, true);
     }
 
     /// A part was read.

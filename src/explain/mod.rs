@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use frontgate_filters::chain::Exchange;
 use frontgate_filters::filter::{Facts, Identity};
+use frontgate_filters::grpc::{Call, Status, Wire};
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::words::claims::Claims;
 use frontgate_filters::words::fields;
@@ -66,6 +67,7 @@ pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanat
         removed: received.headers.keys().filter(is_gone).map(HeaderName::to_string).collect(),
         route: route.map(|index| taken(&snapshot, index)),
         beaten: beaten(&snapshot, &head, &trace),
+        grpc: facts.grpc.as_deref().map(|call| kind(call)),
         filters: trace.filters.into_iter().map(Filtered::from).collect(),
         outcome,
     })
@@ -85,11 +87,34 @@ fn decided(snapshot: &Snapshot, head: &mut RequestHeader, facts: &mut Facts, rou
         trace: Some(trace),
     };
     match now(decide(snapshot, asked)) {
-        None => Outcome::Answered { status: 503, why: "a filter waits for something that is not there offline".to_owned() },
+        None => {
+            Outcome::Answered { status: 503, why: "a filter waits for something that is not there offline".to_owned(), grpc_status: None }
+        }
         Some(Decision::Ask(ask)) => {
             Outcome::Forwarded { upstream: ask.pool.name.to_string(), request: ask.line(head), host: ask.host(head) }
         }
-        Some(Decision::Answer(reply, by)) => why(snapshot, *route, trace, &reply, by),
+        Some(Decision::Answer(reply, by)) => {
+            let is_refusal = reply.is_refusal();
+            match why(snapshot, *route, trace, &reply, by) {
+                Outcome::Answered { status, why, .. } if is_refusal && facts.grpc.is_some() => {
+                    Outcome::Answered { status, why, grpc_status: Some(Status::of_refusal(reply.status).to_string()) }
+                }
+                outcome => outcome,
+            }
+        }
+    }
+}
+
+/// What kind of call it is, and how long its client waits.
+fn kind(call: &Call) -> String {
+    let wire = match call.wire {
+        Wire::Plain => "gRPC",
+        Wire::Web => "gRPC-Web",
+        Wire::WebText => "gRPC-Web in base64",
+    };
+    match call.deadline {
+        Some(_) => format!("a call of {wire}, whose client waits no longer than its grpc-timeout"),
+        None => format!("a call of {wire}"),
     }
 }
 
@@ -111,7 +136,7 @@ fn why(snapshot: &Snapshot, route: Option<usize>, trace: &Trace, reply: &Reply, 
         By::Filter => format!("the filter `{}` answers", trace.filters.last().map(|told| &*told.name).unwrap_or_default()),
         By::Action => snapshot.route(route).action.why(reply),
     };
-    Outcome::Answered { status: reply.status.as_u16(), why }
+    Outcome::Answered { status: reply.status.as_u16(), why, grpc_status: None }
 }
 
 /// An answer that says itself what it is about.
@@ -120,7 +145,7 @@ fn answered(reply: &Reply) -> Outcome {
         ReplyBody::Problem { detail, .. } => detail,
         ReplyBody::Bytes(_) => "it is about the gateway as a whole",
     };
-    Outcome::Answered { status: reply.status.as_u16(), why: why.to_owned() }
+    Outcome::Answered { status: reply.status.as_u16(), why: why.to_owned(), grpc_status: None }
 }
 
 /// A route with its place.

@@ -19,6 +19,9 @@ pub(crate) struct Explanation {
     pub(super) route: Option<Taken>,
     /// The patterns that would have matched, too.
     pub(super) beaten: Vec<Beaten>,
+    /// What kind of gRPC call it is, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) grpc: Option<String>,
     /// What every filter decided, in order.
     pub(super) filters: Vec<Filtered>,
     /// What becomes of it.
@@ -77,6 +80,9 @@ pub(super) enum Outcome {
         status: u16,
         /// For this reason.
         why: String,
+        /// What a client of gRPC is told: then that is said by an answer of status 200.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        grpc_status: Option<String>,
     },
 }
 
@@ -106,6 +112,9 @@ impl fmt::Display for Explanation {
         for Beaten { pattern, why } in &self.beaten {
             writeln!(f, "  before  {pattern}: {why}")?;
         }
+        if let Some(grpc) = &self.grpc {
+            writeln!(f, "grpc      {grpc}")?;
+        }
         for filter in &self.filters {
             let verdict = match (filter.replies, filter.observed) {
                 (Some(status), true) => format!("would answer {status}, but only observes"),
@@ -124,9 +133,13 @@ impl fmt::Display for Explanation {
                 writeln!(f, "sends     {request}")?;
                 writeln!(f, "host      {host}")
             }
-            Outcome::Answered { status, why } => {
+            Outcome::Answered { status, why, grpc_status } => {
                 let name = http::StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
-                writeln!(f, "answers   {status} {name}: {why}")
+                writeln!(f, "answers   {status} {name}: {why}")?;
+                match grpc_status {
+                    Some(said) => writeln!(f, "tells     gRPC status {said}"),
+                    None => Ok(()),
+                }
             }
         }
     }

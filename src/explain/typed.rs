@@ -1,5 +1,6 @@
 //! What was typed, taken apart as a client would send it.
 
+use frontgate_filters::grpc;
 use http::{Method, Version};
 use pingora_http::RequestHeader;
 
@@ -43,11 +44,22 @@ impl<'t> Typed<'t> {
     pub(super) fn head(&self) -> Result<RequestHeader, String> {
         let method = Method::from_bytes(self.method.as_bytes()).map_err(|_| format!("`{}` is not a method", self.method))?;
         let mut head = RequestHeader::build(method, self.target.as_bytes(), None).map_err(|_| format!("`{}` is not a URL", self.target))?;
-        head.set_version(self.version);
+        head.set_version(if self.is_grpc() { Version::HTTP_2 } else { self.version });
+        if self.is_grpc() && self.version == Version::HTTP_10 {
+            return Err(format!("a gRPC call names a host: write a URL instead of `{}`", self.target));
+        }
         for (name, value) in &self.headers {
             head.append_header((*name).to_owned(), *value).map_err(|_| format!("`{name}: {value}` is not a header"))?;
         }
         Ok(head)
+    }
+
+    /// Whether it is a gRPC call, which no client sends over anything but HTTP/2.
+    fn is_grpc(&self) -> bool {
+        let is_one = |(name, value): &(&str, &str)| {
+            name.eq_ignore_ascii_case("content-type") && grpc::wire_of(value.as_bytes()) == Some(grpc::Wire::Plain)
+        };
+        self.method == "POST" && self.headers.iter().any(is_one)
     }
 
     /// The strict reading that every request on the wire meets.

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 use frontgate_filters::chain::Exchange;
 use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Facts, Outcome};
+use frontgate_filters::grpc::Status;
 use frontgate_filters::words::fields;
 use http::{HeaderValue, StatusCode, Version};
 use pingora_http::RequestHeader;
@@ -93,7 +94,7 @@ impl Ctx {
     /// The protocol has changed, and the answer is whole with that: what filters hold for their request they give back now.
     pub(super) fn switched(&mut self, status: StatusCode, websocket: bool) {
         (self.status, self.complete, self.websocket) = (Some(status), true, websocket);
-        self.exchange.done(&Outcome { status: status.as_u16(), complete: true, upstream_broke: false });
+        self.exchange.done(&Outcome { status: status.as_u16(), complete: true, upstream_broke: false, grpc: None });
     }
 
     /// The name of what the client speaks.
@@ -118,9 +119,15 @@ impl Ctx {
         let current = self.attempts.current();
         let upstream_status = current.and_then(|current| current.status());
         let broke = matches!(self.flag, Some(Flag::UpstreamConnectionTermination | Flag::UpstreamProtocolError | Flag::UpstreamTimeout));
-        let upstream_broke = upstream_status.is_some() && broke;
-        self.exchange.done(&Outcome { status, complete: self.complete, upstream_broke });
+        let call = self.facts.grpc.as_deref();
+        // That its client's own time was over is not the upstream's doing.
+        let gave_up = self.flag == Some(Flag::UpstreamTimeout) && call.is_some_and(|call| call.is_over(now));
+        let upstream_broke = upstream_status.is_some() && broke && !gave_up;
+        self.exchange.done(&Outcome { status, complete: self.complete, upstream_broke, grpc: call.and_then(|call| call.told) });
         route.metrics.record(&head.method, status, duration, overhead);
+        if let Some(call) = call {
+            route.metrics.called(call.status);
+        }
         if self.snapshot.access_log.is_off() {
             return;
         }
@@ -159,6 +166,7 @@ impl Ctx {
             tls_version: self.facts.tls.as_ref().map(|tls| tls.version),
             sni: self.facts.tls.as_ref().and_then(|tls| tls.sni.as_deref()).map(str::as_bytes),
             client_cert: self.facts.tls.as_ref().and_then(|tls| tls.client.as_ref()).map(|client| client.subject.as_bytes()),
+            grpc_status: call.and_then(|call| call.status).map(Status::number),
             user_agent: head.headers.get(http::header::USER_AGENT).map(HeaderValue::as_bytes),
             flag: self.flag.or(self.kept_back.then_some(Flag::UpstreamOverflow)),
             ..Line::at(SystemTime::now())

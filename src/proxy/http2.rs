@@ -41,7 +41,8 @@ pub(super) struct Http2<'s> {
     status: Option<StatusCode>,
     read: u64,
     sent: u64,
-    body_timeout: Duration,
+    /// How long its upload may pause; none where it may as long as it likes, as a gRPC call's.
+    body_timeout: Option<Duration>,
     write_timeout: Duration,
     reading: Patience,
     writing: Patience,
@@ -83,7 +84,7 @@ impl<'s> Http2<'s> {
             status: None,
             read: 0,
             sent: 0,
-            body_timeout: ctx.snapshot.rules.body_timeout,
+            body_timeout: ctx.facts.grpc.is_none().then_some(ctx.snapshot.rules.body_timeout),
             write_timeout: ctx.snapshot.rules.write_timeout,
             reading: Patience::default(),
             writing: Patience::default(),
@@ -209,8 +210,8 @@ impl Client for Http2<'_> {
             }
             Poll::Ready(Err(_)) => Poll::Ready(Err(Lost::Left)),
             Poll::Pending => {
-                let due = self.reading.until_sent(self.body_timeout);
-                ready!(self.timer.poll(cx, Some(due)));
+                let due = self.body_timeout.map(|timeout| self.reading.until_sent(timeout));
+                ready!(self.timer.poll(cx, due));
                 self.seat.iter().for_each(|seat| seat.flow.stalled());
                 Poll::Ready(Err(Lost::Refused(Refusal::SLOW_BODY)))
             }

@@ -36,7 +36,8 @@ impl Proxy {
                 let route = snapshot.route(ctx.route);
                 let elsewhere = route.action.upstream().is_some_and(|own| !Arc::ptr_eq(own, &to.pool.name));
                 ctx.kept_back = elsewhere && is_open(ctx.facts.circuit);
-                ctx.attempts.limit(route.timeout.map(|timeout| ctx.began + timeout));
+                let own = ctx.facts.grpc.as_ref().and_then(|call| call.deadline);
+                ctx.attempts.limit([route.timeout.map(|timeout| ctx.began + timeout), own].into_iter().flatten().min());
                 ask(ctx, to.pool, session.req_header());
                 ctx.rewritten = to.path;
                 None

@@ -79,12 +79,17 @@ async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>)
                 from_trusted: ctx.from_trusted,
                 flag: &mut ctx.flag,
                 reason: &mut ctx.reason,
+                streams: None,
             };
+            order.streams = order.facts.grpc.is_some().then(Box::default);
             exchange(&mut order, client).await
         }
     };
-    let End::Answer(reply) = end else { return end };
-    answer::queue(client, ctx, &reply);
+    match end {
+        End::Answer(reply) => answer::queue(client, ctx, &reply),
+        End::Closed => {}
+        end => return end,
+    }
     match ctx.attempts.aside(client.flush()).await {
         Ok(()) => End::Sent,
         Err(lost) => {
@@ -135,7 +140,7 @@ async fn finish(mut held: Held<'_>, seat: &Seat, ctx: &mut Ctx, end: End) -> boo
             let _ = ctx.attempts.aside(held.flush()).await;
             held.h1.break_off();
         }
-        End::Gone | End::Answer(_) => {}
+        End::Gone | End::Answer(_) | End::Closed => {}
     }
     ctx.complete
 }

@@ -21,8 +21,21 @@ struct Family {
 }
 
 /// Labels whose values the configuration, a request or its answer chooses.
-const OPEN: &[&str] =
-    &["route", "upstream", "listener", "filter", "hash", "version", "code", "method", "profile", "tier", "endpoint", "certificate"];
+const OPEN: &[&str] = &[
+    "route",
+    "upstream",
+    "listener",
+    "filter",
+    "hash",
+    "version",
+    "code",
+    "method",
+    "profile",
+    "tier",
+    "endpoint",
+    "certificate",
+    "grpc_status",
+];
 
 /// Every family of a gateway that has met everything that makes one appear.
 fn families() -> BTreeMap<String, Family> {
@@ -31,6 +44,7 @@ fn families() -> BTreeMap<String, Family> {
     let metrics = Metrics::new();
     let _snapshot = Snapshot::compile(loaded, None, &metrics, None).expect("the annotated configuration can be compiled");
     metrics.route("shown").record(&Method::GET, 200, Duration::ZERO, Duration::ZERO);
+    metrics.route("shown").called(Some(frontgate_filters::grpc::Status::OK));
     metrics.upstream("shown").first_byte(Duration::from_secs(1));
     metrics.listener("shown").handshake(Ok("1.3"), Duration::ZERO);
     metrics.reloaded("shown", SystemTime::UNIX_EPOCH);

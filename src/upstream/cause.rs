@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{Error, ErrorKind};
 
+use frontgate_filters::grpc;
 use rustls::{AlertDescription, CertificateError};
 
 /// What was wrong with a probe or a request.
@@ -18,6 +19,8 @@ pub(crate) enum Cause {
     TooSlow,
     /// What came is no answer.
     Unreadable,
+    /// It does not speak the protocol that it is to be spoken to in.
+    OtherProtocol,
     /// It does not speak TLS.
     NoTls,
     /// No authority that is trusted has issued its certificate.
@@ -34,10 +37,14 @@ pub(crate) enum Cause {
     NoHandshake,
     /// This status.
     Status(u16),
+    /// This status of a gRPC call.
+    Grpc(grpc::Status),
+    /// It says that its service does not serve.
+    NotServing,
 }
 
 /// All that are no status.
-const PLAIN: [Cause; 12] = [
+const PLAIN: [Cause; 14] = [
     Cause::Refused,
     Cause::Unreachable,
     Cause::Closed,
@@ -50,10 +57,14 @@ const PLAIN: [Cause; 12] = [
     Cause::BadCertificate,
     Cause::Unwelcome,
     Cause::NoHandshake,
+    Cause::OtherProtocol,
+    Cause::NotServing,
 ];
 
 /// Where statuses begin among the numbers of causes.
 const STATUS: u32 = 1000;
+/// The same for those of gRPC.
+const GRPC: u32 = 100;
 
 impl Cause {
     /// What an error of a connection says.
@@ -73,6 +84,7 @@ impl Cause {
         use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
         match error {
             InvalidMessage(_) => Self::NoTls,
+            AlertReceived(AlertDescription::NoApplicationProtocol) => Self::OtherProtocol,
             InvalidCertificate(error) => match error {
                 CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::Untrusted,
                 CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
@@ -104,6 +116,7 @@ impl Cause {
     /// As a number above 0.
     pub(super) fn number(self) -> u32 {
         match self {
+            Self::Grpc(status) => GRPC + u32::from(status.number()),
             Self::Status(status) => STATUS + u32::from(status),
             plain => 1 + PLAIN.iter().position(|other| *other == plain).unwrap_or(PLAIN.len()) as u32,
         }
@@ -112,8 +125,9 @@ impl Cause {
     /// The cause of this number.
     pub(super) fn numbered(number: u32) -> Option<Self> {
         let plain = || PLAIN.get(number.checked_sub(1)? as usize).copied();
-        let status = || number.checked_sub(STATUS).and_then(|status| u16::try_from(status).ok()).map(Self::Status);
-        plain().or_else(status)
+        let above = |first| number.checked_sub(first).and_then(|rest| u16::try_from(rest).ok());
+        let call = || above(GRPC).and_then(grpc::Status::named).map(Self::Grpc);
+        plain().or_else(call).or_else(|| above(STATUS).map(Self::Status))
     }
 }
 
@@ -125,6 +139,7 @@ impl fmt::Display for Cause {
             Self::Closed => f.write_str("connection closed without an answer"),
             Self::TooSlow => f.write_str("no answer in time"),
             Self::Unreadable => f.write_str("unreadable answer"),
+            Self::OtherProtocol => f.write_str("it does not speak HTTP/2"),
             Self::NoTls => f.write_str("no TLS is spoken there"),
             Self::Untrusted => f.write_str("its certificate is not from a trusted authority"),
             Self::Expired => f.write_str("its certificate has expired or does not hold yet"),
@@ -133,6 +148,8 @@ impl fmt::Display for Cause {
             Self::Unwelcome => f.write_str("it wants a client certificate, or another one"),
             Self::NoHandshake => f.write_str("TLS handshake failed"),
             Self::Status(status) => write!(f, "status {status}"),
+            Self::Grpc(status) => write!(f, "gRPC status {status}"),
+            Self::NotServing => f.write_str("the service does not serve"),
         }
     }
 }
@@ -143,8 +160,9 @@ mod tests {
 
     #[test]
     fn a_number_stands_for_one_cause() {
-        use Cause::Status;
-        for cause in PLAIN.into_iter().chain([Status(100), Status(503), Status(999)]) {
+        use Cause::{Grpc, Status};
+        let [late, gone] = [grpc::Status::DEADLINE_EXCEEDED, grpc::Status::UNAUTHENTICATED].map(Grpc);
+        for cause in PLAIN.into_iter().chain([late, gone, Status(100), Status(503), Status(999)]) {
             assert_eq!(Cause::numbered(cause.number()), Some(cause), "{cause}");
         }
         assert_eq!(Cause::numbered(0), None);

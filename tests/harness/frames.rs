@@ -26,9 +26,13 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// A request's head, each field written out.
 pub fn head(method: &str, path: &str) -> Vec<u8> {
-    let fields = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "a.example")];
-    let literal = |(name, value): (&str, &str)| [&[0, name.len() as u8], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat();
-    fields.into_iter().flat_map(literal).collect()
+    head_of(&[(":method", method), (":scheme", "http"), (":path", path), (":authority", "a.example")])
+}
+
+/// A head of these fields, each written out.
+pub fn head_of(fields: &[(&str, &str)]) -> Vec<u8> {
+    let literal = |(name, value): &(&str, &str)| [&[0, name.len() as u8], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat();
+    fields.iter().flat_map(literal).collect()
 }
 
 /// A request without a body.

@@ -1,8 +1,12 @@
 //! Listeners with TLS over real sockets: certificates by name, clients that show their own, renewal, HTTP/2, and handshakes that stop.
 
 pub(crate) mod authority;
+mod idle;
+mod peers;
+mod renewal;
 mod secure;
 mod upstreams;
+mod upstreams_http2;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -372,6 +376,36 @@ fn an_answer_that_breaks_off_does_not_look_whole_over_tls() {
     let end = stream.read_to_end(&mut answer);
 
     assert!(end.is_err(), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn a_connection_that_is_over_ends_in_tls_too() {
+    let authority = Authority::new();
+    let origin = Origin::start(|request, stream| {
+        let long = request.line().contains("/long");
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nall of it");
+        long && stream.write_all(&vec![b'x'; 1 << 20]).is_ok() && false
+    });
+    let directory = shop(&authority);
+    let gateway = gateway(&directory, origin.address, SHOP, "timeouts: {keepalive: 300ms}");
+    let all = |request: &str| {
+        let mut stream = connect(gateway.address, authority.client(None, &[]), "shop.example");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).map(|_| String::from_utf8_lossy(&answer).into_owned())
+    };
+
+    // A client that is not told so takes an answer without a length for one that was cut.
+    for (request, end) in [
+        ("GET / HTTP/1.0\r\nHost: shop.example\r\n\r\n", "all of it"),
+        ("GET /long HTTP/1.0\r\nHost: shop.example\r\n\r\n", "xxxx"),
+        ("GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n", "0\r\n\r\n"),
+        ("GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n", "0\r\n\r\n"),
+        ("no request\r\n\r\n", "}"),
+    ] {
+        let answer = all(request).unwrap_or_else(|error| panic!("{request}: {error}"));
+        assert!(answer.trim_end_matches(' ').ends_with(end), "{request}: {}", &answer[..answer.len().min(300)]);
+    }
 }
 
 #[test]

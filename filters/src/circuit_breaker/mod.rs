@@ -39,6 +39,7 @@ use crate::filter::build::Build;
 use crate::filter::inspect::{CircuitState, Forced, Inspection};
 use crate::filter::options::{Options, Placement};
 use crate::filter::{Attempt, Failure, Filter, Request, Verdict};
+use crate::grpc;
 use crate::words::condition::Condition;
 use crate::words::fields;
 use crate::words::selector::Selector;
@@ -224,8 +225,15 @@ impl Inner {
             Err(_) => Finding::Neutral,
             Ok(head) if self.blames(attempt) => Finding::Failure { slow, retry_after: retry_after(head) },
             Ok(head) if head.status.is_client_error() => Finding::Neutral,
+            // What a server refuses says nothing of its health.
+            Ok(_) if attempt.grpc.is_some_and(|status| status != grpc::Status::OK) => Finding::Neutral,
             Ok(_) => Finding::Success { slow },
         }
+    }
+
+    /// Whether a gRPC call that began well has failed by the upstream's fault.
+    fn blames_end(&self, status: grpc::Status) -> bool {
+        self.failures.iter().any(|condition| condition.meets_grpc(status))
     }
 
     /// Whether it is the upstream's fault. That no endpoint was to be had is not: nothing was asked.

@@ -133,7 +133,8 @@ impl ResponseFilter for Watch {
         if let Some(finding) = self.pending.filter(|_| outcome.complete && !permit.is_settled()) {
             permit.settle(finding, self.now);
         }
-        if outcome.upstream_broke {
+        let failed = !self.diverted && outcome.grpc.is_some_and(|status| self.inner.blames_end(status));
+        if outcome.upstream_broke || failed {
             permit.broke(Instant::now());
         } else if outcome.complete {
             permit.whole();

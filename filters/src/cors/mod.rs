@@ -23,6 +23,7 @@ use std::sync::Arc;
 use crate::filter::build::Build;
 use crate::filter::options::{Options, Placement};
 use crate::filter::{Facts, Filter, Request, Verdict};
+use crate::grpc::{STATUS_FIELDS, Wire};
 use crate::head;
 use crate::reply::Reply;
 use crate::words::fields;
@@ -202,7 +203,9 @@ impl Cors {
         if self.credentials {
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
-        let answers = [(ACCESS_CONTROL_EXPOSE_HEADERS, &self.expose)];
+        let is_web = facts.grpc.as_ref().is_some_and(|call| call.wire != Wire::Plain);
+        let exposed = if is_web { Some(with_status(self.expose.as_ref())) } else { self.expose.clone() };
+        let answers = [(ACCESS_CONTROL_EXPOSE_HEADERS, &exposed)];
         let preflights = [
             (ACCESS_CONTROL_ALLOW_METHODS, &self.methods),
             (ACCESS_CONTROL_ALLOW_HEADERS, &self.headers),
@@ -214,6 +217,18 @@ impl Cors {
             }
         }
     }
+}
+
+/// What a page may read that makes gRPC calls: what came of them, too.
+fn with_status(exposed: Option<&HeaderValue>) -> HeaderValue {
+    let mut list = exposed.map_or(Vec::new(), |exposed| exposed.as_bytes().to_vec());
+    for name in &STATUS_FIELDS {
+        if !list.is_empty() {
+            list.extend_from_slice(b", ");
+        }
+        list.extend_from_slice(name.as_str().as_bytes());
+    }
+    HeaderValue::from_bytes(&list).expect("names of headers")
 }
 
 #[cfg(test)]

@@ -156,3 +156,20 @@ fn what_cannot_work_is_told() {
         assert!(config.problems().iter().any(|problem| problem.message.contains(words)), "{options}: {:?}", config.problems());
     }
 }
+
+#[test]
+fn a_page_that_calls_grpc_web_may_read_what_came_of_it() {
+    let answer = |content_type: &str| {
+        let mut head = RequestHeader::build("POST", b"/", None).expect("a head");
+        head.insert_header("content-type", content_type).expect("a header");
+        let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("r-1"));
+        facts.origin = Some(HeaderValue::from_static("https://shop.example"));
+        facts.grpc = crate::grpc::Call::of(&head);
+        let mut answer = ResponseHeader::build(200, None).expect("a head");
+        filter(WEB).answer(&mut answer, &facts);
+        answer.headers["access-control-expose-headers"].clone()
+    };
+
+    assert_eq!(answer("application/grpc-web+proto"), "X-Total, grpc-status, grpc-message, grpc-status-details-bin");
+    assert_eq!(answer("application/grpc"), "X-Total");
+}

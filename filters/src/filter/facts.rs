@@ -8,6 +8,7 @@ use http::HeaderValue;
 
 use super::inspect::CircuitState;
 use super::pseudonym::{Part, Pseudonyms};
+use crate::grpc::Call;
 use crate::words::claims::Claims;
 
 /// Who the caller is, as a verified token says.
@@ -65,6 +66,8 @@ pub struct Facts {
     pub request_id: HeaderValue,
     /// What TLS says of the connection; none in clear text.
     pub tls: Option<Arc<Tls>>,
+    /// The gRPC call that the request is, where it is one.
+    pub grpc: Option<Box<Call>>,
     /// The route's name.
     pub route: Arc<str>,
     /// The route's index among those of the configuration.
@@ -93,6 +96,8 @@ pub struct Facts {
     pub reason: &'static str,
     /// The version of the endpoint that answered, where it has one.
     pub version: Option<HeaderValue>,
+    /// Whether a filter compresses the answer: those after it in the list leave it as it is.
+    pub packed: bool,
 }
 
 impl Facts {
@@ -102,6 +107,7 @@ impl Facts {
             client_ip,
             request_id,
             tls: None,
+            grpc: None,
             route: nameless(),
             route_index: usize::MAX,
             upstream: None,
@@ -116,6 +122,7 @@ impl Facts {
             circuit: None,
             reason: "",
             version: None,
+            packed: false,
         }
     }
 }

@@ -17,6 +17,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora_http::{RequestHeader, ResponseHeader};
 
 pub use facts::{ClientCertificate, Facts, Identity, Tls};
@@ -72,9 +73,17 @@ pub enum Verdict<'a> {
 
 /// One request's other half. Its fields are the request's private state, and dropping it gives back what it holds.
 ///
-/// It is told of the response's head and body. What the first filter needs that looks at a request's body, or at trailers of either
-/// direction, is one more method here with a default, asked only of the halves that want it.
+/// It is told of the response's head, body and trailers, and of the request's body where it rewrites that one. What the first filter needs
+/// that looks at a request's trailers is one more method here with a default, asked only of the halves that want it.
 pub trait ResponseFilter: Send + Sync {
+    /// Whether it rewrites the request's body; asked before any of it is read.
+    fn rewrites_upload(&self) -> bool {
+        false
+    }
+    /// A part of the request's body, only where [`ResponseFilter::rewrites_upload`] said so. `last` comes once, with no bytes.
+    fn upload(&mut self, _body: &mut Option<Bytes>, _last: bool) -> Flow {
+        Flow::Go
+    }
     /// An attempt at the upstream has ended with a head or a failure, and nothing was sent to the client yet: each attempt once. A rescue
     /// is honoured when `attempt.last`, from the filter that is listed last of those that offer one.
     fn attempt(&mut self, _attempt: &Attempt<'_>) -> Rescue {
@@ -88,20 +97,28 @@ pub trait ResponseFilter: Send + Sync {
     fn head(&mut self, _head: &mut ResponseHeader) -> Want {
         Want::Nothing
     }
+    /// The trailers that end the body, before [`ResponseFilter::body`] is told of its end. Only after [`Want::Chunks`]. A half that tells the
+    /// client in another way takes them.
+    fn trailers(&mut self, _trailers: &mut Option<HeaderMap>) {}
     /// A part of the body, only after [`Want::Chunks`]. `last` comes once, perhaps with no bytes.
     fn body(&mut self, _body: &mut Option<Bytes>, _last: bool) -> Flow {
+        Flow::Go
+    }
+    /// No more of the body has come for now: what is held back for the sake of more is put into `body`, in which nothing is yet. Asked
+    /// before the gateway waits, only after [`Want::Chunks`] and before the last part.
+    fn pause(&mut self, _body: &mut Option<Bytes>) -> Flow {
         Flow::Go
     }
     /// The exchange is over, however it went.
     fn done(self: Box<Self>, _outcome: &Outcome) {}
 }
 
-/// What of the response a half wants to see after the head. Trailers would be a further variant.
+/// What of the response a half wants to see after the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
     /// The head was enough.
     Nothing,
-    /// Every chunk.
+    /// Every chunk, and the trailers.
     Chunks,
 }
 

@@ -50,6 +50,11 @@ pub trait Options {
         false
     }
 
+    /// Whether it makes gRPC calls of requests, for upstreams that speak HTTP/2.
+    fn needs_grpc(&self) -> bool {
+        false
+    }
+
     /// Whether it verifies who the caller is, and says so in [`super::Facts::identity`].
     fn identifies(&self) -> bool {
         false
@@ -76,6 +81,8 @@ pub enum Placement {
     Once,
     /// No filter before it can refuse.
     BeforeRefusals(&'static str),
+    /// No filter of this kind comes before it.
+    Before(&'static str, &'static str),
     /// No filter comes after it.
     Last(&'static str),
     /// A filter that identifies the caller comes before it, and is enforced where this one is.

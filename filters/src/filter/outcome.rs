@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pingora_http::ResponseHeader;
 
+use crate::grpc::Status;
 use crate::reply::Reply;
 
 /// How an exchange ended.
@@ -16,6 +17,8 @@ pub struct Outcome {
     pub complete: bool,
     /// Whether it was the upstream that broke off after its head.
     pub upstream_broke: bool,
+    /// What the upstream said at its answer's end came of a gRPC call; none of every other request, and where its head said so already.
+    pub grpc: Option<Status>,
 }
 
 /// One attempt at an upstream.
@@ -32,6 +35,8 @@ pub struct Attempt<'a> {
     pub last: bool,
     /// Whether the request could be sent once more: nothing of its body is lost.
     pub replayable: bool,
+    /// What the head says came of a gRPC call, where it is all of the answer; none of every other request.
+    pub grpc: Option<Status>,
 }
 
 /// Why an attempt brought no head.

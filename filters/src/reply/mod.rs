@@ -1,11 +1,15 @@
 //! Answers of the gateway's own: the one place where a refusal becomes a response.
 
+pub mod grpc;
 pub mod problem;
 pub mod respond;
 
 use bytes::Bytes;
+use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_http::ResponseHeader;
+
+use crate::grpc::Call;
 
 /// An answer that no upstream gave.
 #[derive(Clone, Debug)]
@@ -35,11 +39,13 @@ pub enum ReplyBody {
 }
 
 /// How a refusal is written. It follows from the request: what a browser reads, a gRPC client would not look at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Form {
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Form<'f> {
     /// RFC 9457 problem details, for all that speaks HTTP. What speaks another protocol within HTTP gets a form of its own here.
     #[default]
     Problem,
+    /// The status of this gRPC call: a client of gRPC reads no other.
+    Grpc(&'f Call),
 }
 
 impl Reply {
@@ -64,21 +70,35 @@ impl Reply {
         self.reason
     }
 
+    /// Whether it refuses the request, so that it has a form for who asked.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.body, ReplyBody::Problem { .. })
+    }
+
+    /// For how many seconds nothing better is to be had, where it says so.
+    fn retry_after(&self) -> Option<u64> {
+        let (_, value) = self.headers.iter().find(|(name, _)| *name == RETRY_AFTER)?;
+        value.to_str().ok()?.parse().ok()
+    }
+
     /// The same with one more header.
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// The head and the body that go out, in this form and with `X-Request-Id`.
-    pub fn render(&self, form: Form, request_id: &HeaderValue) -> (ResponseHeader, Bytes) {
+    /// The head and the body that go out, in this form and with `X-Request-Id`. A body that is empty is none: the head is the end.
+    pub fn render(&self, form: Form<'_>, request_id: &HeaderValue) -> (ResponseHeader, Bytes) {
+        if let (Form::Grpc(call), ReplyBody::Problem { detail, .. }) = (form, &self.body) {
+            return grpc::render(self, detail, call, request_id);
+        }
         let mut head = ResponseHeader::build_no_case(self.status, Some(self.headers.len() + 6)).expect("a StatusCode is a valid status");
-        let body = match (&self.body, form) {
-            (ReplyBody::Problem { code, detail }, Form::Problem) => {
+        let body = match &self.body {
+            ReplyBody::Problem { code, detail } => {
                 insert(&mut head, "Content-Type", HeaderValue::from_static(problem::MEDIA_TYPE));
                 problem::body(self.status, code, detail, Some(request_id))
             }
-            (ReplyBody::Bytes(bytes), _) => bytes.clone(),
+            ReplyBody::Bytes(bytes) => bytes.clone(),
         };
         for (name, value) in &self.headers {
             head.append_header(name.clone(), value.clone()).expect("a HeaderName is a valid name");

@@ -340,6 +340,13 @@ impl H1 {
         true
     }
 
+    /// Ends a connection on which nothing is left to be said, unless its answer broke off: that is not to look like an end.
+    pub(crate) fn part(&mut self) {
+        if self.status().is_none() || self.answer.is_whole() {
+            self.io.say_goodbye();
+        }
+    }
+
     /// Sends the answer to a request that no hook will see, and listens to the client for a while, so that it can read it.
     pub(crate) async fn refuse(mut self: Box<Self>, refusal: Refusal) {
         let page = self.keeper.refuse(refusal, &self.conn);

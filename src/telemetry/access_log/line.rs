@@ -72,6 +72,8 @@ pub(crate) struct Line<'a> {
     pub sni: Option<&'a [u8]>,
     /// The subject of the client's certificate.
     pub client_cert: Option<&'a [u8]>,
+    /// What the client was told came of its gRPC call, as a number.
+    pub grpc_status: Option<u16>,
     /// The client's `User-Agent`.
     pub user_agent: Option<&'a [u8]>,
     /// What went wrong.
@@ -112,6 +114,7 @@ impl Line<'_> {
             tls_version: None,
             sni: None,
             client_cert: None,
+            grpc_status: None,
             user_agent: None,
             flag: None,
         }
@@ -152,6 +155,7 @@ impl Line<'_> {
         word(out, "tls_version", self.tls_version);
         text(out, "sni", self.sni, HOST);
         text(out, "client_cert", self.client_cert, CERTIFICATE);
+        number(out, "grpc_status", self.grpc_status);
         text(out, "user_agent", self.user_agent, USER_AGENT);
         word(out, "flags", self.flag.map(Flag::letters));
         out.push(b'}');

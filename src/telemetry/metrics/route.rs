@@ -4,22 +4,29 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use frontgate_filters::grpc::Status;
 use http::Method;
 use prometheus::Histogram;
 
 use super::scrape::Scrape;
 use super::{DURATION, OVERHEAD, histogram};
+use crate::router::UNMATCHED;
 
 /// A route's counters.
 pub(crate) struct RouteMetrics {
     answers: [Answers; METHODS.len()],
     duration: Histogram,
     overhead: Histogram,
+    /// gRPC calls by their status; there once the route has one.
+    calls: OnceLock<Box<Calls>>,
 }
+
+/// Calls by the number of their status, then those of other numbers, then those that brought none.
+type Calls = [AtomicU64; Status::NAMED + 2];
 
 impl RouteMetrics {
     pub(super) fn new() -> Self {
-        Self { answers: Default::default(), duration: histogram(DURATION), overhead: histogram(OVERHEAD) }
+        Self { answers: Default::default(), duration: histogram(DURATION), overhead: histogram(OVERHEAD), calls: OnceLock::new() }
     }
 
     /// Counts a request that was answered with `status` after `duration`, of which `overhead` was the gateway's own.
@@ -29,6 +36,14 @@ impl RouteMetrics {
         self.answers[method_index(method)].count(status);
         self.duration.observe(duration.as_secs_f64());
         self.overhead.observe(overhead.as_secs_f64());
+    }
+
+    /// Counts a gRPC call of whose status the client was told, where there was one.
+    ///
+    /// A number without a name counts as `_OTHER`, and none at all as `_none`.
+    pub(crate) fn called(&self, status: Option<Status>) {
+        let index = status.map_or(Status::NAMED + 1, |status| usize::from(status.number()).min(Status::NAMED));
+        self.calls.get_or_init(|| Box::new([const { AtomicU64::new(0) }; Status::NAMED + 2]))[index].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Nothing where there was no request: of hundreds of routes most are quiet, and each is forty series.
@@ -42,6 +57,18 @@ impl RouteMetrics {
                 let labels = [("route", route), ("method", method), ("code", code)];
                 scrape.counter("frontgate_requests_total", help, &labels, count as f64);
             });
+        }
+        let help = "gRPC calls, by the status that their clients were told.";
+        for (index, counter) in self.calls.get().into_iter().flat_map(|calls| calls.iter()).enumerate() {
+            let count = counter.load(Ordering::Relaxed);
+            let status = match index.checked_sub(Status::NAMED) {
+                None => &*index.to_string(),
+                Some(0) => OTHER,
+                Some(_) => UNMATCHED,
+            };
+            if count > 0 {
+                scrape.counter("frontgate_grpc_requests_total", help, &[("route", route), ("grpc_status", status)], count as f64);
+            }
         }
         let help = "Duration of a request, from its first byte to the last byte of its answer.";
         scrape.histogram("frontgate_request_duration_seconds", help, &[("route", route)], &self.duration);
@@ -129,6 +156,29 @@ mod tests {
 
         for method in METHODS {
             let line = format!(r#"frontgate_requests_total{{route="r",method="{method}",code="204"}} 1"#);
+            assert!(page.contains(&line), "no {line} in\n{page}");
+        }
+    }
+
+    #[test]
+    fn calls_count_by_their_status_and_odd_ones_together() {
+        let route = RouteMetrics::new();
+        route.record(&Method::POST, 200, Duration::ZERO, Duration::ZERO);
+        for status in (0..20).map(Status::named).chain([Some(Status::UNAVAILABLE)]) {
+            route.called(status);
+        }
+        let read = |number: &'static str| {
+            Status::read(&http::HeaderMap::from_iter([(frontgate_filters::grpc::GRPC_STATUS, http::HeaderValue::from_static(number))]))
+        };
+        route.called(read("17"));
+        route.called(read("70000"));
+
+        let mut scrape = Scrape::default();
+        route.scrape("r", &mut scrape);
+        let page = scrape.page();
+
+        for (status, count) in [("0", 1), ("14", 2), ("16", 1), ("_OTHER", 2), ("_none", 3)] {
+            let line = format!(r#"frontgate_grpc_requests_total{{route="r",grpc_status="{status}"}} {count}"#);
             assert!(page.contains(&line), "no {line} in\n{page}");
         }
     }

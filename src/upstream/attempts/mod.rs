@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use frontgate_filters::filter::{Attempt, Failure, Rescue};
+use frontgate_filters::grpc::Status;
 use frontgate_filters::reply::Reply;
 use http::HeaderValue;
 use pingora_http::ResponseHeader;
@@ -42,6 +43,10 @@ pub(crate) struct Asked {
     pub replayable: bool,
     /// Whether the request is a probe of a half-open circuit, which is worth one attempt.
     pub probing: bool,
+    /// Whether it is a gRPC call.
+    pub call: bool,
+    /// What a head that is all of the answer says came of it.
+    pub said: Option<Status>,
 }
 
 /// Who hears of attempts and may answer in an upstream's place: a route's filters.
@@ -256,7 +261,9 @@ impl Attempts {
     ) -> Next {
         let Some(pool) = self.pool.clone() else { return Next::Pass };
         let took = self.current.as_ref().map_or(Duration::ZERO, |current| now.saturating_duration_since(current.began));
+        // What comes of a call is said at its end.
         let judged = match &result {
+            Ok(head) if head.status.as_u16() < 500 && asked.call => asked.said.map(judged),
             Ok(head) if head.status.as_u16() < 500 => Some(Ok(())),
             Ok(head) => Some(Err(Cause::Status(head.status.as_u16()))),
             Err(Failure::Neutral | Failure::Unavailable) => None,
@@ -270,7 +277,7 @@ impl Attempts {
                 pool.took(took);
             }
         }
-        let mut attempt = Attempt { upstream: &pool.name, result, took, now, last: true, replayable: asked.replayable };
+        let mut attempt = Attempt { upstream: &pool.name, result, took, now, last: true, replayable: asked.replayable, grpc: asked.said };
         // The permit of the attempt that has ended is given back before another is asked for.
         self.permit = None;
         self.permit = self.further(asked, &pool, &attempt);
@@ -308,10 +315,23 @@ impl Attempts {
         let left = self.made < retry.attempts.get()
             && self.deadline.is_none_or(|deadline| attempt.now < deadline)
             && !asked.probing
-            && asked.idempotent
+            && (asked.idempotent || asked.call && self.was_not_served(asked.said))
             && asked.replayable
             && retry.when.iter().any(|condition| condition.meets(attempt));
         if left { pool.retry_permit() } else { None }
+    }
+
+    /// Whether a call was not begun upon: it never got there, or the answer is nothing but that nobody serves it just now.
+    fn was_not_served(&self, said: Option<Status>) -> bool {
+        said == Some(Status::UNAVAILABLE)
+            || self.current.as_ref().is_none_or(|current| current.ended == Some(telemetry::Attempt::ConnectFailure))
+    }
+
+    /// An answer has come to its end that says what came of a gRPC call: what its endpoint is judged by.
+    pub(crate) fn concluded(&mut self, status: Option<Status>, now: Instant) {
+        if let (Some(status), Some(current)) = (status, &self.current) {
+            current.pick.judge(judged(status), now);
+        }
     }
 
     /// The attempt in progress, or the last one; none where there was no endpoint for it.
@@ -338,6 +358,11 @@ impl Attempts {
     pub(crate) fn version(&self) -> Option<HeaderValue> {
         self.current.as_ref()?.pick.endpoint().version.clone()
     }
+}
+
+/// What the status of a gRPC call says of its endpoint.
+fn judged(status: Status) -> Result<(), Cause> {
+    if status.is_failure() { Err(Cause::Grpc(status)) } else { Ok(()) }
 }
 
 #[cfg(test)]

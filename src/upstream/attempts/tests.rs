@@ -32,7 +32,7 @@ impl Audience for Filters {
     }
 }
 
-const GET: Asked = Asked { idempotent: true, replayable: true, probing: false };
+const GET: Asked = Asked { idempotent: true, replayable: true, probing: false, call: false, said: None };
 
 fn pool(name: &str, json: serde_json::Value) -> Arc<Pool> {
     Arc::new(Pool::new(name, &serde_json::from_value(json).expect("an upstream"), None, &Metrics::new(), None))

@@ -49,6 +49,7 @@ pub(super) fn pool(name: &str, url: &Url, metrics: &Metrics) -> Arc<Pool> {
         total: None,
         // From one fetch to the next nobody keeps a connection open.
         idle: Written(Duration::ZERO),
+        stream_idle: None,
     };
     let attempts = NonZeroU32::MIN.saturating_add(ADDRESSES - 1);
     let retry = Retry { attempts, when: vec![Condition::ConnectFailure], budget: Share(1.0) };
@@ -64,6 +65,7 @@ pub(super) fn pool(name: &str, url: &Url, metrics: &Metrics) -> Arc<Pool> {
         retry: Some(Spanned::nowhere(retry)),
         timeouts,
         host: None,
+        protocol: None,
         tls: None,
     };
     let tls = if url.tls { Tls::of_host(&url.host) } else { None };

@@ -12,7 +12,7 @@ const MOST: usize = 4096;
 
 /// Names are numbers that are given out one after the other: they need no hashing.
 #[derive(Default)]
-struct AsItIs(u64);
+pub(crate) struct AsItIs(u64);
 
 impl Hasher for AsItIs {
     fn finish(&self) -> u64 {
@@ -85,8 +85,13 @@ pub(crate) fn sweep(now: Instant) {
         of.retain(|_, kept| {
             let before = kept.connections.len();
             let patience = kept.patience;
-            kept.connections
-                .retain_mut(|connection| now.saturating_duration_since(connection.idle_since) < patience && !connection.is_stale());
+            kept.connections.retain_mut(|connection| {
+                let stays = now.saturating_duration_since(connection.idle_since) < patience && !connection.is_stale();
+                if !stays {
+                    connection.io.say_goodbye();
+                }
+                stays
+            });
             *number -= before - kept.connections.len();
             !kept.connections.is_empty()
         });

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gate::Rules;
+use crate::grpc::Status;
 use crate::reply::respond::Respond;
 use crate::words::condition::{Condition, StatusRange};
 use crate::words::selector::Selector;
@@ -40,7 +41,7 @@ pub struct Config {
     /// How the upstream is probed before the circuit closes.
     #[serde(default)]
     pub half_open: HalfOpen,
-    /// What counts as a failure; by default `[connect_failure, timeout, 500-599]`.
+    /// What counts as a failure; by default `[connect_failure, timeout, 500-599, grpc:4, grpc:13, grpc:14]`.
     #[serde(default = "faults")]
     pub failures: Spanned<Vec<Condition>>,
     /// What is answered instead, to GET and HEAD: the first of these that can serve.
@@ -103,7 +104,8 @@ fn count<const N: u32>() -> Spanned<u32> {
 
 fn faults() -> Spanned<Vec<Condition>> {
     let status = Condition::Status(StatusRange { first: 500, last: 599 });
-    Spanned::nowhere(vec![Condition::ConnectFailure, Condition::Timeout, status])
+    let [late, broken, gone] = [Status::DEADLINE_EXCEEDED, Status::INTERNAL, Status::UNAVAILABLE].map(Condition::Grpc);
+    Spanned::nowhere(vec![Condition::ConnectFailure, Condition::Timeout, status, late, broken, gone])
 }
 
 fn half() -> Spanned<Share> {

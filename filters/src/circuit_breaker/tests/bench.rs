@@ -107,7 +107,15 @@ impl Bench {
             asked.push(pool.to_string());
             let answer = origin(&pool);
             let result = answer.as_ref().map_err(|failure| *failure);
-            let attempt = Attempt { upstream: &pool, result, took: Duration::from_millis(10), now: self.now, last: true, replayable: true };
+            let attempt = Attempt {
+                upstream: &pool,
+                result,
+                took: Duration::from_millis(10),
+                now: self.now,
+                last: true,
+                replayable: true,
+                grpc: None,
+            };
             match exchange.attempt(&attempt) {
                 Rescue::Pool(next) => pool = next,
                 Rescue::Reply(rescue) => reply = Some(rescue),
@@ -118,7 +126,7 @@ impl Bench {
                     };
                     exchange.head(&head.method, &mut answer);
                     exchange.body(&mut body, true);
-                    exchange.done(&Outcome { status: answer.status.as_u16(), complete: true, upstream_broke: false });
+                    exchange.done(&Outcome { status: answer.status.as_u16(), complete: true, upstream_broke: false, grpc: None });
                     let body = body.unwrap_or_default();
                     return Got {
                         status: answer.status.as_u16(),
@@ -133,7 +141,7 @@ impl Bench {
         let reply = reply.expect("the loop ends with one");
         let (mut answer, body) = reply.render(Form::default(), &facts.request_id);
         exchange.head(&head.method, &mut answer);
-        exchange.done(&Outcome { status: reply.status.as_u16(), complete: true, upstream_broke: false });
+        exchange.done(&Outcome { status: reply.status.as_u16(), complete: true, upstream_broke: false, grpc: None });
         Got { status: reply.status.as_u16(), head: answer, body, asked, circuit: facts.circuit.map(CircuitState::name) }
     }
 

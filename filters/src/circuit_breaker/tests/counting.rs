@@ -10,12 +10,13 @@ use crate::chain::Exchange;
 use crate::count::metrics::Families;
 use crate::filter::inspect::{CircuitState as State, Forced};
 use crate::filter::{Attempt, Failure, Filter, Outcome};
+use crate::grpc;
 
-const BROKEN: Outcome = Outcome { status: 200, complete: false, upstream_broke: true };
-const LEFT: Outcome = Outcome { status: 200, complete: false, upstream_broke: false };
+const BROKEN: Outcome = Outcome { status: 200, complete: false, upstream_broke: true, grpc: None };
+const LEFT: Outcome = Outcome { status: 200, complete: false, upstream_broke: false, grpc: None };
 
 fn attempt<'a>(bench: &Bench, result: Result<&'a pingora_http::ResponseHeader, Failure>, last: bool) -> Attempt<'a> {
-    Attempt { upstream: "catalog", result, took: Duration::from_millis(10), now: bench.now, last, replayable: true }
+    Attempt { upstream: "catalog", result, took: Duration::from_millis(10), now: bench.now, last, replayable: true, grpc: None }
 }
 
 fn gauge(bench: &Bench) -> i64 {
@@ -58,6 +59,33 @@ fn what_is_a_failure_can_be_said() {
 }
 
 #[test]
+fn a_grpc_call_counts_by_its_status_in_the_head_or_at_its_end() {
+    // The status in a head that is all of the answer, or at the end; what is counted.
+    for (options, in_head, at_end, requests, failures) in [
+        ("{}", Some(14), None, 1, 1),
+        ("{}", Some(4), None, 1, 1),
+        ("{}", Some(5), None, 0, 0),
+        ("{}", None, Some(0), 1, 0),
+        ("{}", None, Some(13), 1, 1),
+        ("{}", None, Some(5), 1, 0),
+        (r#"{"failures": ["grpc:2"]}"#, Some(14), None, 0, 0),
+        (r#"{"failures": ["grpc:2"]}"#, None, Some(2), 1, 1),
+        (r#"{"failures": ["503"]}"#, Some(14), None, 1, 1),
+    ] {
+        let bench = Bench::new(options);
+        let (mut head, mut facts, mut exchange) = (request("POST", "/a.B/C"), facts(), Exchange::default());
+        bench.ask(&mut head, &mut facts, &mut exchange);
+        let named = |number: Option<u16>| number.and_then(grpc::Status::named);
+
+        exchange.attempt(&Attempt { grpc: named(in_head), ..attempt(&bench, Ok(&status(200)), true) });
+        exchange.done(&Outcome { status: 200, complete: true, upstream_broke: false, grpc: named(at_end) });
+
+        let seen = bench.circuit();
+        assert_eq!((seen.requests, seen.failures), (requests, failures), "{options} {in_head:?} {at_end:?}");
+    }
+}
+
+#[test]
 fn a_request_counts_once_by_its_last_attempt() {
     let bench = Bench::new("{}");
     let (mut head, mut facts, mut exchange) = (request("GET", "/"), facts(), Exchange::default());
@@ -66,7 +94,7 @@ fn a_request_counts_once_by_its_last_attempt() {
     exchange.attempt(&attempt(&bench, Ok(&status(503)), false));
     exchange.attempt(&attempt(&bench, Err(Failure::Connect), false));
     exchange.attempt(&attempt(&bench, Ok(&status(200)), true));
-    exchange.done(&Outcome { status: 200, complete: true, upstream_broke: false });
+    exchange.done(&Outcome { status: 200, complete: true, upstream_broke: false, grpc: None });
 
     let seen = bench.circuit();
     assert_eq!((seen.requests, seen.failures), (1, 0));

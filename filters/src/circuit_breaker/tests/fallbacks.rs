@@ -139,8 +139,15 @@ fn a_pool_is_no_fallback_for_itself_nor_for_what_cannot_be_sent_again() {
 
     let (mut head, mut facts, mut exchange) = (request("GET", "/"), facts(), Exchange::default());
     bench.ask(&mut head, &mut facts, &mut exchange);
-    let failed =
-        Attempt { upstream: "catalog", result: Err(Failure::Connect), took: Duration::ZERO, now: bench.now, last: true, replayable: false };
+    let failed = Attempt {
+        upstream: "catalog",
+        result: Err(Failure::Connect),
+        took: Duration::ZERO,
+        now: bench.now,
+        last: true,
+        replayable: false,
+        grpc: None,
+    };
     assert!(matches!(exchange.attempt(&failed), Rescue::Pass));
 }
 
@@ -149,8 +156,15 @@ fn attempts_that_others_follow_are_not_rescued() {
     let bench = Bench::new(ALL);
     let (mut head, mut facts, mut exchange) = (request("GET", "/"), facts(), Exchange::default());
     bench.ask(&mut head, &mut facts, &mut exchange);
-    let mut attempt =
-        Attempt { upstream: "catalog", result: Err(Failure::Connect), took: Duration::ZERO, now: bench.now, last: false, replayable: true };
+    let mut attempt = Attempt {
+        upstream: "catalog",
+        result: Err(Failure::Connect),
+        took: Duration::ZERO,
+        now: bench.now,
+        last: false,
+        replayable: true,
+        grpc: None,
+    };
     assert!(matches!(exchange.attempt(&attempt), Rescue::Pass));
     attempt.last = true;
     assert!(matches!(exchange.attempt(&attempt), Rescue::Pool(pool) if *pool == *"catalog-next"));

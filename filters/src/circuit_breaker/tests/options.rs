@@ -14,7 +14,10 @@ fn nothing_need_be_written() {
     assert_eq!((config.window.value, config.open_for.value, config.max_open_for.value), (seconds(10), seconds(5), seconds(60)));
     assert_eq!((config.min_requests.value, config.failure_ratio.value), (20, Share(0.5)));
     assert_eq!((config.half_open.max_concurrent.value, config.half_open.successes.value), (5, 3));
-    assert_eq!(serde_json::to_value(&config.failures).expect("JSON"), serde_json::json!(["connect_failure", "timeout", "500-599"]));
+    assert_eq!(
+        serde_json::to_value(&config.failures).expect("JSON"),
+        serde_json::json!(["connect_failure", "timeout", "500-599", "grpc:4", "grpc:13", "grpc:14"])
+    );
     assert!(config.consecutive.is_none() && config.slow.is_none() && config.fallback.is_empty());
     assert_eq!(config.problems(), []);
 }

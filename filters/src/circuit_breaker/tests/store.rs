@@ -165,7 +165,7 @@ fn only_answers_that_came_whole_are_kept_and_their_chunks_stay_ones_own() {
         bench.ask(&mut head, &mut facts, &mut exchange);
         let answer = status(200);
         let (took, now) = (Duration::ZERO, bench.now);
-        exchange.attempt(&Attempt { upstream: "catalog", result: Ok(&answer), took, now, last: true, replayable: true });
+        exchange.attempt(&Attempt { upstream: "catalog", result: Ok(&answer), took, now, last: true, replayable: true, grpc: None });
         exchange.head(&Method::GET, &mut status(200));
         for part in parts {
             let mut body = Some(Bytes::copy_from_slice(part));

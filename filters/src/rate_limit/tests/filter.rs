@@ -220,7 +220,7 @@ fn too_many_at_once_spend_nothing_and_leave_when_they_end() {
     assert_eq!((bench.count("_none", "concurrency"), facts.limit.as_deref()), (1, Some("per_client")));
     assert!(bench.from("192.0.2.2").passed(), "others have places of their own");
 
-    one.done(&Outcome { status: 200, complete: true, upstream_broke: false });
+    one.done(&Outcome { status: 200, complete: true, upstream_broke: false, grpc: None });
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
         let _held = two;
         panic!("on purpose");

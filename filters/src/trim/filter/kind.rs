@@ -3,7 +3,8 @@
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
-use crate::trim::coding::Opener;
+use crate::coding::Opener;
+use crate::grpc;
 use crate::words::fields;
 
 /// What an answer is.
@@ -33,6 +34,10 @@ impl Kind {
 
     fn of_one(value: &[u8]) -> Self {
         let Some((group, name)) = fields::media_type(value) else { return Self::Unclear };
+        if grpc::wire_of(value).is_some() {
+            // Messages in frames, whatever they are written in.
+            return Self::Other;
+        }
         let is_one_of = |names: &[&[u8]]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
         let suffix = name.len().checked_sub(b"+json".len()).map(|at| &name[at..]);
         let named = matches!(group.to_ascii_lowercase().as_slice(), b"application" | b"text")
@@ -91,7 +96,13 @@ mod tests {
         {
             assert_eq!(Kind::of(&headers(CONTENT_TYPE, values)), Kind::Unclear, "{values:?}");
         }
-        for values in [&[&b"text/html"[..]][..], &[b"text/html; a=\"b, application/json\""], &[b"image/png", b"image/png"]] {
+        for values in [
+            &[&b"text/html"[..]][..],
+            &[b"text/html; a=\"b, application/json\""],
+            &[b"image/png", b"image/png"],
+            &[b"application/grpc+json"],
+            &[b"application/grpc-web+json"],
+        ] {
             assert_eq!(Kind::of(&headers(CONTENT_TYPE, values)), Kind::Other, "{values:?}");
         }
     }

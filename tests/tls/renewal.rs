@@ -1,0 +1,83 @@
+//! Certificates that are renewed again and again under steady traffic: no handshake and no request is lost.
+//!
+//! A few seconds by default; with `FRONTGATE_LONG` a minute, in which it has to be the traffic that was meant.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::authority::{Authority, Directory};
+use super::{SHOP, connect_with, gateway, get, put, shop};
+use crate::harness::{Origin, PATIENCE};
+
+/// Requests in a second, of all clients together.
+const RATE: u32 = 500;
+/// How many clients there are, and how many requests each makes on a connection.
+const CLIENTS: u32 = 8;
+const ON_ONE: usize = 10;
+/// How many certificates have to be shown.
+const ENOUGH: usize = 3;
+
+#[test]
+fn no_request_is_lost_while_certificates_are_renewed() {
+    let long = std::env::var_os("FRONTGATE_LONG").is_some();
+    let lasts = Duration::from_secs(if long { 60 } else { 5 });
+    let (authority, origin) = (Authority::new(), Origin::json("{}"));
+    let directory = shop(&authority);
+    let gateway = gateway(&directory, origin.address, SHOP, "");
+    let (answered, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (lost, shown) = (Mutex::new(Vec::new()), Mutex::new(HashSet::new()));
+    let began = Instant::now();
+
+    let renewed = std::thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let (authority, lost, shown, answered, over) = (&authority, &lost, &shown, &answered, &over);
+            let address = gateway.address;
+            scope.spawn(move || {
+                // Some resume their sessions, some speak nothing newer than TLS 1.2, some do neither.
+                let kept = Arc::new(if number % 2 == 0 { authority.client(None, &["http/1.1"]) } else { authority.old_client() });
+                let mut due = Instant::now();
+                while !over.load(Ordering::Relaxed) {
+                    let config = if number % 4 == 0 { Arc::new(authority.client(None, &[])) } else { kept.clone() };
+                    let mut stream = connect_with(address, &config, "shop.example");
+                    for request in 0..ON_ONE {
+                        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                        // Who is late does not hurry: it is a steady load, not a storm.
+                        due = (due + Duration::from_secs(1) * CLIENTS / RATE).max(Instant::now());
+                        match get(&mut stream, "/x") {
+                            Some(reply) if reply.status == 200 => _ = answered.fetch_add(1, Ordering::Relaxed),
+                            other => lost.lock().unwrap().push(format!("client {number}, request {request}: {other:?}")),
+                        }
+                    }
+                    let chain = stream.conn.peer_certificates().map(|chain| chain[0].to_vec());
+                    shown.lock().unwrap().extend(chain);
+                }
+            });
+        }
+        let renewed = renew(&authority, &directory, began, lasts, || shown.lock().unwrap().len());
+        over.store(true, Ordering::Relaxed);
+        renewed
+    });
+
+    let (lost, shown) = (lost.into_inner().unwrap(), shown.into_inner().unwrap());
+    let answered = answered.into_inner();
+    assert!(lost.is_empty(), "{} of {}: {:#?}", lost.len(), answered + lost.len(), &lost[..lost.len().min(10)]);
+    assert!(shown.len() >= ENOUGH, "of {renewed} certificates {} were shown", shown.len());
+    let rate = answered as f64 / began.elapsed().as_secs_f64();
+    assert!(rate >= if long { f64::from(RATE) * 0.9 } else { 10.0 }, "{rate} requests a second");
+}
+
+/// Renews the pair again and again, half of it first, for so long and until enough of them were shown; how often.
+fn renew(authority: &Authority, directory: &Directory, began: Instant, lasts: Duration, shown: impl Fn() -> usize) -> usize {
+    let mut renewed = 0;
+    while began.elapsed() < lasts || shown() < ENOUGH && began.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(730));
+        let next = authority.issue(&["shop.example"]);
+        directory.put("shop.pem", &next.cert);
+        std::thread::sleep(Duration::from_millis(20));
+        put(directory, "shop", &next);
+        renewed += 1;
+    }
+    renewed
+}
