@@ -109,7 +109,6 @@ fn options(rules: &Rules) -> H2Options {
     options
         .enable_connect_protocol()
         .max_send_buffer_size(BUFFER)
-        .enable_connect_protocol()
         .initial_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
         .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
