@@ -39,6 +39,8 @@ mod goodbyes;
 mod grpc;
 /// What belongs to one hop, and who has handed a request on: connection options, `Via`, circles, methods for proxies.
 mod hops;
+/// Upstreams that are spoken to in HTTP/2.
+mod http2_upstream;
 /// What a request must be: one reading, one host, one path, limits.
 mod hygiene;
 /// Interim answers, which are never the answer.

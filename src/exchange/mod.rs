@@ -91,7 +91,7 @@ pub(crate) async fn exchange(order: &mut Order<'_>, client: &mut impl Client) ->
     loop {
         let now = Instant::now();
         // What became of an attempt is no matter once another one follows.
-        *order.flag = None;
+        (*order.flag, *order.reason) = (None, "");
         if let Err(why) = order.attempts.next(now) {
             *order.flag = Some(if why == NoPick::Full { Flag::UpstreamOverflow } else { Flag::NoHealthyUpstream });
             match order.settle(&method, &replay, Err(Failure::Unavailable), None, now) {
@@ -109,7 +109,8 @@ pub(crate) async fn exchange(order: &mut Order<'_>, client: &mut impl Client) ->
             Ended::Final(end) => return end,
             Ended::Again => continue,
             Ended::Stale if replay.is_whole() && method.is_idempotent() && order.attempts.forgives_stale() => continue,
-            Ended::Stale => {
+            Ended::Refused if replay.is_whole() && order.attempts.forgives_stale() => continue,
+            Ended::Stale | Ended::Refused => {
                 *order.flag = Some(Flag::UpstreamConnectionTermination);
                 order.attempts.finished(telemetry::Attempt::Reset, Instant::now());
                 (Failure::Connect, Some(refusals::bad_gateway()))

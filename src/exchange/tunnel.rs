@@ -188,7 +188,7 @@ where
     while !from.read.is_empty() {
         let saying = from.farewell == Farewell::Saying;
         let most = match &from.frames {
-            Some(frames) if leaves && !saying => frames.to_end(&from.read),
+            Some(frames) if leaves && !saying => frames.rest_of_frame(&from.read),
             _ => from.read.len(),
         };
         if most == 0 {

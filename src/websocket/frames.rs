@@ -34,7 +34,7 @@ impl Frames {
     }
 
     /// How many of these bytes belong to the frame in progress: none between two frames.
-    pub(crate) fn to_end(&self, bytes: &[u8]) -> usize {
+    pub(crate) fn rest_of_frame(&self, bytes: &[u8]) -> usize {
         let mut ahead = *self;
         let mut at = 0;
         while at < bytes.len() && !ahead.is_between() {
@@ -145,7 +145,7 @@ mod tests {
                         assert_eq!(frames.is_between(), at == 0, "{length} at {at}");
                         // What belongs to it is known wherever it stands.
                         let rest = if at == 0 { 0 } else { whole.len() - at };
-                        assert_eq!(frames.to_end(&followed[at..]), rest, "{length} at {at}");
+                        assert_eq!(frames.rest_of_frame(&followed[at..]), rest, "{length} at {at}");
                         frames.take(bytes);
                     }
                     assert!(frames.is_between() && !frames.is_closed(), "{length} by {part}");

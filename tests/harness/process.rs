@@ -15,6 +15,8 @@ pub struct Process {
     pub child: Child,
     pub folder: PathBuf,
     pub address: SocketAddr,
+    /// All that clients can connect to, in the configuration's order: the address above is the first.
+    pub addresses: Vec<SocketAddr>,
     pub admin: SocketAddr,
     said: Arc<Mutex<String>>,
 }
@@ -50,14 +52,16 @@ impl Process {
             .unwrap();
         // It says where it listens, since the ports were its choice.
         let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let mut find = |what: &str| loop {
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        let admin = loop {
             let mut line = String::new();
-            assert!(lines.read_line(&mut line).unwrap() > 0, "the process ended before it said {what}");
-            if let Some((_, address)) = line.trim().split_once(what) {
-                return address.parse().unwrap();
+            assert!(lines.read_line(&mut line).unwrap() > 0, "the process ended before it said where it listens");
+            let after = |what: &str| line.trim().split_once(what).map(|(_, address)| address.parse().unwrap());
+            addresses.extend(after("listening on "));
+            if let Some(admin) = after("admin on ") {
+                break admin;
             }
         };
-        let (address, admin) = (find("listening on "), find("admin on "));
         // All of it is read; a pipe that is full would stop it.
         let said = Arc::new(Mutex::new(String::new()));
         let heard = said.clone();
@@ -66,7 +70,7 @@ impl Process {
                 *heard.lock().unwrap() += &(line + "\n");
             }
         });
-        Self { child, folder, address, admin, said }
+        Self { child, folder, address: addresses[0], addresses, admin, said }
     }
 
     /// Changes its configuration file.

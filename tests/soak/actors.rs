@@ -12,12 +12,16 @@ use crate::exchange::origin::reset;
 use crate::exchange::wire::{Broken, Head, Wire};
 use crate::harness::PATIENCE;
 use crate::harness::http2::over_http2;
+use crate::tls::authority::Authority;
 
 pub type Round = Result<(), String>;
 
 /// What every actor knows.
 pub struct Scene {
     pub address: SocketAddr,
+    /// Where TLS is spoken, and who vouches for it.
+    pub secure: SocketAddr,
+    pub authority: Authority,
     pub token: String,
 }
 
@@ -37,7 +41,7 @@ impl Scene {
         Ok(Wire::new(stream, move || began.elapsed() > PATIENCE * 4))
     }
 
-    fn fields(&self) -> String {
+    pub fn fields(&self) -> String {
         format!(
             "Host: shop.example\r\nAuthorization: Bearer {}\r\nOrigin: https://shop.example\r\nUser-Agent: Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) \
              AppleWebKit/605.1.15 Mobile/15E148 Safari/604.1\r\n",
@@ -155,42 +159,45 @@ pub fn chat(scene: &Scene, dice: &mut Dice) -> Round {
 /// Several streams at once: answers through all filters, and uploads.
 pub fn streams(scene: &Scene, dice: &mut Dice) -> Round {
     let upload = dice.bytes(100_000);
-    over_http2(scene.address, async |client| {
-        let mut waiting = Vec::new();
-        for index in 0..10 {
-            let mut client = client.clone().ready().await.map_err(|error| error.to_string())?;
-            let uploads = index % 3 == 0;
-            let path = if uploads { "/upload" } else { "/json" };
-            let request = http::Request::builder()
-                .method(if uploads { "POST" } else { "GET" })
-                .uri(format!("http://shop.example{path}"))
-                .header("authorization", format!("Bearer {}", scene.token))
-                .header("user-agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X)")
-                .body(());
-            let (answer, mut stream) =
-                client.send_request(request.map_err(|error| error.to_string())?, !uploads).map_err(|error| error.to_string())?;
-            if uploads {
-                stream.send_data(Bytes::from(upload.clone()), true).map_err(|error| error.to_string())?;
-            }
-            waiting.push((uploads, answer));
+    over_http2(scene.address, async |client| several(client, scene, &upload).await)
+}
+
+/// Ten of them on one connection.
+pub async fn several(client: h2::client::SendRequest<Bytes>, scene: &Scene, upload: &[u8]) -> Round {
+    let mut waiting = Vec::new();
+    for index in 0..10 {
+        let mut client = client.clone().ready().await.map_err(|error| error.to_string())?;
+        let uploads = index % 3 == 0;
+        let path = if uploads { "/upload" } else { "/json" };
+        let request = http::Request::builder()
+            .method(if uploads { "POST" } else { "GET" })
+            .uri(format!("http://shop.example{path}"))
+            .header("authorization", format!("Bearer {}", scene.token))
+            .header("user-agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X)")
+            .body(());
+        let (answer, mut stream) =
+            client.send_request(request.map_err(|error| error.to_string())?, !uploads).map_err(|error| error.to_string())?;
+        if uploads {
+            stream.send_data(Bytes::copy_from_slice(upload), true).map_err(|error| error.to_string())?;
         }
-        for (uploads, answer) in waiting {
-            let answer = answer.await.map_err(|error| format!("no answer: {error}"))?;
-            let status = answer.status().as_u16();
-            let mut stream = answer.into_body();
-            let mut body = Vec::new();
-            while let Some(data) = stream.data().await {
-                let data = data.map_err(|error| format!("cut: {error}"))?;
-                body.extend_from_slice(&data);
-                stream.flow_control().release_capacity(data.len()).map_err(|error| error.to_string())?;
-            }
-            let right = if uploads { status == 201 && body.starts_with(b"100000 ") } else { status == 200 && body == TRIMMED.as_bytes() };
-            if !right {
-                return Err(format!("{status} {:?} over HTTP/2", String::from_utf8_lossy(&body)));
-            }
+        waiting.push((uploads, answer));
+    }
+    for (uploads, answer) in waiting {
+        let answer = answer.await.map_err(|error| format!("no answer: {error}"))?;
+        let status = answer.status().as_u16();
+        let mut stream = answer.into_body();
+        let mut body = Vec::new();
+        while let Some(data) = stream.data().await {
+            let data = data.map_err(|error| format!("cut: {error}"))?;
+            body.extend_from_slice(&data);
+            stream.flow_control().release_capacity(data.len()).map_err(|error| error.to_string())?;
         }
-        Ok(())
-    })
+        let right = if uploads { status == 201 && body.starts_with(b"100000 ") } else { status == 200 && body == TRIMMED.as_bytes() };
+        if !right {
+            return Err(format!("{status} {:?} over HTTP/2", String::from_utf8_lossy(&body)));
+        }
+    }
+    Ok(())
 }
 
 /// Clients that leave in the middle of something.

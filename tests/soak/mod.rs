@@ -1,10 +1,11 @@
-//! Everything at once, for as long as one likes: requests through all filters, uploads, WebSockets, HTTP/2, clients that leave, upstreams that
+//! Everything at once, for as long as one likes: requests through all filters, uploads, WebSockets, HTTP/2, TLS, clients that leave, upstreams that
 //! die, limits, reloads. No status but those that are expected, no answer lost, memory and descriptors flat.
 //!
 //! A few rounds of each by default. `FRONTGATE_SOAK` is for how many minutes it goes on, and then memory is watched, too.
 
 mod actors;
 mod origin;
+mod secure;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -16,6 +17,7 @@ use frontgate_filters::jwt::issuer::Issuer;
 
 use crate::exchange::dice::Dice;
 use crate::harness::{Process, until, yaml};
+use crate::tls::authority::{Authority, Directory};
 use actors::{Round, Scene};
 use origin::Origin;
 
@@ -27,23 +29,29 @@ const GROWTH: (usize, usize) = (12 << 10, 60);
 type Actor = fn(&Scene, &mut Dice) -> Round;
 
 /// Each with how many of its kind there are.
-const ACTORS: [(&str, Actor, usize); 9] = [
+const ACTORS: [(&str, Actor, usize); 13] = [
     ("browse", actors::browse, 4),
     ("intrude", actors::intrude, 1),
     ("upload", actors::upload, 2),
     ("chat", actors::chat, 2),
     ("streams", actors::streams, 2),
+    ("chat over HTTP/2", secure::chat, 2),
+    ("browse over TLS", secure::browse, 2),
+    ("streams over TLS", secure::streams, 1),
+    ("chat over TLS", secure::chat_over_tls, 1),
     ("abort", actors::abort, 2),
     ("download", actors::download, 1),
     ("suffer", actors::suffer, 3),
     ("press", actors::press, 1),
 ];
 
-fn text(steady: &Origin, dying: &Origin, keys: &str, version: u64) -> String {
+fn text(steady: &Origin, dying: &Origin, tls: &Directory, keys: &str, version: u64) -> String {
     yaml(
         "
         server:
-          listeners: [{address: 127.0.0.1:0, protocols: [h2, http1]}]
+          listeners:
+            - {address: 127.0.0.1:0, protocols: [h2, http1]}
+            - {address: 127.0.0.1:0, tls: {cert: $TLS/shop.pem, key: $TLS/shop.key}}
           admin: 127.0.0.1:0
           filters: [stamp]
         upstreams:
@@ -70,7 +78,7 @@ fn text(steady: &Origin, dying: &Origin, keys: &str, version: u64) -> String {
           - {name: dying, path: /dying/**, upstream: dying, rewrite: {strip_prefix: /dying}}
         telemetry: {}
         ",
-        &[("$STEADY", &steady.address), ("$DYING", &dying.address), ("$KEYS", &keys), ("$VERSION", &version)],
+        &[("$STEADY", &steady.address), ("$DYING", &dying.address), ("$TLS", &tls.display()), ("$KEYS", &keys), ("$VERSION", &version)],
     )
 }
 
@@ -90,9 +98,14 @@ fn a_mixed_load_meets_what_it_should_and_leaves_nothing_behind() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let claims = serde_json::json!({"iss": "https://id/", "aud": "shop", "sub": "u-1", "exp": now + 1_000_000, "roles": ["user"]});
     let (steady, dying) = (Origin::start(), Origin::start());
-    let config = |version| text(&steady, &dying, &keys.display().to_string(), version);
+    let (authority, directory) = (Authority::new(), Directory::new());
+    let issued = authority.issue(&["shop.example"]);
+    directory.put("shop.pem", &issued.cert);
+    directory.put("shop.key", &issued.key);
+    let config = |version| text(&steady, &dying, &directory, &keys.display().to_string(), version);
     let process = Process::start("soak", &config(0));
-    let scene = Scene { address: process.address, token: issuer.token(&claims) };
+    let [address, secure] = process.addresses[..] else { panic!("{:?}", process.addresses) };
+    let scene = Scene { address, secure, authority, token: issuer.token(&claims) };
     let (stop, before) = (AtomicBool::new(false), process.descriptors());
     let seen: Mutex<BTreeMap<&str, Seen>> = Mutex::default();
     let mut samples = Vec::new();
@@ -105,7 +118,8 @@ fn a_mixed_load_meets_what_it_should_and_leaves_nothing_behind() {
                 scope.spawn(move || {
                     let mut dice = Dice::new(index as u64 + 1);
                     while !stop.load(Ordering::SeqCst) {
-                        let wrong = actor(scene, &mut dice).err();
+                        let round = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| actor(scene, &mut dice)));
+                        let wrong = round.unwrap_or_else(|_| Err("it panicked".to_owned())).err();
                         let mut seen = seen.lock().unwrap();
                         let seen = seen.entry(name).or_default();
                         seen.rounds += 1;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::exchange::wire::{Broken, Head, Wire};
+use crate::websocket::socket::accept_of;
 
 /// What a phone gets of [`WHOLE`].
 pub const TRIMMED: &str = r#"{"items": [{"id": 1, "title": "Lamp"}]}"#;
@@ -107,7 +108,11 @@ fn answer(wire: &mut Wire, head: &Head) -> Result<(), Broken> {
             write!(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size:x}\r\n{half}\r\n{size:x}\r\n{half}\r\n0\r\n\r\n")
         }
         "/socket" => {
-            let changed = write!(stream, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+            let accept = head
+                .all("sec-websocket-key")
+                .first()
+                .map_or(String::new(), |key| format!("Sec-WebSocket-Accept: {}\r\n", accept_of(&String::from_utf8_lossy(key))));
+            let changed = write!(stream, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{accept}\r\n");
             if changed.is_ok() {
                 echo(wire);
             }

@@ -78,6 +78,24 @@ fn every_frame_passes_as_it_is_both_ways() {
 }
 
 #[test]
+fn a_burst_of_small_messages_is_no_attack() {
+    const COUNT: usize = 2_000;
+    let origin = origin(echo);
+    let gateway = gateway(&origin);
+    let message = frame(1, true, b"x");
+
+    for over in BOTH {
+        run(async {
+            let mut socket = open(gateway.address, over, "/").await;
+            for _ in 0..COUNT {
+                socket.send(&message).await;
+            }
+            assert!(socket.hear(COUNT * message.len()).await == message.repeat(COUNT), "{over:?}");
+        });
+    }
+}
+
+#[test]
 fn over_http2_the_upstream_is_asked_as_over_http1_and_the_client_answered_without_what_is_not_its() {
     let origin = origin(echo);
     let gateway = gateway(&origin);

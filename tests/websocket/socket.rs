@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use base64::Engine as _;
 use bytes::Bytes;
 use h2::ext::Protocol;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::harness::origin::Request;
 use crate::harness::{Origin, PATIENCE};
@@ -42,8 +42,12 @@ pub enum Socket {
 
 /// A connection of HTTP/2 whose server has said that it takes WebSockets.
 pub async fn http2(address: SocketAddr) -> h2::client::SendRequest<Bytes> {
-    let socket = tokio::net::TcpStream::connect(address).await.expect("the gateway listens");
-    let (client, connection) = h2::client::handshake(socket).await.expect("HTTP/2 is spoken");
+    http2_on(tokio::net::TcpStream::connect(address).await.expect("the gateway listens")).await
+}
+
+/// The same on a connection that is there already.
+pub async fn http2_on(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> h2::client::SendRequest<Bytes> {
+    let (client, connection) = h2::client::handshake(io).await.expect("HTTP/2 is spoken");
     tokio::spawn(async move {
         let _ = connection.await;
     });
@@ -229,9 +233,14 @@ pub fn read_frame(stream: &mut impl Read) -> Option<(u8, Vec<u8>)> {
     Some((header[0] & 0x0f, payload))
 }
 
-/// The answer to a request's key (RFC 6455, section 4.2.2).
+/// The answer to a request's key.
 pub fn accept(request: &Request) -> String {
-    let text = format!("{}258EAFA5-E914-47DA-95CA-C5AB0DC85B11", request.header("sec-websocket-key").first().expect("a key"));
+    accept_of(request.header("sec-websocket-key").first().expect("a key"))
+}
+
+/// The answer to a key (RFC 6455, section 4.2.2).
+pub fn accept_of(key: &str) -> String {
+    let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
     base64::engine::general_purpose::STANDARD.encode(hash)
 }

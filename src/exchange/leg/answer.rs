@@ -18,14 +18,14 @@ use crate::refusals;
 use crate::request_id::X_REQUEST_ID;
 use crate::telemetry::Attempt;
 use crate::upstream::attempts::Next;
-use crate::upstream::h1::{Fault, Head, Piece};
+use crate::upstream::h1::{Fault, Piece, is_final};
 use crate::websocket;
 
 impl Leg {
     /// A head has come, or did not.
     pub(super) fn head<C: Client>(
         &mut self,
-        head: Result<Head, Fault>,
+        head: Result<ResponseHeader, Fault>,
         order: &mut Order<'_>,
         client: &mut C,
         method: &Method,
@@ -33,25 +33,26 @@ impl Leg {
     ) -> Result<(), Ended> {
         let head = match head {
             Ok(head) => head,
-            Err(Fault::Closed(true) | Fault::Broken(true)) if self.connection.is_reused() => {
+            Err(Fault::Closed(true) | Fault::Broken(true)) if self.line.is_reused() => {
                 return Err(Ended::Stale);
             }
+            Err(Fault::Refused) => return Err(Ended::Refused),
             Err(fault) => return Err(self.broke(order, &fault)),
         };
-        if head.is_final() {
-            return match client.objects_to(&head.head) {
-                None => self.answered(head.head, order, client, method, replay),
+        if is_final(&head) {
+            return match client.objects_to(&head) {
+                None => self.answered(head, order, client, method, replay),
                 Some(Objection::Forged) => Err(self.broke(order, &Fault::Malformed("its Sec-WebSocket-Accept belongs to another key"))),
                 Some(Objection::NoTunnel) => {
                     let now = Instant::now();
-                    order.attempts.head_arrived(head.head.status.as_u16(), now);
+                    order.attempts.head_arrived(head.status.as_u16(), now);
                     order.attempts.finished(Attempt::Ok, now);
                     Err(self.refused(order, refusals::no_tunnel()))
                 }
             };
         }
         if client.takes_informational() {
-            client.inform(head.head);
+            client.inform(head);
         }
         Ok(())
     }
@@ -73,7 +74,7 @@ impl Leg {
         frontgate_filters::head::with_map(&mut head, |fields| {
             fields.insert(X_REQUEST_ID, order.facts.request_id.clone());
         });
-        let said = order.head_says(&head, self.connection.is_at_end(), now);
+        let said = order.head_says(&head, self.line.is_at_end(), now);
         let next = order.settle(method, replay, Ok(&head), said, now);
         if !matches!(next, Next::Pass) {
             order.attempts.finished(Attempt::Ok, now);
@@ -105,17 +106,17 @@ impl Leg {
         self.body_may_take();
         if self.events {
             // Nobody says when the next one comes: that both sides are still there is asked by their sockets.
-            self.connection.socket().map(door::keep_alive);
+            self.line.socket().map(door::keep_alive);
             client.keep_alive();
         }
         let wanted = order.halves.wants_body();
-        if self.connection.is_at_end() && !wanted {
+        if self.line.is_at_end() && !wanted {
             client.head(head, true);
             self.stage = Stage::Over;
             return Ok(());
         }
         if wanted {
-            self.connection.own_pieces();
+            self.line.own_pieces();
         }
         client.head(head, false);
         Ok(())
@@ -124,7 +125,7 @@ impl Leg {
     /// A part of the answer's body has come, or did not.
     pub(super) fn piece<C: Client>(&mut self, piece: Result<Piece, Fault>, order: &mut Order<'_>, client: &mut C) -> Result<(), Ended> {
         let (mut data, mut trailers, last) = match piece {
-            Ok(Piece::Data(data)) => (Some(data), None, self.connection.is_at_end()),
+            Ok(Piece::Data(data)) => (Some(data), None, self.line.is_at_end()),
             Ok(Piece::Trailers(trailers)) => (None, Some(*trailers), true),
             Ok(Piece::End) => (None, None, true),
             Err(fault) => return Err(self.broke(order, &fault)),
