@@ -92,6 +92,12 @@ pub(crate) fn bad_gateway() -> Reply {
     Reply::problem(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The service behind the gateway did not answer.")
 }
 
+/// The answer to a WebSocket whose upstream is spoken to in HTTP/2.
+pub(crate) fn no_websocket() -> Reply {
+    let detail = "The service behind the gateway is spoken to in HTTP/2, over which no WebSocket is opened.";
+    Reply::problem(StatusCode::NOT_IMPLEMENTED, "no_websocket", detail)
+}
+
 /// The answer where what an upstream sent is none.
 pub(crate) fn no_answer() -> Reply {
     let detail = "The service behind the gateway sent an answer that cannot be read.";

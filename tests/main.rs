@@ -15,6 +15,8 @@ mod breaker;
 mod chaos;
 /// What `frontgate check` opens, says and does not say.
 mod check;
+/// Answers that are compressed on their way.
+mod compress;
 /// What people copy: the pages' YAML and every configuration that is shipped.
 mod documents;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
@@ -37,6 +39,8 @@ mod goodbyes;
 mod grpc;
 /// What belongs to one hop, and who has handed a request on: connection options, `Via`, circles, methods for proxies.
 mod hops;
+/// Upstreams that are spoken to in HTTP/2.
+mod http2_upstream;
 /// What a request must be: one reading, one host, one path, limits.
 mod hygiene;
 /// Interim answers, which are never the answer.

@@ -3,9 +3,19 @@
 //! Pingora's own methods copy every name that is not one of the well-known ones, once for the map and once for its spelling. An answer's head
 //! has no spellings to keep here: names go out in lower case, as every HTTP/2 hop would make them.
 
+use http::header::ACCEPT_RANGES;
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_http::ResponseHeader;
+use smallvec::SmallVec;
+
+/// Digests of a body (RFC 9530, and what came before it).
+const DIGESTS: [HeaderName; 4] = [
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];
 
 /// Sets a header, in place of all of its name.
 pub fn set(head: &mut ResponseHeader, name: HeaderName, value: HeaderValue) {
@@ -26,6 +36,16 @@ pub fn with_map(head: &mut ResponseHeader, change: impl FnOnce(&mut HeaderMap)) 
     if reason.is_some() {
         head.set_reason_phrase(reason.as_deref()).expect("a reason that was set already");
     }
+}
+
+/// Removes what is no longer so once the body is another one: its digests, and that it can be had in parts.
+pub fn of_another_body(head: &mut ResponseHeader) {
+    // One look at all names is cheaper than four in the map.
+    let digests: SmallVec<[HeaderName; 4]> = head.headers.keys().filter(|name| DIGESTS.contains(name)).cloned().collect();
+    for name in &digests {
+        head.remove_header(name);
+    }
+    head.remove_header(&ACCEPT_RANGES);
 }
 
 #[cfg(test)]

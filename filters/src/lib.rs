@@ -11,6 +11,7 @@ pub mod registry;
 pub mod reply;
 
 // What filters are written with.
+pub mod coding;
 pub mod count;
 pub mod device;
 pub mod grpc;
@@ -19,6 +20,7 @@ pub mod words;
 
 // The kinds, a folder each.
 pub mod circuit_breaker;
+pub mod compress;
 pub mod cors;
 pub mod grpc_web;
 pub mod headers;

@@ -82,6 +82,8 @@ registry! {
     jwt => Jwt,
     /// What the caller may do.
     rbac => Rbac,
+    /// Compresses answers for clients that accept it.
+    compress => Compress,
     /// Removes from JSON answers what a client cannot use or may not see.
     trim => Trim,
     /// Limits how many requests a caller may make.

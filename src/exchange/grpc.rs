@@ -48,10 +48,23 @@ impl Order<'_> {
         }
     }
 
+    /// Whether it is a call for which its own client waits no longer.
+    pub(super) fn is_over(&self) -> bool {
+        self.facts.grpc.as_ref().is_some_and(|call| call.is_over(Instant::now()))
+    }
+
+    /// The name of a deadline that is over, as it is of a call.
+    pub(super) fn as_calls_have_it(&self, name: &'static str) -> &'static str {
+        match name {
+            "between_bytes" if self.is_call() => "stream_idle",
+            "timeout" if self.is_over() => "grpc_timeout",
+            name => name,
+        }
+    }
+
     /// Why an attempt is over whose time is: a client's own time is not for the upstream to keep.
     pub(super) fn late(&self) -> Failure {
-        let is_over = self.facts.grpc.as_ref().is_some_and(|call| call.is_over(Instant::now()));
-        if is_over { Failure::Neutral } else { Failure::Timeout }
+        if self.is_over() { Failure::Neutral } else { Failure::Timeout }
     }
 
     /// The upstream's head has come, which may be all of its answer. What it then says came of a call, as the upstream is to answer for.

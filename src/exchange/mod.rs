@@ -109,7 +109,8 @@ pub(crate) async fn exchange(order: &mut Order<'_>, client: &mut impl Client) ->
             Ended::Final(end) => return end,
             Ended::Again => continue,
             Ended::Stale if replay.is_whole() && method.is_idempotent() && order.attempts.forgives_stale() => continue,
-            Ended::Stale => {
+            Ended::Refused if replay.is_whole() && order.attempts.forgives_stale() => continue,
+            Ended::Stale | Ended::Refused => {
                 *order.flag = Some(Flag::UpstreamConnectionTermination);
                 order.attempts.finished(telemetry::Attempt::Reset, Instant::now());
                 (Failure::Connect, Some(refusals::bad_gateway()))

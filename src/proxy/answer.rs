@@ -4,8 +4,8 @@ use bytes::Bytes;
 use frontgate_filters::filter::Flow;
 use frontgate_filters::grpc::Status;
 use frontgate_filters::reply::{Form, Reply};
-use http::HeaderValue;
 use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Method};
 use pingora_http::ResponseHeader;
 
 use super::Ctx;
@@ -20,12 +20,12 @@ pub(super) fn queue(client: &mut impl Client, ctx: &mut Ctx, reply: &Reply) {
     if let Some(call) = ctx.facts.grpc.as_mut().filter(|_| reply.is_refusal()) {
         call.status = Some(Status::of_refusal(reply.status));
     }
-    let form = || ctx.facts.grpc.as_deref().map_or(Form::Problem, Form::Grpc);
-    let (mut head, mut body) = reply.render(form(), &ctx.facts.request_id);
+    let form = ctx.facts.grpc.as_deref().map_or(Form::Problem, Form::Grpc);
+    let (mut head, mut body) = reply.render(form, &ctx.facts.request_id);
     if client.objects_to(&head).is_some() {
         let reply = refusals::no_tunnel();
         ctx.reason = reply.code();
-        (head, body) = reply.render(form(), &ctx.facts.request_id);
+        (head, body) = reply.render(form, &ctx.facts.request_id);
     }
     let body = through_halves(client, ctx, &mut head, body);
     snapshot.route(ctx.route).chain.mark(&mut head, &ctx.facts);
@@ -56,6 +56,10 @@ fn through_halves(client: &impl Client, ctx: &mut Ctx, head: &mut ResponseHeader
         log::error!("a filter panicked while it processed an answer of the gateway's own");
         return whole;
     };
+    if method == Method::HEAD {
+        // What they would have made of the body, and how long it is, nobody knows.
+        return passed;
+    }
     if !passed.is_empty() && passed.len() != whole.len() || !head.headers.contains_key(CONTENT_LENGTH) && !whole.is_empty() {
         head.insert_header(CONTENT_LENGTH, HeaderValue::from(passed.len())).expect("a known name and a number");
     }

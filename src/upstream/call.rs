@@ -10,13 +10,14 @@ use bytes::{Bytes, BytesMut};
 use frontgate_filters::filter::{Attempt, Failure, Rescue};
 use frontgate_filters::reply::Reply;
 use http::header::HOST;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use pingora_http::ResponseHeader;
 
 use super::attempts::{Asked, Attempts, Audience, Next};
 use super::cause::Cause;
-use super::connect::{HTTP1, connect};
-use super::h1::{self, Connection, Fault, Piece, Upload};
+use super::h1::{Fault, Piece, Upload};
+use super::line::{self, Fields, Line, Said};
+use super::pool::Endpoint;
 use super::{NoPick, Pool};
 use crate::telemetry;
 
@@ -101,12 +102,13 @@ pub(crate) async fn call(pool: &Arc<Pool>, call: &Call<'_>) -> Result<Answer, No
             Ok(Some(answer)) => return Ok(answer),
             Ok(None) => continue,
             Err(Failed::Stale) if call.method.is_idempotent() && attempts.forgives_stale() => continue,
+            Err(Failed::Refused) if attempts.forgives_stale() => continue,
             Err(Failed::Late) => (NoAnswer::Timeout, Failure::Timeout, telemetry::Attempt::Timeout),
             Err(Failed::Unreachable(cause)) => {
                 attempts.because(cause);
                 (NoAnswer::Unreachable, Failure::Connect, telemetry::Attempt::ConnectFailure)
             }
-            Err(Failed::Stale | Failed::Broken) => (NoAnswer::Unreachable, Failure::Connect, telemetry::Attempt::Reset),
+            Err(Failed::Stale | Failed::Refused | Failed::Broken) => (NoAnswer::Unreachable, Failure::Connect, telemetry::Attempt::Reset),
             Err(Failed::Malformed(why)) => (NoAnswer::Malformed(why), Failure::Connect, telemetry::Attempt::Error),
             Err(Failed::Body(fault, result)) => {
                 attempts.finished(result, Instant::now());
@@ -127,6 +129,8 @@ enum Failed {
     Late,
     /// A pooled connection that the upstream had closed.
     Stale,
+    /// It was not processed.
+    Refused,
     Broken,
     Malformed(&'static str),
     /// After the head: no further attempt.
@@ -140,6 +144,7 @@ impl Failed {
             Fault::Closed(_) | Fault::Broken(_) => Self::Broken,
             Fault::Unwelcome(cause) => Self::Unreachable(cause),
             Fault::Malformed(why) => Self::Malformed(why),
+            Fault::Refused => Self::Refused,
         }
     }
 }
@@ -150,51 +155,47 @@ async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked) -> Resu
     let pool = current.pick().pool().clone();
     let endpoint = current.pick().endpoint_ref();
     let deadline = current.deadline().unwrap_or(call.deadline);
-    let pooled = if attempts.wants_fresh() { None } else { h1::idle(endpoint.connections()) };
-    let mut connection = match pooled {
-        Some(connection) => connection,
+    let mut line = match line::pooled(&endpoint, &pool.timeouts, attempts.wants_fresh()) {
+        Some(line) => line,
         None => {
             let patience = pool.timeouts.connect.0.min(deadline.saturating_duration_since(Instant::now()));
-            let connected = in_time(Instant::now() + patience, connect(&endpoint, &[HTTP1])).await?;
-            Box::new(connected.map(|(io, _)| Connection::new(io)).map_err(Failed::Unreachable)?)
+            in_time(Instant::now() + patience, line::open(&endpoint, &pool.timeouts)).await?.map_err(|cause| match cause {
+                Cause::TooSlow => Failed::Late,
+                cause => Failed::Unreachable(cause),
+            })?
         }
     };
     let upload = match call.body.len() {
         0 if matches!(call.method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS) => Upload::None,
         length => Upload::Length(length as u64),
     };
-    connection.begin(&call.method, call.target, upload, |out| {
-        if !call.fields.contains_key(HOST) {
-            let host = pool.host.as_ref().map_or(endpoint.text.as_bytes(), |host| host.as_bytes());
-            h1::put_field(out, b"host", host);
-        }
-        call.fields.iter().for_each(|(name, value)| h1::put_field(out, name.as_str().as_bytes(), value.as_bytes()));
-    });
-    connection.upload(call.body.clone(), upload);
-    let head = head(&mut connection, attempts, &pool, deadline).await?;
+    line.begin(&call.method, call.target, upload, &(call, &*pool, &*endpoint));
+    line.upload(call.body.clone(), upload);
+    line.end_upload(upload);
+    let head = head(&mut line, attempts, &pool, deadline).await?;
     let now = Instant::now();
     attempts.head_arrived(head.status.as_u16(), now);
     if matches!(attempts.settle(asked, Ok(&head), now, &mut Nobody), Next::Again) {
         attempts.finished(telemetry::Attempt::Ok, now);
         return Ok(None);
     }
-    let body = body(&mut connection, pool.timeouts.between_bytes.0, deadline, call.most).await?;
+    let body = body(&mut line, pool.timeouts.between_bytes.0, deadline, call.most).await?;
     attempts.finished(telemetry::Attempt::Ok, Instant::now());
-    h1::put_back(endpoint.connections(), connection, pool.timeouts.idle.0);
+    line.put_back(&endpoint, &pool.timeouts);
     Ok(Some(Answer { head, body }))
 }
 
 /// Sends the request and brings the final head, which may come before all of the request was taken.
-async fn head(connection: &mut Connection, attempts: &mut Attempts, pool: &Pool, deadline: Instant) -> Result<ResponseHeader, Failed> {
+async fn head(line: &mut Line, attempts: &mut Attempts, pool: &Pool, deadline: Instant) -> Result<ResponseHeader, Failed> {
     let mut sending = true;
     let mut until = deadline;
     loop {
         let moved = poll_fn(|cx| {
             // What is not taken may have been answered.
-            if sending && connection.poll_flush(cx).is_ready() {
+            if sending && line.poll_flush(cx).is_ready() {
                 return Poll::Ready(None);
             }
-            connection.poll_final_head(cx).map(Some)
+            line.poll_final_head(cx).map(Some)
         });
         match in_time(until, moved).await? {
             None => {
@@ -202,14 +203,14 @@ async fn head(connection: &mut Connection, attempts: &mut Attempts, pool: &Pool,
                 let first_byte = attempts.request_sent().unwrap_or_else(|| pool.first_byte());
                 until = deadline.min(Instant::now() + first_byte);
             }
-            Some(Ok(head)) => return Ok(head.head),
-            Some(Err(fault)) => return Err(Failed::before_head(fault, connection.is_reused())),
+            Some(Ok(head)) => return Ok(head),
+            Some(Err(fault)) => return Err(Failed::before_head(fault, line.is_reused())),
         }
     }
 }
 
 /// The whole body, at most so many bytes.
-async fn body(connection: &mut Connection, between: Duration, deadline: Instant, most: usize) -> Result<Bytes, Failed> {
+async fn body(line: &mut Line, between: Duration, deadline: Instant, most: usize) -> Result<Bytes, Failed> {
     let broken = |fault| match fault {
         Fault::Malformed(why) => Failed::Body(NoAnswer::Malformed(why), telemetry::Attempt::Error),
         _ => Failed::Body(NoAnswer::Unreachable, telemetry::Attempt::Reset),
@@ -217,7 +218,7 @@ async fn body(connection: &mut Connection, between: Duration, deadline: Instant,
     let mut body = BytesMut::new();
     loop {
         let until = deadline.min(Instant::now() + between);
-        let piece = in_time(until, poll_fn(|cx| connection.poll_piece(cx))).await;
+        let piece = in_time(until, poll_fn(|cx| line.poll_piece(cx))).await;
         let piece = piece.map_err(|_| Failed::Body(NoAnswer::Timeout, telemetry::Attempt::Timeout))?;
         match piece.map_err(broken)? {
             Piece::Data(data) if body.len() + data.len() > most => {
@@ -232,6 +233,19 @@ async fn body(connection: &mut Connection, between: Duration, deadline: Instant,
 
 async fn in_time<T>(until: Instant, future: impl Future<Output = T>) -> Result<T, Failed> {
     tokio::time::timeout_at(until.into(), future).await.map_err(|_| Failed::Late)
+}
+
+impl Said for (&Call<'_>, &Pool, &Endpoint) {
+    fn host(&self) -> &[u8] {
+        let (call, pool, endpoint) = self;
+        let host = call.fields.get(HOST).or(pool.host.as_ref());
+        host.map_or(endpoint.text.as_bytes(), HeaderValue::as_bytes)
+    }
+
+    fn fields<F: Fields>(&self, out: &mut F) {
+        let fields = self.0.fields.iter();
+        fields.filter(|(name, _)| **name != HOST).for_each(|(name, value)| out.put(name, value));
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub(crate) enum Cause {
     TooSlow,
     /// What came is no answer.
     Unreadable,
+    /// It does not speak the protocol that it is to be spoken to in.
+    OtherProtocol,
     /// It does not speak TLS.
     NoTls,
     /// No authority that is trusted has issued its certificate.
@@ -42,7 +44,7 @@ pub(crate) enum Cause {
 }
 
 /// All that are no status.
-const PLAIN: [Cause; 13] = [
+const PLAIN: [Cause; 14] = [
     Cause::Refused,
     Cause::Unreachable,
     Cause::Closed,
@@ -55,6 +57,7 @@ const PLAIN: [Cause; 13] = [
     Cause::BadCertificate,
     Cause::Unwelcome,
     Cause::NoHandshake,
+    Cause::OtherProtocol,
     Cause::NotServing,
 ];
 
@@ -81,6 +84,7 @@ impl Cause {
         use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
         match error {
             InvalidMessage(_) => Self::NoTls,
+            AlertReceived(AlertDescription::NoApplicationProtocol) => Self::OtherProtocol,
             InvalidCertificate(error) => match error {
                 CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::Untrusted,
                 CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
@@ -135,6 +139,7 @@ impl fmt::Display for Cause {
             Self::Closed => f.write_str("connection closed without an answer"),
             Self::TooSlow => f.write_str("no answer in time"),
             Self::Unreadable => f.write_str("unreadable answer"),
+            Self::OtherProtocol => f.write_str("it does not speak HTTP/2"),
             Self::NoTls => f.write_str("no TLS is spoken there"),
             Self::Untrusted => f.write_str("its certificate is not from a trusted authority"),
             Self::Expired => f.write_str("its certificate has expired or does not hold yet"),

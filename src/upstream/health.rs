@@ -1,17 +1,20 @@
 //! Probes: whether an endpoint lives, asked without a client waiting for it.
 
+mod grpc;
+
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use frontgate_filters::words::fields;
 use http::Method;
+use http::header::{ACCEPT, CONNECTION, USER_AGENT};
 use tokio::net::TcpStream;
 
 use super::balance::random;
 use super::cause::Cause;
-use super::connect::{HTTP1, connect};
-use super::h1::{Connection, Fault, Upload, put_field};
+use super::h1::{Fault, Upload};
+use super::line::{self, Fields, Said};
 use super::pool::{Endpoint, Pool};
 use crate::config::model::Health;
 
@@ -50,25 +53,38 @@ fn jittered(interval: Duration) -> Duration {
 }
 
 /// One probe on a connection of its own: a pooled one would say that an old connection lives, not that a new one can be had.
-async fn probe(endpoint: &Endpoint, health: &Health, host: &str) -> Result<(), Cause> {
-    let Some(path) = &health.path else {
-        return TcpStream::connect(endpoint.address).await.map(drop).map_err(|error| Cause::of(&error));
-    };
-    let (io, _) = connect(endpoint, &[HTTP1]).await?;
-    let mut connection = Connection::new(io);
-    connection.begin(&Method::GET, path.value.as_bytes(), Upload::None, |out| {
-        put_field(out, b"host", host.as_bytes());
-        put_field(out, b"user-agent", b"frontgate-health");
-        put_field(out, b"accept", b"*/*");
-        put_field(out, b"connection", b"close");
-    });
+async fn probe(endpoint: &Arc<Endpoint>, health: &Health, host: &str) -> Result<(), Cause> {
+    if let Some(service) = &health.grpc {
+        return grpc::check(endpoint, service, host).await;
+    }
+    let Some(path) = &health.path else { return TcpStream::connect(endpoint.address).await.map(drop).map_err(|error| Cause::of(&error)) };
+    let mut line = line::alone(endpoint).await?;
+    line.begin(&Method::GET, path.value.as_bytes(), Upload::None, &Probe { host });
     // What was not taken may have been answered.
-    let _ = poll_fn(|cx| connection.poll_flush(cx)).await;
-    match poll_fn(|cx| connection.poll_final_head(cx)).await {
-        Ok(head) if health.expect.contains(head.head.status.as_u16()) => Ok(()),
-        Ok(head) => Err(Cause::Status(head.head.status.as_u16())),
+    let _ = poll_fn(|cx| line.poll_flush(cx)).await;
+    match poll_fn(|cx| line.poll_final_head(cx)).await {
+        Ok(head) if health.expect.contains(head.status.as_u16()) => Ok(()),
+        Ok(head) => Err(Cause::Status(head.status.as_u16())),
         Err(Fault::Unwelcome(cause)) => Err(cause),
         Err(Fault::Malformed(_)) => Err(Cause::Unreadable),
-        Err(Fault::Closed(_) | Fault::Broken(_)) => Err(Cause::Closed),
+        Err(Fault::Closed(_) | Fault::Broken(_) | Fault::Refused) => Err(Cause::Closed),
+    }
+}
+
+struct Probe<'h> {
+    host: &'h str,
+}
+
+impl Said for Probe<'_> {
+    fn host(&self) -> &[u8] {
+        self.host.as_bytes()
+    }
+
+    fn fields<F: Fields>(&self, out: &mut F) {
+        out.say(&USER_AGENT, b"frontgate-health");
+        out.say(&ACCEPT, b"*/*");
+        if !F::HTTP2 {
+            out.say(&CONNECTION, b"close");
+        }
     }
 }

@@ -1,29 +1,33 @@
 //! What a call's end says, and who hears of it: the client, the log, the metrics, the circuit, the endpoint's record.
 
-use std::io::Write;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use frontgate_filters::grpc::{GRPC_STATUS, from_timeout};
+use http::{HeaderMap, HeaderValue};
+
 use super::{begin, message, told, unary};
 use crate::harness::http2::over_http2;
-use crate::harness::{Gateway, Log, Origin, until, yaml};
+use crate::harness::http2_origin::{Asked, Http2Origin, send_all};
+use crate::harness::{Gateway, Log, until, yaml};
+
+const GRPC: (&str, &str) = ("content-type", "application/grpc+proto");
 
 /// Answers a call with a head, so many messages, and trailers with this status.
-fn answer(stream: &mut TcpStream, messages: usize, status: u16) -> bool {
-    let mut text = b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc+proto\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+async fn answer(asked: &mut Asked, messages: usize, status: u16) {
+    asked.read().await;
+    let mut stream = asked.head(200, &[GRPC], false);
     for _ in 0..messages {
-        text.extend_from_slice(&[b"7\r\n", &message(b"hi")[..], b"\r\n"].concat());
+        send_all(&mut stream, message(b"hi"), false).await;
     }
-    text.extend_from_slice(format!("0\r\nGrpc-Status: {status}\r\nGrpc-Message: so\r\n\r\n").as_bytes());
-    stream.write_all(&text).is_ok()
+    let _ = stream.send_trailers(HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(status))]));
 }
 
 /// Answers with a head that is all of it.
-fn head_alone(stream: &mut TcpStream, status: u16) -> bool {
-    let text = format!("HTTP/1.1 200 OK\r\nContent-Type: application/grpc+proto\r\nGrpc-Status: {status}\r\nContent-Length: 0\r\n\r\n");
-    stream.write_all(text.as_bytes()).is_ok()
+async fn head_alone(asked: &mut Asked, status: u16) {
+    asked.read().await;
+    asked.head(200, &[GRPC, ("grpc-status", &status.to_string()), ("grpc-message", "so")], true);
 }
 
 /// `main` are more keys of the upstream, `route` of the route.
@@ -36,6 +40,7 @@ fn text(origins: &str, main: &str, route: &str) -> String {
         upstreams:
           main:
             endpoints: [$ORIGINS]
+            protocol: h2
             $MAIN
         filters:
           guard: {circuit_breaker: {consecutive: 2, open_for: 10m, max_open_for: 10m}}
@@ -53,9 +58,11 @@ fn text(origins: &str, main: &str, route: &str) -> String {
 
 #[test]
 fn a_status_reaches_the_client_the_log_and_the_metrics() {
-    let origin = Origin::start(|request, stream| match request.line().contains("/head") {
-        true => head_alone(stream, 5),
-        false => answer(stream, 2, 0),
+    let origin = Http2Origin::start(|mut asked| async move {
+        match asked.head.uri.path() {
+            "/plain/head" => head_alone(&mut asked, 5).await,
+            _ => answer(&mut asked, 2, 0).await,
+        }
     });
     let log = Log::new("grpc-status");
     let gateway = Gateway::start(&log.of(&text(&origin.address.to_string(), "slow_start: 0s", "timeout: 10s")));
@@ -81,9 +88,14 @@ fn a_status_reaches_the_client_the_log_and_the_metrics() {
 fn failures_in_trailers_and_in_heads_open_a_circuit_and_refusals_of_the_server_do_not() {
     let mood = Arc::new(AtomicU16::new(5));
     let says = mood.clone();
-    let origin = Origin::start(move |request, stream| match request.line().contains("/head") {
-        true => head_alone(stream, says.load(Ordering::SeqCst)),
-        false => answer(stream, 1, says.load(Ordering::SeqCst)),
+    let origin = Http2Origin::start(move |mut asked| {
+        let status = says.load(Ordering::SeqCst);
+        async move {
+            match asked.head.uri.path() {
+                "/head" => head_alone(&mut asked, status).await,
+                _ => answer(&mut asked, 1, status).await,
+            }
+        }
     });
     for path in ["/A", "/head"] {
         mood.store(5, Ordering::SeqCst);
@@ -109,16 +121,24 @@ fn failures_in_trailers_and_in_heads_open_a_circuit_and_refusals_of_the_server_d
 
 #[test]
 fn a_time_that_only_its_client_set_is_nobodys_failure() {
-    let origin = Origin::start(|request, stream| {
-        let asked = request.header("grpc-timeout").first().and_then(|text| text.trim_end_matches('u').parse::<u64>().ok());
-        std::thread::sleep(Duration::from_micros(asked.unwrap_or_default()));
-        head_alone(stream, 4)
+    let origin = Http2Origin::start(|mut asked| async move {
+        let told = from_timeout(asked.head.headers["grpc-timeout"].as_bytes()).expect("a timeout");
+        let is_begun = asked.head.uri.path() == "/begun";
+        let begun = is_begun.then(|| asked.head(200, &[GRPC], false));
+        tokio::time::sleep(told).await;
+        match (asked.head.uri.path(), begun) {
+            ("/says", _) => head_alone(&mut asked, 4).await,
+            // As servers do that are written in Go.
+            (_, Some(mut stream)) => stream.send_reset(h2::Reason::CANCEL),
+            (_, None) => asked.respond.send_reset(h2::Reason::CANCEL),
+        }
     });
     let gateway = Gateway::start(&text(&origin.address.to_string(), "outlier: {consecutive: 1}", "timeout: 10s"));
 
     over_http2(gateway.address, async |mut client| {
-        for _ in 0..4 {
-            assert_eq!(unary(&mut client, "/A", &[("grpc-timeout", "150m")]).await.unwrap().grpc_status(), Some(4));
+        for path in ["/says", "/resets", "/begun", "/says", "/resets", "/begun"] {
+            let told = unary(&mut client, path, &[("grpc-timeout", "150m")]).await.unwrap();
+            assert_eq!(told.grpc_status(), Some(4), "{path}: {told:?}");
         }
     });
 
@@ -127,7 +147,7 @@ fn a_time_that_only_its_client_set_is_nobodys_failure() {
 
 #[test]
 fn what_is_left_of_a_calls_time_is_sent_on() {
-    let origin = Origin::start(|_, stream| head_alone(stream, 0));
+    let origin = Http2Origin::start(|mut asked| async move { head_alone(&mut asked, 0).await });
     let gateway = Gateway::start(&text(&origin.address.to_string(), "slow_start: 0s", "timeout: 10s"));
 
     over_http2(gateway.address, async |mut client| {
@@ -137,30 +157,24 @@ fn what_is_left_of_a_calls_time_is_sent_on() {
         unary(&mut client, "/plain/A", &[]).await.unwrap();
     });
 
-    let told: Vec<u64> = origin
-        .received()
-        .iter()
-        .flat_map(|request| {
-            request
-                .header("grpc-timeout")
-                .iter()
-                .map(|text| text.strip_suffix('u').expect("microseconds").parse().unwrap())
-                .collect::<Vec<_>>()
-        })
-        .collect();
+    let told: Vec<Duration> =
+        origin.received().iter().filter_map(|(head, _)| from_timeout(head.headers.get("grpc-timeout")?.as_bytes())).collect();
     assert_eq!(told.len(), 3, "none where the client says none: {told:?}");
-    for (told, most) in told.into_iter().zip([10_000_000, 5_000_000, 10_000_000]) {
-        assert!(told <= most && told > most - 3_000_000, "{told} of {most}");
+    for (told, most) in told.into_iter().zip([10, 5, 10].map(Duration::from_secs)) {
+        assert!(told <= most && told > most - Duration::from_secs(3), "{told:?} of {most:?}");
     }
+    assert!(origin.received().iter().all(|(head, _)| head.headers["te"] == "trailers"));
 }
 
 #[test]
 fn a_call_that_was_not_begun_upon_is_tried_again() {
-    let busy = Origin::start(|request, stream| match request.line().contains("/late") {
-        true => answer(stream, 0, 14),
-        false => head_alone(stream, 14),
+    let busy = Http2Origin::start(|mut asked| async move {
+        match asked.head.uri.path() {
+            "/plain/late" => answer(&mut asked, 0, 14).await,
+            _ => head_alone(&mut asked, 14).await,
+        }
     });
-    let fine = Origin::start(|_, stream| head_alone(stream, 0));
+    let fine = Http2Origin::start(|mut asked| async move { head_alone(&mut asked, 0).await });
     let retry = "retry: {attempts: 3, when: [connect_failure, 503]}";
     let endpoints = format!("127.0.0.1:1, {}, {}", busy.address, fine.address);
     let gateway = Gateway::start(&text(&endpoints, retry, "timeout: 10s"));
@@ -180,8 +194,8 @@ fn a_call_that_was_not_begun_upon_is_tried_again() {
 
 #[test]
 fn an_endpoint_whose_calls_fail_is_ejected() {
-    let bad = Origin::start(|_, stream| answer(stream, 1, 13));
-    let good = Origin::start(|_, stream| answer(stream, 1, 0));
+    let bad = Http2Origin::start(|mut asked| async move { answer(&mut asked, 1, 13).await });
+    let good = Http2Origin::start(|mut asked| async move { answer(&mut asked, 1, 0).await });
     let endpoints = format!("{}, {}", bad.address, good.address);
     let gateway = Gateway::start(&text(&endpoints, "outlier: {consecutive: 2, eject_for: 10m, max_ejected: 50%}", "timeout: 10s"));
 
@@ -199,11 +213,15 @@ fn an_endpoint_whose_calls_fail_is_ejected() {
 
 #[test]
 fn an_answer_that_breaks_off_between_two_messages_says_so_and_within_one_is_reset() {
-    let origin = Origin::start(|request, stream| {
-        let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n";
-        let part: &[u8] = if request.line().contains("/within") { &message(b"hi")[..6] } else { &message(b"hi") };
-        let _ = stream.write_all(&[head, format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat());
-        false
+    let origin = Http2Origin::start(|mut asked| async move {
+        let is_within = asked.head.uri.path() == "/plain/within";
+        let part = if is_within { message(b"hi").slice(..6) } else { message(b"hi") };
+        asked.read().await;
+        let mut stream = asked.head(200, &[GRPC], false);
+        send_all(&mut stream, part, false).await;
+        // So that the message arrives before the reset, which may overtake it.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        stream.send_reset(h2::Reason::INTERNAL_ERROR);
     });
     let log = Log::new("grpc-broken");
     let gateway = Gateway::start(&log.of(&text(&origin.address.to_string(), "slow_start: 0s", "timeout: 10s")));
@@ -220,16 +238,16 @@ fn an_answer_that_breaks_off_between_two_messages_says_so_and_within_one_is_rese
 
 #[test]
 fn silence_ends_a_call_where_the_upstream_says_so_and_nowhere_else() {
-    let origin = Origin::start(|request, stream| {
-        let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n";
-        let _ = stream.write_all(&[head, &message(b"hi")[..], b"\r\n"].concat());
-        if request.line().contains("/pause") {
-            std::thread::sleep(Duration::from_millis(700));
-            return stream.write_all(b"0\r\nGrpc-Status: 0\r\n\r\n").is_ok();
+    let origin = Http2Origin::start(|mut asked| async move {
+        let mut stream = asked.head(200, &[GRPC], false);
+        send_all(&mut stream, message(b"hi"), false).await;
+        if asked.head.uri.path() == "/plain/pause" {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            let _ = stream.send_trailers(HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(0))]));
+        } else {
+            asked.read().await;
+            std::future::pending::<()>().await;
         }
-        // Until the gateway closes.
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        std::io::Read::read(stream, &mut [0]).is_ok_and(|count| count > 0)
     });
     let start = |timeouts: &str| Gateway::start(&text(&origin.address.to_string(), &format!("timeouts: {{{timeouts}}}"), "timeout: 30s"));
 
@@ -252,12 +270,37 @@ fn silence_ends_a_call_where_the_upstream_says_so_and_nowhere_else() {
 }
 
 #[test]
+fn a_call_whose_client_leaves_is_reset_upstream_and_nobodys_failure() {
+    let (ended, mut is_ended) = tokio::sync::mpsc::unbounded_channel();
+    let origin = Http2Origin::start(move |mut asked| {
+        let ended = ended.clone();
+        async move {
+            let mut stream = asked.head(200, &[GRPC], false);
+            send_all(&mut stream, message(b"hi"), false).await;
+            let reason = std::future::poll_fn(|cx| stream.poll_reset(cx)).await;
+            ended.send(reason.map_err(|error| error.to_string())).unwrap();
+        }
+    });
+    let gateway = Gateway::start(&text(&origin.address.to_string(), "outlier: {consecutive: 1}", "timeout: 30s"));
+
+    over_http2(gateway.address, async |mut client| {
+        let (answer, mut upload) = begin(&mut client, "/A", &[]);
+        let mut stream = answer.await.unwrap().into_body();
+        assert_eq!(stream.data().await.unwrap().unwrap(), message(b"hi"));
+        upload.send_reset(h2::Reason::CANCEL);
+        assert_eq!(is_ended.recv().await, Some(Ok(h2::Reason::CANCEL)));
+    });
+
+    until("the call to end", || gateway.running.requests() == 0);
+    assert_eq!(gateway.metric(r#"frontgate_circuit_state{filter="guard",upstream="main"}"#), 0.0);
+}
+
+#[test]
 fn a_filter_of_documents_leaves_messages_alone() {
-    let origin = Origin::start(|_, stream| {
-        let body = message(br#"{"debug":1,"a":2}"#);
-        let head =
-            format!("HTTP/1.1 200 OK\r\nContent-Type: application/grpc+json\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len());
-        stream.write_all(&[head.as_bytes(), &body, b"\r\n0\r\nGrpc-Status: 0\r\n\r\n"].concat()).is_ok()
+    let origin = Http2Origin::start(|mut asked| async move {
+        let mut stream = asked.head(200, &[("content-type", "application/grpc+json")], false);
+        send_all(&mut stream, message(br#"{"debug":1,"a":2}"#), false).await;
+        let _ = stream.send_trailers(HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(0))]));
     });
     let gateway = Gateway::start(&text(&origin.address.to_string(), "slow_start: 0s", "timeout: 10s"));
 

@@ -1,6 +1,8 @@
 //! gRPC through the gateway, from a client of the `h2` crate: what is refused and how, what a call's end says, what does not end a stream.
 
 mod endings;
+mod health;
+mod real;
 mod refusals;
 mod web;
 

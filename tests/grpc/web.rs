@@ -1,22 +1,27 @@
 //! Calls of gRPC-Web from pages, over HTTP/1 and HTTP/2, in both of its forms.
 
 use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use frontgate_filters::grpc::GRPC_STATUS;
+use http::{HeaderMap, HeaderValue};
 
 use super::{message, unary};
 use crate::harness::client::read_reply;
 use crate::harness::http2::over_http2;
-use crate::harness::{Gate, Gateway, Origin, Reply, exchange, raw, yaml};
+use crate::harness::http2_origin::{Http2Origin, send_all};
+use crate::harness::{Gateway, Reply, exchange, raw, yaml};
 
-fn text(origin: &Origin) -> String {
+fn text(origin: &Http2Origin) -> String {
     yaml(
         "
         server:
           listeners: [{address: 127.0.0.1:0, protocols: [h2, http1]}]
         upstreams:
-          main: {endpoints: [$ORIGIN]}
+          main: {endpoints: [$ORIGIN], protocol: h2}
         filters:
           web: {cors: {origins: [https://shop.example], expose: [X-Total]}}
           browser: {grpc_web: {}}
@@ -29,20 +34,30 @@ fn text(origin: &Origin) -> String {
     )
 }
 
-/// Echoes the messages of a call, as a server of gRPC behind HTTP/1 would.
-fn echo() -> Origin {
-    Origin::start(|request, stream| {
-        if request.line().contains("/head") {
-            let head =
-                "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nGrpc-Status: 5\r\nGrpc-Message: no\r\nContent-Length: 0\r\n\r\n";
-            return stream.write_all(head.as_bytes()).is_ok();
+/// A server of gRPC that echoes the messages of a call, and what it was sent.
+fn echo() -> (Http2Origin, Arc<Mutex<Vec<Vec<u8>>>>) {
+    let bodies = Arc::new(Mutex::new(Vec::new()));
+    let seen = bodies.clone();
+    let origin = Http2Origin::start(move |mut asked| {
+        let seen = seen.clone();
+        async move {
+            let (body, _) = asked.read().await;
+            if asked.head.uri.path() == "/head" {
+                asked.head(200, &[("content-type", "application/grpc"), ("grpc-status", "5"), ("grpc-message", "no")], true);
+                return;
+            }
+            let content_type = asked.head.headers["content-type"].to_str().unwrap().to_owned();
+            let mut stream = asked.head(200, &[("content-type", &content_type)], false);
+            seen.lock().unwrap().push(body.clone());
+            send_all(&mut stream, body.into(), false).await;
+            if content_type.starts_with("application/grpc") {
+                let _ = stream.send_trailers(HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(0))]));
+            } else {
+                let _ = stream.send_data(Bytes::new(), true);
+            }
         }
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/grpc+proto\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
-            request.body.len()
-        );
-        stream.write_all(&[head.as_bytes(), &request.body, b"\r\n0\r\nGrpc-Status: 0\r\n\r\n"].concat()).is_ok()
-    })
+    });
+    (origin, bodies)
 }
 
 fn status_frame(fields: &str) -> Vec<u8> {
@@ -67,7 +82,7 @@ fn ask(gateway: &Gateway, path: &str, content_type: &str, body: &[u8], size: usi
 
 #[test]
 fn a_page_calls_in_bytes_and_in_text() {
-    let origin = echo();
+    let (origin, bodies) = echo();
     let gateway = Gateway::start(&text(&origin));
     let call = [message(b"one"), message(b"three")].concat();
     let told = [&call[..], &status_frame("grpc-status: 0\r\n")].concat();
@@ -82,14 +97,16 @@ fn a_page_calls_in_bytes_and_in_text() {
         let decoded: Vec<u8> = text.body.chunks(4).flat_map(|group| STANDARD.decode(group).expect("base64")).collect();
         assert_eq!(decoded, told, "in parts of {size}");
     }
-    for request in origin.received() {
-        assert_eq!((&request.body, request.header("content-type")), (&call, vec!["application/grpc+proto"]), "{}", request.head);
+    assert!(bodies.lock().unwrap().iter().all(|body| *body == call), "{bodies:?}");
+    for (head, _) in origin.received() {
+        let field = |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap());
+        assert_eq!([field("content-type"), field("te")], [Some("application/grpc+proto"), Some("trailers")], "{head:?}");
     }
 }
 
 #[test]
 fn a_head_that_is_all_of_an_answer_and_a_refusal_reach_a_page_in_the_body() {
-    let origin = echo();
+    let (origin, _) = echo();
     let gateway = Gateway::start(&text(&origin));
 
     let alone = ask(&gateway, "/head", "application/grpc-web", &message(b"a"), 1000);
@@ -109,7 +126,7 @@ fn a_head_that_is_all_of_an_answer_and_a_refusal_reach_a_page_in_the_body() {
 
 #[test]
 fn it_works_over_http2_and_leaves_other_requests_alone() {
-    let origin = echo();
+    let (origin, _) = echo();
     let gateway = Gateway::start(&text(&origin));
 
     over_http2(gateway.address, async |mut client| {
@@ -120,19 +137,26 @@ fn it_works_over_http2_and_leaves_other_requests_alone() {
         let plain = unary(&mut client, "/A", &[]).await.unwrap();
         assert_eq!((&plain.body[..], plain.grpc_status()), (&message(b"hello")[..], Some(0)));
     });
-    let document = exchange(gateway.address, b"POST /A HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi").unwrap();
+    let document = exchange(
+        gateway.address,
+        b"POST /A HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi",
+    )
+    .unwrap();
     assert_eq!(document.text(), "hi");
 }
 
 #[test]
 fn a_message_in_text_does_not_wait_for_the_next_one() {
-    let gate = Gate::default();
-    let hold = gate.clone();
-    let origin = Origin::start(move |_, stream| {
-        let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n";
-        stream.write_all(&[head, &message(b"a")[..], b"\r\n"].concat()).unwrap();
-        hold.pass();
-        stream.write_all(b"0\r\nGrpc-Status: 0\r\n\r\n").is_ok()
+    let (open, is_open) = tokio::sync::oneshot::channel::<()>();
+    let is_open = Mutex::new(Some(is_open));
+    let origin = Http2Origin::start(move |mut asked| {
+        let is_open = is_open.lock().unwrap().take().expect("one call");
+        async move {
+            let mut stream = asked.head(200, &[("content-type", "application/grpc")], false);
+            send_all(&mut stream, message(b"a"), false).await;
+            is_open.await.unwrap();
+            let _ = stream.send_trailers(HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(0))]));
+        }
     });
     let gateway = Gateway::start(&text(&origin));
     let mut stream = raw(gateway.address);
@@ -145,7 +169,7 @@ fn a_message_in_text_does_not_wait_for_the_next_one() {
         seen.push(byte[0]);
     }
 
-    gate.open();
+    open.send(()).unwrap();
     let mut rest = Vec::new();
     while !rest.ends_with(b"0\r\n\r\n") {
         assert_eq!(stream.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&rest));

@@ -4,6 +4,7 @@ pub mod client;
 pub mod frames;
 pub mod gateway;
 pub mod http2;
+pub mod http2_origin;
 pub mod log;
 pub mod origin;
 pub mod process;

@@ -97,10 +97,19 @@ impl Authority {
         self.sign(params)
     }
 
-    fn sign(&self, mut params: CertificateParams) -> Issued {
+    /// The same with a key for RSA.
+    pub fn issue_rsa(&self, names: &[&str]) -> Issued {
+        let params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        self.sign_for(params, KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap())
+    }
+
+    fn sign(&self, params: CertificateParams) -> Issued {
+        self.sign_for(params, KeyPair::generate().unwrap())
+    }
+
+    fn sign_for(&self, mut params: CertificateParams, key: KeyPair) -> Issued {
         let serial = SerialNumber::from(rand_serial());
         params.serial_number = Some(serial.clone());
-        let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Issued { cert: certificate.pem(), key: key.serialize_pem(), der: certificate.der().clone(), key_der: key.serialize_der(), serial }
     }

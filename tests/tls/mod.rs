@@ -1,9 +1,11 @@
 //! Listeners with TLS over real sockets: certificates by name, clients that show their own, renewal, HTTP/2, and handshakes that stop.
 
 pub(crate) mod authority;
+mod peers;
 mod renewal;
 mod secure;
 mod upstreams;
+mod upstreams_http2;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

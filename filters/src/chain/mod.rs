@@ -129,11 +129,11 @@ impl Link {
             Mode::Enforce => settle(self.filter.request(request), false, exchange).await,
             Mode::Observe => {
                 let mut copy = request.head.clone();
-                // Facts are for the log, but this one says where the request goes.
-                let upstream = request.facts.upstream.clone();
+                // Facts are for the log, but these say where the request goes and what others may leave to this filter.
+                let (upstream, packed) = (request.facts.upstream.clone(), request.facts.packed);
                 let mut looking = request.with_head(&mut copy);
                 let reply = settle(self.filter.request(&mut looking), true, exchange).await;
-                request.facts.upstream = upstream;
+                (request.facts.upstream, request.facts.packed) = (upstream, packed);
                 reply
             }
         }
@@ -238,6 +238,33 @@ impl Exchange {
             } else if let abort @ Flow::Abort(_) = half.filter.body(body, last) {
                 return abort;
             }
+        }
+        Flow::Go
+    }
+
+    /// No more of the body has come for now: what halves hold back goes through those outside of them, into `body`, in which nothing is yet.
+    pub fn pause(&mut self, body: &mut Option<Bytes>) -> Flow {
+        for half in self.halves.iter_mut().rev().filter(|half| half.wants_body && !half.silent) {
+            let mut held = None;
+            if half.observed {
+                if body.is_some() {
+                    half.filter.body(&mut body.clone(), false);
+                }
+                half.filter.pause(&mut held);
+                continue;
+            }
+            if body.is_some()
+                && let abort @ Flow::Abort(_) = half.filter.body(body, false)
+            {
+                return abort;
+            }
+            if let abort @ Flow::Abort(_) = half.filter.pause(&mut held) {
+                return abort;
+            }
+            *body = match (body.take(), held) {
+                (Some(first), Some(then)) => Some([first, then].concat().into()),
+                (first, then) => first.or(then),
+            };
         }
         Flow::Go
     }

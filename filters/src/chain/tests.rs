@@ -161,3 +161,63 @@ fn explaining_tells_each_decision_up_to_the_reply() {
     let told: Vec<_> = decisions.iter().map(|d| (d.name.as_str(), d.observed, d.replies.is_some(), d.reasons[0].as_ref())).collect();
     assert_eq!(told, [("a", true, true, "a was asked"), ("b", false, true, "b was asked")]);
 }
+
+/// A half that holds everything back until it is asked, and says whose it is.
+struct Holding {
+    name: &'static str,
+    held: Vec<u8>,
+    aborts: bool,
+}
+
+impl ResponseFilter for Holding {
+    fn head(&mut self, _: &mut ResponseHeader) -> Want {
+        Want::Chunks
+    }
+    fn body(&mut self, body: &mut Option<Bytes>, last: bool) -> Flow {
+        self.held.extend_from_slice(&body.take().unwrap_or_default());
+        if last { self.pause(body) } else { Flow::Go }
+    }
+    fn pause(&mut self, body: &mut Option<Bytes>) -> Flow {
+        if self.aborts {
+            return Flow::Abort(Reply::problem(StatusCode::BAD_GATEWAY, "no", "No."));
+        }
+        let held = std::mem::take(&mut self.held);
+        *body = (!held.is_empty()).then(|| [self.name.as_bytes(), &held].concat().into());
+        Flow::Go
+    }
+}
+
+fn holding(halves: &[(&'static str, bool, bool)]) -> Exchange {
+    let halves = halves.iter().map(|(name, observed, aborts)| Half {
+        observed: *observed,
+        wants_body: false,
+        silent: false,
+        filter: Box::new(Holding { name, held: Vec::new(), aborts: *aborts }),
+    });
+    let mut exchange = Exchange { halves: halves.collect() };
+    exchange.head(&Method::GET, &mut ResponseHeader::build(200, None).expect("a head"));
+    exchange
+}
+
+#[test]
+fn at_a_pause_what_one_holds_goes_through_those_outside_of_it() {
+    let mut exchange = holding(&[("outer:", false, false), ("seen:", true, false), ("inner:", false, false)]);
+    let mut body = Some(Bytes::from_static(b"text"));
+    assert!(matches!(exchange.body(&mut body, false), Flow::Go) && body.is_none());
+
+    let mut paused = None;
+    assert!(matches!(exchange.pause(&mut paused), Flow::Go));
+    let mut again = None;
+    assert!(matches!(exchange.pause(&mut again), Flow::Go));
+
+    assert_eq!((paused.as_deref(), again), (Some(&b"outer:inner:text"[..]), None));
+}
+
+#[test]
+fn a_half_may_break_off_at_a_pause_unless_it_only_observes() {
+    for (observed, aborts) in [(false, true), (true, false)] {
+        let mut exchange = holding(&[("one", observed, true)]);
+
+        assert_eq!(matches!(exchange.pause(&mut None), Flow::Abort(_)), aborts);
+    }
+}

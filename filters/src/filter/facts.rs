@@ -96,6 +96,8 @@ pub struct Facts {
     pub reason: &'static str,
     /// The version of the endpoint that answered, where it has one.
     pub version: Option<HeaderValue>,
+    /// Whether a filter compresses the answer: those after it in the list leave it as it is.
+    pub packed: bool,
 }
 
 impl Facts {
@@ -120,6 +122,7 @@ impl Facts {
             circuit: None,
             reason: "",
             version: None,
+            packed: false,
         }
     }
 }

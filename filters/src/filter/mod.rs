@@ -104,6 +104,11 @@ pub trait ResponseFilter: Send + Sync {
     fn body(&mut self, _body: &mut Option<Bytes>, _last: bool) -> Flow {
         Flow::Go
     }
+    /// No more of the body has come for now: what is held back for the sake of more is put into `body`, in which nothing is yet. Asked
+    /// before the gateway waits, only after [`Want::Chunks`] and before the last part.
+    fn pause(&mut self, _body: &mut Option<Bytes>) -> Flow {
+        Flow::Go
+    }
     /// The exchange is over, however it went.
     fn done(self: Box<Self>, _outcome: &Outcome) {}
 }

@@ -81,6 +81,8 @@ pub enum Placement {
     Once,
     /// No filter before it can refuse.
     BeforeRefusals(&'static str),
+    /// No filter of this kind comes before it.
+    Before(&'static str, &'static str),
     /// No filter comes after it.
     Last(&'static str),
     /// A filter that identifies the caller comes before it, and is enforced where this one is.

@@ -69,14 +69,12 @@ impl Call {
 
     /// What came of it, as its upstream is to answer for: that its own client's time was over is nobody else's doing.
     pub fn blamed(&self, status: Status, now: Instant) -> Status {
-        // The upstream is told less than is left, so it gives up first.
-        let is_over = self.deadline.is_some_and(|deadline| now + SHORT_OF >= deadline);
-        if status == Status::DEADLINE_EXCEEDED && is_over { Status::CANCELLED } else { status }
+        if status == Status::DEADLINE_EXCEEDED && self.is_over(now) { Status::CANCELLED } else { status }
     }
 
-    /// Whether its client's own time is over.
+    /// Whether its client's own time is over, or all but over: the upstream, which is told less than is left, gives up first.
     pub fn is_over(&self, now: Instant) -> bool {
-        self.deadline.is_some_and(|deadline| now >= deadline)
+        self.deadline.is_some_and(|deadline| now + SHORT_OF >= deadline)
     }
 }
 
@@ -168,7 +166,7 @@ mod tests {
         assert_eq!(call.blamed(Status::DEADLINE_EXCEEDED, now), Status::DEADLINE_EXCEEDED);
         assert!(!call.is_over(now));
 
-        let late = now + Duration::from_secs(1);
+        let late = now + Duration::from_millis(960);
         assert_eq!(call.blamed(Status::DEADLINE_EXCEEDED, late), Status::CANCELLED);
         assert_eq!(call.blamed(Status::UNAVAILABLE, late), Status::UNAVAILABLE);
         assert!(call.is_over(late));

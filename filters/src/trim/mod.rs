@@ -16,7 +16,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod coding;
 mod config;
 pub mod engine;
 mod filter;

@@ -5,7 +5,7 @@ use frontgate_filters::registry::{FilterEntry, Mode};
 use frontgate_filters::words::spanned::{Place, Spanned};
 
 use super::Report;
-use crate::config::model::{Config, FilterUse};
+use crate::config::model::{Config, FilterUse, Route};
 
 pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     entries(config).for_each(|entry| options(entry, report));
@@ -14,6 +14,23 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     for route in &config.routes {
         let list: Vec<Used<'_>> = server.iter().copied().chain(resolved(config, &route.filters)).collect();
         order(&list, server.len(), report);
+        calls(config, route, report);
+    }
+}
+
+/// Filters that make gRPC calls of requests, on a route whose upstream could not be sent one. What the server lists runs on others, too.
+fn calls(config: &Config, route: &Route, report: &mut Report<'_, '_>) {
+    let upstreams = || route.target.upstreams().filter_map(|name| config.upstreams.get(name.as_str()).map(|upstream| (name, upstream)));
+    for (used, entry) in resolved(config, &route.filters) {
+        let Some(entry) = entry.filter(|entry| entry.config.options().needs_grpc()) else { continue };
+        for (name, _) in upstreams().filter(|(_, upstream)| upstream.speaks_http1_alone()) {
+            let message = format!(
+                "`{}` makes gRPC calls, which need HTTP/2, and the upstream `{}` is spoken to in HTTP/1.1",
+                entry.config.kind(),
+                name.value
+            );
+            report.helped(used.place, message, Some(super::NEEDS_H2.to_owned()));
+        }
     }
 }
 
@@ -92,6 +109,11 @@ impl<'c> Spot<'_, 'c> {
             Placement::BeforeRefusals(why) => {
                 if let Some(other) = first(self.earlier, |entry| entry.config.options().can_refuse()) {
                     report.both(place, format!("`{name}` comes after a filter that can refuse: {why}"), other.0, "this one can refuse");
+                }
+            }
+            Placement::Before(other, why) => {
+                if let Some((earlier, _)) = first(self.earlier, |entry| entry.config.kind() == other) {
+                    report.both(place, format!("`{name}` must come before every `{other}`: {why}"), earlier, "this one comes before it");
                 }
             }
             Placement::Last(why) => {

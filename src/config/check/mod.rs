@@ -14,7 +14,7 @@ use frontgate_filters::words::spanned::{Place, Spanned};
 use rustls::pki_types::ServerName;
 
 use super::diagnostics::{Diagnostic, nearest};
-use super::model::{Config, FilterUse, FirstByte, Upstream};
+use super::model::{Config, FilterUse, FirstByte, Upstream, UpstreamProtocol};
 use super::read::tree::{Node, Value};
 pub use report::{Check, Report, Tree};
 
@@ -79,6 +79,7 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
         report.error(host.place, format!("`{}` is not a valid host", host.value));
     }
     tls(upstream, report);
+    protocol(upstream, report);
     resilience(upstream, report);
     let timeouts = upstream.timeouts;
     if let FirstByte::Adaptive(bounds) = timeouts.first_byte
@@ -99,6 +100,9 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
     }
 }
 
+/// What makes an upstream one for gRPC.
+pub(super) const NEEDS_H2: &str = "write `protocol: h2` in the upstream";
+
 /// `tls` without a value reads as one that is not there, and what is meant to be encrypted would be sent in clear text.
 fn empty_tls(report: &mut Report<'_, '_>) {
     let root = report.tree.root;
@@ -112,6 +116,16 @@ fn empty_tls(report: &mut Report<'_, '_>) {
         if let Some(tls) = node.get("tls").filter(|tls| matches!(tls.value, Value::Null)) {
             report.helped(Place(tls.id), "`tls` has no value: clear text would be spoken", Some(format!("{help}, or leave it out")));
         }
+    }
+}
+
+/// What is agreed upon is agreed upon in TLS.
+fn protocol(upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
+    if let (Some(protocol), None) = (&upstream.protocol, &upstream.tls)
+        && protocol.value == UpstreamProtocol::Auto
+    {
+        let help = "write `tls: {}`, or the protocol that its endpoints speak: `http1` or `h2`".to_owned();
+        report.helped(protocol.place, "`auto` is agreed upon in TLS, which this upstream has not".to_owned(), Some(help));
     }
 }
 
@@ -134,11 +148,22 @@ fn resilience(upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
     if let Some(health) = &upstream.health {
         match &health.path {
             Some(path) if health.tcp => report.error(path.place, "a health check has either `path` or `tcp`, not both"),
+            Some(path) if health.grpc.is_some() => report.error(path.place, "a health check has either `path` or `grpc`, not both"),
             Some(path) if !path.starts_with('/') || path.bytes().any(|byte| !(0x21..0x7f).contains(&byte)) => {
                 report.error(path.place, format!("`{}` is not a valid path", path.value));
             }
-            None if !health.tcp => report.lacking(health.place, "a health check needs `path` or `tcp: true`"),
+            None if !health.tcp && health.grpc.is_none() => {
+                report.lacking(health.place, "a health check needs `path`, `grpc` or `tcp: true`");
+            }
             _ => {}
+        }
+        if let Some(service) = &health.grpc {
+            if health.tcp {
+                report.error(service.place, "a health check has either `grpc` or `tcp`, not both");
+            }
+            if upstream.speaks_http1_alone() {
+                report.helped(service.place, "gRPC needs HTTP/2, and this upstream is spoken to in HTTP/1.1", Some(NEEDS_H2.to_owned()));
+            }
         }
         for (key, value) in [("interval", health.interval), ("timeout", health.timeout)] {
             if value.0.is_zero() {

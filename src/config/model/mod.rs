@@ -24,7 +24,9 @@ pub use route::{FilterUse, Redirect, Rewrite, Route, RouteLimits, Target};
 pub use server::{Admin, Drain, Limits, Listener, Network, Protocol, ProxyProtocol, Server, ServerTimeouts, Threads};
 pub use telemetry::{AccessLog, LogFormat, LogTarget, Telemetry};
 pub use tls::{CertificatePair, ClientAuth, ClientAuthMode, ListenerTls, MinVersion};
-pub use upstream::{Adaptive, Balance, Endpoint, FirstByte, Health, Outlier, Retry, Start, Upstream, UpstreamTimeouts, UpstreamTls};
+pub use upstream::{
+    Adaptive, Balance, Endpoint, FirstByte, Health, Outlier, Retry, Start, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
+};
 
 /// A whole configuration, from one file or a directory of them.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]

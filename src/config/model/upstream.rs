@@ -37,7 +37,7 @@ pub struct Upstream {
     /// While no endpoint is healthy: whether all are tried, since the health checks may be what is wrong; otherwise 503 with Retry-After.
     #[serde(default = "Upstream::default_panic")]
     pub panic: bool,
-    /// Maximum concurrent requests (with HTTP/1: connections). Health checks are not counted. By default unlimited.
+    /// Maximum concurrent requests: with HTTP/1 as many connections; over HTTP/2 many requests share one. Health checks are not counted. By default unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<NonZeroU32>,
     /// Retries; by default only after a stale keep-alive connection.
@@ -49,6 +49,9 @@ pub struct Upstream {
     /// The Host header that is sent; by default the client's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Spanned<String>>,
+    /// The protocol that its endpoints speak; gRPC needs HTTP/2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Spanned<UpstreamProtocol>>,
     /// TLS to its endpoints; by default they are spoken to in clear text. `tls: {}` verifies them with the system's certificates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Spanned<UpstreamTls>>,
@@ -74,9 +77,32 @@ pub struct UpstreamTls {
 }
 
 impl Upstream {
+    /// Whether it is never spoken to in HTTP/2.
+    pub fn speaks_http1_alone(&self) -> bool {
+        self.protocol.as_ref().is_none_or(|protocol| protocol.value == UpstreamProtocol::Http1)
+    }
+
     fn default_panic() -> bool {
         true
     }
+
+    /// The protocol that its endpoints are spoken to in.
+    pub fn protocol(&self) -> UpstreamProtocol {
+        self.protocol.as_ref().map_or_else(UpstreamProtocol::default, |protocol| protocol.value)
+    }
+}
+
+/// The protocol that an upstream's endpoints speak.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1: a connection for each request in flight.
+    #[default]
+    Http1,
+    /// HTTP/2, in clear text with prior knowledge (h2c): requests share connections.
+    H2,
+    /// What each endpoint takes, HTTP/2 where it does (ALPN); only with `tls`.
+    Auto,
 }
 
 /// An endpoint of an upstream: `10.0.0.1:80`, or a map with its weight and version.
@@ -137,12 +163,15 @@ impl Serialize for Endpoint {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Health {
-    /// The path requested with GET; set either this or `tcp`.
+    /// The path requested with GET; set either this, `tcp` or `grpc`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Spanned<String>>,
     /// Whether opening a TCP connection is enough.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tcp: bool,
+    /// The service that a gRPC server is asked about (`grpc.health.v1.Health/Check`); empty for all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<Spanned<String>>,
     /// Time between two probes.
     pub interval: Duration,
     /// Timeout of a probe.
@@ -163,6 +192,7 @@ impl Default for Health {
         Self {
             path: None,
             tcp: false,
+            grpc: None,
             interval: seconds(2),
             timeout: seconds(1),
             unhealthy_after: NonZeroU32::MIN.saturating_add(2),

@@ -8,7 +8,6 @@ pub(super) const WORDS: &str = "not in this version";
 /// The ends of paths, `*` for every name and every entry of a list, with what can be done instead. A key leaves this list when it comes.
 const KEYS: &[(&[&str], &str)] = &[
     (&["server.state_dir"], "nothing is written to disk"),
-    (&["upstreams.*.protocol"], "upstreams are spoken to in HTTP/1.1"),
     (&["upstreams.*.discover"], "write the addresses as `endpoints`, and reload when they change"),
     (&["routes.*.canary", "routes.*.canary_options"], "give endpoints of one upstream weights and versions instead"),
     (&["routes.*.mirror"], "leave it out"),
@@ -17,7 +16,6 @@ const KEYS: &[(&[&str], &str)] = &[
     (&["telemetry.tracing"], "`traceparent` passes through; the gateway makes no spans"),
     (&["access_log.when"], "every request is logged"),
     (&["jwt.tunnel_until_exp"], "a token that expires meanwhile does not end a tunnel"),
-    (&["filters.*.compress", "server.filters.*.compress"], "this kind of filter does not exist yet"),
 ];
 
 /// What to do instead of a key that this version has not; nothing for every other key.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use frontgate_filters::filter::Flow;
 use frontgate_filters::words::fields;
 use http::header::{CONTENT_TYPE, TRAILER, UPGRADE};
@@ -17,14 +18,14 @@ use crate::refusals;
 use crate::request_id::X_REQUEST_ID;
 use crate::telemetry::Attempt;
 use crate::upstream::attempts::Next;
-use crate::upstream::h1::{Fault, Head, Piece};
+use crate::upstream::h1::{Fault, Piece, is_final};
 use crate::websocket;
 
 impl Leg {
     /// A head has come, or did not.
     pub(super) fn head<C: Client>(
         &mut self,
-        head: Result<Head, Fault>,
+        head: Result<ResponseHeader, Fault>,
         order: &mut Order<'_>,
         client: &mut C,
         method: &Method,
@@ -32,25 +33,26 @@ impl Leg {
     ) -> Result<(), Ended> {
         let head = match head {
             Ok(head) => head,
-            Err(Fault::Closed(true) | Fault::Broken(true)) if self.connection.is_reused() => {
+            Err(Fault::Closed(true) | Fault::Broken(true)) if self.line.is_reused() => {
                 return Err(Ended::Stale);
             }
+            Err(Fault::Refused) => return Err(Ended::Refused),
             Err(fault) => return Err(self.broke(order, &fault)),
         };
-        if head.is_final() {
-            return match client.objects_to(&head.head) {
-                None => self.answered(head.head, order, client, method, replay),
+        if is_final(&head) {
+            return match client.objects_to(&head) {
+                None => self.answered(head, order, client, method, replay),
                 Some(Objection::Forged) => Err(self.broke(order, &Fault::Malformed("its Sec-WebSocket-Accept belongs to another key"))),
                 Some(Objection::NoTunnel) => {
                     let now = Instant::now();
-                    order.attempts.head_arrived(head.head.status.as_u16(), now);
+                    order.attempts.head_arrived(head.status.as_u16(), now);
                     order.attempts.finished(Attempt::Ok, now);
                     Err(self.refused(order, refusals::no_tunnel()))
                 }
             };
         }
         if client.takes_informational() {
-            client.inform(head.head);
+            client.inform(head);
         }
         Ok(())
     }
@@ -72,7 +74,7 @@ impl Leg {
         frontgate_filters::head::with_map(&mut head, |fields| {
             fields.insert(X_REQUEST_ID, order.facts.request_id.clone());
         });
-        let said = order.head_says(&head, self.connection.is_at_end(), now);
+        let said = order.head_says(&head, self.line.is_at_end(), now);
         let next = order.settle(method, replay, Ok(&head), said, now);
         if !matches!(next, Next::Pass) {
             order.attempts.finished(Attempt::Ok, now);
@@ -104,17 +106,17 @@ impl Leg {
         self.body_may_take();
         if self.events {
             // Nobody says when the next one comes: that both sides are still there is asked by their sockets.
-            self.connection.socket().map(door::keep_alive);
+            self.line.socket().map(door::keep_alive);
             client.keep_alive();
         }
         let wanted = order.halves.wants_body();
-        if self.connection.is_at_end() && !wanted {
+        if self.line.is_at_end() && !wanted {
             client.head(head, true);
             self.stage = Stage::Over;
             return Ok(());
         }
         if wanted {
-            self.connection.own_pieces();
+            self.line.own_pieces();
         }
         client.head(head, false);
         Ok(())
@@ -123,7 +125,7 @@ impl Leg {
     /// A part of the answer's body has come, or did not.
     pub(super) fn piece<C: Client>(&mut self, piece: Result<Piece, Fault>, order: &mut Order<'_>, client: &mut C) -> Result<(), Ended> {
         let (mut data, mut trailers, last) = match piece {
-            Ok(Piece::Data(data)) => (Some(data), None, self.connection.is_at_end()),
+            Ok(Piece::Data(data)) => (Some(data), None, self.line.is_at_end()),
             Ok(Piece::Trailers(trailers)) => (None, Some(*trailers), true),
             Ok(Piece::End) => (None, None, true),
             Err(fault) => return Err(self.broke(order, &fault)),
@@ -135,17 +137,14 @@ impl Leg {
             }
         }
         if !order.halves.is_empty() {
-            let passed = caught(|| {
+            let flow = caught(|| {
                 if trailers.is_some() {
                     order.halves.trailers(&mut trailers);
                 }
                 order.halves.body(&mut data, last)
             });
-            match passed {
-                Ok(Flow::Go) => {}
-                Ok(Flow::Abort(reply)) => return Err(self.given_up(order, client, reply)),
-                Err(Panicked) => return Err(self.given_up(order, client, refusals::internal())),
-            }
+            self.goes_on(flow, order, client)?;
+            self.holds = !last && order.halves.wants_body();
         }
         match trailers {
             Some(trailers) => {
@@ -163,6 +162,25 @@ impl Leg {
             self.body_may_take();
         }
         Ok(())
+    }
+
+    /// No more of the body has come for now: what filters hold back goes out.
+    pub(super) fn pause<C: Client>(&mut self, order: &mut Order<'_>, client: &mut C) -> Result<(), Ended> {
+        let mut data = None;
+        let flow = caught(|| order.halves.pause(&mut data));
+        self.goes_on(flow, order, client)?;
+        if let Some(data) = data.filter(|data: &Bytes| !data.is_empty()) {
+            client.body(data, false);
+        }
+        Ok(())
+    }
+
+    fn goes_on<C: Client>(&self, flow: Result<Flow, Panicked>, order: &mut Order<'_>, client: &mut C) -> Result<(), Ended> {
+        match flow {
+            Ok(Flow::Go) => Ok(()),
+            Ok(Flow::Abort(reply)) => Err(self.given_up(order, client, reply)),
+            Err(Panicked) => Err(self.given_up(order, client, refusals::internal())),
+        }
     }
 }
 

@@ -20,8 +20,10 @@ impl Leg {
                 order.attempts.because(*cause);
                 self.failed(order, Attempt::ConnectFailure, Flag::UpstreamConnectionFailure)
             }
+            // Servers of gRPC give up a call whose time is over by resetting it.
+            _ if order.is_over() => self.failed(order, Attempt::Timeout, Flag::UpstreamTimeout),
             Fault::Malformed(_) => self.failed(order, Attempt::Error, Flag::UpstreamProtocolError),
-            Fault::Closed(_) | Fault::Broken(_) => self.failed(order, Attempt::Reset, Flag::UpstreamConnectionTermination),
+            Fault::Closed(_) | Fault::Broken(_) | Fault::Refused => self.failed(order, Attempt::Reset, Flag::UpstreamConnectionTermination),
         }
     }
 

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use frontgate_filters::filter::{Failure, Flow};
 use frontgate_filters::reply::Reply;
-use http::Method;
+use frontgate_filters::words::fields::members;
+use http::{HeaderValue, Method};
+use pingora_http::ResponseHeader;
 
 use self::ends::note;
 use super::client::{Client, Lost};
@@ -21,8 +23,9 @@ use crate::panics::{Panicked, caught};
 use crate::refusals;
 use crate::telemetry::{Attempt, Flag};
 use crate::upstream::Pool;
-use crate::upstream::connect::{HTTP1, connect};
-use crate::upstream::h1::{self, Connection, Fault, Head, Piece, Upload};
+use crate::upstream::cause::Cause;
+use crate::upstream::h1::{Fault, Piece};
+use crate::upstream::line::{self, Line};
 use crate::upstream::pool::Endpoint;
 use crate::upstream::timer::Timer;
 
@@ -34,6 +37,8 @@ pub(super) enum Ended {
     Again,
     /// A pooled connection turned out to be closed: the upstream has done nothing wrong.
     Stale,
+    /// The upstream did not take the request, and has not processed it.
+    Refused,
     /// Without a head, by whose fault; and the answer where nothing better is to be had, none for a client that has left.
     Failed(Failure, Option<Reply>),
 }
@@ -53,7 +58,7 @@ enum Stage {
 
 /// An attempt in progress.
 pub(super) struct Leg {
-    connection: Box<Connection>,
+    line: Line,
     endpoint: Arc<Endpoint>,
     pool: Arc<Pool>,
     timer: Timer,
@@ -71,6 +76,8 @@ pub(super) struct Leg {
     unwanted: Unwanted,
     /// Whether the client does not take its answer just now.
     blocked: bool,
+    /// Whether filters may hold something of the body back.
+    holds: bool,
     /// Whether the answer is a stream of events, whose parts come when there is something to tell.
     events: bool,
     /// Whether what the protocol has changed to is a WebSocket.
@@ -80,8 +87,10 @@ pub(super) struct Leg {
 /// What an attempt waits for.
 #[allow(clippy::large_enum_variant, reason = "a head is moved once; a box for each would be an allocation a request")]
 enum Event {
-    Head(Result<Head, Fault>),
+    Head(Result<ResponseHeader, Fault>),
     Piece(Result<Piece, Fault>),
+    /// No more of the body has come for now.
+    Pause,
     Upload(Result<Option<Bytes>, Lost>),
     Lost(Lost),
     Late,
@@ -93,15 +102,15 @@ impl Leg {
         let Some(current) = order.attempts.current() else { return Err(Ended::Final(End::Answer(refusals::internal()))) };
         let (endpoint, pool, total) = (current.pick().endpoint_ref(), current.pick().pool().clone(), current.deadline());
         let mut timer = Timer::new();
-        let pooled = if order.attempts.wants_fresh() { None } else { h1::idle(endpoint.connections()) };
-        let connection = match pooled {
-            Some(connection) => connection,
+        let line = match line::pooled(&endpoint, &pool.timeouts, order.attempts.wants_fresh()) {
+            Some(line) => line,
             None => {
                 let due = [Some(Instant::now() + pool.timeouts.connect.0), total].into_iter().flatten().min();
                 // On the heap: rare, and large, and what stands in this future is moved with it.
-                let mut connecting = Box::pin(connect(&endpoint, &[HTTP1]));
+                let mut connecting = Box::pin(line::open(&endpoint, &pool.timeouts));
                 let opened = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-                    Poll::Ready(Ok((io, _))) => Poll::Ready(Ok(Connection::new(io))),
+                    Poll::Ready(Ok(line)) => Poll::Ready(Ok(line)),
+                    Poll::Ready(Err(Cause::TooSlow)) => Poll::Ready(Err((Flag::UpstreamTimeout, Failure::Timeout))),
                     Poll::Ready(Err(cause)) => {
                         order.attempts.because(cause);
                         Poll::Ready(Err((Flag::UpstreamConnectionFailure, Failure::Connect)))
@@ -112,7 +121,7 @@ impl Leg {
                     Poll::Pending => timer.poll(cx, due).map(|()| Err((Flag::UpstreamTimeout, Failure::Timeout))),
                 });
                 match opened.await {
-                    Ok(connection) => Box::new(connection),
+                    Ok(line) => line,
                     Err((flag, failure)) => {
                         *order.flag = Some(flag);
                         let (result, reply) = match failure {
@@ -127,12 +136,15 @@ impl Leg {
                 }
             }
         };
+        if line.is_http2() && forward::protocols(client).is_some_and(is_websocket) {
+            return Err(Ended::Failed(Failure::Neutral, Some(refusals::no_websocket())));
+        }
         let stage = Stage::Head;
         let timeouts = &pool.timeouts;
         let between = if order.is_call() { timeouts.stream_idle } else { Some(timeouts.between_bytes) }.map(|pause| pause.0);
         let unwanted = Unwanted::new(order.route.body_limit);
         Ok(Self {
-            connection,
+            line,
             endpoint,
             pool,
             timer,
@@ -144,6 +156,7 @@ impl Leg {
             deaf: false,
             unwanted,
             blocked: false,
+            holds: false,
             events: false,
             websocket: false,
         })
@@ -151,9 +164,9 @@ impl Leg {
 
     /// Sends the request and brings the answer.
     pub(super) async fn run<C: Client>(mut self, order: &mut Order<'_>, client: &mut C, method: &Method, replay: &mut Replay) -> Ended {
-        forward::begin(&mut self.connection, client, replay.framing, &self.pool, order);
+        forward::begin(&mut self.line, client, replay.framing, &self.pool, order);
         if replay.read > 0 {
-            self.connection.upload(replay.again(), replay.framing);
+            self.line.upload(replay.again(), replay.framing);
         }
         if replay.done {
             self.sent(order, replay);
@@ -172,11 +185,12 @@ impl Leg {
             let moved = match next.await {
                 Event::Head(head) => self.head(head, order, client, method, replay),
                 Event::Piece(piece) => self.piece(piece, order, client),
+                Event::Pause => self.pause(order, client),
                 Event::Upload(Ok(Some(data))) => self.upload(data, order, replay),
                 Event::Upload(Ok(None)) => self.uploaded(order, replay),
                 Event::Upload(Err(lost)) | Event::Lost(lost) => Err(self.lost(order, lost)),
                 Event::Late => {
-                    *order.reason = order.attempts.late(Instant::now());
+                    *order.reason = order.as_calls_have_it(order.attempts.late(Instant::now()));
                     Err(self.failed(order, Attempt::Timeout, Flag::UpstreamTimeout))
                 }
             };
@@ -184,16 +198,18 @@ impl Leg {
                 return ended;
             }
         }
-        if self.stage == Stage::Switched {
+        if self.stage == Stage::Switched
+            && let Line::Http1(connection) = self.line
+        {
             order.attempts.finished(Attempt::Ok, Instant::now());
-            return Ended::Final(End::Switched { upstream: self.connection, websocket: self.websocket });
+            return Ended::Final(End::Switched { upstream: connection, websocket: self.websocket });
         }
         // Free for the next request, while the client takes the rest of its answer.
         order.attempts.finished(Attempt::Ok, Instant::now());
-        let Self { connection, endpoint, pool, mut unwanted, .. } = self;
+        let Self { line, endpoint, pool, mut unwanted, .. } = self;
         match replay.done {
-            true => h1::put_back(endpoint.connections(), connection, pool.timeouts.idle.0),
-            false => drop(connection),
+            true => line.put_back(&endpoint, &pool.timeouts),
+            false => drop(line),
         }
         let flushed = poll_fn(|cx| {
             let flushed = client.poll_flush(cx);
@@ -223,11 +239,15 @@ impl Leg {
         }
         if client.has_room() {
             let event = match self.stage {
-                Stage::Head => self.connection.poll_head(cx).map(Event::Head),
-                _ => self.connection.poll_piece(cx).map(Event::Piece),
+                Stage::Head => self.line.poll_head(cx).map(Event::Head),
+                _ => self.line.poll_piece(cx).map(Event::Piece),
             };
             if event.is_ready() {
                 return event;
+            }
+            // What came together has gone through together; before anybody waits, all of it goes out.
+            if std::mem::take(&mut self.holds) {
+                return Poll::Ready(Event::Pause);
             }
         }
         if client.has_queued()
@@ -244,7 +264,7 @@ impl Leg {
             if self.blocked {
                 self.unwanted.poll(client, cx);
             }
-        } else if self.connection.takes_upload() {
+        } else if self.line.takes_upload() {
             match client.poll_body(cx) {
                 Poll::Ready(part) => return Poll::Ready(Event::Upload(part)),
                 Poll::Pending => paused = true,
@@ -261,13 +281,16 @@ impl Leg {
         match client.poll_flush(cx) {
             Poll::Ready(Ok(())) => {
                 if std::mem::take(&mut self.blocked) {
+                    self.line.is_held_up(false);
                     self.body_may_take();
                 }
                 None
             }
             Poll::Ready(Err(lost)) => Some(Event::Lost(lost)),
             Poll::Pending => {
-                self.blocked = true;
+                if !std::mem::replace(&mut self.blocked, true) {
+                    self.line.is_held_up(true);
+                }
                 None
             }
         }
@@ -275,11 +298,11 @@ impl Leg {
 
     /// Writes to the upstream what it takes.
     fn write(&mut self, cx: &mut Context<'_>) {
-        if self.deaf || !self.connection.has_output() {
+        if self.deaf || !self.line.has_output() {
             return;
         }
-        let before = self.connection.output_len();
-        match self.connection.poll_flush(cx) {
+        let before = self.line.output_len();
+        match self.line.poll_flush(cx) {
             Poll::Ready(Ok(())) => self.stuck = None,
             // It may have answered before it closed: what there is to read is read, and not waited for beyond the usual.
             Poll::Ready(Err(_)) => {
@@ -290,11 +313,11 @@ impl Leg {
             Poll::Pending if self.stage != Stage::Head => {
                 // It has answered: it need not read the rest.
                 self.stuck = None;
-                if self.connection.output_len() < before {
+                if self.line.output_len() < before {
                     self.body_may_take();
                 }
             }
-            Poll::Pending if self.stuck.is_none() || self.connection.output_len() < before => {
+            Poll::Pending if self.stuck.is_none() || self.line.output_len() < before => {
                 self.stuck = self.between.map(|pause| Instant::now() + pause);
             }
             Poll::Pending => {}
@@ -303,11 +326,9 @@ impl Leg {
 
     /// The request's last byte is on its way: from here the upstream is waited for.
     fn sent(&mut self, order: &mut Order<'_>, replay: &Replay) {
-        if replay.framing == Upload::Chunked {
-            self.connection.end_upload(None);
-        }
+        self.line.end_upload(replay.framing);
         // A pooled connection took no time.
-        let since = order.attempts.current().filter(|_| self.connection.is_reused() && replay.read == 0).map(|current| current.began());
+        let since = order.attempts.current().filter(|_| self.line.is_reused() && replay.read == 0).map(|current| current.began());
         match order.attempts.request_sent() {
             Some(allowance) => self.due = Some(since.unwrap_or_else(Instant::now) + allowance),
             None => self.body_may_take(),
@@ -359,9 +380,14 @@ impl Leg {
             let reply = if order.is_call() { refusals::message_too_large() } else { refusals::body_too_large() };
             return Err(self.refused(order, reply));
         }
-        self.connection.upload(data, replay.framing);
+        self.line.upload(data, replay.framing);
         self.body_may_take();
         self.upload_may_pause(order);
         Ok(())
     }
+}
+
+/// Whether a WebSocket is asked for: one needs the bytes of a connection of its own.
+fn is_websocket(protocols: &HeaderValue) -> bool {
+    members(protocols.as_bytes()).any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }

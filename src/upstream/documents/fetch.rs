@@ -65,6 +65,7 @@ pub(super) fn pool(name: &str, url: &Url, metrics: &Metrics) -> Arc<Pool> {
         retry: Some(Spanned::nowhere(retry)),
         timeouts,
         host: None,
+        protocol: None,
         tls: None,
     };
     let tls = if url.tls { Tls::of_host(&url.host) } else { None };

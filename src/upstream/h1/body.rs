@@ -153,7 +153,7 @@ fn part(input: &mut BytesMut, left: u64, owned: bool) -> Bytes {
 }
 
 /// Fields that say where a message ends or what its connection is to do: behind the body they say nothing (RFC 9110, section 6.5.1).
-fn is_of_a_head(name: &HeaderName) -> bool {
+pub(crate) fn is_of_a_head(name: &HeaderName) -> bool {
     matches!(*name, CONNECTION | CONTENT_LENGTH | HOST | TRANSFER_ENCODING | TRAILER | UPGRADE) || is_of_this_hop(name)
 }
 

@@ -40,11 +40,9 @@ pub(crate) struct Head {
     pub framing: Framing,
 }
 
-impl Head {
-    /// Whether it is the answer: other 1xx than 101 only say that one is on its way (RFC 9110, section 15.2).
-    pub(crate) fn is_final(&self) -> bool {
-        !self.head.status.is_informational() || self.head.status == StatusCode::SWITCHING_PROTOCOLS
-    }
+/// Whether a head is the answer: other 1xx than 101 only say that one is on its way (RFC 9110, section 15.2).
+pub(crate) fn is_final(head: &ResponseHeader) -> bool {
+    !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Where a field's name and value lie in the buffer.

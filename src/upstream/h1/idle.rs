@@ -12,7 +12,7 @@ const MOST: usize = 4096;
 
 /// Names are numbers that are given out one after the other: they need no hashing.
 #[derive(Default)]
-struct AsItIs(u64);
+pub(crate) struct AsItIs(u64);
 
 impl Hasher for AsItIs {
     fn finish(&self) -> u64 {

@@ -27,9 +27,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
 use super::cause::Cause;
-pub(crate) use body::{Decoder, Piece};
-pub(crate) use head::{Framing, Head, drop_nominated, is_of_this_hop};
-pub(crate) use idle::{idle, put_back, sweep};
+pub(crate) use body::{Decoder, Piece, is_of_a_head};
+pub(crate) use head::{Framing, Head, drop_nominated, is_final, is_of_this_hop};
+pub(crate) use idle::{AsItIs, idle, put_back, sweep};
 pub(crate) use write::{Upload, put_chunk_size, put_field};
 
 /// Room of a buffer, and the most that is copied into one rather than written beside it.
@@ -41,7 +41,7 @@ const LEAST: usize = 4096;
 /// How many buffers a thread keeps for connections that have something to read or write.
 const SPARES: usize = 64;
 /// The most interim answers before a final one: whoever sends more will not come to an end.
-const MOST_INFORMED: u32 = 100;
+pub(crate) const MOST_INFORMED: u32 = 100;
 
 /// Why there is no answer, or no whole one.
 #[derive(Debug)]
@@ -54,6 +54,8 @@ pub(crate) enum Fault {
     Unwelcome(Cause),
     /// What came is no HTTP answer, or leaves open where it ends.
     Malformed(&'static str),
+    /// The upstream has not processed the request, so that it can be sent once more whatever its method.
+    Refused,
 }
 
 /// The bytes below a connection: a socket, with TLS or without it.
@@ -264,19 +266,9 @@ impl Connection {
         }
     }
 
-    /// The final head of an answer; interim ones are passed over.
-    pub(crate) fn poll_final_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Fault>> {
-        loop {
-            match ready!(self.poll_head(cx)) {
-                Ok(head) if !head.is_final() => {}
-                last => return Poll::Ready(last),
-            }
-        }
-    }
-
     /// What a head that has come means for the connection.
     fn take(&mut self, head: Head) -> Result<Head, Fault> {
-        if !head.is_final() {
+        if !is_final(&head.head) {
             self.informed += 1;
             if self.informed > MOST_INFORMED {
                 return Err(Fault::Malformed("its interim answers have no end"));

@@ -1,12 +1,13 @@
 //! One endpoint: how its pool describes it just now, and what is known of it, which outlives the description.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
-use crate::config::model::{Balance, Endpoint as Written};
+use crate::config::model::{Balance, Endpoint as Written, UpstreamProtocol};
 use crate::telemetry::EndpointState;
 use crate::upstream::tls::Tls;
 
@@ -20,6 +21,8 @@ pub(crate) struct Endpoint {
     pub version: Option<HeaderValue>,
     /// Its share of the requests beside the others' weights; 0 takes none.
     pub weight: u32,
+    /// What it is spoken to in.
+    pub protocol: UpstreamProtocol,
     /// How it is spoken to over TLS, where it is.
     tls: Option<Arc<Tls>>,
     connections: u64,
@@ -46,6 +49,10 @@ pub(super) struct Known {
     pub probed_by: AtomicU64,
     /// The number of the [`Cause`](crate::upstream::cause::Cause) of its last failure; 0 for none.
     pub last_error: AtomicU32,
+    /// Whether it takes offence at being asked often whether it lives.
+    pub spared: AtomicBool,
+    /// Until when it is known to speak HTTP/1.1 alone, in milliseconds of this process; 0 where it is not.
+    pub http1_until: AtomicU64,
     /// When the log was last told that TLS fails there; 0 for never.
     pub told_at: AtomicU64,
 }
@@ -53,10 +60,19 @@ pub(super) struct Known {
 /// What all endpoints of a pool have in common.
 pub(super) struct Terms<'t> {
     pub balance: &'t Balance,
+    pub protocol: UpstreamProtocol,
     /// How they are spoken to over TLS, where they are.
     pub tls: Option<&'t Arc<Tls>>,
     /// Whether an endpoint that nothing is known of waits for good probes.
     pub wait_for_probes: bool,
+}
+
+/// How long it is remembered that an endpoint does not speak HTTP/2.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+fn process_millis() -> u64 {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    BEGAN.elapsed().as_millis() as u64
 }
 
 /// A number that nothing else in this process has.
@@ -87,6 +103,8 @@ impl Endpoint {
             back_since: AtomicU64::new(0),
             probed_by: AtomicU64::new(0),
             last_error: AtomicU32::new(0),
+            spared: AtomicBool::new(false),
+            http1_until: AtomicU64::new(0),
             told_at: AtomicU64::new(0),
         });
         let connections = known.id;
@@ -95,7 +113,11 @@ impl Endpoint {
 
     /// The endpoint that is known already, as it is described now.
     pub(super) fn again(&self, written: &Written, terms: &Terms<'_>) -> Self {
-        let connections = if is_same(self.tls.as_ref(), terms.tls) { self.connections } else { fresh_id() };
+        let same = is_same(self.tls.as_ref(), terms.tls);
+        if !same {
+            self.known.http1_until.store(0, Ordering::Relaxed);
+        }
+        let connections = if same { self.connections } else { fresh_id() };
         Self::described(written, terms, self.known.clone(), connections)
     }
 
@@ -105,6 +127,7 @@ impl Endpoint {
             text: written.address.to_string().into(),
             version: written.version.as_ref().and_then(|version| HeaderValue::from_str(version).ok()),
             weight: written.weight,
+            protocol: terms.protocol,
             tls: terms.tls.cloned(),
             connections,
             known,
@@ -125,6 +148,27 @@ impl Endpoint {
     /// How it is spoken to over TLS; none for one that is spoken to in clear text.
     pub(crate) fn tls(&self) -> Option<&Tls> {
         self.tls.as_deref()
+    }
+
+    /// It does not speak HTTP/2, though it might: it is not asked again for a while.
+    pub(crate) fn note_http1(&self) {
+        self.known.http1_until.store(process_millis() + REMEMBERED.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Whether it is known to speak HTTP/1.1 alone.
+    pub(crate) fn speaks_http1(&self) -> bool {
+        let until = self.known.http1_until.load(Ordering::Relaxed);
+        until > 0 && process_millis() < until
+    }
+
+    /// It has taken offence at being asked whether it lives.
+    pub(crate) fn spare(&self) {
+        self.known.spared.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is asked seldom.
+    pub(crate) fn is_spared(&self) -> bool {
+        self.known.spared.load(Ordering::Relaxed)
     }
 
     /// Whether it takes requests at this time.

@@ -215,15 +215,16 @@ impl Pool {
         self.remember(endpoint, cause, Instant::now());
     }
 
-    /// What went wrong with an endpoint, for operators. What fails by TLS does so until somebody mends it, who is told, but not all the time.
+    /// What went wrong with an endpoint, for operators. What fails by TLS or by the protocol does so until somebody mends it, who is told, but not all the time.
     fn remember(&self, endpoint: &Endpoint, cause: Cause, now: Instant) {
         endpoint.known.last_error.store(cause.number(), Ordering::Relaxed);
-        if cause.is_of_tls() {
+        let what = if cause == Cause::OtherProtocol { "HTTP/2" } else { "TLS" };
+        if cause.is_of_tls() || cause == Cause::OtherProtocol {
             let (now, told) = (self.millis(now), &endpoint.known.told_at);
             let last = told.load(Ordering::Relaxed);
             let is_due = last == 0 || now >= last + TELL_EVERY.as_millis() as u64;
             if is_due && told.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-                log::warn!("no TLS connection to endpoint {} of upstream `{}`: {cause}", endpoint.text, self.name);
+                log::warn!("no {what} connection to endpoint {} of upstream `{}`: {cause}", endpoint.text, self.name);
             }
         }
     }
@@ -308,5 +309,5 @@ impl Pool {
 
 fn terms<'t>(settings: &'t Upstream, tls: Option<&'t Arc<Tls>>) -> Terms<'t> {
     let wait_for_probes = settings.health.as_ref().is_some_and(|health| health.start == Start::Unhealthy);
-    Terms { balance: &settings.balance, tls, wait_for_probes }
+    Terms { balance: &settings.balance, protocol: settings.protocol(), tls, wait_for_probes }
 }

@@ -3,8 +3,8 @@
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
+use crate::coding::Opener;
 use crate::grpc;
-use crate::trim::coding::Opener;
 use crate::words::fields;
 
 /// What an answer is.

@@ -3,30 +3,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, VARY};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, VARY};
+use http::{HeaderValue, StatusCode};
 use pingora_http::ResponseHeader;
-use smallvec::SmallVec;
 
 use super::counts::Counters;
 use super::kind::{Kind, opener};
 use super::mark::Mark;
 use super::validators::mark_tag;
+use crate::coding::{Coding, Opener, Packer, Then};
 use crate::filter::{Attempt, Flow, Outcome, Rescue, ResponseFilter, Want};
 use crate::reply::Reply;
-use crate::trim::coding::{Coding, Opener, Packer};
 use crate::trim::{OnMalformed, Policy, Trimmer};
 use crate::words::{cache_control, fields};
 
 /// Shorter answers are not worth packing.
 const WORTH_PACKING: u64 = 1024;
-/// Digests of a body that is another one now (RFC 9530, and what came before it).
-const DIGESTS: [HeaderName; 4] = [
-    HeaderName::from_static("content-md5"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("repr-digest"),
-];
 
 /// One answer being trimmed.
 pub(super) struct Trimming {
@@ -50,6 +42,16 @@ pub(super) struct Work {
 }
 
 impl Trimming {
+    /// What is sent of what was trimmed.
+    fn pack(&mut self, body: &mut Option<Bytes>, then: Then) -> Flow {
+        let Some(packer) = self.work.as_mut().and_then(|work| work.packer.as_mut()) else { return Flow::Go };
+        match packer.pack(body.as_deref().unwrap_or_default(), then) {
+            Ok(packed) => *body = packed,
+            Err(_) => return Flow::Abort(unreadable()),
+        }
+        Flow::Go
+    }
+
     /// Whether what this head announces is looked at. What hides members looks at whatever may be JSON.
     fn takes(&self, head: &ResponseHeader) -> bool {
         match Kind::of(&head.headers) {
@@ -101,28 +103,23 @@ impl ResponseFilter for Trimming {
             return Want::Nothing;
         };
         mark_tag(head, self.policy.fingerprint());
-        // One look at all names is cheaper than four in the map.
-        let digests: SmallVec<[HeaderName; 4]> = head.headers.keys().filter(|name| DIGESTS.contains(name)).cloned().collect();
-        for name in &digests {
-            head.remove_header(name);
-        }
-        head.remove_header(&ACCEPT_RANGES);
+        crate::head::of_another_body(head);
         if is_unchanged {
             return Want::Nothing;
         }
         let length = fields::number(&head.headers, &CONTENT_LENGTH);
         let worth = opener.is_some() || length.is_none_or(|length| length >= WORTH_PACKING);
-        let packer = self.coding.filter(|_| worth).and_then(|coding| Some((coding, coding.packer().ok()?)));
+        let packer = self.coding.filter(|_| worth).and_then(|coding| Packer::new(coding, None));
         head.remove_header(&CONTENT_LENGTH);
         head.remove_header(&CONTENT_ENCODING);
-        if let Some((coding, _)) = &packer {
-            head.insert_header(CONTENT_ENCODING, HeaderValue::from_static(coding.name())).expect("a known name");
+        if let Some(packer) = &packer {
+            head.insert_header(CONTENT_ENCODING, HeaderValue::from_static(packer.coding().name())).expect("a known name");
         }
         self.work = Some(Box::new(Work {
             opener,
             mark: Mark::new(),
             trimmer: Trimmer::new(self.policy.clone(), self.on_malformed),
-            packer: packer.map(|(_, packer)| packer),
+            packer,
             skipped: false,
         }));
         Want::Chunks
@@ -149,15 +146,11 @@ impl ResponseFilter for Trimming {
         if result.is_err() {
             return Flow::Abort(unreadable());
         }
-        if let Some(packer) = &mut work.packer
-            && (last || body.is_some())
-        {
-            match packer.push(body.as_deref().unwrap_or_default(), last) {
-                Ok(packed) => *body = Some(packed).filter(|packed| !packed.is_empty()),
-                Err(_) => return Flow::Abort(unreadable()),
-            }
-        }
-        Flow::Go
+        self.pack(body, if last { Then::End } else { Then::More })
+    }
+
+    fn pause(&mut self, body: &mut Option<Bytes>) -> Flow {
+        self.pack(body, Then::Pause)
     }
 
     fn done(self: Box<Self>, _: &Outcome) {

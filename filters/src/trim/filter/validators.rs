@@ -5,13 +5,14 @@ use http::header::{ACCEPT_ENCODING, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_R
 use http::{HeaderMap, HeaderValue};
 use pingora_http::{RequestHeader, ResponseHeader};
 
-use crate::trim::coding::Coding;
+use crate::coding::Coding;
+use crate::coding::accept::Choice;
 use crate::words::fields;
 
 /// The upstream is asked for a whole and plain answer, and for news since the one that this policy made. What the client would like it
 /// packed in.
 pub(super) fn ask_for_plain(head: &mut RequestHeader, fingerprint: u64) -> Option<Coding> {
-    let coding = Coding::best(&head.headers);
+    let coding = Choice::of(&head.headers, &Coding::ALL).coding;
     head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity")).expect("a known name and value");
     head.remove_header(&RANGE);
     head.remove_header(&IF_RANGE);
