@@ -1,6 +1,7 @@
 //! Listeners with TLS over real sockets: certificates by name, clients that show their own, renewal, HTTP/2, and handshakes that stop.
 
 pub(crate) mod authority;
+mod idle;
 mod peers;
 mod renewal;
 mod secure;
