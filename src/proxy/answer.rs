@@ -20,12 +20,12 @@ pub(super) fn queue(client: &mut impl Client, ctx: &mut Ctx, reply: &Reply) {
     if let Some(call) = ctx.facts.grpc.as_mut().filter(|_| reply.is_refusal()) {
         call.status = Some(Status::of_refusal(reply.status));
     }
-    let form = || ctx.facts.grpc.as_deref().map_or(Form::Problem, Form::Grpc);
-    let (mut head, mut body) = reply.render(form(), &ctx.facts.request_id);
+    let form = ctx.facts.grpc.as_deref().map_or(Form::Problem, Form::Grpc);
+    let (mut head, mut body) = reply.render(form, &ctx.facts.request_id);
     if client.objects_to(&head).is_some() {
         let reply = refusals::no_tunnel();
         ctx.reason = reply.code();
-        (head, body) = reply.render(form(), &ctx.facts.request_id);
+        (head, body) = reply.render(form, &ctx.facts.request_id);
     }
     let body = through_halves(client, ctx, &mut head, body);
     snapshot.route(ctx.route).chain.mark(&mut head, &ctx.facts);
