@@ -97,7 +97,7 @@ impl<'s> Http2<'s> {
     /// The stream as one end of a tunnel, once the head that says so was written.
     pub(super) fn into_tunnel(self) -> Option<tunnel::Stream<'s>> {
         match &mut *self.session.downstream_session {
-            ServerSession::H2(stream) => Some(tunnel::Stream::new(stream, self.writer?)),
+            ServerSession::H2(stream) => Some(tunnel::Stream::new(stream, self.writer?, self.seat)),
             _ => None,
         }
     }

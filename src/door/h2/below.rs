@@ -246,6 +246,13 @@ impl AsyncWrite for Below {
     }
 }
 
+impl Drop for Below {
+    /// Whoever lets go of the connection, its end is said in TLS as well. What broke off was told in frames.
+    fn drop(&mut self) {
+        self.io.say_goodbye();
+    }
+}
+
 impl fmt::Debug for Below {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Below").finish_non_exhaustive()

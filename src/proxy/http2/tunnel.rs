@@ -3,6 +3,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -10,18 +11,21 @@ use h2::SendStream;
 use pingora_core::protocols::http::v2::server::HttpSession;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::door::Seat;
+
 /// A stream whose answer's head was written.
 pub(in crate::proxy) struct Stream<'s> {
     session: &'s mut HttpSession,
     writer: SendStream<Bytes>,
+    seat: Option<Arc<Seat>>,
     /// What came and was not read yet: the rest of one frame.
     held: Bytes,
     ended: bool,
 }
 
 impl<'s> Stream<'s> {
-    pub(super) fn new(session: &'s mut HttpSession, writer: SendStream<Bytes>) -> Self {
-        Self { session, writer, held: Bytes::new(), ended: false }
+    pub(super) fn new(session: &'s mut HttpSession, writer: SendStream<Bytes>, seat: Option<Arc<Seat>>) -> Self {
+        Self { session, writer, seat, held: Bytes::new(), ended: false }
     }
 }
 
@@ -60,6 +64,7 @@ impl AsyncWrite for Stream<'_> {
         }
         let count = self.writer.capacity().min(bytes.len());
         self.writer.send_data(Bytes::copy_from_slice(&bytes[..count]), false).map_err(broken)?;
+        self.seat.iter().for_each(|seat| seat.flow.answered(count, bytes.len() - count));
         Poll::Ready(Ok(count))
     }
 
