@@ -153,7 +153,8 @@ fn interim_answers_go_to_whoever_can_take_them_without_framing_and_hop_fields() 
         let request = http::Request::get("http://a.example/").body(()).unwrap();
         let mut answer = client.send_request(request, true).unwrap().0;
         let hints = std::future::poll_fn(|cx| answer.poll_informational(cx)).await.unwrap().unwrap();
-        let fields: Vec<_> = hints.headers().iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))).collect();
+        let fields: Vec<_> =
+            hints.headers().iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))).collect();
         ((hints.status().as_u16(), fields), answer.await.unwrap().status().as_u16())
     });
     assert_eq!((hints, status), ((103, vec!["link: </a>".to_owned()]), 200));
