@@ -239,3 +239,10 @@ impl AsyncWrite for Below {
         Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
     }
 }
+
+impl Drop for Below {
+    /// Whoever lets go of the connection, its end is said in TLS as well. What broke off was told in frames.
+    fn drop(&mut self) {
+        self.io.say_goodbye();
+    }
+}

@@ -105,8 +105,8 @@ fn options(rules: &Rules) -> Builder {
     // Our own check of a head is the stricter one, and says why.
     let list = rules.head.bytes + FIELD * rules.head.lines;
     options
-        .max_send_buffer_size(BUFFER)
         .enable_connect_protocol()
+        .max_send_buffer_size(BUFFER)
         .initial_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
         .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
