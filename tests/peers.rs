@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use frontgate_test_support::tool;
 
-use crate::harness::{Gateway, until};
+use crate::harness::{Gateway, until, yaml};
 
 /// A peer's process, ended with the test.
 struct Peer(Child);
@@ -36,9 +36,10 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-fn nginx(address: SocketAddr) -> Option<Peer> {
+/// `keys` are more of its `listen`.
+fn nginx(name: &str, address: SocketAddr, keys: &str) -> Option<Peer> {
     let program = tool("nginx")?;
-    let folder = folder("nginx");
+    let folder = folder(name);
     let here = folder.display();
     let text = r#"
 daemon off;
@@ -53,9 +54,9 @@ http {
     fastcgi_temp_path @HERE@/fastcgi;
     uwsgi_temp_path @HERE@/uwsgi;
     scgi_temp_path @HERE@/scgi;
-    keepalive_requests 100000;
+    keepalive_requests @REQUESTS@;
     server {
-        listen @ADDRESS@;
+        listen @ADDRESS@ @KEYS@;
         location / {
             default_type application/json;
             return 200 '{"from":"nginx"}';
@@ -63,7 +64,10 @@ http {
     }
 }
 "#;
+    // Over HTTP/2 it leaves connections again and again, with a GOAWAY, in the middle of the traffic.
+    let requests = if keys.contains("http2") { "50" } else { "100000" };
     let text = text.replace("@HERE@", &here.to_string()).replace("@ADDRESS@", &address.to_string());
+    let text = text.replace("@KEYS@", keys).replace("@REQUESTS@", requests);
     let config = folder.join("nginx.conf");
     std::fs::write(&config, text).unwrap();
     let mut command = Command::new(program);
@@ -80,7 +84,7 @@ fn curl(arguments: &[&str]) -> Option<String> {
 #[test]
 fn curl_and_wrk_reach_a_real_nginx() {
     let address = free();
-    let Some(_nginx) = nginx(address) else { return };
+    let Some(_nginx) = nginx("nginx", address, "") else { return };
     let gateway = Gateway::over(address, "", "");
     let url = format!("http://{}/products", gateway.address);
 
@@ -95,6 +99,31 @@ fn curl_and_wrk_reach_a_real_nginx() {
     assert!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
     // At least one on each of wrk's connections.
     assert!(gateway.metric("frontgate_requests_total{route=\"all\",method=\"GET\",code=\"200\"}") >= 16.0, "{text}");
+}
+
+#[test]
+fn an_nginx_that_speaks_http2_and_leaves_its_connections_over_and_over_costs_no_request() {
+    let address = free();
+    let Some(_nginx) = nginx("nginx-http2", address, "http2") else { return };
+    let gateway = Gateway::start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0, protocols: [h2, http1]}], threads: 2}
+        upstreams: {main: {endpoints: [$ORIGIN], protocol: h2}}
+        routes: [{name: all, path: /**, upstream: main}]
+        ",
+        &[("$ORIGIN", &address)],
+    ));
+    let url = format!("http://{}/products", gateway.address);
+
+    if let Some(text) = curl(&["-i", &url, &url]) {
+        assert_eq!(text.matches(r#"{"from":"nginx"}"#).count(), 2, "{text}");
+    }
+    let Some(h2load) = tool("h2load") else { return };
+    let output = Command::new(h2load).args(["-n3000", "-c4", "-m20", &url]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+
+    assert!(text.contains("3000 succeeded, 0 failed, 0 errored"), "{text}");
+    assert!(text.contains("3000 2xx"), "{text}");
 }
 
 const ORIGIN: &str = r#"

@@ -19,7 +19,7 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, Str
 
 use self::authority::{Authority, Directory, Issued};
 use crate::harness::client::read_reply;
-use crate::harness::{Gateway, Origin, PATIENCE, Reply, exchange, raw, until, yaml};
+use crate::harness::{Gateway, Origin, PATIENCE, Reply, exchange, frames, raw, until, yaml};
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
@@ -406,6 +406,12 @@ fn a_connection_that_is_over_ends_in_tls_too() {
         let answer = all(request).unwrap_or_else(|error| panic!("{request}: {error}"));
         assert!(answer.trim_end_matches(' ').ends_with(end), "{request}: {}", &answer[..answer.len().min(300)]);
     }
+
+    let mut stream = connect(gateway.address, authority.client(None, &["h2"]), "shop.example");
+    stream.write_all(&[frames::greeting(&[]), frames::get(1, "/")].concat()).unwrap();
+    let mut answer = Vec::new();
+    let end = stream.read_to_end(&mut answer);
+    assert!(frames::types(&answer).contains(&frames::DATA) && end.is_ok(), "{end:?}");
 }
 
 #[test]

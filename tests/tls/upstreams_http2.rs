@@ -58,7 +58,7 @@ async fn uri(mut asked: crate::harness::http2_origin::Asked) {
 fn http2_over_tls_is_agreed_upon_and_shared() {
     let (directory, own) = shop();
     for protocol in ["h2", "auto"] {
-        let origin = Http2Origin::secure(offering(&own, &["http/1.1", "h2"]), uri);
+        let origin = Http2Origin::secure(offering(&own, &["h2", "http/1.1"]), uri);
         let gateway = Gateway::start(&text(&directory, origin.address, protocol, ""));
 
         for _ in 0..3 {
