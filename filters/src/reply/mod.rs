@@ -78,7 +78,7 @@ impl Reply {
     /// For how many seconds nothing better is to be had, where it says so.
     fn retry_after(&self) -> Option<u64> {
         let (_, value) = self.headers.iter().find(|(name, _)| *name == RETRY_AFTER)?;
-        value.to_str().ok()?.parse().ok()
+        crate::words::fields::text(value)?.parse().ok()
     }
 
     /// The same with one more header.
