@@ -75,7 +75,7 @@ pub(super) async fn dial(endpoint: &Arc<Endpoint>, queue: Arc<Queue>) -> Result<
     let now = Instant::now();
     let shared = Arc::new(Shared::new(endpoint.clone(), now, queue));
     let handshake = builder().handshake(Heard { io, shared: shared.clone() }).await;
-    let (requests, mut connection) = handshake.map_err(|_| Cause::Closed)?;
+    let (requests, mut connection) = handshake.map_err(|_| shared.why())?;
     let pings = connection.ping_pong();
     let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
     let pulse = Pulse::new(now);
@@ -96,7 +96,7 @@ impl Driver {
         match Pin::new(&mut self.connection).poll(cx) {
             Poll::Ready(Err(error)) if error.is_library() => Poll::Ready(Err(Cause::OtherProtocol)),
             // In TLS 1.3 only here it is said that our certificate is not taken.
-            Poll::Ready(_) => Poll::Ready(Err(Cause::numbered(self.shared.broken.load(Ordering::Relaxed)).unwrap_or(Cause::Closed))),
+            Poll::Ready(_) => Poll::Ready(Err(self.shared.why())),
             Poll::Pending if self.connection.max_concurrent_send_streams() == UNTOLD => Poll::Pending,
             Poll::Pending => Poll::Ready(Ok(())),
         }
@@ -182,6 +182,19 @@ impl Driver {
     }
 }
 
+impl Heard {
+    /// Passes on what came of a write. Where it failed, what the peer had said before it closed says why.
+    fn written<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if matches!(written, Poll::Ready(Err(_))) {
+            let mut space = [0; 512];
+            if let Poll::Ready(Err(error)) = Pin::new(&mut self.io).poll_read(cx, &mut ReadBuf::new(&mut space)) {
+                self.shared.broken.store(Cause::of(&error).number(), Ordering::Relaxed);
+            }
+        }
+        written
+    }
+}
+
 impl AsyncRead for Heard {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -202,13 +215,19 @@ impl AsyncWrite for Heard {
         self.io.is_write_vectored()
     }
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.written(cx, written)
     }
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, slices)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
+        this.written(cx, written)
     }
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.io).poll_flush(cx);
+        this.written(cx, flushed)
     }
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_shutdown(cx)

@@ -109,6 +109,11 @@ impl Shared {
         self.used.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
+    /// Why it ended before it was greeted.
+    pub(super) fn why(&self) -> Cause {
+        Cause::numbered(self.broken.load(Ordering::Relaxed)).unwrap_or(Cause::Closed)
+    }
+
     /// Until when it is kept without a stream.
     pub(super) fn kept_until(&self) -> Instant {
         self.began + Duration::from_millis(self.used.load(Ordering::Relaxed) + self.idle.load(Ordering::Relaxed))
