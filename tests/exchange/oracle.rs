@@ -109,7 +109,6 @@ fn sent_on(asked: &Asked, version: &str, origin: SocketAddr) -> Values {
     for (name, value) in [("x-forwarded-for", "127.0.0.1"), ("x-real-ip", "127.0.0.1"), ("x-forwarded-proto", "http")] {
         put(name, value);
     }
-    // What is expected is met by the gateway.
     match asked.body.framing {
         Framing::Length => put("content-length", &asked.body.bytes.len().to_string()),
         Framing::Chunked => put("transfer-encoding", "chunked"),
@@ -131,9 +130,11 @@ fn answered(turn: &Turn, met: &Met, say: &mut impl FnMut(String)) {
         if asked.expects {
             // Who may go on is told so by the gateway, or by the origin where its body was there by then, and not over and over.
             let hundreds = |list: &[(u16, Fields)]| list.iter().filter(|(status, _)| *status == 100).count();
-            let most = hundreds(&expected) + 1;
-            if hundreds(&told) > most || asked.waits && hundreds(&told) == 0 && met.status < 400 && !asked.body.wire.is_empty() {
-                say(format!("the client was told to go on {} times, and the origin said so {} times", hundreds(&told), most - 1));
+            if hundreds(&told) == 0 && (asked.waits || script.hundred) {
+                say("the client was not told to go on".to_owned());
+            }
+            if hundreds(&told) > hundreds(&expected) + 1 {
+                say(format!("the client was told to go on {} times", hundreds(&told)));
             }
             expected.retain(|(status, _)| *status != 100);
             told.retain(|(status, _)| *status != 100);
