@@ -10,7 +10,7 @@ from . import origin
 from .contenders import connections as client_of_connections
 from .machine import Core
 from .processes import on_rest
-from .scenarios import WRK
+from .scenarios import GRPC, WRK
 
 
 def wrk(port, path, seconds, connections, arguments=(), scheme="http"):
@@ -60,7 +60,8 @@ def load(scenario, run, port, seconds, connections, arguments):
         return result
     if not scenario.h2:
         return wrk(port, scenario.path, seconds, connections, arguments, "https" if scenario.tls else "http")
-    times, bad = h2load(run, scenario.url(port), seconds, ["-c", str(few), "-m4"])
+    call = [*GRPC, "-d", origin.message(run)] if scenario.grpc else []
+    times, bad = h2load(run, scenario.url(port), seconds, ["-c", str(few), "-m4", *call])
     return {"requests": len(times), "rps": len(times) / seconds, "status_errors": bad, "socket_errors": 0,
             "p50": percentile(times, 0.5), "p99": percentile(times, 0.99)}
 
@@ -72,8 +73,7 @@ def rounds(scenario, contenders, run, ports, settings, say):
     try:
         for contender in contenders:
             try:
-                origin_port = ports["echo" if scenario.websocket() else "origin"]
-                processes[contender.name] = contender.start(scenario.name, run, ports[contender.name], origin_port)
+                processes[contender.name] = contender.start(scenario.name, run, ports[contender.name], ports[scenario.origin()])
                 scenario.check(contender.name, ports[contender.name], run)
                 load(scenario, run, ports[contender.name], 1, settings.connections, scenario.arguments(run, (1, 200) if fresh else None))
                 figures[contender.name] = []

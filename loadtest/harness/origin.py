@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 
-from .contenders import DESCRIPTORS, PATH, echo, signer
+from .contenders import DESCRIPTORS, PATH, calls, echo, signer
 from .processes import REST_CORE, Process
 
 #: How many tokens take turns where tokens are seen again, and how many are sent once where they are not.
@@ -112,18 +112,33 @@ def verify_microseconds(run):
     return float(done.stdout)
 
 
-def start(run, port, template):
+def start(run, port, template, h2_port=None):
+    """The origin of documents; where it has a second port, it speaks HTTP/2 in clear text there."""
     os.makedirs(os.path.join(run, "www"), exist_ok=True)
     for name, text in {"products.json": products(), "catalogue.json": catalogue()}.items():
         with open(os.path.join(run, "www", name), "w") as file:
             file.write(text)
     os.chmod(run, 0o755)
     config = os.path.join(run, "origin.conf")
+    h2 = f"listen 127.0.0.1:{h2_port} http2 backlog=16384;" if h2_port else ""
     with open(template) as source, open(config, "w") as target:
-        target.write(source.read().replace("@PORT@", str(port)).replace("@RUN@", run).replace("@DESCRIPTORS@", str(DESCRIPTORS - 100)))
+        target.write(source.read().replace("@PORT@", str(port)).replace("@H2@", h2).replace("@RUN@", run).replace("@DESCRIPTORS@", str(DESCRIPTORS - 100)))
     return Process(["env", f"PATH={PATH}", "nginx", "-c", config], port, core=REST_CORE, log=os.path.join(run, "origin.log"))
 
 
 def start_echo(run, port):
     """The origin of WebSockets, beside the other one."""
     return Process([echo(), f"127.0.0.1:{port}"], port, core=REST_CORE, log=os.path.join(run, "echo.log"))
+
+
+def start_calls(run, port):
+    """The origin of gRPC, likewise."""
+    return Process([calls(), f"127.0.0.1:{port}"], port, core=REST_CORE, log=os.path.join(run, "calls.log"))
+
+
+def message(run):
+    """A file with one message of gRPC: 64 bytes in their frame."""
+    path = os.path.join(run, "message.grpc")
+    with open(path, "wb") as file:
+        file.write(b"\0" + (64).to_bytes(4, "big") + b"m" * 64)
+    return path

@@ -33,14 +33,20 @@ class Scenario:
     tls: bool = False
     #: What `connections.rs` does, where a request is a connection or a message on one: `full`, `resumed`, `websocket` or `echo`.
     connections: str = ""
+    #: A request is a gRPC call, over HTTP/2 from end to end.
+    grpc: bool = False
+    #: The origin speaks HTTP/2.
+    h2_upstream: bool = False
 
     def counted(self):
         """Whether cachegrind's plain requests can be those of this scenario."""
-        return not (self.h2 or self.upload or self.tls or self.connections or self.name == "fresh")
+        return not (self.h2 or self.upload or self.tls or self.connections or self.h2_upstream or self.name == "fresh")
 
-    def websocket(self):
-        """Whether the origin is the one that echoes."""
-        return self.connections in ("websocket", "echo")
+    def origin(self):
+        """Which of the origins is asked: the one that has documents, in HTTP/1 or HTTP/2, or one that echoes."""
+        if self.connections in ("websocket", "echo"):
+            return "echo"
+        return "calls" if self.grpc else "origin-h2" if self.h2_upstream else "origin"
 
     def url(self, port):
         return f"http{'s' if self.tls else ''}://127.0.0.1:{port}{self.path}"
@@ -64,7 +70,10 @@ class Scenario:
 
     def check(self, contender, port, run):
         """Fails with words where the contender does not do what the scenario is about."""
-        if self.websocket():
+        if self.grpc:
+            expect(calls(self.url(port), origin.message(run)), "a gRPC call does not bring back its message and a status of 0")
+            return
+        if self.origin() == "echo":
             expect(echoes(port), "a WebSocket does not bring back what it was sent")
             return
         if self.h2:
@@ -113,6 +122,8 @@ ALL = [
     Scenario("tls-resumed", "resumed TLS 1.3 handshakes, each on a connection of its own; a request is a handshake", tls=True, connections="resumed"),
     Scenario("websocket", "WebSockets that open, echo one message and end; a request is a connection", connections="websocket"),
     Scenario("websocket-echo", "messages of 64 B echoed on WebSockets that stay; a request is a message there and back", connections="echo"),
+    Scenario("h2-upstream", "a plain proxy to an origin with HTTP/2, clients with HTTP/1.1, 846 B of JSON", h2_upstream=True),
+    Scenario("grpc", "gRPC calls of 64 B there and back, HTTP/2 on both sides", path="/echo.Echo/Unary", h2=True, grpc=True, h2_upstream=True),
     Scenario("large", "a plain proxy, 17.5 KB of JSON", path="/api/v1/catalogue"),
     Scenario("upload", "a plain proxy, 4 KB uploaded", path="/api/v1/orders", upload=4096),
     Scenario("auth", "JWT RS256 (seen tokens), RBAC, rate limit, version header; 846 B", tokens=True),
@@ -169,6 +180,18 @@ def echoes(port):
                 return False
             back += part
         return back == b"\x81\x05hello"
+
+
+GRPC = ("-H", "content-type: application/grpc", "-H", "te: trailers")
+
+
+def calls(url, message):
+    """Whether a call brings back its message and a status of 0, by curl."""
+    done = subprocess.run(
+        ["curl", "--silent", "--max-time", "10", "--http2-prior-knowledge", *GRPC, "--data-binary", f"@{message}", "--dump-header", "-", url],
+        capture_output=True)
+    with open(message, "rb") as file:
+        return b"grpc-status: 0" in done.stdout and file.read() in done.stdout
 
 
 def ask_h2(url, run):

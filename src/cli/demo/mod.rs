@@ -2,6 +2,7 @@
 
 mod certificate;
 mod echo;
+mod greeter;
 mod shop;
 
 use std::io::Write;
@@ -52,6 +53,7 @@ struct Upstreams {
     catalog: SocketAddr,
     next: SocketAddr,
     echo: SocketAddr,
+    greeter: SocketAddr,
     certificate: Certificate,
     tokens: Tokens,
 }
@@ -69,19 +71,21 @@ impl Upstreams {
         let down = Arc::default();
         let start = |version| shop::start(version, &keys, &down).map_err(|error| error.to_string());
         let echo = echo::start().map_err(|error| error.to_string())?;
-        Ok(Self { catalog: start("v2.4")?, next: start("v2.5")?, echo, certificate: Certificate::fresh()?, tokens })
+        let greeter = greeter::start().map_err(|error| error.to_string())?;
+        Ok(Self { catalog: start("v2.4")?, next: start("v2.5")?, echo, greeter, certificate: Certificate::fresh()?, tokens })
     }
 
     /// The embedded text, with their addresses in it.
     fn configuration(&self) -> String {
         let files = [self.certificate.cert(), self.certificate.key()].map(|path| path.display().to_string());
         let [cert, key] = &files;
-        let addresses = [self.catalog, self.next, self.echo].map(|address| address.to_string());
-        let [catalog, next, echo] = &addresses;
+        let addresses = [self.catalog, self.next, self.echo, self.greeter].map(|address| address.to_string());
+        let [catalog, next, echo, greeter] = &addresses;
         let filled = [
             ("${DEMO_CATALOG}", catalog),
             ("${DEMO_CATALOG_NEXT}", next),
             ("${DEMO_ECHO}", echo),
+            ("${DEMO_GREETER}", greeter),
             ("${DEMO_CERT}", cert),
             ("${DEMO_KEY}", key),
         ];
@@ -127,6 +131,19 @@ fn guide(running: &Running, tokens: &Tokens) -> String {
         (
             format!("curl -sk --compressed -o /dev/null -w '%{{size_download}} bytes, HTTP/%{{http_version}}\\n' {secure}/api/v1/products"),
             "the list, compressed",
+        ),
+        (
+            format!(
+                "printf '\\0\\0\\0\\0\\7\\n\\5world' | curl -s --http2-prior-knowledge -H 'TE: trailers' -H 'Content-Type: application/grpc' \\\n      \
+                 --data-binary @- {gateway}/helloworld.Greeter/SayHello | tail -c 12"
+            ),
+            "a gRPC call by hand",
+        ),
+        (
+            format!(
+                "python3 -c 'import grpc; print(grpc.insecure_channel(\"{clear}\").unary_unary(\"/helloworld.Greeter/SayHello\")(b\"\\n\\5world\"))'"
+            ),
+            "the same by a library (pip install grpcio)",
         ),
         (format!("python3 -m websockets ws://{clear}/echo"), "a WebSocket that says what it is told (pip install websockets)"),
         (format!("curl -i {gateway}/api/v1/users/1"), "401: this route needs a token"),
@@ -182,6 +199,28 @@ mod tests {
         let mut back = Vec::new();
         stream.read_to_end(&mut back).expect("an end");
         back == b"\x8a\x00\x81\x05hello\x88\x02\x03\xe8"
+    }
+
+    /// The status of a gRPC call, and its message in its frame.
+    fn greeted(address: SocketAddr) -> (Vec<u8>, Vec<u8>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let call = async {
+            let socket = tokio::net::TcpStream::connect(address).await.expect("it listens");
+            let (client, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
+            tokio::spawn(connection);
+            let request = http::Request::post(format!("http://{address}/helloworld.Greeter/SayHello"));
+            let request = request.header("content-type", "application/grpc").header("te", "trailers").body(()).expect("a request");
+            let (answer, mut stream) = client.ready().await.expect("a stream").send_request(request, false).expect("it is sent");
+            stream.send_data(bytes::Bytes::from_static(b"\0\0\0\0\x07\n\x05world"), true).expect("it is sent");
+            let mut body = answer.await.expect("an answer").into_body();
+            let mut message = Vec::new();
+            while let Some(data) = body.data().await {
+                message.extend_from_slice(&data.expect("its data"));
+            }
+            let trailers = body.trailers().await.expect("an end").expect("trailers");
+            (trailers["grpc-status"].as_bytes().to_vec(), message)
+        };
+        runtime.block_on(async { tokio::time::timeout(std::time::Duration::from_secs(20), call).await.expect("an end") })
     }
 
     /// What the listener with TLS answers to a client that knows the demo's certificate.
@@ -276,6 +315,7 @@ mod tests {
         // As many as it takes to be quicker than five a second.
         assert!((0..1_000).any(|_| ask("/limited", "").starts_with("HTTP/1.1 429 ")));
         assert!(echoed(running.addresses()[0]), "a WebSocket brings back what it was told");
+        assert_eq!(greeted(running.addresses()[0]), (b"0".to_vec(), b"\0\0\0\0\x0e\n\x0cHello, world".to_vec()));
         assert!(secure(running.addresses()[1], &upstreams.certificate).contains("\"id\":7"), "TLS is spoken");
         let guide = guide(&running, tokens);
         assert!(guide.contains("curl") && guide.contains(&tokens.admin));
