@@ -63,8 +63,8 @@ pub(crate) fn unknown_protocol() -> Reply {
 }
 
 /// The answer to who asked for a tunnel where there is none: what is there would be taken for one.
-pub(crate) fn no_tunnel() -> Reply {
-    Reply::problem(StatusCode::BAD_GATEWAY, "no_websocket", "No WebSocket is served under this host and path.")
+pub(crate) fn not_a_websocket() -> Reply {
+    Reply::problem(StatusCode::BAD_GATEWAY, "not_a_websocket", "No WebSocket is served under this host and path.")
 }
 
 /// The answer to what is expected beside `100-continue` (RFC 9110, section 10.1.1).

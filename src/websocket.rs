@@ -53,12 +53,17 @@ fn new_key() -> HeaderValue {
     HeaderValue::try_from(STANDARD.encode(key)).expect("letters, digits and signs")
 }
 
-/// Whether this is the answer to that key (RFC 6455, section 4.2.2).
+/// Whether this is the answer to that key.
 pub(crate) fn accepts(key: &HeaderValue, accept: &HeaderValue) -> bool {
+    answer_to(key.as_bytes()).as_bytes() == accept.as_bytes()
+}
+
+/// The answer to a key (RFC 6455, section 4.2.2).
+pub(crate) fn answer_to(key: &[u8]) -> String {
     let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
-    hash.update(key.as_bytes());
+    hash.update(key);
     hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-    STANDARD.encode(hash.finish()).as_bytes() == accept.as_bytes()
+    STANDARD.encode(hash.finish())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::harness::client::read_reply;
+use crate::harness::http2::over_http2;
 use crate::harness::origin::response;
 use crate::harness::{Gateway, Origin, exchange, raw, until, yaml};
 
@@ -86,6 +87,45 @@ fn who_is_refused_is_not_told_to_go_on_and_may_skip_its_body() {
         client.read_to_end(&mut rest).expect("a clean end");
     }
     assert_eq!(origin.received().len(), 1);
+}
+
+#[test]
+fn over_http2_it_is_the_same() {
+    let origin = counting();
+    let gateway = Gateway::start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0, protocols: [h2, http1]}]}
+        upstreams: {main: {endpoints: [$ORIGIN]}}
+        filters: {few: {rate_limit: {key: client_ip, rate: 1/h, burst: 1}}}
+        routes:
+          - {name: all, path: /**, upstream: main}
+          - {name: limited, path: /limited, upstream: main, filters: [few]}
+        ",
+        &[("$ORIGIN", &origin.address)],
+    ));
+    let request =
+        |path: &str, expected: &str| http::Request::post(format!("http://a.example{path}")).header("expect", expected).body(()).unwrap();
+
+    over_http2(gateway.address, async |client| {
+        let open = async |path: &str, expected: &str| {
+            let mut client = client.clone().ready().await.unwrap();
+            client.send_request(request(path, expected), false).unwrap()
+        };
+        let (mut answer, mut body) = open("/limited", "100-continue").await;
+        let told = std::future::poll_fn(|cx| answer.poll_informational(cx)).await.unwrap().unwrap();
+        assert_eq!((told.status().as_u16(), told.headers().len()), (100, 0));
+        body.send_data(bytes::Bytes::from_static(b"hello"), true).unwrap();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.into_body().data().await.unwrap().unwrap(), "5");
+        assert!(origin.last().header("expect").is_empty(), "{}", origin.last().head);
+
+        // Who is refused is told nothing before.
+        let (mut answer, _body) = open("/limited", "100-continue").await;
+        assert!(std::future::poll_fn(|cx| answer.poll_informational(cx)).await.is_none());
+        assert_eq!(answer.await.unwrap().status(), 429);
+        assert_eq!(open("/", "x").await.0.await.unwrap().status(), 417);
+    });
 }
 
 #[test]

@@ -201,3 +201,27 @@ fn what_is_no_request_at_all_is_an_error() {
         assert!(!good && text.contains(words), "{words}: {text}");
     }
 }
+
+#[test]
+fn a_call_is_explained_as_its_client_is_told() {
+    let both = Both::start("calls");
+    let url = "http://shop.example/closed/shop.Shop/Get";
+
+    let refused = both.explained(&["POST", url, "--grpc"]);
+    assert_eq!((&refused["outcome"]["status"], &refused["outcome"]["grpc_status"]), (&401.into(), &"16 UNAUTHENTICATED".into()));
+    assert_eq!(refused["grpc"], "a call of gRPC");
+    assert_eq!(both.explained(&["POST", url, "-H", "content-type: application/grpc+proto"])["outcome"], refused["outcome"]);
+
+    let page = both.explained(&["POST", url, "-H", "content-type: application/grpc-web-text", "--claims", r#"{"sub": "u-1"}"#]);
+    assert_eq!((&page["grpc"], &page["outcome"]["upstream"]), (&"a call of gRPC-Web in base64".into(), &"other".into()));
+    let late = both.explained(&["POST", url, "--grpc", "-H", "grpc-timeout: soon"]);
+    assert_eq!((&late["outcome"]["status"], &late["outcome"]["grpc_status"]), (&400.into(), &"13 INTERNAL".into()));
+    let lost = both.explained(&["POST", "http://a.example/nowhere", "--grpc"]);
+    assert_eq!((&lost["outcome"]["status"], &lost["outcome"]["grpc_status"]), (&404.into(), &"12 UNIMPLEMENTED".into()));
+
+    let document = both.explained(&["POST", "http://a.example/nowhere"]);
+    assert!(document.get("grpc").is_none() && document["outcome"].get("grpc_status").is_none(), "{document}");
+    let (text, good) = both.explain(&["POST", url, "--grpc"]);
+    assert!(good && text.contains("tells     gRPC status 16 UNAUTHENTICATED"), "{text}");
+    assert!(!both.explain(&["POST", "/closed/x", "--grpc"]).1, "it names no host");
+}

@@ -149,11 +149,15 @@ fn interim_answers_go_to_whoever_can_take_them_without_framing_and_hop_fields() 
     old.write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n").unwrap();
     assert!(head(&mut old).starts_with("http/1.1 200 "), "nobody of HTTP/1.0 knows interim answers");
 
-    let status = over_http2(gateway.address, async |mut client| {
+    let (hints, status) = over_http2(gateway.address, async |mut client| {
         let request = http::Request::get("http://a.example/").body(()).unwrap();
-        client.send_request(request, true).unwrap().0.await.unwrap().status().as_u16()
+        let mut answer = client.send_request(request, true).unwrap().0;
+        let hints = std::future::poll_fn(|cx| answer.poll_informational(cx)).await.unwrap().unwrap();
+        let fields: Vec<_> =
+            hints.headers().iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))).collect();
+        ((hints.status().as_u16(), fields), answer.await.unwrap().status().as_u16())
     });
-    assert_eq!(status, 200);
+    assert_eq!((hints, status), ((103, vec!["link: </a>".to_owned()]), 200));
 }
 
 #[test]

@@ -21,9 +21,11 @@ ADMIN_OFFSET = 500
 class Contender:
     """One proxy. `configurations` maps a scenario to the file it runs it with, and nothing else does it run."""
 
-    def __init__(self, name, label, binaries, configurations, command, version=("--version",), environment=None, reload=None):
+    def __init__(self, name, label, binaries, configurations, command, version=("--version",), environment=None, reload=None, told=None):
         self.name, self.label, self.binaries, self.configurations = name, label, binaries, configurations
         self._command, self._version, self._environment, self._reload = command, version, environment or {}, reload
+        # What it is told of a scenario; the others have it in their configurations.
+        self._told = told
 
     def binary(self):
         """The first of its binaries that there is."""
@@ -57,6 +59,8 @@ class Contender:
             "GATEWAY_PORT": str(port), "ADMIN_PORT": str(port + ADMIN_OFFSET), "ORIGIN_PORT": str(origin), "KEYS": run, "GOMAXPROCS": "1",
             "HOME": run, **self._environment}
         command = [*wrap, *self._command(self.binary(), config, port, origin)]
+        if self._told:
+            command += self._told(scenario, run)
         return Process(command, port, environment=environment, log=os.path.join(run, f"{self.name}.log"), patience=patience)
 
     def most_clients(self):
@@ -74,6 +78,11 @@ PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbi
 #: What one process may have open here, and how many clients HAProxy takes of it: it counts two for each, and some of its own.
 DESCRIPTORS = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 65_536)
 CLIENTS = min(32_000, (DESCRIPTORS - 100) // 2)
+#: The scenarios whose clients speak TLS, and those with WebSockets.
+TLS = ("tls", "tls-full", "tls-resumed", "h2-tls")
+WEBSOCKET = ("websocket", "websocket-echo")
+#: Those whose origin speaks HTTP/2.
+H2_UPSTREAM = ("h2-upstream", "grpc")
 #: In place of a circuit breaker, for those that have none: ejecting a server that fails.
 GUARDS = {
     "haproxy": ("default-server observe layer7 error-limit 10 on-error mark-down", " check inter 2s"),
@@ -87,7 +96,7 @@ H2 = {"nginx": " http2", "haproxy": " proto h2", "caddy": " h2c"}
 
 def fill(text, name, scenario, run, port, origin):
     guard, check = GUARDS.get(name, ("", "")) if scenario == "full" else ("", "")
-    h2 = H2.get(name, "") if scenario == "h2" else ""
+    h2 = H2.get(name, "") if scenario in ("h2", "grpc") else ""
     for key, value in {
             "@DESCRIPTORS@": DESCRIPTORS - 100, "@CLIENTS@": CLIENTS, "@PORT@": port, "@ADMIN@": port + ADMIN_OFFSET, "@ORIGIN@": origin,
             "@RUN@": run, "@GUARD@": guard, "@CHECK@": check, "@H2@": h2}.items():
@@ -162,11 +171,38 @@ def gateway():
     return binary
 
 
+def program(name, what):
+    """One of our own programs, or words about it; EXAMPLES may name the directory of other builds."""
+    path = os.path.join(os.environ.get("EXAMPLES") or release("examples"), name)
+    if not os.access(path, os.X_OK):
+        sys.exit(f"{what} is not built: cargo build --release --example {name}")
+    return path
+
+
 def signer():
     """The program that signs tokens, or words about it."""
-    if not os.access(release("examples/tokens"), os.X_OK):
-        sys.exit("the token signer is not built: cargo build --release --example tokens")
-    return release("examples/tokens")
+    return program("tokens", "the token signer")
+
+
+def connections():
+    """The load client whose unit is the connection."""
+    return program("connections", "the client of connections")
+
+
+def echo():
+    """The origin of WebSockets."""
+    return program("echo", "the origin of WebSockets")
+
+
+def calls():
+    """The origin of gRPC."""
+    return program("calls", "the origin of gRPC")
+
+
+def told(scenario, run):
+    """What bare Pingora is told of a scenario."""
+    origin = ["h2"] if scenario in H2_UPSTREAM else []
+    return origin + ([os.path.join(run, "edge.pem"), os.path.join(run, "edge.key")] if scenario in TLS else [])
 
 
 def fresh(name):
@@ -178,26 +214,30 @@ ALL = [
     Contender(
         "frontgate", "Frontgate", [os.environ.get("FRONTGATE") or release("frontgate")],
         {name: f"frontgate/{name}.yaml" for name in ("plain", "h2", "auth", "full", "trim", "pipeline")}
+        | dict.fromkeys(TLS, "frontgate/tls.yaml") | dict.fromkeys(WEBSOCKET, "frontgate/plain.yaml") | dict.fromkeys(H2_UPSTREAM, "frontgate/h2-upstream.yaml")
         | {"large": "frontgate/plain.yaml", "upload": "frontgate/plain.yaml", "fresh": "frontgate/full.yaml", "idle": "frontgate/plain.yaml", "reload": "frontgate/full.yaml"},
         lambda binary, config, port, origin: [binary, "run", "-c", config], reload=hup),
     Contender(
         "bare", "bare Pingora", [os.environ.get("BARE") or release("examples/bare")],
-        dict.fromkeys(("plain", "h2", "large", "upload", "auth", "full", "trim", "pipeline", "idle"), None),
-        lambda binary, config, port, origin: [binary, f"127.0.0.1:{origin}", f"127.0.0.1:{port}"], version=None),
+        dict.fromkeys(("plain", "h2", "large", "upload", "auth", "full", "trim", "pipeline", "idle", *TLS, *WEBSOCKET, *H2_UPSTREAM), None),
+        lambda binary, config, port, origin: [binary, f"127.0.0.1:{origin}", f"127.0.0.1:{port}"], version=None, told=told),
     Contender(
         "nginx", "nginx", ["nginx"],
-        dict.fromkeys(("plain", "h2", "large", "upload", "full", "trim", "idle", "reload"), "nginx/plain.conf"),
+        dict.fromkeys(("plain", "h2", "large", "upload", "full", "trim", "idle", "reload"), "nginx/plain.conf")
+        | dict.fromkeys(TLS, "nginx/tls.conf") | dict.fromkeys(WEBSOCKET, "nginx/websocket.conf") | {"grpc": "nginx/grpc.conf"},
         lambda binary, config, port, origin: [binary, "-c", config], version=("-v",), reload=hup),
     Contender(
         "nginx-lua", "nginx + Lua cjson", ["nginx"], {"trim": "nginx/trim.conf"},
         lambda binary, config, port, origin: [binary, "-c", config], version=("-v",)),
     Contender(
         "haproxy", "HAProxy", ["haproxy"],
-        dict.fromkeys(("plain", "h2", "large", "upload", "idle", "reload"), "haproxy/plain.cfg") | dict.fromkeys(("auth", "full"), "haproxy/auth.cfg"),
+        dict.fromkeys(("plain", "h2", "large", "upload", "idle", "reload"), "haproxy/plain.cfg") | dict.fromkeys(("auth", "full"), "haproxy/auth.cfg")
+        | dict.fromkeys(TLS, "haproxy/tls.cfg") | dict.fromkeys(WEBSOCKET, "haproxy/websocket.cfg") | dict.fromkeys(H2_UPSTREAM, "haproxy/h2-upstream.cfg"),
         lambda binary, config, port, origin: [binary, "-W", "-q", "-f", config], version=("-v",), reload=usr2),
     Contender(
         "envoy", "Envoy", [os.path.join(FETCHED, "bin", "envoy"), "envoy"],
-        dict.fromkeys(("plain", "h2", "idle"), "envoy/plain.yaml") | dict.fromkeys(("auth", "full"), "envoy/auth.yaml"),
+        dict.fromkeys(("plain", "h2", "idle"), "envoy/plain.yaml") | dict.fromkeys(("auth", "full"), "envoy/auth.yaml")
+        | dict.fromkeys(("tls", "tls-full", "h2-tls"), "envoy/tls.yaml") | dict.fromkeys(WEBSOCKET, "envoy/websocket.yaml") | dict.fromkeys(H2_UPSTREAM, "envoy/h2-upstream.yaml"),
         lambda binary, config, port, origin: [
             binary, "-c", config, "--concurrency", "1", "--disable-hot-restart", "-l", "error"]),
     Contender(

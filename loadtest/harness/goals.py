@@ -47,6 +47,7 @@ def goals(results):
     """Every goal whose figure was measured."""
     scenarios = {name: entry["figures"] for name, entry in results.get("scenarios", {}).items()}
     plain, full, trim, large, fresh = (scenarios.get(name) for name in ("plain", "full", "trim", "large", "fresh"))
+    tls, new, resumed, h2_tls, grpc = (scenarios.get(name) for name in ("tls", "tls-full", "tls-resumed", "h2-tls", "grpc"))
     late = results.get("latency", {}).get("figures")
     found = []
 
@@ -70,6 +71,12 @@ def goals(results):
     pairs("trimming 17.5 KB for a television, x bare Pingora", ratio(trim, "frontgate", "bare"), 0.95)
     pairs("trimming 17.5 KB for a television, x nginx + Lua", ratio(trim, "frontgate", "nginx-lua"), 0.25)
     pairs("17.5 KB untouched, x nginx", ratio(large, "frontgate", "nginx"), 1.25)
+    pairs("keep-alive over TLS, x bare Pingora", ratio(tls, "frontgate", "bare"), 1.05)
+    pairs("keep-alive over TLS, x nginx", ratio(tls, "frontgate", "nginx"), 1.25)
+    pairs("new TLS handshakes a core, x nginx", ratio(new, "nginx", "frontgate"), 0.95, at_least=True)
+    pairs("resumed TLS handshakes a core, x nginx", ratio(resumed, "nginx", "frontgate"), 0.95, at_least=True)
+    pairs("HTTP/2 over TLS, x Envoy", ratio(h2_tls, "frontgate", "envoy"), 0.7)
+    pairs("gRPC calls, x Envoy", ratio(grpc, "frontgate", "envoy"), 0.7)
     pairs("p99 at 70 % of the capacity, five filters, x bare Pingora", ratio(late, "frontgate", "bare", "p99"), 1.0)
     counts = results.get("counts", {})
     if counts.get("filterless") is not None:

@@ -7,28 +7,33 @@ import subprocess
 import time
 
 from . import origin
+from .contenders import connections as client_of_connections
 from .machine import Core
 from .processes import on_rest
-from .scenarios import WRK
+from .scenarios import GRPC, WRK
 
 
-def wrk(port, path, seconds, connections, arguments=()):
+def wrk(port, path, seconds, connections, arguments=(), scheme="http"):
     """One closed-loop run; what `report.lua` says of it."""
-    command = on_rest(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s", "-s", os.path.join(WRK, "ceiling.lua"),
-                       f"http://127.0.0.1:{port}{path}", "--", *arguments])
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)
+    return told(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s", "-s", os.path.join(WRK, "ceiling.lua"),
+                 f"{scheme}://127.0.0.1:{port}{path}", "--", *arguments], seconds)
+
+
+def told(command, seconds):
+    """The line of JSON that a load client ends with."""
+    done = subprocess.run(on_rest(command), capture_output=True, text=True, timeout=seconds + 60)
     found = re.search(r"^RESULT (.*)$", done.stdout, re.M)
     if not found:
-        raise RuntimeError(f"wrk: {done.stdout}{done.stderr}")
+        raise RuntimeError(f"{os.path.basename(command[0])}: {done.stdout}{done.stderr}")
     return json.loads(found.group(1))
 
 
-def h2load(run, port, path, seconds, arguments):
+def h2load(run, url, seconds, arguments):
     """One run of h2load; the microseconds that each good answer took, sorted, and how many answers were not good."""
     log = os.path.join(run, "h2load.log")
     if os.path.exists(log):
         os.remove(log)
-    command = on_rest(["h2load", "-t1", "-D", str(seconds), "--log-file", log, *arguments, f"http://127.0.0.1:{port}{path}"])
+    command = on_rest(["h2load", "-t1", "-D", str(seconds), "--log-file", log, *arguments, url])
     subprocess.run(command, check=True, capture_output=True, timeout=seconds + 60)
     with open(log) as file:
         rows = [line.split("\t") for line in file]
@@ -43,10 +48,20 @@ def percentile(times, part):
 
 
 def load(scenario, run, port, seconds, connections, arguments):
-    """One closed-loop run. With HTTP/2 there are a quarter of the connections, and four requests at once on each."""
+    """One closed-loop run. With HTTP/2 there are a quarter of the connections, and four requests at once on each; a quarter open at once where
+    each lasts no longer than it takes to open."""
+    few = max(1, connections // 4)
+    if scenario.connections:
+        at_once = connections if scenario.connections == "echo" else few
+        authority = [os.path.join(run, "ca.pem")] if scenario.tls else []
+        result = told([client_of_connections(), scenario.connections, f"127.0.0.1:{port}", str(seconds), str(at_once), *authority], seconds)
+        if not result["requests"]:
+            raise RuntimeError(f"no {scenario.connections} succeeded: {result}")
+        return result
     if not scenario.h2:
-        return wrk(port, scenario.path, seconds, connections, arguments)
-    times, bad = h2load(run, port, scenario.path, seconds, ["-c", str(max(1, connections // 4)), "-m4"])
+        return wrk(port, scenario.path, seconds, connections, arguments, "https" if scenario.tls else "http")
+    call = [*GRPC, "-d", origin.message(run)] if scenario.grpc else []
+    times, bad = h2load(run, scenario.url(port), seconds, ["-c", str(few), "-m4", *call])
     return {"requests": len(times), "rps": len(times) / seconds, "status_errors": bad, "socket_errors": 0,
             "p50": percentile(times, 0.5), "p99": percentile(times, 0.99)}
 
@@ -58,7 +73,7 @@ def rounds(scenario, contenders, run, ports, settings, say):
     try:
         for contender in contenders:
             try:
-                processes[contender.name] = contender.start(scenario.name, run, ports[contender.name], ports["origin"])
+                processes[contender.name] = contender.start(scenario.name, run, ports[contender.name], ports[scenario.origin()])
                 scenario.check(contender.name, ports[contender.name], run)
                 load(scenario, run, ports[contender.name], 1, settings.connections, scenario.arguments(run, (1, 200) if fresh else None))
                 figures[contender.name] = []
@@ -187,7 +202,7 @@ def latency(scenario, contenders, run, ports, settings, say):
             # As above: none always goes first.
             for contender in contenders[number % len(contenders):] + contenders[:number % len(contenders)]:
                 options = ["--h1", "-c", str(clients), f"--rps={each}", *headers]
-                times, _ = h2load(run, ports[contender.name], scenario.path, settings.seconds, options)
+                times, _ = h2load(run, scenario.url(ports[contender.name]), settings.seconds, options)
                 figures[contender.name].append({"rate": each * clients, "p50": percentile(times, 0.5), "p99": percentile(times, 0.99)})
             say(f"  round {number + 1}, {each * clients}/s: " + ", ".join(f"{name} p99 {rows[-1]['p99']} us" for name, rows in figures.items()))
     except (RuntimeError, OSError, subprocess.CalledProcessError) as problem:

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 
-from .contenders import DESCRIPTORS, PATH, signer
+from .contenders import DESCRIPTORS, PATH, calls, echo, signer
 from .processes import REST_CORE, Process
 
 #: How many tokens take turns where tokens are seen again, and how many are sent once where they are not.
@@ -72,6 +72,26 @@ def keys(run):
         json.dump({"keys": [{"kty": "RSA", "alg": "RS256", "use": "sig", "n": encode(modulus), "e": encode(b"\x01\x00\x01")}]}, file)
 
 
+def certificate(run):
+    """A certificate on P-256 for `shop.example` and the loopback address, and the authority that clients know it by."""
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+    authority, authority_key, edge, edge_key = (os.path.join(run, name) for name in ("ca.pem", "ca.key", "edge.pem", "edge.key"))
+    request, extensions = os.path.join(run, "edge.csr"), os.path.join(run, "edge.ext")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl("req", "-x509", *curve, "-keyout", authority_key, "-out", authority, "-days", "30", "-subj", "/CN=loadtest authority")
+    openssl("req", *curve, "-keyout", edge_key, "-out", request, "-subj", "/CN=shop.example")
+    with open(extensions, "w") as file:
+        file.write("subjectAltName=DNS:shop.example,IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n")
+    openssl("x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority_key, "-CAcreateserial", "-days", "30", "-extfile", extensions, "-out", edge)
+    # HAProxy reads both from one file.
+    with open(os.path.join(run, "edge.both"), "w") as both:
+        for part in (edge, edge_key):
+            with open(part) as file:
+                both.write(file.read())
+
+
 def tokens(run, name, count, role="viewer"):
     path = os.path.join(run, name)
     if not os.path.exists(path):
@@ -92,13 +112,33 @@ def verify_microseconds(run):
     return float(done.stdout)
 
 
-def start(run, port, template):
+def start(run, port, template, h2_port=None):
+    """The origin of documents; where it has a second port, it speaks HTTP/2 in clear text there."""
     os.makedirs(os.path.join(run, "www"), exist_ok=True)
     for name, text in {"products.json": products(), "catalogue.json": catalogue()}.items():
         with open(os.path.join(run, "www", name), "w") as file:
             file.write(text)
     os.chmod(run, 0o755)
     config = os.path.join(run, "origin.conf")
+    h2 = f"listen 127.0.0.1:{h2_port} http2 backlog=16384;" if h2_port else ""
     with open(template) as source, open(config, "w") as target:
-        target.write(source.read().replace("@PORT@", str(port)).replace("@RUN@", run).replace("@DESCRIPTORS@", str(DESCRIPTORS - 100)))
+        target.write(source.read().replace("@PORT@", str(port)).replace("@H2@", h2).replace("@RUN@", run).replace("@DESCRIPTORS@", str(DESCRIPTORS - 100)))
     return Process(["env", f"PATH={PATH}", "nginx", "-c", config], port, core=REST_CORE, log=os.path.join(run, "origin.log"))
+
+
+def start_echo(run, port):
+    """The origin of WebSockets, beside the other one."""
+    return Process([echo(), f"127.0.0.1:{port}"], port, core=REST_CORE, log=os.path.join(run, "echo.log"))
+
+
+def start_calls(run, port):
+    """The origin of gRPC, likewise."""
+    return Process([calls(), f"127.0.0.1:{port}"], port, core=REST_CORE, log=os.path.join(run, "calls.log"))
+
+
+def message(run):
+    """A file with one message of gRPC: 64 bytes in their frame."""
+    path = os.path.join(run, "message.grpc")
+    with open(path, "wb") as file:
+        file.write(b"\0" + (64).to_bytes(4, "big") + b"m" * 64)
+    return path

@@ -4,6 +4,8 @@ import http.client
 import json
 import os
 import shutil
+import socket
+import ssl
 import subprocess
 
 from . import origin
@@ -27,10 +29,27 @@ class Scenario:
     upload: int = 0
     #: The clients speak HTTP/2 with prior knowledge, several requests at once on each connection.
     h2: bool = False
+    #: The clients speak TLS.
+    tls: bool = False
+    #: What `connections.rs` does, where a request is a connection or a message on one: `full`, `resumed`, `websocket` or `echo`.
+    connections: str = ""
+    #: A request is a gRPC call, over HTTP/2 from end to end.
+    grpc: bool = False
+    #: The origin speaks HTTP/2.
+    h2_upstream: bool = False
 
     def counted(self):
         """Whether cachegrind's plain requests can be those of this scenario."""
-        return not (self.h2 or self.upload or self.name == "fresh")
+        return not (self.h2 or self.upload or self.tls or self.connections or self.h2_upstream or self.name == "fresh")
+
+    def origin(self):
+        """Which of the origins is asked: the one that has documents, in HTTP/1 or HTTP/2, or one that echoes."""
+        if self.connections in ("websocket", "echo"):
+            return "echo"
+        return "calls" if self.grpc else "origin-h2" if self.h2_upstream else "origin"
+
+    def url(self, port):
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{port}{self.path}"
 
     def works(self, contender):
         return contender not in PASSING.get(self.name, ())
@@ -51,9 +70,20 @@ class Scenario:
 
     def check(self, contender, port, run):
         """Fails with words where the contender does not do what the scenario is about."""
+        if self.grpc:
+            expect(calls(self.url(port), origin.message(run)), "a gRPC call does not bring back its message and a status of 0")
+            return
+        if self.origin() == "echo":
+            expect(echoes(port), "a WebSocket does not bring back what it was sent")
+            return
         if self.h2:
             with open(os.path.join(run, "www", "products.json"), "rb") as file:
-                expect(ask_h2(port, self.path) == ("2", "200", file.read()), "HTTP/2 does not bring the origin's document")
+                expect(ask_h2(self.url(port), run) == ("2", "200", file.read()), "HTTP/2 does not bring the origin's document")
+            return
+        if self.tls:
+            status, version, body = ask_tls(port, self.path, run)
+            with open(os.path.join(run, "www", "products.json"), "rb") as file:
+                expect((status, version, body) == (200, "TLSv1.3", file.read()), f"{status} over {version} instead of the origin's document over TLS 1.3")
             return
         if self.upload:
             status, _, body = ask(port, self.path, {"Content-Type": "application/json"}, b"." * self.upload)
@@ -86,6 +116,14 @@ class Scenario:
 ALL = [
     Scenario("plain", "a plain proxy, 846 B of JSON"),
     Scenario("h2", "a plain proxy, clients with HTTP/2, 846 B of JSON", h2=True),
+    Scenario("tls", "a plain proxy, clients with TLS 1.3 that stay, 846 B of JSON", tls=True),
+    Scenario("h2-tls", "a plain proxy, clients with HTTP/2 over TLS 1.3, 846 B of JSON", tls=True, h2=True),
+    Scenario("tls-full", "new TLS 1.3 handshakes (ECDSA P-256, X25519), each on a connection of its own; a request is a handshake", tls=True, connections="full"),
+    Scenario("tls-resumed", "resumed TLS 1.3 handshakes, each on a connection of its own; a request is a handshake", tls=True, connections="resumed"),
+    Scenario("websocket", "WebSockets that open, echo one message and end; a request is a connection", connections="websocket"),
+    Scenario("websocket-echo", "messages of 64 B echoed on WebSockets that stay; a request is a message there and back", connections="echo"),
+    Scenario("h2-upstream", "a plain proxy to an origin with HTTP/2, clients with HTTP/1.1, 846 B of JSON", h2_upstream=True),
+    Scenario("grpc", "gRPC calls of 64 B there and back, HTTP/2 on both sides", path="/echo.Echo/Unary", h2=True, grpc=True, h2_upstream=True),
     Scenario("large", "a plain proxy, 17.5 KB of JSON", path="/api/v1/catalogue"),
     Scenario("upload", "a plain proxy, 4 KB uploaded", path="/api/v1/orders", upload=4096),
     Scenario("auth", "JWT RS256 (seen tokens), RBAC, rate limit, version header; 846 B", tokens=True),
@@ -106,12 +144,63 @@ def ask(port, path, headers, body=None):
         connection.close()
 
 
-def ask_h2(port, path):
+def ask_tls(port, path, run):
+    """Status, version of TLS and body; the certificate has to be the one that was made for this run."""
+    context = ssl.create_default_context(cafile=os.path.join(run, "ca.pem"))
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
+    try:
+        connection.request("GET", path)
+        version = connection.sock.version()
+        answer = connection.getresponse()
+        return answer.status, version, answer.read()
+    finally:
+        connection.close()
+
+
+def echoes(port):
+    """Whether a WebSocket opens and brings back a message."""
+    opening = (b"GET /socket HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+               b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(opening)
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            part = client.recv(1)
+            if not part:
+                return False
+            head += part
+        if not head.startswith(b"HTTP/1.1 101") or b"s3ppLMBiTxaQ9kYGzzhZRbK+xOo=".lower() not in head.lower():
+            return False
+        # "hello", masked with zeros.
+        client.sendall(b"\x81\x85\0\0\0\0hello")
+        back = b""
+        while len(back) < 7:
+            part = client.recv(7 - len(back))
+            if not part:
+                return False
+            back += part
+        return back == b"\x81\x05hello"
+
+
+GRPC = ("-H", "content-type: application/grpc", "-H", "te: trailers")
+
+
+def calls(url, message):
+    """Whether a call brings back its message and a status of 0, by curl."""
+    done = subprocess.run(
+        ["curl", "--silent", "--max-time", "10", "--http2-prior-knowledge", *GRPC, "--data-binary", f"@{message}", "--dump-header", "-", url],
+        capture_output=True)
+    with open(message, "rb") as file:
+        return b"grpc-status: 0" in done.stdout and file.read() in done.stdout
+
+
+def ask_h2(url, run):
     """Version, status and body, by curl."""
     if not shutil.which("curl"):
         raise RuntimeError("curl is missing: apt-get install curl")
     done = subprocess.run(
-        ["curl", "--silent", "--max-time", "10", "--http2-prior-knowledge", "--write-out", "\\n%{http_version} %{http_code}", f"http://127.0.0.1:{port}{path}"],
+        ["curl", "--silent", "--max-time", "10", "--http2" if url.startswith("https") else "--http2-prior-knowledge",
+         "--cacert", os.path.join(run, "ca.pem"), "--write-out", "\\n%{http_version} %{http_code}", url],
         capture_output=True)
     body, _, last = done.stdout.rpartition(b"\n")
     version, _, status = last.decode().partition(" ")

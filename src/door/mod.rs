@@ -11,7 +11,7 @@ mod accept;
 mod caps;
 mod conn;
 pub(crate) mod h1;
-mod h2;
+pub(crate) mod h2;
 mod patience;
 mod proxy_line;
 mod rules;

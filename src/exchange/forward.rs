@@ -41,7 +41,7 @@ pub(super) fn begin(line: &mut Line, client: &impl Client, framing: Upload, pool
 }
 
 /// The protocols that the client asks to change to, where the upstream may be asked.
-pub(super) fn protocols<'c>(client: &'c impl Client) -> Option<&'c HeaderValue> {
+pub(super) fn protocols(client: &impl Client) -> Option<&HeaderValue> {
     client.upgrade().filter(|protocols| !members(protocols.as_bytes()).any(is_read_by_gateways))
 }
 

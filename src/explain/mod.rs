@@ -67,7 +67,7 @@ pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanat
         removed: received.headers.keys().filter(is_gone).map(HeaderName::to_string).collect(),
         route: route.map(|index| taken(&snapshot, index)),
         beaten: beaten(&snapshot, &head, &trace),
-        grpc: facts.grpc.as_deref().map(|call| kind(call)),
+        grpc: facts.grpc.as_deref().map(kind),
         filters: trace.filters.into_iter().map(Filtered::from).collect(),
         outcome,
     })

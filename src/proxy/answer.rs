@@ -23,7 +23,7 @@ pub(super) fn queue(client: &mut impl Client, ctx: &mut Ctx, reply: &Reply) {
     let form = ctx.facts.grpc.as_deref().map_or(Form::Problem, Form::Grpc);
     let (mut head, mut body) = reply.render(form, &ctx.facts.request_id);
     if client.objects_to(&head).is_some() {
-        let reply = refusals::no_tunnel();
+        let reply = refusals::not_a_websocket();
         ctx.reason = reply.code();
         (head, body) = reply.render(form, &ctx.facts.request_id);
     }

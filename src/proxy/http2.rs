@@ -1,20 +1,18 @@
-//! An HTTP/2 client, whose session is Pingora's. Its answer's body is written here: no wait for the client's window is without a deadline, and
-//! none keeps the upload from being read.
+//! An HTTP/2 client with one request, on its stream: no wait for the client's window is without a deadline, and none keeps the upload from being
+//! read.
 
 mod tunnel;
 
-use std::future::Future;
-use std::pin::pin;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
+use frontgate_filters::words::fields::lists;
 use h2::SendStream;
-use http::header::{CONTENT_LENGTH, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::http::v2::server::HttpSession;
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
@@ -22,19 +20,26 @@ use super::Ctx;
 use super::open::Sent;
 use crate::decide::content_length;
 use crate::door::wire::Refusal;
-use crate::door::{Patience, Seat};
+use crate::door::{Patience, Seat, h2 as door};
 use crate::exchange::client::{Client, Lost, Objection};
 use crate::upstream::h1::{ROOM, Upload};
 use crate::upstream::timer::Timer;
 use crate::websocket::{self, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, WEBSOCKET};
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
 /// One request of an HTTP/2 client.
 pub(super) struct Http2<'s> {
-    session: &'s mut Session,
+    request: &'s RequestHeader,
+    stream: door::Stream,
     seat: Option<Arc<Seat>>,
     framing: Upload,
     /// Whether it is to become a WebSocket.
     websocket: bool,
+    /// Whether the client waits to be told to send its body, and whether it was told so.
+    expects: bool,
+    continued: bool,
     answer: Answer,
     /// Where the answer's body goes once its head was written.
     writer: Option<SendStream<Bytes>>,
@@ -64,21 +69,27 @@ struct Answer {
 }
 
 impl<'s> Http2<'s> {
-    pub(super) fn new(session: &'s mut Session, ctx: &Ctx) -> Self {
-        let websocket = websocket::is_asked_for(session.req_header());
-        let framing = match content_length(session.req_header()) {
+    /// The client of this session's request; none where the request has come otherwise, or is answered already.
+    pub(super) fn new(session: &'s Session, ctx: &Ctx) -> Option<Self> {
+        let request = session.req_header();
+        let stream = door::take(request)?;
+        let websocket = websocket::is_asked_for(request);
+        let framing = match content_length(request) {
             // What comes on the stream is no body.
             _ if websocket => Upload::None,
             Some(0) => Upload::Length(0),
-            _ if session.is_body_empty() => Upload::None,
+            _ if stream.body.is_end_stream() => Upload::None,
             Some(length) => Upload::Length(length),
             None => Upload::Chunked,
         };
-        Self {
-            session,
+        Some(Self {
+            request,
+            stream,
             seat: ctx.seat.clone(),
             framing,
             websocket,
+            expects: lists(&request.headers, &EXPECT, "100-continue"),
+            continued: false,
             answer: Answer::default(),
             writer: None,
             status: None,
@@ -91,21 +102,34 @@ impl<'s> Http2<'s> {
             flowed: 0,
             timer: Timer::new(),
             slow: Timer::new(),
-        }
+        })
     }
 
     /// The stream as one end of a tunnel, once the head that says so was written.
-    pub(super) fn into_tunnel(self) -> Option<tunnel::Stream<'s>> {
-        match &mut *self.session.downstream_session {
-            ServerSession::H2(stream) => Some(tunnel::Stream::new(stream, self.writer?, self.seat)),
-            _ => None,
-        }
+    pub(super) fn into_tunnel(self) -> Option<tunnel::Stream> {
+        Some(tunnel::Stream::new(self.stream.body, self.writer?, self.seat))
     }
 
-    fn stream(&mut self) -> Result<&mut HttpSession, Lost> {
-        match &mut *self.session.downstream_session {
-            ServerSession::H2(stream) => Ok(stream),
-            _ => Err(Lost::Left),
+    /// Sends an informational head. A client that is gone is found out by what is read from it.
+    fn say(&mut self, head: ResponseHeader) {
+        let _ = self.stream.answer.send_informational(fit(head));
+    }
+
+    /// Whether a head that nobody has to get may be sent: none is held for who does not read.
+    fn is_worth_saying(&self, head: &ResponseHeader) -> bool {
+        let repeats = head.status == StatusCode::CONTINUE && self.continued;
+        !repeats && self.status.is_none() && self.seat.as_ref().is_none_or(|seat| !seat.flow.is_blocked())
+    }
+
+    /// Somebody wants the body that the client holds back until it is told so: it was not refused by then. Who has begun to send it waits for
+    /// nothing.
+    fn go_on(&mut self) {
+        if !std::mem::take(&mut self.expects) || self.read > 0 || self.status.is_some() {
+            return;
+        }
+        self.continued = true;
+        if let Ok(head) = ResponseHeader::build_no_case(StatusCode::CONTINUE, Some(0)) {
+            self.say(head);
         }
     }
 
@@ -126,9 +150,11 @@ impl<'s> Http2<'s> {
     /// Writes the head that is queued.
     fn write_head(&mut self) -> Result<(), Lost> {
         let Some((head, end)) = self.answer.head.take() else { return Ok(()) };
-        let stream = self.stream()?;
-        stream.write_response_header(head, end).map_err(|_| Lost::Left)?;
-        self.writer = stream.take_response_body_writer();
+        let mut head = fit(*head);
+        if !head.headers().contains_key(DATE) {
+            head.headers_mut().insert(DATE, date());
+        }
+        self.writer = Some(self.stream.answer.send_response(head, end).map_err(|_| Lost::Left)?);
         self.answer.ended = end;
         self.seat.iter().for_each(|seat| seat.flow.answered(0, 0));
         Ok(())
@@ -172,7 +198,7 @@ impl Answer {
 
 impl Client for Http2<'_> {
     fn request(&self) -> &RequestHeader {
-        self.session.req_header()
+        self.request
     }
     fn framing(&self) -> Upload {
         self.framing
@@ -194,22 +220,21 @@ impl Client for Http2<'_> {
         head.status.is_success().then_some(Objection::NoTunnel)
     }
     fn takes_informational(&self) -> bool {
-        false
+        true
     }
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Lost>> {
-        if self.session.downstream_session.is_body_done() {
-            return Poll::Ready(Ok(None));
-        }
-        // Dropped and asked again, it loses nothing.
-        match pin!(self.session.downstream_session.read_body_or_idle(false)).poll(cx) {
-            Poll::Ready(Ok(part)) => {
-                let count = part.as_ref().map_or(0, Bytes::len);
-                self.read += count as u64;
-                self.reading.moved(count as u64);
-                Poll::Ready(Ok(part))
+        match self.stream.body.poll_data(cx) {
+            Poll::Ready(None) => Poll::Ready(Ok(None)),
+            Poll::Ready(Some(Ok(data))) => {
+                self.read += data.len() as u64;
+                self.reading.moved(data.len() as u64);
+                // Whoever has it takes no more than it can pass on.
+                let _ = self.stream.body.flow_control().release_capacity(data.len());
+                Poll::Ready(Ok(Some(data)))
             }
-            Poll::Ready(Err(_)) => Poll::Ready(Err(Lost::Left)),
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Err(Lost::Left)),
             Poll::Pending => {
+                self.go_on();
                 let due = self.body_timeout.map(|timeout| self.reading.until_sent(timeout));
                 ready!(self.timer.poll(cx, due));
                 self.seat.iter().for_each(|seat| seat.flow.stalled());
@@ -220,16 +245,18 @@ impl Client for Http2<'_> {
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.writer {
             Some(writer) => writer.poll_reset(cx).map(drop),
-            None => pin!(self.session.downstream_session.read_body_or_idle(true)).poll(cx).map(drop),
+            None => self.stream.answer.poll_reset(cx).map(drop),
         }
     }
-    /// A WebSocket begins with the status of any answer (RFC 8441, section 5). For all else Pingora's sessions have no way.
+    /// A WebSocket begins with the status of any answer (RFC 8441, section 5).
     fn inform(&mut self, mut head: ResponseHeader) {
         if head.status == StatusCode::SWITCHING_PROTOCOLS && head.set_status(StatusCode::OK).is_ok() {
             for name in [SEC_WEBSOCKET_ACCEPT, UPGRADE, CONTENT_LENGTH] {
                 head.remove_header(&name);
             }
             self.head(head, false);
+        } else if self.is_worth_saying(&head) {
+            self.say(head);
         }
     }
     fn head(&mut self, head: ResponseHeader, end: bool) {
@@ -285,6 +312,32 @@ impl Client for Http2<'_> {
             }
         }
     }
+}
+
+/// A head as HTTP/2 has it: without what belongs to connections of HTTP/1 (RFC 9113, section 8.2.2).
+fn fit(head: ResponseHeader) -> http::Response<()> {
+    let mut parts = http::response::Parts::from(head);
+    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE, KEEP_ALIVE, PROXY_CONNECTION] {
+        parts.headers.remove(name);
+    }
+    http::Response::from_parts(parts, ())
+}
+
+/// The date of now, made once a second on each thread.
+fn date() -> HeaderValue {
+    thread_local! {
+        static DATE: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static(""))) };
+    }
+    let now = SystemTime::now();
+    let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    DATE.with_borrow_mut(|(made, value)| {
+        if *made != second {
+            // An owned value is shared without another allocation.
+            let text = Bytes::from_owner(httpdate::fmt_http_date(now));
+            (*made, *value) = (second, HeaderValue::from_maybe_shared(text).expect("letters, digits and signs"));
+        }
+        value.clone()
+    })
 }
 
 /// Two parts as one: many small ones leave in one frame, since clients take a flood of tiny frames for an attack.

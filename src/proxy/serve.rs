@@ -30,7 +30,8 @@ impl Proxy {
                 finish(held, &seat, ctx, end).await
             }
             _ => {
-                let mut answering = Answering::new(Http2::new(session, ctx), ctx);
+                let Some(http2) = Http2::new(session, ctx) else { return false };
+                let mut answering = Answering::new(http2, ctx);
                 let (client, ctx) = answering.parts();
                 let end = respond(client, ctx, reply).await;
                 let flushed = match end {

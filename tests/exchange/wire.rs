@@ -166,6 +166,15 @@ impl Wire {
         Ok(true)
     }
 
+    /// Whatever comes next, at least a byte.
+    pub fn some(&mut self, into: &mut Vec<u8>) -> Result<(), Broken> {
+        if self.held.is_empty() {
+            self.fill()?;
+        }
+        into.append(&mut self.held);
+        Ok(())
+    }
+
     /// A body in chunks, and its trailers; none where enough was read before its end, which is asked between two chunks.
     pub fn chunks(&mut self, into: &mut Vec<u8>, mut enough: impl FnMut(usize) -> bool) -> Result<Option<Fields>, Broken> {
         loop {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
+use super::Stop;
 use crate::harness::client::read_reply;
 use crate::harness::{Gateway, raw, until, yaml};
 use crate::tls::authority::{Authority, Directory};
@@ -58,6 +59,7 @@ fn a_flood_of_handshakes_keeps_no_request_and_no_other_handshake_from_being_serv
     let came_to_nothing = || gateway.metric("frontgate_tls_handshakes_total{listener=\"[::1]:0\",result=\"closed\",version=\"\"}");
 
     let (meanwhile, handshakes) = std::thread::scope(|scope| {
+        let over = Stop(&stop);
         for _ in 0..CROWD.1 {
             scope.spawn(|| {
                 while !stop.load(Ordering::SeqCst) {
@@ -77,7 +79,7 @@ fn a_flood_of_handshakes_keeps_no_request_and_no_other_handshake_from_being_serv
             handshakes += 1;
             came_to_nothing() >= ENOUGH
         });
-        stop.store(true, Ordering::SeqCst);
+        drop(over);
         (good.join().unwrap(), handshakes)
     });
 

@@ -20,6 +20,15 @@ use crate::harness::{Gateway, PATIENCE, Process, get, raw, until, yaml};
 /// The length of an answer that nobody takes.
 const LARGE: usize = 256 << 10;
 
+/// Tells the attackers to stop once it is dropped, be it by a test that fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// An origin that answers at once, with a large body, after a while, or only when an upload is there: by the path.
 struct Origin {
     address: SocketAddr,
@@ -247,6 +256,7 @@ fn under_all_attacks_at_once_memory_is_bounded_and_a_good_client_is_served() {
     stop.store(false, Ordering::SeqCst);
 
     let (under, peak) = std::thread::scope(|scope| {
+        let over = Stop(&stop);
         for one in ATTACKS.iter().cycle().take(ATTACKS.len() * AT_ONCE) {
             scope.spawn(|| {
                 // Whoever was thrown out comes again.
@@ -262,7 +272,7 @@ fn under_all_attacks_at_once_memory_is_bounded_and_a_good_client_is_served() {
             peak = peak.max(process.memory());
             std::thread::sleep(Duration::from_millis(50));
         }
-        stop.store(true, Ordering::SeqCst);
+        drop(over);
         (good.join().unwrap(), peak)
     });
 

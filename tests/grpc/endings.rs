@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use frontgate_filters::grpc::{GRPC_STATUS, from_timeout};
+use frontgate_filters::grpc::{GRPC_STATUS, Status, from_timeout};
 use http::{HeaderMap, HeaderValue};
 
 use super::{begin, message, told, unary};
@@ -234,6 +234,29 @@ fn an_answer_that_breaks_off_between_two_messages_says_so_and_within_one_is_rese
 
     let lines = log.wait_for(2);
     assert_eq!((&lines[0]["grpc_status"], &lines[0]["flags"]), (&14.into(), &"UC".into()), "{lines:?}");
+}
+
+#[test]
+fn a_message_that_is_too_large_ends_a_stream_that_has_its_head_already() {
+    let origin = Http2Origin::start(|mut asked| async move {
+        let mut stream = asked.head(200, &[GRPC], false);
+        send_all(&mut stream, message(b"hi"), false).await;
+        asked.read().await;
+        std::future::pending::<()>().await;
+    });
+    let gateway = Gateway::start(&text(&origin.address.to_string(), "slow_start: 0s", "timeout: 30s"));
+
+    over_http2(gateway.address, async |mut client| {
+        let (answer, mut upload) = begin(&mut client, "/plain/A", &[]);
+        upload.send_data(message(b"a"), false).unwrap();
+        let answer = answer.await.unwrap();
+        upload.send_data(message(&[b'x'; 101]), false).unwrap();
+
+        let mut stream = answer.into_body();
+        assert_eq!(stream.data().await.unwrap().unwrap(), message(b"hi"));
+        assert!(stream.data().await.is_none());
+        assert_eq!(Status::read(&stream.trailers().await.unwrap().unwrap()), Some(Status::RESOURCE_EXHAUSTED));
+    });
 }
 
 #[test]

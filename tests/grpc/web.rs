@@ -2,11 +2,13 @@
 
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use frontgate_filters::grpc::GRPC_STATUS;
+use frontgate_filters::words::fields::text;
 use http::{HeaderMap, HeaderValue};
 
 use super::{message, unary};
@@ -15,7 +17,7 @@ use crate::harness::http2::over_http2;
 use crate::harness::http2_origin::{Http2Origin, send_all};
 use crate::harness::{Gateway, Reply, exchange, raw, yaml};
 
-fn text(origin: &Http2Origin) -> String {
+fn configuration(origin: &Http2Origin) -> String {
     yaml(
         "
         server:
@@ -46,7 +48,7 @@ fn echo() -> (Http2Origin, Arc<Mutex<Vec<Vec<u8>>>>) {
                 asked.head(200, &[("content-type", "application/grpc"), ("grpc-status", "5"), ("grpc-message", "no")], true);
                 return;
             }
-            let content_type = asked.head.headers["content-type"].to_str().unwrap().to_owned();
+            let content_type = text_of(&asked.head.headers["content-type"]);
             let mut stream = asked.head(200, &[("content-type", &content_type)], false);
             seen.lock().unwrap().push(body.clone());
             send_all(&mut stream, body.into(), false).await;
@@ -58,6 +60,10 @@ fn echo() -> (Http2Origin, Arc<Mutex<Vec<Vec<u8>>>>) {
         }
     });
     (origin, bodies)
+}
+
+fn text_of(value: &HeaderValue) -> String {
+    text(value).expect("text").to_owned()
 }
 
 fn status_frame(fields: &str) -> Vec<u8> {
@@ -83,7 +89,7 @@ fn ask(gateway: &Gateway, path: &str, content_type: &str, body: &[u8], size: usi
 #[test]
 fn a_page_calls_in_bytes_and_in_text() {
     let (origin, bodies) = echo();
-    let gateway = Gateway::start(&text(&origin));
+    let gateway = Gateway::start(&configuration(&origin));
     let call = [message(b"one"), message(b"three")].concat();
     let told = [&call[..], &status_frame("grpc-status: 0\r\n")].concat();
 
@@ -99,15 +105,19 @@ fn a_page_calls_in_bytes_and_in_text() {
     }
     assert!(bodies.lock().unwrap().iter().all(|body| *body == call), "{bodies:?}");
     for (head, _) in origin.received() {
-        let field = |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap());
-        assert_eq!([field("content-type"), field("te")], [Some("application/grpc+proto"), Some("trailers")], "{head:?}");
+        let field = |name: &str| head.headers.get(name).map(text_of);
+        assert_eq!(
+            [field("content-type"), field("te")],
+            ["application/grpc+proto", "trailers"].map(|text| Some(text.to_owned())),
+            "{head:?}"
+        );
     }
 }
 
 #[test]
 fn a_head_that_is_all_of_an_answer_and_a_refusal_reach_a_page_in_the_body() {
     let (origin, _) = echo();
-    let gateway = Gateway::start(&text(&origin));
+    let gateway = Gateway::start(&configuration(&origin));
 
     let alone = ask(&gateway, "/head", "application/grpc-web", &message(b"a"), 1000);
     assert_eq!((alone.status, &alone.body), (200, &status_frame("grpc-status: 5\r\ngrpc-message: no\r\n")));
@@ -127,7 +137,7 @@ fn a_head_that_is_all_of_an_answer_and_a_refusal_reach_a_page_in_the_body() {
 #[test]
 fn it_works_over_http2_and_leaves_other_requests_alone() {
     let (origin, _) = echo();
-    let gateway = Gateway::start(&text(&origin));
+    let gateway = Gateway::start(&configuration(&origin));
 
     over_http2(gateway.address, async |mut client| {
         let web = unary(&mut client, "/A", &[("content-type", "application/grpc-web+proto")]).await.unwrap();
@@ -158,7 +168,7 @@ fn a_message_in_text_does_not_wait_for_the_next_one() {
             let _ = stream.send_trailers(HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(0))]));
         }
     });
-    let gateway = Gateway::start(&text(&origin));
+    let gateway = Gateway::start(&configuration(&origin));
     let mut stream = raw(gateway.address);
     stream.write_all(b"POST /A HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web-text\r\nContent-Length: 0\r\n\r\n").unwrap();
     let first = STANDARD.encode(message(b"a"));
@@ -176,4 +186,23 @@ fn a_message_in_text_does_not_wait_for_the_next_one() {
         rest.push(byte[0]);
     }
     assert!(String::from_utf8_lossy(&rest).contains(&STANDARD.encode(status_frame("grpc-status: 0\r\n"))));
+}
+
+#[test]
+fn an_answer_that_breaks_off_between_two_messages_says_so_to_a_page() {
+    let origin = Http2Origin::start(|mut asked| async move {
+        asked.read().await;
+        let mut stream = asked.head(200, &[("content-type", "application/grpc")], false);
+        send_all(&mut stream, message(b"a"), false).await;
+        // So that the message arrives before the reset, which may overtake it.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        stream.send_reset(h2::Reason::INTERNAL_ERROR);
+    });
+    let gateway = Gateway::start(&configuration(&origin));
+
+    let told = ask(&gateway, "/A", "application/grpc-web", &message(b"a"), 1000);
+
+    let (first, rest) = told.body.split_at(message(b"a").len());
+    assert!(told.whole && first == message(b"a") && rest[0] == 0x80, "{told:?}");
+    assert!(String::from_utf8_lossy(rest).contains("grpc-status: 14\r\n"), "{told:?}");
 }

@@ -1,9 +1,10 @@
-//! Everything at once, for as long as one likes: requests through all filters, uploads, WebSockets, HTTP/2, TLS, clients that leave, upstreams that
+//! Everything at once, for as long as one likes: requests through all filters, uploads, WebSockets, HTTP/2, TLS, gRPC, clients that leave, upstreams that
 //! die, limits, reloads. No status but those that are expected, no answer lost, memory and descriptors flat.
 //!
 //! A few rounds of each by default. `FRONTGATE_SOAK` is for how many minutes it goes on, and then memory is watched, too.
 
 mod actors;
+mod calls;
 mod origin;
 mod secure;
 
@@ -16,6 +17,7 @@ use frontgate_filters::jwt::Algorithm;
 use frontgate_filters::jwt::issuer::Issuer;
 
 use crate::exchange::dice::Dice;
+use crate::harness::http2_origin::Http2Origin;
 use crate::harness::{Process, until, yaml};
 use crate::tls::authority::{Authority, Directory};
 use actors::{Round, Scene};
@@ -29,7 +31,7 @@ const GROWTH: (usize, usize) = (12 << 10, 60);
 type Actor = fn(&Scene, &mut Dice) -> Round;
 
 /// Each with how many of its kind there are.
-const ACTORS: [(&str, Actor, usize); 13] = [
+const ACTORS: [(&str, Actor, usize); 14] = [
     ("browse", actors::browse, 4),
     ("intrude", actors::intrude, 1),
     ("upload", actors::upload, 2),
@@ -39,13 +41,14 @@ const ACTORS: [(&str, Actor, usize); 13] = [
     ("browse over TLS", secure::browse, 2),
     ("streams over TLS", secure::streams, 1),
     ("chat over TLS", secure::chat_over_tls, 1),
+    ("call", calls::call, 2),
     ("abort", actors::abort, 2),
     ("download", actors::download, 1),
     ("suffer", actors::suffer, 3),
     ("press", actors::press, 1),
 ];
 
-fn text(steady: &Origin, dying: &Origin, tls: &Directory, keys: &str, version: u64) -> String {
+fn text(steady: &Origin, dying: &Origin, calls: &Http2Origin, tls: &Directory, keys: &str, version: u64) -> String {
     yaml(
         "
         server:
@@ -55,7 +58,8 @@ fn text(steady: &Origin, dying: &Origin, tls: &Directory, keys: &str, version: u
           admin: 127.0.0.1:0
           filters: [stamp]
         upstreams:
-          steady: {endpoints: [$STEADY], timeouts: {first_byte: 20s}}
+          steady: {endpoints: [$STEADY], timeouts: {connect: 20s, first_byte: 20s}}
+          calls: {endpoints: [$CALLS], protocol: h2, timeouts: {connect: 20s, first_byte: 20s}}
           dying:
             endpoints: [$DYING, $STEADY]
             retry: {attempts: 2, when: [connect_failure]}
@@ -74,11 +78,19 @@ fn text(steady: &Origin, dying: &Origin, tls: &Directory, keys: &str, version: u
           - {name: upload, path: /upload, methods: [POST], upstream: steady}
           - {name: socket, path: /socket, upstream: steady}
           - {name: long, path: /long, upstream: steady}
+          - {name: calls, path: /calls.Echo/**, upstream: calls, filters: [login, many]}
           - {name: limited, path: /limited, upstream: steady, filters: [few]}
           - {name: dying, path: /dying/**, upstream: dying, rewrite: {strip_prefix: /dying}}
         telemetry: {}
         ",
-        &[("$STEADY", &steady.address), ("$DYING", &dying.address), ("$TLS", &tls.display()), ("$KEYS", &keys), ("$VERSION", &version)],
+        &[
+            ("$STEADY", &steady.address),
+            ("$DYING", &dying.address),
+            ("$CALLS", &calls.address),
+            ("$TLS", &tls.display()),
+            ("$KEYS", &keys),
+            ("$VERSION", &version),
+        ],
     )
 }
 
@@ -97,12 +109,12 @@ fn a_mixed_load_meets_what_it_should_and_leaves_nothing_behind() {
     std::fs::write(&keys, issuer.jwks()).unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let claims = serde_json::json!({"iss": "https://id/", "aud": "shop", "sub": "u-1", "exp": now + 1_000_000, "roles": ["user"]});
-    let (steady, dying) = (Origin::start(), Origin::start());
+    let (steady, dying, service) = (Origin::start(), Origin::start(), calls::service());
     let (authority, directory) = (Authority::new(), Directory::new());
     let issued = authority.issue(&["shop.example"]);
     directory.put("shop.pem", &issued.cert);
     directory.put("shop.key", &issued.key);
-    let config = |version| text(&steady, &dying, &directory, &keys.display().to_string(), version);
+    let config = |version| text(&steady, &dying, &service, &directory, &keys.display().to_string(), version);
     let process = Process::start("soak", &config(0));
     let [address, secure] = process.addresses[..] else { panic!("{:?}", process.addresses) };
     let scene = Scene { address, secure, authority, token: issuer.token(&claims) };
@@ -174,7 +186,7 @@ fn a_mixed_load_meets_what_it_should_and_leaves_nothing_behind() {
     until("all connections to close", || {
         metrics().lines().filter(|line| line.starts_with("frontgate_connections{")).all(|line| line.ends_with(" 0"))
     });
-    drop((steady, dying));
+    drop((steady, dying, service));
     until("descriptors to be given back", || process.descriptors() <= before + 20);
     let _ = std::fs::remove_file(&keys);
 }

@@ -129,7 +129,7 @@ fn answer(wire: &mut Wire, head: &Head) -> Result<(), Broken> {
 /// Sends back what comes.
 fn echo(wire: &mut Wire) {
     let mut part = Vec::new();
-    while wire.counted(1, &mut part, |_| false).is_ok() {
+    while wire.some(&mut part).is_ok() {
         if wire.stream().write_all(&part).is_err() {
             return;
         }

@@ -10,8 +10,8 @@ use super::actors::{Round, Scene, several};
 use super::origin::TRIMMED;
 use crate::exchange::dice::Dice;
 use crate::harness::client::read_reply;
-use crate::harness::raw;
-use crate::websocket::socket::{Asked, ask_http2, frame, http2, http2_on, run};
+use crate::harness::{PATIENCE, raw};
+use crate::websocket::socket::{Asked, ask_http2, frame, http2, http2_on, run_within};
 
 fn name() -> ServerName<'static> {
     ServerName::try_from("shop.example").expect("a name")
@@ -33,7 +33,7 @@ pub fn browse(scene: &Scene, _: &mut Dice) -> Round {
 }
 
 /// A connection of HTTP/2 over TLS.
-async fn secured(scene: &Scene) -> h2::client::SendRequest<bytes::Bytes> {
+pub async fn secured(scene: &Scene) -> h2::client::SendRequest<bytes::Bytes> {
     let config = Arc::new(scene.authority.client(None, &["h2", "http/1.1"]));
     let socket = tokio::net::TcpStream::connect(scene.secure).await.expect("the gateway listens");
     http2_on(tokio_rustls::TlsConnector::from(config).connect(name(), socket).await.expect("a handshake")).await
@@ -42,17 +42,17 @@ async fn secured(scene: &Scene) -> h2::client::SendRequest<bytes::Bytes> {
 /// Several streams at once over TLS.
 pub fn streams(scene: &Scene, dice: &mut Dice) -> Round {
     let upload = dice.bytes(100_000);
-    run(async { several(secured(scene).await, scene, &upload).await })
+    run_within(PATIENCE * 4, async { several(secured(scene).await, scene, &upload).await })
 }
 
 /// A WebSocket over HTTP/2 that sends back what it gets.
 pub fn chat(scene: &Scene, dice: &mut Dice) -> Round {
-    run(async { speak(ask_http2(http2(scene.address).await, "/socket", &[]).await, dice).await })
+    run_within(PATIENCE * 4, async { speak(ask_http2(http2(scene.address).await, "/socket", &[]).await, dice).await })
 }
 
 /// The same over TLS.
 pub fn chat_over_tls(scene: &Scene, dice: &mut Dice) -> Round {
-    run(async { speak(ask_http2(secured(scene).await, "/socket", &[]).await, dice).await })
+    run_within(PATIENCE * 4, async { speak(ask_http2(secured(scene).await, "/socket", &[]).await, dice).await })
 }
 
 async fn speak(mut asked: Asked, dice: &mut Dice) -> Round {

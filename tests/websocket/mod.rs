@@ -162,7 +162,7 @@ fn only_a_websocket_is_a_tunnel_over_http2_and_what_is_none_is_not_taken_for_one
     }
     assert_eq!([ask("/moved"), ask("/other")], [302, 403], "what says no passes");
     let lines = log.wait_for(11);
-    assert_eq!((&lines[0]["reason"], &lines[0]["upstream_status"]), (&"no_websocket".into(), &200.into()), "{}", lines[0]);
+    assert_eq!((&lines[0]["reason"], &lines[0]["upstream_status"]), (&"not_a_websocket".into(), &200.into()), "{}", lines[0]);
     assert_eq!(gateway.metric("frontgate_circuit_state{filter=\"guard\",upstream=\"main\"}"), 0.0);
     // Who changes the protocol and has not read the request is no WebSocket server.
     assert_eq!([ask("/forged"), ask("/silent")], [502; 2]);

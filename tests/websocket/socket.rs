@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
@@ -23,8 +24,13 @@ pub enum Over {
 
 /// Runs this with an end to its waits.
 pub fn run<T>(scenario: impl Future<Output = T>) -> T {
+    run_within(PATIENCE, scenario)
+}
+
+/// The same with another one.
+pub fn run_within<T>(time: Duration, scenario: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, scenario).await.expect("an end of the scenario") })
+    runtime.block_on(async { tokio::time::timeout(time, scenario).await.expect("an end of the scenario") })
 }
 
 /// A client that has asked for a WebSocket, and what it was answered.
@@ -53,7 +59,7 @@ pub async fn http2_on(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) 
     });
     let client = client.ready().await.expect("a stream may be opened");
     while !client.is_extended_connect_protocol_enabled() {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     client
 }

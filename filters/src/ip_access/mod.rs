@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use ipnet::IpNet;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::count::metrics::Families;
 use crate::count::stripe::Counter;
@@ -22,6 +22,7 @@ use crate::filter::build::Build;
 use crate::filter::options::Options;
 use crate::filter::{Filter, Request, Verdict};
 use crate::reply::Reply;
+use crate::words::network::Network;
 use crate::words::spanned::{Problem, Spanned};
 
 /// The options of `ip_access`.
@@ -33,33 +34,6 @@ pub struct Config {
     pub allow: Option<Vec<Spanned<Network>>>,
     /// Networks and addresses that may not, even where `allow` has them.
     pub deny: Vec<Spanned<Network>>,
-}
-
-/// A network such as 192.0.2.0/24, or one address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network(IpNet);
-
-impl<'de> Deserialize<'de> for Network {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        net.map(Self).map_err(|_| de::Error::custom(format!("`{text}` is neither a network such as 192.0.2.0/24 nor an IP address")))
-    }
-}
-
-impl Serialize for Network {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-impl JsonSchema for Network {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Network".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"description": "A network such as 10.0.0.0/8, or one address.", "type": "string"})
-    }
 }
 
 impl Options for Config {

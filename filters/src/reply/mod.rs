@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_http::ResponseHeader;
 
 use crate::grpc::Call;
+use crate::words::fields;
 
 /// An answer that no upstream gave.
 #[derive(Clone, Debug)]
@@ -78,7 +79,7 @@ impl Reply {
     /// For how many seconds nothing better is to be had, where it says so.
     fn retry_after(&self) -> Option<u64> {
         let (_, value) = self.headers.iter().find(|(name, _)| *name == RETRY_AFTER)?;
-        value.to_str().ok()?.parse().ok()
+        fields::text(value)?.parse().ok()
     }
 
     /// The same with one more header.

@@ -1,4 +1,4 @@
-//! The words that options are written in (selectors, units, patterns, conditions, URLs, and where in the configuration a value is), and
+//! The words that options are written in (selectors, units, patterns, conditions, URLs, networks, and where in the configuration a value is), and
 //! what everybody must say or read alike: reserved headers, header fields, caching, claims, preflights, a stable hash.
 
 pub mod cache_control;
@@ -7,6 +7,7 @@ pub mod condition;
 pub mod fields;
 pub mod fnv;
 mod meant;
+pub mod network;
 pub mod path;
 pub mod pattern;
 pub mod preflight;

@@ -1,5 +1,8 @@
 //! `frontgate demo`: an embedded configuration in front of embedded upstreams, and lines to try.
 
+mod certificate;
+mod echo;
+mod greeter;
 mod shop;
 
 use std::io::Write;
@@ -12,6 +15,7 @@ use frontgate_filters::jwt::Algorithm;
 use frontgate_filters::jwt::issuer::Issuer;
 use serde_json::json;
 
+use self::certificate::Certificate;
 use super::{exit, fail, refused};
 use crate::config;
 use crate::server::{Running, start};
@@ -20,17 +24,17 @@ const CONFIGURATION: &str = include_str!("../../../conf/demo.yaml");
 
 /// Serves the demo until a signal ends it.
 pub(super) fn run() -> ExitCode {
-    let (catalog, next, tokens) = match upstreams() {
+    let upstreams = match Upstreams::start() {
         Ok(started) => started,
         Err(why) => return fail(exit::RUNTIME, &format!("the demo's upstreams cannot be started: {why}")),
     };
-    let text = configuration(catalog, next);
+    let text = upstreams.configuration();
     let read = move || config::load_text("conf/demo.yaml", &text);
     match read() {
         Ok(loaded) => {
             let running = start(loaded, Box::new(read));
             if let Ok(running) = &running {
-                let _ = std::io::stdout().write_all(guide(running, &tokens).as_bytes());
+                let _ = std::io::stdout().write_all(guide(running, &upstreams.tokens).as_bytes());
             }
             super::run::serve(running)
         }
@@ -44,27 +48,54 @@ struct Tokens {
     admin: String,
 }
 
-/// Starts both shops, with the keys of an identity provider whose key is made now and lost with the process.
-fn upstreams() -> Result<(SocketAddr, SocketAddr, Tokens), String> {
-    let issuer = Issuer::fresh("demo", Algorithm::ES256)?;
-    let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() + 24 * 3600;
-    let token = |subject: &str, roles: &[&str]| {
-        issuer.token(&json!({"iss": "https://id.demo/", "aud": "shop", "sub": subject, "exp": until, "roles": roles}))
-    };
-    let tokens = Tokens { user: token("ursula", &["user"]), admin: token("adam", &["user", "admin"]) };
-    let keys: Arc<str> = issuer.jwks().into();
-    let down = Arc::default();
-    let start = |version| shop::start(version, &keys, &down).map_err(|error| error.to_string());
-    Ok((start("v2.4")?, start("v2.5")?, tokens))
+/// What the gateway of the demo stands before, and what it needs.
+struct Upstreams {
+    catalog: SocketAddr,
+    next: SocketAddr,
+    echo: SocketAddr,
+    greeter: SocketAddr,
+    certificate: Certificate,
+    tokens: Tokens,
 }
 
-/// The embedded text, with the upstreams' addresses in it.
-fn configuration(catalog: SocketAddr, next: SocketAddr) -> String {
-    CONFIGURATION.replace("${DEMO_CATALOG}", &catalog.to_string()).replace("${DEMO_CATALOG_NEXT}", &next.to_string())
+impl Upstreams {
+    /// Starts them, with a certificate and the keys of an identity provider that are made now and lost with the process.
+    fn start() -> Result<Self, String> {
+        let issuer = Issuer::fresh("demo", Algorithm::ES256)?;
+        let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() + 24 * 3600;
+        let token = |subject: &str, roles: &[&str]| {
+            issuer.token(&json!({"iss": "https://id.demo/", "aud": "shop", "sub": subject, "exp": until, "roles": roles}))
+        };
+        let tokens = Tokens { user: token("ursula", &["user"]), admin: token("adam", &["user", "admin"]) };
+        let keys: Arc<str> = issuer.jwks().into();
+        let down = Arc::default();
+        let start = |version| shop::start(version, &keys, &down).map_err(|error| error.to_string());
+        let echo = echo::start().map_err(|error| error.to_string())?;
+        let greeter = greeter::start().map_err(|error| error.to_string())?;
+        Ok(Self { catalog: start("v2.4")?, next: start("v2.5")?, echo, greeter, certificate: Certificate::fresh()?, tokens })
+    }
+
+    /// The embedded text, with their addresses in it.
+    fn configuration(&self) -> String {
+        let files = [self.certificate.cert(), self.certificate.key()].map(|path| path.display().to_string());
+        let [cert, key] = &files;
+        let addresses = [self.catalog, self.next, self.echo, self.greeter].map(|address| address.to_string());
+        let [catalog, next, echo, greeter] = &addresses;
+        let filled = [
+            ("${DEMO_CATALOG}", catalog),
+            ("${DEMO_CATALOG_NEXT}", next),
+            ("${DEMO_ECHO}", echo),
+            ("${DEMO_GREETER}", greeter),
+            ("${DEMO_CERT}", cert),
+            ("${DEMO_KEY}", key),
+        ];
+        filled.iter().fold(CONFIGURATION.to_owned(), |text, (name, value)| text.replace(name, value))
+    }
 }
 
 fn guide(running: &Running, tokens: &Tokens) -> String {
-    let gateway = format!("http://{}", running.addresses()[0]);
+    let [clear, tls] = [0, 1].map(|listener| running.addresses()[listener]);
+    let (gateway, secure) = (format!("http://{clear}"), format!("https://{tls}"));
     let operators = running.admin().map(|admin| admin.to_string()).unwrap_or_default();
     let admin = format!("http://{operators}");
     let mut text = String::from("\nA small shop is behind the gateway, and two people have tokens for it:\n\n");
@@ -96,6 +127,25 @@ fn guide(running: &Running, tokens: &Tokens) -> String {
             "ten at once, then 429 with Retry-After",
         ),
         (format!("curl -i {gateway}/api/v1/products/7"), "one product, its path rewritten on the way"),
+        (format!("curl -ik {secure}/api/v1/products/7"), "the same over TLS and HTTP/2; the certificate was made for this run, hence -k"),
+        (
+            format!("curl -sk --compressed -o /dev/null -w '%{{size_download}} bytes, HTTP/%{{http_version}}\\n' {secure}/api/v1/products"),
+            "the list, compressed",
+        ),
+        (
+            format!(
+                "printf '\\0\\0\\0\\0\\7\\n\\5world' | curl -s --http2-prior-knowledge -H 'TE: trailers' -H 'Content-Type: application/grpc' \\\n      \
+                 --data-binary @- {gateway}/helloworld.Greeter/SayHello | tail -c 12"
+            ),
+            "a gRPC call by hand",
+        ),
+        (
+            format!(
+                "python3 -c 'import grpc; print(grpc.insecure_channel(\"{clear}\").unary_unary(\"/helloworld.Greeter/SayHello\")(b\"\\n\\5world\"))'"
+            ),
+            "the same by a library (pip install grpcio)",
+        ),
+        (format!("python3 -m websockets ws://{clear}/echo"), "a WebSocket that says what it is told (pip install websockets)"),
         (format!("curl -i {gateway}/api/v1/users/1"), "401: this route needs a token"),
         (
             format!("curl -i -H \"Authorization: Bearer $USER_TOKEN\" {gateway}/api/v1/users/1"),
@@ -129,10 +179,76 @@ fn guide(running: &Running, tokens: &Tokens) -> String {
 mod tests {
     use super::*;
 
+    /// Whether a WebSocket opens, answers a ping, says what it is told and closes.
+    fn echoed(address: SocketAddr) -> bool {
+        use std::io::Read;
+        let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("a timeout");
+        let key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+        write!(stream, "GET /echo HTTP/1.1\r\nHost: demo\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{key}\r\n\r\n")
+            .expect("a request");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("a head");
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        assert!(head.starts_with("HTTP/1.1 101") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+        stream.write_all(b"\x89\x80\0\0\0\0\x81\x85\x20\x20\x20\x20HELLO\x88\x82\0\0\0\0\x03\xe8").expect("frames");
+        let mut back = Vec::new();
+        stream.read_to_end(&mut back).expect("an end");
+        back == b"\x8a\x00\x81\x05hello\x88\x02\x03\xe8"
+    }
+
+    /// The status of a gRPC call, and its message in its frame.
+    fn greeted(address: SocketAddr) -> (Vec<u8>, Vec<u8>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let call = async {
+            let socket = tokio::net::TcpStream::connect(address).await.expect("it listens");
+            let (client, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
+            tokio::spawn(connection);
+            let request = http::Request::post(format!("http://{address}/helloworld.Greeter/SayHello"));
+            let request = request.header("content-type", "application/grpc").header("te", "trailers").body(()).expect("a request");
+            let (answer, mut stream) = client.ready().await.expect("a stream").send_request(request, false).expect("it is sent");
+            stream.send_data(bytes::Bytes::from_static(b"\0\0\0\0\x07\n\x05world"), true).expect("it is sent");
+            let mut body = answer.await.expect("an answer").into_body();
+            let mut message = Vec::new();
+            while let Some(data) = body.data().await {
+                message.extend_from_slice(&data.expect("its data"));
+            }
+            let trailers = body.trailers().await.expect("an end").expect("trailers");
+            (trailers["grpc-status"].as_bytes().to_vec(), message)
+        };
+        runtime.block_on(async { tokio::time::timeout(std::time::Duration::from_secs(20), call).await.expect("an end") })
+    }
+
+    /// What the listener with TLS answers to a client that knows the demo's certificate.
+    fn secure(address: SocketAddr, certificate: &Certificate) -> String {
+        use std::io::Read;
+
+        use rustls::pki_types::CertificateDer;
+        use rustls::pki_types::pem::PemObject;
+        let mut roots = rustls::RootCertStore::empty();
+        let own = std::fs::read(certificate.cert()).expect("it can be read");
+        roots.add(CertificateDer::from_pem_slice(&own).expect("a certificate")).expect("an anchor");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+        let config = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
+        let name = "127.0.0.1".try_into().expect("a name");
+        let connection = rustls::ClientConnection::new(config, name).expect("a client");
+        let mut stream = rustls::StreamOwned::new(connection, std::net::TcpStream::connect(address).expect("it listens"));
+        write!(stream, "GET /api/v1/products/7 HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n").expect("a request");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        text
+    }
+
     #[test]
     fn the_demo_serves_what_it_tells_to_try() {
-        let (one, two, tokens) = upstreams().expect("upstreams");
-        let text = configuration(one, two).replace("{access_log: {to: stdout}}", "{access_log: \"off\"}");
+        let upstreams = Upstreams::start().expect("upstreams");
+        let tokens = &upstreams.tokens;
+        let text = upstreams.configuration().replace("{access_log: {to: stdout}}", "{access_log: \"off\"}");
         let loaded = config::load_text("conf/demo.yaml", &text).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
         assert!(loaded.warnings.is_empty(), "{}", loaded.warnings.render(false));
         let running = start(loaded, Box::new(|| config::load(None))).expect("it starts");
@@ -198,7 +314,10 @@ mod tests {
         }
         // As many as it takes to be quicker than five a second.
         assert!((0..1_000).any(|_| ask("/limited", "").starts_with("HTTP/1.1 429 ")));
-        let guide = guide(&running, &tokens);
+        assert!(echoed(running.addresses()[0]), "a WebSocket brings back what it was told");
+        assert_eq!(greeted(running.addresses()[0]), (b"0".to_vec(), b"\0\0\0\0\x0e\n\x0cHello, world".to_vec()));
+        assert!(secure(running.addresses()[1], &upstreams.certificate).contains("\"id\":7"), "TLS is spoken");
+        let guide = guide(&running, tokens);
         assert!(guide.contains("curl") && guide.contains(&tokens.admin));
     }
 }

@@ -1,10 +1,11 @@
 //! `server`: where the gateway listens, and what applies to every client connection.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 
 use frontgate_filters::filter::build::Secret;
+pub use frontgate_filters::words::network::Network;
 use frontgate_filters::words::spanned::Spanned;
 use frontgate_filters::words::units::{Duration, Size};
 use schemars::{JsonSchema, json_schema};
@@ -199,27 +200,6 @@ impl Serialize for Threads {
     }
 }
 
-/// A network in CIDR notation, or a single address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network(pub ipnet::IpNet);
-
-impl<'de> Deserialize<'de> for Network {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let single = || text.parse::<IpAddr>().map(ipnet::IpNet::from);
-        text.parse()
-            .or_else(|_| single())
-            .map(Self)
-            .map_err(|_| de::Error::custom(format!("`{text}` is neither a network such as 10.0.0.0/8 nor an IP address")))
-    }
-}
-
-impl Serialize for Network {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
 /// Maximum sizes of a request, and how many clients there may be.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
@@ -318,5 +298,4 @@ schemas! {
     Threads: "Threads" = |_generator| json_schema!({
         "description": "`auto`, or a number.", "anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": Threads::MOST}],
     });
-    Network: "Network" = |_generator| json_schema!({"description": "A network such as 10.0.0.0/8, or one address.", "type": "string"});
 }

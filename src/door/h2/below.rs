@@ -1,6 +1,5 @@
 //! The bytes below an HTTP/2 connection: here its client is given up where it stops in the middle of a head, or takes nothing.
 
-use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,13 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
-use pingora_core::protocols::tls::SslDigest;
-use pingora_core::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID, UniqueIDType,
-};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::frames::{Frames, Place};
@@ -252,52 +246,3 @@ impl Drop for Below {
         self.io.say_goodbye();
     }
 }
-
-impl fmt::Debug for Below {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Below").finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl Shutdown for Below {
-    async fn shutdown(&mut self) {
-        let _ = self.io.shutdown().await;
-    }
-}
-
-impl UniqueID for Below {
-    fn id(&self) -> UniqueIDType {
-        self.io.tcp().map_or(-1, std::os::fd::AsRawFd::as_raw_fd)
-    }
-}
-
-impl Ssl for Below {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        None
-    }
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        None
-    }
-}
-
-impl GetTimingDigest for Below {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl GetProxyDigest for Below {
-    fn get_proxy_digest(&self) -> Option<Arc<pingora_core::protocols::raw_connect::ProxyDigest>> {
-        None
-    }
-}
-
-impl GetSocketDigest for Below {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        None
-    }
-}
-
-#[async_trait]
-impl Peek for Below {}

@@ -1,4 +1,4 @@
-//! A client's HTTP/2 connection: Pingora speaks the protocol; here its streams are taken, and each wait that none of them has is bounded.
+//! A client's HTTP/2 connection: `h2` speaks the protocol; here its streams are taken, and each wait that none of them has is bounded.
 //!
 //! It ends when it was idle for too long, when it is old, when the gateway drains, and when its client floods it. What one connection may cost
 //! is bounded by its windows, by what is held of each answer, by the streams there may be and by the size of their heads.
@@ -6,17 +6,17 @@
 mod below;
 mod frames;
 mod noise;
+mod stream;
 
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use h2::Reason;
+use h2::server::Builder;
 use pingora_core::apps::HttpServerApp as _;
-use pingora_core::protocols::Digest;
-use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, default_h2_options, handshake};
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::ProxyHttp;
@@ -28,9 +28,9 @@ use super::rules::{Keeper, Rules};
 use crate::telemetry::TurnedAway;
 use crate::upstream::balance::random;
 use crate::upstream::timer::Timer;
-use crate::websocket;
 use below::Below;
 pub(crate) use below::Flow;
+pub(crate) use stream::{Stream, take};
 
 /// The most that is held of an answer's body for a client that does not take it, beside what the socket holds.
 const BUFFER: usize = 32 << 10;
@@ -40,8 +40,6 @@ const BUFFER: usize = 32 << 10;
 const WINDOWS: (u32, u32) = (256 << 10, 2 << 20);
 /// What the size of a field is, beside its name and value, as HTTP/2 counts it (RFC 9113, section 6.5.2).
 const FIELD: usize = 32;
-/// More requests than this that are no requests end a connection.
-const MALFORMED: usize = 32;
 /// How long is waited for a client that floods to take the word that it was too much.
 const LAST_WORD: Duration = Duration::from_secs(1);
 /// When the gateway drains, connections are asked to end one after the other, so that their clients do not all come back elsewhere at once:
@@ -102,14 +100,13 @@ impl Streams {
     }
 }
 
-fn options(rules: &Rules) -> H2Options {
-    let mut options = default_h2_options();
+fn options(rules: &Rules) -> Builder {
+    let mut options = Builder::new();
     // Our own check of a head is the stricter one, and says why.
     let list = rules.head.bytes + FIELD * rules.head.lines;
     options
         .enable_connect_protocol()
         .max_send_buffer_size(BUFFER)
-        .enable_connect_protocol()
         .initial_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
         .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
@@ -150,8 +147,8 @@ async fn leave(since: Instant, rules: Rules, all: &AtomicUsize, mut shut: Shutdo
 }
 
 /// Whether a connection ended because its client was too much for it.
-fn is_flood(error: &pingora_core::Error) -> bool {
-    error.root_cause().downcast_ref::<h2::Error>().is_some_and(|error| error.reason() == Some(Reason::ENHANCE_YOUR_CALM))
+fn is_flood(error: &h2::Error) -> bool {
+    error.reason() == Some(Reason::ENHANCE_YOUR_CALM)
 }
 
 /// Serves a connection that began with HTTP/2's preface, until it ends.
@@ -166,12 +163,11 @@ where
     let accepted = h1.idle_since();
     let (io, read, count) = h1.into_parts();
     let below = Below::new(io, read, accepted, keeper.clone(), seat.clone(), count);
-    let Ok(mut connection) = handshake(Box::new(below), Some(options(&rules))).await else { return };
-    let digest = Arc::new(Digest { proxy_digest: Some(digest), ..Digest::default() });
+    let Ok(mut connection) = options(&rules).handshake::<_, Bytes>(below).await else { return };
     let streams = Arc::new(Streams { seat: seat.clone(), none: Notify::new() });
     let leave = leave(accepted, rules, &door.http2, shut.clone());
     tokio::pin!(leave);
-    let (mut is_leaving, mut malformed) = (false, 0);
+    let mut is_leaving = false;
     let flooded = || door.turn_away(TurnedAway::Flood, seat.conn.peer);
     loop {
         let accepted = tokio::select! {
@@ -187,22 +183,20 @@ where
                 is_leaving = true;
                 continue;
             }
-            accepted = HttpSession::from_h2_conn(&mut connection, digest.clone()) => accepted,
+            accepted = connection.accept() => accepted,
             () = streams.idle(&**keeper) => return,
         };
         match accepted {
-            Ok(Some(H2Accept::Session(mut session))) => {
-                websocket::take(session.req_header_mut());
+            Some(Ok((request, answer))) => {
+                let session = stream::session(request, answer, digest.clone());
                 let (proxy, shut, open) = (proxy.clone(), shut.clone(), Open::new(&streams));
                 tokio::spawn(async move {
                     let _open = open;
-                    proxy.process_new_http(ServerSession::new_http2(session), &shut).await;
+                    proxy.process_new_http(session, &shut).await;
                 });
             }
-            Ok(Some(H2Accept::Rejected)) if malformed < MALFORMED => malformed += 1,
-            Ok(Some(H2Accept::Rejected)) => return flooded(),
-            Err(error) if is_flood(&error) => return flooded(),
-            Ok(None) | Err(_) => return,
+            Some(Err(error)) if is_flood(&error) => return flooded(),
+            None | Some(Err(_)) => return,
         }
     }
 }

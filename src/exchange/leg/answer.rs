@@ -47,7 +47,7 @@ impl Leg {
                     let now = Instant::now();
                     order.attempts.head_arrived(head.status.as_u16(), now);
                     order.attempts.finished(Attempt::Ok, now);
-                    Err(self.refused(order, refusals::no_tunnel()))
+                    Err(self.refused(order, refusals::not_a_websocket()))
                 }
             };
         }

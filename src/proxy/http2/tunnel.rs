@@ -7,15 +7,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h2::SendStream;
-use pingora_core::protocols::http::v2::server::HttpSession;
+use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::door::Seat;
 
 /// A stream whose answer's head was written.
-pub(in crate::proxy) struct Stream<'s> {
-    session: &'s mut HttpSession,
+pub(in crate::proxy) struct Stream {
+    body: RecvStream,
     writer: SendStream<Bytes>,
     seat: Option<Arc<Seat>>,
     /// What came and was not read yet: the rest of one frame.
@@ -23,9 +22,9 @@ pub(in crate::proxy) struct Stream<'s> {
     ended: bool,
 }
 
-impl<'s> Stream<'s> {
-    pub(super) fn new(session: &'s mut HttpSession, writer: SendStream<Bytes>, seat: Option<Arc<Seat>>) -> Self {
-        Self { session, writer, seat, held: Bytes::new(), ended: false }
+impl Stream {
+    pub(super) fn new(body: RecvStream, writer: SendStream<Bytes>, seat: Option<Arc<Seat>>) -> Self {
+        Self { body, writer, seat, held: Bytes::new(), ended: false }
     }
 }
 
@@ -34,14 +33,14 @@ fn broken<E>(_: E) -> io::Error {
     io::ErrorKind::ConnectionReset.into()
 }
 
-impl AsyncRead for Stream<'_> {
+impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         while self.held.is_empty() {
-            // Room for more is given back with what is handed out here: a frame at a time, as fast as the upstream takes it.
-            match ready!(self.session.poll_read_body_bytes(cx)) {
-                Some(data) => self.held = data.map_err(broken)?,
-                None => return Poll::Ready(Ok(())),
-            }
+            let Some(data) = ready!(self.body.poll_data(cx)) else { return Poll::Ready(Ok(())) };
+            self.held = data.map_err(broken)?;
+            // Room for more is given back a frame at a time, as fast as the upstream takes them.
+            let count = self.held.len();
+            self.body.flow_control().release_capacity(count).map_err(broken)?;
         }
         let count = self.held.len().min(buf.remaining());
         buf.put_slice(&self.held.split_to(count));
@@ -49,7 +48,7 @@ impl AsyncRead for Stream<'_> {
     }
 }
 
-impl AsyncWrite for Stream<'_> {
+impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
@@ -64,6 +63,7 @@ impl AsyncWrite for Stream<'_> {
         }
         let count = self.writer.capacity().min(bytes.len());
         self.writer.send_data(Bytes::copy_from_slice(&bytes[..count]), false).map_err(broken)?;
+        // What its client says about its windows is no noise where it takes something for it.
         self.seat.iter().for_each(|seat| seat.flow.answered(count, bytes.len() - count));
         Poll::Ready(Ok(count))
     }

@@ -272,10 +272,10 @@ impl Attempts {
         };
         if let (Some(judged), Some(current)) = (judged, &self.current) {
             current.pick.judge(judged, now);
-            // What a struggling upstream takes is no measure.
-            if !matches!(result, Err(Failure::Connect)) && audience.is_measure() {
-                pool.took(took);
-            }
+        }
+        // What a struggling upstream takes is no measure.
+        if self.current.is_some() && matches!(result, Ok(_) | Err(Failure::Timeout)) && audience.is_measure() {
+            pool.took(took);
         }
         let mut attempt = Attempt { upstream: &pool.name, result, took, now, last: true, replayable: asked.replayable, grpc: asked.said };
         // The permit of the attempt that has ended is given back before another is asked for.

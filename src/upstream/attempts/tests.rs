@@ -94,6 +94,36 @@ fn what_may_not_be_repeated_is_not() {
 }
 
 #[test]
+fn a_call_is_repeated_where_it_was_not_begun_upon_and_nowhere_else() {
+    use telemetry::Attempt::{ConnectFailure, Reset};
+    let call = Asked { idempotent: false, call: true, ..GET };
+    let said = |number: u16| Asked { said: Status::named(number), ..call };
+    let now = Instant::now();
+    for (asked, ended, result, is_repeated) in [
+        (call, Some(ConnectFailure), Err(Failure::Connect), true),
+        (call, Some(Reset), Err(Failure::Connect), false),
+        (said(14), None, Ok(200), true),
+        (said(13), None, Ok(200), false),
+        (call, None, Ok(200), false),
+        (call, None, Ok(503), false),
+        (Asked { call: false, ..said(14) }, None, Ok(200), false),
+    ] {
+        let mut attempts = Attempts::default();
+        attempts.ask(pool("a", retrying()), None);
+        attempts.next(now).expect("an endpoint");
+        if let Some(ended) = ended {
+            attempts.finished(ended, now);
+        }
+        let head = result.as_ref().map(|status| head(*status)).map_err(|failure| *failure);
+
+        let next =
+            attempts.settle(asked, head.as_ref().map_err(|failure| *failure), now, &mut Filters { deaf: true, ..Filters::default() });
+
+        assert_eq!(matches!(next, Next::Again), is_repeated, "{asked:?} {result:?}");
+    }
+}
+
+#[test]
 fn an_upstream_without_a_retry_rule_is_asked_once() {
     let mut attempts = Attempts::default();
     attempts.ask(pool("a", json!({"endpoints": ["10.0.0.1:80"]})), None);
