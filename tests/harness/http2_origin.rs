@@ -57,6 +57,9 @@ impl Asked {
 
 /// Sends as the windows allow; whether all of it went out.
 pub async fn send_all(stream: &mut SendStream<Bytes>, mut data: Bytes, end: bool) -> bool {
+    if data.is_empty() && end {
+        return stream.send_data(data, true).is_ok();
+    }
     while !data.is_empty() {
         stream.reserve_capacity(data.len().min(64 << 10));
         while stream.capacity() == 0 {
