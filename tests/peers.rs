@@ -3,10 +3,11 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use frontgate_test_support::tool;
 
-use crate::harness::{Gateway, until, yaml};
+use crate::harness::{Gateway, get, until, yaml};
 
 /// A peer's process, ended with the test.
 struct Peer(Child);
@@ -124,6 +125,32 @@ fn an_nginx_that_speaks_http2_and_leaves_its_connections_over_and_over_costs_no_
 
     assert!(text.contains("3000 succeeded, 0 failed, 0 errored"), "{text}");
     assert!(text.contains("3000 2xx"), "{text}");
+}
+
+#[test]
+fn a_process_that_is_paused_is_left_and_found_again() {
+    let address = free();
+    let Some(nginx) = nginx("nginx-paused", address, "http2") else { return };
+    let gateway = Gateway::start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}], threads: 1}
+        upstreams: {main: {endpoints: [$ORIGIN], protocol: h2, timeouts: {first_byte: 60s}}}
+        routes: [{name: all, path: /**, upstream: main}]
+        ",
+        &[("$ORIGIN", &address)],
+    ));
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &nginx.0.id().to_string()]).status().unwrap().success());
+    assert_eq!(get(gateway.address, "/").status, 200);
+
+    signal("-STOP");
+    let began = Instant::now();
+    let paused = get(gateway.address, "/").status;
+    let took = began.elapsed();
+    signal("-CONT");
+
+    assert_eq!(paused, 502);
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    until("it is asked again", || get(gateway.address, "/").status == 200);
 }
 
 const ORIGIN: &str = r#"

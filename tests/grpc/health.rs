@@ -23,8 +23,15 @@ enum Says {
     Silence,
 }
 
-/// A server, what it says, and the last question that it was asked.
-fn server(first: Says) -> (Http2Origin, Arc<Mutex<Says>>, Arc<Mutex<Vec<u8>>>) {
+struct Server {
+    origin: Http2Origin,
+    says: Arc<Mutex<Says>>,
+    /// The last question that it was asked.
+    question: Arc<Mutex<Vec<u8>>>,
+}
+
+/// One that says this at first.
+fn server(first: Says) -> Server {
     let (says, question) = (Arc::new(Mutex::new(first)), Arc::new(Mutex::new(Vec::new())));
     let (mood, seen) = (says.clone(), question.clone());
     let origin = Http2Origin::start(move |mut asked: Asked| {
@@ -46,7 +53,7 @@ fn server(first: Says) -> (Http2Origin, Arc<Mutex<Says>>, Arc<Mutex<Vec<u8>>>) {
             }
         }
     });
-    (origin, says, question)
+    Server { origin, says, question }
 }
 
 fn gateway(origin: &Http2Origin, service: &str) -> Gateway {
@@ -70,7 +77,7 @@ fn is_healthy(gateway: &Gateway) -> bool {
 
 #[test]
 fn an_endpoint_is_healthy_while_its_service_serves() {
-    let (origin, says, question) = server(Says::Serving(1));
+    let Server { origin, says, question } = server(Says::Serving(1));
     let gateway = gateway(&origin, "shop.v1.Shop");
     until("the endpoint to be healthy", || is_healthy(&gateway));
     assert_eq!(*question.lock().unwrap(), b"\0\0\0\0\x0e\x0a\x0cshop.v1.Shop");
@@ -90,7 +97,7 @@ fn an_endpoint_is_healthy_while_its_service_serves() {
 
 #[test]
 fn all_of_a_server_is_asked_about_by_an_empty_name() {
-    let (origin, _, question) = server(Says::Serving(1));
+    let Server { origin, question, .. } = server(Says::Serving(1));
     let gateway = gateway(&origin, "");
 
     until("the endpoint to be healthy", || is_healthy(&gateway));

@@ -57,6 +57,9 @@ impl Asked {
 
 /// Sends as the windows allow; whether all of it went out.
 pub async fn send_all(stream: &mut SendStream<Bytes>, mut data: Bytes, end: bool) -> bool {
+    if data.is_empty() && end {
+        return stream.send_data(data, true).is_ok();
+    }
     while !data.is_empty() {
         stream.reserve_capacity(data.len().min(64 << 10));
         while stream.capacity() == 0 {
@@ -85,6 +88,9 @@ pub struct Http2Origin {
     stop: Arc<AtomicBool>,
 }
 
+/// After how many requests a connection is left with a GOAWAY; 0 for never.
+const NEVER: usize = 0;
+
 impl Http2Origin {
     /// Answers everything with this text.
     pub fn text(body: &'static str) -> Self {
@@ -101,7 +107,12 @@ impl Http2Origin {
 
     /// The same with settings of its own.
     pub fn with<F: Future<Output = ()> + Send + 'static>(settings: &Builder, behave: impl Fn(Asked) -> F + Send + Sync + 'static) -> Self {
-        Self::run(settings, None, behave)
+        Self::run(settings, None, NEVER, behave)
+    }
+
+    /// Leaves each of its connections after so many requests, which it answers.
+    pub fn leaving<F: Future<Output = ()> + Send + 'static>(after: usize, behave: impl Fn(Asked) -> F + Send + Sync + 'static) -> Self {
+        Self::run(&Builder::new(), None, after, behave)
     }
 
     /// The same over TLS: whoever does not agree on HTTP/2 there is answered `http1` in HTTP/1.1.
@@ -109,12 +120,13 @@ impl Http2Origin {
         config: rustls::ServerConfig,
         behave: impl Fn(Asked) -> F + Send + Sync + 'static,
     ) -> Self {
-        Self::run(&Builder::new(), Some(TlsAcceptor::from(Arc::new(config))), behave)
+        Self::run(&Builder::new(), Some(TlsAcceptor::from(Arc::new(config))), NEVER, behave)
     }
 
     fn run<F: Future<Output = ()> + Send + 'static>(
         settings: &Builder,
         tls: Option<TlsAcceptor>,
+        leaves: usize,
         behave: impl Fn(Asked) -> F + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -140,11 +152,11 @@ impl Http2Origin {
                         open.fetch_add(1, Ordering::SeqCst);
                         let _ = socket.set_nodelay(true);
                         match tls {
-                            None => drop(serve(socket, &settings, connection, &behave, &received).await),
+                            None => drop(serve(socket, &settings, (connection, leaves), &behave, &received).await),
                             Some(tls) => {
                                 if let Ok(stream) = tls.accept(socket).await {
                                     match stream.get_ref().1.alpn_protocol() {
-                                        Some(b"h2") => drop(serve(stream, &settings, connection, &behave, &received).await),
+                                        Some(b"h2") => drop(serve(stream, &settings, (connection, leaves), &behave, &received).await),
                                         _ => drop(serve_http1(stream).await),
                                     }
                                 }
@@ -200,15 +212,20 @@ async fn serve_http1(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io
 async fn serve(
     socket: impl AsyncRead + AsyncWrite + Unpin,
     settings: &Builder,
-    number: usize,
+    (number, leaves): (usize, usize),
     behave: &Arc<Behaviour>,
     received: &Mutex<Vec<(Parts, usize)>>,
 ) -> Result<(), h2::Error> {
     let mut connection = settings.handshake::<_, Bytes>(socket).await?;
+    let mut count = 0;
     while let Some(request) = connection.accept().await {
         let (request, respond) = request?;
         let (head, body) = request.into_parts();
         received.lock().expect("requests").push((head.clone(), number));
+        count += 1;
+        if count == leaves {
+            connection.graceful_shutdown();
+        }
         tokio::spawn(behave(Asked { head, body, respond }));
     }
     Ok(())

@@ -377,7 +377,7 @@ fn probes_are_made_over_http2_each_on_a_connection_of_its_own() {
     });
     let failing = Http2Origin::start(|mut asked| async move { drop(asked.head(200, &[], true)) });
     let mute = Origin::json("{}");
-    let rules = "\nhealth: {path: /healthz, interval: 50ms, timeout: 50ms, expect: 204, start: unhealthy}\npanic: false";
+    let rules = "\nhealth: {path: /healthz, interval: 100ms, timeout: 5s, expect: 204, start: unhealthy}\npanic: false";
     let gateway = gateway_with(&[origin.address, failing.address, mute.address], "threads: 1", rules, "");
 
     let state = |state: &str| gateway.metric(&format!("frontgate_upstream_endpoints{{upstream=\"main\",state=\"{state}\"}}"));
@@ -386,7 +386,9 @@ fn probes_are_made_over_http2_each_on_a_connection_of_its_own() {
     let (head, _) = &origin.received()[0];
     assert_eq!((head.uri.path(), &head.uri.authority().unwrap().to_string()), ("/healthz", &origin.address.to_string()));
     until("each probe's connection ends with it", || origin.received().len() > 5 && origin.open() <= 1);
-    assert_eq!(origin.connections(), origin.received().len());
+    // The last one may not have sent its request yet.
+    let (connections, requests) = (origin.connections(), origin.received().len());
+    assert!(connections.abs_diff(requests) <= 1, "{connections} connections for {requests} requests");
 }
 
 #[test]

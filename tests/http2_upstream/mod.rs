@@ -1,5 +1,7 @@
 //! Upstreams that are spoken to in HTTP/2.
 
+/// Everything at once: whatever others meet, who is answered is answered whole.
+mod at_once;
 /// How connections are shared, waited for, left and ended.
 mod connections;
 /// Peers that refuse, reset, go away, stop or break the rules.

@@ -49,7 +49,7 @@ pub struct Upstream {
     /// The Host header that is sent; by default the client's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Spanned<String>>,
-    /// The protocol that its endpoints speak; gRPC needs HTTP/2.
+    /// The protocol that its endpoints are spoken to in, by default `http1`; gRPC needs HTTP/2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Spanned<UpstreamProtocol>>,
     /// TLS to its endpoints; by default they are spoken to in clear text. `tls: {}` verifies them with the system's certificates.

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use frontgate_filters::filter::{Failure, Flow};
 use frontgate_filters::reply::Reply;
-use frontgate_filters::words::fields::members;
-use http::{HeaderValue, Method};
+use http::Method;
 use pingora_http::ResponseHeader;
 
 use self::ends::note;
@@ -28,6 +27,7 @@ use crate::upstream::h1::{Fault, Piece};
 use crate::upstream::line::{self, Line};
 use crate::upstream::pool::Endpoint;
 use crate::upstream::timer::Timer;
+use crate::websocket;
 
 /// How an attempt ended.
 pub(super) enum Ended {
@@ -136,7 +136,7 @@ impl Leg {
                 }
             }
         };
-        if line.is_http2() && forward::protocols(client).is_some_and(is_websocket) {
+        if line.is_http2() && forward::protocols(client).is_some_and(websocket::is_one) {
             return Err(Ended::Failed(Failure::Neutral, Some(refusals::no_websocket())));
         }
         let stage = Stage::Head;
@@ -385,9 +385,4 @@ impl Leg {
         self.upload_may_pause(order);
         Ok(())
     }
-}
-
-/// Whether a WebSocket is asked for: one needs the bytes of a connection of its own.
-fn is_websocket(protocols: &HeaderValue) -> bool {
-    members(protocols.as_bytes()).any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }
