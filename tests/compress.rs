@@ -1,12 +1,16 @@
 //! Answers that are compressed on their way: by what clients accept, piece by piece, together with the other filters.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use frontgate_test_support::tool;
+use tokio::sync::Semaphore;
 
 use crate::harness::http2::over_http2;
+use crate::harness::http2_origin::Http2Origin;
 use crate::harness::{Gate, Gateway, Origin, Process, Reply, client::read_reply, exchange, get, origin::response, raw, until, yaml};
 
 /// One route whose answers are compressed with these options.
@@ -152,14 +156,7 @@ fn a_slow_stream_arrives_piece_by_piece() {
     let gateway = over(&origin, "{}");
     let mut stream = raw(gateway.address);
     stream.write_all(b"GET / HTTP/1.0\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n").unwrap();
-    // A client of HTTP/1.0: the body is all that follows the head.
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    let mut body = flate2::read::GzDecoder::new(stream);
+    let mut body = flate2::read::GzDecoder::new(after_head(stream));
 
     for (number, gate) in gates.iter().enumerate() {
         let mut piece = [0_u8; 8];
@@ -170,7 +167,61 @@ fn a_slow_stream_arrives_piece_by_piece() {
     }
     let mut rest = Vec::new();
     body.read_to_end(&mut rest).unwrap();
-    assert!(rest.is_empty() && String::from_utf8_lossy(&head).to_ascii_lowercase().contains("content-encoding: gzip"));
+    assert!(rest.is_empty());
+}
+
+#[test]
+fn a_slow_stream_of_an_upstream_with_http2_arrives_piece_by_piece() {
+    let pieces = Arc::new(Semaphore::new(1));
+    let sent = pieces.clone();
+    let origin = Http2Origin::start(move |mut asked| {
+        let pieces = pieces.clone();
+        async move {
+            let mut stream = asked.head(200, &[("content-type", "text/plain")], false);
+            for number in 0..4 {
+                pieces.acquire().await.unwrap().forget();
+                let _ = stream.send_data(format!("piece {number};").into(), false);
+            }
+            let mut trailers = http::HeaderMap::new();
+            trailers.insert("x-sum", http::HeaderValue::from_static("1"));
+            let _ = stream.send_trailers(trailers);
+        }
+    });
+    let gateway = Gateway::start(&yaml(
+        "
+        upstreams:
+          main: {endpoints: [$ORIGIN], protocol: h2}
+        routes:
+          - {name: all, path: /**, upstream: main, filters: [compress: {}]}
+        ",
+        &[("$ORIGIN", &origin.address)],
+    ));
+    let mut stream = raw(gateway.address);
+    stream.write_all(b"GET / HTTP/1.0\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n").unwrap();
+    let mut body = flate2::read::GzDecoder::new(after_head(stream));
+
+    for number in 0..4 {
+        let mut piece = [0_u8; 8];
+        body.read_exact(&mut piece).unwrap();
+
+        assert_eq!(String::from_utf8_lossy(&piece), format!("piece {number};"));
+        sent.add_permits(1);
+    }
+    let mut rest = Vec::new();
+    body.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty());
+}
+
+/// What follows the head of an answer to a client of HTTP/1.0: all of it is the body.
+fn after_head(mut stream: TcpStream) -> TcpStream {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    assert!(String::from_utf8_lossy(&head).to_ascii_lowercase().contains("content-encoding: gzip"), "{}", String::from_utf8_lossy(&head));
+    stream
 }
 
 #[test]

@@ -266,7 +266,7 @@ fn the_log_and_the_table_say_why_an_endpoint_is_bad() {
     let said = process.said();
     let ejected = said.lines().find(|line| line.contains("is ejected")).unwrap();
     assert!(ejected.contains("2 requests in a row failed, the last one with: "), "{ejected}");
-    assert!(ejected.contains("status 503") || ejected.contains("no connection"), "{ejected}");
+    assert!(ejected.contains("status 503") || ejected.contains("connection refused"), "{ejected}");
     let table = code_of(&frontgate(&["upstreams", "--admin", &process.admin.to_string()], &[])).1;
     for cause in ["no answer in time", "status 503", "connection refused"] {
         assert!(table.lines().any(|line| line.starts_with("probed") && line.ends_with(cause)), "{table}");

@@ -145,7 +145,8 @@ fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, 
         return Err((refusals::loops(), By::Request));
     }
     // Of a call each message is measured, where it begins.
-    if asked.facts.grpc.is_none() && content_length(head).is_some_and(|length| length > route.body_limit) {
+    let is_call = route.takes_calls && asked.facts.grpc.is_some();
+    if !is_call && content_length(head).is_some_and(|length| length > route.body_limit) {
         return Err((refusals::body_too_large(), By::Request));
     }
     Ok(route)

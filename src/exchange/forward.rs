@@ -108,7 +108,7 @@ fn fields<F: Fields>(out: &mut F, received: &RequestHeader, order: &Order<'_>, p
 
 /// How much longer a gRPC call may take whose client says how long it waits.
 fn left(order: &Order<'_>) -> Option<Duration> {
-    order.facts.grpc.as_ref()?.deadline?;
+    order.facts.grpc.as_ref().filter(|_| order.is_call())?.deadline?;
     let deadline = order.attempts.current()?.deadline()?;
     Some(deadline.saturating_duration_since(Instant::now()))
 }

@@ -12,6 +12,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use pingora_http::ResponseHeader;
 
 use super::client::Client;
+use super::upload::Replay;
 use super::{End, Order};
 use crate::panics::caught;
 use crate::telemetry::Flag;
@@ -33,11 +34,13 @@ impl Order<'_> {
         self.streams.is_some()
     }
 
-    /// Whether a part of the request's body is within the route's limit: of a document all of it, of a call each message.
-    pub(super) fn fits(&mut self, part: &Bytes, read: u64) -> bool {
+    /// Whether a part of the request's body is within the route's limit: of a document all of it, of a call each message. Where those lie in
+    /// text that nobody here reads, it is all of it, too.
+    pub(super) fn fits(&mut self, part: &Bytes, replay: &Replay) -> bool {
         let most = self.route.body_limit;
-        match &mut self.streams {
-            None => read <= most,
+        let is_text = !replay.rewritten && self.facts.grpc.as_ref().is_some_and(|call| call.wire == Wire::WebText);
+        match self.streams.as_mut().filter(|_| !is_text) {
+            None => replay.read <= most,
             Some(streams) => {
                 let fits = streams.upload.take(part, most).is_ok();
                 if !fits {

@@ -82,6 +82,7 @@ impl<'s> Http2<'s> {
             Some(length) => Upload::Length(length),
             None => Upload::Chunked,
         };
+        let is_call = ctx.facts.grpc.is_some() && ctx.snapshot.route(ctx.route).takes_calls;
         Some(Self {
             request,
             stream,
@@ -95,7 +96,7 @@ impl<'s> Http2<'s> {
             status: None,
             read: 0,
             sent: 0,
-            body_timeout: ctx.facts.grpc.is_none().then_some(ctx.snapshot.rules.body_timeout),
+            body_timeout: (!is_call).then_some(ctx.snapshot.rules.body_timeout),
             write_timeout: ctx.snapshot.rules.write_timeout,
             reading: Patience::default(),
             writing: Patience::default(),

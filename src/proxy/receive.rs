@@ -51,6 +51,9 @@ impl Proxy {
                     By::Filter if limited && ctx.facts.limit.is_some() => Some(Flag::RateLimited),
                     _ => None,
                 };
+                if by == By::Request && reply.status == StatusCode::BAD_REQUEST {
+                    ctx.seat.iter().for_each(|seat| seat.flow.malformed());
+                }
                 Some(reply)
             }
             Err(Panicked) => Some(refusals::internal()),

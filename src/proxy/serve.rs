@@ -82,7 +82,7 @@ async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>)
                 reason: &mut ctx.reason,
                 streams: None,
             };
-            order.streams = order.facts.grpc.is_some().then(Box::default);
+            order.streams = (order.route.takes_calls && order.facts.grpc.is_some()).then(Box::default);
             exchange(&mut order, client).await
         }
     };

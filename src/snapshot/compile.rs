@@ -91,6 +91,7 @@ impl Snapshot {
                 action: action::compile(route, &pattern, &pools)?,
                 metrics: metrics.route(&route.name),
                 body_limit: route.limits.map_or(limits.body.0, |limits| limits.body.0),
+                takes_calls: takes_calls(config, route),
                 timeout: route.timeout.map(|timeout| timeout.0),
             })
         };
@@ -105,6 +106,7 @@ impl Snapshot {
                 action: action::nothing(),
                 metrics: metrics.route(UNMATCHED),
                 body_limit: limits.body.0,
+                takes_calls: false,
                 timeout: None,
             },
             pools,
@@ -133,6 +135,11 @@ impl Snapshot {
             loaded,
         })
     }
+}
+
+/// Whether a route's upstream may be spoken to in HTTP/2.
+fn takes_calls(config: &model::Config, route: &model::Route) -> bool {
+    route.target.upstreams().filter_map(|name| config.upstreams.get(name.as_str())).any(|upstream| !upstream.speaks_http1_alone())
 }
 
 /// Filters that are written in place: the route's name, empty for the server's, and where in its list.

@@ -24,6 +24,8 @@ pub(crate) struct Route {
     pub metrics: Arc<RouteMetrics>,
     /// The most bytes of a request body.
     pub body_limit: u64,
+    /// Whether its upstream may be spoken to in HTTP/2. Elsewhere a gRPC call is a request like any other: what it says of itself lifts no limit.
+    pub takes_calls: bool,
     /// All attempts together.
     pub timeout: Option<Duration>,
 }

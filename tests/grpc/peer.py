@@ -145,10 +145,17 @@ def ask(address, secret):
     assert json.loads(unary("Told")(b""))["left"] is None or json.loads(unary("Told")(b""))["left"] > 10**6
     done("deadlines")
 
-    stream = channel.stream_stream(method("Chat"))(iter([b"a"]), timeout=20)
+    over = threading.Event()
+
+    def open_end():
+        yield b"a"
+        over.wait(20)
+
+    stream = channel.stream_stream(method("Chat"))(open_end(), timeout=20)
     assert next(stream) == b"a"
     stream.cancel()
     refused(lambda: list(stream), status.CANCELLED)
+    over.set()
     done("cancelling")
 
     with futures.ThreadPoolExecutor(50) as pool:

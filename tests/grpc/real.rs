@@ -44,6 +44,7 @@ fn configuration(port: &str, secret: &Path) -> String {
           tidy: {headers: {response: {remove: [Server], set: {X-Tidy: '1'}}}}
           stamp: {version_header: {name: X-Version, value: v1}}
           browser: {grpc_web: {}}
+          packed: {compress: {min: 0B, types: [application/*, '+proto', '+json']}}
           guard: {circuit_breaker: {consecutive: 3, open_for: 10m, max_open_for: 10m}}
         routes:
           - {name: all, path: /peer.Peer/**, upstream: main}
@@ -54,7 +55,7 @@ fn configuration(port: &str, secret: &Path) -> String {
           - {name: gone, path: /gone/**, upstream: gone}
           - {name: late, path: /late/**, upstream: main, rewrite: {strip_prefix: /late}, timeout: 300ms}
           - {name: small, path: /small/**, upstream: main, rewrite: {strip_prefix: /small}, limits: {body: 1KiB}}
-          - {name: guarded, path: /guarded/**, upstream: main, rewrite: {strip_prefix: /guarded}, filters: [stamp, tidy, browser, slim, guard]}
+          - {name: guarded, path: /guarded/**, upstream: main, rewrite: {strip_prefix: /guarded}, filters: [stamp, tidy, packed, browser, slim, guard]}
         ",
         &[("$PORT", &port), ("$SECRET", &secret.display())],
     )

@@ -153,14 +153,17 @@ impl Http2Origin {
                         let _ = socket.set_nodelay(true);
                         match tls {
                             None => drop(serve(socket, &settings, (connection, leaves), &behave, &received).await),
-                            Some(tls) => {
-                                if let Ok(stream) = tls.accept(socket).await {
-                                    match stream.get_ref().1.alpn_protocol() {
-                                        Some(b"h2") => drop(serve(stream, &settings, (connection, leaves), &behave, &received).await),
-                                        _ => drop(serve_http1(stream).await),
-                                    }
+                            Some(tls) => match tls.accept(socket).into_fallible().await {
+                                Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                                    drop(serve(stream, &settings, (connection, leaves), &behave, &received).await);
                                 }
-                            }
+                                Ok(stream) => drop(serve_http1(stream).await),
+                                // A reset would overtake the alert that says why.
+                                Err((_, mut socket)) => {
+                                    let _ = socket.shutdown().await;
+                                    let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await;
+                                }
+                            },
                         }
                         open.fetch_sub(1, Ordering::SeqCst);
                     });

@@ -44,7 +44,7 @@ defaults
     option httpchk GET /check HTTP/1.0
 listen front
     bind @ADDRESS@
-    server gateway @GATEWAY@ @SEND@ check inter 50ms
+    server gateway @GATEWAY@ @SEND@ check inter 200ms fall 10000
 ";
 
 const NGINX: &str = "
@@ -93,7 +93,7 @@ fn haproxy_says_in_both_versions_for_whom_it_connects_and_its_checks_are_taken()
         through(&balancer, &origin, &log);
         // Its checks say that the balancer itself asks.
         let checks = || origin.received().into_iter().filter(|request| request.line().starts_with("GET /check "));
-        until("some checks", || checks().count() > 3);
+        until("some checks", || checks().count() > 2);
         assert!(checks().all(|check| check.header("x-forwarded-for") == ["127.0.0.1"]));
         assert_eq!(refused(&gateway, "proxy_header"), 0.0);
     }

@@ -58,8 +58,8 @@ fn text(steady: &Origin, dying: &Origin, calls: &Http2Origin, tls: &Directory, k
           admin: 127.0.0.1:0
           filters: [stamp]
         upstreams:
-          steady: {endpoints: [$STEADY], timeouts: {first_byte: 20s}}
-          calls: {endpoints: [$CALLS], protocol: h2}
+          steady: {endpoints: [$STEADY], timeouts: {connect: 20s, first_byte: 20s}}
+          calls: {endpoints: [$CALLS], protocol: h2, timeouts: {connect: 20s, first_byte: 20s}}
           dying:
             endpoints: [$DYING, $STEADY]
             retry: {attempts: 2, when: [connect_failure]}

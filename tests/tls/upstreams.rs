@@ -279,6 +279,31 @@ fn a_body_that_ends_without_an_end_of_tls_was_cut() {
 }
 
 #[test]
+fn an_upstream_may_close_what_it_was_to_keep_with_and_without_a_word() {
+    let (_, directory, own) = shop();
+    for says_so in [true, false] {
+        let origin = Secure::start(showing(&own), move |_, stream| {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            if says_so {
+                stream.conn.send_close_notify();
+            }
+            let _ = stream.flush();
+            false
+        });
+        let gateway = Gateway::start(&text(&directory, origin.address, NAMED, ""));
+        let mut client = raw(gateway.address);
+
+        for _ in 0..20 {
+            client.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
+            assert_eq!(read_reply(&mut client, false).unwrap().status, 200);
+        }
+
+        assert_eq!(origin.received().len(), 20);
+        assert_eq!(gateway.metric("frontgate_upstream_attempts_total{upstream=\"main\",result=\"ok\"}"), 20.0);
+    }
+}
+
+#[test]
 fn an_upstream_that_is_silent_in_its_handshake_has_the_time_of_a_connection() {
     let (_, directory, _) = shop();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -30,7 +30,8 @@ pub(crate) struct Flow {
     midway: AtomicBool,
     /// What was answered, as far as it counts against a client's noise.
     answered: AtomicU64,
-    stalled: AtomicU64,
+    /// What counts as noise and is no frame: streams that stall, requests that are none.
+    burden: AtomicU64,
     flooded: AtomicBool,
     /// How many streams there may be.
     pub(super) streams: AtomicU32,
@@ -59,7 +60,12 @@ impl Flow {
 
     /// A stream ends because its client took or sent nothing.
     pub(crate) fn stalled(&self) {
-        self.stalled.fetch_add(1, Ordering::Relaxed);
+        self.burden.fetch_add(noise::STALL, Ordering::Relaxed);
+    }
+
+    /// A request was none.
+    pub(crate) fn malformed(&self) {
+        self.burden.fetch_add(noise::MALFORMED, Ordering::Relaxed);
     }
 
     /// Ready once the client floods the connection, of which no more is read then.
@@ -82,6 +88,8 @@ pub(super) struct Below {
     seat: Arc<Seat>,
     frames: Frames,
     noise: Noise,
+    /// What counted as noise and was no frame, as of the last look.
+    burden: u64,
     /// When what the client is in the middle of has begun.
     began: Option<Instant>,
     reading: Timer,
@@ -111,6 +119,7 @@ impl Below {
             seat,
             frames: Frames::new(),
             noise: Noise::new(accepted),
+            burden: 0,
             began: Some(accepted),
             reading: Timer::new(),
             patience: Patience::default(),
@@ -133,10 +142,10 @@ impl Below {
         }
         let flow = &self.seat.flow;
         flow.midway.store(self.began.is_some(), Ordering::Relaxed);
-        let noise = self.frames.take_noise();
+        let burden = flow.burden.load(Ordering::Relaxed);
+        let noise = self.frames.take_noise() + (burden - std::mem::replace(&mut self.burden, burden));
         if noise > 0 {
-            let (answered, stalled) = (flow.answered.load(Ordering::Relaxed), flow.stalled.load(Ordering::Relaxed));
-            let is_flood = self.noise.add(noise, answered, stalled, Instant::now());
+            let is_flood = self.noise.add(noise, flow.answered.load(Ordering::Relaxed), Instant::now());
             flow.flooded.fetch_or(is_flood, Ordering::Relaxed);
         }
     }

@@ -14,6 +14,8 @@ const RATE: u64 = 400;
 pub(super) const RESET: u64 = 10;
 /// What a stream counts whose time has passed while its client took or sent nothing.
 pub(super) const STALL: u64 = 500;
+/// What a request counts that is none: over HTTP/1 its connection would end.
+pub(super) const MALFORMED: u64 = 300;
 /// What every part of an answer is worth that its client's window did not cut short, and so many bytes of any.
 const PART: u64 = 10;
 const BYTES: u64 = 1 << 10;
@@ -29,25 +31,23 @@ pub(super) struct Noise {
     /// In millionths, so that what is forgotten in a microsecond is a whole number.
     level: u64,
     at: Instant,
-    /// What was answered and what has stalled, as of the last look.
+    /// What was answered, as of the last look.
     answered: u64,
-    stalled: u64,
 }
 
 impl Noise {
     /// None yet.
     pub(super) fn new(now: Instant) -> Self {
-        Self { level: 0, at: now, answered: 0, stalled: 0 }
+        Self { level: 0, at: now, answered: 0 }
     }
 
-    /// So much more was said; `answered` and `stalled` are the sums up to now. Whether it is a flood.
-    pub(super) fn add(&mut self, more: u64, answered: u64, stalled: u64, now: Instant) -> bool {
+    /// So much more was said; `answered` is the sum up to now. Whether it is a flood.
+    pub(super) fn add(&mut self, more: u64, answered: u64, now: Instant) -> bool {
         const UNIT: u64 = 1_000_000;
         let forgotten = now.saturating_duration_since(self.at).as_micros() as u64 * RATE;
         let calm = forgotten.saturating_add(answered.saturating_sub(self.answered).saturating_mul(UNIT));
-        let stalls = stalled.saturating_sub(self.stalled).saturating_mul(STALL);
-        (self.at, self.answered, self.stalled) = (now, answered, stalled);
-        self.level = self.level.saturating_sub(calm).saturating_add((more + stalls) * UNIT);
+        (self.at, self.answered) = (now, answered);
+        self.level = self.level.saturating_sub(calm).saturating_add(more.saturating_mul(UNIT));
         self.level > MOST * UNIT
     }
 }
@@ -64,7 +64,7 @@ mod tests {
         let mut noise = Noise::new(now);
         (1..=1_000_000).find(|count| {
             now += pause;
-            noise.add(more, count * answered, 0, now)
+            noise.add(more, count * answered, now)
         })
     }
 
@@ -100,8 +100,16 @@ mod tests {
         let now = Instant::now();
         let mut noise = Noise::new(now);
 
-        assert!(!noise.add(0, 0, 20, now));
-        assert!(!noise.add(0, 0, 40, now + Duration::from_secs(30)));
-        assert!(noise.add(0, 0, 100, now + Duration::from_secs(60)));
+        assert!(!noise.add(20 * STALL, 0, now));
+        assert!(!noise.add(20 * STALL, 0, now + Duration::from_secs(30)));
+        assert!(noise.add(60 * STALL, 0, now + Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn requests_that_are_none_are_noise_though_they_are_answered() {
+        let answer = 2 * worth(0, 0);
+
+        assert_eq!(until_flood(MALFORMED, Duration::ZERO, answer), Some(36));
+        assert_eq!(until_flood(MALFORMED, Duration::from_secs(1), answer), None);
     }
 }

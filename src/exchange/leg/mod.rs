@@ -376,7 +376,7 @@ impl Leg {
             data = part.unwrap_or_default();
         }
         replay.keep(&data);
-        if !order.fits(&data, replay.read) {
+        if !order.fits(&data, replay) {
             let reply = if order.is_call() { refusals::message_too_large() } else { refusals::body_too_large() };
             return Err(self.refused(order, reply));
         }
