@@ -187,8 +187,17 @@ impl Heard {
     fn written<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if matches!(written, Poll::Ready(Err(_))) {
             let mut space = [0; 512];
-            if let Poll::Ready(Err(error)) = Pin::new(&mut self.io).poll_read(cx, &mut ReadBuf::new(&mut space)) {
-                self.shared.broken.store(Cause::of(&error).number(), Ordering::Relaxed);
+            // Little can have come: nobody has asked for anything yet, or it does not matter any more.
+            for _ in 0..4 {
+                let mut read = ReadBuf::new(&mut space);
+                match Pin::new(&mut self.io).poll_read(cx, &mut read) {
+                    Poll::Ready(Ok(())) if !read.filled().is_empty() => {}
+                    Poll::Ready(Err(error)) => {
+                        self.shared.broke(Cause::of(&error));
+                        break;
+                    }
+                    _ => break,
+                }
             }
         }
         written
@@ -204,7 +213,7 @@ impl AsyncRead for Heard {
             this.shared.received.fetch_add(1, Ordering::Relaxed);
         }
         if let Poll::Ready(Err(error)) = &read {
-            this.shared.broken.store(Cause::of(error).number(), Ordering::Relaxed);
+            this.shared.broke(Cause::of(error));
         }
         read
     }

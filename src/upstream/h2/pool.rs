@@ -77,7 +77,7 @@ pub(super) struct Shared {
     pub grpc: AtomicBool,
     endpoint: Arc<Endpoint>,
     /// Why nothing more could be read; 0 for no reason.
-    pub broken: AtomicU32,
+    broken: AtomicU32,
     /// When it was used last, and for how long it is kept after that, in milliseconds since it began.
     began: Instant,
     used: AtomicU64,
@@ -107,6 +107,13 @@ impl Shared {
 
     fn is_used(&self) {
         self.used.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Nothing more can be read, for this reason. What TLS says is said once, and is the reason of all that follows.
+    pub(super) fn broke(&self, cause: Cause) {
+        if self.broken.load(Ordering::Relaxed) == 0 || cause.is_of_tls() {
+            self.broken.store(cause.number(), Ordering::Relaxed);
+        }
     }
 
     /// Why it ended before it was greeted.
