@@ -1,10 +1,13 @@
+//! Every way in which a stream of HTTP/2 can end, all at once: nobody's end is another's.
+
+use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
+use http::HeaderValue;
 
 use super::gateway_with;
 use crate::harness::http2_origin::{Http2Origin, send_all};
@@ -23,15 +26,17 @@ fn next(seed: &mut u64) -> usize {
 
 #[test]
 fn who_is_answered_is_answered_whole_whatever_others_meet() {
-    let refused = Arc::new(AtomicUsize::new(0));
+    let seen: Arc<Mutex<HashSet<HeaderValue>>> = Arc::default();
     let origin = Http2Origin::leaving(40, move |mut asked| {
-        let refused = refused.clone();
+        let seen = seen.clone();
         async move {
             let path = asked.head.uri.path().to_owned();
             let length = path.rsplit('/').next().and_then(|length| length.parse().ok()).unwrap_or(0);
             match path.split('/').nth(1).unwrap_or_default() {
-                // Every second one is not even looked at.
-                "refused" if refused.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) => asked.respond.send_reset(Reason::REFUSED_STREAM),
+                // None is even looked at that comes for the first time.
+                "refused" if seen.lock().unwrap().insert(asked.head.headers["x-request-id"].clone()) => {
+                    asked.respond.send_reset(Reason::REFUSED_STREAM);
+                }
                 "reset" => {
                     let mut stream = asked.head(200, &[], false);
                     send_all(&mut stream, Bytes::from(pattern(length)), false).await;

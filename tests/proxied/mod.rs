@@ -123,8 +123,11 @@ fn the_log_names_the_client_and_the_balancer() {
     let origin = Origin::json("{}");
     let log = Log::new("proxied");
     let gateway = Gateway::start(&log.of(&text(origin.address, FROM_HERE, "")));
+    // One line after the other: threads do not wait for each other's.
     ask(gateway.address, V1, "").unwrap();
+    log.wait_for(1);
     ask(gateway.address, LOCAL, "").unwrap();
+    log.wait_for(2);
     let mut broken = raw(gateway.address);
     broken.write_all(&[V2, b"this is no request\r\n\r\n"].concat()).unwrap();
     assert_eq!(read_reply(&mut broken, false).unwrap().status, 400);
