@@ -1,5 +1,5 @@
 //! Everything at once, for as long as one likes: requests through all filters, uploads, WebSockets, HTTP/2, TLS, gRPC, clients that leave, upstreams that
-//! die, limits, reloads. No status but those that are expected, no answer lost, memory and descriptors flat.
+//! fail in every way, limits, reloads. No status but those that are expected, no answer lost, memory and descriptors flat.
 //!
 //! A few rounds of each by default. `FRONTGATE_SOAK` is for how many minutes it goes on, and then memory is watched, too.
 
@@ -21,7 +21,7 @@ use crate::harness::http2_origin::Http2Origin;
 use crate::harness::{Process, until, yaml};
 use crate::tls::authority::{Authority, Directory};
 use actors::{Round, Scene};
-use origin::Origin;
+use origin::{FAULTS, Origin};
 
 /// How many rounds each makes at least.
 const ROUNDS: u64 = 5;
@@ -62,6 +62,7 @@ fn text(steady: &Origin, dying: &Origin, calls: &Http2Origin, tls: &Directory, k
           calls: {endpoints: [$CALLS], protocol: h2, timeouts: {connect: 20s, first_byte: 20s}}
           dying:
             endpoints: [$DYING, $STEADY]
+            timeouts: {first_byte: 1s, between_bytes: 500ms, total: 2s}
             retry: {attempts: 2, when: [connect_failure]}
             outlier: {consecutive: 3, eject_for: 200ms, max_ejected: 50%}
         filters:
@@ -150,9 +151,12 @@ fn a_mixed_load_meets_what_it_should_and_leaves_nothing_behind() {
                 ACTORS.iter().any(|(name, ..)| seen.get(name).is_none_or(|seen| seen.rounds < ROUNDS))
             }
         };
-        // One upstream dies and lives again, and the configuration changes all the time.
-        while goes_on() {
-            dying.die();
+        // One upstream fails in one way after the other and lives again, and the configuration changes all the time.
+        for fault in FAULTS.into_iter().cycle() {
+            if !goes_on() {
+                break;
+            }
+            dying.fail(fault);
             std::thread::sleep(Duration::from_millis(150));
             dying.live();
             std::thread::sleep(Duration::from_millis(350));

@@ -1,11 +1,12 @@
-//! The origins behind the mixed load: one that is always there, and one that dies and comes back.
+//! The origins behind the mixed load: one that is always there, and one that fails in every way and comes back.
 
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::exchange::origin::reset;
 use crate::exchange::wire::{Broken, Head, Wire};
 use crate::websocket::socket::accept_of;
 
@@ -14,6 +15,30 @@ pub const TRIMMED: &str = r#"{"items": [{"id": 1, "title": "Lamp"}]}"#;
 pub const WHOLE: &str = r#"{"items": [{"id": 1, "title": "Lamp", "debug": {"sql": "x"}}], "secret": 7}"#;
 /// The length of a long answer.
 pub const LONG: usize = 200_000;
+
+/// How an origin fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nobody is there, and all connections break.
+    Gone,
+    /// Each answer is reset in the middle.
+    Reset,
+    /// Each answer is late.
+    Late,
+    /// Each answer ends in the middle.
+    Half,
+    /// There is no answer.
+    Silent,
+    /// Each answer comes byte by byte.
+    Drip,
+    /// What comes is no answer.
+    Garbage,
+}
+
+/// All of them, one after the other.
+pub const FAULTS: [Fault; 7] = [Fault::Gone, Fault::Reset, Fault::Late, Fault::Half, Fault::Silent, Fault::Drip, Fault::Garbage];
+/// How long an answer is late, or does not come, or comes byte by byte, unless its gateway leaves first.
+const SLOW: Duration = Duration::from_secs(3);
 
 /// An origin, until it is dropped.
 pub struct Origin {
@@ -24,8 +49,8 @@ pub struct Origin {
 #[derive(Default)]
 struct Shared {
     over: AtomicBool,
-    /// Whether it takes connections just now, and those that it has.
-    dead: AtomicBool,
+    /// How it fails just now, as a number from 1, and the connections that it has.
+    fault: AtomicUsize,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -41,7 +66,7 @@ impl Origin {
                 }
                 let Ok(stream) = stream else { continue };
                 let mut open = shared.open.lock().unwrap();
-                if shared.dead.load(Ordering::SeqCst) {
+                if shared.fault() == Some(Fault::Gone) {
                     continue;
                 }
                 open.retain(|stream| stream.peer_addr().is_ok());
@@ -53,37 +78,78 @@ impl Origin {
         origin
     }
 
-    /// Breaks every connection, and refuses new ones until it lives again.
-    pub fn die(&self) {
+    /// Fails in this way until it lives again.
+    pub fn fail(&self, fault: Fault) {
         let mut open = self.shared.open.lock().unwrap();
-        self.shared.dead.store(true, Ordering::SeqCst);
-        for stream in open.drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
+        self.shared.fault.store(1 + fault as usize, Ordering::SeqCst);
+        if fault == Fault::Gone {
+            for stream in open.drain(..) {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
         }
     }
 
     pub fn live(&self) {
-        self.shared.dead.store(false, Ordering::SeqCst);
+        self.shared.fault.store(0, Ordering::SeqCst);
+    }
+}
+
+impl Shared {
+    fn fault(&self) -> Option<Fault> {
+        FAULTS.get(self.fault.load(Ordering::SeqCst).checked_sub(1)?).copied()
     }
 }
 
 impl Drop for Origin {
     fn drop(&mut self) {
         self.shared.over.store(true, Ordering::SeqCst);
-        self.die();
+        self.fail(Fault::Gone);
         let _ = TcpStream::connect(self.address);
     }
 }
 
 fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
-    let mut wire = Wire::new(stream, move || shared.over.load(Ordering::SeqCst));
+    let ends = shared.clone();
+    let mut wire = Wire::new(stream, move || ends.over.load(Ordering::SeqCst));
     while let Ok(Some(head)) = wire.head() {
-        if answer(&mut wire, &head).is_err() {
+        let goes_on = match shared.fault() {
+            None | Some(Fault::Gone) => answer(&mut wire, &head).is_ok(),
+            Some(Fault::Late) => {
+                std::thread::sleep(SLOW / 2);
+                answer(&mut wire, &head).is_ok()
+            }
+            Some(fault) => {
+                fail(wire.stream(), fault);
+                false
+            }
+        };
+        if !goes_on {
             break;
         }
     }
     let _ = wire.stream().shutdown(Shutdown::Both);
+}
+
+/// Answers as this fault has it; the connection is no use any more.
+fn fail(mut stream: &TcpStream, fault: Fault) {
+    let half = format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n{}", "x".repeat(LONG / 2));
+    match fault {
+        Fault::Reset => {
+            let _ = stream.write_all(half.as_bytes());
+            reset(stream);
+        }
+        Fault::Half => drop(stream.write_all(half.as_bytes())),
+        Fault::Garbage => drop(stream.write_all(b"\0no answer\r\n\r\n")),
+        Fault::Drip => {
+            let began = Instant::now();
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+            while began.elapsed() < SLOW && stream.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        Fault::Silent | Fault::Gone | Fault::Late => std::thread::sleep(SLOW),
+    }
 }
 
 fn answer(wire: &mut Wire, head: &Head) -> Result<(), Broken> {
