@@ -69,7 +69,7 @@ struct Answer {
 }
 
 impl<'s> Http2<'s> {
-    /// The client of this session's request; none where the request has come otherwise, or is answered already.
+    /// The client of the request that this stream brought; none where the request has come otherwise, or is answered already.
     pub(super) fn new(session: &'s Session, ctx: &Ctx) -> Option<Self> {
         let request = session.req_header();
         let stream = door::take(request)?;
