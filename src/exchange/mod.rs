@@ -19,8 +19,9 @@ use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Attempt, Facts, Failure, Rescue};
 use frontgate_filters::grpc::Status;
 use frontgate_filters::reply::Reply;
-use http::Method;
+use http::{HeaderValue, Method};
 
+use crate::action::Chosen;
 use crate::door::Conn;
 use crate::panics::{Panicked, caught};
 use crate::refusals;
@@ -46,6 +47,8 @@ pub(crate) struct Order<'o> {
     pub halves: &'o mut Halves,
     /// Its attempts, with the upstream that is asked first.
     pub attempts: &'o mut Attempts,
+    /// What was chosen for it, where its route leaves something to it.
+    pub chosen: Option<&'o mut Chosen>,
     /// The path to send where the route rewrites it.
     pub rewritten: Option<&'o str>,
     /// The client's connection.
@@ -126,6 +129,13 @@ pub(crate) async fn exchange(order: &mut Order<'_>, client: &mut impl Client) ->
 }
 
 impl Order<'_> {
+    /// The version of an answer that the current attempt brings: the one that was chosen, else that of the endpoint.
+    fn version(&self) -> Option<HeaderValue> {
+        let pool = self.attempts.current().map(|current| current.pick().pool());
+        let chosen = self.chosen.as_deref().zip(pool).and_then(|(chosen, pool)| chosen.version_of(pool));
+        chosen.cloned().or_else(|| self.attempts.version())
+    }
+
     /// What follows an attempt that has ended with a head or without one, while nothing was sent to the client. `said` is what a head that is
     /// all of the answer says came of a gRPC call.
     fn settle(
@@ -143,7 +153,12 @@ impl Order<'_> {
             call: self.is_call(),
             said,
         };
-        self.attempts.settle(asked, result, now, &mut Listeners { halves: self.halves, snapshot: self.snapshot })
+        let moves = self.attempts.moves();
+        let next = self.attempts.settle(asked, result, now, &mut Listeners { halves: self.halves, snapshot: self.snapshot });
+        if let Some(chosen) = self.chosen.as_deref_mut().filter(|_| self.attempts.moves() > moves) {
+            chosen.give_way(self.facts);
+        }
+        next
     }
 }
 
@@ -162,6 +177,10 @@ impl Audience for Listeners<'_> {
     }
     fn attempt(&mut self, attempt: &Attempt<'_>) -> Result<Rescue, Reply> {
         caught(|| self.halves.attempt(attempt)).map_err(|Panicked| refusals::internal())
+    }
+    fn moved(&mut self, to: &str, now: Instant) {
+        // Who panics has heard of it: the next one is told.
+        let _ = caught(|| self.halves.moved(to, now));
     }
     fn upstream(&self, name: &str) -> Option<Arc<Pool>> {
         self.snapshot.pools.get(name).cloned()

@@ -68,6 +68,7 @@ pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanat
         route: route.map(|index| taken(&snapshot, index)),
         beaten: beaten(&snapshot, &head, &trace),
         grpc: facts.grpc.as_deref().map(kind),
+        choices: trace.choices,
         filters: trace.filters.into_iter().map(Filtered::from).collect(),
         outcome,
     })
@@ -75,12 +76,13 @@ pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanat
 
 /// What becomes of a request that can be read.
 fn decided(snapshot: &Snapshot, head: &mut RequestHeader, facts: &mut Facts, route: &mut Option<usize>, trace: &mut Trace) -> Outcome {
-    let (mut exchange, mut trusted) = (Exchange::default(), false);
+    let (mut exchange, mut trusted, mut chosen) = (Exchange::default(), false, None);
     let asked = Asked {
         head,
         facts,
         exchange: &mut exchange,
         route,
+        chosen: &mut chosen,
         trusted: &mut trusted,
         redirect: None,
         now: Instant::now(),

@@ -24,6 +24,9 @@ pub(crate) struct Explanation {
     pub(super) grpc: Option<String>,
     /// What every filter decided, in order.
     pub(super) filters: Vec<Filtered>,
+    /// What was chosen for it, where its route leaves something to it, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) choices: Vec<String>,
     /// What becomes of it.
     pub(super) outcome: Outcome,
 }
@@ -126,6 +129,9 @@ impl fmt::Display for Explanation {
             for reason in &filter.reasons {
                 writeln!(f, "  because {reason}")?;
             }
+        }
+        for choice in &self.choices {
+            writeln!(f, "chooses   {choice}")?;
         }
         match &self.outcome {
             Outcome::Forwarded { upstream, request, host } => {

@@ -45,6 +45,9 @@ fn families() -> BTreeMap<String, Family> {
     let _snapshot = Snapshot::compile(loaded, None, &metrics, None).expect("the annotated configuration can be compiled");
     metrics.route("shown").record(&Method::GET, 200, Duration::ZERO, Duration::ZERO);
     metrics.route("shown").called(Some(frontgate_filters::grpc::Status::OK));
+    let variant = metrics.variant("shown", "shown");
+    variant.count(200);
+    variant.spilled();
     metrics.upstream("shown").first_byte(Duration::from_secs(1));
     metrics.listener("shown").handshake(Ok("1.3"), Duration::ZERO);
     metrics.reloaded("shown", SystemTime::UNIX_EPOCH);

@@ -10,11 +10,12 @@ use frontgate_filters::filter::pseudonym::Pseudonyms;
 use frontgate_filters::registry::FilterEntry;
 use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::{Problem, Spanned};
+use http::HeaderName;
 
 use super::outside::FromConfig;
 use super::route::{Route, entry};
 use super::{Built, Snapshot};
-use crate::action::{self, Upstreams};
+use crate::action::{self, Pins, Upstreams};
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
 use crate::door::Rules;
@@ -79,16 +80,23 @@ impl Snapshot {
         let server: Vec<Link> =
             config.server.filters.iter().enumerate().map(|(index, used)| link("", index, used)).collect::<Result<_, String>>()?;
         let limits = config.server.limits;
+        let identity_headers: Box<[HeaderName]> =
+            filters.values().flat_map(|built| built.entry.config.options().identity_headers()).collect();
+        let pins = pins(config, previous);
+        let with = action::With { upstreams: &pools, loaded: &loaded, metrics, identity_headers: &identity_headers, pins: &pins };
         let compile = |route: &model::Route| -> Result<Route, String> {
             let mut links = server.clone();
             for (index, used) in route.filters.iter().enumerate() {
                 links.push(link(&route.name, index, used)?);
             }
+            let entries = entries(config, route);
+            let chooses_at = entries.iter().position(|entry| entry.config.options().depends_on_version()).unwrap_or(links.len());
             let pattern = Pattern::parse(&route.path)?;
             Ok(Route {
                 name: route.name.as_str().into(),
                 chain: Chain::new(links),
-                action: action::compile(route, &pattern, &pools)?,
+                chooses_at,
+                action: action::compile(route, &pattern, &with)?,
                 metrics: metrics.route(&route.name),
                 body_limit: route.limits.map_or(limits.body.0, |limits| limits.body.0),
                 takes_calls: takes_calls(config, route),
@@ -103,6 +111,7 @@ impl Snapshot {
             unmatched: Route {
                 name: UNMATCHED.into(),
                 chain: Chain::new(server.clone()),
+                chooses_at: server.len(),
                 action: action::nothing(),
                 metrics: metrics.route(UNMATCHED),
                 body_limit: limits.body.0,
@@ -126,7 +135,12 @@ impl Snapshot {
                 drain: config.server.drain.timeout.0,
             },
             trusted: config.server.trusted_proxies.iter().map(|network| network.0).collect(),
-            identity_headers: filters.values().flat_map(|built| built.entry.config.options().identity_headers()).collect(),
+            clients_choose: config
+                .routes
+                .iter()
+                .any(|route| route.canary_options.as_ref().is_some_and(|options| options.client_may_choose)),
+            identity_headers,
+            pins,
             devices: devices(config)?,
             pseudonyms: pseudonyms(&loaded, previous)?,
             access_log,
@@ -139,7 +153,27 @@ impl Snapshot {
 
 /// Whether a route's upstream may be spoken to in HTTP/2.
 fn takes_calls(config: &model::Config, route: &model::Route) -> bool {
-    route.target.upstreams().filter_map(|name| config.upstreams.get(name.as_str())).any(|upstream| !upstream.speaks_http1_alone())
+    route.upstreams().filter_map(|name| config.upstreams.get(name.as_str())).any(|upstream| !upstream.speaks_http1_alone())
+}
+
+/// Who has written lately, by the upstream, taken over from before.
+fn pins(config: &model::Config, previous: Option<&Snapshot>) -> HashMap<String, Arc<Pins>> {
+    let primaries = config.routes.iter().filter_map(|route| match &route.target {
+        model::Target::Apart(split) if split.after_write.is_some() => Some(&split.write.value),
+        _ => None,
+    });
+    let known = |name: &String| previous.and_then(|previous| previous.pins.get(name)).cloned().unwrap_or_default();
+    primaries.map(|name| (name.clone(), known(name))).collect()
+}
+
+/// The filters of a route in order, those of the server first.
+fn entries<'c>(config: &'c model::Config, route: &'c model::Route) -> Vec<&'c FilterEntry> {
+    let all = config.server.filters.iter().chain(&route.filters);
+    let entries = all.map(|used| match &used.value {
+        FilterUse::Named(name) => config.filters.get(name).map(|entry| &entry.value),
+        FilterUse::Inline(entry) => Some(entry),
+    });
+    entries.flatten().collect()
 }
 
 /// Filters that are written in place: the route's name, empty for the server's, and where in its list.
@@ -166,7 +200,8 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
         model::Balance::ConsistentHash(selector) => Some(selector),
         _ => None,
     });
-    if config.devices.is_none() && !filters.chain(hashes).any(|selector| selector.value == Selector::Device) {
+    let read = filters.chain(hashes).map(|selector| &selector.value).chain(config.routes.iter().flat_map(|route| route.selectors()));
+    if config.devices.is_none() && !read.into_iter().any(|selector| *selector == Selector::Device) {
         return Ok(None);
     }
     match &config.devices {

@@ -18,6 +18,8 @@ pub(crate) struct Route {
     pub name: Arc<str>,
     /// The server's filters and its own.
     pub chain: Chain,
+    /// Before which of them it is decided what the route leaves to a request.
+    pub chooses_at: usize,
     /// What becomes of its requests.
     pub action: Box<dyn Action>,
     /// Its metrics.

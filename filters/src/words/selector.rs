@@ -52,6 +52,8 @@ pub enum Selector {
     ClientCertSubject,
     /// The subject alternative names of the client's certificate.
     ClientCertSan,
+    /// The version that the route's canary has chosen for the request: one of its variants', or `stable`.
+    Version,
 }
 
 /// Where a claim is in the token: names from the outside in, never empty.
@@ -83,6 +85,7 @@ impl Selector {
             Self::ClientCertCn => list(&certificate(facts)?.cn),
             Self::ClientCertSubject => Some(text(&certificate(facts)?.subject)),
             Self::ClientCertSan => list(&certificate(facts)?.san),
+            Self::Version => facts.variant.as_ref().map(|version| version.as_bytes().into()),
         }
     }
 
@@ -198,12 +201,12 @@ impl FromStr for Selector {
             ("cookie", _) => named("cookie").map(Self::Cookie),
             ("query", _) => named("parameter").map(Self::Query),
             ("claim", _) => named("claim")?.parse().map(Self::Claim),
-            ("version", "") => Err(format!("the selector `{text}` is not in this version")),
+            ("version", "") => Ok(Self::Version),
             _ => Err(match meant(kind, name) {
                 Some(meant) => format!("`{text}` is not a selector: did you mean `{meant}`?"),
                 None => format!(
                     "`{text}` is not a selector: client_ip, route, device, method, host, path, scheme, tls.sni, tls.version, \
-                     client_cert.cn, client_cert.subject, client_cert.san, header.NAME, cookie.NAME, query.NAME or claim.NAME"
+                     client_cert.cn, client_cert.subject, client_cert.san, version, header.NAME, cookie.NAME, query.NAME or claim.NAME"
                 ),
             }),
         }
@@ -286,6 +289,7 @@ impl fmt::Display for Selector {
             Self::ClientCertCn => f.write_str("client_cert.cn"),
             Self::ClientCertSubject => f.write_str("client_cert.subject"),
             Self::ClientCertSan => f.write_str("client_cert.san"),
+            Self::Version => f.write_str("version"),
             Self::Header(name) => write!(f, "header.{name}"),
             Self::Cookie(name) => write!(f, "cookie.{name}"),
             Self::Query(name) => write!(f, "query.{name}"),
@@ -317,7 +321,7 @@ macro_rules! as_text {
     )*};
 }
 as_text!(
-    Selector: "Selector", "A fact of the request: client_ip, route, device, method, host, path, scheme, tls.sni, tls.version, client_cert.cn, client_cert.subject, client_cert.san, header.NAME, cookie.NAME, query.NAME, claim.PATH.";
+    Selector: "Selector", "A fact of the request: client_ip, route, device, method, host, path, scheme, tls.sni, tls.version, client_cert.cn, client_cert.subject, client_cert.san, version, header.NAME, cookie.NAME, query.NAME, claim.PATH.";
     ClaimPath: "ClaimPath", "A claim's dotted path in the token; a name with dots is quoted."
 );
 
@@ -357,6 +361,7 @@ mod tests {
             san: ["spiffe://shop/alice".into(), "alice.example".into()].into(),
         };
         facts.tls = Some(Arc::new(Tls { version: "1.3", sni: Some("shop.example".into()), client: Some(client) }));
+        facts.variant = Some(HeaderValue::from_static("v2.5"));
 
         for (selector, value) in [
             ("client_ip", Some("127.0.0.1")),
@@ -380,6 +385,7 @@ mod tests {
             ("client_cert.cn", Some("alice")),
             ("client_cert.subject", Some("CN=alice")),
             ("client_cert.san", Some("spiffe://shop/alice,alice.example")),
+            ("version", Some("v2.5")),
             ("claim.deep", None),
             ("claim.sub.more", None),
         ] {
@@ -440,6 +446,7 @@ mod tests {
             "client_cert.cn",
             "client_cert.subject",
             "client_cert.san",
+            "version",
             "header.x-a",
             "cookie.Sid",
             "query.q.r",

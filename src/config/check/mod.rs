@@ -1,5 +1,6 @@
 //! What the types alone cannot say: names that point somewhere, values that fit each other. All problems at once, each at its value.
 
+mod canary;
 mod circles;
 mod doubts;
 mod filters;
@@ -37,6 +38,7 @@ pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>) {
         report.error(table.place, why);
     }
     routes::check(config, report);
+    canary::check(config, report);
     circles::check(config, report);
     references(config, report);
     doubts::check(config, report);
@@ -214,7 +216,7 @@ fn references(config: &Config, report: &mut Report<'_, '_>) {
             seen.push(used);
         }
     }
-    for name in config.routes.iter().flat_map(|route| route.target.upstreams()) {
+    for name in config.routes.iter().flat_map(|route| route.upstreams()) {
         used_upstreams.insert(name.as_str());
         if !upstreams.contains(name.as_str()) && !report.tree.is_no_map("upstreams") {
             report.unknown(name.place, "upstream", name, upstreams.iter().copied());

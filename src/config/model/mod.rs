@@ -2,9 +2,11 @@
 //!
 //! These types hold what was typed. Whether its names point anywhere is checked by `check`; they are resolved when a snapshot is compiled.
 
+mod canary;
 mod forms;
 mod route;
 mod server;
+mod split;
 mod telemetry;
 mod tls;
 mod upstream;
@@ -20,8 +22,10 @@ use schemars::JsonSchema;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Serialize};
 
+pub use canary::{By, CanaryOptions, Otherwise, Sticky, Variant};
 pub use route::{FilterUse, Redirect, Rewrite, Route, RouteLimits, Target};
 pub use server::{Admin, Drain, Limits, Listener, Network, Protocol, ProxyProtocol, Server, ServerTimeouts, Threads};
+pub use split::{AfterWrite, Sent, Split};
 pub use telemetry::{AccessLog, LogFormat, LogTarget, Telemetry};
 pub use tls::{CertificatePair, ClientAuth, ClientAuthMode, ListenerTls, MinVersion};
 pub use upstream::{

@@ -1,6 +1,6 @@
 //! What the language has and this version has not: who writes it is told so, instead of being told that it is misspelled.
 
-use super::tree::{Node, Value};
+use super::tree::Node;
 
 /// How a message says it.
 pub(super) const WORDS: &str = "not in this version";
@@ -9,7 +9,6 @@ pub(super) const WORDS: &str = "not in this version";
 const KEYS: &[(&[&str], &str)] = &[
     (&["server.state_dir"], "nothing is written to disk"),
     (&["upstreams.*.discover"], "write the addresses as `endpoints`, and reload when they change"),
-    (&["routes.*.canary", "routes.*.canary_options"], "give endpoints of one upstream weights and versions instead"),
     (&["routes.*.mirror"], "leave it out"),
     (&["routes.*.when", "routes.*.priority"], "a route is chosen by host, path and method"),
     (&["routes.*.aggregate", "routes.*.graphql", "routes.*.saga"], "a route leads to one upstream, a redirect or a fixed answer"),
@@ -28,10 +27,7 @@ pub(super) fn value(path: &[&str], node: Option<&Node>) -> Option<&'static str> 
     if ends(path, "listeners.*.protocols.*") && node.is_some_and(|node| matches!(node.text.to_ascii_lowercase().as_str(), "h3" | "http3")) {
         return Some("HTTP/3 is not spoken yet: `h2` and `http1` are");
     }
-    let is_map = matches!(node?.value, Value::Map(_));
-    let splits =
-        is_map && ends(path, "routes.*.upstream") && ["read", "write"].iter().any(|key| node.is_some_and(|node| node.get(key).is_some()));
-    splits.then_some("write the name of one upstream; routes of one path may differ in their methods")
+    None
 }
 
 fn ends(path: &[&str], pattern: &str) -> bool {

@@ -32,7 +32,7 @@ routes:
             "10:58 `x` is neither a path nor an http URL",
             "10:69 200 is not a redirect: 301, 302, 303, 307 or 308",
             "11:29 there is no key `upstrem` here (did you mean `upstream`?)",
-            "12:38 expected text, found a list (write it without the brackets)",
+            "12:38 expected the name of an upstream, or a map of `read` and `write`, found a list (write it without the brackets)",
             "13:55 `rewrite` changes the path that is sent to an upstream, but this route has no `upstream`",
         ]
     );

@@ -8,6 +8,7 @@ use super::Pool;
 use super::budget::Place;
 use super::endpoint::Endpoint;
 use super::members::Members;
+use super::subset::Subset;
 use crate::upstream::balance::{Candidates, UNIT, random};
 use crate::upstream::cause::Cause;
 
@@ -49,6 +50,7 @@ struct Choice<'p> {
     pool: &'p Pool,
     members: &'p Members,
     tried: &'p [u64],
+    subset: Option<&'p Arc<Subset>>,
     now: u64,
     choosy: Choosy,
 }
@@ -57,6 +59,7 @@ impl Candidates for Choice<'_> {
     fn takes(&self, index: usize) -> bool {
         let endpoint = &self.members.endpoints[index];
         match self.choosy {
+            _ if self.subset.is_some_and(|subset| !subset.has(endpoint)) => false,
             Choosy::Very | Choosy::Healthy | Choosy::Tried if !endpoint.is_usable(self.now) => false,
             Choosy::Very if !self.pool.is_warm(endpoint, self.now) => false,
             Choosy::Tried | Choosy::Not => true,
@@ -77,14 +80,20 @@ impl Candidates for Choice<'_> {
 }
 
 impl Pool {
-    /// Chooses an endpoint for an attempt of a request with this hash, none of those tried before while another is left.
-    pub(crate) fn choose(self: &Arc<Self>, hash: Option<u64>, tried: &[u64], now: Instant) -> Result<Pick, NoPick> {
+    /// Chooses one of these endpoints for an attempt of a request with this hash, none of those tried before while another is left.
+    pub(crate) fn choose(
+        self: &Arc<Self>,
+        hash: Option<u64>,
+        subset: Option<&Arc<Subset>>,
+        tried: &[u64],
+        now: Instant,
+    ) -> Result<Pick, NoPick> {
         let place = Place::take(self).ok_or(NoPick::Full)?;
         let now = self.millis(now);
         let members = self.members.load();
         let index = (if self.settings.panic { ALL } else { HEALTHY })
             .iter()
-            .find_map(|&choosy| members.balancer.choose(hash, &Choice { pool: self, members: &members, tried, now, choosy }))
+            .find_map(|&choosy| members.balancer.choose(hash, &Choice { pool: self, members: &members, tried, subset, now, choosy }))
             .ok_or(NoPick::NoEndpoint)?;
         let endpoint = members.endpoints[index].clone();
         endpoint.known.in_flight.fetch_add(1, Ordering::Relaxed);

@@ -8,6 +8,7 @@ mod choice;
 mod ejection;
 mod endpoint;
 mod members;
+mod subset;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ pub(crate) use choice::{NoPick, Pick};
 pub(crate) use endpoint::Endpoint;
 use endpoint::{Terms, fresh_id, is_same};
 use members::Members;
+pub(crate) use subset::{Subset, Versions};
 
 /// A compiled upstream. A reload that leaves its settings as they were keeps it, counts and all.
 pub(crate) struct Pool {
