@@ -5,15 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::endpoint::{Endpoint, Terms, is_same};
-use crate::config::model::Endpoint as Written;
 use crate::upstream::balance::Balancer;
+use crate::upstream::found::Found;
 use crate::upstream::tls::Tls;
-use frontgate_filters::words::spanned::Spanned;
 
 /// A pool's endpoints, as they were configured or found.
 pub(super) struct Members {
     /// What they were made of.
-    pub written: Vec<Spanned<Written>>,
+    pub written: Vec<Found>,
     /// In the written order.
     pub endpoints: Box<[Arc<Endpoint>]>,
     pub balancer: Balancer,
@@ -25,19 +24,19 @@ pub(super) struct Members {
 impl Members {
     /// These endpoints. Those that `before` had at the same addresses keep what is known of them; one whose description is the same in every
     /// respect is the same endpoint, unless the terms may have changed.
-    pub(super) fn new(written: &[Spanned<Written>], terms: &Terms<'_>, before: Option<(&Self, bool)>) -> Self {
+    pub(super) fn new(written: &[Found], terms: &Terms<'_>, before: Option<(&Self, bool)>) -> Self {
         let mut known: HashMap<SocketAddr, usize> = HashMap::new();
         if let Some((before, _)) = before {
             known.extend(before.endpoints.iter().enumerate().map(|(index, endpoint)| (endpoint.address, index)));
         }
         let was: Vec<Option<usize>> = written.iter().map(|written| known.remove(&written.address)).collect();
         let same_terms = before.is_some_and(|(before, same_terms)| same_terms && is_same(before.tls.as_ref(), terms.tls));
-        let endpoint = |written: &Written, was: Option<usize>| {
+        let endpoint = |written: &Found, was: Option<usize>| {
             let Some((before, index)) = before.map(|(before, _)| before).zip(was) else {
                 return Arc::new(Endpoint::new(written, terms));
             };
             let endpoint = &before.endpoints[index];
-            if same_terms && *before.written[index] == *written {
+            if same_terms && before.written[index] == *written {
                 return endpoint.clone();
             }
             Arc::new(endpoint.again(written, terms))

@@ -18,15 +18,15 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use frontgate_filters::words::fields;
 use frontgate_filters::words::selector::Selector;
-use frontgate_filters::words::spanned::Spanned;
 use http::HeaderValue;
 use parking_lot::Mutex;
 
 use super::adaptive::Adaptive;
 use super::cause::Cause;
+use super::found::Found;
 use super::tls::{self, Tls};
 use crate::certificates::{Files, Refused, Renewed};
-use crate::config::model::{Balance, Endpoint as Written, FirstByte, Health, Retry, Start, Upstream, UpstreamTimeouts};
+use crate::config::model::{Balance, FirstByte, Health, Retry, Start, Upstream, UpstreamTimeouts};
 use crate::status::{EndpointStatus, UpstreamStatus};
 use crate::telemetry::{EndpointState, Metrics, UpstreamMetrics};
 use budget::Load;
@@ -79,7 +79,8 @@ impl Pool {
         let began = before.map_or_else(Instant::now, |before| before.began);
         let same_adaptive = before.filter(|before| before.timeouts.first_byte == config.timeouts.first_byte);
         let known = before.map(|before| before.members.load_full());
-        let members = Members::new(&config.endpoints, &terms(&settings, tls.as_ref()), known.as_deref().map(|known| (known, false)));
+        let members =
+            Members::new(&Found::written(&config.endpoints), &terms(&settings, tls.as_ref()), known.as_deref().map(|known| (known, false)));
         let pool = Self {
             name: name.into(),
             timeouts: config.timeouts,
@@ -137,7 +138,7 @@ impl Pool {
 
     /// Puts these endpoints in the place of those it has. Those that stay keep their counts, health and connections; requests that run keep
     /// the endpoint they chose. The caller has the new ones probed ([`super::health::watch`]).
-    pub(crate) fn change(&self, endpoints: &[Spanned<Written>], now: Instant) {
+    pub(crate) fn change(&self, endpoints: &[Found], now: Instant) {
         let _one = self.changing.lock();
         let before = self.members.load_full();
         if before.written == endpoints {
@@ -287,6 +288,7 @@ impl Pool {
             let left = endpoint.known.ejected_until.load(Ordering::Relaxed).saturating_sub(millis);
             EndpointStatus {
                 address: endpoint.address,
+                name: endpoint.name.as_ref().map(ToString::to_string),
                 state: endpoint.state(millis),
                 weight: endpoint.weight,
                 in_flight: endpoint.in_flight(),
