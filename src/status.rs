@@ -72,6 +72,9 @@ pub(crate) struct UpstreamStatus {
 pub(crate) struct EndpointStatus {
     /// Where it listens.
     pub address: SocketAddr,
+    /// The name that it was found under, where it is the address of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Whether it takes requests.
     pub state: EndpointState,
     /// Its share of the requests beside the others' weights.

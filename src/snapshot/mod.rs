@@ -30,6 +30,7 @@ use crate::door::Rules;
 use crate::door::tls::Kept;
 use crate::router::{Found, Router};
 use crate::telemetry::AccessLog;
+use crate::upstream::found;
 
 /// A compiled configuration.
 pub(crate) struct Snapshot {
@@ -166,7 +167,7 @@ impl Snapshot {
     pub(crate) fn entered_force(&self) {
         for (name, upstream) in &self.loaded.config.upstreams {
             if let Some(pool) = self.pools.get(name) {
-                pool.change(&upstream.endpoints, Instant::now());
+                pool.change(&found::Found::written(&upstream.endpoints), Instant::now());
             }
         }
     }

@@ -24,7 +24,7 @@ pub(crate) fn watch(pool: &Arc<Pool>, runtime: &tokio::runtime::Handle) {
     let health = Arc::new(health.clone());
     for endpoint in new {
         let named = pool.host.as_ref().and_then(fields::text).or(pool.server_name());
-        let host = named.unwrap_or(&endpoint.text).to_owned();
+        let host = named.unwrap_or(&endpoint.authority).to_owned();
         runtime.spawn(probes(Arc::downgrade(pool), endpoint, health.clone(), host));
     }
 }

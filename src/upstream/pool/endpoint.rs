@@ -6,10 +6,12 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use rustls::pki_types::ServerName;
 
 use super::by_hand::{ByHand, Hold};
-use crate::config::model::{Balance, Endpoint as Written, UpstreamProtocol};
+use crate::config::model::{Balance, Name, UpstreamProtocol};
 use crate::telemetry::EndpointState;
+use crate::upstream::found::Found;
 use crate::upstream::tls::Tls;
 
 /// An endpoint of a pool.
@@ -18,6 +20,10 @@ pub(crate) struct Endpoint {
     pub address: SocketAddr,
     /// The same, as logs say it.
     pub text: Box<str>,
+    /// The name that its address was found under.
+    pub name: Option<Name>,
+    /// What it is called as Host where nothing else says it: its name, else its address.
+    pub authority: Box<str>,
     /// What `X-BFF-Version` says of its answers.
     pub version: Option<HeaderValue>,
     /// Its share of the requests beside the others' weights as it is written; 0 takes none.
@@ -95,7 +101,7 @@ pub(super) fn is_same(one: Option<&Arc<Tls>>, other: Option<&Arc<Tls>>) -> bool 
 
 impl Endpoint {
     /// An endpoint of which nothing is known but what operators set for its address.
-    pub(super) fn new(written: &Written, terms: &Terms<'_>, by_hand: &ByHand) -> Self {
+    pub(super) fn new(written: &Found, terms: &Terms<'_>, by_hand: &ByHand) -> Self {
         let known = Arc::new(Known {
             id: fresh_id(),
             in_flight: AtomicU64::new(0),
@@ -116,8 +122,8 @@ impl Endpoint {
     }
 
     /// The endpoint that is known already, as it is described now.
-    pub(super) fn again(&self, written: &Written, terms: &Terms<'_>) -> Self {
-        let same = is_same(self.tls.as_ref(), terms.tls);
+    pub(super) fn again(&self, written: &Found, terms: &Terms<'_>) -> Self {
+        let same = is_same(self.tls.as_ref(), terms.tls) && (terms.tls.is_none() || self.name == written.name);
         if !same {
             self.known.http1_until.store(0, Ordering::Relaxed);
         }
@@ -125,10 +131,14 @@ impl Endpoint {
         Self::described(written, terms, self.known.clone(), connections)
     }
 
-    fn described(written: &Written, terms: &Terms<'_>, known: Arc<Known>, connections: u64) -> Self {
+    fn described(written: &Found, terms: &Terms<'_>, known: Arc<Known>, connections: u64) -> Self {
+        let text: Box<str> = written.address.to_string().into();
+        let authority = written.name.as_ref().map(|name| name.authority(terms.tls.is_some()).into());
         Self {
             address: written.address,
-            text: written.address.to_string().into(),
+            authority: authority.unwrap_or_else(|| text.clone()),
+            text,
+            name: written.name.clone(),
             version: written.version.as_ref().and_then(|version| HeaderValue::from_str(version).ok()),
             written_weight: written.weight,
             protocol: terms.protocol,
@@ -152,6 +162,17 @@ impl Endpoint {
     /// How it is spoken to over TLS; none for one that is spoken to in clear text.
     pub(crate) fn tls(&self) -> Option<&Tls> {
         self.tls.as_deref()
+    }
+
+    /// The Host that it is sent in place of the client's: over TLS its name, where it was found under one.
+    pub(crate) fn own_host(&self) -> Option<&str> {
+        (self.tls.is_some() && self.name.is_some()).then_some(&self.authority)
+    }
+
+    /// What its certificate has to be for where its upstream says nothing of that: its name, else its address.
+    pub(crate) fn server_name(&self) -> ServerName<'static> {
+        let named = self.name.as_ref().and_then(|name| ServerName::try_from(name.server_name().to_owned()).ok());
+        named.unwrap_or_else(|| ServerName::from(self.address.ip().to_canonical()))
     }
 
     /// It does not speak HTTP/2, though it might: it is not asked again for a while.

@@ -5,19 +5,17 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use frontgate_filters::words::spanned::Spanned;
-
 use super::by_hand::ByHand;
 use super::endpoint::{Endpoint, Terms, is_same};
 use super::subset::{Subset, Versions};
-use crate::config::model::Endpoint as Written;
 use crate::upstream::balance::{Balancer, Listed};
+use crate::upstream::found::Found;
 use crate::upstream::tls::Tls;
 
 /// A pool's endpoints, as they were configured or found.
 pub(super) struct Members {
     /// What they were made of.
-    pub written: Arc<[Spanned<Written>]>,
+    pub written: Arc<[Found]>,
     /// In the written order.
     pub endpoints: Arc<[Arc<Endpoint>]>,
     /// How they are spoken to over TLS, where they are.
@@ -103,7 +101,7 @@ impl Members {
     /// These endpoints. Those that `before` had at the same addresses keep what is known of them; one whose description is the same in every
     /// respect is the same endpoint, unless the terms may have changed.
     pub(super) fn new(
-        written: &[Spanned<Written>],
+        written: &[Found],
         terms: &Terms<'_>,
         before: Option<(&Self, bool)>,
         parts: &Parts,
@@ -115,12 +113,12 @@ impl Members {
         }
         let was: Vec<Option<usize>> = written.iter().map(|written| known.remove(&written.address)).collect();
         let same_terms = before.is_some_and(|(before, same_terms)| same_terms && is_same(before.tls.as_ref(), terms.tls));
-        let endpoint = |written: &Written, was: Option<usize>| {
+        let endpoint = |written: &Found, was: Option<usize>| {
             let Some((before, index)) = before.map(|(before, _)| before).zip(was) else {
                 return Arc::new(Endpoint::new(written, terms, by_hand));
             };
             let endpoint = &before.endpoints[index];
-            if same_terms && *before.written[index] == *written {
+            if same_terms && before.written[index] == *written {
                 return endpoint.clone();
             }
             Arc::new(endpoint.again(written, terms))

@@ -22,15 +22,15 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use frontgate_filters::words::selector::Selector;
-use frontgate_filters::words::spanned::Spanned;
 use http::HeaderValue;
 use parking_lot::Mutex;
 
 use super::adaptive::Adaptive;
 use super::cause::Cause;
+use super::found::Found;
 use super::tls::{self, Tls};
 use crate::certificates::{Files, Refused, Renewed};
-use crate::config::model::{Balance, Endpoint as Written, FirstByte, Health, Retry, Start, Upstream, UpstreamTimeouts};
+use crate::config::model::{Balance, FirstByte, Health, Retry, Start, Upstream, UpstreamTimeouts};
 use crate::telemetry::{Metrics, UpstreamMetrics};
 use budget::Load;
 pub(crate) use budget::RetryPermit;
@@ -96,7 +96,8 @@ impl Pool {
         let now = Instant::now();
         let millis = millis(began, now);
         let before_it = known.as_deref().map(|known| (known, false));
-        let members = Members::new(&config.endpoints, &terms(&settings, tls.as_ref()), before_it, &[], (&by_hand, millis));
+        let written = Found::written(&config.endpoints);
+        let members = Members::new(&written, &terms(&settings, tls.as_ref()), before_it, &[], (&by_hand, millis));
         let pool = Self {
             name: name.into(),
             timeouts: config.timeouts,
@@ -155,7 +156,7 @@ impl Pool {
 
     /// Puts these endpoints in the place of those it has. Those that stay keep their counts, health and connections; requests that run keep
     /// the endpoint they chose. The caller has the new ones probed ([`super::health::watch`]).
-    pub(crate) fn change(&self, endpoints: &[Spanned<Written>], now: Instant) {
+    pub(crate) fn change(&self, endpoints: &[Found], now: Instant) {
         let changing = self.changing.lock();
         let before = self.members.load_full();
         if *before.written == *endpoints {

@@ -18,6 +18,7 @@ impl Pool {
             let left = endpoint.known.ejected_until.load(Ordering::Relaxed).saturating_sub(millis);
             EndpointStatus {
                 address: endpoint.address,
+                name: endpoint.name.as_ref().map(ToString::to_string),
                 state: endpoint.state(millis),
                 weight: endpoint.weight(millis),
                 in_flight: endpoint.in_flight(),

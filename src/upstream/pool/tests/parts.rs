@@ -88,9 +88,9 @@ fn a_part_follows_the_endpoints_that_come_and_go() {
 
     let next =
         json!([addresses([50])[0], {"address": addresses([51])[0], "version": "v2"}, {"address": addresses([0])[0], "version": "v2"}]);
-    pool.change(&config(json!({"endpoints": next})).endpoints, now);
+    pool.change(&found(json!({"endpoints": next})), now);
     assert_eq!(of(&pool, &second, 300, now), [0, 150, 150]);
-    pool.change(&config(json!({"endpoints": addresses(0..3)})).endpoints, now);
+    pool.change(&found(json!({"endpoints": addresses(0..3)})), now);
 
     assert!(!pool.has_usable(Some(&second)));
 }
