@@ -16,6 +16,8 @@ mod subset;
 mod tests;
 mod told;
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -77,6 +79,15 @@ pub(crate) struct Pool {
     ejected: Mutex<Ejected>,
 }
 
+/// What a changed set has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Replaced {
+    /// Endpoints that were not there before.
+    pub came: usize,
+    /// Endpoints that are no more.
+    pub went: usize,
+}
+
 /// How often the log is told of an endpoint that TLS fails there.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
@@ -86,8 +97,20 @@ fn settings(config: &Upstream) -> Upstream {
 }
 
 impl Pool {
-    /// Compiles a checked configuration, of which `tls` was read. An endpoint that `before` has, too, keeps what is known of it.
+    /// Compiles a checked configuration, of which `tls` was read, with its written addresses as the endpoints.
     pub(crate) fn new(name: &str, config: &Upstream, tls: Option<Arc<Tls>>, metrics: &Metrics, before: Option<&Self>) -> Self {
+        Self::with(name, config, &Found::written(&config.endpoints), tls, metrics, before)
+    }
+
+    /// The same with these endpoints. One that `before` has, too, keeps what is known of it.
+    pub(crate) fn with(
+        name: &str,
+        config: &Upstream,
+        endpoints: &[Found],
+        tls: Option<Arc<Tls>>,
+        metrics: &Metrics,
+        before: Option<&Self>,
+    ) -> Self {
         let settings = settings(config);
         let began = before.map_or_else(Instant::now, |before| before.began);
         let same_adaptive = before.filter(|before| before.timeouts.first_byte == config.timeouts.first_byte);
@@ -96,8 +119,7 @@ impl Pool {
         let now = Instant::now();
         let millis = millis(began, now);
         let before_it = known.as_deref().map(|known| (known, false));
-        let written = Found::written(&config.endpoints);
-        let members = Members::new(&written, &terms(&settings, tls.as_ref()), before_it, &[], (&by_hand, millis));
+        let members = Members::new(endpoints, &terms(&settings, tls.as_ref()), before_it, &[], (&by_hand, millis));
         let pool = Self {
             name: name.into(),
             timeouts: config.timeouts,
@@ -157,20 +179,42 @@ impl Pool {
     /// Puts these endpoints in the place of those it has. Those that stay keep their counts, health and connections; requests that run keep
     /// the endpoint they chose. The caller has the new ones probed ([`super::health::watch`]).
     pub(crate) fn change(&self, endpoints: &[Found], now: Instant) {
+        self.replace(endpoints, now);
+    }
+
+    /// The same, saying how many endpoints came and went; nothing where they are what they were.
+    pub(crate) fn replace(&self, endpoints: &[Found], now: Instant) -> Option<Replaced> {
         let changing = self.changing.lock();
         let before = self.members.load_full();
         if *before.written == *endpoints {
-            return;
+            return None;
         }
         let (terms, millis) = (terms(&self.settings, before.tls.as_ref()), self.millis(now));
         let next = Members::new(endpoints, &terms, Some((&before, true)), &changing.parts(), (&self.by_hand, millis));
+        let came = next.endpoints.iter().filter(|endpoint| !before.has(endpoint)).count();
+        let mut went = 0;
         for gone in before.endpoints.iter().filter(|endpoint| !next.has(endpoint)) {
             // Ends its probes.
             gone.known.probed_by.store(0, Ordering::Release);
+            went += 1;
         }
         *self.ejected.lock() = Ejected::of(&next.endpoints, millis);
         self.members.store(Arc::new(next));
         self.rebuild(&changing, millis);
+        Some(Replaced { came, went })
+    }
+
+    /// What its endpoints were made of.
+    pub(crate) fn endpoints(&self) -> Vec<Found> {
+        self.members.load().written.to_vec()
+    }
+
+    /// The addresses of those that fail their probes; nothing where none is probed.
+    pub(crate) fn failing(&self) -> Option<HashSet<SocketAddr>> {
+        self.settings.health.as_ref()?;
+        let members = self.members.load();
+        let failing = members.endpoints.iter().filter(|endpoint| endpoint.known.unhealthy.load(Ordering::Acquire));
+        Some(failing.map(|endpoint| endpoint.address).collect())
     }
 
     /// What a consistent hash is made of.

@@ -39,6 +39,7 @@ impl Pool {
             first_byte_ms: self.first_byte().as_millis() as u64,
             adaptive: self.adaptive.is_some(),
             endpoints: endpoints.collect(),
+            discovery: None,
         }
     }
 }
