@@ -250,6 +250,20 @@ pub(crate) struct Accepted<'u> {
     pub left: usize,
 }
 
+/// The answer to an operator who sets something for an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ByHand<'u> {
+    /// The upstream's name.
+    pub upstream: &'u str,
+    /// The endpoint's address, or its name and port.
+    pub endpoint: &'u str,
+    /// How many endpoints that is.
+    pub endpoints: usize,
+    /// What is probably not meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+}
+
 /// The answer to an operator who forces a circuit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct CircuitForced<'c> {

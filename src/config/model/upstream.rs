@@ -105,6 +105,17 @@ pub enum UpstreamProtocol {
     Auto,
 }
 
+impl UpstreamProtocol {
+    /// As it is written.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::H2 => "h2",
+            Self::Auto => "auto",
+        }
+    }
+}
+
 /// An endpoint of an upstream, as it is written: `10.0.0.1:80`, `users.internal:8080`, or a map with its weight and version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {

@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::Pool;
+use super::{Endpoint, Pool};
 
 /// The most addresses of a pool that something is set for.
 const MOST: usize = 65_536;
@@ -45,6 +46,15 @@ pub(crate) enum Order {
     Weight(u32, Option<Duration>),
     /// Nothing is set any more.
     Ready,
+}
+
+/// What came of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Obeyed {
+    /// How many endpoints it was about.
+    pub endpoints: usize,
+    /// Whether any endpoint of the pool takes requests from then on.
+    pub usable: bool,
 }
 
 /// Why an order was not obeyed.
@@ -123,37 +133,52 @@ impl ByHand {
 }
 
 impl Pool {
-    /// Does to the endpoint at this address what an operator says. Says whether any endpoint takes requests from then on.
-    pub(crate) fn obey(&self, address: SocketAddr, order: Order, now: Instant) -> Result<bool, NotObeyed> {
+    /// How many of its endpoints are taken out by hand, and of how many the weight is set.
+    pub(crate) fn held(&self, now: Instant) -> (usize, usize) {
+        let now = self.millis(now);
+        let members = self.members.load();
+        let number = |is: fn(&Hold, u64) -> bool| members.endpoints.iter().filter(|endpoint| is(&endpoint.known.hold, now)).count();
+        (number(Hold::is_drained), number(|hold, now| hold.weight(now).is_some()))
+    }
+
+    /// Does to the endpoints of this address, or of this name and port, what an operator says.
+    pub(crate) fn obey(&self, whom: &str, order: Order, now: Instant) -> Result<Obeyed, NotObeyed> {
         let millis = self.millis(now);
         let until = |time: Option<Duration>| time.map_or(EVER, |time| millis.saturating_add(time.as_millis() as u64));
         let changing = self.changing.lock();
         let members = self.members.load_full();
-        let endpoint = members.endpoints.iter().find(|endpoint| endpoint.address == address);
-        {
+        let address = whom.parse::<SocketAddr>().ok();
+        let is_meant = |endpoint: &Arc<Endpoint>| match address {
+            Some(address) => endpoint.address == address,
+            None => endpoint.name.as_ref().is_some_and(|name| name.to_string().eq_ignore_ascii_case(whom)),
+        };
+        let meant: Vec<&Arc<Endpoint>> = members.endpoints.iter().filter(|endpoint| is_meant(endpoint)).collect();
+        let endpoints = {
             let mut all = self.by_hand.0.lock();
             // What was set for one that has left may be taken back all the same.
-            if endpoint.is_none() && !(order == Order::Ready && all.contains_key(&address)) {
+            let left = address.filter(|address| meant.is_empty() && order == Order::Ready && all.contains_key(address));
+            if meant.is_empty() && left.is_none() {
                 return Err(NotObeyed::NoEndpoint);
             }
-            if all.len() >= MOST && order != Order::Ready && !all.contains_key(&address) {
+            if order != Order::Ready && all.len() + meant.len() > MOST {
                 return Err(NotObeyed::TooMany);
             }
-            let settings = all.entry(address).or_default();
-            match order {
-                Order::Drain(time) => settings.drained = Some(until(time)),
-                Order::Weight(weight, time) => settings.weight = Some((weight, until(time))),
-                Order::Ready => *settings = Settings::default(),
+            let addresses: Vec<SocketAddr> = meant.iter().map(|endpoint| endpoint.address).chain(left).collect();
+            for address in &addresses {
+                let settings = all.entry(*address).or_default();
+                match order {
+                    Order::Drain(time) => settings.drained = Some(until(time)),
+                    Order::Weight(weight, time) => settings.weight = Some((weight, until(time))),
+                    Order::Ready => *settings = Settings::default(),
+                }
+                meant.iter().filter(|endpoint| endpoint.address == *address).for_each(|endpoint| endpoint.known.hold.set(*settings));
+                if *settings == Settings::default() {
+                    all.remove(address);
+                }
             }
-            if let Some(endpoint) = endpoint {
-                endpoint.known.hold.set(*settings);
-            }
-            if *settings == Settings::default() {
-                all.remove(&address);
-            }
-        }
+            addresses.len()
+        };
         self.rebuild(&changing, millis);
-        drop(changing);
-        Ok(self.has_usable(None))
+        Ok(Obeyed { endpoints, usable: self.has_usable(None) })
     }
 }

@@ -1,5 +1,6 @@
 //! Pools without sockets: ejection, slow start, and endpoints that come and go.
 
+mod by_hand;
 mod parts;
 
 use std::collections::HashSet;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use serde_json::json;
 
+use super::by_hand::Obeyed;
 use super::*;
 use crate::telemetry::EndpointState;
 
