@@ -71,6 +71,7 @@ pub(super) fn receive(
         *wish = head.headers.get(X_BFF_VERSION).cloned();
     }
     strip(head, snapshot.identity_headers(), *trusted);
+    snapshot.certificate_headers.tell(head, facts);
     Ok(host)
 }
 

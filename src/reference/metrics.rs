@@ -49,6 +49,7 @@ fn families() -> BTreeMap<String, Family> {
     variant.count(200);
     variant.spilled();
     metrics.upstream("shown").first_byte(Duration::from_secs(1));
+    metrics.discovery("shown").as_of(Some((std::time::Instant::now(), Duration::ZERO)));
     metrics.listener("shown").handshake(Ok("1.3"), Duration::ZERO);
     metrics.reloaded("shown", SystemTime::UNIX_EPOCH);
     let page = metrics.render(&BTreeMap::from([("shown", Duration::ZERO)]), &BTreeMap::from([("shop.pem".to_owned(), 0)]));

@@ -10,6 +10,7 @@ mod trace_context;
 
 pub(crate) use access_log::{AccessLog, Flag, Line, Target};
 pub(crate) use metrics::{
-    Attempt, EndpointState, Gauge, ListenerMetrics, Metrics, RouteMetrics, TurnedAway, UpstreamMetrics, VariantMetrics,
+    Attempt, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, ListenerMetrics, Metrics, RouteMetrics, TurnedAway, UpstreamMetrics,
+    VariantMetrics,
 };
 pub(crate) use trace_context::trace_id;

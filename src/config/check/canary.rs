@@ -143,9 +143,14 @@ fn serves(config: &Config, route: &Route, variant: &Variant, report: &mut Report
             for name in route.target.upstreams() {
                 let Some(upstream) = config.upstreams.get(name.as_str()) else { continue };
                 let is_known = upstream.endpoints.iter().any(|one| one.version.as_ref().is_some_and(|known| known.value == version.value));
-                if !is_known && !report.tree.is_torn_at(upstream.place) {
-                    report
-                        .error(version.place, format!("no endpoint of the upstream `{}` has the version `{}`", name.value, version.value));
+                if is_known || report.tree.is_torn_at(upstream.place) {
+                    continue;
+                }
+                let message = format!("no endpoint of the upstream `{}` has the version `{}`", name.value, version.value);
+                // Those that are found while the gateway runs may have it.
+                match upstream.endpoints.is_empty() {
+                    true => report.warn(version.place, message, None),
+                    false => report.error(version.place, message),
                 }
             }
         }

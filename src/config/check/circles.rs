@@ -3,14 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Report;
-use crate::config::model::Config;
+use crate::config::model::{Address, Config};
 
 pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     for (name, upstream) in &config.upstreams {
         for endpoint in &upstream.endpoints {
-            let own = config.server.listeners.iter().find(|listener| takes(listener.address, endpoint.address));
+            let Address::Ip(address) = endpoint.address else { continue };
+            let own = config.server.listeners.iter().find(|listener| takes(listener.address, address));
             if let Some(listener) = own {
-                let message = format!("the endpoint `{}` of the upstream `{name}` is this gateway itself", endpoint.address);
+                let message = format!("the endpoint `{address}` of the upstream `{name}` is this gateway itself");
                 report.tolerated(endpoint.place, message, listener.place, "it listens here");
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! These types hold what was typed. Whether its names point anywhere is checked by `check`; they are resolved when a snapshot is compiled.
 
+mod address;
 mod canary;
 mod forms;
 mod route;
@@ -22,6 +23,7 @@ use schemars::JsonSchema;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Serialize};
 
+pub use address::{Address, Name, is_host_name};
 pub use canary::{By, CanaryOptions, Otherwise, Sticky, Variant};
 pub use route::{FilterUse, Redirect, Rewrite, Route, RouteLimits, Target};
 pub use server::{Admin, Drain, Limits, Listener, Network, Protocol, ProxyProtocol, Server, ServerTimeouts, Threads};

@@ -13,11 +13,11 @@ use frontgate_filters::words::url::Url;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, HOST, IF_NONE_MATCH, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 
-use crate::config::model::{Balance, Endpoint, FirstByte, Retry, Upstream, UpstreamTimeouts};
+use crate::config::model::{Balance, FirstByte, Retry, Upstream, UpstreamTimeouts};
 use crate::telemetry::Metrics;
 use crate::upstream::call::{Call, NoAnswer, call};
 use crate::upstream::tls::Tls;
-use crate::upstream::{NoPick, Pool};
+use crate::upstream::{Found, NoPick, Pool};
 
 /// The most that an answer may hold.
 const LARGEST: usize = 512 * 1024;
@@ -82,8 +82,8 @@ pub(super) async fn get(pool: &Arc<Pool>, url: &Url, accept: &'static str, etag:
     let late = || format!("it took longer than {} s", LONGEST.as_secs());
     let resolved = tokio::time::timeout_at(deadline.into(), tokio::net::lookup_host((url.host.as_str(), url.port)));
     let addresses = resolved.await.map_err(|_| late())?.map_err(|_| "its name cannot be resolved".to_owned())?;
-    let endpoints: Vec<Spanned<Endpoint>> =
-        addresses.take(ADDRESSES as usize).map(|address| Spanned::nowhere(Endpoint { address, weight: 1, version: None })).collect();
+    let endpoints: Vec<Found> =
+        addresses.take(ADDRESSES as usize).map(|address| Found { address, weight: 1, version: None, name: None }).collect();
     pool.change(&endpoints, Instant::now());
 
     let mut asked = HeaderMap::with_capacity(5);

@@ -1,15 +1,24 @@
 //! Pools without sockets: ejection, slow start, and endpoints that come and go.
 
+mod by_hand;
+mod parts;
+
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use serde_json::json;
 
+use super::by_hand::Obeyed;
 use super::*;
+use crate::telemetry::EndpointState;
 
 fn config(json: serde_json::Value) -> Upstream {
     serde_json::from_value(json).expect("an upstream")
+}
+
+fn found(json: serde_json::Value) -> Vec<Found> {
+    Found::written(&config(json).endpoints)
 }
 
 fn addresses(numbers: impl IntoIterator<Item = u16>) -> Vec<String> {
@@ -152,12 +161,15 @@ fn endpoints_that_stay_keep_what_is_known_of_them() {
 
     let heavier = json!({"address": addresses([2])[0], "weight": 5, "version": "v2"});
     let next = json!([addresses([7])[0], addresses([1])[0], heavier]);
-    pool.change(&config(json!({"endpoints": next})).endpoints, now);
+    pool.change(&found(json!({"endpoints": next})), now);
 
     let members = pool.members.load_full();
     assert!(Arc::ptr_eq(&members.endpoints[1], &before.endpoints[1]), "what did not change is the same");
     assert_eq!(members.endpoints[2].id(), before.endpoints[2].id());
-    assert_eq!((members.endpoints[2].weight, members.endpoints[2].version.as_ref().map(HeaderValue::as_bytes)), (5, Some(&b"v2"[..])));
+    assert_eq!(
+        (members.endpoints[2].written_weight, members.endpoints[2].version.as_ref().map(HeaderValue::as_bytes)),
+        (5, Some(&b"v2"[..]))
+    );
     let states: Vec<EndpointState> = members.endpoints.iter().map(|endpoint| endpoint.state(pool.millis(now))).collect();
     assert_eq!(states, [EndpointState::Healthy, EndpointState::Ejected, EndpointState::Unhealthy]);
     assert_eq!(members.endpoints.iter().map(|endpoint| endpoint.in_flight()).collect::<Vec<_>>(), [0, 1, 1]);
@@ -176,8 +188,8 @@ fn one_that_left_and_comes_back_begins_anew() {
     let endpoint = pool.members.load().endpoints[0].clone();
     pool.found(&endpoint, Err(Cause::Refused), now);
 
-    pool.change(&config(json!({"endpoints": addresses([1])})).endpoints, now);
-    pool.change(&config(json!({"endpoints": addresses(0..2)})).endpoints, now);
+    pool.change(&found(json!({"endpoints": addresses([1])})), now);
+    pool.change(&found(json!({"endpoints": addresses(0..2)})), now);
 
     assert_eq!(chosen(&pool, 10, now), [5, 5]);
     assert_ne!(pool.members.load().endpoints[0].id(), endpoint.id());
@@ -209,7 +221,7 @@ fn each_endpoint_is_probed_by_one_pool_at_a_time() {
     let old = Pool::new("shop", &probed, None, &metrics, None);
     assert_eq!(old.to_be_probed().1.len(), 2);
     assert_eq!(old.to_be_probed().1.len(), 0);
-    old.change(&config(json!({"endpoints": addresses(1..4)})).endpoints, Instant::now());
+    old.change(&found(json!({"endpoints": addresses(1..4)})), Instant::now());
     let (_, new) = old.to_be_probed();
     assert_eq!(new.iter().map(|endpoint| endpoint.text.to_string()).collect::<Vec<_>>(), addresses(2..4));
 
@@ -230,7 +242,7 @@ fn each_endpoint_is_probed_by_one_pool_at_a_time() {
 #[test]
 fn endpoints_come_and_go_under_load() {
     const ALL: u16 = 10_000;
-    let all = config(json!({"endpoints": addresses(0..ALL)})).endpoints;
+    let all = found(json!({"endpoints": addresses(0..ALL)}));
     for (balance, changes) in [(json!("round_robin"), 100), (json!("least_request"), 30), (json!({"consistent_hash": "client_ip"}), 30)] {
         let pool = pool(json!({"endpoints": addresses(0..ALL), "balance": balance}));
         let always: HashSet<SocketAddr> = addresses(changes as u16..ALL).iter().map(|text| text.parse().expect("an address")).collect();
