@@ -22,6 +22,7 @@ mod changes;
 pub mod cli;
 pub mod config;
 mod decide;
+mod discovery;
 mod door;
 mod exchange;
 mod explain;
