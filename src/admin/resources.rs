@@ -11,7 +11,7 @@ use serde_json::json;
 use super::Admin;
 use super::answer::{Answer, TEXT, answer, json, problem, text};
 use crate::reload::Refused;
-use crate::status::{CircuitForced, Draining, Force};
+use crate::status::{Accepted, CircuitForced, Draining, Force};
 
 /// Something that can be asked for.
 pub(super) struct Resource {
@@ -51,6 +51,7 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/-/reload", takes: Takes::Post, open: false, act: Act::Later(|admin| Box::pin(reload(admin))) },
     Resource { path: "/-/drain", takes: Takes::Post, open: false, act: Act::Now(|admin, _| drain(admin)) },
     Resource { path: "/-/circuit", takes: Takes::Post, open: false, act: Act::Now(circuit) },
+    Resource { path: "/-/upstreams/accept", takes: Takes::Post, open: false, act: Act::Now(accept) },
     Resource { path: "/-/limits", takes: Takes::Get, open: false, act: Act::Now(limits) },
     Resource { path: "/-/hash", takes: Takes::Post, open: false, act: Act::Now(hash) },
 ];
@@ -120,6 +121,20 @@ fn circuit(admin: &Admin, head: &RequestHeader) -> Answer {
         time.map_or(String::new(), |time| format!(" for {time:?}"))
     );
     json(StatusCode::OK, &CircuitForced { filter: &filter, upstream: &upstream, force })
+}
+
+/// Lets go of the endpoints of `upstream` that its sources no longer name.
+fn accept(admin: &Admin, head: &RequestHeader) -> Answer {
+    let upstream = parameter(head, "upstream").unwrap_or_default();
+    let Some(left) = admin.gateway.accept(&upstream) else {
+        let why = match admin.gateway.snapshot().pools.contains_key(&upstream) {
+            true => "All endpoints of this upstream are written as addresses: there is no source to believe.",
+            false => "There is no upstream of this name.",
+        };
+        return problem(StatusCode::NOT_FOUND, "not_found", why, None);
+    };
+    log::warn!("an operator let go {left} endpoints of upstream `{upstream}` that its sources no longer name");
+    json(StatusCode::OK, &Accepted { upstream: &upstream, left })
 }
 
 /// Whom limits refused of late: all, or the one that `filter` names.

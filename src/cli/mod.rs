@@ -63,7 +63,12 @@ enum Command {
     /// Show the state of the running gateway and of everything it depends on, as JSON
     Status(Admin),
     /// Upstreams, endpoints and circuits of the running gateway
-    Upstreams(Admin),
+    Upstreams {
+        #[command(flatten)]
+        admin: Admin,
+        #[command(subcommand)]
+        act: Option<OnUpstream>,
+    },
     /// Who was refused by a limit of the running gateway, the most often first
     Limits {
         #[command(flatten)]
@@ -108,12 +113,22 @@ enum Command {
     },
 }
 
+/// What is done to an upstream by hand.
+#[derive(Subcommand)]
+enum OnUpstream {
+    /// Believe what an upstream's sources say: endpoints that they no longer name, and that stay in doubt, leave at once
+    Accept {
+        /// The upstream's name
+        upstream: String,
+    },
+}
+
 /// Where the running gateway is asked.
 #[derive(clap::Args)]
 struct Admin {
     /// Its admin address; by default FRONTGATE_ADMIN, else the configuration's `server.admin` where it can be read, else 127.0.0.1:9901. A
     /// token that it asks for is FRONTGATE_ADMIN_TOKEN or the configuration's
-    #[arg(long, value_name = "ADDRESS", value_parser = operate::admin_address)]
+    #[arg(long, global = true, value_name = "ADDRESS", value_parser = operate::admin_address)]
     admin: Option<std::net::SocketAddr>,
 }
 
@@ -186,7 +201,10 @@ pub fn main() -> ExitCode {
         Some(Command::Config { what }) => config::run(path, what),
         Some(Command::Reload(at)) => operate::run(path, &at, &operate::Ask::Reload),
         Some(Command::Status(at)) => operate::run(path, &at, &operate::Ask::Status),
-        Some(Command::Upstreams(at)) => operate::run(path, &at, &operate::Ask::Upstreams),
+        Some(Command::Upstreams { admin, act: None }) => operate::run(path, &admin, &operate::Ask::Upstreams),
+        Some(Command::Upstreams { admin, act: Some(OnUpstream::Accept { upstream }) }) => {
+            operate::run(path, &admin, &operate::Ask::Accept(upstream))
+        }
         Some(Command::Limits { admin, filter }) => operate::run(path, &admin, &operate::Ask::Limits(filter)),
         Some(Command::Hash { admin, value }) => hash::run(path, &admin, &value),
         Some(Command::Drain { admin, wait }) => operate::run(path, &admin, &operate::Ask::Drain { wait }),

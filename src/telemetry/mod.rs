@@ -9,5 +9,7 @@ pub(crate) mod metrics;
 mod trace_context;
 
 pub(crate) use access_log::{AccessLog, Flag, Line, Target};
-pub(crate) use metrics::{Attempt, EndpointState, Gauge, ListenerMetrics, Metrics, RouteMetrics, TurnedAway, UpstreamMetrics};
+pub(crate) use metrics::{
+    Attempt, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, ListenerMetrics, Metrics, RouteMetrics, TurnedAway, UpstreamMetrics,
+};
 pub(crate) use trace_context::trace_id;

@@ -24,6 +24,8 @@ pub(super) enum Ask {
     Status,
     /// Its upstreams, endpoints and circuits.
     Upstreams,
+    /// To believe what the sources of this upstream say.
+    Accept(String),
     /// Whom its limits refused, of this filter or of all.
     Limits(Option<String>),
     /// To read its configuration again.
@@ -57,6 +59,7 @@ pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
         Ask::Status | Ask::Upstreams => gateway.ask("GET", STATUS),
         Ask::Limits(None) => gateway.ask("GET", "/-/limits"),
         Ask::Limits(Some(filter)) => gateway.ask("GET", &format!("/-/limits?filter={}", encoded(filter))),
+        Ask::Accept(upstream) => gateway.ask("POST", &format!("/-/upstreams/accept?upstream={}", encoded(upstream))),
         Ask::Reload => gateway.ask("POST", "/-/reload"),
         Ask::Drain { .. } => gateway.ask("POST", "/-/drain"),
         Ask::Circuit { filter, upstream, force, time } => {

@@ -31,7 +31,38 @@ pub(super) fn upstreams(status: &Status) -> String {
     ];
     let circuits = circuits(&status.circuits);
     let adaptive: String = status.upstreams.iter().filter_map(|(name, upstream)| adaptive(name, upstream)).collect();
-    [table(columns, &rows), circuits, adaptive].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+    [table(columns, &rows), sources(status), circuits, adaptive].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// Where endpoints come from, where not all are written as addresses.
+fn sources(status: &Status) -> String {
+    let all = status.upstreams.iter().flat_map(|(name, upstream)| {
+        let sources = upstream.discovery.iter().flat_map(|discovery| &discovery.sources);
+        sources.map(move |source| (name, source))
+    });
+    let rows: Vec<_> = all
+        .map(|(name, source)| {
+            [
+                name.clone(),
+                source.source.clone(),
+                source.state.label().to_owned(),
+                format!("{}s", source.age_seconds),
+                source.endpoints.to_string(),
+                source.held.to_string(),
+                source.why.clone().unwrap_or_else(|| "-".to_owned()),
+            ]
+        })
+        .collect();
+    let columns = [
+        Column::Left("UPSTREAM"),
+        Column::Left("SOURCE"),
+        Column::Left("STATE"),
+        Column::Right("AGE"),
+        Column::Right("ENDPOINTS"),
+        Column::Right("IN DOUBT"),
+        Column::Left("LAST ERROR"),
+    ];
+    table(columns, &rows)
 }
 
 /// Circuits, where there are any.

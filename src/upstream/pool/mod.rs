@@ -11,6 +11,8 @@ mod members;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -64,6 +66,15 @@ pub(crate) struct Pool {
     ejecting: Mutex<()>,
 }
 
+/// What a changed set has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Replaced {
+    /// Endpoints that were not there before.
+    pub came: usize,
+    /// Endpoints that are no more.
+    pub went: usize,
+}
+
 /// How often the log is told of an endpoint that TLS fails there.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
@@ -73,14 +84,25 @@ fn settings(config: &Upstream) -> Upstream {
 }
 
 impl Pool {
-    /// Compiles a checked configuration, of which `tls` was read. An endpoint that `before` has, too, keeps what is known of it.
+    /// Compiles a checked configuration, of which `tls` was read, with its written addresses as the endpoints.
     pub(crate) fn new(name: &str, config: &Upstream, tls: Option<Arc<Tls>>, metrics: &Metrics, before: Option<&Self>) -> Self {
+        Self::with(name, config, &Found::written(&config.endpoints), tls, metrics, before)
+    }
+
+    /// The same with these endpoints. One that `before` has, too, keeps what is known of it.
+    pub(crate) fn with(
+        name: &str,
+        config: &Upstream,
+        endpoints: &[Found],
+        tls: Option<Arc<Tls>>,
+        metrics: &Metrics,
+        before: Option<&Self>,
+    ) -> Self {
         let settings = settings(config);
         let began = before.map_or_else(Instant::now, |before| before.began);
         let same_adaptive = before.filter(|before| before.timeouts.first_byte == config.timeouts.first_byte);
         let known = before.map(|before| before.members.load_full());
-        let members =
-            Members::new(&Found::written(&config.endpoints), &terms(&settings, tls.as_ref()), known.as_deref().map(|known| (known, false)));
+        let members = Members::new(endpoints, &terms(&settings, tls.as_ref()), known.as_deref().map(|known| (known, false)));
         let pool = Self {
             name: name.into(),
             timeouts: config.timeouts,
@@ -139,18 +161,40 @@ impl Pool {
     /// Puts these endpoints in the place of those it has. Those that stay keep their counts, health and connections; requests that run keep
     /// the endpoint they chose. The caller has the new ones probed ([`super::health::watch`]).
     pub(crate) fn change(&self, endpoints: &[Found], now: Instant) {
+        self.replace(endpoints, now);
+    }
+
+    /// The same, saying how many endpoints came and went; nothing where they are what they were.
+    pub(crate) fn replace(&self, endpoints: &[Found], now: Instant) -> Option<Replaced> {
         let _one = self.changing.lock();
         let before = self.members.load_full();
         if before.written == endpoints {
-            return;
+            return None;
         }
         let next = Members::new(endpoints, &terms(&self.settings, before.tls.as_ref()), Some((&before, true)));
+        let came = next.endpoints.iter().filter(|endpoint| !before.has(endpoint)).count();
+        let mut went = 0;
         for gone in before.endpoints.iter().filter(|endpoint| !next.has(endpoint)) {
             // Ends its probes.
             gone.known.probed_by.store(0, Ordering::Release);
+            went += 1;
         }
         self.members.store(Arc::new(next));
         self.tick(now);
+        Some(Replaced { came, went })
+    }
+
+    /// What its endpoints were made of.
+    pub(crate) fn endpoints(&self) -> Vec<Found> {
+        self.members.load().written.clone()
+    }
+
+    /// The addresses of those that fail their probes; nothing where none is probed.
+    pub(crate) fn failing(&self) -> Option<HashSet<SocketAddr>> {
+        self.settings.health.as_ref()?;
+        let members = self.members.load();
+        let failing = members.endpoints.iter().filter(|endpoint| endpoint.known.unhealthy.load(Ordering::Acquire));
+        Some(failing.map(|endpoint| endpoint.address).collect())
     }
 
     /// What a consistent hash is made of.
@@ -305,6 +349,7 @@ impl Pool {
             first_byte_ms: self.first_byte().as_millis() as u64,
             adaptive: self.adaptive.is_some(),
             endpoints: endpoints.collect(),
+            discovery: None,
         }
     }
 }
