@@ -1,6 +1,7 @@
 //! One name, followed for as long as somebody wants to know: what it leads to now, and again when that is over.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::{Answer, Dns, Families, Service, is_local};
+use super::{Answer, Dns, Families, Service};
 use crate::config::model::Name;
 use crate::upstream::Found;
 
@@ -23,7 +24,7 @@ const LOOPBACK: Duration = Duration::from_millis(250);
 
 /// What is to be followed, and what its endpoints are like.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Wanted {
+pub(super) struct Wanted {
     /// What leads to them.
     pub source: Source,
     /// No answer counts for longer.
@@ -36,7 +37,7 @@ pub(crate) struct Wanted {
 
 /// What leads to endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(super) enum Source {
     /// A host's name: each of its addresses, at this port.
     Host(Name),
     /// A service's name, as `_http._tcp.shop.internal`.
@@ -45,7 +46,7 @@ pub(crate) enum Source {
 
 /// What became of asking.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum News {
+pub(super) enum News {
     /// These, and no others.
     Found(Vec<Found>),
     /// Nobody could tell, for this reason. The name has been missed from the beginning, or what was found before holds.
@@ -56,7 +57,7 @@ pub(crate) enum News {
 ///
 /// An answer counts for as long as it says, from a second to `refresh`; where there was none, the next attempt is soon, and then less soon.
 /// A family of addresses of which nothing is known keeps those it had.
-pub(crate) async fn follow(dns: Arc<Dns>, wanted: Wanted, tell: impl Fn(News)) {
+pub(super) async fn follow(dns: Arc<Dns>, wanted: Wanted, tell: impl Fn(News)) {
     let mut changes = dns.changes.subscribe();
     let mut held = Held::default();
     let (mut in_vain, mut was_there) = (0_u32, false);
@@ -108,6 +109,15 @@ impl Place {
     }
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(name) => name.fmt(f),
+            Self::Service(name) => name.fmt(f),
+        }
+    }
+}
+
 async fn host(dns: &Dns, name: &Name, held: &mut Held) -> Answer<Vec<Place>> {
     let (addresses, ttl) = match dns.addresses(&name.host).await {
         Answer::Found(families, ttl) => {
@@ -125,7 +135,7 @@ async fn host(dns: &Dns, name: &Name, held: &mut Held) -> Answer<Vec<Place>> {
     if addresses.is_empty() {
         return Answer::Nothing("it has no address");
     }
-    let addresses = if is_local(&name.host) { one_of_both(addresses, name.port).await } else { with_route(addresses) };
+    let addresses = if name.is_local() { one_of_both(addresses, name.port).await } else { with_route(addresses) };
     let places = addresses.into_iter().map(|ip| Place { address: SocketAddr::new(ip, name.port), weight: None, name: name.clone() });
     Answer::Found(places.collect(), ttl)
 }
@@ -222,7 +232,7 @@ fn domain(service: &str) -> &str {
 
 /// Those that there is a way to from this machine, as programs that open connections themselves choose them (RFC 6724, section 6, rule 1):
 /// one without IPv6 is not to lose every second request. All, where there is a way to none: it may be back before the next answer is.
-fn with_route(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+pub(super) fn with_route(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     let routed: Vec<IpAddr> = addresses.iter().copied().filter(|address| has_route(*address)).collect();
     if routed.is_empty() { addresses } else { routed }
 }
@@ -259,12 +269,12 @@ mod tests {
 
     #[test]
     fn weights_are_divided_by_what_they_have_in_common() {
-        let unit = |weights: &[u16]| {
+        let common = |weights: &[u16]| {
             let services: Vec<Service> = weights.iter().map(|weight| service(*weight)).collect();
-            super::unit(&services.iter().collect::<Vec<_>>())
+            unit(&services.iter().collect::<Vec<_>>())
         };
 
-        assert_eq!([unit(&[10, 30]), unit(&[100, 0, 50]), unit(&[0, 0]), unit(&[7, 3]), unit(&[65535])], [10, 50, 1, 1, 65535]);
+        assert_eq!([common(&[10, 30]), common(&[100, 0, 50]), common(&[0, 0]), common(&[7, 3]), common(&[65535])], [10, 50, 1, 1, 65535]);
     }
 
     #[test]

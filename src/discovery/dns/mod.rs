@@ -19,13 +19,19 @@ use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-pub(crate) use follow::{News, Source, Wanted, follow};
+use follow::{News, Source, Wanted, follow};
 use server::{Reply, Server};
 pub(crate) use system::Places;
 use system::{Contents, Hosts, Rules};
 
+use super::{Part, Reporter};
+use crate::config::model::{Discover, Name, Upstream};
+
 /// How often the machine's files are looked at, and how long what they say counts as fresh.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How long an answer counts at most where nothing is said of that.
+const REFRESH: Duration = Duration::from_secs(30);
 
 /// What resolves names, for the whole gateway over all its configurations.
 pub(crate) struct Dns {
@@ -165,6 +171,19 @@ impl Dns {
         unknown.map_or(Answer::Nothing(nothing), Answer::Unknown)
     }
 
+    /// The addresses that a connection to this host is worth trying at, where it may be an address itself; the error says why there are none.
+    pub(crate) async fn connectable(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if let Ok(address) = bare.parse() {
+            return Ok(vec![address]);
+        }
+        match self.addresses(&host.to_ascii_lowercase()).await {
+            Answer::Found(families, _) => Ok(follow::with_route(families.all())),
+            Answer::Nothing(why) => Err(why.to_owned()),
+            Answer::Unknown(why) => Err(why),
+        }
+    }
+
     /// Where a service is to be had, as its SRV records say.
     async fn services(&self, name: &str) -> Answer<Vec<Service>> {
         let current = self.current().await;
@@ -185,6 +204,51 @@ impl Dns {
 fn is_local(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     host == "localhost" || host.ends_with(".localhost")
+}
+
+/// The sources of an upstream's endpoints that are names.
+pub(crate) fn parts(upstream: &Upstream, dns: &Arc<Dns>) -> Vec<Part> {
+    let named = upstream.endpoints.iter().filter_map(|endpoint| {
+        let source = Source::Host(endpoint.address.name()?.clone());
+        let version = endpoint.version.as_ref().map(|version| version.value.clone());
+        Some(Wanted { source, refresh: REFRESH, weight: endpoint.weight, version })
+    });
+    named.chain(upstream.discover.as_ref().and_then(|discover| discovered(discover))).map(|wanted| part(wanted, dns)).collect()
+}
+
+/// The name that the endpoints have which `discover` finds, where it says that with a port.
+pub(crate) fn name(discover: &Discover) -> Option<Name> {
+    match discovered(discover)?.source {
+        Source::Host(name) => Some(name),
+        Source::Service(_) => None,
+    }
+}
+
+/// What `discover` asks the DNS for.
+fn discovered(discover: &Discover) -> Option<Wanted> {
+    let source = match (&discover.dns, &discover.port, &discover.dns_srv) {
+        (Some(host), Some(port), _) => Source::Host(Name { host: host.to_ascii_lowercase().into(), port: port.value }),
+        (_, _, Some(service)) => Source::Service(service.to_ascii_lowercase().into()),
+        _ => return None,
+    };
+    let refresh = discover.refresh.as_ref().map_or(REFRESH, |refresh| refresh.0);
+    Some(Wanted { source, refresh, weight: 1, version: None })
+}
+
+fn part(wanted: Wanted, dns: &Arc<Dns>) -> Part {
+    let dns = dns.clone();
+    Part {
+        source: format!("dns {}", wanted.source),
+        identity: format!("{wanted:?}"),
+        patience: wanted.refresh,
+        run: Arc::new(move |reporter: Reporter| {
+            let tell = move |news| match news {
+                News::Found(endpoints) => reporter.found(endpoints),
+                News::Failed(why) => reporter.failed(why),
+            };
+            Box::pin(follow(dns.clone(), wanted.clone(), tell))
+        }),
+    }
 }
 
 impl Families {
@@ -222,7 +286,8 @@ impl Current {
         let first = if self.rules.rotate { self.turn.fetch_add(1, Ordering::Relaxed) } else { 0 };
         let mut last = Reply::Silent("there is no DNS server".to_owned());
         for _ in 0..self.rules.attempts {
-            let mut servers: Vec<&Server> = (0..self.servers.len()).map(|index| &self.servers[(first + index) % self.servers.len()]).collect();
+            let mut servers: Vec<&Server> =
+                (0..self.servers.len()).map(|index| &self.servers[(first + index) % self.servers.len()]).collect();
             // One that was silent lately is not waited for while there is another.
             servers.sort_by_key(|server| server.is_silent());
             for server in servers {

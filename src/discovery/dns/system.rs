@@ -6,6 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use frontgate_filters::words::spanned::Spanned;
+
+use crate::config::Loaded;
+
 /// More of a file is not read.
 const LARGEST: u64 = 4 << 20;
 
@@ -20,6 +24,22 @@ pub(crate) struct Places {
     pub servers: Option<Vec<SocketAddr>>,
     /// The domains to search in place of those.
     pub search: Option<Vec<String>>,
+}
+
+impl Places {
+    /// What a configuration says of them.
+    pub(crate) fn of(loaded: &Loaded) -> Self {
+        let mut places = Self::default();
+        if let Some(dns) = &loaded.config.server.dns {
+            places.servers = dns.servers.as_ref().map(|servers| servers.iter().map(|server| server.0).collect());
+            let domain = |domain: &Spanned<String>| domain.trim_end_matches('.').to_ascii_lowercase();
+            places.search = dns.search.as_ref().map(|domains| domains.iter().map(domain).collect());
+            if let Some(hosts) = &dns.hosts {
+                places.hosts = loaded.resolve_path(hosts.place, hosts);
+            }
+        }
+        places
+    }
 }
 
 impl Default for Places {
@@ -124,7 +144,8 @@ impl Rules {
                 }
                 // The last line counts.
                 Some("search" | "domain") => {
-                    rules.search = words.map(|word| word.trim_end_matches('.').to_ascii_lowercase()).filter(|word| !word.is_empty()).collect();
+                    rules.search =
+                        words.map(|word| word.trim_end_matches('.').to_ascii_lowercase()).filter(|word| !word.is_empty()).collect();
                 }
                 Some("options") => words.for_each(|word| rules.option(word)),
                 _ => {}

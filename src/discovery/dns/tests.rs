@@ -3,7 +3,7 @@
 use frontgate_test_support::dns::{Answer as Says, DnsServer};
 
 use super::*;
-use crate::config::model::{Address, Endpoint, Name};
+use crate::config::model::{Address, Endpoint};
 use crate::upstream::Found;
 
 fn asking(servers: &[&DnsServer]) -> Places {
