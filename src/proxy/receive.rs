@@ -47,7 +47,7 @@ impl Proxy {
                 let limited = reply.status == StatusCode::TOO_MANY_REQUESTS && matches!(reply.body, ReplyBody::Problem { .. });
                 ctx.kept_back = by == By::Filter && is_open(ctx.facts.circuit);
                 ctx.flag = match by {
-                    By::NoRoute => Some(Flag::NoRoute),
+                    By::NoRoute | By::Unmet => Some(Flag::NoRoute),
                     By::Filter if limited && ctx.facts.limit.is_some() => Some(Flag::RateLimited),
                     _ => None,
                 };

@@ -6,6 +6,7 @@ mod filters;
 mod report;
 mod routes;
 mod server;
+mod when;
 
 use std::collections::HashSet;
 

@@ -1,11 +1,11 @@
-//! `routes`: hosts, paths and methods that can match, one target each, and no two routes for the same requests.
+//! `routes`: hosts, paths and methods that can match, one target each. What routes of one host and path have to differ in is said beside `when`.
 
 use std::collections::HashMap;
 
 use frontgate_filters::words::spanned::{Place, Spanned};
 use http::Method;
 
-use super::{Check, Report, is_name};
+use super::{Check, Report, is_name, when};
 use crate::config::model::{Config, Route, Target};
 use crate::router::{Pattern, Segment, UNMATCHED, host_of};
 
@@ -26,25 +26,13 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
         if let Some(first) = names.insert(&route.name, route.name.place) {
             report.both(route.name.place, format!("two routes are named `{}`", route.name.value), first, "the first one");
         }
+        when::check(config, route, report);
         if let Some(shape) = self::route(route, report) {
             shapes.entry(shape).or_default().push(route);
         }
     }
     for routes in shapes.values() {
-        for (index, route) in routes.iter().enumerate() {
-            if let Some(first) = routes[..index].iter().find(|other| overlap(other, route)) {
-                let message = format!("the routes `{}` and `{}` match the same requests", first.name.value, route.name.value);
-                report.both(route.path.place, message, first.path.place, "the other one");
-            }
-        }
-    }
-}
-
-/// Whether two routes of one host and path share a method.
-fn overlap(a: &Route, b: &Route) -> bool {
-    match (&a.methods, &b.methods) {
-        (Some(a), Some(b)) => a.iter().any(|method| b.iter().any(|other| method.value == other.value)),
-        _ => true,
+        when::order(config, routes, report);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use frontgate_filters::registry::FilterEntry;
 use frontgate_filters::reply::respond::Respond;
+use frontgate_filters::words::matching::Match;
 use frontgate_filters::words::spanned::Spanned;
 use frontgate_filters::words::units::{Duration, Size};
 use schemars::JsonSchema;
@@ -21,6 +22,8 @@ pub struct Route {
     pub path: Spanned<String>,
     /// Methods; by default all. GET includes HEAD.
     pub methods: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Facts that a request must have, too.
+    pub when: Option<Spanned<Match>>,
     /// What its requests lead to.
     pub target: Target,
     /// Filters in order: names, or filters written inline.
@@ -79,6 +82,9 @@ struct Keys {
     /// Methods; by default all. GET includes HEAD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     methods: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Facts that a request must have, too: a value, a list of values, or `"*"` for any. Routes of one host and path are tried in their order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    when: Option<Spanned<Match>>,
     /// The upstream that requests are sent to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     upstream: Option<Spanned<String>>,
@@ -115,6 +121,7 @@ impl From<Keys> for Route {
             host: keys.host,
             path: keys.path,
             methods: keys.methods,
+            when: keys.when,
             target,
             filters: keys.filters,
             rewrite: keys.rewrite,
@@ -131,6 +138,7 @@ impl From<Route> for Keys {
             host: route.host,
             path: route.path,
             methods: route.methods,
+            when: route.when,
             upstream: None,
             redirect: None,
             respond: None,
