@@ -18,6 +18,7 @@ use frontgate_filters::grpc::{Call, Status, Wire};
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::words::claims::Claims;
 use frontgate_filters::words::fields;
+use http::header::UPGRADE;
 use http::{HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
@@ -74,8 +75,15 @@ pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanat
         beaten: beaten(&snapshot, &head, &trace),
         grpc: facts.grpc.as_deref().map(kind),
         filters: trace.filters.into_iter().map(Filtered::from).collect(),
+        mirror: mirror(&snapshot, route, &head, &facts, &outcome),
         outcome,
     })
+}
+
+/// What becomes of a copy, where the route has a mirror and its upstream is asked.
+fn mirror(snapshot: &Snapshot, route: Option<usize>, head: &RequestHeader, facts: &Facts, outcome: &Outcome) -> Option<String> {
+    let mirror = snapshot.route(route).mirror.as_ref().filter(|_| matches!(outcome, Outcome::Forwarded { .. }))?;
+    Some(mirror.explain(head, facts, head.headers.contains_key(UPGRADE)))
 }
 
 /// What becomes of a request that can be read.

@@ -26,6 +26,9 @@ pub(crate) struct Explanation {
     pub(super) grpc: Option<String>,
     /// What every filter decided, in order.
     pub(super) filters: Vec<Filtered>,
+    /// What becomes of a copy of it, where its route has a mirror.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mirror: Option<String>,
     /// What becomes of it.
     pub(super) outcome: Outcome,
 }
@@ -140,6 +143,9 @@ impl fmt::Display for Explanation {
             for reason in &filter.reasons {
                 writeln!(f, "  because {reason}")?;
             }
+        }
+        if let Some(mirror) = &self.mirror {
+            writeln!(f, "mirror    {mirror}")?;
         }
         match &self.outcome {
             Outcome::Forwarded { upstream, request, host } => {

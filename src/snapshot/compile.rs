@@ -23,6 +23,7 @@ use crate::door::Rules;
 use crate::door::tls::Kept;
 use crate::door::wire::HeadLimits;
 use crate::files;
+use crate::mirror::Mirror;
 use crate::router::{Entry, Pattern, Router, UNMATCHED};
 use crate::telemetry::{AccessLog, Metrics, Target};
 use crate::upstream::tls::Tls;
@@ -81,19 +82,23 @@ impl Snapshot {
         let server: Vec<Link> =
             config.server.filters.iter().enumerate().map(|(index, used)| link("", index, used)).collect::<Result<_, String>>()?;
         let limits = config.server.limits;
+        let credentials: Vec<HeaderName> = filters.values().flat_map(|built| built.entry.config.options().credentials()).collect();
         let compile = |route: &model::Route| -> Result<Route, String> {
             let mut links = server.clone();
             for (index, used) in route.filters.iter().enumerate() {
                 links.push(link(&route.name, index, used)?);
             }
             let pattern = Pattern::parse(&route.path)?;
+            let counts = metrics.route(&route.name);
+            let mirror = route.mirror.as_ref().map(|mirror| Mirror::compile(mirror, &credentials, &pools, counts.mirror())).transpose()?;
             Ok(Route {
                 name: route.name.as_str().into(),
                 chain: Chain::new(links),
                 when: route.when.as_ref().map(|when| when.compile()),
                 varies_by: Box::default(),
                 action: action::compile(route, &pattern, &pools)?,
-                metrics: metrics.route(&route.name),
+                mirror,
+                metrics: counts,
                 body_limit: route.limits.map_or(limits.body.0, |limits| limits.body.0),
                 takes_calls: takes_calls(config, route),
                 timeout: route.timeout.map(|timeout| timeout.0),
@@ -112,6 +117,7 @@ impl Snapshot {
                 when: None,
                 varies_by: Box::default(),
                 action: action::nothing(),
+                mirror: None,
                 metrics: metrics.route(UNMATCHED),
                 body_limit: limits.body.0,
                 takes_calls: false,

@@ -14,6 +14,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 use crate::action::Action;
 use crate::config::model;
+use crate::mirror::Mirror;
 use crate::router::Entry;
 use crate::telemetry::RouteMetrics;
 
@@ -29,6 +30,8 @@ pub(crate) struct Route {
     pub varies_by: Box<[HeaderName]>,
     /// What becomes of its requests.
     pub action: Box<dyn Action>,
+    /// Copies of its requests for another upstream.
+    pub mirror: Option<Arc<Mirror>>,
     /// Its metrics.
     pub metrics: Arc<RouteMetrics>,
     /// The most bytes of a request body.

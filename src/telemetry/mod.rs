@@ -9,5 +9,6 @@ pub(crate) mod metrics;
 mod trace_context;
 
 pub(crate) use access_log::{AccessLog, Flag, Line, Target};
-pub(crate) use metrics::{Attempt, EndpointState, Gauge, ListenerMetrics, Metrics, RouteMetrics, TurnedAway, UpstreamMetrics};
-pub(crate) use trace_context::trace_id;
+pub(crate) use metrics::{Attempt, Compared, EndpointState, Gauge, ListenerMetrics, Metrics, MirrorMetrics, Place, RouteMetrics, Skipped};
+pub(crate) use metrics::{TurnedAway, UpstreamMetrics};
+pub(crate) use trace_context::{renewed, trace_id};

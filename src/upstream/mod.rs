@@ -10,6 +10,7 @@ pub(crate) mod connect;
 pub(crate) mod documents;
 pub(crate) mod h1;
 pub(crate) mod h2;
+pub(crate) mod hash;
 pub(crate) mod health;
 pub(crate) mod line;
 pub(crate) mod pool;

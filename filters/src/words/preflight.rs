@@ -14,11 +14,16 @@ pub fn is_preflight(head: &RequestHeader) -> bool {
 /// Whether a preflight has this fact as the request will that it asks about. Browsers send no header of the page's own with it, no cookie and no
 /// certificate, and fewer hints of the device.
 pub fn tells(selector: &Selector) -> bool {
-    match selector {
-        Selector::ClientIp | Selector::Host | Selector::Path | Selector::Query(_) => true,
-        Selector::Scheme | Selector::TlsSni | Selector::TlsVersion => true,
-        _ => false,
-    }
+    matches!(
+        selector,
+        Selector::ClientIp
+            | Selector::Host
+            | Selector::Path
+            | Selector::Query(_)
+            | Selector::Scheme
+            | Selector::TlsSni
+            | Selector::TlsVersion
+    )
 }
 
 /// The method that a preflight asks about; none where the request is not one.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use frontgate_filters::words::spanned::{Place, Spanned};
 use http::Method;
 
-use super::{Check, Report, is_name, when};
+use super::{Check, Report, is_name, mirror, when};
 use crate::config::model::{Config, Route, Target};
 use crate::router::{Pattern, Segment, UNMATCHED, host_of};
 
@@ -50,7 +50,9 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
     if route.timeout.is_some_and(|timeout| timeout.0.is_zero()) {
         report.error(name.place, format!("`timeout` of the route `{}` is 0: every request would fail", name.value));
     }
-    methods(route, report);
+    if let Some(methods) = &route.methods {
+        self::methods(methods, "for all methods", report);
+    }
     let host = host(route, report);
     let pattern = match Pattern::parse(&route.path) {
         Ok(pattern) => Some(pattern),
@@ -105,10 +107,10 @@ fn host(route: &Route, report: &mut Report<'_, '_>) -> Option<String> {
     }
 }
 
-fn methods(route: &Route, report: &mut Report<'_, '_>) {
-    let Some(methods) = &route.methods else { return };
+/// Checks a list of methods; without one it is `otherwise`.
+pub(super) fn methods(methods: &Spanned<Vec<Spanned<String>>>, otherwise: &str, report: &mut Report<'_, '_>) {
     if methods.is_empty() {
-        report.lacking(methods.place, "`methods` is empty: leave it out for all methods");
+        report.lacking(methods.place, format!("`methods` is empty: leave it out {otherwise}"));
     }
     for (index, method) in methods.iter().enumerate() {
         let is_method = Method::from_bytes(method.as_bytes()).is_ok() && !method.bytes().any(|byte| byte.is_ascii_lowercase());
@@ -130,6 +132,9 @@ fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
             report.lacking(rewrite.place, "`rewrite` changes the path that is sent to an upstream, but this route has no `upstream`");
         }
         rewrite.check(path, report);
+    }
+    if let Some(mirror) = &route.mirror {
+        mirror::check(route, mirror, report);
     }
     for target in route.target.written() {
         match target {

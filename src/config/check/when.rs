@@ -66,7 +66,7 @@ pub(super) fn order(config: &Config, routes: &[&Spanned<Route>], report: &mut Re
     let is_torn = |route: &&Spanned<Route>| {
         report.tree.is_torn_at(route.place) || route.when.as_ref().is_some_and(|when| report.tree.is_torn_at(when.place))
     };
-    if routes.len() < 2 || routes.iter().any(|route| is_torn(route)) {
+    if routes.len() < 2 || routes.iter().any(is_torn) {
         return;
     }
     for (index, route) in routes.iter().enumerate() {
@@ -149,7 +149,8 @@ impl<'c> Turn<'_, 'c> {
         let methods = self.methods();
         let later = self.routes[self.index + 1..].iter().filter(|other| methods.iter().any(|method| self.takes(other, method)));
         for other in later {
-            if cors(config, self.route) != cors(config, other) {
+            let excluded = other.when.as_ref().is_some_and(|other| when.excludes(other, preflight::tells));
+            if !excluded && cors(config, self.route) != cors(config, other) {
                 let name = (&self.route.name.value, &other.name.value);
                 let message = format!(
                     "a preflight does not say what `{selector}` will be: the routes `{}` and `{}` need the same `cors`",

@@ -3,6 +3,7 @@
 //! These types hold what was typed. Whether its names point anywhere is checked by `check`; they are resolved when a snapshot is compiled.
 
 mod forms;
+mod mirror;
 mod route;
 mod server;
 mod telemetry;
@@ -20,6 +21,7 @@ use schemars::JsonSchema;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Serialize};
 
+pub use mirror::{Mirror, MirrorHeaders};
 pub use route::{FilterUse, Redirect, Rewrite, Route, RouteLimits, Target};
 pub use server::{Admin, Drain, Limits, Listener, Network, Protocol, ProxyProtocol, Server, ServerTimeouts, Threads};
 pub use telemetry::{AccessLog, LogFormat, LogTarget, Telemetry};

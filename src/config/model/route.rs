@@ -8,6 +8,7 @@ use frontgate_filters::words::units::{Duration, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::Mirror;
 use super::forms::{Short, deserialize_short_or_long, schemas, short_or};
 
 /// A route: which requests it takes, and what they lead to: exactly one of `upstream`, `redirect` and `respond`.
@@ -30,6 +31,8 @@ pub struct Route {
     pub filters: Vec<Spanned<FilterUse>>,
     /// Changes the path that is sent to the upstream.
     pub rewrite: Option<Spanned<Rewrite>>,
+    /// Copies of its requests for another upstream.
+    pub mirror: Option<Spanned<Mirror>>,
     /// Timeout of all attempts together, to the last byte; by default none.
     pub timeout: Option<Duration>,
     /// Limits that override the server's.
@@ -100,6 +103,9 @@ struct Keys {
     /// Changes the path that is sent to the upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rewrite: Option<Spanned<Rewrite>>,
+    /// Copies of its requests for another upstream, of which nothing is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mirror: Option<Spanned<Mirror>>,
     /// Timeout of all attempts together, to the last byte; by default none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout: Option<Duration>,
@@ -125,6 +131,7 @@ impl From<Keys> for Route {
             target,
             filters: keys.filters,
             rewrite: keys.rewrite,
+            mirror: keys.mirror,
             timeout: keys.timeout,
             limits: keys.limits,
         }
@@ -144,6 +151,7 @@ impl From<Route> for Keys {
             respond: None,
             filters: route.filters,
             rewrite: route.rewrite,
+            mirror: route.mirror,
             timeout: route.timeout,
             limits: route.limits,
         };

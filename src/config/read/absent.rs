@@ -10,7 +10,6 @@ const KEYS: &[(&[&str], &str)] = &[
     (&["server.state_dir"], "nothing is written to disk"),
     (&["upstreams.*.discover"], "write the addresses as `endpoints`, and reload when they change"),
     (&["routes.*.canary", "routes.*.canary_options"], "give endpoints of one upstream weights and versions instead"),
-    (&["routes.*.mirror"], "leave it out"),
     (&["routes.*.priority"], "all routes are alike under overload"),
     (&["routes.*.aggregate", "routes.*.graphql", "routes.*.saga"], "a route leads to one upstream, a redirect or a fixed answer"),
     (&["telemetry.tracing"], "`traceparent` passes through; the gateway makes no spans"),

@@ -133,6 +133,7 @@ fn routes_of_one_path_may_differ_by_facts() {
         &[r#"methods: [GET], when: {header.X-V: "2"}"#, r#"methods: [HEAD], when: {header.X-V: "2"}"#, ""],
         &[r#"when: {header.X-V: "*"}, filters: [web]"#, "filters: [{cors: {origins: [https://shop.example]}}]"],
         &[r#"when: {client_ip: 10.0.0.0/8, query.a: "1"}, filters: [web]"#, ""],
+        &["when: {client_ip: 10.0.0.0/8, cookie.a: b}, filters: [web]", "when: {client_ip: 192.0.2.0/24, cookie.a: b}"],
         &["when: {device: [mobile, tablet], scheme: https, tls.version: \"1.3\", client_cert.cn: shop}", ""],
     ] {
         assert_eq!(problems_of_routes(routes), Vec::<String>::new(), "{routes:?}");
@@ -159,12 +160,24 @@ fn routes_that_are_never_reached_are_found() {
             &[r#"when: {header.X-V: "1"}"#, r#"when: {header.X-V: "2"}"#, r#"when: {header.X-V: ["1", "2"]}"#, ""],
             "the route `r2` is never reached: those before it take all that its `when` lets pass",
         ),
-        (&[r#"methods: [GET], when: {header.X-V: "*"}"#, r#"methods: [GET, POST], when: {header.X-V: "2"}"#], "warning: the route `r1` is never reached by `GET`"),
-        (&[r#"methods: [GET], when: {header.X-V: "*"}"#, r#"when: {header.X-V: "2"}"#], "warning: the route `r1` is never reached by `GET`"),
+        (
+            &[r#"methods: [GET], when: {header.X-V: "*"}"#, r#"methods: [GET, POST], when: {header.X-V: "2"}"#],
+            "warning: the route `r1` is never reached by `GET`",
+        ),
+        (
+            &[r#"methods: [GET], when: {header.X-V: "*"}"#, r#"when: {header.X-V: "2"}"#],
+            "warning: the route `r1` is never reached by `GET`",
+        ),
         (&[r#"when: {header.X-V: "2"}, filters: [web]"#, ""], "need the same `cors`"),
         (&["when: {cookie.beta: yes}", "filters: [web]"], "a preflight does not say what `cookie.beta` will be: the routes `r0` and `r1`"),
-        (&["when: {client_ip: 10.0.0.1, device: mobile}, filters: [web]", "filters: [{cors: {origins: [https://a.example]}}]"], "need the same `cors`"),
-        (&["methods: [GET], when: {cookie.beta: yes}, filters: [web]", "methods: [GET]", "methods: [POST], filters: [web]"], "`r0` and `r1` need the same"),
+        (
+            &["when: {client_ip: 10.0.0.1, device: mobile}, filters: [web]", "filters: [{cors: {origins: [https://a.example]}}]"],
+            "need the same `cors`",
+        ),
+        (
+            &["methods: [GET], when: {cookie.beta: yes}, filters: [web]", "methods: [GET]", "methods: [POST], filters: [web]"],
+            "`r0` and `r1` need the same",
+        ),
     ] {
         let found = problems_of_routes(routes);
 

@@ -4,6 +4,7 @@
 //! nothing, except for the first answer of a method and status on a route.
 
 mod listener;
+mod mirror;
 mod process;
 mod route;
 mod scrape;
@@ -24,6 +25,7 @@ use self::scrape::Scrape;
 use crate::router::UNMATCHED;
 
 pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
+pub(crate) use mirror::{Compared, MirrorMetrics, Place, Skipped};
 pub(crate) use route::RouteMetrics;
 pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
 

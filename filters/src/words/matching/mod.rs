@@ -102,6 +102,20 @@ impl Match {
         self.implies(other) && other.implies(self)
     }
 
+    /// Whether no request is matched by both, by the facts that these selectors name.
+    pub fn excludes(&self, other: &Self, named: impl Fn(&Selector) -> bool) -> bool {
+        self.facts.iter().filter(|fact| named(&fact.selector)).any(|ours| {
+            let theirs = other.facts.iter().find(|fact| fact.selector == ours.selector);
+            theirs.is_some_and(|theirs| match (&ours.wanted.value, &theirs.wanted.value) {
+                (Wanted::OneOf(some), Wanted::OneOf(others)) => {
+                    let meet = |one: &str, other: &str| lies_in(&ours.selector, one, other) || lies_in(&ours.selector, other, one);
+                    !some.iter().any(|one| others.iter().any(|other| meet(one, other)))
+                }
+                _ => false,
+            })
+        })
+    }
+
     /// Whether every request that this one matches is matched by one of the others: by a single one, or each of its values by another.
     pub fn is_covered_by(&self, others: &[&Self]) -> bool {
         if others.iter().any(|other| self.implies(other)) {
@@ -112,7 +126,7 @@ impl Match {
             Wanted::OneOf(values) => values.len(),
         };
         let combinations = self.facts.iter().fold(1_usize, |all, fact| all.saturating_mul(values(fact)));
-        if combinations < 2 || combinations > COMBINATIONS {
+        if !(2..=COMBINATIONS).contains(&combinations) {
             return false;
         }
         (0..combinations).all(|number| {
