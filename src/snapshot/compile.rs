@@ -19,6 +19,7 @@ use super::{Built, Snapshot};
 use crate::action::{self, Upstreams};
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
+use crate::decide::CertificateHeaders;
 use crate::door::Rules;
 use crate::door::tls::Kept;
 use crate::door::wire::HeadLimits;
@@ -83,6 +84,7 @@ impl Snapshot {
             config.server.filters.iter().enumerate().map(|(index, used)| link("", index, used)).collect::<Result<_, String>>()?;
         let limits = config.server.limits;
         let credentials: Vec<HeaderName> = filters.values().flat_map(|built| built.entry.config.options().credentials()).collect();
+        let certificate_headers = CertificateHeaders::new(config);
         let compile = |route: &model::Route| -> Result<Route, String> {
             let mut links = server.clone();
             for (index, used) in route.filters.iter().enumerate() {
@@ -140,7 +142,12 @@ impl Snapshot {
                 drain: config.server.drain.timeout.0,
             },
             trusted: config.server.trusted_proxies.iter().map(|network| network.0).collect(),
-            identity_headers: filters.values().flat_map(|built| built.entry.config.options().identity_headers()).collect(),
+            identity_headers: filters
+                .values()
+                .flat_map(|built| built.entry.config.options().identity_headers())
+                .chain(certificate_headers.names())
+                .collect(),
+            certificate_headers,
             devices: devices(config)?,
             pseudonyms: pseudonyms(&loaded, previous)?,
             access_log,

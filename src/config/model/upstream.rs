@@ -163,7 +163,7 @@ impl Serialize for Endpoint {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Health {
-    /// The path requested with GET; set either this, `tcp` or `grpc`.
+    /// The path requested with GET; set exactly one of this, `tcp` and `grpc`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Spanned<String>>,
     /// Whether opening a TCP connection is enough.
