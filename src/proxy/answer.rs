@@ -31,7 +31,7 @@ pub(super) fn queue(client: &mut impl Client, ctx: &mut Ctx, reply: &Reply) {
     if let Some(chosen) = &mut ctx.chosen {
         chosen.mark(&mut head, &ctx.facts, &client.request().method);
     }
-    snapshot.route(ctx.route).chain.mark(&mut head, &ctx.facts);
+    snapshot.route(ctx.route).mark(&mut head, &ctx.facts);
     let end = body.is_empty();
     client.head(head, end);
     if !end {

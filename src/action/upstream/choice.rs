@@ -29,7 +29,7 @@ pub(crate) struct Choice {
     own: Own,
     canary: Option<Canary>,
     /// The headers that choose a version.
-    vary: Option<HeaderValue>,
+    vary: Arc<[HeaderName]>,
 }
 
 /// The route's own upstream.
@@ -49,7 +49,7 @@ pub(crate) struct Chosen {
     version: Option<Version>,
     cookie: Option<HeaderValue>,
     written: Option<Written>,
-    vary: Option<HeaderValue>,
+    vary: Arc<[HeaderName]>,
 }
 
 /// The version that was chosen.
@@ -75,8 +75,7 @@ impl Choice {
             Own::Apart(split) => vec![&split.read, &split.write],
         };
         let canary = if route.canary.is_empty() { None } else { Some(Canary::new(route, &pools, with)?) };
-        let names: Vec<&str> = canary.iter().flat_map(Canary::headers).map(HeaderName::as_str).collect();
-        let vary = (!names.is_empty()).then(|| HeaderValue::from_str(&names.join(", "))).transpose().map_err(|error| error.to_string())?;
+        let vary = canary.iter().flat_map(Canary::headers).cloned().collect();
         Ok(Some(Self { own, canary, vary }))
     }
 
@@ -217,18 +216,20 @@ impl Chosen {
     /// Marks an answer to a request of this method, before the route's filters do.
     pub(crate) fn mark(&mut self, head: &mut ResponseHeader, facts: &Facts, method: &Method) {
         let is_kept = matches!(*method, Method::GET | Method::HEAD) && !says(&head.headers, "no-store") && !says(&head.headers, "private");
-        let vary = self.vary.clone().filter(|_| is_kept);
+        let vary = if is_kept { &self.vary[..] } else { &[] };
         let cookies = [self.cookie.take(), self.written.as_ref().and_then(Written::answered)];
         let version = facts.version.as_ref().or(facts.variant.as_ref());
-        if vary.is_none() && version.is_none() && cookies.iter().all(Option::is_none) {
+        if vary.is_empty() && version.is_none() && cookies.iter().all(Option::is_none) {
             return;
         }
         with_map(head, |headers| {
             if let Some(version) = version {
                 headers.insert(X_BFF_VERSION, version.clone());
             }
-            if let Some(vary) = vary {
-                headers.append(VARY, vary);
+            for name in vary {
+                if !fields::lists(headers, &VARY, name.as_str()) && !fields::lists(headers, &VARY, "*") {
+                    headers.append(VARY, HeaderValue::from(name.clone()));
+                }
             }
             for cookie in cookies.into_iter().flatten() {
                 headers.append(SET_COOKIE, cookie);

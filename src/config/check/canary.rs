@@ -81,7 +81,9 @@ fn versions(config: &Config, route: &Route, verified: &HashSet<HeaderName>, repo
     let none_left = |upstream: &Upstream| {
         let taken =
             |version: &str| route.canary.iter().any(|variant| variant.endpoints.as_ref().is_some_and(|taken| taken.value == version));
-        !upstream.endpoints.is_empty() && upstream.endpoints.iter().all(|one| one.version.as_ref().is_some_and(|version| taken(version)))
+        upstream.discover.is_none()
+            && !upstream.endpoints.is_empty()
+            && upstream.endpoints.iter().all(|one| one.version.as_ref().is_some_and(|version| taken(version)))
     };
     for name in route.target.upstreams() {
         if config.upstreams.get(name.as_str()).is_some_and(|upstream| none_left(upstream)) {
@@ -148,7 +150,7 @@ fn serves(config: &Config, route: &Route, variant: &Variant, report: &mut Report
                 }
                 let message = format!("no endpoint of the upstream `{}` has the version `{}`", name.value, version.value);
                 // Those that are found while the gateway runs may have it.
-                match upstream.endpoints.is_empty() {
+                match upstream.discover.is_some() {
                     true => report.warn(version.place, message, None),
                     false => report.error(version.place, message),
                 }

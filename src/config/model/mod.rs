@@ -4,7 +4,10 @@
 
 mod address;
 mod canary;
+mod discover;
+mod dns;
 mod forms;
+mod mirror;
 mod route;
 mod server;
 mod split;
@@ -25,6 +28,9 @@ use serde::{Deserialize, Serialize};
 
 pub use address::{Address, Name, is_host_name};
 pub use canary::{By, CanaryOptions, Otherwise, Sticky, Variant};
+pub use discover::Discover;
+pub use dns::{Dns, DnsServer};
+pub use mirror::{Mirror, MirrorHeaders};
 pub use route::{FilterUse, Redirect, Rewrite, Route, RouteLimits, Target};
 pub use server::{Admin, Drain, Limits, Listener, Network, Protocol, ProxyProtocol, Server, ServerTimeouts, Threads};
 pub use split::{AfterWrite, Sent, Split};

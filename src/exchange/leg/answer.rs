@@ -98,7 +98,7 @@ impl Leg {
         if let Some(chosen) = order.chosen.as_deref_mut() {
             chosen.mark(&mut head, order.facts, method);
         }
-        order.route.chain.mark(&mut head, order.facts);
+        order.route.mark(&mut head, order.facts);
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             // What follows is no body: no filter sees it, and no limit of bodies counts it.
             client.inform(head);

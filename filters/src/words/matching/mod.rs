@@ -15,7 +15,7 @@ use pingora_http::RequestHeader;
 
 use super::claims::Claim;
 use super::selector::Selector;
-use super::spanned::{Problem, Spanned};
+use super::spanned::{Place, Problem, Spanned};
 use crate::filter::Facts;
 
 /// Facts that must all hold, as they are written.
@@ -59,8 +59,7 @@ impl Match {
                 problems.push(Problem::lacking(fact.wanted.place, format!("`{}` has no value: nothing would match", fact.selector)));
             }
             for (index, value) in values.iter().enumerate() {
-                // One that is not in a list has the fact's own place.
-                let place = if values.len() == 1 { fact.wanted.place } else { value.place };
+                let place = fact.place(value);
                 if value.value == "*" {
                     problems.push(Problem::at(place, "`*` stands for any value: write it alone, without a list"));
                 } else if values[..index].iter().any(|other| other.value == value.value) {
@@ -71,6 +70,17 @@ impl Match {
             }
         }
         problems
+    }
+
+    /// The classes of devices that it names, each with its place.
+    pub fn device_classes(&self) -> Vec<Spanned<&str>> {
+        let mut classes = Vec::new();
+        for fact in self.facts.iter().filter(|fact| fact.selector == Selector::Device) {
+            if let Wanted::OneOf(values) = &fact.wanted.value {
+                classes.extend(values.iter().map(|value| Spanned { value: value.as_str(), place: fact.place(value) }));
+            }
+        }
+        classes
     }
 
     /// Whether every request that this one matches is matched by the other, too.
@@ -92,6 +102,20 @@ impl Match {
         self.implies(other) && other.implies(self)
     }
 
+    /// Whether no request is matched by both, by the facts that these selectors name.
+    pub fn excludes(&self, other: &Self, named: impl Fn(&Selector) -> bool) -> bool {
+        self.facts.iter().filter(|fact| named(&fact.selector)).any(|ours| {
+            let theirs = other.facts.iter().find(|fact| fact.selector == ours.selector);
+            theirs.is_some_and(|theirs| match (&ours.wanted.value, &theirs.wanted.value) {
+                (Wanted::OneOf(some), Wanted::OneOf(others)) => {
+                    let meet = |one: &str, other: &str| lies_in(&ours.selector, one, other) || lies_in(&ours.selector, other, one);
+                    !some.iter().any(|one| others.iter().any(|other| meet(one, other)))
+                }
+                _ => false,
+            })
+        })
+    }
+
     /// Whether every request that this one matches is matched by one of the others: by a single one, or each of its values by another.
     pub fn is_covered_by(&self, others: &[&Self]) -> bool {
         if others.iter().any(|other| self.implies(other)) {
@@ -102,7 +126,7 @@ impl Match {
             Wanted::OneOf(values) => values.len(),
         };
         let combinations = self.facts.iter().fold(1_usize, |all, fact| all.saturating_mul(values(fact)));
-        if combinations < 2 || combinations > COMBINATIONS {
+        if !(2..=COMBINATIONS).contains(&combinations) {
             return false;
         }
         (0..combinations).all(|number| {
@@ -125,6 +149,13 @@ impl Match {
     pub fn compile(&self) -> Matcher {
         let test = |fact: &Fact| Test { selector: fact.selector.clone(), values: Values::new(fact) };
         Matcher { tests: self.facts.iter().map(test).collect() }
+    }
+}
+
+impl Fact {
+    /// Where one of its values is written: one that is not in a list has no place of its own.
+    fn place(&self, value: &Spanned<String>) -> Place {
+        if value.place == Place::default() { self.wanted.place } else { value.place }
     }
 }
 

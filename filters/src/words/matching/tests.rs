@@ -110,6 +110,24 @@ fn one_match_implies_another_where_it_is_the_narrower_one() {
 }
 
 #[test]
+fn two_matches_exclude_each_other_where_they_want_other_values_of_one_fact() {
+    for (one, other, excludes) in [
+        (json!({"client_ip": "10.0.0.0/8"}), json!({"client_ip": ["192.0.2.0/24", "11.0.0.1"]}), true),
+        (json!({"client_ip": "10.0.0.0/8"}), json!({"client_ip": "10.1.2.3"}), false),
+        (json!({"query.a": ["1", "2"]}), json!({"query.a": ["2", "3"]}), false),
+        (json!({"query.a": ["1", "2"]}), json!({"query.a": "3", "scheme": "http"}), true),
+        (json!({"query.a": "1"}), json!({"query.a": "*"}), false),
+        (json!({"query.a": "1"}), json!({"query.b": "1"}), false),
+        (json!({"header.a": "1"}), json!({"header.a": "2"}), false),
+    ] {
+        let by = |selector: &Selector| !matches!(selector, Selector::Header(_));
+
+        assert_eq!(read(&one).excludes(&read(&other), by), excludes, "{one} {other}");
+        assert_eq!(read(&other).excludes(&read(&one), by), excludes, "{other} {one}");
+    }
+}
+
+#[test]
 fn several_matches_cover_one_whose_values_they_share_out() {
     let covered = |one: Value, others: &[Value]| {
         let others: Vec<Match> = others.iter().map(read).collect();
