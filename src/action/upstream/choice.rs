@@ -103,12 +103,9 @@ impl Choice {
             }
             chosen.take(canary, picked, facts);
         }
-        while !chosen.rest.is_empty() && !chosen.asked.0.has_usable(chosen.asked.1.as_deref()) {
-            let gone = chosen.asked.0.name.clone();
+        // Who only explains knows nothing of health, and of no names what their addresses are.
+        while told.is_none() && !chosen.rest.is_empty() && !chosen.asked.0.has_usable(chosen.asked.1.as_deref()) {
             chosen.give_way(facts);
-            if let Some(told) = told {
-                told.push(format!("`{}`, since no endpoint of `{gone}` takes it just now", chosen.asked.0.name));
-            }
         }
         facts.upstream = Some(chosen.asked.0.name.clone());
         facts.instead = chosen.rest.first().map(|(pool, _)| pool.name.clone()).filter(|name| !Arc::ptr_eq(name, &chosen.asked.0.name));
