@@ -6,8 +6,12 @@
 pub(crate) mod access_log;
 pub(crate) mod metrics;
 
+mod sparing;
 mod trace_context;
 
 pub(crate) use access_log::{AccessLog, Flag, Line, Target};
-pub(crate) use metrics::{Attempt, EndpointState, Gauge, ListenerMetrics, Metrics, RouteMetrics, TurnedAway, UpstreamMetrics};
+pub(crate) use metrics::{
+    Attempt, EndpointState, Gauge, HANDSHAKES, ListenerMetrics, Metrics, NoHandshake, RouteMetrics, TurnedAway, UpstreamMetrics,
+};
+pub(crate) use sparing::Sparing;
 pub(crate) use trace_context::trace_id;

@@ -16,7 +16,11 @@ pub(super) fn upstreams(status: &Status) -> String {
                 endpoint.weight.to_string(),
                 endpoint.in_flight.to_string(),
                 endpoint.version.clone().unwrap_or_else(|| "-".to_owned()),
-                endpoint.last_error.clone().unwrap_or_else(|| "-".to_owned()),
+                match (&endpoint.last_error, endpoint.last_error_ms_ago) {
+                    (None, _) => "-".to_owned(),
+                    (Some(error), None) => error.clone(),
+                    (Some(error), Some(ago)) => format!("{error}, {} ago", span(ago)),
+                },
             ]
         })
         .collect();
@@ -88,7 +92,7 @@ fn adaptive(name: &str, upstream: &UpstreamStatus) -> Option<String> {
     upstream.adaptive.then(|| format!("The adaptive first_byte timeout of {name} is {} ms now.\n", upstream.first_byte_ms))
 }
 
-/// A time that is left, to the second; what is less is told in milliseconds.
+/// A time that is left or gone, to the second; what is less is told in milliseconds.
 fn span(millis: u64) -> String {
     if millis < 1000 { format!("{millis}ms") } else { format!("{}s", millis.div_ceil(1000)) }
 }
@@ -102,7 +106,7 @@ mod tests {
         "upstreams": {
             "catalog": {"alive": true, "required": true, "in_flight": 1234, "retrying": 0, "first_byte_ms": 340, "adaptive": true, "endpoints": [
                 {"address": "10.0.0.1:80", "state": "healthy", "weight": 1, "in_flight": 1234, "ejected_for_ms": null, "version": "v2.4"},
-                {"address": "10.0.0.200:8080", "state": "ejected", "weight": 10, "in_flight": 0, "ejected_for_ms": 11200, "version": null, "last_error": "status 503"}]},
+                {"address": "10.0.0.200:8080", "state": "ejected", "weight": 10, "in_flight": 0, "ejected_for_ms": 11200, "version": null, "last_error": "status 503", "last_error_ms_ago": 61000}]},
             "users": {"alive": true, "required": false, "in_flight": 0, "retrying": 0, "first_byte_ms": 15000, "adaptive": false, "endpoints": [
                 {"address": "[::1]:80", "state": "unhealthy", "weight": 1, "in_flight": 0, "ejected_for_ms": null, "version": null}]}
         },
@@ -120,7 +124,7 @@ mod tests {
             "\
 UPSTREAM  ENDPOINT         STATE              WEIGHT  IN FLIGHT  VERSION  LAST ERROR
 catalog   10.0.0.1:80      healthy                 1       1234  v2.4     -
-catalog   10.0.0.200:8080  ejected, 12s left      10          0  -        status 503
+catalog   10.0.0.200:8080  ejected, 12s left      10          0  -        status 503, 61s ago
 users     [::1]:80         unhealthy               1          0  -        -
 
 CIRCUIT  UPSTREAM  STATE             REQUESTS  FAILURES  SLOW  FORCED

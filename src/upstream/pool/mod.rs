@@ -135,6 +135,11 @@ impl Pool {
         })
     }
 
+    /// Why its files for TLS were refused, where they do not fit any more.
+    pub(crate) fn renewal_refused(&self) -> Option<String> {
+        self.refused.why()
+    }
+
     /// Puts these endpoints in the place of those it has. Those that stay keep their counts, health and connections; requests that run keep
     /// the endpoint they chose. The caller has the new ones probed ([`super::health::watch`]).
     pub(crate) fn change(&self, endpoints: &[Spanned<Written>], now: Instant) {
@@ -217,10 +222,15 @@ impl Pool {
 
     /// What went wrong with an endpoint, for operators. What fails by TLS or by the protocol does so until somebody mends it, who is told, but not all the time.
     fn remember(&self, endpoint: &Endpoint, cause: Cause, now: Instant) {
+        let (now, told) = (self.millis(now), &endpoint.known.told_at);
         endpoint.known.last_error.store(cause.number(), Ordering::Relaxed);
-        let what = if cause == Cause::OtherProtocol { "HTTP/2" } else { "TLS" };
-        if cause.is_of_tls() || cause == Cause::OtherProtocol {
-            let (now, told) = (self.millis(now), &endpoint.known.told_at);
+        endpoint.known.failed_at.store(now, Ordering::Relaxed);
+        let what = match cause {
+            Cause::OtherProtocol => "HTTP/2",
+            Cause::SpeaksTls | Cause::SpeaksHttp2 => "HTTP",
+            _ => "TLS",
+        };
+        if cause.is_of_tls() || cause.is_of_protocol() {
             let last = told.load(Ordering::Relaxed);
             let is_due = last == 0 || now >= last + TELL_EVERY.as_millis() as u64;
             if is_due && told.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
@@ -285,13 +295,16 @@ impl Pool {
         let members = self.members.load();
         let endpoints = members.endpoints.iter().map(|endpoint| {
             let left = endpoint.known.ejected_until.load(Ordering::Relaxed).saturating_sub(millis);
+            let last_error = Cause::numbered(endpoint.known.last_error.load(Ordering::Relaxed));
+            let ago = millis.saturating_sub(endpoint.known.failed_at.load(Ordering::Relaxed));
             EndpointStatus {
                 address: endpoint.address,
                 state: endpoint.state(millis),
                 weight: endpoint.weight,
                 in_flight: endpoint.in_flight(),
                 ejected_for_ms: (left > 0).then_some(left),
-                last_error: Cause::numbered(endpoint.known.last_error.load(Ordering::Relaxed)).map(|cause| cause.to_string()),
+                last_error_ms_ago: last_error.map(|_| ago),
+                last_error: last_error.map(|cause| cause.to_string()),
                 version: endpoint.version.as_ref().and_then(fields::text).map(str::to_owned),
             }
         });
