@@ -295,7 +295,7 @@ fn a_url_of_https_comes_over_tls_with_its_host_as_the_name() {
         assert_eq!(told(url), Value::Null, "{url}");
     }
     assert_eq!(secure.explained(&["GET", "https://shop.example/name"])["outcome"]["upstream"], "main");
-    assert_eq!(secure.explained(&["GET", "http://shop.example:8080/name"])["outcome"]["status"], 429);
+    assert_eq!(secure.explained(&["GET", "http://shop.example:8080/name"])["outcome"]["status"], 403);
     let (text, _) = secure.explain(&["GET", "https://shop.example/name"]);
     assert!(text.contains("tls       1.3, asked for shop.example\n"), "{text}");
     assert!(!secure.explain(&["GET", "ftp://shop.example/"]).1);
@@ -306,11 +306,11 @@ fn a_clients_certificate_may_be_assumed() {
     let secure = Secure::new();
     let url = |path: &str| format!("https://shop.example{path}");
 
-    assert_eq!(secure.explained(&["GET", &url("/owner")])["outcome"]["status"], 429);
+    assert_eq!(secure.explained(&["GET", &url("/owner")])["outcome"]["status"], 403);
     let told = secure.explained(&["GET", &url("/owner"), "--client-cert", "CN=alice, O=x"]);
     assert_eq!((&told["outcome"]["upstream"], &told["tls"]["client_cert"]), (&"main".into(), &"CN=alice, O=x".into()), "{told:#}");
-    assert_eq!(secure.explained(&["GET", &url("/owner"), "--client-cert", "O=x"])["outcome"]["status"], 429);
-    assert_eq!(secure.explained(&["GET", &url("/san"), "--client-cert", "CN=alice"])["outcome"]["status"], 429);
+    assert_eq!(secure.explained(&["GET", &url("/owner"), "--client-cert", "O=x"])["outcome"]["status"], 403);
+    assert_eq!(secure.explained(&["GET", &url("/san"), "--client-cert", "CN=alice"])["outcome"]["status"], 403);
     let told = secure.explained(&["GET", &url("/san"), "--client-cert-san", "spiffe://shop/alice"]);
     assert_eq!(told["outcome"]["upstream"], "main", "{told:#}");
     let (text, good) = secure.explain(&["GET", "http://shop.example:8080/", "--client-cert", "CN=alice"]);

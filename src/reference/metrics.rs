@@ -46,6 +46,7 @@ fn families() -> BTreeMap<String, Family> {
     metrics.route("shown").record(&Method::GET, 200, Duration::ZERO, Duration::ZERO);
     metrics.route("shown").called(Some(frontgate_filters::grpc::Status::OK));
     metrics.upstream("shown").first_byte(Duration::from_secs(1));
+    metrics.discovery("shown").as_of(Some((std::time::Instant::now(), Duration::ZERO)));
     metrics.listener("shown").handshake(Ok("1.3"), Duration::ZERO);
     metrics.reloaded("shown", SystemTime::UNIX_EPOCH);
     let renewals = ["listener", "upstream"].map(|label| (label, "shown".to_owned(), false));

@@ -11,7 +11,8 @@ mod trace_context;
 
 pub(crate) use access_log::{AccessLog, Flag, Line, Target};
 pub(crate) use metrics::{
-    Attempt, EndpointState, Gauge, HANDSHAKES, ListenerMetrics, Metrics, NoHandshake, RouteMetrics, TurnedAway, UpstreamMetrics,
+    Attempt, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, HANDSHAKES, ListenerMetrics, Metrics, NoHandshake, RouteMetrics,
+    TurnedAway, UpstreamMetrics,
 };
 pub(crate) use sparing::Sparing;
 pub(crate) use trace_context::trace_id;

@@ -73,7 +73,9 @@ fn times(name: &str, upstream: &Upstream, report: &mut Report<'_, '_>) {
 /// Certificates that nothing says the name of: few are for addresses.
 fn nameless(name: &str, upstream: &Upstream, report: &mut Report<'_, '_>) {
     let Some(tls) = &upstream.tls else { return };
-    if tls.server_name.is_none() && upstream.host.is_none() && !report.tree.is_torn_at(tls.place) {
+    let others = upstream.discover.as_ref().is_none_or(|discover| discover.dns.is_some() || discover.dns_srv.is_some());
+    let is_named = others && upstream.endpoints.iter().all(|endpoint| endpoint.address.name().is_some());
+    if tls.server_name.is_none() && upstream.host.is_none() && !is_named && !report.tree.is_torn_at(tls.place) {
         let message =
             format!("nothing says which name the certificates of the upstream `{name}` are for: they have to be for its addresses");
         report.warn(tls.place, message, Some("write `server_name`, unless its certificates name their IP addresses".to_owned()));
@@ -134,7 +136,9 @@ fn unshown(config: &Config, report: &mut Report<'_, '_>) {
 
 /// Limits that a client chooses for itself.
 fn accounts(config: &Config, report: &mut Report<'_, '_>) {
-    let verified: HashSet<HeaderName> = entries(config).flat_map(|entry| entry.config.options().identity_headers()).collect();
+    let told = entries(config).flat_map(|entry| entry.config.options().identity_headers());
+    let shown = config.server.cert_headers().filter_map(|(name, _)| HeaderName::from_bytes(name.as_bytes()).ok());
+    let verified: HashSet<HeaderName> = told.chain(shown).collect();
     let mut found = Vec::new();
     for entry in entries(config) {
         for (selector, place, what) in entry.config.options().accounts() {
