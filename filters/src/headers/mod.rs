@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_http::{RequestHeader, ResponseHeader};
 use schemars::JsonSchema;
@@ -77,7 +78,11 @@ pub fn problems_of(name: &str, value: Option<&str>, place: Place, reserved: fn(&
     match HeaderName::from_bytes(name.as_bytes()) {
         Err(_) => problems.push(Problem::at(place, format!("`{name}` is not a header name"))),
         Ok(parsed) if reserved(&parsed) => {
-            problems.push(Problem::at(place, format!("`{name}` is a header that the gateway itself sets")));
+            let problem = Problem::at(place, format!("`{name}` is a header that the gateway itself sets"));
+            problems.push(match parsed {
+                HOST => problem.help("write what an upstream is sent as `host` in that upstream (`upstreams.NAME.host`)"),
+                _ => problem,
+            });
         }
         Ok(_) => {}
     }
@@ -94,6 +99,10 @@ impl Options for Config {
 
     fn problems(&self) -> Vec<Problem> {
         [self.request.problems(reserved::on_requests), self.response.problems(reserved::on_answers)].concat()
+    }
+
+    fn does_nothing(&self) -> bool {
+        self.request.is_empty() && self.response.is_empty()
     }
 }
 
