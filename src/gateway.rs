@@ -23,6 +23,7 @@ use crate::certificates::Renewed;
 use crate::changes::changes;
 use crate::config::Loaded;
 use crate::config::model::{Listener, Protocol};
+use crate::discovery::dns::Places;
 use crate::door::tls::Kept;
 use crate::door::wire::Refusal;
 use crate::door::{Caps, Conn, Introduction, Keeper, Rules, spread};
@@ -31,7 +32,7 @@ use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
 use crate::status::Reloaded;
 use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
-use crate::upstream::{Documents, health, timer};
+use crate::upstream::{Documents, timer};
 
 /// The shared state of a running gateway.
 pub(crate) struct Gateway {
@@ -136,7 +137,15 @@ impl Gateway {
     /// Begins what runs in the background, on this runtime.
     pub(crate) fn run_background(&self, runtime: tokio::runtime::Handle) {
         let runtime = self.background.get_or_init(|| runtime);
-        self.snapshot().pools.values().for_each(|pool| health::watch(pool, runtime));
+        let snapshot = self.snapshot();
+        snapshot.entered_force();
+        snapshot.run(runtime);
+    }
+
+    /// Makes what endpoints are chosen from again where that is due.
+    pub(crate) fn settle(&self) {
+        let now = Instant::now();
+        self.snapshot.load().pools.values().for_each(|pool| pool.settle(now));
     }
 
     /// Brings up to date what follows from time alone.
@@ -261,13 +270,16 @@ impl Gateway {
                 self.pace.store(pace(&next), Ordering::Relaxed);
                 let next = Arc::new(next);
                 self.snapshot.store(next.clone());
+                self.documents.dns().set(Places::of(&next.loaded));
+                current.leaves_force(&next);
                 next.entered_force();
                 if let Some(runtime) = self.background.get() {
-                    next.pools.values().for_each(|pool| health::watch(pool, runtime));
+                    next.run(runtime);
                 }
                 self.metrics.retire(&|name| next.loaded.config.routes.iter().any(|route| route.name.value == name), &|name| {
                     next.pools.contains_key(name) || self.documents.ask(name)
                 });
+                self.metrics.retire_discoveries(&|name| next.keepers.contains_key(name));
                 self.metrics.reloaded(&hash, SystemTime::now());
                 *self.refused.lock() = None;
                 Ok(Reloaded { hash, changed })

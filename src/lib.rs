@@ -9,6 +9,7 @@
 //! - `decide` says what becomes of a request: hygiene, `router`, the filters' chain, and the `action` that the route leads to. `explain` asks
 //!   it the same without serving.
 //! - `proxy` translates Pingora's phases; the `exchange` behind it makes attempts at an `upstream` and brings the answer back.
+//! - `discovery` asks the sources of an upstream's endpoints, and gives its pool what they come to.
 //! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
 //! - `files` reads what a configuration names, within bounds; `certificates` what is in such files for TLS.
 //! - `server` starts and drains all of it; `cli` is what people type.
@@ -22,6 +23,7 @@ mod changes;
 pub mod cli;
 pub mod config;
 mod decide;
+mod discovery;
 mod door;
 mod exchange;
 mod explain;

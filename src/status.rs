@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use frontgate_filters::filter::inspect::{CircuitState as State, Forced};
 use serde::{Deserialize, Serialize};
 
+use crate::config::model::UpstreamProtocol;
 use crate::telemetry::EndpointState;
 
 /// Everything that the gateway depends on.
@@ -64,6 +65,50 @@ pub(crate) struct UpstreamStatus {
     pub adaptive: bool,
     /// Its endpoints.
     pub endpoints: Vec<EndpointStatus>,
+    /// Where they come from, where not all are written as addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<DiscoveryStatus>,
+}
+
+/// What is known of where an upstream's endpoints come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DiscoveryStatus {
+    /// Each source, in the written order.
+    pub sources: Vec<SourceStatus>,
+}
+
+/// What is known of a source of endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SourceStatus {
+    /// Which it is.
+    pub source: String,
+    /// Whether what it says is known, and believed.
+    pub state: SourceState,
+    /// How long ago it last said what its endpoints are; while it waits, since when it is asked.
+    pub age_seconds: u64,
+    /// How many endpoints there are of it.
+    pub endpoints: usize,
+    /// How many of them it no longer names.
+    pub held: usize,
+    /// Why it could not be asked the last time.
+    #[serde(default)]
+    pub why: Option<String>,
+}
+
+/// Whether what a source says is known, and believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SourceState {
+    /// It answers, and its endpoints are what it says.
+    Current,
+    /// It answers, and some that it no longer names stay, since it may be wrong.
+    Doubtful,
+    /// It cannot be asked: its last endpoints stay.
+    Away,
+    /// It has not answered yet: its endpoints are what was kept on disk.
+    Warm,
+    /// It has not answered yet, and has no endpoints.
+    Waiting,
 }
 
 /// What is known of an endpoint.
@@ -71,6 +116,9 @@ pub(crate) struct UpstreamStatus {
 pub(crate) struct EndpointStatus {
     /// Where it listens.
     pub address: SocketAddr,
+    /// The name that it was found under, where it is the address of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Whether it takes requests.
     pub state: EndpointState,
     /// Its share of the requests beside the others' weights.
@@ -84,6 +132,18 @@ pub(crate) struct EndpointStatus {
     /// What was wrong with the last probe or request that failed there.
     #[serde(default)]
     pub last_error: Option<String>,
+    /// What it is spoken to in, where the configuration says so.
+    #[serde(default)]
+    pub protocol: Option<UpstreamProtocol>,
+    /// How much longer it is taken out by hand, in milliseconds, where that has an end.
+    #[serde(default)]
+    pub drained_for_ms: Option<u64>,
+    /// Whether its weight was set by hand.
+    #[serde(default)]
+    pub weighed_by_hand: bool,
+    /// How much longer it has that weight, in milliseconds, where that has an end.
+    #[serde(default)]
+    pub weighed_for_ms: Option<u64>,
 }
 
 /// What is known of a circuit.
@@ -181,6 +241,29 @@ pub(crate) struct Draining {
     pub requests_in_flight: usize,
 }
 
+/// The answer to an operator who believes what an upstream's sources say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Accepted<'u> {
+    /// The upstream.
+    pub upstream: &'u str,
+    /// How many endpoints left that the sources no longer name.
+    pub left: usize,
+}
+
+/// The answer to an operator who sets something for an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ByHand<'u> {
+    /// The upstream's name.
+    pub upstream: &'u str,
+    /// The endpoint's address, or its name and port.
+    pub endpoint: &'u str,
+    /// How many endpoints that is.
+    pub endpoints: usize,
+    /// What is probably not meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+}
+
 /// The answer to an operator who forces a circuit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct CircuitForced<'c> {
@@ -222,6 +305,19 @@ impl From<Forced> for Force {
     }
 }
 
+impl SourceState {
+    /// As it is written.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Doubtful => "doubtful",
+            Self::Away => "away",
+            Self::Warm => "warm",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
 impl Force {
     /// What a circuit is held in; nothing where it decides by itself.
     pub(crate) fn held(self) -> Option<Forced> {
@@ -251,7 +347,7 @@ impl Force {
 mod tests {
     use super::*;
 
-    const WIRE: &str = r#"{"status":"down","reasons":["the required upstream `main` has no endpoint that takes requests"],"version":"0.1.0","config":"abc123","requests_in_flight":2,"log_lines_dropped":0,"upstreams":{"main":{"alive":false,"required":true,"in_flight":3,"retrying":1,"first_byte_ms":15000,"adaptive":false,"endpoints":[{"address":"10.0.0.1:80","state":"ejected","weight":1,"in_flight":0,"ejected_for_ms":1500,"version":null,"last_error":"status 503"},{"address":"10.0.0.2:80","state":"unhealthy","weight":2,"in_flight":3,"ejected_for_ms":null,"version":"v2","last_error":null}]}},"circuits":[{"filter":"guard","upstream":"main","state":"half_open","requests":20,"failures":11,"slow":0,"probes":1,"open_for_ms":null,"forced":"open","forced_for_ms":60000}],"key_sets":{"login":{"age_seconds":61}}}"#;
+    const WIRE: &str = r#"{"status":"down","reasons":["the required upstream `main` has no endpoint that takes requests"],"version":"0.1.0","config":"abc123","requests_in_flight":2,"log_lines_dropped":0,"upstreams":{"main":{"alive":false,"required":true,"in_flight":3,"retrying":1,"first_byte_ms":15000,"adaptive":false,"endpoints":[{"address":"10.0.0.1:80","state":"ejected","weight":1,"in_flight":0,"ejected_for_ms":1500,"version":null,"last_error":"status 503","protocol":"h2","drained_for_ms":null,"weighed_by_hand":true,"weighed_for_ms":2500},{"address":"10.0.0.2:80","state":"unhealthy","weight":2,"in_flight":3,"ejected_for_ms":null,"version":"v2","last_error":null,"protocol":null,"drained_for_ms":null,"weighed_by_hand":false,"weighed_for_ms":null}],"discovery":{"sources":[{"source":"file targets.json","state":"away","age_seconds":7,"endpoints":2,"held":1,"why":"it does not exist"}]}}},"circuits":[{"filter":"guard","upstream":"main","state":"half_open","requests":20,"failures":11,"slow":0,"probes":1,"open_for_ms":null,"forced":"open","forced_for_ms":60000}],"key_sets":{"login":{"age_seconds":61}}}"#;
 
     #[test]
     fn what_is_written_is_what_programs_know_and_is_read_back_whole() {
@@ -278,6 +374,10 @@ mod tests {
         for state in [State::Closed, State::HalfOpen, State::Open] {
             let told = CircuitState::from(state);
             assert_eq!((serde_json::to_value(told).expect("JSON"), told.label()), (state.name().into(), state.name()));
+        }
+        use SourceState::{Away, Current, Doubtful, Waiting, Warm};
+        for state in [Current, Doubtful, Away, Warm, Waiting] {
+            assert_eq!(serde_json::to_value(state).expect("JSON"), state.label());
         }
         for state in EndpointState::ALL {
             assert_eq!(serde_json::to_value(state).expect("JSON"), state.label());

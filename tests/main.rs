@@ -57,10 +57,14 @@ mod limits;
 mod messages;
 /// Copies of requests for another upstream.
 mod mirrors;
+/// Endpoints that are names, and services that the DNS knows.
+mod names;
 /// What operators ask a running gateway, and who is none.
 mod operators;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
+/// Upstreams of many endpoints that come and go, and what operators set for single ones.
+mod pools;
 /// Listeners behind load balancers that speak the PROXY protocol, and how many connections there may be.
 mod proxied;
 /// What the filters' documentation shows is a configuration.

@@ -63,7 +63,12 @@ enum Command {
     /// Show the state of the running gateway and of everything it depends on, as JSON
     Status(Admin),
     /// Upstreams, endpoints and circuits of the running gateway
-    Upstreams(Admin),
+    Upstreams {
+        #[command(flatten)]
+        admin: Admin,
+        #[command(subcommand)]
+        act: Option<OnUpstream>,
+    },
     /// Who was refused by a limit of the running gateway, the most often first
     Limits {
         #[command(flatten)]
@@ -108,12 +113,55 @@ enum Command {
     },
 }
 
+/// What is done to an upstream by hand.
+#[derive(Subcommand)]
+enum OnUpstream {
+    /// Believe what an upstream's sources say: endpoints that they no longer name, and that stay in doubt, leave at once
+    Accept {
+        /// The upstream's name
+        upstream: String,
+    },
+    /// Take an endpoint out: it gets no new requests, those that run end, and its health checks go on
+    Drain {
+        #[command(flatten)]
+        whom: Whom,
+        /// How long, such as 1h; by default until it is put back
+        #[arg(long = "for", value_name = "TIME")]
+        time: Option<frontgate_filters::words::units::Duration>,
+    },
+    /// Put an endpoint back: nothing that was set for it by hand holds any more
+    Ready {
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Give an endpoint another weight than the one that is written
+    Weight {
+        #[command(flatten)]
+        whom: Whom,
+        /// The weight; 0 takes no requests
+        weight: u32,
+        /// How long, such as 1h; by default until it is put back
+        #[arg(long = "for", value_name = "TIME")]
+        time: Option<frontgate_filters::words::units::Duration>,
+    },
+}
+
+/// An endpoint of the running gateway.
+#[derive(clap::Args)]
+struct Whom {
+    /// The upstream's name
+    upstream: String,
+    /// The endpoint's address, or its name and port, which are all addresses of the name
+    #[arg(value_name = "ADDRESS")]
+    endpoint: String,
+}
+
 /// Where the running gateway is asked.
 #[derive(clap::Args)]
 struct Admin {
     /// Its admin address; by default FRONTGATE_ADMIN, else the configuration's `server.admin` where it can be read, else 127.0.0.1:9901. A
     /// token that it asks for is FRONTGATE_ADMIN_TOKEN or the configuration's
-    #[arg(long, value_name = "ADDRESS", value_parser = operate::admin_address)]
+    #[arg(long, global = true, value_name = "ADDRESS", value_parser = operate::admin_address)]
     admin: Option<std::net::SocketAddr>,
 }
 
@@ -186,7 +234,8 @@ pub fn main() -> ExitCode {
         Some(Command::Config { what }) => config::run(path, what),
         Some(Command::Reload(at)) => operate::run(path, &at, &operate::Ask::Reload),
         Some(Command::Status(at)) => operate::run(path, &at, &operate::Ask::Status),
-        Some(Command::Upstreams(at)) => operate::run(path, &at, &operate::Ask::Upstreams),
+        Some(Command::Upstreams { admin, act: None }) => operate::run(path, &admin, &operate::Ask::Upstreams),
+        Some(Command::Upstreams { admin, act: Some(act) }) => operate::run(path, &admin, &act.into()),
         Some(Command::Limits { admin, filter }) => operate::run(path, &admin, &operate::Ask::Limits(filter)),
         Some(Command::Hash { admin, value }) => hash::run(path, &admin, &value),
         Some(Command::Drain { admin, wait }) => operate::run(path, &admin, &operate::Ask::Drain { wait }),

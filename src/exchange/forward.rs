@@ -20,6 +20,7 @@ use crate::request_id::X_REQUEST_ID;
 use crate::upstream::Pool;
 use crate::upstream::h1::{Upload, is_of_this_hop};
 use crate::upstream::line::{Fields, Line, Said};
+use crate::upstream::pool::Endpoint;
 use crate::via;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -166,10 +167,16 @@ fn is_nominated(map: &HeaderMap, name: &HeaderName) -> bool {
     lists(map, &CONNECTION, name.as_str())
 }
 
-/// The Host that the upstream is sent: its own, else the client's. HTTP/1.0 may name none, and HTTP/1.1 has to: then it is the endpoint's address.
+/// The Host that the upstream is sent: its own, over TLS else the endpoint's name, else the client's. HTTP/1.0 may name none, and HTTP/1.1 has
+/// to: then it is what the endpoint is called.
 fn host<'r>(received: &'r RequestHeader, pool: &'r Pool, order: &'r Order<'_>) -> &'r [u8] {
-    let endpoint = || order.attempts.current().map(|current| current.pick().endpoint().text.as_bytes());
-    pool.host.as_ref().map(HeaderValue::as_bytes).or_else(|| asked_host(received)).or_else(endpoint).unwrap_or_default()
+    if let Some(host) = &pool.host {
+        return host.as_bytes();
+    }
+    let endpoint = order.attempts.current().map(|current| current.pick().endpoint());
+    let own = endpoint.and_then(Endpoint::own_host).map(str::as_bytes);
+    let called = || endpoint.map(|endpoint| endpoint.authority.as_bytes());
+    own.or_else(|| asked_host(received)).or_else(called).unwrap_or_default()
 }
 
 /// The host that the client asked for.

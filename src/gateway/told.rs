@@ -6,7 +6,7 @@ use frontgate_filters::filter::inspect::Forced;
 
 use super::Gateway;
 use crate::snapshot::Snapshot;
-use crate::status::{CircuitStatus, Force, Health, KeySetStatus, LimitedKey, LimitsStatus, Status};
+use crate::status::{CircuitStatus, Force, Health, KeySetStatus, LimitedKey, LimitsStatus, SourceState, Status, UpstreamStatus};
 
 impl Gateway {
     /// The state of everything the gateway depends on, for operators.
@@ -45,7 +45,14 @@ impl Gateway {
             config: snapshot.loaded.hash.clone(),
             requests_in_flight: self.requests(),
             log_lines_dropped: self.metrics.log_dropped().get(),
-            upstreams: snapshot.pools.iter().map(|(name, pool)| (name.clone(), pool.status(now))).collect(),
+            upstreams: snapshot
+                .pools
+                .iter()
+                .map(|(name, pool)| {
+                    let discovery = snapshot.keepers.get(name).map(|keeper| keeper.status(now));
+                    (name.clone(), UpstreamStatus { discovery, ..pool.status(now) })
+                })
+                .collect(),
             circuits,
             key_sets: key_sets.map(|(filter, age)| (filter.to_owned(), KeySetStatus { age_seconds: age.as_secs() })).collect(),
         }
@@ -61,7 +68,40 @@ impl Gateway {
         let refused = self.refused.lock().clone().map(|why| format!("the last reload was refused: {why}"));
         let log = snapshot.access_log.trouble().map(|why| format!("the access log cannot be written: {why}"));
         let keyless = keyless.filter(|_| self.documents.has_settled());
-        forced.chain(keyless).chain(refused).chain(log).collect()
+        let by_hand = snapshot.pools.iter().filter_map(|(name, pool)| {
+            let (drained, weighed) = pool.held(Instant::now());
+            let said = match (drained, weighed) {
+                (0, 0) => return None,
+                (drained, 0) => format!("has taken out {drained}"),
+                (0, weighed) => format!("has set the weight of {weighed}"),
+                (drained, weighed) => format!("has taken out {drained} and set the weight of {weighed}"),
+            };
+            Some(format!("an operator {said} of the endpoints of upstream `{name}`"))
+        });
+        forced.chain(by_hand).chain(keyless).chain(refused).chain(log).chain(self.sources(snapshot)).collect()
+    }
+
+    /// Which sources of endpoints are not to be had, or not to be believed, a sentence each.
+    fn sources(&self, snapshot: &Snapshot) -> Vec<String> {
+        let now = Instant::now();
+        let all = snapshot.keepers.iter().flat_map(|(name, keeper)| keeper.status(now).sources.into_iter().map(move |told| (name, told)));
+        let troubles = all.filter_map(|(name, told)| {
+            let why = told.why.map(|why| format!(": {why}")).unwrap_or_default();
+            let said = match told.state {
+                SourceState::Current => return None,
+                SourceState::Doubtful => format!("no longer names {} of its endpoints, which stay in doubt", told.held),
+                SourceState::Away => format!("cannot be asked, its last endpoints stay{why}"),
+                SourceState::Warm => format!("has not answered yet, its endpoints are those kept on disk{why}"),
+                SourceState::Waiting => format!("has named no endpoint yet{why}"),
+            };
+            Some(format!("upstream `{name}`: {} {said}", told.source))
+        });
+        troubles.collect()
+    }
+
+    /// Lets go of the endpoints of an upstream that its sources no longer name; how many, where there is such an upstream with sources.
+    pub(crate) fn accept(&self, upstream: &str) -> Option<usize> {
+        Some(self.snapshot().keepers.get(upstream)?.accept())
     }
 
     /// Whom the limit of this name refused of late, or all limits; nothing where there is no such limit.

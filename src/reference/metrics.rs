@@ -49,6 +49,7 @@ fn families() -> BTreeMap<String, Family> {
     Compared::ALL.into_iter().for_each(|compared| mirror.compared(compared));
     Skipped::ALL.into_iter().for_each(|why| mirror.skipped(why));
     metrics.upstream("shown").first_byte(Duration::from_secs(1));
+    metrics.discovery("shown").as_of(Some((std::time::Instant::now(), Duration::ZERO)));
     metrics.listener("shown").handshake(Ok("1.3"), Duration::ZERO);
     metrics.reloaded("shown", SystemTime::UNIX_EPOCH);
     let page = metrics.render(&BTreeMap::from([("shown", Duration::ZERO)]), &BTreeMap::from([("shop.pem".to_owned(), 0)]));

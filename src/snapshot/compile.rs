@@ -1,6 +1,6 @@
 //! From a checked configuration to a snapshot, taking over from the one before whatever did not change.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use frontgate_filters::chain::{Chain, Link};
@@ -20,6 +20,8 @@ use crate::action::{self, Upstreams};
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
 use crate::decide::CertificateHeaders;
+use crate::discovery::dns::Dns;
+use crate::discovery::{self, Keeper};
 use crate::door::Rules;
 use crate::door::tls::Kept;
 use crate::door::wire::HeadLimits;
@@ -28,12 +30,12 @@ use crate::mirror::Mirror;
 use crate::router::{Entry, Pattern, Router, UNMATCHED};
 use crate::telemetry::{AccessLog, Metrics, Target};
 use crate::upstream::tls::Tls;
-use crate::upstream::{Documents, Pool};
+use crate::upstream::{Documents, Found, Pool};
 
 impl Snapshot {
     /// Compiles a checked configuration. What fails here is outside of it: a log that cannot be opened.
     ///
-    /// Without `documents` nothing is ever fetched, such as key sets.
+    /// Without `documents` nothing is ever fetched, such as key sets, and no name is resolved.
     pub(crate) fn compile(
         loaded: Loaded,
         previous: Option<&Self>,
@@ -63,12 +65,17 @@ impl Snapshot {
             let key = inline_key(owner, index);
             filters.insert(key.clone(), build(&key, entry.config.kind(), entry)?);
         }
+        let keepers = keepers(&loaded, previous, metrics, documents.map(Documents::dns))?;
         let pool = |(name, upstream): (&String, &Spanned<model::Upstream>)| {
             let before = previous.and_then(|previous| previous.pools.get(name));
             let tls = before.and_then(|pool| pool.tls());
             let tls = Tls::read(upstream, &|path| loaded.file(path), tls.as_ref()).map_err(|problems| told(&loaded, &problems))?;
             let kept = before.filter(|pool| pool.has_settings(upstream, tls.as_ref())).cloned();
-            let pool = kept.unwrap_or_else(|| Arc::new(Pool::new(name, upstream, tls, metrics, before.map(|pool| &**pool))));
+            let pool = kept.unwrap_or_else(|| {
+                let written = Found::written(&upstream.endpoints);
+                let endpoints = keepers.get(name).map_or_else(|| written.clone(), |keeper: &Arc<Keeper>| keeper.endpoints(&written));
+                Arc::new(Pool::with(name, upstream, &endpoints, tls, metrics, before.map(|pool| &**pool)))
+            });
             Ok((name.clone(), pool))
         };
         let pools = config.upstreams.iter().map(pool).collect::<Result<Upstreams, String>>()?;
@@ -126,6 +133,7 @@ impl Snapshot {
                 timeout: None,
             },
             pools,
+            keepers,
             rules: Rules {
                 head: HeadLimits { bytes: limits.headers.0 as usize, lines: limits.header_count as usize, target: limits.uri.0 as usize },
                 handshake_timeout: config.server.timeouts.handshake.0,
@@ -156,6 +164,30 @@ impl Snapshot {
             loaded,
         })
     }
+}
+
+/// What keeps the endpoints of each upstream that has sources: the same as before where these are the same.
+fn keepers(
+    loaded: &Loaded,
+    previous: Option<&Snapshot>,
+    metrics: &Metrics,
+    dns: Option<&Arc<Dns>>,
+) -> Result<BTreeMap<String, Arc<Keeper>>, String> {
+    let mut keepers = BTreeMap::new();
+    for (name, upstream) in &loaded.config.upstreams {
+        let parts = discovery::parts(upstream, loaded, dns)?;
+        if parts.is_empty() {
+            continue;
+        }
+        let before = previous.and_then(|previous| previous.keepers.get(name));
+        let kept = before.filter(|keeper| keeper.asks(&parts)).cloned();
+        let keeper = kept.unwrap_or_else(|| {
+            let serving = previous.and_then(|previous| previous.pools.get(name)).map(|pool| pool.endpoints()).unwrap_or_default();
+            Keeper::new(name, parts, before.map(|keeper| &**keeper), serving, metrics.discovery(name))
+        });
+        keepers.insert(name.clone(), keeper);
+    }
+    Ok(keepers)
 }
 
 /// Answers of routes that share host and path have to be told apart by whoever keeps them.

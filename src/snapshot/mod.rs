@@ -28,10 +28,12 @@ use crate::action::Upstreams;
 use crate::config::Loaded;
 use crate::config::model;
 use crate::decide::CertificateHeaders;
+use crate::discovery::Keeper;
 use crate::door::Rules;
 use crate::door::tls::Kept;
 use crate::router::{Found, Router};
 use crate::telemetry::AccessLog;
+use crate::upstream::{self, health};
 
 /// A compiled configuration.
 pub(crate) struct Snapshot {
@@ -45,6 +47,8 @@ pub(crate) struct Snapshot {
     pub unmatched: Route,
     /// The upstreams, by name.
     pub pools: Upstreams,
+    /// What the upstreams' endpoints are kept by that are not all written as addresses, by name.
+    pub keepers: BTreeMap<String, Arc<Keeper>>,
     /// What a client may send, and how slowly.
     pub rules: Rules,
     /// The certificates of each listener, as its files are now; none where it speaks clear text.
@@ -200,10 +204,28 @@ impl Snapshot {
     /// Does what may be done only once this snapshot is the one in force: gives the upstreams that it took over the endpoints it names.
     pub(crate) fn entered_force(&self) {
         for (name, upstream) in &self.loaded.config.upstreams {
-            if let Some(pool) = self.pools.get(name) {
-                pool.change(&upstream.endpoints, Instant::now());
+            let Some(pool) = self.pools.get(name) else { continue };
+            let written = upstream::Found::written(&upstream.endpoints);
+            match self.keepers.get(name) {
+                Some(keeper) => keeper.serve(pool, written),
+                None => pool.change(&written, Instant::now()),
             }
         }
+    }
+
+    /// Another one is in force: what that one does not keep is asked no more, though requests may still hold it.
+    pub(crate) fn leaves_force(&self, next: &Self) {
+        for (name, keeper) in &self.keepers {
+            if !next.keepers.get(name).is_some_and(|kept| Arc::ptr_eq(kept, keeper)) {
+                keeper.stop();
+            }
+        }
+    }
+
+    /// Begins on this runtime what no request waits for, unless it runs already: probes, and the sources of endpoints.
+    pub(crate) fn run(&self, runtime: &tokio::runtime::Handle) {
+        self.pools.values().for_each(|pool| health::watch(pool, runtime));
+        self.keepers.values().for_each(|keeper| keeper.start(runtime));
     }
 
     /// The shortest deadline that the workers have to keep.

@@ -9,6 +9,8 @@ pub(crate) mod metrics;
 mod trace_context;
 
 pub(crate) use access_log::{AccessLog, Flag, Line, Target};
-pub(crate) use metrics::{Attempt, Compared, EndpointState, Gauge, ListenerMetrics, Metrics, MirrorMetrics, Place, RouteMetrics, Skipped};
-pub(crate) use metrics::{TurnedAway, UpstreamMetrics};
+pub(crate) use metrics::{
+    Attempt, Compared, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, ListenerMetrics, Metrics, MirrorMetrics, Place,
+    RouteMetrics, Skipped, TurnedAway, UpstreamMetrics,
+};
 pub(crate) use trace_context::{renewed, trace_id};

@@ -260,7 +260,7 @@ impl Said for (&Call<'_>, &Pool, &Endpoint) {
     fn host(&self) -> &[u8] {
         let (call, pool, endpoint) = self;
         let host = call.fields.get(HOST).or(pool.host.as_ref());
-        host.map_or(endpoint.text.as_bytes(), HeaderValue::as_bytes)
+        host.map_or(endpoint.authority.as_bytes(), HeaderValue::as_bytes)
     }
 
     fn fields<F: Fields>(&self, out: &mut F) {

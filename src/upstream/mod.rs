@@ -8,6 +8,7 @@ pub(crate) mod call;
 pub(crate) mod cause;
 pub(crate) mod connect;
 pub(crate) mod documents;
+pub(crate) mod found;
 pub(crate) mod h1;
 pub(crate) mod h2;
 pub(crate) mod hash;
@@ -18,4 +19,5 @@ pub(crate) mod timer;
 pub(crate) mod tls;
 
 pub(crate) use documents::Documents;
+pub(crate) use found::Found;
 pub(crate) use pool::{NoPick, Pick, Pool, RetryPermit};

@@ -1,6 +1,5 @@
 //! TLS to an upstream: from what is configured to what handshakes need, and the handshake.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 
 use frontgate_filters::words::fnv;
@@ -14,6 +13,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::cause::Cause;
 use super::h1::ROOM;
+use super::pool::Endpoint;
 use crate::certificates::{Files, Pair, authorities, contents, provider};
 use crate::config::model::{Upstream, UpstreamTls};
 use crate::router::host_of;
@@ -80,10 +80,10 @@ impl Tls {
     pub(super) async fn handshake(
         &self,
         socket: TcpStream,
-        address: SocketAddr,
+        endpoint: &Endpoint,
         offered: &[&[u8]],
     ) -> Result<(Box<TlsStream<TcpStream>>, bool), Cause> {
-        let name = self.name.clone().unwrap_or_else(|| ServerName::from(address.ip().to_canonical()));
+        let name = self.name.clone().unwrap_or_else(|| endpoint.server_name());
         let offered = offered.iter().map(|protocol| protocol.to_vec()).collect();
         let connector = TlsConnector::from(self.config.clone());
         let connecting = connector.with_alpn(offered).connect_with(name, socket, |session| session.set_buffer_limit(Some(ROOM)));

@@ -1,6 +1,7 @@
 //! What the types alone cannot say: names that point somewhere, values that fit each other. All problems at once, each at its value.
 
 mod circles;
+mod discover;
 mod doubts;
 mod filters;
 mod mirror;
@@ -57,8 +58,11 @@ fn is_name(name: &str) -> bool {
 
 fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
     let place = upstream.place;
-    if upstream.endpoints.is_empty() {
-        report.lacking(place, format!("the upstream `{name}` has no endpoints"));
+    discover::check(name, upstream, report);
+    if upstream.discover.is_some() {
+        // Others may come.
+    } else if upstream.endpoints.is_empty() {
+        report.lacking(place, format!("the upstream `{name}` has no endpoints: write `endpoints`, or `discover`"));
     } else if upstream.endpoints.iter().all(|endpoint| endpoint.weight == 0) {
         report.lacking(place, format!("all endpoints of the upstream `{name}` have weight 0: none would receive requests"));
     }

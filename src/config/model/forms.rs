@@ -54,9 +54,9 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// What who wrote this meant by it.
-fn meant(text: &str) -> String {
+pub(super) fn meant(text: &str) -> String {
     if text.starts_with("https://") {
-        return ": addresses are written without https://, and TLS is not in this version".to_owned();
+        return ": addresses are written without https://, and TLS is asked for by `tls`".to_owned();
     }
     let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
     if bare != text && bare.parse::<SocketAddr>().is_ok() {
@@ -75,7 +75,7 @@ fn meant(text: &str) -> String {
         (_, Ok(address), _) => format!(": the port is missing, as in {address}:8080"),
         (.., Some(port)) if host.is_empty() || host == "*" => format!(": write 0.0.0.0:{port}"),
         (.., Some(port)) if local => format!(": write 127.0.0.1:{port}"),
-        (.., Some(_)) if is_name => ": names are not in this version, write its address".to_owned(),
+        (.., Some(_)) if is_name => ": a name can be an endpoint alone, write the address".to_owned(),
         (.., None) if local => ": the port is missing, as in 127.0.0.1:8080".to_owned(),
         (.., None) if bare.parse::<u16>().is_ok() => format!(": write 127.0.0.1:{bare}, or 0.0.0.0:{bare} for every interface"),
         _ => ", as in 127.0.0.1:8080 or \"[::1]:8080\"".to_owned(),
@@ -130,14 +130,14 @@ mod tests {
         for (text, words) in [
             ("localhost:8081", "write 127.0.0.1:8081"),
             ("localhost", "the port is missing, as in 127.0.0.1:8080"),
-            ("users.internal:8080", "names are not in this version"),
+            ("users.internal:8080", "a name can be an endpoint alone"),
             ("10.0.0.1", "the port is missing, as in 10.0.0.1:8080"),
             ("::1:8080", "write \"[::1]:8080\""),
             (":8080", "write 0.0.0.0:8080"),
             ("*:8080", "write 0.0.0.0:8080"),
             ("8080", "write 127.0.0.1:8080, or 0.0.0.0:8080"),
             ("http://10.0.0.1:80/", "write 10.0.0.1:80"),
-            ("https://10.0.0.1", "TLS is not in this version"),
+            ("https://10.0.0.1", "TLS is asked for by `tls`"),
             ("10.0.0.1:80000", "as in 127.0.0.1:8080"),
             ("", "as in 127.0.0.1:8080"),
         ] {

@@ -2,6 +2,9 @@
 //!
 //! These types hold what was typed. Whether its names point anywhere is checked by `check`; they are resolved when a snapshot is compiled.
 
+mod address;
+mod discover;
+mod dns;
 mod forms;
 mod mirror;
 mod route;
@@ -21,6 +24,9 @@ use schemars::JsonSchema;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Serialize};
 
+pub use address::{Address, Name, is_host_name};
+pub use discover::Discover;
+pub use dns::{Dns, DnsServer};
 pub use mirror::{Mirror, MirrorHeaders};
 pub use route::{FilterUse, Redirect, Rewrite, Route, RouteLimits, Target};
 pub use server::{Admin, Drain, Limits, Listener, Network, Protocol, ProxyProtocol, Server, ServerTimeouts, Threads};

@@ -1,6 +1,5 @@
 //! `upstreams`: the services behind the gateway: endpoints, balancing, health, timeouts, retries.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -11,14 +10,20 @@ use frontgate_filters::words::units::{Duration, Share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::forms::{Short, address, deserialize_short_or_long, schemas, short_or, socket};
+use super::address::Address;
+use super::discover::Discover;
+use super::forms::{Short, deserialize_short_or_long, schemas, short_or};
 
 /// An upstream: endpoints that serve the same thing.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
-    /// Its endpoints: `10.0.0.1:80`, or maps with weight and version.
+    /// Its endpoints: `10.0.0.1:80`, `users.internal:8080`, or maps with weight and version. Each address that a name has is an endpoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Spanned<Endpoint>>,
+    /// Where endpoints come from that come and go, beside those in `endpoints`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discover: Option<Spanned<Discover>>,
     /// How an endpoint is chosen for a request.
     #[serde(default)]
     pub balance: Balance,
@@ -105,11 +110,22 @@ pub enum UpstreamProtocol {
     Auto,
 }
 
-/// An endpoint of an upstream: `10.0.0.1:80`, or a map with its weight and version.
+impl UpstreamProtocol {
+    /// As it is written.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::H2 => "h2",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+/// An endpoint of an upstream, as it is written: `10.0.0.1:80`, `users.internal:8080`, or a map with its weight and version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
-    /// IP address and port.
-    pub address: SocketAddr,
+    /// Where it listens.
+    pub address: Address,
     /// Its share of requests relative to the other weights; 0: none.
     pub weight: u32,
     /// The version that `X-BFF-Version` names on its answers.
@@ -119,10 +135,9 @@ pub struct Endpoint {
 #[derive(serde::Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EndpointMap {
-    /// IP address and port.
-    #[serde(deserialize_with = "socket")]
-    address: SocketAddr,
-    /// Its share of requests relative to the other weights; 0: none.
+    /// IP address or name, and port.
+    address: Address,
+    /// Its share of requests relative to the other weights; 0: none. Each address of a name has this weight.
     #[serde(default = "EndpointMap::one")]
     weight: u32,
     /// The version that `X-BFF-Version` names on its answers.
@@ -144,9 +159,10 @@ impl From<EndpointMap> for Endpoint {
 
 impl Short for Endpoint {
     type Long = EndpointMap;
-    const EXPECTED: &'static str = "an address such as 10.0.0.1:8080, or a map of `address`, `weight` and `version`";
+    const EXPECTED: &'static str =
+        "an address such as 10.0.0.1:8080, a name such as users.internal:8080, or a map of `address`, `weight` and `version`";
     fn short(text: &str) -> Result<Self, String> {
-        address(text).map(|address| Self { address, weight: 1, version: None })
+        Address::parse(text).map(|address| Self { address, weight: 1, version: None })
     }
 }
 
@@ -155,7 +171,7 @@ impl Serialize for Endpoint {
         if self.weight == 1 && self.version.is_none() {
             return self.address.serialize(serializer);
         }
-        EndpointMap { address: self.address, weight: self.weight, version: self.version.clone() }.serialize(serializer)
+        EndpointMap { address: self.address.clone(), weight: self.weight, version: self.version.clone() }.serialize(serializer)
     }
 }
 
@@ -363,6 +379,6 @@ impl Default for Adaptive {
 deserialize_short_or_long!(Endpoint, FirstByte);
 
 schemas! {
-    Endpoint: "Endpoint" = |generator| short_or(generator.subschema_for::<EndpointMap>(), "10.0.0.1:80, or a map with its weight and version.");
+    Endpoint: "Endpoint" = |generator| short_or(generator.subschema_for::<EndpointMap>(), "10.0.0.1:80, users.internal:8080, or a map with its weight and version.");
     FirstByte: "FirstByte" = |generator| short_or(generator.subschema_for::<FirstByteMap>(), "A duration such as 2s, `adaptive`, or its bounds.");
 }

@@ -3,6 +3,7 @@
 //! A handle is resolved when the configuration is compiled. Recording then looks up no string, takes no lock and allocates
 //! nothing, except for the first answer of a method and status on a route.
 
+mod discovery;
 mod listener;
 mod mirror;
 mod process;
@@ -24,6 +25,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
 use self::scrape::Scrape;
 use crate::router::UNMATCHED;
 
+pub(crate) use discovery::{DiscoveryMetrics, DiscoveryResult};
 pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
 pub(crate) use mirror::{Compared, MirrorMetrics, Place, Skipped};
 pub(crate) use route::RouteMetrics;
@@ -33,6 +35,7 @@ pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
 pub(crate) struct Metrics {
     routes: Handles<RouteMetrics>,
     upstreams: Handles<UpstreamMetrics>,
+    discoveries: Handles<DiscoveryMetrics>,
     listeners: Handles<ListenerMetrics>,
     reload: Mutex<Reload>,
     log_dropped: IntCounter,
@@ -52,6 +55,7 @@ impl Metrics {
         Arc::new(Self {
             routes: Handles::default(),
             upstreams: Handles::default(),
+            discoveries: Handles::default(),
             listeners: Handles::default(),
             reload: Mutex::default(),
             log_dropped,
@@ -68,6 +72,11 @@ impl Metrics {
     /// The handle of an upstream: always the same for a name.
     pub(crate) fn upstream(&self, name: &str) -> Arc<UpstreamMetrics> {
         self.upstreams.get(name, UpstreamMetrics::new)
+    }
+
+    /// The handle of the sources of an upstream's endpoints: always the same for a name.
+    pub(crate) fn discovery(&self, upstream: &str) -> Arc<DiscoveryMetrics> {
+        self.discoveries.get(upstream, DiscoveryMetrics::default)
     }
 
     /// The handle of a listener: always the same for an address.
@@ -99,6 +108,11 @@ impl Metrics {
         self.upstreams.retire(upstreams_kept);
     }
 
+    /// The same for the sources of upstreams' endpoints.
+    pub(crate) fn retire_discoveries(&self, kept: &dyn Fn(&str) -> bool) {
+        self.discoveries.retire(kept);
+    }
+
     /// The counter of lines that the access log lost.
     pub(crate) fn log_dropped(&self) -> IntCounter {
         self.log_dropped.clone()
@@ -119,6 +133,7 @@ impl Metrics {
         scrape.families(self.registry.gather());
         self.routes.each(|name, route| route.scrape(name, &mut scrape));
         self.upstreams.each(|name, upstream| upstream.scrape(name, &mut scrape));
+        self.discoveries.each(|upstream, discovery| discovery.scrape(upstream, &mut scrape));
         self.listeners.each(|address, listener| listener.scrape(address, &mut scrape));
         self.reload.lock().scrape(&mut scrape);
         let help = "The version of the gateway.";

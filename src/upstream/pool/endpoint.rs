@@ -6,9 +6,12 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use rustls::pki_types::ServerName;
 
-use crate::config::model::{Balance, Endpoint as Written, UpstreamProtocol};
+use super::by_hand::{ByHand, Hold};
+use crate::config::model::{Balance, Name, UpstreamProtocol};
 use crate::telemetry::EndpointState;
+use crate::upstream::found::Found;
 use crate::upstream::tls::Tls;
 
 /// An endpoint of a pool.
@@ -17,10 +20,14 @@ pub(crate) struct Endpoint {
     pub address: SocketAddr,
     /// The same, as logs say it.
     pub text: Box<str>,
+    /// The name that its address was found under.
+    pub name: Option<Name>,
+    /// What it is called as Host where nothing else says it: its name, else its address.
+    pub authority: Box<str>,
     /// What `X-BFF-Version` says of its answers.
     pub version: Option<HeaderValue>,
-    /// Its share of the requests beside the others' weights; 0 takes none.
-    pub weight: u32,
+    /// Its share of the requests beside the others' weights as it is written; 0 takes none.
+    pub written_weight: u32,
     /// What it is spoken to in.
     pub protocol: UpstreamProtocol,
     /// How it is spoken to over TLS, where it is.
@@ -55,6 +62,8 @@ pub(super) struct Known {
     pub http1_until: AtomicU64,
     /// When the log was last told that TLS fails there; 0 for never.
     pub told_at: AtomicU64,
+    /// What operators set for it.
+    pub hold: Hold,
 }
 
 /// What all endpoints of a pool have in common.
@@ -91,8 +100,8 @@ pub(super) fn is_same(one: Option<&Arc<Tls>>, other: Option<&Arc<Tls>>) -> bool 
 }
 
 impl Endpoint {
-    /// An endpoint of which nothing is known.
-    pub(super) fn new(written: &Written, terms: &Terms<'_>) -> Self {
+    /// An endpoint of which nothing is known but what operators set for its address.
+    pub(super) fn new(written: &Found, terms: &Terms<'_>, by_hand: &ByHand) -> Self {
         let known = Arc::new(Known {
             id: fresh_id(),
             in_flight: AtomicU64::new(0),
@@ -106,14 +115,15 @@ impl Endpoint {
             spared: AtomicBool::new(false),
             http1_until: AtomicU64::new(0),
             told_at: AtomicU64::new(0),
+            hold: by_hand.hold(written.address),
         });
         let connections = known.id;
         Self::described(written, terms, known, connections)
     }
 
     /// The endpoint that is known already, as it is described now.
-    pub(super) fn again(&self, written: &Written, terms: &Terms<'_>) -> Self {
-        let same = is_same(self.tls.as_ref(), terms.tls);
+    pub(super) fn again(&self, written: &Found, terms: &Terms<'_>) -> Self {
+        let same = is_same(self.tls.as_ref(), terms.tls) && (terms.tls.is_none() || self.name == written.name);
         if !same {
             self.known.http1_until.store(0, Ordering::Relaxed);
         }
@@ -121,12 +131,16 @@ impl Endpoint {
         Self::described(written, terms, self.known.clone(), connections)
     }
 
-    fn described(written: &Written, terms: &Terms<'_>, known: Arc<Known>, connections: u64) -> Self {
+    fn described(written: &Found, terms: &Terms<'_>, known: Arc<Known>, connections: u64) -> Self {
+        let text: Box<str> = written.address.to_string().into();
+        let authority = written.name.as_ref().map(|name| name.authority(terms.tls.is_some()).into());
         Self {
             address: written.address,
-            text: written.address.to_string().into(),
+            authority: authority.unwrap_or_else(|| text.clone()),
+            text,
+            name: written.name.clone(),
             version: written.version.as_ref().and_then(|version| HeaderValue::from_str(version).ok()),
-            weight: written.weight,
+            written_weight: written.weight,
             protocol: terms.protocol,
             tls: terms.tls.cloned(),
             connections,
@@ -150,6 +164,17 @@ impl Endpoint {
         self.tls.as_deref()
     }
 
+    /// The Host that it is sent in place of the client's: over TLS its name, where it was found under one.
+    pub(crate) fn own_host(&self) -> Option<&str> {
+        (self.tls.is_some() && self.name.is_some()).then_some(&self.authority)
+    }
+
+    /// What its certificate has to be for where its upstream says nothing of that: its name, else its address.
+    pub(crate) fn server_name(&self) -> ServerName<'static> {
+        let named = self.name.as_ref().and_then(|name| ServerName::try_from(name.server_name().to_owned()).ok());
+        named.unwrap_or_else(|| ServerName::from(self.address.ip().to_canonical()))
+    }
+
     /// It does not speak HTTP/2, though it might: it is not asked again for a while.
     pub(crate) fn note_http1(&self) {
         self.known.http1_until.store(process_millis() + REMEMBERED.as_millis() as u64, Ordering::Relaxed);
@@ -171,14 +196,33 @@ impl Endpoint {
         self.known.spared.load(Ordering::Relaxed)
     }
 
-    /// Whether it takes requests at this time.
+    /// Whether it takes requests at this time, where it has a weight.
     pub(super) fn is_usable(&self, now: u64) -> bool {
-        !self.known.unhealthy.load(Ordering::Relaxed) && self.known.ejected_until.load(Ordering::Relaxed) <= now
+        let known = &self.known;
+        !known.unhealthy.load(Ordering::Relaxed) && known.ejected_until.load(Ordering::Relaxed) <= now && !known.hold.is_drained(now)
+    }
+
+    /// Whether it was taken out by hand.
+    pub(super) fn is_drained(&self, now: u64) -> bool {
+        self.known.hold.is_drained(now)
+    }
+
+    /// Its share of the requests beside the others' weights: as it is written, or as it was set by hand.
+    pub(super) fn weight(&self, now: u64) -> u32 {
+        self.known.hold.weight(now).unwrap_or(self.written_weight)
+    }
+
+    /// When time alone changes next whether it takes requests, and how many.
+    pub(super) fn changes_at(&self, now: u64) -> Option<u64> {
+        let ejected = Some(self.known.ejected_until.load(Ordering::Relaxed)).filter(|until| *until > now);
+        [ejected, self.known.hold.ends(now)].into_iter().flatten().min()
     }
 
     /// What is known of it.
     pub(super) fn state(&self, now: u64) -> EndpointState {
-        match (self.known.unhealthy.load(Ordering::Relaxed), self.known.ejected_until.load(Ordering::Relaxed) > now) {
+        let known = &self.known;
+        match (known.unhealthy.load(Ordering::Relaxed), known.ejected_until.load(Ordering::Relaxed) > now) {
+            _ if known.hold.is_drained(now) => EndpointState::Drained,
             (true, _) => EndpointState::Unhealthy,
             (false, true) => EndpointState::Ejected,
             (false, false) => EndpointState::Healthy,
