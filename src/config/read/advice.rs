@@ -31,6 +31,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("health", &["healthcheck", "healthchecks", "health_check", "health_checks"]),
     ("upstream", &["backend", "proxy_pass", "service", "cluster", "target", "forward"]),
     ("path", &["location", "prefix", "uri", "url", "match"]),
+    ("when", &["conditions", "predicates", "if", "headers", "header"]),
+    ("mirror", &["shadow", "mirroring", "request_mirror"]),
     ("rewrite", &["strip_prefix", "strip_path", "path_rewrite"]),
     ("rate", &["limit", "requests", "rps"]),
     ("issuer", &["iss"]),
