@@ -8,8 +8,10 @@ use frontgate_filters::device::Devices;
 use frontgate_filters::filter::build::Build;
 use frontgate_filters::filter::pseudonym::Pseudonyms;
 use frontgate_filters::registry::FilterEntry;
+use frontgate_filters::words::matching::Matcher;
 use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::{Problem, Spanned};
+use http::HeaderName;
 
 use super::outside::FromConfig;
 use super::route::{Route, entry};
@@ -18,11 +20,13 @@ use crate::action::{self, Upstreams};
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
 use crate::decide::CertificateHeaders;
+use crate::discovery::dns::Dns;
 use crate::discovery::{self, Keeper};
 use crate::door::Rules;
 use crate::door::tls::Kept;
 use crate::door::wire::HeadLimits;
 use crate::files;
+use crate::mirror::Mirror;
 use crate::router::{Entry, Pattern, Router, UNMATCHED};
 use crate::telemetry::{AccessLog, Metrics, Target};
 use crate::upstream::tls::Tls;
@@ -31,7 +35,7 @@ use crate::upstream::{Documents, Found, Pool};
 impl Snapshot {
     /// Compiles a checked configuration. What fails here is outside of it: a log that cannot be opened.
     ///
-    /// Without `documents` nothing is ever fetched, such as key sets.
+    /// Without `documents` nothing is ever fetched, such as key sets, and no name is resolved.
     pub(crate) fn compile(
         loaded: Loaded,
         previous: Option<&Self>,
@@ -61,7 +65,7 @@ impl Snapshot {
             let key = inline_key(owner, index);
             filters.insert(key.clone(), build(&key, entry.config.kind(), entry)?);
         }
-        let keepers = keepers(&loaded, previous, metrics)?;
+        let keepers = keepers(&loaded, previous, metrics, documents.map(Documents::dns))?;
         let pool = |(name, upstream): (&String, &Spanned<model::Upstream>)| {
             let before = previous.and_then(|previous| previous.pools.get(name));
             let tls = before.and_then(|pool| pool.tls());
@@ -86,6 +90,7 @@ impl Snapshot {
         let server: Vec<Link> =
             config.server.filters.iter().enumerate().map(|(index, used)| link("", index, used)).collect::<Result<_, String>>()?;
         let limits = config.server.limits;
+        let credentials: Vec<HeaderName> = filters.values().flat_map(|built| built.entry.config.options().credentials()).collect();
         let certificate_headers = CertificateHeaders::new(config);
         let compile = |route: &model::Route| -> Result<Route, String> {
             let mut links = server.clone();
@@ -93,25 +98,35 @@ impl Snapshot {
                 links.push(link(&route.name, index, used)?);
             }
             let pattern = Pattern::parse(&route.path)?;
+            let counts = metrics.route(&route.name);
+            let mirror = route.mirror.as_ref().map(|mirror| Mirror::compile(mirror, &credentials, &pools, counts.mirror())).transpose()?;
             Ok(Route {
                 name: route.name.as_str().into(),
                 chain: Chain::new(links),
+                when: route.when.as_ref().map(|when| when.compile()),
+                varies_by: Box::default(),
                 action: action::compile(route, &pattern, &pools)?,
-                metrics: metrics.route(&route.name),
+                mirror,
+                metrics: counts,
                 body_limit: route.limits.map_or(limits.body.0, |limits| limits.body.0),
                 takes_calls: takes_calls(config, route),
                 timeout: route.timeout.map(|timeout| timeout.0),
             })
         };
-        let routes = config.routes.iter().map(|route| compile(route)).collect::<Result<Box<[Route]>, String>>()?;
+        let mut routes = config.routes.iter().map(|route| compile(route)).collect::<Result<Box<[Route]>, String>>()?;
         let entries: Vec<Entry<'_>> = config.routes.iter().map(|route| entry(route)).collect();
+        let router = Router::build(&entries);
+        vary(&router, &mut routes);
         Ok(Self {
-            router: Router::build(&entries),
+            router,
             routes,
             unmatched: Route {
                 name: UNMATCHED.into(),
                 chain: Chain::new(server.clone()),
+                when: None,
+                varies_by: Box::default(),
                 action: action::nothing(),
+                mirror: None,
                 metrics: metrics.route(UNMATCHED),
                 body_limit: limits.body.0,
                 takes_calls: false,
@@ -152,10 +167,15 @@ impl Snapshot {
 }
 
 /// What keeps the endpoints of each upstream that has sources: the same as before where these are the same.
-fn keepers(loaded: &Loaded, previous: Option<&Snapshot>, metrics: &Metrics) -> Result<BTreeMap<String, Arc<Keeper>>, String> {
+fn keepers(
+    loaded: &Loaded,
+    previous: Option<&Snapshot>,
+    metrics: &Metrics,
+    dns: Option<&Arc<Dns>>,
+) -> Result<BTreeMap<String, Arc<Keeper>>, String> {
     let mut keepers = BTreeMap::new();
     for (name, upstream) in &loaded.config.upstreams {
-        let parts = discovery::parts(upstream, loaded)?;
+        let parts = discovery::parts(upstream, loaded, dns)?;
         if parts.is_empty() {
             continue;
         }
@@ -168,6 +188,21 @@ fn keepers(loaded: &Loaded, previous: Option<&Snapshot>, metrics: &Metrics) -> R
         keepers.insert(name.clone(), keeper);
     }
     Ok(keepers)
+}
+
+/// Answers of routes that share host and path have to be told apart by whoever keeps them.
+fn vary(router: &Router, routes: &mut [Route]) {
+    for shared in router.shared() {
+        let mut names: Vec<HeaderName> = Vec::new();
+        for name in shared.iter().filter_map(|index| routes[*index].when.as_ref()).flat_map(Matcher::headers) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        for index in shared {
+            routes[index].varies_by = names.clone().into();
+        }
+    }
 }
 
 /// Whether a route's upstream may be spoken to in HTTP/2.
@@ -191,7 +226,7 @@ fn inline_key(owner: &str, index: usize) -> String {
     format!("{owner}/{index}")
 }
 
-/// The table of devices: the configuration's or the built-in one, where a filter or an upstream asks for the class.
+/// The table of devices: the configuration's or the built-in one, where a filter, an upstream or a route asks for the class.
 fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
     let named = config.filters.values().map(|entry| &entry.value);
     let filters = named.chain(inline(config).map(|(_, _, entry)| entry)).flat_map(|entry| entry.config.options().selectors());
@@ -199,7 +234,10 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
         model::Balance::ConsistentHash(selector) => Some(selector),
         _ => None,
     });
-    if config.devices.is_none() && !filters.chain(hashes).any(|selector| selector.value == Selector::Device) {
+    let mut whens = config.routes.iter().filter_map(|route| route.when.as_ref()).flat_map(|when| &when.facts);
+    let is_asked_for =
+        filters.chain(hashes).any(|selector| selector.value == Selector::Device) || whens.any(|fact| fact.selector == Selector::Device);
+    if config.devices.is_none() && !is_asked_for {
         return Ok(None);
     }
     match &config.devices {

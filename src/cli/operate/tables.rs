@@ -23,6 +23,7 @@ pub(super) fn endpoints(status: &Status) -> String {
             [
                 name.clone(),
                 endpoint.address.to_string(),
+                endpoint.name.clone().unwrap_or_else(|| "-".to_owned()),
                 format!("{}{}", endpoint.state.label(), left(state_ends)),
                 format!("{}{by_hand}{}", endpoint.weight, left(endpoint.weighed_for_ms)),
                 endpoint.in_flight.to_string(),
@@ -35,6 +36,7 @@ pub(super) fn endpoints(status: &Status) -> String {
     let columns = [
         Column::Left("UPSTREAM"),
         Column::Left("ENDPOINT"),
+        Column::Left("NAME"),
         Column::Left("STATE"),
         Column::Right("WEIGHT"),
         Column::Right("IN FLIGHT"),
@@ -147,7 +149,7 @@ mod tests {
                 {"address": "10.0.0.200:8080", "state": "ejected", "weight": 10, "in_flight": 0, "ejected_for_ms": 11200, "version": null, "last_error": "status 503", "protocol": "h2"},
                 {"address": "10.0.0.3:80", "state": "drained", "weight": 4, "in_flight": 2, "ejected_for_ms": null, "version": null, "drained_for_ms": 3599000, "weighed_by_hand": true, "weighed_for_ms": 500}]},
             "users": {"alive": true, "required": false, "in_flight": 0, "retrying": 0, "first_byte_ms": 15000, "adaptive": false, "endpoints": [
-                {"address": "[::1]:80", "state": "unhealthy", "weight": 1, "in_flight": 0, "ejected_for_ms": null, "version": null}]}
+                {"address": "[::1]:80", "name": "users.internal:80", "state": "unhealthy", "weight": 1, "in_flight": 0, "ejected_for_ms": null, "version": null}]}
         },
         "circuits": [
             {"filter": "guard", "upstream": "catalog", "state": "half_open", "requests": 20, "failures": 11, "slow": 2, "probes": 1, "open_for_ms": null, "forced": null},
@@ -161,11 +163,11 @@ mod tests {
         assert_eq!(
             upstreams(&status),
             "\
-UPSTREAM  ENDPOINT         STATE                               WEIGHT  IN FLIGHT  PROTOCOL  VERSION  LAST ERROR
-catalog   10.0.0.1:80      healthy                                  1       1234  -         v2.4     -
-catalog   10.0.0.200:8080  ejected, 12s left                       10          0  h2        -        status 503
-catalog   10.0.0.3:80      drained, 3599s left  4 by hand, 500ms left          2  -         -        -
-users     [::1]:80         unhealthy                                1          0  -         -        -
+UPSTREAM  ENDPOINT         NAME               STATE                               WEIGHT  IN FLIGHT  PROTOCOL  VERSION  LAST ERROR
+catalog   10.0.0.1:80      -                  healthy                                  1       1234  -         v2.4     -
+catalog   10.0.0.200:8080  -                  ejected, 12s left                       10          0  h2        -        status 503
+catalog   10.0.0.3:80      -                  drained, 3599s left  4 by hand, 500ms left          2  -         -        -
+users     [::1]:80         users.internal:80  unhealthy                                1          0  -         -        -
 
 CIRCUIT  UPSTREAM  STATE             REQUESTS  FAILURES  SLOW  FORCED
 guard    catalog   half_open               20        11     2  -

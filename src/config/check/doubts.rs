@@ -66,7 +66,8 @@ fn times(name: &str, upstream: &Upstream, report: &mut Report<'_, '_>) {
 /// Certificates that nothing says the name of: few are for addresses.
 fn nameless(name: &str, upstream: &Upstream, report: &mut Report<'_, '_>) {
     let Some(tls) = &upstream.tls else { return };
-    let is_named = upstream.endpoints.iter().all(|endpoint| endpoint.address.name().is_some());
+    let others = upstream.discover.as_ref().is_none_or(|discover| discover.dns.is_some() || discover.dns_srv.is_some());
+    let is_named = others && upstream.endpoints.iter().all(|endpoint| endpoint.address.name().is_some());
     if tls.server_name.is_none() && upstream.host.is_none() && !is_named && !report.tree.is_torn_at(tls.place) {
         let message =
             format!("nothing says which name the certificates of the upstream `{name}` are for: they have to be for its addresses");
@@ -107,13 +108,12 @@ fn devices(config: &Config, report: &mut Report<'_, '_>) {
         // Their names alone: the table itself takes memory that only those are to pay who ask it for something.
         None => Devices::builtin_classes().iter().map(|class| (*class).to_owned()).collect(),
     };
-    for entry in entries(config) {
-        for class in entry.config.options().device_classes() {
-            if !classes.iter().any(|known| known == class.value) {
-                let place = report.tree.key_of(class.place);
-                report.unknown(place, "device class", class.value, classes.iter().map(String::as_str));
-            }
-        }
+    let in_filters = entries(config).flat_map(|entry| entry.config.options().device_classes());
+    let in_filters = in_filters.map(|class| (report.tree.key_of(class.place), class.value.to_owned()));
+    let in_routes = config.routes.iter().filter_map(|route| route.when.as_ref()).flat_map(|when| when.device_classes());
+    let named: Vec<(Place, String)> = in_filters.chain(in_routes.map(|class| (class.place, class.value.to_owned()))).collect();
+    for (place, class) in named.iter().filter(|(_, class)| !classes.contains(class)) {
+        report.unknown(*place, "device class", class, classes.iter().map(String::as_str));
     }
 }
 

@@ -1,11 +1,14 @@
 //! What the types alone cannot say: names that point somewhere, values that fit each other. All problems at once, each at its value.
 
 mod circles;
+mod discover;
 mod doubts;
 mod filters;
+mod mirror;
 mod report;
 mod routes;
 mod server;
+mod when;
 
 use std::collections::HashSet;
 
@@ -55,17 +58,17 @@ fn is_name(name: &str) -> bool {
 
 fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
     let place = upstream.place;
-    if upstream.endpoints.is_empty() {
-        report.lacking(place, format!("the upstream `{name}` has no endpoints"));
+    discover::check(name, upstream, report);
+    if upstream.discover.is_some() {
+        // Others may come.
+    } else if upstream.endpoints.is_empty() {
+        report.lacking(place, format!("the upstream `{name}` has no endpoints: write `endpoints`, or `discover`"));
     } else if upstream.endpoints.iter().all(|endpoint| endpoint.weight == 0) {
         report.lacking(place, format!("all endpoints of the upstream `{name}` have weight 0: none would receive requests"));
     }
     for (index, endpoint) in upstream.endpoints.iter().enumerate() {
         if endpoint.address.port() == 0 {
             report.error(endpoint.place, "port 0 cannot be connected to");
-        }
-        if endpoint.address.name().is_some() {
-            report.error(endpoint.place, format!("`{}`: names are not in this version, write its address", endpoint.address));
         }
         if let Some(first) = upstream.endpoints[..index].iter().find(|other| other.address == endpoint.address) {
             report.both(endpoint.place, format!("duplicate endpoint `{}`", endpoint.address), first.place, "already listed here");
@@ -217,7 +220,8 @@ fn references(config: &Config, report: &mut Report<'_, '_>) {
             seen.push(used);
         }
     }
-    for name in config.routes.iter().flat_map(|route| route.target.upstreams()) {
+    let copies = config.routes.iter().filter_map(|route| route.mirror.as_ref()).map(|mirror| &mirror.upstream);
+    for name in config.routes.iter().flat_map(|route| route.target.upstreams()).chain(copies) {
         used_upstreams.insert(name.as_str());
         if !upstreams.contains(name.as_str()) && !report.tree.is_no_map("upstreams") {
             report.unknown(name.place, "upstream", name, upstreams.iter().copied());

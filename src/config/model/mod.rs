@@ -3,7 +3,10 @@
 //! These types hold what was typed. Whether its names point anywhere is checked by `check`; they are resolved when a snapshot is compiled.
 
 mod address;
+mod discover;
+mod dns;
 mod forms;
+mod mirror;
 mod route;
 mod server;
 mod telemetry;
@@ -22,6 +25,9 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Serialize};
 
 pub use address::{Address, Name, is_host_name};
+pub use discover::Discover;
+pub use dns::{Dns, DnsServer};
+pub use mirror::{Mirror, MirrorHeaders};
 pub use route::{FilterUse, Redirect, Rewrite, Route, RouteLimits, Target};
 pub use server::{Admin, Drain, Limits, Listener, Network, Protocol, ProxyProtocol, Server, ServerTimeouts, Threads};
 pub use telemetry::{AccessLog, LogFormat, LogTarget, Telemetry};

@@ -13,6 +13,7 @@ use schemars::{JsonSchema, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::dns::Dns;
 use super::forms::{Short, address, deserialize_short_or_long, optional_socket, schemas, short_or, socket};
 use super::route::FilterUse;
 use super::tls::ListenerTls;
@@ -40,6 +41,9 @@ pub struct Server {
     /// Whether a client that closed its half of the connection still gets its answer, however long that takes; otherwise it counts as one
     /// that has left where the answer is not there within 0.3 s.
     pub half_close: bool,
+    /// How names are resolved: those of endpoints, and those of the hosts that key sets come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Spanned<Dns>>,
     /// How the process shuts down.
     pub drain: Drain,
     /// Filters that run before those of every route. Their marks are also on 404, 405 and 400.
@@ -57,6 +61,7 @@ impl Default for Server {
             limits: Limits::default(),
             timeouts: ServerTimeouts::default(),
             half_close: false,
+            dns: None,
             drain: Drain::default(),
             filters: Vec::new(),
         }
