@@ -59,6 +59,8 @@ mod names;
 mod operators;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
+/// Upstreams of many endpoints that come and go, and what operators set for single ones.
+mod pools;
 /// Listeners behind load balancers that speak the PROXY protocol, and how many connections there may be.
 mod proxied;
 /// What the filters' documentation shows is a configuration.

@@ -17,6 +17,7 @@ use super::{Built, Snapshot};
 use crate::action::{self, Upstreams};
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
+use crate::decide::CertificateHeaders;
 use crate::discovery::dns::Dns;
 use crate::discovery::{self, Keeper};
 use crate::door::Rules;
@@ -86,6 +87,7 @@ impl Snapshot {
         let server: Vec<Link> =
             config.server.filters.iter().enumerate().map(|(index, used)| link("", index, used)).collect::<Result<_, String>>()?;
         let limits = config.server.limits;
+        let certificate_headers = CertificateHeaders::new(config);
         let compile = |route: &model::Route| -> Result<Route, String> {
             let mut links = server.clone();
             for (index, used) in route.filters.iter().enumerate() {
@@ -134,7 +136,12 @@ impl Snapshot {
                 drain: config.server.drain.timeout.0,
             },
             trusted: config.server.trusted_proxies.iter().map(|network| network.0).collect(),
-            identity_headers: filters.values().flat_map(|built| built.entry.config.options().identity_headers()).collect(),
+            identity_headers: filters
+                .values()
+                .flat_map(|built| built.entry.config.options().identity_headers())
+                .chain(certificate_headers.names())
+                .collect(),
+            certificate_headers,
             devices: devices(config)?,
             pseudonyms: pseudonyms(&loaded, previous)?,
             access_log,

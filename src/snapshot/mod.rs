@@ -26,6 +26,7 @@ pub(crate) use self::route::Route;
 use crate::action::Upstreams;
 use crate::config::Loaded;
 use crate::config::model;
+use crate::decide::CertificateHeaders;
 use crate::discovery::Keeper;
 use crate::door::Rules;
 use crate::door::tls::Kept;
@@ -58,7 +59,9 @@ pub(crate) struct Snapshot {
     /// The classes of devices, where something asks for them.
     devices: Option<Arc<Devices>>,
     trusted: Box<[ipnet::IpNet]>,
-    /// Request headers that only the gateway may send to an upstream: what `claim_headers` name.
+    /// What upstreams are told of clients that have shown a certificate.
+    pub certificate_headers: CertificateHeaders,
+    /// Request headers that only the gateway may send to an upstream: what `claim_headers` and `cert_headers` name.
     identity_headers: Box<[HeaderName]>,
     /// The filters, by name, or by `route/place` where they are written in place.
     filters: HashMap<String, Built>,

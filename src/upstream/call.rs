@@ -16,7 +16,7 @@ use pingora_http::ResponseHeader;
 use super::attempts::{Asked, Attempts, Audience, Next};
 use super::cause::Cause;
 use super::h1::{Fault, Piece, Upload};
-use super::line::{self, Fields, Line, Said};
+use super::line::{self, Fields, Line, Said, Wanted};
 use super::pool::Endpoint;
 use super::{NoPick, Pool};
 use crate::telemetry;
@@ -155,11 +155,12 @@ async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked) -> Resu
     let pool = current.pick().pool().clone();
     let endpoint = current.pick().endpoint_ref();
     let deadline = current.deadline().unwrap_or(call.deadline);
-    let mut line = match line::pooled(&endpoint, &pool.timeouts, attempts.wants_fresh()) {
+    let wanted = Wanted { fresh: attempts.wants_fresh(), websocket: false };
+    let mut line = match line::pooled(&endpoint, &pool.timeouts, wanted) {
         Some(line) => line,
         None => {
             let patience = pool.timeouts.connect.0.min(deadline.saturating_duration_since(Instant::now()));
-            in_time(Instant::now() + patience, line::open(&endpoint, &pool.timeouts)).await?.map_err(|cause| match cause {
+            in_time(Instant::now() + patience, line::open(&endpoint, &pool.timeouts, wanted)).await?.map_err(|cause| match cause {
                 Cause::TooSlow => Failed::Late,
                 cause => Failed::Unreachable(cause),
             })?

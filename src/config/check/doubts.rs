@@ -77,7 +77,9 @@ fn nameless(name: &str, upstream: &Upstream, report: &mut Report<'_, '_>) {
 
 /// Limits that a client chooses for itself.
 fn accounts(config: &Config, report: &mut Report<'_, '_>) {
-    let verified: HashSet<HeaderName> = entries(config).flat_map(|entry| entry.config.options().identity_headers()).collect();
+    let told = entries(config).flat_map(|entry| entry.config.options().identity_headers());
+    let shown = config.server.cert_headers().filter_map(|(name, _)| HeaderName::from_bytes(name.as_bytes()).ok());
+    let verified: HashSet<HeaderName> = told.chain(shown).collect();
     let mut found = Vec::new();
     for entry in entries(config) {
         for (selector, place, what) in entry.config.options().accounts() {

@@ -18,13 +18,14 @@ use self::ends::note;
 use super::client::{Client, Lost};
 use super::upload::{Replay, Unwanted};
 use super::{End, Order, forward};
+use crate::config::model::UpstreamProtocol;
 use crate::panics::{Panicked, caught};
 use crate::refusals;
 use crate::telemetry::{Attempt, Flag};
 use crate::upstream::Pool;
 use crate::upstream::cause::Cause;
 use crate::upstream::h1::{Fault, Piece};
-use crate::upstream::line::{self, Line};
+use crate::upstream::line::{self, Line, Wanted};
 use crate::upstream::pool::Endpoint;
 use crate::upstream::timer::Timer;
 use crate::websocket;
@@ -102,12 +103,14 @@ impl Leg {
         let Some(current) = order.attempts.current() else { return Err(Ended::Final(End::Answer(refusals::internal()))) };
         let (endpoint, pool, total) = (current.pick().endpoint_ref(), current.pick().pool().clone(), current.deadline());
         let mut timer = Timer::new();
-        let line = match line::pooled(&endpoint, &pool.timeouts, order.attempts.wants_fresh()) {
+        let websocket = endpoint.protocol != UpstreamProtocol::Http1 && forward::protocols(client).is_some_and(websocket::is_one);
+        let wanted = Wanted { fresh: order.attempts.wants_fresh(), websocket };
+        let line = match line::pooled(&endpoint, &pool.timeouts, wanted) {
             Some(line) => line,
             None => {
                 let due = [Some(Instant::now() + pool.timeouts.connect.0), total].into_iter().flatten().min();
                 // On the heap: rare, and large, and what stands in this future is moved with it.
-                let mut connecting = Box::pin(line::open(&endpoint, &pool.timeouts));
+                let mut connecting = Box::pin(line::open(&endpoint, &pool.timeouts, wanted));
                 let opened = poll_fn(|cx| match connecting.as_mut().poll(cx) {
                     Poll::Ready(Ok(line)) => Poll::Ready(Ok(line)),
                     Poll::Ready(Err(Cause::TooSlow)) => Poll::Ready(Err((Flag::UpstreamTimeout, Failure::Timeout))),
@@ -136,7 +139,7 @@ impl Leg {
                 }
             }
         };
-        if line.is_http2() && forward::protocols(client).is_some_and(websocket::is_one) {
+        if line.is_http2() && websocket {
             return Err(Ended::Failed(Failure::Neutral, Some(refusals::no_websocket())));
         }
         let stage = Stage::Head;
