@@ -4,9 +4,18 @@
 //! a source that is away changes nothing, one that suddenly knows nobody is doubted, and a changed set is swapped into the pool while
 //! requests go on. Nothing of that compiles a configuration anew.
 
+#[cfg(feature = "etcd")]
+mod etcd;
+pub(crate) mod file;
 mod judge;
 mod keeper;
+pub(crate) mod kept;
 
+use std::path::PathBuf;
+
+use frontgate_filters::words::spanned::{Problem, Spanned};
+
+use crate::certificates::{Pair, authorities};
 use crate::config::Loaded;
 use crate::config::model::Upstream;
 pub(crate) use crate::upstream::Found;
@@ -14,6 +23,29 @@ pub(crate) use crate::upstream::Found;
 pub(crate) use self::keeper::{Keeper, Part, Reporter};
 
 /// The sources that an upstream's endpoints come from, besides its written addresses.
-pub(crate) fn parts(_upstream: &Upstream, _loaded: &Loaded) -> Result<Vec<Part>, String> {
-    Ok(Vec::new())
+pub(crate) fn parts(upstream: &Upstream, loaded: &Loaded) -> Result<Vec<Part>, String> {
+    let mut parts = Vec::new();
+    let Some(discover) = &upstream.discover else { return Ok(parts) };
+    if let Some(path) = &discover.file {
+        parts.push(file::part(path, loaded));
+    }
+    #[cfg(feature = "etcd")]
+    if let Some(etcd) = &discover.etcd {
+        parts.push(etcd::part(upstream, discover, etcd, loaded)?);
+    }
+    Ok(parts)
+}
+
+/// What the sources of an upstream name outside of the configuration, and is not to be had: secrets and files for TLS.
+pub(crate) fn missing(upstream: &Upstream, loaded: &Loaded) -> Vec<Problem> {
+    let Some(etcd) = upstream.discover.as_ref().and_then(|discover| discover.etcd.as_ref()) else { return Vec::new() };
+    let files = |path: &Spanned<PathBuf>| loaded.file(path);
+    let password = etcd.password.as_ref().and_then(|secret| loaded.secret(secret).err().map(|why| Problem::at(secret.place(), why)));
+    let tls = etcd.tls.as_ref();
+    let ca = tls.and_then(|tls| tls.ca.as_ref()).and_then(|ca| authorities(ca, &files).err());
+    let pair = tls.and_then(|tls| tls.cert.as_ref().zip(tls.key.as_ref())).and_then(|(cert, key)| match Pair::read(cert, key, &files) {
+        Ok(pair) => pair.expiry(cert),
+        Err(problem) => Some(problem),
+    });
+    password.into_iter().chain(ca).chain(pair).collect()
 }

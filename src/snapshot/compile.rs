@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use frontgate_filters::chain::{Chain, Link};
 use frontgate_filters::device::Devices;
@@ -17,9 +18,10 @@ use super::{Built, Snapshot};
 use crate::action::{self, Upstreams};
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
+use crate::discovery::kept::{self, Kept};
 use crate::discovery::{self, Keeper};
 use crate::door::Rules;
-use crate::door::tls::Kept;
+use crate::door::tls;
 use crate::door::wire::HeadLimits;
 use crate::files;
 use crate::router::{Entry, Pattern, Router, UNMATCHED};
@@ -156,11 +158,21 @@ fn keepers(loaded: &Loaded, previous: Option<&Snapshot>, metrics: &Metrics) -> R
         let kept = before.filter(|keeper| keeper.asks(&parts)).cloned();
         let keeper = kept.unwrap_or_else(|| {
             let serving = previous.and_then(|previous| previous.pools.get(name)).map(|pool| pool.endpoints()).unwrap_or_default();
-            Keeper::new(name, parts, before.map(|keeper| &**keeper), serving, metrics.discovery(name))
+            let kept = if before.is_some() { Vec::new() } else { remembered(loaded, name) };
+            Keeper::new(name, parts, before.map(|keeper| &**keeper), kept, serving, metrics.discovery(name))
         });
         keepers.insert(name.clone(), keeper);
     }
     Ok(keepers)
+}
+
+/// What is kept on disk of an upstream's endpoints, where something can be used.
+fn remembered(loaded: &Loaded, upstream: &str) -> Vec<Kept> {
+    let Some(folder) = loaded.state_dir() else { return Vec::new() };
+    kept::read(&folder, upstream, SystemTime::now()).unwrap_or_else(|why| {
+        log::warn!("upstream `{upstream}`: the endpoints that were kept on disk are not used: {why}");
+        Vec::new()
+    })
 }
 
 /// Whether a route's upstream may be spoken to in HTTP/2.
@@ -202,9 +214,9 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
 }
 
 /// Reads the certificates that the listeners name.
-fn certificates(loaded: &Loaded) -> Result<Box<[Option<Kept>]>, String> {
+fn certificates(loaded: &Loaded) -> Result<Box<[Option<tls::Kept>]>, String> {
     let read =
-        |listener: &Spanned<model::Listener>| Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems));
+        |listener: &Spanned<model::Listener>| tls::Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems));
     loaded.config.server.listeners.iter().map(read).collect()
 }
 

@@ -1,6 +1,7 @@
 //! What the types alone cannot say: names that point somewhere, values that fit each other. All problems at once, each at its value.
 
 mod circles;
+mod discover;
 mod doubts;
 mod filters;
 mod report;
@@ -55,8 +56,11 @@ fn is_name(name: &str) -> bool {
 
 fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
     let place = upstream.place;
-    if upstream.endpoints.is_empty() {
-        report.lacking(place, format!("the upstream `{name}` has no endpoints"));
+    discover::check(name, upstream, report);
+    if upstream.discover.is_some() {
+        // Others may come.
+    } else if upstream.endpoints.is_empty() {
+        report.lacking(place, format!("the upstream `{name}` has no endpoints: write `endpoints`, or `discover`"));
     } else if upstream.endpoints.iter().all(|endpoint| endpoint.weight == 0) {
         report.lacking(place, format!("all endpoints of the upstream `{name}` have weight 0: none would receive requests"));
     }
@@ -71,7 +75,7 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
             report.both(endpoint.place, format!("duplicate endpoint `{}`", endpoint.address), first.place, "already listed here");
         }
         if let Some(version) = &endpoint.version
-            && (version.is_empty() || !version.bytes().all(|byte| (0x21..0x7f).contains(&byte)))
+            && !printable(version)
         {
             report.error(version.place, "`version` must be printable ASCII without spaces");
         }
@@ -101,6 +105,11 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
             report.error(place, format!("`timeouts.{key}` of the upstream `{name}` is 0: every request would fail"));
         }
     }
+}
+
+/// Whether a version can stand in a header.
+pub(super) fn printable(version: &str) -> bool {
+    !version.is_empty() && version.bytes().all(|byte| (0x21..0x7f).contains(&byte))
 }
 
 /// What makes an upstream one for gRPC.

@@ -3,6 +3,7 @@
 //! These types hold what was typed. Whether its names point anywhere is checked by `check`; they are resolved when a snapshot is compiled.
 
 mod address;
+mod discover;
 mod forms;
 mod route;
 mod server;
@@ -22,6 +23,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Serialize};
 
 pub use address::{Address, Name, is_host_name};
+pub use discover::{Discover, Etcd, EtcdFormat, EtcdTls};
 pub use route::{FilterUse, Redirect, Rewrite, Route, RouteLimits, Target};
 pub use server::{Admin, Drain, Limits, Listener, Network, Protocol, ProxyProtocol, Server, ServerTimeouts, Threads};
 pub use telemetry::{AccessLog, LogFormat, LogTarget, Telemetry};

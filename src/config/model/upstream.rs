@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::address::Address;
+use super::discover::Discover;
 use super::forms::{Short, deserialize_short_or_long, schemas, short_or};
 
 /// An upstream: endpoints that serve the same thing.
@@ -18,7 +19,11 @@ use super::forms::{Short, deserialize_short_or_long, schemas, short_or};
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
     /// Its endpoints: `10.0.0.1:80`, `users.internal:8080`, or maps with weight and version. Each address that a name has is an endpoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Spanned<Endpoint>>,
+    /// Where endpoints come from that come and go, beside those in `endpoints`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discover: Option<Spanned<Discover>>,
     /// How an endpoint is chosen for a request.
     #[serde(default)]
     pub balance: Balance,

@@ -7,8 +7,6 @@ pub(super) const WORDS: &str = "not in this version";
 
 /// The ends of paths, `*` for every name and every entry of a list, with what can be done instead. A key leaves this list when it comes.
 const KEYS: &[(&[&str], &str)] = &[
-    (&["server.state_dir"], "nothing is written to disk"),
-    (&["upstreams.*.discover"], "write the addresses as `endpoints`, and reload when they change"),
     (&["routes.*.canary", "routes.*.canary_options"], "give endpoints of one upstream weights and versions instead"),
     (&["routes.*.mirror"], "leave it out"),
     (&["routes.*.when", "routes.*.priority"], "a route is chosen by host, path and method"),

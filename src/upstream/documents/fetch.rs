@@ -55,6 +55,7 @@ pub(super) fn pool(name: &str, url: &Url, metrics: &Metrics) -> Arc<Pool> {
     let retry = Retry { attempts, when: vec![Condition::ConnectFailure], budget: Share(1.0) };
     let config = Upstream {
         endpoints: Vec::new(),
+        discover: None,
         balance: Balance::RoundRobin,
         health: None,
         required: false,
