@@ -23,6 +23,7 @@ use crate::certificates::Renewed;
 use crate::changes::changes;
 use crate::config::Loaded;
 use crate::config::model::{Listener, Protocol};
+use crate::discovery::dns::Places;
 use crate::door::tls::Kept;
 use crate::door::wire::Refusal;
 use crate::door::{Caps, Conn, Introduction, Keeper, Rules, spread};
@@ -263,6 +264,7 @@ impl Gateway {
                 self.pace.store(pace(&next), Ordering::Relaxed);
                 let next = Arc::new(next);
                 self.snapshot.store(next.clone());
+                self.documents.dns().set(Places::of(&next.loaded));
                 current.leaves_force(&next);
                 next.entered_force();
                 if let Some(runtime) = self.background.get() {

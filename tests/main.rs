@@ -55,6 +55,8 @@ mod lifecycle;
 mod limits;
 /// What becomes of single messages: lengths, connection options, trailers, ends.
 mod messages;
+/// Endpoints that are names, and services that the DNS knows.
+mod names;
 /// What operators ask a running gateway, and who is none.
 mod operators;
 /// Real peers from their packages: nginx, Python, curl, wrk.

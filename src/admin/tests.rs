@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::*;
 use crate::config::load_text;
+use crate::discovery::dns::{Dns, Places};
 use crate::snapshot::Snapshot;
 use crate::status::{Health, Status};
 use crate::telemetry::Metrics;
@@ -25,7 +26,7 @@ fn admin(scope: Scope) -> Admin {
     let load = || load_text("test.yaml", CONFIGURATION);
     let loaded = load().unwrap_or_else(|problems| panic!("{}", problems.render(false)));
     let metrics = Metrics::new();
-    let documents = Documents::new(metrics.clone());
+    let documents = Documents::new(metrics.clone(), Dns::new(Places::default()));
     let snapshot = Snapshot::compile(loaded, None, &metrics, Some(&documents)).expect("it compiles");
     let gateway = Gateway::new(snapshot, metrics, documents);
     let reloader = Arc::new(Reloader::new(gateway.clone(), Box::new(load)));

@@ -28,8 +28,7 @@ pub(crate) fn read(name: &str, text: &str) -> Result<Vec<Endpoint>, Diagnostics>
     };
     // Nothing of the environment belongs into it: who writes it need not be whom the gateway trusts with that.
     let none = |_: &str| None;
-    let root =
-        Builder { places: &mut places, file: 0, source: text, env: &none, problems: &mut problems, skip: &mut skip }.build(raw);
+    let root = Builder { places: &mut places, file: 0, source: text, env: &none, problems: &mut problems, skip: &mut skip }.build(raw);
     if !matches!(root.value, Value::Seq(_)) {
         let message = match root.value {
             Value::Null => "the file is empty: write [] where there are no endpoints",

@@ -156,7 +156,8 @@ mod tests {
 
     fn kept(source: &str, age: u64) -> Kept {
         let name = Name { host: "shop.internal".into(), port: 80 };
-        let one = Found { address: "10.0.0.1:80".parse().expect("an address"), weight: 3, version: Some("v2".to_owned()), name: Some(name) };
+        let one =
+            Found { address: "10.0.0.1:80".parse().expect("an address"), weight: 3, version: Some("v2".to_owned()), name: Some(name) };
         let other = Found { address: "[::1]:81".parse().expect("an address"), weight: 1, version: None, name: None };
         Kept { source: source.to_owned(), age: Duration::from_secs(age), endpoints: vec![one, other] }
     }

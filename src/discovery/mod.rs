@@ -4,6 +4,7 @@
 //! a source that is away changes nothing, one that suddenly knows nobody is doubted, and a changed set is swapped into the pool while
 //! requests go on. Nothing of that compiles a configuration anew.
 
+pub(crate) mod dns;
 #[cfg(feature = "etcd")]
 mod etcd;
 pub(crate) mod file;
@@ -12,19 +13,27 @@ mod keeper;
 pub(crate) mod kept;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use frontgate_filters::words::spanned::{Problem, Spanned};
 
+use self::dns::Dns;
 use crate::certificates::{Pair, authorities};
 use crate::config::Loaded;
-use crate::config::model::Upstream;
+use crate::config::model::{Name, Upstream};
 pub(crate) use crate::upstream::Found;
 
 pub(crate) use self::keeper::{Keeper, Part, Reporter};
 
-/// The sources that an upstream's endpoints come from, besides its written addresses.
-pub(crate) fn parts(upstream: &Upstream, loaded: &Loaded) -> Result<Vec<Part>, String> {
-    let mut parts = Vec::new();
+/// The names that an upstream's endpoints are found under, as far as they are written: the ports of a service are in its records.
+pub(crate) fn names(upstream: &Upstream) -> impl Iterator<Item = Name> {
+    let written = upstream.endpoints.iter().filter_map(|endpoint| endpoint.address.name().cloned());
+    written.chain(upstream.discover.as_ref().and_then(|discover| dns::name(discover)))
+}
+
+/// The sources that an upstream's endpoints come from, besides its written addresses. Without `dns` no name is ever resolved.
+pub(crate) fn parts(upstream: &Upstream, loaded: &Loaded, dns: Option<&Arc<Dns>>) -> Result<Vec<Part>, String> {
+    let mut parts = dns.map(|dns| dns::parts(upstream, dns)).unwrap_or_default();
     let Some(discover) = &upstream.discover else { return Ok(parts) };
     if let Some(path) = &discover.file {
         parts.push(file::part(path, loaded));

@@ -24,7 +24,9 @@ use pingora_http::RequestHeader;
 use self::told::{Beaten, Explanation, Filtered, Outcome, Taken};
 use self::typed::Typed;
 use crate::config::Loaded;
+use crate::config::model::Upstream;
 use crate::decide::{Asked, By, Decision, Trace, decide};
+use crate::discovery;
 use crate::refusals;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
@@ -91,7 +93,13 @@ fn decided(snapshot: &Snapshot, head: &mut RequestHeader, facts: &mut Facts, rou
             Outcome::Answered { status: 503, why: "a filter waits for something that is not there offline".to_owned(), grpc_status: None }
         }
         Some(Decision::Ask(ask)) => {
-            Outcome::Forwarded { upstream: ask.pool.name.to_string(), request: ask.line(head), host: ask.host(head) }
+            let upstream = snapshot.loaded.config.upstreams.get(&*ask.pool.name).map(|upstream| &upstream.value);
+            Outcome::Forwarded {
+                upstream: ask.pool.name.to_string(),
+                request: ask.line(head),
+                host: upstream.and_then(own_host).unwrap_or_else(|| ask.host(head)),
+                endpoints: upstream.map(endpoints).unwrap_or_default(),
+            }
         }
         Some(Decision::Answer(reply, by)) => {
             let is_refusal = reply.is_refusal();
@@ -103,6 +111,25 @@ fn decided(snapshot: &Snapshot, head: &mut RequestHeader, facts: &mut Facts, rou
             }
         }
     }
+}
+
+/// The Host that an upstream's endpoints are sent in place of the client's: over TLS their names, where `host` says nothing else.
+fn own_host(upstream: &Upstream) -> Option<String> {
+    if upstream.host.is_some() || upstream.tls.is_none() {
+        return None;
+    }
+    let mut hosts: Vec<String> = discovery::names(upstream).map(|name| name.authority(true)).collect();
+    hosts.dedup();
+    Some(hosts.join(" or ")).filter(|hosts| !hosts.is_empty())
+}
+
+/// An upstream's endpoints as they are written, and where others come from.
+fn endpoints(upstream: &Upstream) -> Vec<String> {
+    let written = upstream.endpoints.iter().map(|endpoint| endpoint.address.to_string());
+    let Some(discover) = &upstream.discover else { return written.collect() };
+    let host = discover.dns.as_ref().map(|host| format!("those of dns {}", host.value));
+    let service = discover.dns_srv.as_ref().map(|service| format!("those of dns_srv {}", service.value));
+    written.chain(host).chain(service).collect()
 }
 
 /// What kind of call it is, and how long its client waits.

@@ -73,6 +73,8 @@ pub(super) enum Outcome {
         request: String,
         /// The Host that it is sent.
         host: String,
+        /// The endpoints that are written of it, names as names, and where others come from.
+        endpoints: Vec<String>,
     },
     /// The gateway answers.
     Answered {
@@ -128,8 +130,9 @@ impl fmt::Display for Explanation {
             }
         }
         match &self.outcome {
-            Outcome::Forwarded { upstream, request, host } => {
+            Outcome::Forwarded { upstream, request, host, endpoints } => {
                 writeln!(f, "upstream  {upstream}")?;
+                writeln!(f, "endpoints {}", listed(endpoints))?;
                 writeln!(f, "sends     {request}")?;
                 writeln!(f, "host      {host}")
             }
@@ -142,5 +145,15 @@ impl fmt::Display for Explanation {
                 }
             }
         }
+    }
+}
+
+/// As many as fit a line.
+fn listed(endpoints: &[String]) -> String {
+    const MOST: usize = 8;
+    let shown = endpoints.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match endpoints.len().checked_sub(MOST) {
+        None | Some(0) => shown,
+        Some(more) => format!("{shown} and {more} more"),
     }
 }

@@ -16,6 +16,7 @@ use self::sockets::{Held, bind};
 use self::worker::{Spoken, Worker};
 use crate::config::Loaded;
 use crate::config::model::{Protocol, Threads};
+use crate::discovery::dns::{Dns, Places};
 use crate::gateway::Gateway;
 use crate::reload::{Read, Reloader};
 use crate::snapshot::Snapshot;
@@ -47,7 +48,7 @@ pub fn start(loaded: Loaded, reload: Read) -> Result<Running, String> {
     let listeners = server.listeners.iter().map(|listener| bind(listener.address)).collect::<Result<Vec<_>, _>>()?;
     let admin = server.admin.as_ref().map(|admin| bind(admin.address)).transpose()?;
     let status = server.status.as_ref().map(|address| bind(address.value)).transpose()?;
-    let documents = Documents::new(metrics.clone());
+    let documents = Documents::new(metrics.clone(), Dns::new(Places::of(&loaded)));
     let gateway = Gateway::new(Snapshot::compile(loaded, None, &metrics, Some(&documents))?, metrics, documents);
     let reloader = Arc::new(Reloader::new(gateway.clone(), reload));
     let threads = match server.threads {

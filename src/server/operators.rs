@@ -57,6 +57,7 @@ impl Operators {
         tokio::spawn(renew(self.gateway.clone()));
         self.gateway.run_background(tokio::runtime::Handle::current());
         tokio::spawn(self.gateway.documents.clone().run());
+        tokio::spawn(self.gateway.documents.dns().clone().watch_files());
         // A sender that is gone stops at once, as does a deadline that has passed.
         let deadline = match stopped.wait_for(Option::is_some).await {
             Ok(deadline) => deadline.unwrap_or_else(Instant::now),

@@ -18,6 +18,7 @@ use super::{Built, Snapshot};
 use crate::action::{self, Upstreams};
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
+use crate::discovery::dns::Dns;
 use crate::discovery::kept::{self, Kept};
 use crate::discovery::{self, Keeper};
 use crate::door::Rules;
@@ -32,7 +33,7 @@ use crate::upstream::{Documents, Found, Pool};
 impl Snapshot {
     /// Compiles a checked configuration. What fails here is outside of it: a log that cannot be opened.
     ///
-    /// Without `documents` nothing is ever fetched, such as key sets.
+    /// Without `documents` nothing is ever fetched, such as key sets, and no name is resolved.
     pub(crate) fn compile(
         loaded: Loaded,
         previous: Option<&Self>,
@@ -62,7 +63,7 @@ impl Snapshot {
             let key = inline_key(owner, index);
             filters.insert(key.clone(), build(&key, entry.config.kind(), entry)?);
         }
-        let keepers = keepers(&loaded, previous, metrics)?;
+        let keepers = keepers(&loaded, previous, metrics, documents.map(Documents::dns))?;
         let pool = |(name, upstream): (&String, &Spanned<model::Upstream>)| {
             let before = previous.and_then(|previous| previous.pools.get(name));
             let tls = before.and_then(|pool| pool.tls());
@@ -147,10 +148,15 @@ impl Snapshot {
 }
 
 /// What keeps the endpoints of each upstream that has sources: the same as before where these are the same.
-fn keepers(loaded: &Loaded, previous: Option<&Snapshot>, metrics: &Metrics) -> Result<BTreeMap<String, Arc<Keeper>>, String> {
+fn keepers(
+    loaded: &Loaded,
+    previous: Option<&Snapshot>,
+    metrics: &Metrics,
+    dns: Option<&Arc<Dns>>,
+) -> Result<BTreeMap<String, Arc<Keeper>>, String> {
     let mut keepers = BTreeMap::new();
     for (name, upstream) in &loaded.config.upstreams {
-        let parts = discovery::parts(upstream, loaded)?;
+        let parts = discovery::parts(upstream, loaded, dns)?;
         if parts.is_empty() {
             continue;
         }
@@ -215,8 +221,9 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
 
 /// Reads the certificates that the listeners name.
 fn certificates(loaded: &Loaded) -> Result<Box<[Option<tls::Kept>]>, String> {
-    let read =
-        |listener: &Spanned<model::Listener>| tls::Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems));
+    let read = |listener: &Spanned<model::Listener>| {
+        tls::Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems))
+    };
     loaded.config.server.listeners.iter().map(read).collect()
 }
 

@@ -64,6 +64,11 @@ fn missing(loaded: &Loaded) -> Vec<Problem> {
             Err(wrong) => problems.extend(wrong),
         }
     }
+    if let Some(hosts) = config.server.dns.as_ref().and_then(|dns| dns.hosts.as_ref())
+        && let Err(why) = loaded.file(hosts)
+    {
+        problems.push(Problem::at(hosts.place, why));
+    }
     if let Some(key) = &config.telemetry.hash_key
         && let Err(why) = loaded.secret(key).and_then(|key| Pseudonyms::keyed(key.as_bytes()).map(drop))
     {

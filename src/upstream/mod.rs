@@ -3,7 +3,7 @@
 
 pub(crate) mod adaptive;
 pub(crate) mod attempts;
-pub(crate) pub(crate) mod balance;
+pub(crate) mod balance;
 pub(crate) mod call;
 pub(crate) mod cause;
 pub(crate) mod connect;

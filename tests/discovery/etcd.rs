@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
-use etcd_client::{Client, CompactionOptions, ConnectOptions, DeleteOptions, Permission, PermissionType, PutOptions};
+use etcd_client::{Client, CompactionOptions, ConnectOptions, DeleteOptions, Permission, PermissionType, PutOptions, Txn, TxnOp};
 use frontgate_test_support::{skipped, tool};
 
 use super::*;
@@ -343,12 +343,15 @@ fn a_gateway_that_slept_through_a_compaction_reads_everything_anew() {
     gateway.signal("STOP");
     // More than the sockets between them hold, so that etcd has to keep it, and forgets it.
     let large = "x".repeat(60 << 10);
-    etcd.act(async |client| {
-        for _ in 0..300 {
-            client.put(format!("{PREFIX}large"), large.as_str(), None).await?;
-        }
-        client.put(format!("{PREFIX}b"), b.address.to_string(), None).await
-    });
+    for _ in 0..30 {
+        etcd.act(async |client| {
+            for _ in 0..10 {
+                client.put(format!("{PREFIX}large"), large.as_str(), None).await?;
+            }
+            Ok(())
+        });
+    }
+    etcd.put("b", &b.address.to_string());
     etcd.delete("large");
     etcd.compact();
     gateway.signal("CONT");
@@ -389,12 +392,12 @@ fn the_next_member_is_asked_where_one_is_down_and_more_keys_than_fit_on_a_page_a
     let Some(program) = programs().into_iter().next() else { return };
     let etcd = Etcd::start("etcd-members", &program);
     let a = named("a");
-    etcd.act(async |client| {
-        for number in 0..1100 {
-            client.put(format!("{PREFIX}{number:05}"), format!("10.1.{}.{}:80", number / 250, number % 250), None).await?;
-        }
-        Ok(())
-    });
+    let puts: Vec<TxnOp> = (0..1100)
+        .map(|number| TxnOp::put(format!("{PREFIX}{number:05}"), format!("10.1.{}.{}:80", number / 250, number % 250), None))
+        .collect();
+    for some in puts.chunks(100) {
+        etcd.act(async |client| client.txn(Txn::new().and_then(some)).await);
+    }
     etcd.put("99999", &a.address.to_string());
     let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
 

@@ -4,7 +4,7 @@ pub(crate) mod authority;
 mod idle;
 mod peers;
 mod renewal;
-mod secure;
+pub(crate) mod secure;
 mod upstreams;
 mod upstreams_http2;
 

@@ -12,6 +12,7 @@ pub(super) fn upstreams(status: &Status) -> String {
             [
                 name.clone(),
                 endpoint.address.to_string(),
+                endpoint.name.clone().unwrap_or_else(|| "-".to_owned()),
                 format!("{}{left}", endpoint.state.label()),
                 endpoint.weight.to_string(),
                 endpoint.in_flight.to_string(),
@@ -23,6 +24,7 @@ pub(super) fn upstreams(status: &Status) -> String {
     let columns = [
         Column::Left("UPSTREAM"),
         Column::Left("ENDPOINT"),
+        Column::Left("NAME"),
         Column::Left("STATE"),
         Column::Right("WEIGHT"),
         Column::Right("IN FLIGHT"),
@@ -135,7 +137,7 @@ mod tests {
                 {"address": "10.0.0.1:80", "state": "healthy", "weight": 1, "in_flight": 1234, "ejected_for_ms": null, "version": "v2.4"},
                 {"address": "10.0.0.200:8080", "state": "ejected", "weight": 10, "in_flight": 0, "ejected_for_ms": 11200, "version": null, "last_error": "status 503"}]},
             "users": {"alive": true, "required": false, "in_flight": 0, "retrying": 0, "first_byte_ms": 15000, "adaptive": false, "endpoints": [
-                {"address": "[::1]:80", "state": "unhealthy", "weight": 1, "in_flight": 0, "ejected_for_ms": null, "version": null}]}
+                {"address": "[::1]:80", "name": "users.internal:80", "state": "unhealthy", "weight": 1, "in_flight": 0, "ejected_for_ms": null, "version": null}]}
         },
         "circuits": [
             {"filter": "guard", "upstream": "catalog", "state": "half_open", "requests": 20, "failures": 11, "slow": 2, "probes": 1, "open_for_ms": null, "forced": null},
@@ -149,10 +151,10 @@ mod tests {
         assert_eq!(
             upstreams(&status),
             "\
-UPSTREAM  ENDPOINT         STATE              WEIGHT  IN FLIGHT  VERSION  LAST ERROR
-catalog   10.0.0.1:80      healthy                 1       1234  v2.4     -
-catalog   10.0.0.200:8080  ejected, 12s left      10          0  -        status 503
-users     [::1]:80         unhealthy               1          0  -        -
+UPSTREAM  ENDPOINT         NAME               STATE              WEIGHT  IN FLIGHT  VERSION  LAST ERROR
+catalog   10.0.0.1:80      -                  healthy                 1       1234  v2.4     -
+catalog   10.0.0.200:8080  -                  ejected, 12s left      10          0  -        status 503
+users     [::1]:80         users.internal:80  unhealthy               1          0  -        -
 
 CIRCUIT  UPSTREAM  STATE             REQUESTS  FAILURES  SLOW  FORCED
 guard    catalog   half_open               20        11     2  -

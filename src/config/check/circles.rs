@@ -1,6 +1,6 @@
 //! Upstreams that lead back to the gateway itself: each request to one would come back until it is refused for its number of hops.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Report;
 use crate::config::model::{Address, Config};
@@ -8,13 +8,25 @@ use crate::config::model::{Address, Config};
 pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     for (name, upstream) in &config.upstreams {
         for endpoint in &upstream.endpoints {
-            let Address::Ip(address) = endpoint.address else { continue };
-            let own = config.server.listeners.iter().find(|listener| takes(listener.address, address));
+            let addresses = addresses(&endpoint.address);
+            let leads = |listener: SocketAddr| addresses.iter().any(|address| takes(listener, *address));
+            let own = config.server.listeners.iter().find(|listener| leads(listener.address));
             if let Some(listener) = own {
-                let message = format!("the endpoint `{address}` of the upstream `{name}` is this gateway itself");
+                let message = format!("the endpoint `{}` of the upstream `{name}` is this gateway itself", endpoint.address);
                 report.tolerated(endpoint.place, message, listener.place, "it listens here");
             }
         }
+    }
+}
+
+/// Where an endpoint is to be had, as far as that is certain of a name.
+fn addresses(endpoint: &Address) -> Vec<SocketAddr> {
+    match endpoint {
+        Address::Ip(address) => vec![*address],
+        Address::Name(name) if name.is_local() => {
+            [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].map(|ip| SocketAddr::new(ip, name.port)).to_vec()
+        }
+        Address::Name(_) => Vec::new(),
     }
 }
 
@@ -26,7 +38,7 @@ fn takes(listener: SocketAddr, endpoint: SocketAddr) -> bool {
     // Who connects to no address in particular connects to this machine.
     let asked = match endpoint.ip().to_canonical() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
     match listener.ip().to_canonical() {

@@ -66,7 +66,8 @@ fn times(name: &str, upstream: &Upstream, report: &mut Report<'_, '_>) {
 /// Certificates that nothing says the name of: few are for addresses.
 fn nameless(name: &str, upstream: &Upstream, report: &mut Report<'_, '_>) {
     let Some(tls) = &upstream.tls else { return };
-    let is_named = upstream.discover.is_none() && upstream.endpoints.iter().all(|endpoint| endpoint.address.name().is_some());
+    let others = upstream.discover.as_ref().is_none_or(|discover| discover.dns.is_some() || discover.dns_srv.is_some());
+    let is_named = others && upstream.endpoints.iter().all(|endpoint| endpoint.address.name().is_some());
     if tls.server_name.is_none() && upstream.host.is_none() && !is_named && !report.tree.is_torn_at(tls.place) {
         let message =
             format!("nothing says which name the certificates of the upstream `{name}` are for: they have to be for its addresses");

@@ -68,9 +68,6 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
         if endpoint.address.port() == 0 {
             report.error(endpoint.place, "port 0 cannot be connected to");
         }
-        if endpoint.address.name().is_some() {
-            report.error(endpoint.place, format!("`{}`: names are not in this version, write its address", endpoint.address));
-        }
         if let Some(first) = upstream.endpoints[..index].iter().find(|other| other.address == endpoint.address) {
             report.both(endpoint.place, format!("duplicate endpoint `{}`", endpoint.address), first.place, "already listed here");
         }

@@ -1,9 +1,9 @@
 //! `server`: addresses used once, a protected admin address, limits and timeouts that can work.
 
-use frontgate_filters::words::spanned::Place;
+use frontgate_filters::words::spanned::{Place, Spanned};
 
 use super::Report;
-use crate::config::model::{Config, Protocol};
+use crate::config::model::{Config, Dns, Protocol, is_host_name};
 
 /// The maximum of Pingora's parser: bytes of a head, and header lines.
 const MOST: (u64, u32) = (1 << 20, 256);
@@ -41,6 +41,9 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     if let Some(admin) = server.admin.as_ref().filter(|admin| admin.token.is_none() && !admin.address.ip().is_loopback()) {
         report.lacking(admin.place, "an admin address that is not on loopback needs a token: write `{address: …, token: {file: …}}`");
     }
+    if let Some(dns) = &server.dns {
+        names(dns, report);
+    }
     let place = report.tree.root.get("server").and_then(|server| server.get("limits")).map_or(config.version.place, |node| Place(node.id));
     let limits = server.limits;
     if !(1 << 10..=MOST.0).contains(&limits.headers.0) {
@@ -66,6 +69,23 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     ] {
         if value.0.is_zero() {
             report.error(place, format!("`timeouts.{key}` is 0: no client could be served"));
+        }
+    }
+}
+
+/// Whom to ask for names, and in which domains.
+fn names(dns: &Spanned<Dns>, report: &mut Report<'_, '_>) {
+    if dns.servers.as_ref().is_some_and(Vec::is_empty) {
+        report.lacking(dns.place, "`servers` is empty: no name could be resolved; leave it out for those in /etc/resolv.conf");
+    }
+    for server in dns.servers.iter().flatten() {
+        if server.0.port() == 0 {
+            report.error(server.place, "port 0 cannot be connected to");
+        }
+    }
+    for domain in dns.search.iter().flatten() {
+        if !is_host_name(domain) {
+            report.error(domain.place, format!("`{}` is not a domain to search in, as in shop.internal", domain.value));
         }
     }
 }

@@ -75,6 +75,12 @@ impl Name {
         self.host.strip_suffix('.').unwrap_or(&self.host)
     }
 
+    /// Whether it means this machine, whatever a server would say (RFC 6761, section 6.3).
+    pub fn is_local(&self) -> bool {
+        let host = self.server_name();
+        host == "localhost" || host.ends_with(".localhost")
+    }
+
     /// What a client of that name sends as Host: its port is left out where that is the scheme's own.
     pub fn authority(&self, tls: bool) -> String {
         match self.port {

@@ -4,6 +4,7 @@
 
 mod address;
 mod discover;
+mod dns;
 mod forms;
 mod route;
 mod server;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use address::{Address, Name, is_host_name};
 pub use discover::{Discover, Etcd, EtcdFormat, EtcdTls};
+pub use dns::{Dns, DnsServer};
 pub use route::{FilterUse, Redirect, Rewrite, Route, RouteLimits, Target};
 pub use server::{Admin, Drain, Limits, Listener, Network, Protocol, ProxyProtocol, Server, ServerTimeouts, Threads};
 pub use telemetry::{AccessLog, LogFormat, LogTarget, Telemetry};

@@ -13,6 +13,7 @@ use schemars::{JsonSchema, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::dns::Dns;
 use super::forms::{Short, address, deserialize_short_or_long, optional_socket, schemas, short_or, socket};
 use super::route::FilterUse;
 use super::tls::ListenerTls;
@@ -44,6 +45,9 @@ pub struct Server {
     /// nothing is written to disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<Spanned<PathBuf>>,
+    /// How names are resolved: those of endpoints, and those of the hosts that key sets come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Spanned<Dns>>,
     /// How the process shuts down.
     pub drain: Drain,
     /// Filters that run before those of every route. Their marks are also on 404, 405 and 400.
@@ -62,6 +66,7 @@ impl Default for Server {
             timeouts: ServerTimeouts::default(),
             half_close: false,
             state_dir: None,
+            dns: None,
             drain: Drain::default(),
             filters: Vec::new(),
         }

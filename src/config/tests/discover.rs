@@ -16,7 +16,7 @@ fn an_upstream_needs_endpoints_or_one_whole_source_of_them() {
         ("{fiel: a.json}", "7:16", "did you mean `file`?"),
         ("{file: a.json, prefix: /a/}", "7:38", "`prefix` belongs to `etcd`"),
         ("{file: a.json, format: json}", "7:15", "`format` belongs to `etcd`"),
-        ("{file: a.json, etcd: {endpoints: [http://a:1]}, prefix: /a/}", "7:36", "`etcd` is another one beside `file`"),
+        ("{file: a.json, etcd: {endpoints: [http://a:1]}, prefix: /a/}", "7:36", "`etcd` stands beside `file`"),
         ("{etcd: {endpoints: [http://a:1]}}", "7:15", "needs the `prefix` of the keys"),
         ("{etcd: {endpoints: [http://a:1]}, prefix: /a}", "7:57", "must end with a slash (write /a/)"),
         ("{etcd: {endpoints: []}, prefix: /a/}", "7:22", "`etcd` has no endpoints"),
@@ -32,7 +32,11 @@ fn an_upstream_needs_endpoints_or_one_whole_source_of_them() {
     ] {
         assert_located(&of_discover(discover), &[(place, words)]);
     }
-    for good in ["{file: a.json}", "{etcd: {endpoints: [http://a:1]}, prefix: /a/}", "{etcd: {endpoints: [\"https://[::1]:1\"], tls: {}}, prefix: /a/, format: kratos}"] {
+    for good in [
+        "{file: a.json}",
+        "{etcd: {endpoints: [http://a:1]}, prefix: /a/}",
+        "{etcd: {endpoints: [\"https://[::1]:1\"], tls: {}}, prefix: /a/, format: kratos}",
+    ] {
         assert_eq!(of_discover(good), Vec::<String>::new(), "{good}");
     }
 }

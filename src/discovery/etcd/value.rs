@@ -117,7 +117,10 @@ mod tests {
             (r#"{"address":"10.0.1.10:8080","weight":"0","zone":"a","version":""}"#, one("10.0.1.10:8080", None, 0)),
             (r#"{"Op":0,"Addr":"10.0.1.10:8080","Metadata":{"a":1}}"#, one("10.0.1.10:8080", None, 1)),
             (r#"{"Op":1,"Addr":"10.0.1.10:8080"}"#, Some(None)),
-            (r#"{"id":"7","name":"shop","version":"v3","endpoints":["http://10.0.0.1:8000","grpc://10.0.0.1:9000"]}"#, one("10.0.0.1:8000", Some("v3"), 1)),
+            (
+                r#"{"id":"7","name":"shop","version":"v3","endpoints":["http://10.0.0.1:8000","grpc://10.0.0.1:9000"]}"#,
+                one("10.0.0.1:8000", Some("v3"), 1),
+            ),
             (r#"{"endpoints":["grpc://10.0.0.1:9000?isSecure=false"]}"#, one("10.0.0.1:9000", None, 1)),
         ] {
             assert_eq!(endpoint(value.as_bytes(), EtcdFormat::Auto, false), expected, "{value}");

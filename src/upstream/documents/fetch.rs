@@ -1,5 +1,6 @@
 //! One bounded GET of a document, by the same pools, retries and deadlines as every call: certificates are verified against the system's roots.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, HOST, IF_NON
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::config::model::{Balance, FirstByte, Retry, Upstream, UpstreamTimeouts};
+use crate::discovery::dns::Dns;
 use crate::telemetry::Metrics;
 use crate::upstream::call::{Call, NoAnswer, call};
 use crate::upstream::tls::Tls;
@@ -75,16 +77,22 @@ pub(super) fn pool(name: &str, url: &Url, metrics: &Metrics) -> Arc<Pool> {
 
 /// Fetches what is there, as one of the media types in `accept`; `etag` is what was there before. The error is for the log, and holds nothing
 /// of the answer.
-pub(super) async fn get(pool: &Arc<Pool>, url: &Url, accept: &'static str, etag: Option<&HeaderValue>) -> Result<Fetched, String> {
+pub(super) async fn get(
+    pool: &Arc<Pool>,
+    dns: &Dns,
+    url: &Url,
+    accept: &'static str,
+    etag: Option<&HeaderValue>,
+) -> Result<Fetched, String> {
     if url.tls && pool.tls().is_none() {
         return Err("its host cannot be the name in a certificate".to_owned());
     }
     let deadline = Instant::now() + LONGEST;
     let late = || format!("it took longer than {} s", LONGEST.as_secs());
-    let resolved = tokio::time::timeout_at(deadline.into(), tokio::net::lookup_host((url.host.as_str(), url.port)));
-    let addresses = resolved.await.map_err(|_| late())?.map_err(|_| "its name cannot be resolved".to_owned())?;
-    let endpoints: Vec<Found> =
-        addresses.take(ADDRESSES as usize).map(|address| Found { address, weight: 1, version: None, name: None }).collect();
+    let addresses = tokio::time::timeout_at(deadline.into(), dns.connectable(&url.host)).await.map_err(|_| late())?;
+    let addresses = addresses.map_err(|why| format!("its name cannot be resolved: {why}"))?;
+    let found = |ip| Found { address: SocketAddr::new(ip, url.port), weight: 1, version: None, name: None };
+    let endpoints: Vec<Found> = addresses.into_iter().take(ADDRESSES as usize).map(found).collect();
     pool.change(&endpoints, Instant::now());
 
     let mut asked = HeaderMap::with_capacity(5);

@@ -14,6 +14,7 @@ use frontgate_filters::words::url::Url;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use crate::discovery::dns::Dns;
 use crate::telemetry::Metrics;
 
 pub(crate) use self::remote::Remote;
@@ -24,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// All documents of a gateway, over all its configurations: one that a reload still names goes on as it is, one that none names ends.
 pub(crate) struct Documents {
     metrics: Arc<Metrics>,
+    dns: Arc<Dns>,
     known: Mutex<HashMap<Name, Weak<Remote>>>,
     begun: mpsc::UnboundedSender<Weak<Remote>>,
     beginning: Mutex<Option<mpsc::UnboundedReceiver<Weak<Remote>>>>,
@@ -40,10 +42,17 @@ struct Name {
 }
 
 impl Documents {
-    /// None yet.
-    pub(crate) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+    /// None yet; the names of their hosts are resolved by `dns`.
+    pub(crate) fn new(metrics: Arc<Metrics>, dns: Arc<Dns>) -> Arc<Self> {
         let (begun, beginning) = mpsc::unbounded_channel();
-        Arc::new(Self { metrics, known: Mutex::default(), begun, beginning: Mutex::new(Some(beginning)), settled: AtomicBool::new(false) })
+        Arc::new(Self {
+            metrics,
+            dns,
+            known: Mutex::default(),
+            begun,
+            beginning: Mutex::new(Some(beginning)),
+            settled: AtomicBool::new(false),
+        })
     }
 
     /// The document at this URL, which from now on is kept fresh for as long as somebody holds it.
@@ -57,12 +66,17 @@ impl Documents {
         // The same document under other timings need not be fetched before it serves.
         let mut kin = known.iter().filter(|(other, _)| other.url == name.url && other.what == name.what);
         let held = kin.find_map(|(_, document)| document.upgrade()).and_then(|kin| kin.held());
-        let document = Arc::new(Remote::new(url.clone(), wanted, held, &self.metrics));
+        let document = Arc::new(Remote::new(url.clone(), wanted, held, &self.metrics, self.dns.clone()));
         known.retain(|_, document| document.strong_count() > 0);
         known.insert(name, Arc::downgrade(&document));
         // Nobody receives in a gateway that has ended.
         let _ = self.begun.send(Arc::downgrade(&document));
         document
+    }
+
+    /// What resolves the names of their hosts.
+    pub(crate) fn dns(&self) -> &Arc<Dns> {
+        &self.dns
     }
 
     /// Whether one of them is fetched from the pool of this name.
@@ -115,6 +129,7 @@ mod tests {
     use frontgate_filters::filter::document::RemoteDocument;
 
     use super::*;
+    use crate::discovery::dns::Places;
 
     fn wanted(what: &'static str, refresh: u64) -> Wanted {
         Wanted { what, accept: "text/plain", refresh: Duration::from_secs(refresh), stale_for: Duration::from_secs(1), check: |_| Ok(()) }
@@ -122,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_document_is_shared_by_those_who_want_the_same_and_ends_with_the_last_of_them() {
-        let documents = Documents::new(Metrics::new());
+        let documents = Documents::new(Metrics::new(), Dns::new(Places::default()));
         let url = Url::parse("http://127.0.0.1:1/keys").expect("a URL");
 
         let one = documents.get(&url, wanted("key set", 5));
@@ -139,7 +154,7 @@ mod tests {
 
     #[test]
     fn other_timings_begin_with_what_is_there() {
-        let documents = Documents::new(Metrics::new());
+        let documents = Documents::new(Metrics::new(), Dns::new(Places::default()));
         let url = Url::parse("http://127.0.0.1:1/keys").expect("a URL");
         let one = documents.get(&url, wanted("key set", 5));
         one.accept_new(b"keys".to_vec(), None);

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::fetch::{self, Fetched};
+use crate::discovery::dns::Dns;
 use crate::telemetry::Metrics;
 use crate::upstream::Pool;
 
@@ -27,6 +28,7 @@ pub(crate) struct Remote {
     url: Url,
     pool: Arc<Pool>,
     wanted: Wanted,
+    dns: Arc<Dns>,
     held: ArcSwapOption<Held>,
     gate: Mutex<Gate>,
     /// How many fetches have ended.
@@ -60,13 +62,14 @@ pub(super) enum Came {
 }
 
 impl Remote {
-    pub(super) fn new(url: Url, wanted: Wanted, held: Option<Arc<Held>>, metrics: &Metrics) -> Self {
+    pub(super) fn new(url: Url, wanted: Wanted, held: Option<Arc<Held>>, metrics: &Metrics, dns: Arc<Dns>) -> Self {
         // No upstream of a configuration has a colon in its name.
         let name = format!("{}:{}", wanted.what.replace(' ', "_"), url.authority);
         Self {
             pool: fetch::pool(&name, &url, metrics),
             url,
             wanted,
+            dns,
             held: ArcSwapOption::new(held),
             // The first fetch is on its way from the beginning.
             gate: Mutex::new(Gate { busy: true, ..Gate::default() }),
@@ -104,7 +107,7 @@ impl Remote {
         self.gate.lock().busy = true;
         let held = self.held();
         let etag = held.as_ref().and_then(|held| held.etag.as_ref());
-        let came = match fetch::get(&self.pool, &self.url, self.wanted.accept, etag).await {
+        let came = match fetch::get(&self.pool, &self.dns, &self.url, self.wanted.accept, etag).await {
             Ok(Fetched::Same) => match held {
                 Some(held) => self.keep(held.document.clone(), held.etag.clone(), Came::Same),
                 None => Came::Nothing,
@@ -201,6 +204,7 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
+    use crate::discovery::dns::Places;
 
     fn remote() -> Remote {
         let wanted = Wanted {
@@ -210,7 +214,7 @@ mod tests {
             stale_for: Duration::from_secs(60),
             check: |bytes| if bytes.starts_with(b"good") { Ok(()) } else { Err("it is not good".to_owned()) },
         };
-        Remote::new(Url::parse("http://127.0.0.1:1/").expect("a URL"), wanted, None, &Metrics::new())
+        Remote::new(Url::parse("http://127.0.0.1:1/").expect("a URL"), wanted, None, &Metrics::new(), Dns::new(Places::default()))
     }
 
     fn is_ready(future: &mut Pin<Box<dyn Future<Output = ()> + Send>>) -> bool {

@@ -4,6 +4,8 @@
 //! libtest cannot skip a test that already runs: one that returns early is `ok`. So a skip is a line on standard error, past the capture of
 //! output: `SKIPPED binary test: reason`. Where `FRONTGATE_SKIPS` names a file, the line is appended there, too, and `.ci/run` counts it.
 
+pub mod dns;
+
 use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::Write;
