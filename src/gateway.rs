@@ -142,6 +142,12 @@ impl Gateway {
         snapshot.run(runtime);
     }
 
+    /// Makes what endpoints are chosen from again where that is due.
+    pub(crate) fn settle(&self) {
+        let now = Instant::now();
+        self.snapshot.load().pools.values().for_each(|pool| pool.settle(now));
+    }
+
     /// Brings up to date what follows from time alone.
     pub(crate) fn tick(&self) {
         let now = Instant::now();

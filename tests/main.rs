@@ -31,6 +31,8 @@ mod exchange;
 mod expect;
 /// What `frontgate explain` says, beside what the same request meets on the wire.
 mod explain;
+/// Routes of one path that differ by facts of the request.
+mod facts;
 /// Clients and origins that are slow, gone or broken.
 mod failures;
 /// Clients of HTTP/2 that attack.
@@ -55,12 +57,16 @@ mod lifecycle;
 mod limits;
 /// What becomes of single messages: lengths, connection options, trailers, ends.
 mod messages;
+/// Copies of requests for another upstream.
+mod mirrors;
 /// Endpoints that are names, and services that the DNS knows.
 mod names;
 /// What operators ask a running gateway, and who is none.
 mod operators;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
+/// Upstreams of many endpoints that come and go, and what operators set for single ones.
+mod pools;
 /// Listeners behind load balancers that speak the PROXY protocol, and how many connections there may be.
 mod proxied;
 /// What the filters' documentation shows is a configuration.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Instant;
 
 use frontgate_filters::words::units::Duration;
 use http::StatusCode;
@@ -11,7 +12,8 @@ use serde_json::json;
 use super::Admin;
 use super::answer::{Answer, TEXT, answer, json, problem, text};
 use crate::reload::Refused;
-use crate::status::{Accepted, CircuitForced, Draining, Force};
+use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force};
+use crate::upstream::pool::{NotObeyed, Order};
 
 /// Something that can be asked for.
 pub(super) struct Resource {
@@ -52,6 +54,9 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/-/drain", takes: Takes::Post, open: false, act: Act::Now(|admin, _| drain(admin)) },
     Resource { path: "/-/circuit", takes: Takes::Post, open: false, act: Act::Now(circuit) },
     Resource { path: "/-/upstreams/accept", takes: Takes::Post, open: false, act: Act::Now(accept) },
+    Resource { path: "/-/upstreams/drain", takes: Takes::Post, open: false, act: Act::Now(by_hand) },
+    Resource { path: "/-/upstreams/ready", takes: Takes::Post, open: false, act: Act::Now(by_hand) },
+    Resource { path: "/-/upstreams/weight", takes: Takes::Post, open: false, act: Act::Now(by_hand) },
     Resource { path: "/-/limits", takes: Takes::Get, open: false, act: Act::Now(limits) },
     Resource { path: "/-/hash", takes: Takes::Post, open: false, act: Act::Now(hash) },
 ];
@@ -107,10 +112,9 @@ fn circuit(admin: &Admin, head: &RequestHeader) -> Answer {
     let Some(force) = Force::parse(&value("force")) else {
         return problem(StatusCode::BAD_REQUEST, "bad_request", "`force` must be open, closed or auto.", None);
     };
-    let time = match parameter(head, "for").map(|text| text.parse::<Duration>()) {
-        None => None,
-        Some(Ok(time)) => Some(time.0),
-        Some(Err(_)) => return problem(StatusCode::BAD_REQUEST, "bad_request", "`for` must be a time such as 10m.", None),
+    let time = match time(head) {
+        Ok(time) => time,
+        Err(refusal) => return refusal,
     };
     if !admin.gateway.force(&filter, &upstream, force.held(), time) {
         return problem(StatusCode::NOT_FOUND, "not_found", "There is no circuit of this filter and upstream.", None);
@@ -135,6 +139,60 @@ fn accept(admin: &Admin, head: &RequestHeader) -> Answer {
     };
     log::warn!("an operator let go {left} endpoints of upstream `{upstream}` that its sources no longer name");
     json(StatusCode::OK, &Accepted { upstream: &upstream, left })
+}
+
+/// How long something is to hold: `for` in the query, where it is there.
+fn time(head: &RequestHeader) -> Result<Option<std::time::Duration>, Answer> {
+    match parameter(head, "for").map(|text| text.parse::<Duration>()) {
+        None => Ok(None),
+        Some(Ok(time)) => Ok(Some(time.0)),
+        Some(Err(_)) => Err(problem(StatusCode::BAD_REQUEST, "bad_request", "`for` must be a time such as 10m.", None)),
+    }
+}
+
+/// Takes an endpoint out, puts it back or gives it another weight, as the path's last word says: `upstream`, `endpoint`, perhaps `weight` and
+/// `for` in the query.
+fn by_hand(admin: &Admin, head: &RequestHeader) -> Answer {
+    let value = |name: &str| parameter(head, name).unwrap_or_default();
+    let (upstream, endpoint) = (value("upstream"), value("endpoint"));
+    let time = match time(head) {
+        Ok(time) => time,
+        Err(refusal) => return refusal,
+    };
+    let bad = |why| problem(StatusCode::BAD_REQUEST, "bad_request", why, None);
+    let order = match head.uri.path().rsplit('/').next() {
+        Some("drain") => Order::Drain(time),
+        Some("weight") => match value("weight").parse() {
+            Ok(weight) => Order::Weight(weight, time),
+            Err(_) => return bad("`weight` must be a number, as a weight in the configuration is."),
+        },
+        _ if time.is_some() => return bad("`for` says nothing where an endpoint is put back."),
+        _ => Order::Ready,
+    };
+    let Some(pool) = admin.gateway.snapshot().pools.get(&upstream).cloned() else {
+        return problem(StatusCode::NOT_FOUND, "not_found", "There is no upstream of this name.", None);
+    };
+    let obeyed = match pool.obey(&endpoint, order, Instant::now()) {
+        Ok(obeyed) => obeyed,
+        Err(NotObeyed::NoEndpoint) => {
+            return problem(StatusCode::NOT_FOUND, "not_found", "The upstream has no endpoint of this address or name.", None);
+        }
+        Err(NotObeyed::TooMany) => {
+            return problem(StatusCode::CONFLICT, "conflict", "Too many endpoints of this upstream have something set by hand.", None);
+        }
+    };
+    let what = match order {
+        Order::Drain(_) => "took out".to_owned(),
+        Order::Weight(weight, _) => format!("gave the weight {weight} to"),
+        Order::Ready => "put back".to_owned(),
+    };
+    let span = time.map_or(String::new(), |time| format!(" for {time:?}"));
+    log::warn!("an operator {what} endpoint {endpoint} of upstream `{upstream}`{span}");
+    let warning = (!obeyed.usable).then(|| format!("no endpoint of the upstream `{upstream}` takes requests"));
+    if let Some(warning) = &warning {
+        log::warn!("{warning}");
+    }
+    json(StatusCode::OK, &ByHand { upstream: &upstream, endpoint: &endpoint, endpoints: obeyed.endpoints, warning })
 }
 
 /// Whom limits refused of late: all, or the one that `filter` names.

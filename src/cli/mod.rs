@@ -121,6 +121,39 @@ enum OnUpstream {
         /// The upstream's name
         upstream: String,
     },
+    /// Take an endpoint out: it gets no new requests, those that run end, and its health checks go on
+    Drain {
+        #[command(flatten)]
+        whom: Whom,
+        /// How long, such as 1h; by default until it is put back
+        #[arg(long = "for", value_name = "TIME")]
+        time: Option<frontgate_filters::words::units::Duration>,
+    },
+    /// Put an endpoint back: nothing that was set for it by hand holds any more
+    Ready {
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Give an endpoint another weight than the one that is written
+    Weight {
+        #[command(flatten)]
+        whom: Whom,
+        /// The weight; 0 takes no requests
+        weight: u32,
+        /// How long, such as 1h; by default until it is put back
+        #[arg(long = "for", value_name = "TIME")]
+        time: Option<frontgate_filters::words::units::Duration>,
+    },
+}
+
+/// An endpoint of the running gateway.
+#[derive(clap::Args)]
+struct Whom {
+    /// The upstream's name
+    upstream: String,
+    /// The endpoint's address, or its name and port, which are all addresses of the name
+    #[arg(value_name = "ADDRESS")]
+    endpoint: String,
 }
 
 /// Where the running gateway is asked.
@@ -202,9 +235,7 @@ pub fn main() -> ExitCode {
         Some(Command::Reload(at)) => operate::run(path, &at, &operate::Ask::Reload),
         Some(Command::Status(at)) => operate::run(path, &at, &operate::Ask::Status),
         Some(Command::Upstreams { admin, act: None }) => operate::run(path, &admin, &operate::Ask::Upstreams),
-        Some(Command::Upstreams { admin, act: Some(OnUpstream::Accept { upstream }) }) => {
-            operate::run(path, &admin, &operate::Ask::Accept(upstream))
-        }
+        Some(Command::Upstreams { admin, act: Some(act) }) => operate::run(path, &admin, &act.into()),
         Some(Command::Limits { admin, filter }) => operate::run(path, &admin, &operate::Ask::Limits(filter)),
         Some(Command::Hash { admin, value }) => hash::run(path, &admin, &value),
         Some(Command::Drain { admin, wait }) => operate::run(path, &admin, &operate::Ask::Drain { wait }),

@@ -58,6 +58,7 @@ pub(super) fn receive(snapshot: &Snapshot, head: &mut RequestHeader, facts: &mut
     path(head)?;
     forget_spelling(head);
     strip(head, snapshot.identity_headers(), *trusted);
+    snapshot.certificate_headers.tell(head, facts);
     Ok(host)
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::socket;
 use crate::telemetry::{ListenerMetrics, TurnedAway};
-use crate::upstream::timer;
+use crate::upstream::{h1, timer};
 
 /// How long accepting rests after it failed: mostly for want of descriptors, which only others' ends give back.
 const REST: Duration = Duration::from_millis(50);
@@ -131,10 +131,11 @@ impl Accepting {
         number(socket) < self.bounds.0
     }
 
-    /// Ends some of this thread's idle connections, or asks for others' where it has none; how many.
+    /// Ends some of this thread's idle connections, those to upstreams before those of clients, or asks for others' where it has none; how many.
     fn end_idle(&mut self) -> usize {
-        let ended = timer::end_idle(Instant::now());
-        if ended == 0 {
+        let shed = h1::shed();
+        let ended = if shed == 0 { timer::end_idle(Instant::now()) } else { 0 };
+        if shed + ended == 0 {
             timer::end_idle_elsewhere();
         }
         for _ in 0..ended {
@@ -143,7 +144,7 @@ impl Accepting {
         if !std::mem::replace(&mut self.short, true) {
             log::warn!("file descriptors run short: idle connections are closed early, and new ones where that is not enough");
         }
-        ended
+        shed + ended
     }
 
     fn wants_spares(&self) -> bool {

@@ -68,7 +68,17 @@ impl Gateway {
         let refused = self.refused.lock().clone().map(|why| format!("the last reload was refused: {why}"));
         let log = snapshot.access_log.trouble().map(|why| format!("the access log cannot be written: {why}"));
         let keyless = keyless.filter(|_| self.documents.has_settled());
-        forced.chain(keyless).chain(refused).chain(log).chain(self.sources(snapshot)).collect()
+        let by_hand = snapshot.pools.iter().filter_map(|(name, pool)| {
+            let (drained, weighed) = pool.held(Instant::now());
+            let said = match (drained, weighed) {
+                (0, 0) => return None,
+                (drained, 0) => format!("has taken out {drained}"),
+                (0, weighed) => format!("has set the weight of {weighed}"),
+                (drained, weighed) => format!("has taken out {drained} and set the weight of {weighed}"),
+            };
+            Some(format!("an operator {said} of the endpoints of upstream `{name}`"))
+        });
+        forced.chain(by_hand).chain(keyless).chain(refused).chain(log).chain(self.sources(snapshot)).collect()
     }
 
     /// Which sources of endpoints are not to be had, or not to be believed, a sentence each.

@@ -1,5 +1,6 @@
 //! The page of the configuration's keys, from the schema: one table a section, one row a key with its whole path.
 
+use frontgate_filters::words::selector::FORMS;
 use serde_json::{Map, Value};
 
 use super::markdown::{code, table};
@@ -212,6 +213,9 @@ pub(super) fn page() -> String {
             }
         }
     }
+    let selectors: Vec<Vec<String>> = FORMS.iter().map(|(form, finds)| vec![code(form), (*finds).to_owned()]).collect();
+    page += "\n## Selectors\n\nA selector names a fact of the request, the same way wherever one can be written.\n\n";
+    page += &table(&["selector", "what it finds"], &selectors);
     page
 }
 

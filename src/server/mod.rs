@@ -21,7 +21,7 @@ use crate::gateway::Gateway;
 use crate::reload::{Read, Reloader};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
-use crate::upstream::Documents;
+use crate::upstream::{Documents, h1};
 
 /// A gateway that listens and serves. Dropping it stops it at once.
 pub struct Running {
@@ -56,6 +56,7 @@ pub fn start(loaded: Loaded, reload: Read) -> Result<Running, String> {
         Threads::Auto => std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
     };
     gateway.snapshot().warm_up();
+    h1::share_out(rlimit::Resource::NOFILE.get_soft().unwrap_or(1024), threads);
     let (stop, stopped) = watch::channel(None);
     let mut running = Running {
         gateway: gateway.clone(),

@@ -11,6 +11,7 @@ use crate::admin::{Admin, Scope};
 use crate::door::LAST_CALL;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
+use crate::upstream::pool::PACE;
 
 /// How often the files of certificates are looked at.
 const RENEWAL: Duration = Duration::from_secs(2);
@@ -93,10 +94,15 @@ async fn renew(gateway: Arc<Gateway>) {
     }
 }
 
-/// Brings up to date what follows from time alone.
+/// Brings up to date what follows from time alone, once a second, and what endpoints are chosen from as often as that may be needed.
 async fn tick(gateway: Arc<Gateway>) {
+    let mut ticked = Instant::now();
     loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        gateway.tick();
+        tokio::time::sleep(PACE).await;
+        gateway.settle();
+        if ticked.elapsed() >= Duration::from_secs(1) {
+            ticked = Instant::now();
+            gateway.tick();
+        }
     }
 }

@@ -18,19 +18,24 @@ use super::line::{self, Fields, Said};
 use super::pool::{Endpoint, Pool};
 use crate::config::model::Health;
 
+/// Thousands of endpoints that come at once are probed one so long after the other, so that they take no descriptors from requests.
+const SPREAD: Duration = Duration::from_micros(250);
+
 /// Begins to probe those endpoints of a pool that nobody probes yet; ends for each when it leaves the pool or the pool is gone.
 pub(crate) fn watch(pool: &Arc<Pool>, runtime: &tokio::runtime::Handle) {
     let (Some(health), new) = pool.to_be_probed() else { return };
     let health = Arc::new(health.clone());
-    for endpoint in new {
+    for (number, endpoint) in new.into_iter().enumerate() {
         let named = pool.host.as_ref().and_then(fields::text).or(pool.server_name());
         let host = named.unwrap_or(&endpoint.authority).to_owned();
-        runtime.spawn(probes(Arc::downgrade(pool), endpoint, health.clone(), host));
+        let first = (SPREAD * number as u32).min(health.interval.0);
+        runtime.spawn(probes(Arc::downgrade(pool), endpoint, health.clone(), host, first));
     }
 }
 
-async fn probes(pool: Weak<Pool>, endpoint: Arc<Endpoint>, health: Arc<Health>, host: String) {
+async fn probes(pool: Weak<Pool>, endpoint: Arc<Endpoint>, health: Arc<Health>, host: String, first: Duration) {
     let (mut good, mut bad) = (0, 0);
+    tokio::time::sleep(first).await;
     loop {
         let probe = tokio::time::timeout(health.timeout.0, probe(&endpoint, &health, &host));
         let result = probe.await.unwrap_or(Err(Cause::TooSlow));

@@ -89,11 +89,21 @@ impl Fields for HeaderMap {
     }
 }
 
-/// A line that is there already: an idle connection, or room on one that others use. With `fresh` a connection of HTTP/1.1 has to be new.
-pub(crate) fn pooled(endpoint: &Endpoint, timeouts: &UpstreamTimeouts, fresh: bool) -> Option<Line> {
-    let http1 = || if fresh { None } else { h1::idle(endpoint.connections()).map(Line::Http1) };
+/// What a line is wanted for, beside one request and its answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    /// A connection of HTTP/1.1 has to be new.
+    pub fresh: bool,
+    /// It may become a WebSocket's: of an endpoint that speaks both, HTTP/1.1 is asked for.
+    pub websocket: bool,
+}
+
+/// A line that is there already: an idle connection, or room on one that others use.
+pub(crate) fn pooled(endpoint: &Endpoint, timeouts: &UpstreamTimeouts, wanted: Wanted) -> Option<Line> {
+    let http1 = || if wanted.fresh { None } else { h1::idle(endpoint.connections()).map(Line::Http1) };
     let http2 = || h2::pooled(endpoint, timeouts.idle.0).map(Line::Http2);
     match endpoint.protocol {
+        UpstreamProtocol::Auto if wanted.websocket => http1(),
         UpstreamProtocol::Http1 => http1(),
         UpstreamProtocol::H2 => http2(),
         UpstreamProtocol::Auto => http2().or_else(http1),
@@ -102,10 +112,10 @@ pub(crate) fn pooled(endpoint: &Endpoint, timeouts: &UpstreamTimeouts, fresh: bo
 
 /// A line over a connection that is still to be made, by this request or by another one that has come before it. How long that may take
 /// is for the caller to say, up to the patience for connections.
-pub(crate) async fn open(endpoint: &Arc<Endpoint>, timeouts: &UpstreamTimeouts) -> Result<Line, Cause> {
+pub(crate) async fn open(endpoint: &Arc<Endpoint>, timeouts: &UpstreamTimeouts, wanted: Wanted) -> Result<Line, Cause> {
     match endpoint.protocol {
         UpstreamProtocol::Http1 => http1(endpoint).await,
-        UpstreamProtocol::Auto if endpoint.speaks_http1() => http1(endpoint).await,
+        UpstreamProtocol::Auto if wanted.websocket || endpoint.speaks_http1() => http1(endpoint).await,
         UpstreamProtocol::H2 | UpstreamProtocol::Auto => match h2::open(endpoint, timeouts.connect.0, timeouts.idle.0).await {
             Ok(stream) => Ok(Line::Http2(stream)),
             // What it has chosen instead is remembered.

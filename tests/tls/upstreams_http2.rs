@@ -8,7 +8,7 @@ use rustls::version::{TLS12, TLS13};
 use super::authority::{Authority, Directory, Issued};
 use super::secure::Secure;
 use crate::harness::http2_origin::Http2Origin;
-use crate::harness::{Gateway, get, load, operate, until, yaml};
+use crate::harness::{Gateway, exchange, get, load, operate, until, yaml};
 
 /// A server that offers these protocols.
 fn offering(own: &Issued, protocols: &[&str]) -> ServerConfig {
@@ -112,6 +112,21 @@ fn auto_falls_back_where_the_upstream_asks_for_http1() {
     }
 
     assert_eq!((origin.received().len(), origin.connections()), (1, 2));
+}
+
+#[test]
+fn a_websocket_is_asked_for_over_http1_where_the_upstream_speaks_both() {
+    let (directory, own) = shop();
+    let origin = Http2Origin::secure(offering(&own, &["h2", "http/1.1"]), uri);
+    let gateway = Gateway::start(&text(&directory, origin.address, "auto", ""));
+    assert_eq!(get(gateway.address, "/a").text(), "https://test.example/a");
+
+    let asked = b"GET /socket HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+    // This upstream knows no WebSockets, and says so over the connection that could have carried one.
+    assert_eq!(exchange(gateway.address, asked).unwrap().text(), "http1");
+    assert_eq!(get(gateway.address, "/b").text(), "https://test.example/b");
+    assert_eq!((origin.received().len(), origin.connections()), (2, 2));
 }
 
 #[test]

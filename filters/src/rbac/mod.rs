@@ -1,4 +1,4 @@
-//! `rbac`: what the caller may do, by roles or scopes of the verified token. What is not allowed is denied.
+//! `rbac`: what the caller may do, by roles or scopes of the verified token or by the client's certificate. What is not allowed is denied.
 //!
 //! ```yaml
 //! shop_roles:
@@ -20,16 +20,16 @@ use std::sync::Arc;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
 
-pub use config::{Config, List, Roles};
+pub use config::{Config, List, Roles, Source};
 
 use crate::count::stripe::Counter;
 use crate::filter::build::Build;
 use crate::filter::options::{Options, Placement};
-use crate::filter::{Filter, Request, Verdict};
+use crate::filter::{Facts, Filter, Request, Verdict};
 use crate::reply::Reply;
 use crate::words::claims::Claim;
-use crate::words::selector::ClaimPath;
-use crate::words::spanned::Problem;
+use crate::words::selector::Selector;
+use crate::words::spanned::{Problem, Spanned};
 use config::{Permission, is_permission};
 
 impl Options for Config {
@@ -45,14 +45,24 @@ impl Options for Config {
         true
     }
 
+    fn selectors(&self) -> Vec<&Spanned<Selector>> {
+        match &self.source {
+            Source::Claim(_) => Vec::new(),
+            Source::Certificate(fact) => vec![fact],
+        }
+    }
+
     fn placement(&self) -> Vec<Placement> {
-        vec![Placement::AfterIdentity("callers without a token would be answered 401")]
+        match self.source {
+            Source::Claim(_) => vec![Placement::AfterIdentity("callers without a token would be answered 401")],
+            Source::Certificate(_) => Vec::new(),
+        }
     }
 }
 
 /// The compiled filter.
 pub struct Rbac {
-    claim: ClaimPath,
+    source: Source,
     any_of: Box<[Box<str>]>,
     all_of: Box<[Box<str>]>,
     none_of: Box<[Box<str>]>,
@@ -70,6 +80,8 @@ enum Reason {
     Anonymous,
     MissingClaim,
     ClaimType,
+    NoCertificate,
+    NoName,
     NoneOf,
     AllOf,
     AnyOf,
@@ -77,13 +89,25 @@ enum Reason {
 }
 
 impl Reason {
-    const ALL: [Self; 7] = [Self::Anonymous, Self::MissingClaim, Self::ClaimType, Self::NoneOf, Self::AllOf, Self::AnyOf, Self::Permission];
+    const ALL: [Self; 9] = [
+        Self::Anonymous,
+        Self::MissingClaim,
+        Self::ClaimType,
+        Self::NoCertificate,
+        Self::NoName,
+        Self::NoneOf,
+        Self::AllOf,
+        Self::AnyOf,
+        Self::Permission,
+    ];
 
     fn word(self) -> &'static str {
         match self {
             Self::Anonymous => "anonymous",
             Self::MissingClaim => "missing_claim",
             Self::ClaimType => "claim_type",
+            Self::NoCertificate => "no_certificate",
+            Self::NoName => "no_name",
             Self::NoneOf => "none_of",
             Self::AllOf => "all_of",
             Self::AnyOf => "any_of",
@@ -92,13 +116,15 @@ impl Reason {
     }
 }
 
-/// What a claim holds.
+/// What a claim or a certificate holds.
 #[derive(Clone, Copy)]
 enum Held<'c> {
     /// Words between spaces (RFC 6749, section 3.3).
     Words(&'c str),
     /// Every member is text.
     List(&'c [Claim]),
+    /// Names that may hold spaces themselves.
+    Names(&'c [Box<str>]),
 }
 
 impl<'c> Held<'c> {
@@ -114,6 +140,7 @@ impl<'c> Held<'c> {
         match self {
             Self::Words(text) => text.split(' ').any(|word| !word.is_empty() && check(word)),
             Self::List(list) => list.iter().filter_map(Claim::text).any(check),
+            Self::Names(names) => names.iter().any(|name| check(name)),
         }
     }
 
@@ -136,8 +163,8 @@ impl Rbac {
         let decisions = with.metrics.auth_decisions();
         let handle = |decision: &str, reason: &str| decisions.with_label_values(&[with.name, decision, reason]);
         Ok(Self {
-            refusal: refusal(&config.claim, &any_of, &all_of),
-            claim: config.claim.value.clone(),
+            refusal: refusal(&config.source, &any_of, &all_of),
+            source: config.source.clone(),
             any_of,
             all_of,
             none_of,
@@ -147,10 +174,27 @@ impl Rbac {
         })
     }
 
+    fn held<'f>(&self, facts: &'f Facts) -> Result<Held<'f>, Reason> {
+        match &self.source {
+            Source::Claim(path) => {
+                let identity = facts.identity.as_ref().ok_or(Reason::Anonymous)?;
+                let claim = path.find(&identity.claims).filter(|claim| **claim != Claim::Null).ok_or(Reason::MissingClaim)?;
+                Held::of(claim).ok_or(Reason::ClaimType)
+            }
+            Source::Certificate(fact) => {
+                let shown = facts.tls.as_ref().and_then(|tls| tls.client.as_ref()).ok_or(Reason::NoCertificate)?;
+                let names = match fact.value {
+                    Selector::ClientCertCn => &shown.cn[..],
+                    Selector::ClientCertSan => &shown.san[..],
+                    _ => std::slice::from_ref(&shown.subject),
+                };
+                if names.is_empty() { Err(Reason::NoName) } else { Ok(Held::Names(names)) }
+            }
+        }
+    }
+
     fn judge(&self, request: &Request<'_>) -> Result<(), Reason> {
-        let identity = request.facts.identity.as_ref().ok_or(Reason::Anonymous)?;
-        let claim = self.claim.find(&identity.claims).filter(|claim| **claim != Claim::Null).ok_or(Reason::MissingClaim)?;
-        let held = Held::of(claim).ok_or(Reason::ClaimType)?;
+        let held = self.held(request.facts)?;
         if self.none_of.iter().any(|name| held.has(name)) {
             return Err(Reason::NoneOf);
         }
@@ -168,17 +212,18 @@ impl Rbac {
 
     fn explain(&self, request: &mut Request<'_>, judged: Result<(), Reason>) {
         let list = |names: &[Box<str>]| names.join(", ");
+        let source = &self.source;
         let text = match judged {
-            Ok(()) => format!("{} grants it", self.claim),
+            Ok(()) => format!("{source} grants it"),
             Err(Reason::Anonymous) => "the caller is anonymous".to_owned(),
-            Err(Reason::MissingClaim) => format!("the token has no claim {}", self.claim),
-            Err(Reason::ClaimType) => format!("{} is neither text nor a list of texts", self.claim),
-            Err(Reason::NoneOf) => format!("{} holds one of none_of: {}", self.claim, list(&self.none_of)),
-            Err(Reason::AllOf) => format!("{} does not hold all of all_of: {}", self.claim, list(&self.all_of)),
-            Err(Reason::AnyOf) => format!("{} holds none of any_of: {}", self.claim, list(&self.any_of)),
-            Err(Reason::Permission) => {
-                format!("no role in {} permits {} {}", self.claim, request.head.method, request.head.uri.path())
-            }
+            Err(Reason::MissingClaim) => format!("the token has no claim {source}"),
+            Err(Reason::ClaimType) => format!("{source} is neither text nor a list of texts"),
+            Err(Reason::NoCertificate) => "the client has shown no certificate".to_owned(),
+            Err(Reason::NoName) => format!("the client's certificate has no {source}"),
+            Err(Reason::NoneOf) => format!("{source} holds one of none_of: {}", list(&self.none_of)),
+            Err(Reason::AllOf) => format!("{source} does not hold all of all_of: {}", list(&self.all_of)),
+            Err(Reason::AnyOf) => format!("{source} holds none of any_of: {}", list(&self.any_of)),
+            Err(Reason::Permission) => format!("no role in {source} permits {} {}", request.head.method, request.head.uri.path()),
         };
         request.because(|| text);
     }
@@ -204,8 +249,11 @@ impl Filter for Rbac {
     }
 }
 
-/// RFC 6750, section 3.1. A scope is named only where the claim holds scopes, and then a set of them that would do.
-fn refusal(claim: &ClaimPath, any_of: &[Box<str>], all_of: &[Box<str>]) -> Reply {
+/// RFC 6750, section 3.1. A scope is named only where the claim holds scopes, and then a set of them that would do. A certificate is asked
+/// for by no challenge.
+fn refusal(source: &Source, any_of: &[Box<str>], all_of: &[Box<str>]) -> Reply {
+    let refusal = |code| Reply::problem(StatusCode::FORBIDDEN, code, "You do not have permission to do this.");
+    let Source::Claim(claim) = source else { return refusal("not_permitted") };
     let mut challenge = String::from(r#"Bearer realm="frontgate", error="insufficient_scope""#);
     let needed: Vec<&str> = all_of.iter().chain(any_of.first()).map(|name| &**name).collect();
     // The characters of `scope-token` (RFC 6749, section 3.3): no quote and no backslash among them.
@@ -214,7 +262,7 @@ fn refusal(claim: &ClaimPath, any_of: &[Box<str>], all_of: &[Box<str>]) -> Reply
         challenge.push_str(&format!(r#", scope="{}""#, needed.join(" ")));
     }
     let challenge = HeaderValue::from_maybe_shared(bytes::Bytes::from(challenge)).expect("checked characters");
-    Reply::problem(StatusCode::FORBIDDEN, "insufficient_scope", "You do not have permission to do this.").with(WWW_AUTHENTICATE, challenge)
+    refusal("insufficient_scope").with(WWW_AUTHENTICATE, challenge)
 }
 
 fn compile(written: &Roles) -> Result<HashMap<Box<str>, Box<[Permission]>>, String> {

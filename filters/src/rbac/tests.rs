@@ -10,7 +10,7 @@ use super::*;
 use crate::count::metrics::Families;
 use crate::filter::build::Nowhere;
 use crate::filter::options::Options;
-use crate::filter::{Facts, Identity};
+use crate::filter::{ClientCertificate, Facts, Identity, Tls};
 
 fn filter(options: &str) -> Rbac {
     let config: Config = serde_json::from_str(options).expect("valid options");
@@ -174,4 +174,62 @@ fn what_cannot_work_is_told() {
     for options in [r#"{"any_of": ["a"]}"#, r#"{"claim": "a", "anyof": ["a"]}"#, r#"{"claim": "a..b", "any_of": ["a"]}"#] {
         assert!(serde_json::from_str::<Config>(options).is_err(), "{options}");
     }
+}
+
+/// The status and the word for a client with this certificate; `names` are its common names, its subject, its alternative names.
+fn ask_with(filter: &Rbac, names: Option<(&[&str], &str, &[&str])>) -> (u16, &'static str) {
+    let mut head = RequestHeader::build("GET", b"/a", None).expect("a head");
+    let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HeaderValue::from_static("r-1"));
+    let all = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
+    let client = names.map(|(cn, subject, san)| ClientCertificate { cn: all(cn), subject: subject.into(), san: all(san) });
+    facts.tls = Some(Arc::new(Tls { version: "1.3", sni: None, client }));
+    let status = match filter.request(&mut Request::new(&mut head, &mut facts, Instant::now())) {
+        Verdict::Continue => 200,
+        Verdict::Reply(reply) => {
+            assert!(reply.headers.iter().all(|(name, _)| name != WWW_AUTHENTICATE), "a certificate is asked for by no challenge");
+            reply.status.as_u16()
+        }
+        _ => panic!("neither"),
+    };
+    (status, facts.reason)
+}
+
+#[test]
+fn a_certificate_says_who_the_client_is() {
+    let alice = Some((&["alice smith"][..], "CN=alice smith, O=Shop", &["spiffe://shop/alice", "alice.example"][..]));
+    for (options, expected) in [
+        (r#"{"by": "client_cert.cn", "any_of": ["alice smith"]}"#, (200, "")),
+        (r#"{"by": "client_cert.cn", "any_of": ["alice", "smith"]}"#, (403, "any_of")),
+        (r#"{"by": "client_cert.subject", "any_of": ["CN=alice smith, O=Shop"]}"#, (200, "")),
+        (r#"{"by": "client_cert.subject", "any_of": ["CN=alice", "O=Shop"]}"#, (403, "any_of")),
+        (r#"{"by": "client_cert.san", "all_of": ["alice.example", "spiffe://shop/alice"]}"#, (200, "")),
+        (r#"{"by": "client_cert.san", "none_of": ["alice.example"]}"#, (403, "none_of")),
+        (r#"{"by": "client_cert.cn", "roles": {"bob": ["* /**"]}}"#, (403, "no_permission")),
+        (r#"{"by": "client_cert.cn", "roles": {"alice smith": ["GET /a"]}}"#, (200, "")),
+        (r#"{"by": "client_cert.san", "roles": {"reader": ["GET /**"], "spiffe://shop/alice": ["reader"]}}"#, (200, "")),
+    ] {
+        assert_eq!(ask_with(&filter(options), alice), expected, "{options}");
+    }
+}
+
+#[test]
+fn who_shows_no_certificate_or_one_without_the_name_is_denied_for_none_of_too() {
+    let filter = filter(r#"{"by": "client_cert.san", "none_of": ["mallory"]}"#);
+
+    assert_eq!(ask_with(&filter, None), (403, "no_certificate"));
+    assert_eq!(ask_with(&filter, Some((&["alice"], "CN=alice", &[]))), (403, "no_name"));
+    assert_eq!(ask_with(&filter, Some((&[], "", &["alice"]))), (200, ""));
+}
+
+#[test]
+fn what_no_client_has_proved_decides_nothing() {
+    for (by, help) in [("header.x-user", "client_cert.cn"), ("claim.roles", "`claim: roles`"), ("client_ip", "client_cert.cn")] {
+        let config: Config = serde_json::from_value(json!({"by": by, "any_of": ["a"]})).expect("options");
+        let problems = config.problems();
+
+        assert_eq!(problems.len(), 1, "{by}");
+        assert!(problems[0].help.as_deref().is_some_and(|text| text.contains(help)), "{problems:?}");
+    }
+    assert!(serde_json::from_value::<Config>(json!({"any_of": ["a"]})).is_err());
+    assert!(serde_json::from_value::<Config>(json!({"claim": "roles", "by": "client_cert.cn", "any_of": ["a"]})).is_err());
 }

@@ -41,9 +41,9 @@ impl Config {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
-    /// Everything but these members.
+    /// These members are removed.
     Drop(Vec<Spanned<Member>>),
-    /// Nothing but these members, and what leads to them.
+    /// These members are kept, with what leads to them, and nothing else.
     Keep(Vec<Spanned<Member>>),
 }
 
@@ -54,9 +54,9 @@ pub enum Otherwise {
     /// Everything.
     #[default]
     Pass,
-    /// Everything but these members.
+    /// These members are removed.
     Drop(Vec<Spanned<Member>>),
-    /// Nothing but these members, and what leads to them.
+    /// These members are kept, with what leads to them, and nothing else.
     Keep(Vec<Spanned<Member>>),
 }
 

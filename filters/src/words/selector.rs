@@ -54,6 +54,32 @@ pub enum Selector {
     ClientCertSan,
 }
 
+/// Every form of a selector and what it finds, in the order in which people are told.
+pub const FORMS: &[(&str, &str)] = &[
+    ("client_ip", "The client's address: the peer's, or what a trusted proxy says."),
+    ("route", "The route's name."),
+    ("device", "The class of the client's device (`devices`, or the built-in table)."),
+    ("method", "The method."),
+    ("host", "The host that the request names, in lower case, without its port."),
+    ("path", "The path in its normal form, before it is rewritten; without the query."),
+    ("scheme", "`https` where the client speaks TLS to the gateway, else `http`."),
+    ("tls.sni", "The name that the client asked for in TLS; nothing in clear text, or where it named none."),
+    ("tls.version", "`1.2` or `1.3`; nothing in clear text."),
+    ("client_cert.cn", "The common names of the client's certificate; nothing where it showed none (`client_auth`)."),
+    (
+        "client_cert.subject",
+        "Its subject: `CN=alice, O=Shop`, in the certificate's order; what separates there is escaped in values (RFC 4514).",
+    ),
+    ("client_cert.san", "Its subject alternative names: DNS names, e-mail addresses, URIs, IP addresses."),
+    ("header.NAME", "The first value of a header."),
+    ("cookie.NAME", "A cookie."),
+    ("query.NAME", "A parameter of the query, percent-decoded."),
+    (
+        "claim.NAME",
+        "A claim of the token that a `jwt` before has verified: a dotted path; a name with dots is quoted. A list is joined by commas.",
+    ),
+];
+
 /// Where a claim is in the token: names from the outside in, never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClaimPath(Box<[String]>);
@@ -89,6 +115,11 @@ impl Selector {
     /// Whether it needs a token that was verified before.
     pub fn reads_claims(&self) -> bool {
         matches!(self, Self::Claim(_))
+    }
+
+    /// Whether it is a fact of the client's certificate.
+    pub fn is_of_certificate(&self) -> bool {
+        matches!(self, Self::ClientCertCn | Self::ClientCertSubject | Self::ClientCertSan)
     }
 
     /// The request headers it reads, for `Vary`.
@@ -201,10 +232,11 @@ impl FromStr for Selector {
             ("version", "") => Err(format!("the selector `{text}` is not in this version")),
             _ => Err(match meant(kind, name) {
                 Some(meant) => format!("`{text}` is not a selector: did you mean `{meant}`?"),
-                None => format!(
-                    "`{text}` is not a selector: client_ip, route, device, method, host, path, scheme, tls.sni, tls.version, \
-                     client_cert.cn, client_cert.subject, client_cert.san, header.NAME, cookie.NAME, query.NAME or claim.NAME"
-                ),
+                None => {
+                    let forms: Vec<&str> = FORMS.iter().map(|(form, _)| *form).collect();
+                    let (last, others) = forms.split_last().expect("there are some");
+                    format!("`{text}` is not a selector: {} or {last}", others.join(", "))
+                }
             }),
         }
     }

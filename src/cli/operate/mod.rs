@@ -15,7 +15,7 @@ use serde_json::Value;
 
 pub(super) use self::reach::admin_address;
 use self::reach::{Answered, Gateway};
-use super::{Admin, exit, fail};
+use super::{Admin, OnUpstream, Whom, exit, fail};
 use crate::status::{Force, Health, LimitsStatus, Status};
 
 /// What a running gateway is asked for.
@@ -26,6 +26,19 @@ pub(super) enum Ask {
     Upstreams,
     /// To believe what the sources of this upstream say.
     Accept(String),
+    /// To take an endpoint out, put it back or give it another weight.
+    ByHand {
+        /// Which of these: `drain`, `ready`, `weight`.
+        what: &'static str,
+        /// The upstream.
+        upstream: String,
+        /// The endpoint's address or name.
+        endpoint: String,
+        /// The weight, where it is about that.
+        weight: Option<u32>,
+        /// How long.
+        time: Option<frontgate_filters::words::units::Duration>,
+    },
     /// Whom its limits refused, of this filter or of all.
     Limits(Option<String>),
     /// To read its configuration again.
@@ -48,6 +61,18 @@ pub(super) enum Ask {
     },
 }
 
+impl From<OnUpstream> for Ask {
+    fn from(act: OnUpstream) -> Self {
+        let by_hand = |what, Whom { upstream, endpoint }, weight, time| Self::ByHand { what, upstream, endpoint, weight, time };
+        match act {
+            OnUpstream::Accept { upstream } => Self::Accept(upstream),
+            OnUpstream::Drain { whom, time } => by_hand("drain", whom, None, time),
+            OnUpstream::Ready { whom } => by_hand("ready", whom, None, None),
+            OnUpstream::Weight { whom, weight, time } => by_hand("weight", whom, Some(weight), time),
+        }
+    }
+}
+
 const STATUS: &str = "/healthz?full=1";
 /// How often one looks whether a gateway has ended.
 const PACE: Duration = Duration::from_millis(100);
@@ -60,6 +85,12 @@ pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
         Ask::Limits(None) => gateway.ask("GET", "/-/limits"),
         Ask::Limits(Some(filter)) => gateway.ask("GET", &format!("/-/limits?filter={}", encoded(filter))),
         Ask::Accept(upstream) => gateway.ask("POST", &format!("/-/upstreams/accept?upstream={}", encoded(upstream))),
+        Ask::ByHand { what, upstream, endpoint, weight, time } => {
+            let [upstream, endpoint] = [upstream, endpoint].map(|name| encoded(name));
+            let weight = weight.map(|weight| format!("&weight={weight}")).unwrap_or_default();
+            let time = time.map(|time| format!("&for={time}")).unwrap_or_default();
+            gateway.ask("POST", &format!("/-/upstreams/{what}?upstream={upstream}&endpoint={endpoint}{weight}{time}"))
+        }
         Ask::Reload => gateway.ask("POST", "/-/reload"),
         Ask::Drain { .. } => gateway.ask("POST", "/-/drain"),
         Ask::Circuit { filter, upstream, force, time } => {
@@ -81,6 +112,9 @@ pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
         let _ = std::io::stderr().write_all(refusal(&body).as_bytes());
         if matches!((ask, code), (Ask::Circuit { .. }, 404)) {
             let _ = std::io::stderr().write_all(known_circuits(&gateway).as_bytes());
+        }
+        if matches!((ask, code), (Ask::ByHand { .. }, 404)) {
+            let _ = std::io::stderr().write_all(known_endpoints(&gateway).as_bytes());
         }
         return ExitCode::from(if code == 422 { exit::CONFIG } else { exit::RUNTIME });
     }
@@ -158,6 +192,12 @@ fn known_circuits(gateway: &Gateway) -> String {
     let status = gateway.ask("GET", STATUS).ok().and_then(|answered| serde_json::from_slice::<Status>(&answered.body).ok());
     let circuits = status.map(|status| tables::circuits(&status.circuits)).unwrap_or_default();
     if circuits.is_empty() { "No circuit has been asked yet.\n".to_owned() } else { circuits }
+}
+
+/// The endpoints that there are.
+fn known_endpoints(gateway: &Gateway) -> String {
+    let status = gateway.ask("GET", STATUS).ok().and_then(|answered| serde_json::from_slice::<Status>(&answered.body).ok());
+    status.map(|status| tables::endpoints(&status)).unwrap_or_default()
 }
 
 /// Returns when the gateway that was asked to end has: nothing answers, or another one does.

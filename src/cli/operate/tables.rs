@@ -1,21 +1,33 @@
 //! What a running gateway tells, as tables for people.
 
 use crate::cli::table::{Column, table};
+use crate::config::model::UpstreamProtocol;
 use crate::status::{CircuitStatus, LimitsStatus, Status, UpstreamStatus};
+use crate::telemetry::EndpointState;
 
 /// Upstreams and circuits, for people.
 pub(super) fn upstreams(status: &Status) -> String {
+    let circuits = circuits(&status.circuits);
+    let adaptive: String = status.upstreams.iter().filter_map(|(name, upstream)| adaptive(name, upstream)).collect();
+    [endpoints(status), sources(status), circuits, adaptive].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// Endpoints with their states.
+pub(super) fn endpoints(status: &Status) -> String {
     let endpoints = status.upstreams.iter().flat_map(|(name, upstream)| upstream.endpoints.iter().map(move |endpoint| (name, endpoint)));
     let rows: Vec<_> = endpoints
         .map(|(name, endpoint)| {
-            let left = endpoint.ejected_for_ms.map(|left| format!(", {} left", span(left))).unwrap_or_default();
+            let left = |left: Option<u64>| left.map(|left| format!(", {} left", span(left))).unwrap_or_default();
+            let state_ends = if endpoint.state == EndpointState::Drained { endpoint.drained_for_ms } else { endpoint.ejected_for_ms };
+            let by_hand = if endpoint.weighed_by_hand { " by hand" } else { "" };
             [
                 name.clone(),
                 endpoint.address.to_string(),
                 endpoint.name.clone().unwrap_or_else(|| "-".to_owned()),
-                format!("{}{left}", endpoint.state.label()),
-                endpoint.weight.to_string(),
+                format!("{}{}", endpoint.state.label(), left(state_ends)),
+                format!("{}{by_hand}{}", endpoint.weight, left(endpoint.weighed_for_ms)),
                 endpoint.in_flight.to_string(),
+                endpoint.protocol.map_or("-", UpstreamProtocol::label).to_owned(),
                 endpoint.version.clone().unwrap_or_else(|| "-".to_owned()),
                 endpoint.last_error.clone().unwrap_or_else(|| "-".to_owned()),
             ]
@@ -28,12 +40,11 @@ pub(super) fn upstreams(status: &Status) -> String {
         Column::Left("STATE"),
         Column::Right("WEIGHT"),
         Column::Right("IN FLIGHT"),
+        Column::Left("PROTOCOL"),
         Column::Left("VERSION"),
         Column::Left("LAST ERROR"),
     ];
-    let circuits = circuits(&status.circuits);
-    let adaptive: String = status.upstreams.iter().filter_map(|(name, upstream)| adaptive(name, upstream)).collect();
-    [table(columns, &rows), sources(status), circuits, adaptive].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+    table(columns, &rows)
 }
 
 /// Where endpoints come from, where not all are written as addresses.
@@ -135,7 +146,8 @@ mod tests {
         "upstreams": {
             "catalog": {"alive": true, "required": true, "in_flight": 1234, "retrying": 0, "first_byte_ms": 340, "adaptive": true, "endpoints": [
                 {"address": "10.0.0.1:80", "state": "healthy", "weight": 1, "in_flight": 1234, "ejected_for_ms": null, "version": "v2.4"},
-                {"address": "10.0.0.200:8080", "state": "ejected", "weight": 10, "in_flight": 0, "ejected_for_ms": 11200, "version": null, "last_error": "status 503"}]},
+                {"address": "10.0.0.200:8080", "state": "ejected", "weight": 10, "in_flight": 0, "ejected_for_ms": 11200, "version": null, "last_error": "status 503", "protocol": "h2"},
+                {"address": "10.0.0.3:80", "state": "drained", "weight": 4, "in_flight": 2, "ejected_for_ms": null, "version": null, "drained_for_ms": 3599000, "weighed_by_hand": true, "weighed_for_ms": 500}]},
             "users": {"alive": true, "required": false, "in_flight": 0, "retrying": 0, "first_byte_ms": 15000, "adaptive": false, "endpoints": [
                 {"address": "[::1]:80", "name": "users.internal:80", "state": "unhealthy", "weight": 1, "in_flight": 0, "ejected_for_ms": null, "version": null}]}
         },
@@ -151,10 +163,11 @@ mod tests {
         assert_eq!(
             upstreams(&status),
             "\
-UPSTREAM  ENDPOINT         NAME               STATE              WEIGHT  IN FLIGHT  VERSION  LAST ERROR
-catalog   10.0.0.1:80      -                  healthy                 1       1234  v2.4     -
-catalog   10.0.0.200:8080  -                  ejected, 12s left      10          0  -        status 503
-users     [::1]:80         users.internal:80  unhealthy               1          0  -        -
+UPSTREAM  ENDPOINT         NAME               STATE                               WEIGHT  IN FLIGHT  PROTOCOL  VERSION  LAST ERROR
+catalog   10.0.0.1:80      -                  healthy                                  1       1234  -         v2.4     -
+catalog   10.0.0.200:8080  -                  ejected, 12s left                       10          0  h2        -        status 503
+catalog   10.0.0.3:80      -                  drained, 3599s left  4 by hand, 500ms left          2  -         -        -
+users     [::1]:80         users.internal:80  unhealthy                                1          0  -         -        -
 
 CIRCUIT  UPSTREAM  STATE             REQUESTS  FAILURES  SLOW  FORCED
 guard    catalog   half_open               20        11     2  -

@@ -1,6 +1,9 @@
 //! `server`: addresses used once, a protected admin address, limits and timeouts that can work.
 
+use frontgate_filters::words::reserved;
+use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::{Place, Spanned};
+use http::HeaderName;
 
 use super::Report;
 use crate::config::model::{Config, Dns, Protocol, is_host_name};
@@ -26,6 +29,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
             report.lacking(proxies.place, "`from` names nobody: no client could be served");
         }
     }
+    cert_headers(config, report);
     let mut taken: Vec<(std::net::SocketAddr, Place)> = Vec::new();
     let listeners = server.listeners.iter().map(|listener| (listener.address, listener.place));
     let admin = server.admin.iter().map(|admin| (admin.address, admin.place));
@@ -69,6 +73,35 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     ] {
         if value.0.is_zero() {
             report.error(place, format!("`timeouts.{key}` is 0: no client could be served"));
+        }
+    }
+}
+
+/// Headers that say who has shown a certificate: each can be set, holds a fact of one, and the same on every listener.
+fn cert_headers(config: &Config, report: &mut Report<'_, '_>) {
+    let mut seen: Vec<(HeaderName, &Spanned<Selector>)> = Vec::new();
+    for (name, fact) in config.server.cert_headers() {
+        let header = match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(header) if reserved::for_claims(&header) => {
+                report.error(fact.place, format!("`{name}` is a header that no certificate can set"));
+                continue;
+            }
+            Ok(header) => header,
+            Err(_) => {
+                report.error(fact.place, format!("`{name}` is not a header name"));
+                continue;
+            }
+        };
+        if !fact.is_of_certificate() {
+            let help = "write `client_cert.cn`, `client_cert.subject` or `client_cert.san`".to_owned();
+            report.helped(fact.place, format!("`{}` is no fact of a certificate", fact.value), Some(help));
+        }
+        match seen.iter().find(|(other, _)| reserved::are_alike(other.as_str(), header.as_str())) {
+            Some((_, other)) if other.value != fact.value => {
+                report.both(fact.place, format!("`{name}` stands for two facts"), other.place, "the other one");
+            }
+            Some(_) => {}
+            None => seen.push((header, fact)),
         }
     }
 }

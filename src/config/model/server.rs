@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use frontgate_filters::filter::build::Secret;
 pub use frontgate_filters::words::network::Network;
+use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::Spanned;
 use frontgate_filters::words::units::{Duration, Size};
 use schemars::{JsonSchema, json_schema};
@@ -83,15 +84,25 @@ pub struct Listener {
     /// TLS spoken there; without it clear text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Spanned<ListenerTls>>,
-    /// Protocols spoken there, by default `[http1]`, and `[h2, http1]` with `tls`. `h2` in clear text means HTTP/2 with prior knowledge.
+    /// Protocols spoken there, by default `[http1]`, and `[h2, http1]` with `tls`. `h2` in clear text means HTTP/2 with prior knowledge, and
+    /// stands there beside `http1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocols: Option<Vec<Protocol>>,
     /// For a listener behind a load balancer that says by the PROXY protocol, version 1 or 2, for whom it connects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<Spanned<ProxyProtocol>>,
-    /// Answers every request with 308 to the same host, path and query over HTTPS at this port.
+    /// Answers every request, without exception, with 308 to the same host, path (in its normal form) and query over HTTPS at this port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect_to_https: Option<NonZeroU16>,
+}
+
+impl Server {
+    /// The headers that tell upstreams of certificates, of all listeners, each with its fact.
+    pub fn cert_headers(&self) -> impl Iterator<Item = (&str, &Spanned<Selector>)> {
+        let tls = self.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let headers = tls.filter_map(|tls| tls.client_auth.as_ref()).flat_map(|auth| &auth.cert_headers);
+        headers.map(|(name, fact)| (name.as_str(), fact))
+    }
 }
 
 impl Listener {

@@ -1,7 +1,9 @@
 //! `tls` of a listener: its certificates, and what it asks of clients.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::Spanned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -90,6 +92,10 @@ pub struct ClientAuth {
     /// The file of revoked certificates, in PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crl: Option<Spanned<PathBuf>>,
+    /// Headers that tell upstreams who has shown a certificate, each with its fact: `client_cert.cn`, `client_cert.subject` or
+    /// `client_cert.san`. They are removed from what clients send, on every listener.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cert_headers: BTreeMap<String, Spanned<Selector>>,
 }
 
 /// Whether a client's certificate is needed.

@@ -110,6 +110,17 @@ pub enum UpstreamProtocol {
     Auto,
 }
 
+impl UpstreamProtocol {
+    /// As it is written.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::H2 => "h2",
+            Self::Auto => "auto",
+        }
+    }
+}
+
 /// An endpoint of an upstream, as it is written: `10.0.0.1:80`, `users.internal:8080`, or a map with its weight and version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
@@ -168,7 +179,7 @@ impl Serialize for Endpoint {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Health {
-    /// The path requested with GET; set either this, `tcp` or `grpc`.
+    /// The path requested with GET; set exactly one of this, `tcp` and `grpc`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Spanned<String>>,
     /// Whether opening a TCP connection is enough.

@@ -18,13 +18,14 @@ use self::ends::note;
 use super::client::{Client, Lost};
 use super::upload::{Replay, Unwanted};
 use super::{End, Order, forward};
+use crate::config::model::UpstreamProtocol;
 use crate::panics::{Panicked, caught};
 use crate::refusals;
 use crate::telemetry::{Attempt, Flag};
 use crate::upstream::Pool;
 use crate::upstream::cause::Cause;
 use crate::upstream::h1::{Fault, Piece};
-use crate::upstream::line::{self, Line};
+use crate::upstream::line::{self, Line, Wanted};
 use crate::upstream::pool::Endpoint;
 use crate::upstream::timer::Timer;
 use crate::websocket;
@@ -102,12 +103,14 @@ impl Leg {
         let Some(current) = order.attempts.current() else { return Err(Ended::Final(End::Answer(refusals::internal()))) };
         let (endpoint, pool, total) = (current.pick().endpoint_ref(), current.pick().pool().clone(), current.deadline());
         let mut timer = Timer::new();
-        let line = match line::pooled(&endpoint, &pool.timeouts, order.attempts.wants_fresh()) {
+        let websocket = endpoint.protocol != UpstreamProtocol::Http1 && forward::protocols(client).is_some_and(websocket::is_one);
+        let wanted = Wanted { fresh: order.attempts.wants_fresh(), websocket };
+        let line = match line::pooled(&endpoint, &pool.timeouts, wanted) {
             Some(line) => line,
             None => {
                 let due = [Some(Instant::now() + pool.timeouts.connect.0), total].into_iter().flatten().min();
                 // On the heap: rare, and large, and what stands in this future is moved with it.
-                let mut connecting = Box::pin(line::open(&endpoint, &pool.timeouts));
+                let mut connecting = Box::pin(line::open(&endpoint, &pool.timeouts, wanted));
                 let opened = poll_fn(|cx| match connecting.as_mut().poll(cx) {
                     Poll::Ready(Ok(line)) => Poll::Ready(Ok(line)),
                     Poll::Ready(Err(Cause::TooSlow)) => Poll::Ready(Err((Flag::UpstreamTimeout, Failure::Timeout))),
@@ -136,7 +139,7 @@ impl Leg {
                 }
             }
         };
-        if line.is_http2() && forward::protocols(client).is_some_and(websocket::is_one) {
+        if line.is_http2() && websocket {
             return Err(Ended::Failed(Failure::Neutral, Some(refusals::no_websocket())));
         }
         let stage = Stage::Head;
@@ -176,6 +179,9 @@ impl Leg {
         while !matches!(self.stage, Stage::Over | Stage::Switched) {
             let next = poll_fn(|cx| {
                 let next = self.poll_next(cx, client, replay, order.is_call());
+                if order.tee.is_some() && !self.line.has_output() {
+                    order.is_written(client, replay);
+                }
                 // Up to the head all of the time is the upstream's.
                 if self.stage != Stage::Head {
                     order.attempts.idle(next.is_pending());
@@ -376,6 +382,9 @@ impl Leg {
             data = part.unwrap_or_default();
         }
         replay.keep(&data);
+        if order.tee.is_some() {
+            order.grows(replay);
+        }
         if !order.fits(&data, replay) {
             let reply = if order.is_call() { refusals::message_too_large() } else { refusals::body_too_large() };
             return Err(self.refused(order, reply));

@@ -25,14 +25,14 @@ pub(crate) struct Line<'a> {
     pub method: &'a str,
     /// The authority as it was sent.
     pub host: Option<&'a [u8]>,
-    /// The path as it was sent; a query is cut off, as it may hold secrets.
+    /// The path in its normal form, or as it was sent where it has none; a query is cut off, as it may hold secrets.
     pub path: &'a [u8],
     /// The route's name, `_none` when none matched.
     pub route: &'a str,
     /// The status that the client got; absent where it got no answer.
     pub status: Option<u16>,
-    /// Why the gateway itself answered: the `code` of its problem document, or in a word what kind of answer it was; or what else became of the
-    /// request.
+    /// Why the gateway itself answered: the word of the filter that refused (its page has them), else the `code` of the problem document, or
+    /// what kind of answer it was; or what else became of the request.
     pub reason: Option<&'a str>,
     /// The size of the request's body.
     pub bytes_in: u64,

@@ -49,11 +49,13 @@ pub(crate) enum EndpointState {
     Unhealthy,
     /// Its requests failed, and it gets none for a while.
     Ejected,
+    /// An operator has taken it out: it gets no new requests.
+    Drained,
 }
 
 impl EndpointState {
     /// Every state, each at its own number.
-    pub(crate) const ALL: [Self; 3] = [Self::Healthy, Self::Unhealthy, Self::Ejected];
+    pub(crate) const ALL: [Self; 4] = [Self::Healthy, Self::Unhealthy, Self::Ejected, Self::Drained];
 
     /// The `state` label.
     pub(crate) fn label(self) -> &'static str {
@@ -61,6 +63,7 @@ impl EndpointState {
             Self::Healthy => "healthy",
             Self::Unhealthy => "unhealthy",
             Self::Ejected => "ejected",
+            Self::Drained => "drained",
         }
     }
 }

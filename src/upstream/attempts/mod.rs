@@ -156,7 +156,7 @@ impl Attempts {
         self.rest(now);
         self.current = None;
         self.made += 1;
-        let pick = self.pool.as_ref().ok_or(NoPick::NoEndpoint)?.choose(self.hash, &self.tried, now)?;
+        let pick = self.pool.as_ref().ok_or(NoPick::NoEndpoint)?.choose(self.hash, None, &self.tried, now)?;
         let total = pick.pool().timeouts.total.map(|total| now + total.0);
         let deadline = [total, self.deadline].into_iter().flatten().min();
         self.all += 1;

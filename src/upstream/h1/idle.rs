@@ -3,12 +3,30 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Connection, give_back};
 
-/// How many idle connections a thread keeps in all.
-const MOST: usize = 4096;
+/// How many idle connections all threads keep together, however many descriptors there are.
+const MOST: usize = 65_536;
+/// A thread may keep so many whatever the others do.
+const FEW: usize = 64;
+/// How many endpoints lose theirs at once where descriptors run short.
+const SHED: usize = 32;
+/// How many idle connections each thread keeps.
+static EACH: AtomicUsize = AtomicUsize::new(4096);
+
+/// Bounds the idle connections of so many threads in a process that may have so many descriptors: half of those may be idle connections, so
+/// that each of some thousands of endpoints keeps its own.
+pub(crate) fn share_out(descriptors: u64, threads: usize) {
+    EACH.store(each(descriptors, threads), Ordering::Relaxed);
+}
+
+fn each(descriptors: u64, threads: usize) -> usize {
+    let all = usize::try_from(descriptors / 2).unwrap_or(MOST).min(MOST);
+    (all / threads.max(1)).max(FEW)
+}
 
 /// Names are numbers that are given out one after the other: they need no hashing.
 #[derive(Default)]
@@ -68,7 +86,7 @@ pub(crate) fn put_back(endpoint: u64, mut connection: Box<Connection>, patience:
     connection.idle_since = Instant::now();
     connection.reused = true;
     IDLE.with_borrow_mut(|idle| {
-        if idle.number >= MOST {
+        if idle.number >= EACH.load(Ordering::Relaxed) {
             return;
         }
         idle.number += 1;
@@ -76,6 +94,21 @@ pub(crate) fn put_back(endpoint: u64, mut connection: Box<Connection>, patience:
         kept.patience = patience;
         kept.connections.push(connection);
     });
+}
+
+/// Closes some of this thread's idle connections, where descriptors run short: how many.
+pub(crate) fn shed() -> usize {
+    IDLE.with_borrow_mut(|idle| {
+        let kept = idle.of.iter().filter(|(_, kept)| !kept.connections.is_empty());
+        let some: Vec<u64> = kept.map(|(endpoint, _)| *endpoint).take(SHED).collect();
+        let before = idle.number;
+        for endpoint in some {
+            let Some(mut kept) = idle.of.remove(&endpoint) else { continue };
+            idle.number -= kept.connections.len();
+            kept.connections.iter_mut().for_each(|connection| connection.io.say_goodbye());
+        }
+        before - idle.number
+    })
 }
 
 /// Closes what has been idle for too long, and what upstreams have closed; to be called about once a second on each thread.
@@ -96,4 +129,17 @@ pub(crate) fn sweep(now: Instant) {
             !kept.connections.is_empty()
         });
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_descriptors_are_shared_out_among_the_threads() {
+        assert_eq!(each(20_000, 1), 10_000);
+        assert_eq!(each(20_000, 4), 2500);
+        assert_eq!(each(256, 64), FEW);
+        assert_eq!(each(u64::MAX, 2), MOST / 2);
+    }
 }

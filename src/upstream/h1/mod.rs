@@ -29,7 +29,7 @@ use tokio_rustls::{client, server};
 use super::cause::Cause;
 pub(crate) use body::{Decoder, Piece, is_of_a_head};
 pub(crate) use head::{Framing, Head, drop_nominated, is_final, is_of_this_hop};
-pub(crate) use idle::{AsItIs, idle, put_back, sweep};
+pub(crate) use idle::{AsItIs, idle, put_back, share_out, shed, sweep};
 pub(crate) use write::{Upload, put_chunk_size, put_field};
 
 /// Room of a buffer, and the most that is copied into one rather than written beside it.

@@ -1,13 +1,14 @@
 //! The choice of an endpoint for one attempt, and the chosen one, which counts as in flight until it is dropped.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::Pool;
 use super::budget::Place;
 use super::endpoint::Endpoint;
-use super::members::Members;
+use super::members::{Members, View};
+use super::subset::{InPart, Subset};
 use crate::upstream::balance::{Candidates, UNIT, random};
 use crate::upstream::cause::Cause;
 
@@ -15,6 +16,7 @@ use crate::upstream::cause::Cause;
 pub(crate) struct Pick {
     place: Place,
     endpoint: Arc<Endpoint>,
+    _part: Option<InPart>,
 }
 
 /// Why there is no endpoint for an attempt.
@@ -48,6 +50,8 @@ const HEALTHY: &[Choosy] = &[Choosy::Very, Choosy::Healthy, Choosy::Tried];
 struct Choice<'p> {
     pool: &'p Pool,
     members: &'p Members,
+    view: &'p View,
+    subset: Option<&'p Subset>,
     tried: &'p [u64],
     now: u64,
     choosy: Choosy,
@@ -59,6 +63,7 @@ impl Candidates for Choice<'_> {
         match self.choosy {
             Choosy::Very | Choosy::Healthy | Choosy::Tried if !endpoint.is_usable(self.now) => false,
             Choosy::Very if !self.pool.is_warm(endpoint, self.now) => false,
+            Choosy::Untried | Choosy::Not if endpoint.is_drained(self.now) => false,
             Choosy::Tried | Choosy::Not => true,
             _ => !self.tried.contains(&endpoint.id()),
         }
@@ -66,29 +71,52 @@ impl Candidates for Choice<'_> {
 
     fn load(&self, index: usize) -> u64 {
         let endpoint = &self.members.endpoints[index];
-        (endpoint.in_flight() * UNIT) / u64::from(endpoint.weight.max(1))
+        (endpoint.in_flight() * UNIT) / u64::from(endpoint.weight(self.now).max(1))
     }
 
-    /// All requests in flight over the weights that took some when last looked at: exact but for the second after an endpoint changed.
+    /// All requests in flight over the weights that took some when last looked at. A part of a pool has its own, and its endpoints those of the
+    /// whole pool, too: the larger mean holds.
     fn mean_load(&self) -> u64 {
-        let weights = self.pool.usable_weight.load(Ordering::Relaxed);
-        (self.pool.load.in_flight.load(Ordering::Relaxed).max(1)) * UNIT / weights.max(1)
+        let mean = |in_flight: &AtomicU64, view: &View| (in_flight.load(Ordering::Relaxed).max(1)) * UNIT / view.weight.max(1);
+        let whole = mean(&self.pool.load.in_flight, &self.members.whole);
+        self.subset.map_or(whole, |subset| whole.max(mean(&subset.in_flight, self.view)))
     }
 }
 
 impl Pool {
-    /// Chooses an endpoint for an attempt of a request with this hash, none of those tried before while another is left.
-    pub(crate) fn choose(self: &Arc<Self>, hash: Option<u64>, tried: &[u64], now: Instant) -> Result<Pick, NoPick> {
+    /// Chooses an endpoint for an attempt of a request with this hash, none of those tried before while another is left: of this part of the
+    /// pool, or of all.
+    pub(crate) fn choose(
+        self: &Arc<Self>,
+        hash: Option<u64>,
+        subset: Option<&Arc<Subset>>,
+        tried: &[u64],
+        now: Instant,
+    ) -> Result<Pick, NoPick> {
         let place = Place::take(self).ok_or(NoPick::Full)?;
         let now = self.millis(now);
+        self.catch_up(now);
         let members = self.members.load();
+        let view = match subset {
+            None => &members.whole,
+            Some(subset) => self.part(&members, subset).ok_or(NoPick::NoEndpoint)?,
+        };
+        let of = subset.map(|subset| &**subset);
         let index = (if self.settings.panic { ALL } else { HEALTHY })
             .iter()
-            .find_map(|&choosy| members.balancer.choose(hash, &Choice { pool: self, members: &members, tried, now, choosy }))
+            .find_map(|&choosy| {
+                let balancer = if matches!(choosy, Choosy::Untried | Choosy::Not) { &view.everything } else { &view.usable };
+                balancer.choose(hash, &Choice { pool: self, members: &members, view, subset: of, tried, now, choosy })
+            })
             .ok_or(NoPick::NoEndpoint)?;
         let endpoint = members.endpoints[index].clone();
         endpoint.known.in_flight.fetch_add(1, Ordering::Relaxed);
-        Ok(Pick { place, endpoint })
+        Ok(Pick { place, endpoint, _part: subset.map(InPart::of) })
+    }
+
+    /// The tables of a part of this pool; none where it is another pool's.
+    pub(super) fn part<'m>(&self, members: &'m Members, subset: &Subset) -> Option<&'m View> {
+        members.parts.get(subset.place).filter(|_| subset.pool == self.id)?.as_ref()
     }
 
     /// Whether an endpoint that has come back gets this request: at first one in ten of its share, all of it when slow start is over.

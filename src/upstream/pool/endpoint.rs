@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 use rustls::pki_types::ServerName;
 
+use super::by_hand::{ByHand, Hold};
 use crate::config::model::{Balance, Name, UpstreamProtocol};
 use crate::telemetry::EndpointState;
 use crate::upstream::found::Found;
@@ -25,8 +26,8 @@ pub(crate) struct Endpoint {
     pub authority: Box<str>,
     /// What `X-BFF-Version` says of its answers.
     pub version: Option<HeaderValue>,
-    /// Its share of the requests beside the others' weights; 0 takes none.
-    pub weight: u32,
+    /// Its share of the requests beside the others' weights as it is written; 0 takes none.
+    pub written_weight: u32,
     /// What it is spoken to in.
     pub protocol: UpstreamProtocol,
     /// How it is spoken to over TLS, where it is.
@@ -61,6 +62,8 @@ pub(super) struct Known {
     pub http1_until: AtomicU64,
     /// When the log was last told that TLS fails there; 0 for never.
     pub told_at: AtomicU64,
+    /// What operators set for it.
+    pub hold: Hold,
 }
 
 /// What all endpoints of a pool have in common.
@@ -97,8 +100,8 @@ pub(super) fn is_same(one: Option<&Arc<Tls>>, other: Option<&Arc<Tls>>) -> bool 
 }
 
 impl Endpoint {
-    /// An endpoint of which nothing is known.
-    pub(super) fn new(written: &Found, terms: &Terms<'_>) -> Self {
+    /// An endpoint of which nothing is known but what operators set for its address.
+    pub(super) fn new(written: &Found, terms: &Terms<'_>, by_hand: &ByHand) -> Self {
         let known = Arc::new(Known {
             id: fresh_id(),
             in_flight: AtomicU64::new(0),
@@ -112,6 +115,7 @@ impl Endpoint {
             spared: AtomicBool::new(false),
             http1_until: AtomicU64::new(0),
             told_at: AtomicU64::new(0),
+            hold: by_hand.hold(written.address),
         });
         let connections = known.id;
         Self::described(written, terms, known, connections)
@@ -136,7 +140,7 @@ impl Endpoint {
             text,
             name: written.name.clone(),
             version: written.version.as_ref().and_then(|version| HeaderValue::from_str(version).ok()),
-            weight: written.weight,
+            written_weight: written.weight,
             protocol: terms.protocol,
             tls: terms.tls.cloned(),
             connections,
@@ -192,14 +196,33 @@ impl Endpoint {
         self.known.spared.load(Ordering::Relaxed)
     }
 
-    /// Whether it takes requests at this time.
+    /// Whether it takes requests at this time, where it has a weight.
     pub(super) fn is_usable(&self, now: u64) -> bool {
-        !self.known.unhealthy.load(Ordering::Relaxed) && self.known.ejected_until.load(Ordering::Relaxed) <= now
+        let known = &self.known;
+        !known.unhealthy.load(Ordering::Relaxed) && known.ejected_until.load(Ordering::Relaxed) <= now && !known.hold.is_drained(now)
+    }
+
+    /// Whether it was taken out by hand.
+    pub(super) fn is_drained(&self, now: u64) -> bool {
+        self.known.hold.is_drained(now)
+    }
+
+    /// Its share of the requests beside the others' weights: as it is written, or as it was set by hand.
+    pub(super) fn weight(&self, now: u64) -> u32 {
+        self.known.hold.weight(now).unwrap_or(self.written_weight)
+    }
+
+    /// When time alone changes next whether it takes requests, and how many.
+    pub(super) fn changes_at(&self, now: u64) -> Option<u64> {
+        let ejected = Some(self.known.ejected_until.load(Ordering::Relaxed)).filter(|until| *until > now);
+        [ejected, self.known.hold.ends(now)].into_iter().flatten().min()
     }
 
     /// What is known of it.
     pub(super) fn state(&self, now: u64) -> EndpointState {
-        match (self.known.unhealthy.load(Ordering::Relaxed), self.known.ejected_until.load(Ordering::Relaxed) > now) {
+        let known = &self.known;
+        match (known.unhealthy.load(Ordering::Relaxed), known.ejected_until.load(Ordering::Relaxed) > now) {
+            _ if known.hold.is_drained(now) => EndpointState::Drained,
             (true, _) => EndpointState::Unhealthy,
             (false, true) => EndpointState::Ejected,
             (false, false) => EndpointState::Healthy,

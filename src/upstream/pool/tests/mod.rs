@@ -1,12 +1,17 @@
 //! Pools without sockets: ejection, slow start, and endpoints that come and go.
 
+mod by_hand;
+mod parts;
+
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use serde_json::json;
 
+use super::by_hand::Obeyed;
 use super::*;
+use crate::telemetry::EndpointState;
 
 fn config(json: serde_json::Value) -> Upstream {
     serde_json::from_value(json).expect("an upstream")
@@ -29,7 +34,7 @@ fn chosen(pool: &Arc<Pool>, times: usize, now: Instant) -> Vec<usize> {
     let members = pool.members.load_full();
     let mut counts = vec![0; members.endpoints.len()];
     for _ in 0..times {
-        let pick = pool.choose(None, &[], now).expect("an endpoint");
+        let pick = pool.choose(None, None, &[], now).expect("an endpoint");
         counts[members.endpoints.iter().position(|endpoint| endpoint.id() == pick.endpoint().id()).expect("a member")] += 1;
     }
     counts
@@ -128,28 +133,28 @@ fn what_was_tried_is_not_chosen_while_another_is_left() {
     let ids: Vec<u64> = pool.members.load().endpoints.iter().map(|endpoint| endpoint.id()).collect();
 
     for _ in 0..20 {
-        assert_eq!(pool.choose(None, &ids[..2], now).expect("an endpoint").endpoint().id(), ids[2]);
+        assert_eq!(pool.choose(None, None, &ids[..2], now).expect("an endpoint").endpoint().id(), ids[2]);
     }
-    assert!(pool.choose(None, &ids, now).is_ok());
+    assert!(pool.choose(None, None, &ids, now).is_ok());
 }
 
 #[test]
 fn no_more_requests_than_allowed_are_in_flight() {
     let pool = pool(json!({"endpoints": addresses(0..3), "max_connections": 2}));
     let now = Instant::now();
-    let held = [pool.choose(None, &[], now), pool.choose(None, &[], now)];
+    let held = [pool.choose(None, None, &[], now), pool.choose(None, None, &[], now)];
 
-    assert_eq!(pool.choose(None, &[], now).err(), Some(NoPick::Full));
+    assert_eq!(pool.choose(None, None, &[], now).err(), Some(NoPick::Full));
     drop(held);
 
-    assert!(pool.choose(None, &[], now).is_ok());
+    assert!(pool.choose(None, None, &[], now).is_ok());
 }
 
 #[test]
 fn endpoints_that_stay_keep_what_is_known_of_them() {
     let pool = pool(json!({"endpoints": addresses(0..3), "outlier": {"consecutive": 1, "eject_for": "10s", "max_ejected": "90%"}}));
     let now = Instant::now();
-    let busy: Vec<Pick> = (0..3).map(|_| pool.choose(None, &[], now).expect("an endpoint")).collect();
+    let busy: Vec<Pick> = (0..3).map(|_| pool.choose(None, None, &[], now).expect("an endpoint")).collect();
     fail(&pool, 1, 1, now);
     let before = pool.members.load_full();
     pool.found(&before.endpoints[2], Err(Cause::Refused), now);
@@ -161,7 +166,10 @@ fn endpoints_that_stay_keep_what_is_known_of_them() {
     let members = pool.members.load_full();
     assert!(Arc::ptr_eq(&members.endpoints[1], &before.endpoints[1]), "what did not change is the same");
     assert_eq!(members.endpoints[2].id(), before.endpoints[2].id());
-    assert_eq!((members.endpoints[2].weight, members.endpoints[2].version.as_ref().map(HeaderValue::as_bytes)), (5, Some(&b"v2"[..])));
+    assert_eq!(
+        (members.endpoints[2].written_weight, members.endpoints[2].version.as_ref().map(HeaderValue::as_bytes)),
+        (5, Some(&b"v2"[..]))
+    );
     let states: Vec<EndpointState> = members.endpoints.iter().map(|endpoint| endpoint.state(pool.millis(now))).collect();
     assert_eq!(states, [EndpointState::Healthy, EndpointState::Ejected, EndpointState::Unhealthy]);
     assert_eq!(members.endpoints.iter().map(|endpoint| endpoint.in_flight()).collect::<Vec<_>>(), [0, 1, 1]);
@@ -194,14 +202,14 @@ fn other_settings_keep_endpoints_and_load_and_what_adapts() {
     let before = config(json!({"endpoints": addresses(0..3), "timeouts": adaptive, "max_connections": 2}));
     let old = Arc::new(Pool::new("shop", &before, None, &metrics, None));
     let now = Instant::now();
-    let _held = old.choose(None, &[], now).expect("an endpoint");
+    let _held = old.choose(None, None, &[], now).expect("an endpoint");
     old.found(&old.members.load().endpoints[2], Err(Cause::Refused), now);
 
     let after = config(json!({"endpoints": addresses(1..4), "timeouts": adaptive, "max_connections": 1, "health": {"tcp": true}}));
     assert!(!old.has_settings(&after, None));
     let new = Arc::new(Pool::new("shop", &after, None, &metrics, Some(&old)));
 
-    assert_eq!(new.choose(None, &[], now).err(), Some(NoPick::Full), "what is in flight counts against the new maximum");
+    assert_eq!(new.choose(None, None, &[], now).err(), Some(NoPick::Full), "what is in flight counts against the new maximum");
     assert_eq!(new.members.load().endpoints[1].state(new.millis(now)), EndpointState::Unhealthy);
     assert!(Arc::ptr_eq(old.adaptive.as_ref().expect("adaptive"), new.adaptive.as_ref().expect("adaptive")));
 }
@@ -248,7 +256,7 @@ fn endpoints_come_and_go_under_load() {
                     let mut number = seed;
                     while !over.load(Ordering::Relaxed) {
                         number = number.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-                        let pick = pool.choose(Some(number), &[], Instant::now()).expect("an endpoint");
+                        let pick = pool.choose(Some(number), None, &[], Instant::now()).expect("an endpoint");
                         assert!(pick.endpoint().in_flight() > 0);
                         held.push(pick);
                         if held.len() > 50 {
@@ -272,7 +280,7 @@ fn endpoints_come_and_go_under_load() {
         assert_eq!(members.endpoints.iter().map(|endpoint| endpoint.address).collect::<HashSet<_>>(), always);
         assert_eq!(members.endpoints.iter().map(|endpoint| endpoint.in_flight()).sum::<u64>(), 0);
         assert_eq!(pool.load.in_flight.load(Ordering::Relaxed), 0);
-        let last = pool.choose(Some(1), &[], Instant::now()).expect("an endpoint");
+        let last = pool.choose(Some(1), None, &[], Instant::now()).expect("an endpoint");
         assert!(always.contains(&last.endpoint().address));
     }
 }

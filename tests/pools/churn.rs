@@ -1,0 +1,209 @@
+//! A thousand endpoints that join and leave while requests flow, and what stays of those that stay.
+//!
+//! Some seconds by default; with `FRONTGATE_LONG` a minute.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use frontgate_test_support::yaml;
+
+use super::Farm;
+use crate::harness::client::read_reply;
+use crate::harness::{Gateway, get, load, operate, raw, until};
+
+fn text(farm: &Farm, endpoints: impl Iterator<Item = usize>, upstream: &str) -> String {
+    let endpoints: Vec<String> = endpoints.map(|number| farm.endpoint(number).to_string()).collect();
+    yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}], admin: 127.0.0.1:0, threads: 2}
+        upstreams:
+          main:
+            endpoints: [$ENDPOINTS]
+            $UPSTREAM
+        routes:
+          - {name: all, path: /**, upstream: main}
+        telemetry: {access_log: off}
+        ",
+        &[("$ENDPOINTS", &endpoints.join(", ")), ("$UPSTREAM", &upstream)],
+    )
+}
+
+/// Clients that ask so often a second together until they are told to end: how many answers they got, and what went wrong.
+struct Clients {
+    over: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    threads: Vec<std::thread::JoinHandle<Vec<String>>>,
+}
+
+impl Clients {
+    fn start(address: SocketAddr, number: usize, rate: f64) -> Self {
+        let (over, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let pace = Duration::from_secs_f64(number as f64 / rate);
+        let threads = (0..number).map(|_| {
+            let (over, answered) = (over.clone(), answered.clone());
+            std::thread::spawn(move || client(address, pace, &over, &answered))
+        });
+        Self { threads: threads.collect(), over, answered }
+    }
+
+    fn end(self) -> (usize, Vec<String>) {
+        self.over.store(true, Ordering::SeqCst);
+        let wrong = self.threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        (self.answered.load(Ordering::SeqCst), wrong)
+    }
+}
+
+fn client(address: SocketAddr, pace: Duration, over: &AtomicBool, answered: &AtomicUsize) -> Vec<String> {
+    let mut stream = raw(address);
+    let (mut wrong, mut next) = (Vec::new(), Instant::now());
+    while !over.load(Ordering::SeqCst) {
+        next += pace;
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        let sent = stream.write_all(b"GET / HTTP/1.1\r\nHost: test.example\r\n\r\n");
+        match sent.ok().and_then(|()| read_reply(&mut stream, false)) {
+            Some(reply) if reply.status == 200 && reply.whole => {
+                answered.fetch_add(1, Ordering::SeqCst);
+            }
+            other => {
+                wrong.push(other.map_or("no answer".to_owned(), |reply| format!("{} {}", reply.status, reply.text())));
+                stream = raw(address);
+            }
+        }
+    }
+    wrong
+}
+
+/// Which of ten thousand endpoints are there in this round: a thousand of them, half of whom were there the round before.
+fn round(number: usize) -> std::ops::Range<usize> {
+    let first = number * 500 % 9000;
+    first..first + 1000
+}
+
+#[test]
+fn a_thousand_endpoints_join_and_leave_while_requests_flow() {
+    let farm = Farm::start();
+    let rounds = if std::env::var_os("FRONTGATE_LONG").is_some() { 600 } else { 30 };
+    for balance in ["round_robin", "least_request", "{consistent_hash: header.X-Nobody-Sends-It}"] {
+        let upstream =
+            format!("balance: {balance}\nhealth: {{tcp: true, interval: 10s, timeout: 10s}}\ntimeouts: {{connect: 20s, first_byte: 1m}}");
+        let gateway = Gateway::start(&text(&farm, round(0), &upstream));
+        let clients = Clients::start(gateway.address, 10, 500.0);
+
+        for number in 1..=rounds {
+            gateway.running.reload(load(&text(&farm, round(number), &upstream))).unwrap();
+            let before = clients.answered.load(Ordering::SeqCst);
+            until("requests between two changes", || clients.answered.load(Ordering::SeqCst) >= before + 40);
+        }
+
+        let (answered, wrong) = clients.end();
+        assert!(wrong.is_empty(), "{balance}: {} of {answered}: {:?}", wrong.len(), &wrong[..wrong.len().min(5)]);
+        let endpoints = operate(gateway.running.admin().unwrap(), "GET", "/healthz?full=1").json()["upstreams"]["main"].clone();
+        assert_eq!((&endpoints["in_flight"], endpoints["endpoints"].as_array().unwrap().len()), (&0.into(), 1000));
+        let last: BTreeSet<SocketAddr> = round(rounds).map(|number| farm.endpoint(number)).collect();
+        for _ in 0..50 {
+            let from = get(gateway.address, "/").text().parse().unwrap();
+            assert!(last.contains(&from), "{balance}: {from} has left");
+        }
+    }
+}
+
+#[test]
+fn what_runs_keeps_what_it_chose_and_what_stays_keeps_its_connections_and_counts() {
+    let farm = Farm::start();
+    let gateway = Gateway::start(&text(&farm, 0..3, "outlier: {consecutive: 1, eject_for: 10m, max_ejected: 50%}"));
+    let (address, admin) = (gateway.address, gateway.running.admin().unwrap());
+    let mut stream = raw(address);
+    // A connection of each of the two threads' pools may come to be used: as many as there may be are made first.
+    let mut ask = |path: &str| {
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+        read_reply(&mut stream, false).unwrap().text()
+    };
+    (0..12).for_each(|_| drop(ask("/")));
+    let before = farm.connections();
+    let held = std::thread::spawn(move || get(address, "/held").text());
+    until("a request to be held", || farm.held() == 1);
+    let where_held = |status: serde_json::Value| {
+        let endpoints = status["upstreams"]["main"]["endpoints"].as_array().unwrap().clone();
+        endpoints.iter().find(|endpoint| endpoint["in_flight"] == 1).map(|endpoint| endpoint["address"].as_str().unwrap().to_owned())
+    };
+    let status = || operate(admin, "GET", "/healthz?full=1").json();
+    let busy = where_held(status()).expect("an endpoint with a request");
+    let number = (0..3).find(|number| farm.endpoint(*number).to_string() == busy).unwrap();
+
+    // Everything is exchanged but this one, which keeps its count; then it leaves, too, and the request goes on.
+    gateway
+        .running
+        .reload(load(&text(&farm, [number, 100, 101].into_iter(), "outlier: {consecutive: 1, eject_for: 10m, max_ejected: 50%}")))
+        .unwrap();
+    assert_eq!(where_held(status()).as_deref(), Some(&*busy));
+    let made = farm.connections();
+    (0..30).for_each(|_| drop(ask("/")));
+    // The two that are new need one each on this thread, the one that stays has its own.
+    assert!(made - before <= 1 && farm.connections() - made <= 2, "{before}, {made}, {} connections", farm.connections());
+    gateway.running.reload(load(&text(&farm, 100..102, ""))).unwrap();
+    assert_eq!(where_held(status()), None);
+    farm.open();
+
+    assert_eq!(held.join().unwrap(), busy);
+    assert_eq!(status()["upstreams"]["main"]["in_flight"], 0);
+}
+
+#[test]
+fn requests_over_sockets_keep_the_weights() {
+    let farm = Farm::start();
+    let endpoints: Vec<String> =
+        (0..5).map(|number| format!("{{address: \"{}\", weight: {}}}", farm.endpoint(number), 1 + number % 3)).collect();
+    for (balance, spread) in [("round_robin", 0.02), ("random", 0.15), ("least_request", 0.15)] {
+        let before = farm.requests();
+        let gateway = Gateway::start(
+            &text(&farm, 0..1, &format!("balance: {balance}"))
+                .replace(&format!("[{}]", farm.endpoint(0)), &format!("[{}]", endpoints.join(", "))),
+        );
+        let clients = Clients::start(gateway.address, 4, 10_000.0);
+        until("the requests", || clients.answered.load(Ordering::SeqCst) >= 3600);
+        let (_, wrong) = clients.end();
+        assert!(wrong.is_empty(), "{wrong:?}");
+
+        let counts: BTreeMap<SocketAddr, usize> = farm
+            .requests()
+            .into_iter()
+            .map(|(address, count)| (address, count - before.get(&address).copied().unwrap_or_default()))
+            .collect();
+        let all: usize = counts.values().sum();
+        for number in 0..5 {
+            let share = all as f64 * (1 + number % 3) as f64 / 9.0;
+            let count = counts[&farm.endpoint(number)] as f64;
+            assert!((count / share - 1.0).abs() < spread, "{balance}: {counts:?}");
+        }
+    }
+}
+
+/// A pool of more endpoints than a thread once kept connections for: each request after the first round finds the connection of its endpoint.
+#[test]
+fn every_one_of_some_thousands_of_endpoints_keeps_its_idle_connection() {
+    const ALL: usize = 4500;
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    if rlimit::Resource::NOFILE.get_soft().is_ok_and(|most| most < 20_000) {
+        println!("skipped: it takes 20,000 descriptors");
+        return;
+    }
+    let farm = Farm::start();
+    let gateway = Gateway::start(&text(&farm, 0..ALL, "timeouts: {idle: 10m}").replace("threads: 2", "threads: 1"));
+    let mut stream = raw(gateway.address);
+    let mut ask = |number: usize| {
+        for _ in 0..number {
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            assert_eq!(read_reply(&mut stream, false).unwrap().status, 200);
+        }
+    };
+
+    ask(ALL);
+    let first = farm.connections();
+    ask(ALL);
+
+    assert_eq!((first, farm.connections()), (ALL, ALL));
+}
