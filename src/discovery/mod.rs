@@ -5,12 +5,20 @@
 //! requests go on. Nothing of that compiles a configuration anew.
 
 pub(crate) mod dns;
+#[cfg(feature = "etcd")]
+mod etcd;
+pub(crate) mod file;
 mod judge;
 mod keeper;
+pub(crate) mod kept;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use frontgate_filters::words::spanned::{Problem, Spanned};
+
 use self::dns::Dns;
+use crate::certificates::{Pair, authorities};
 use crate::config::Loaded;
 use crate::config::model::{Name, Upstream};
 pub(crate) use crate::upstream::Found;
@@ -24,6 +32,29 @@ pub(crate) fn names(upstream: &Upstream) -> impl Iterator<Item = Name> {
 }
 
 /// The sources that an upstream's endpoints come from, besides its written addresses. Without `dns` no name is ever resolved.
-pub(crate) fn parts(upstream: &Upstream, _loaded: &Loaded, dns: Option<&Arc<Dns>>) -> Result<Vec<Part>, String> {
-    Ok(dns.map(|dns| dns::parts(upstream, dns)).unwrap_or_default())
+pub(crate) fn parts(upstream: &Upstream, loaded: &Loaded, dns: Option<&Arc<Dns>>) -> Result<Vec<Part>, String> {
+    let mut parts = dns.map(|dns| dns::parts(upstream, dns)).unwrap_or_default();
+    let Some(discover) = &upstream.discover else { return Ok(parts) };
+    if let Some(path) = &discover.file {
+        parts.push(file::part(path, loaded));
+    }
+    #[cfg(feature = "etcd")]
+    if let Some(etcd) = &discover.etcd {
+        parts.push(etcd::part(upstream, discover, etcd, loaded)?);
+    }
+    Ok(parts)
+}
+
+/// What the sources of an upstream name outside of the configuration, and is not to be had: secrets and files for TLS.
+pub(crate) fn missing(upstream: &Upstream, loaded: &Loaded) -> Vec<Problem> {
+    let Some(etcd) = upstream.discover.as_ref().and_then(|discover| discover.etcd.as_ref()) else { return Vec::new() };
+    let files = |path: &Spanned<PathBuf>| loaded.file(path);
+    let password = etcd.password.as_ref().and_then(|secret| loaded.secret(secret).err().map(|why| Problem::at(secret.place(), why)));
+    let tls = etcd.tls.as_ref();
+    let ca = tls.and_then(|tls| tls.ca.as_ref()).and_then(|ca| authorities(ca, &files).err());
+    let pair = tls.and_then(|tls| tls.cert.as_ref().zip(tls.key.as_ref())).and_then(|(cert, key)| match Pair::read(cert, key, &files) {
+        Ok(pair) => pair.expiry(cert),
+        Err(problem) => Some(problem),
+    });
+    password.into_iter().chain(ca).chain(pair).collect()
 }

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use frontgate_filters::chain::{Chain, Link};
 use frontgate_filters::device::Devices;
 use frontgate_filters::filter::build::Build;
 use frontgate_filters::filter::pseudonym::Pseudonyms;
 use frontgate_filters::registry::FilterEntry;
+use frontgate_filters::words::matching::Matcher;
 use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::{Problem, Spanned};
+use http::HeaderName;
 
 use super::outside::FromConfig;
 use super::route::{Route, entry};
@@ -19,11 +22,13 @@ use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
 use crate::decide::CertificateHeaders;
 use crate::discovery::dns::Dns;
+use crate::discovery::kept::{self, Kept};
 use crate::discovery::{self, Keeper};
 use crate::door::Rules;
-use crate::door::tls::Kept;
+use crate::door::tls;
 use crate::door::wire::HeadLimits;
 use crate::files;
+use crate::mirror::Mirror;
 use crate::router::{Entry, Pattern, Router, UNMATCHED};
 use crate::telemetry::{AccessLog, Metrics, Target};
 use crate::upstream::tls::Tls;
@@ -87,6 +92,7 @@ impl Snapshot {
         let server: Vec<Link> =
             config.server.filters.iter().enumerate().map(|(index, used)| link("", index, used)).collect::<Result<_, String>>()?;
         let limits = config.server.limits;
+        let credentials: Vec<HeaderName> = filters.values().flat_map(|built| built.entry.config.options().credentials()).collect();
         let certificate_headers = CertificateHeaders::new(config);
         let compile = |route: &model::Route| -> Result<Route, String> {
             let mut links = server.clone();
@@ -94,25 +100,35 @@ impl Snapshot {
                 links.push(link(&route.name, index, used)?);
             }
             let pattern = Pattern::parse(&route.path)?;
+            let counts = metrics.route(&route.name);
+            let mirror = route.mirror.as_ref().map(|mirror| Mirror::compile(mirror, &credentials, &pools, counts.mirror())).transpose()?;
             Ok(Route {
                 name: route.name.as_str().into(),
                 chain: Chain::new(links),
+                when: route.when.as_ref().map(|when| when.compile()),
+                varies_by: Box::default(),
                 action: action::compile(route, &pattern, &pools)?,
-                metrics: metrics.route(&route.name),
+                mirror,
+                metrics: counts,
                 body_limit: route.limits.map_or(limits.body.0, |limits| limits.body.0),
                 takes_calls: takes_calls(config, route),
                 timeout: route.timeout.map(|timeout| timeout.0),
             })
         };
-        let routes = config.routes.iter().map(|route| compile(route)).collect::<Result<Box<[Route]>, String>>()?;
+        let mut routes = config.routes.iter().map(|route| compile(route)).collect::<Result<Box<[Route]>, String>>()?;
         let entries: Vec<Entry<'_>> = config.routes.iter().map(|route| entry(route)).collect();
+        let router = Router::build(&entries);
+        vary(&router, &mut routes);
         Ok(Self {
-            router: Router::build(&entries),
+            router,
             routes,
             unmatched: Route {
                 name: UNMATCHED.into(),
                 chain: Chain::new(server.clone()),
+                when: None,
+                varies_by: Box::default(),
                 action: action::nothing(),
+                mirror: None,
                 metrics: metrics.route(UNMATCHED),
                 body_limit: limits.body.0,
                 takes_calls: false,
@@ -169,11 +185,36 @@ fn keepers(
         let kept = before.filter(|keeper| keeper.asks(&parts)).cloned();
         let keeper = kept.unwrap_or_else(|| {
             let serving = previous.and_then(|previous| previous.pools.get(name)).map(|pool| pool.endpoints()).unwrap_or_default();
-            Keeper::new(name, parts, before.map(|keeper| &**keeper), serving, metrics.discovery(name))
+            let kept = if before.is_some() { Vec::new() } else { remembered(loaded, name) };
+            Keeper::new(name, parts, before.map(|keeper| &**keeper), kept, serving, metrics.discovery(name))
         });
         keepers.insert(name.clone(), keeper);
     }
     Ok(keepers)
+}
+
+/// What is kept on disk of an upstream's endpoints, where something can be used.
+fn remembered(loaded: &Loaded, upstream: &str) -> Vec<Kept> {
+    let Some(folder) = loaded.state_dir() else { return Vec::new() };
+    kept::read(&folder, upstream, SystemTime::now()).unwrap_or_else(|why| {
+        log::warn!("upstream `{upstream}`: the endpoints that were kept on disk are not used: {why}");
+        Vec::new()
+    })
+}
+
+/// Answers of routes that share host and path have to be told apart by whoever keeps them.
+fn vary(router: &Router, routes: &mut [Route]) {
+    for shared in router.shared() {
+        let mut names: Vec<HeaderName> = Vec::new();
+        for name in shared.iter().filter_map(|index| routes[*index].when.as_ref()).flat_map(Matcher::headers) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        for index in shared {
+            routes[index].varies_by = names.clone().into();
+        }
+    }
 }
 
 /// Whether a route's upstream may be spoken to in HTTP/2.
@@ -197,7 +238,7 @@ fn inline_key(owner: &str, index: usize) -> String {
     format!("{owner}/{index}")
 }
 
-/// The table of devices: the configuration's or the built-in one, where a filter or an upstream asks for the class.
+/// The table of devices: the configuration's or the built-in one, where a filter, an upstream or a route asks for the class.
 fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
     let named = config.filters.values().map(|entry| &entry.value);
     let filters = named.chain(inline(config).map(|(_, _, entry)| entry)).flat_map(|entry| entry.config.options().selectors());
@@ -205,7 +246,10 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
         model::Balance::ConsistentHash(selector) => Some(selector),
         _ => None,
     });
-    if config.devices.is_none() && !filters.chain(hashes).any(|selector| selector.value == Selector::Device) {
+    let mut whens = config.routes.iter().filter_map(|route| route.when.as_ref()).flat_map(|when| &when.facts);
+    let is_asked_for =
+        filters.chain(hashes).any(|selector| selector.value == Selector::Device) || whens.any(|fact| fact.selector == Selector::Device);
+    if config.devices.is_none() && !is_asked_for {
         return Ok(None);
     }
     match &config.devices {
@@ -215,9 +259,10 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
 }
 
 /// Reads the certificates that the listeners name.
-fn certificates(loaded: &Loaded) -> Result<Box<[Option<Kept>]>, String> {
-    let read =
-        |listener: &Spanned<model::Listener>| Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems));
+fn certificates(loaded: &Loaded) -> Result<Box<[Option<tls::Kept>]>, String> {
+    let read = |listener: &Spanned<model::Listener>| {
+        tls::Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems))
+    };
     loaded.config.server.listeners.iter().map(read).collect()
 }
 

@@ -4,9 +4,11 @@ mod circles;
 mod discover;
 mod doubts;
 mod filters;
+mod mirror;
 mod report;
 mod routes;
 mod server;
+mod when;
 
 use std::collections::HashSet;
 
@@ -72,7 +74,7 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
             report.both(endpoint.place, format!("duplicate endpoint `{}`", endpoint.address), first.place, "already listed here");
         }
         if let Some(version) = &endpoint.version
-            && (version.is_empty() || !version.bytes().all(|byte| (0x21..0x7f).contains(&byte)))
+            && !printable(version)
         {
             report.error(version.place, "`version` must be printable ASCII without spaces");
         }
@@ -102,6 +104,11 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
             report.error(place, format!("`timeouts.{key}` of the upstream `{name}` is 0: every request would fail"));
         }
     }
+}
+
+/// Whether a version can stand in a header.
+pub(super) fn printable(version: &str) -> bool {
+    !version.is_empty() && version.bytes().all(|byte| (0x21..0x7f).contains(&byte))
 }
 
 /// What makes an upstream one for gRPC.
@@ -218,7 +225,8 @@ fn references(config: &Config, report: &mut Report<'_, '_>) {
             seen.push(used);
         }
     }
-    for name in config.routes.iter().flat_map(|route| route.target.upstreams()) {
+    let copies = config.routes.iter().filter_map(|route| route.mirror.as_ref()).map(|mirror| &mirror.upstream);
+    for name in config.routes.iter().flat_map(|route| route.target.upstreams()).chain(copies) {
         used_upstreams.insert(name.as_str());
         if !upstreams.contains(name.as_str()) && !report.tree.is_no_map("upstreams") {
             report.unknown(name.place, "upstream", name, upstreams.iter().copied());

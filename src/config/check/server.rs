@@ -77,23 +77,6 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     }
 }
 
-/// Whom to ask for names, and in which domains.
-fn names(dns: &Spanned<Dns>, report: &mut Report<'_, '_>) {
-    if dns.servers.as_ref().is_some_and(Vec::is_empty) {
-        report.lacking(dns.place, "`servers` is empty: no name could be resolved; leave it out for those in /etc/resolv.conf");
-    }
-    for server in dns.servers.iter().flatten() {
-        if server.0.port() == 0 {
-            report.error(server.place, "port 0 cannot be connected to");
-        }
-    }
-    for domain in dns.search.iter().flatten() {
-        if !is_host_name(domain) {
-            report.error(domain.place, format!("`{}` is not a domain to search in, as in shop.internal", domain.value));
-        }
-    }
-}
-
 /// Headers that say who has shown a certificate: each can be set, holds a fact of one, and the same on every listener.
 fn cert_headers(config: &Config, report: &mut Report<'_, '_>) {
     let mut seen: Vec<(HeaderName, &Spanned<Selector>)> = Vec::new();
@@ -119,6 +102,23 @@ fn cert_headers(config: &Config, report: &mut Report<'_, '_>) {
             }
             Some(_) => {}
             None => seen.push((header, fact)),
+        }
+    }
+}
+
+/// Whom to ask for names, and in which domains.
+fn names(dns: &Spanned<Dns>, report: &mut Report<'_, '_>) {
+    if dns.servers.as_ref().is_some_and(Vec::is_empty) {
+        report.lacking(dns.place, "`servers` is empty: no name could be resolved; leave it out for those in /etc/resolv.conf");
+    }
+    for server in dns.servers.iter().flatten() {
+        if server.0.port() == 0 {
+            report.error(server.place, "port 0 cannot be connected to");
+        }
+    }
+    for domain in dns.search.iter().flatten() {
+        if !is_host_name(domain) {
+            report.error(domain.place, format!("`{}` is not a domain to search in, as in shop.internal", domain.value));
         }
     }
 }

@@ -6,6 +6,7 @@ mod address;
 mod discover;
 mod dns;
 mod forms;
+mod mirror;
 mod route;
 mod server;
 mod telemetry;
@@ -24,8 +25,9 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Serialize};
 
 pub use address::{Address, Name, is_host_name};
-pub use discover::Discover;
+pub use discover::{Discover, Etcd, EtcdFormat, EtcdTls};
 pub use dns::{Dns, DnsServer};
+pub use mirror::{Mirror, MirrorHeaders};
 pub use route::{FilterUse, Redirect, Rewrite, Route, RouteLimits, Target};
 pub use server::{Admin, Drain, Limits, Listener, Network, Protocol, ProxyProtocol, Server, ServerTimeouts, Threads};
 pub use telemetry::{AccessLog, LogFormat, LogTarget, Telemetry};
