@@ -134,10 +134,11 @@ fn addresses_come_and_go_under_load_without_one_failed_request() {
     let server = DnsServer::start();
     let (origins, port) = origins(&["127.0.0.2", "127.0.0.3", "127.0.0.4"]);
     server.set("users.internal", Answer::addresses(1, &["127.0.0.2"]));
-    let gateway = over(&server, &format!("endpoints: [\"users.internal:{port}\"]"));
+    let gateway = over(&server, &format!("discover: {{dns: users.internal, port: {port}, refresh: 1s}}"));
     wait_for(&gateway, &at(&["127.0.0.2"], port));
 
     let (asked, wrong) = under_load(gateway.address, || {
+        // Where more than half go at once, they stay until that is said again.
         for set in [
             &["127.0.0.2", "127.0.0.3"][..],
             &["127.0.0.3"],
