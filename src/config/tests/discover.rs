@@ -9,7 +9,7 @@ fn of_discover(discover: &str) -> Vec<String> {
 #[test]
 fn an_upstream_needs_endpoints_or_one_whole_source_of_them() {
     let without = problems(&format!("{HEAD}upstreams: {{a: {{}}}}\nroutes: [{{name: a, path: /, upstream: a}}]\n"));
-    assert_located(&without, &[("5:13", "the upstream `a` has no endpoints: write `endpoints`, or `discover`")]);
+    assert_located(&without, &[("5:16", "the upstream `a` has no endpoints: write `endpoints`, or `discover`")]);
     for (discover, place, words) in [
         ("{}", "7:15", "`discover` of the upstream `a` names no source"),
         ("{file: \"\"}", "7:22", "the name of the file is empty"),
