@@ -17,6 +17,8 @@ mod chaos;
 mod check;
 /// Answers that are compressed on their way.
 mod compress;
+/// Endpoints that come and go by themselves: from files and from etcd, kept over a restart, under load.
+mod discovery;
 /// What people copy: the pages' YAML and every configuration that is shipped.
 mod documents;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.

@@ -128,7 +128,7 @@ fn decided(
                 upstream: ask.pool.name.to_string(),
                 request: ask.line(head),
                 host: upstream.and_then(own_host).unwrap_or_else(|| ask.host(head)),
-                endpoints: upstream.map(endpoints).unwrap_or_default(),
+                endpoints: upstream.map(discovery::written).unwrap_or_default(),
             }
         }
         Some(Decision::Answer(reply, by)) => {
@@ -148,18 +148,7 @@ fn own_host(upstream: &Upstream) -> Option<String> {
     if upstream.host.is_some() || upstream.tls.is_none() {
         return None;
     }
-    let mut hosts: Vec<String> = discovery::names(upstream).map(|name| name.authority(true)).collect();
-    hosts.dedup();
-    Some(hosts.join(" or ")).filter(|hosts| !hosts.is_empty())
-}
-
-/// An upstream's endpoints as they are written, and where others come from.
-fn endpoints(upstream: &Upstream) -> Vec<String> {
-    let written = upstream.endpoints.iter().map(|endpoint| endpoint.address.to_string());
-    let Some(discover) = &upstream.discover else { return written.collect() };
-    let host = discover.dns.as_ref().map(|host| format!("those of dns {}", host.value));
-    let service = discover.dns_srv.as_ref().map(|service| format!("those of dns_srv {}", service.value));
-    written.chain(host).chain(service).collect()
+    Some(discovery::hosts(upstream).join(" or ")).filter(|hosts| !hosts.is_empty())
 }
 
 /// What kind of call it is, how long its client waits, and whether what is asked could answer it.

@@ -219,11 +219,12 @@ impl Snapshot {
 
     /// Does what may be done only once this snapshot is the one in force: gives the upstreams that it took over the endpoints it names.
     pub(crate) fn entered_force(&self) {
+        let folder = self.loaded.state_dir();
         for (name, upstream) in &self.loaded.config.upstreams {
             let Some(pool) = self.pools.get(name) else { continue };
             let written = upstream::Found::written(&upstream.endpoints);
             match self.keepers.get(name) {
-                Some(keeper) => keeper.serve(pool, written),
+                Some(keeper) => keeper.serve(pool, written, folder.clone()),
                 None => pool.change(&written, Instant::now()),
             }
         }

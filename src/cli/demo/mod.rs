@@ -31,13 +31,11 @@ pub(super) fn run() -> ExitCode {
     let text = upstreams.configuration();
     let read = move || config::load_text("conf/demo.yaml", &text);
     match read() {
-        Ok(loaded) => {
-            let running = start(loaded, Box::new(read));
-            if let Ok(running) = &running {
-                let _ = std::io::stdout().write_all(guide(running, &upstreams.tokens).as_bytes());
-            }
-            super::run::serve(running)
-        }
+        Ok(loaded) => super::run::serve(|| {
+            let running = start(loaded, Box::new(read))?;
+            let _ = std::io::stdout().write_all(guide(&running, &upstreams.tokens).as_bytes());
+            Ok(running)
+        }),
         Err(problems) => refused(&problems),
     }
 }

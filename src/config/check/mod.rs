@@ -74,7 +74,7 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
             report.both(endpoint.place, format!("duplicate endpoint `{}`", endpoint.address), first.place, "already listed here");
         }
         if let Some(version) = &endpoint.version
-            && (version.is_empty() || !version.bytes().all(|byte| (0x21..0x7f).contains(&byte)))
+            && !printable(version)
         {
             report.error(version.place, "`version` must be printable ASCII without spaces");
         }
@@ -104,6 +104,11 @@ fn upstream(name: &str, upstream: &Spanned<Upstream>, report: &mut Report<'_, '_
             report.error(place, format!("`timeouts.{key}` of the upstream `{name}` is 0: every request would fail"));
         }
     }
+}
+
+/// Whether a version can stand in a header.
+pub(super) fn printable(version: &str) -> bool {
+    !version.is_empty() && version.bytes().all(|byte| (0x21..0x7f).contains(&byte))
 }
 
 /// What makes an upstream one for gRPC.

@@ -93,7 +93,7 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// An upstream's settings without its endpoints.
 fn settings(config: &Upstream) -> Upstream {
-    Upstream { endpoints: Vec::new(), ..config.clone() }
+    Upstream { endpoints: Vec::new(), discover: None, ..config.clone() }
 }
 
 impl Pool {
