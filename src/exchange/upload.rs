@@ -80,6 +80,7 @@ impl Unwanted {
                 Poll::Pending => return,
             }
         }
+        let _ = client.gather(cx);
     }
 }
 
