@@ -30,6 +30,7 @@ mod explain;
 mod files;
 mod gateway;
 mod gathered;
+mod mirror;
 mod panics;
 mod proxy;
 #[cfg(test)]

@@ -34,6 +34,11 @@ pub(crate) fn no_route() -> Reply {
     Reply::problem(StatusCode::NOT_FOUND, "no_route", "Nothing is served under this host and path.")
 }
 
+/// The answer to a request that has the facts of none of the routes of its host and path.
+pub(crate) fn no_route_for_these_facts() -> Reply {
+    Reply::problem(StatusCode::NOT_FOUND, "no_route", "Nothing is served under this host and path to a request like this one.")
+}
+
 /// The answer to a method that a host and path do not have; `allow` names those that they do.
 pub(crate) fn wrong_method(allow: &str) -> Reply {
     let reply = Reply::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This resource has other methods.");

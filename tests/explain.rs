@@ -72,6 +72,9 @@ routes:
   - {name: gone, path: "/old/{id}", redirect: {to: "/new/{id}"}}
   - {name: fixed, path: /fixed, methods: [GET], respond: {status: 418, body: tea}}
   - {name: shop, host: shop.example, path: /, upstream: other}
+  - {name: newest, path: /api, methods: [POST], when: {header.X-V: "3"}, upstream: other}
+  - {name: newer, path: /api, when: {header.X-V: ["2", "3"], cookie.sid: "*"}, upstream: other}
+  - {name: old-api, path: /api, methods: [GET], upstream: main}
 telemetry: {access_log: "off"}
 "#;
 
@@ -185,6 +188,38 @@ fn it_tells_the_route_the_ones_it_beats_and_what_the_upstream_is_sent() {
         (&told["route"]["name"], &told["outcome"]["upstream"], &told["outcome"]["host"]),
         (&"shop".into(), &"other".into(), &"shop.example".into())
     );
+}
+
+#[test]
+fn it_tells_why_each_route_of_the_path_was_passed_over() {
+    let both = Both::start("passed");
+    let passed = |arguments: &[&str]| {
+        let told = both.explained(arguments);
+        let passed = told["passed"].as_array().unwrap().iter();
+        let passed = passed.map(|passed| format!("{}: {}", passed["name"].as_str().unwrap(), passed["why"].as_str().unwrap()));
+        (told["route"]["name"].as_str().unwrap_or_default().to_owned(), passed.collect::<Vec<_>>())
+    };
+
+    let (route, why) = passed(&["GET", "/api", "-H", "X-V: 9"]);
+    assert_eq!((&*route, why), ("old-api", vec!["newest: it does not take GET".into(), "newer: `header.x-v` is not `2` or `3`".into()]));
+    let (route, why) = passed(&["POST", "/api", "-H", "X-V: 3"]);
+    assert_eq!((&*route, why), ("newest", vec![]));
+    let (route, why) = passed(&["POST", "/api", "-H", "X-V: 2"]);
+    assert_eq!(
+        (&*route, why),
+        (
+            "",
+            vec![
+                "newest: `header.x-v` is not `3`".into(),
+                "newer: there is no `cookie.sid`".into(),
+                "old-api: it does not take POST".into()
+            ]
+        )
+    );
+    let (text, good) = both.explain(&["POST", "/api"]);
+    assert!(good && text.contains("  passed  newer: there is no `header.x-v`"), "{text}");
+    assert!(text.contains("answers   404 Not Found: the routes of this host and path ask for facts that the request has not"), "{text}");
+    assert_eq!(both.wire("POST /api HTTP/1.1", &["Host: a", "Content-Length: 0"]), 404);
 }
 
 #[test]

@@ -29,6 +29,8 @@ mod exchange;
 mod expect;
 /// What `frontgate explain` says, beside what the same request meets on the wire.
 mod explain;
+/// Routes of one path that differ by facts of the request.
+mod facts;
 /// Clients and origins that are slow, gone or broken.
 mod failures;
 /// Clients of HTTP/2 that attack.
@@ -53,6 +55,8 @@ mod lifecycle;
 mod limits;
 /// What becomes of single messages: lengths, connection options, trailers, ends.
 mod messages;
+/// Copies of requests for another upstream.
+mod mirrors;
 /// Endpoints that are names, and services that the DNS knows.
 mod names;
 /// What operators ask a running gateway, and who is none.

@@ -16,7 +16,7 @@ use frontgate_filters::chain::{Decision as FilterDecision, Exchange};
 use frontgate_filters::filter::{Facts, Request};
 use frontgate_filters::reply::Reply;
 use frontgate_filters::words::fields;
-use http::header::{CONTENT_LENGTH, EXPECT, LOCATION};
+use http::header::{CONTENT_LENGTH, EXPECT, LOCATION, VARY};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 
@@ -64,6 +64,8 @@ pub(crate) enum By {
     Request,
     /// No route has its host and path.
     NoRoute,
+    /// Routes of its host and path ask for facts that it has not.
+    Unmet,
     /// Its host and path have other methods.
     WrongMethod,
     /// A filter.
@@ -79,6 +81,8 @@ pub(crate) struct Trace {
     pub host: Option<String>,
     /// The headers that were left when the filters were asked.
     pub headers: Vec<HeaderName>,
+    /// The routes of its host and path that were passed over, each with the reason.
+    pub passed: Vec<(usize, String)>,
     /// What each filter decided, in order.
     pub filters: Vec<FilterDecision>,
 }
@@ -135,8 +139,16 @@ fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, 
         return Err((to_https(host.name(head), port, head), By::Request));
     }
     snapshot.recognise(head, asked.facts);
-    let index = match snapshot.find(host.name(head), path, head) {
+    if let Some(trace) = &mut asked.trace {
+        trace.passed = snapshot.passed_over(host.name(head), path, head, asked.facts);
+    }
+    let index = match snapshot.find(host.name(head), path, head, asked.facts) {
         Found::Route(index) => index,
+        Found::Unmet { last } => {
+            let reply = refusals::no_route_for_these_facts();
+            let varying = snapshot.routes[last].varies_by.iter();
+            return Err((varying.fold(reply, |reply, name| reply.with(VARY, HeaderValue::from(name.clone()))), By::Unmet));
+        }
         Found::WrongMethod { allow } => return Err((refusals::wrong_method(allow), By::WrongMethod)),
         Found::None => return Err((refusals::no_route(), By::NoRoute)),
     };

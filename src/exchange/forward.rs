@@ -2,8 +2,10 @@
 //!
 //! The head is written from the one that was received: nothing is copied that an upstream is only to be told.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use frontgate_filters::grpc::{GRPC_TIMEOUT, to_timeout};
 use frontgate_filters::words::fields::{lists, members};
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
@@ -13,6 +15,7 @@ use pingora_http::RequestHeader;
 
 use super::Order;
 use super::client::Client;
+use crate::mirror::{Copied, Mirror};
 use crate::request_id::X_REQUEST_ID;
 use crate::upstream::Pool;
 use crate::upstream::h1::{Upload, is_of_this_hop};
@@ -28,16 +31,51 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// Begins the request on this line.
 pub(super) fn begin(line: &mut Line, client: &impl Client, framing: Upload, pool: &Pool, order: &Order<'_>) {
     let received = client.request();
-    let query = || received.uri.query().map_or(String::new(), |query| format!("?{query}"));
-    let rewritten = order.rewritten.map(|path| format!("{path}{}", query()));
-    // What was checked: there is no other form of it.
-    let target = rewritten.as_deref().or_else(|| received.uri.path_and_query().map(PathAndQuery::as_str)).unwrap_or("/").as_bytes();
+    let target = target(received, order);
     // A body of no bytes is said to be one where the client said so.
     let framing = if framing == Upload::None && received.headers.contains_key(CONTENT_LENGTH) { Upload::Length(0) } else { framing };
     let protocols = protocols(client);
-    line.begin(&received.method, target, framing, &Forwarded { received, pool, order, protocols });
+    line.begin(&received.method, &target, framing, &Forwarded { received, pool, order, protocols });
     if let Some(protocols) = protocols {
         line.offer(protocols);
+    }
+}
+
+/// The request for a mirror's upstream: what the original's is sent, but what is about that connection alone.
+pub(super) fn copied(client: &impl Client, order: &Order<'_>, mirror: &Mirror, body: Bytes) -> Copied {
+    let received = client.request();
+    let mut all = Copy(HeaderMap::with_capacity(received.headers.len() + 8));
+    fields(&mut all, received, order, None);
+    if let Some(pool) = order.attempts.current().map(|current| current.pick().pool()) {
+        all.say(&HOST, host(received, pool, order));
+    }
+    let target = target(received, order).into_owned();
+    Copied { method: received.method.clone(), target, fields: all.0, body, hash: mirror.hash(received, order.facts) }
+}
+
+/// The fields of a copy: in the form that both protocols take.
+struct Copy(HeaderMap);
+
+impl Fields for Copy {
+    const HTTP2: bool = false;
+    fn put(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.0.put(name, value);
+    }
+    fn say(&mut self, name: &HeaderName, value: &[u8]) {
+        self.0.say(name, value);
+    }
+    fn list<'v>(&mut self, name: &HeaderName, values: impl Iterator<Item = &'v [u8]>, between: &[u8]) {
+        self.0.list(name, values, between);
+    }
+}
+
+/// The path that was checked, or what it was rewritten to, with the query.
+fn target<'t>(received: &'t RequestHeader, order: &Order<'_>) -> Cow<'t, [u8]> {
+    let query = || received.uri.query().map_or(String::new(), |query| format!("?{query}"));
+    match order.rewritten {
+        Some(path) => format!("{path}{}", query()).into_bytes().into(),
+        // What was checked: there is no other form of it.
+        None => received.uri.path_and_query().map_or("/", PathAndQuery::as_str).as_bytes().into(),
     }
 }
 

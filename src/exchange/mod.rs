@@ -14,6 +14,7 @@ mod upload;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use frontgate_filters::chain::Exchange as Halves;
 use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Attempt, Facts, Failure, Rescue};
@@ -22,10 +23,11 @@ use frontgate_filters::reply::Reply;
 use http::Method;
 
 use crate::door::Conn;
+use crate::mirror::Tee;
 use crate::panics::{Panicked, caught};
 use crate::refusals;
 use crate::snapshot::{Route, Snapshot};
-use crate::telemetry::{self, Flag};
+use crate::telemetry::{self, Flag, Skipped};
 use crate::upstream::attempts::{Asked, Attempts, Audience, Next};
 use crate::upstream::h1::Connection;
 use crate::upstream::{NoPick, Pool};
@@ -58,6 +60,8 @@ pub(crate) struct Order<'o> {
     pub reason: &'o mut &'static str,
     /// Its messages, where it is a gRPC call.
     pub streams: Option<Box<Streams>>,
+    /// The copy that is made of it, where it was drawn for one.
+    pub tee: Option<Box<Tee>>,
 }
 
 /// How an exchange ended.
@@ -84,7 +88,7 @@ pub(crate) enum End {
 /// Sends the request and brings the answer.
 pub(crate) async fn exchange(order: &mut Order<'_>, client: &mut impl Client) -> End {
     let method = client.request().method.clone();
-    let mut replay = Replay::new(client.framing());
+    let mut replay = Replay::new(client.framing(), order.tee.as_ref().map_or(0, |tee| tee.most()));
     if !replay.done && order.halves.rewrites_upload() {
         replay.rewrite();
     }
@@ -126,6 +130,32 @@ pub(crate) async fn exchange(order: &mut Order<'_>, client: &mut impl Client) ->
 }
 
 impl Order<'_> {
+    /// So much of the request's body has come: a copy's may be as long as its mirror says.
+    fn grows(&mut self, replay: &mut Replay) {
+        if let Some(tee) = self.tee.as_mut().filter(|tee| tee.is_waiting() && tee.most() > 0 && replay.read > tee.most() as u64) {
+            tee.skip(Skipped::Body);
+            replay.keep_less();
+        }
+    }
+
+    /// What there is of the request was written to its upstream: the copy goes out where it is to, and all of its body is here.
+    fn is_written(&mut self, client: &impl Client, replay: &Replay) {
+        let Some(mut tee) = self.tee.take() else { return };
+        if tee.is_waiting() && (replay.done || tee.most() == 0) {
+            let body = if tee.most() == 0 { Bytes::new() } else { replay.again() };
+            tee.send(forward::copied(client, self, tee.mirror(), body));
+        }
+        self.tee = Some(tee);
+    }
+
+    /// The exchange has ended: what its upstream answered is compared with what the copy's did.
+    pub(crate) fn ends(&mut self) {
+        if let Some(tee) = &mut self.tee {
+            let status = self.attempts.current().and_then(|current| current.status());
+            tee.original(status.filter(|_| !self.attempts.is_rescued()));
+        }
+    }
+
     /// What follows an attempt that has ended with a head or without one, while nothing was sent to the client. `said` is what a head that is
     /// all of the answer says came of a gRPC call.
     fn settle(

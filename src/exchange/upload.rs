@@ -21,14 +21,25 @@ pub(super) struct Replay {
     /// Whether the filters rewrite it as it is read.
     pub rewritten: bool,
     kept: BytesMut,
+    /// The most that is kept.
+    most: usize,
     truncated: bool,
 }
 
 impl Replay {
-    /// A body of which nothing was read.
-    pub(super) fn new(framing: Upload) -> Self {
+    /// A body of which nothing was read, and of which so much is kept for a copy.
+    pub(super) fn new(framing: Upload, for_copy: usize) -> Self {
         let done = matches!(framing, Upload::None | Upload::Length(0));
-        Self { framing, read: 0, done, rewritten: false, kept: BytesMut::new(), truncated: false }
+        Self { framing, read: 0, done, rewritten: false, kept: BytesMut::new(), most: MOST.max(for_copy), truncated: false }
+    }
+
+    /// No copy is made of it: what is kept is for other attempts alone.
+    pub(super) fn keep_less(&mut self) {
+        self.most = MOST;
+        if self.kept.len() > MOST {
+            self.truncated = true;
+            self.kept = BytesMut::new();
+        }
     }
 
     /// The filters rewrite it: nobody knows how long it will be.
@@ -39,7 +50,7 @@ impl Replay {
     /// A part was read.
     pub(super) fn keep(&mut self, data: &Bytes) {
         self.read += data.len() as u64;
-        if self.kept.len() + data.len() > MOST {
+        if self.kept.len() + data.len() > self.most {
             self.truncated = true;
             self.kept = BytesMut::new();
         } else if !self.truncated {
@@ -49,10 +60,10 @@ impl Replay {
 
     /// Whether another attempt could send all that was read.
     pub(super) fn is_whole(&self) -> bool {
-        !self.truncated
+        !self.truncated && self.kept.len() <= MOST
     }
 
-    /// What was read, for another attempt.
+    /// What was read, for another attempt or a copy.
     pub(super) fn again(&self) -> Bytes {
         Bytes::copy_from_slice(&self.kept)
     }
@@ -166,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_was_read_can_be_sent_again_up_to_the_bound() {
-        let mut replay = Replay::new(Upload::Chunked);
+        let mut replay = Replay::new(Upload::Chunked, 0);
         replay.keep(&Bytes::from_static(b"abc"));
         replay.keep(&Bytes::from(vec![b'x'; MOST - 3]));
         assert!(replay.is_whole());
@@ -179,8 +190,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_for_a_copy_makes_no_request_one_that_could_be_sent_again() {
+        let mut replay = Replay::new(Upload::Chunked, 2 * MOST);
+        replay.keep(&Bytes::from(vec![b'x'; MOST + 1]));
+
+        assert!(!replay.is_whole());
+        assert_eq!(replay.again().len(), MOST + 1);
+        replay.keep_less();
+        assert!(!replay.is_whole() && replay.again().is_empty());
+        replay.keep(&Bytes::from_static(b"y"));
+        assert!(!replay.is_whole() && replay.again().is_empty());
+    }
+
+    #[test]
     fn a_body_of_no_length_is_at_its_end() {
-        assert!(Replay::new(Upload::None).done && Replay::new(Upload::Length(0)).done);
-        assert!(!Replay::new(Upload::Length(1)).done && !Replay::new(Upload::Chunked).done);
+        assert!(Replay::new(Upload::None, 0).done && Replay::new(Upload::Length(0), 0).done);
+        assert!(!Replay::new(Upload::Length(1), 0).done && !Replay::new(Upload::Chunked, 0).done);
     }
 }

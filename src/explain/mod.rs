@@ -18,10 +18,11 @@ use frontgate_filters::grpc::{Call, Status, Wire};
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::words::claims::Claims;
 use frontgate_filters::words::fields;
+use http::header::UPGRADE;
 use http::{HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
-use self::told::{Beaten, Explanation, Filtered, Outcome, Taken};
+use self::told::{Beaten, Explanation, Filtered, Outcome, Passed, Taken};
 use self::typed::Typed;
 use crate::config::Loaded;
 use crate::config::model::Upstream;
@@ -68,11 +69,23 @@ pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanat
         client: facts.client_ip,
         removed: received.headers.keys().filter(is_gone).map(HeaderName::to_string).collect(),
         route: route.map(|index| taken(&snapshot, index)),
+        passed: trace
+            .passed
+            .iter()
+            .map(|(index, why)| Passed { name: snapshot.routes[*index].name.to_string(), why: why.clone() })
+            .collect(),
         beaten: beaten(&snapshot, &head, &trace),
         grpc: facts.grpc.as_deref().map(kind),
         filters: trace.filters.into_iter().map(Filtered::from).collect(),
+        mirror: mirror(&snapshot, route, &head, &facts, &outcome),
         outcome,
     })
+}
+
+/// What becomes of a copy, where the route has a mirror and its upstream is asked.
+fn mirror(snapshot: &Snapshot, route: Option<usize>, head: &RequestHeader, facts: &Facts, outcome: &Outcome) -> Option<String> {
+    let mirror = snapshot.route(route).mirror.as_ref().filter(|_| matches!(outcome, Outcome::Forwarded { .. }))?;
+    Some(mirror.explain(head, facts, head.headers.contains_key(UPGRADE)))
 }
 
 /// What becomes of a request that can be read.
@@ -159,6 +172,7 @@ fn why(snapshot: &Snapshot, route: Option<usize>, trace: &Trace, reply: &Reply, 
     let why = match by {
         By::Request => return answered(reply),
         By::NoRoute => "no route matches this host and path".to_owned(),
+        By::Unmet => "the routes of this host and path ask for facts that the request has not".to_owned(),
         By::WrongMethod => format!("the path has other methods: {}", allow().unwrap_or_default()),
         By::Filter => format!("the filter `{}` answers", trace.filters.last().map(|told| &*told.name).unwrap_or_default()),
         By::Action => snapshot.route(route).action.why(reply),
@@ -184,7 +198,7 @@ fn taken(snapshot: &Snapshot, index: usize) -> Taken {
 /// What else matched, where the request was fit to be routed.
 fn beaten(snapshot: &Snapshot, head: &RequestHeader, trace: &Trace) -> Vec<Beaten> {
     let Some(host) = &trace.host else { return Vec::new() };
-    let candidates = snapshot.router.explain(host, head.uri.path(), &head.method).candidates.into_iter();
+    let candidates = snapshot.router.candidates(host, head.uri.path()).into_iter();
     let beaten = candidates.filter_map(|candidate| {
         let pattern = format!("{}{}", candidate.host.unwrap_or_default(), candidate.path);
         candidate.beaten.map(|why| Beaten { pattern, why })

@@ -17,6 +17,8 @@ pub(crate) struct Explanation {
     pub(super) removed: Vec<String>,
     /// The route that takes it.
     pub(super) route: Option<Taken>,
+    /// The routes of the same host and path that were passed over before it.
+    pub(super) passed: Vec<Passed>,
     /// The patterns that would have matched, too.
     pub(super) beaten: Vec<Beaten>,
     /// What kind of gRPC call it is, where it is one.
@@ -24,6 +26,9 @@ pub(crate) struct Explanation {
     pub(super) grpc: Option<String>,
     /// What every filter decided, in order.
     pub(super) filters: Vec<Filtered>,
+    /// What becomes of a copy of it, where its route has a mirror.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mirror: Option<String>,
     /// What becomes of it.
     pub(super) outcome: Outcome,
 }
@@ -35,6 +40,15 @@ pub(super) struct Taken {
     pub(super) name: String,
     /// Where it is written.
     pub(super) place: String,
+}
+
+/// A route that was tried and did not take the request.
+#[derive(Debug, Serialize)]
+pub(super) struct Passed {
+    /// Its name.
+    pub(super) name: String,
+    /// What the request lacks.
+    pub(super) why: String,
 }
 
 /// A pattern that matched and did not win.
@@ -111,6 +125,9 @@ impl fmt::Display for Explanation {
             Some(Taken { name, place }) => writeln!(f, "route     {name} ({place})")?,
             None => writeln!(f, "route     none")?,
         }
+        for Passed { name, why } in &self.passed {
+            writeln!(f, "  passed  {name}: {why}")?;
+        }
         for Beaten { pattern, why } in &self.beaten {
             writeln!(f, "  before  {pattern}: {why}")?;
         }
@@ -128,6 +145,9 @@ impl fmt::Display for Explanation {
             for reason in &filter.reasons {
                 writeln!(f, "  because {reason}")?;
             }
+        }
+        if let Some(mirror) = &self.mirror {
+            writeln!(f, "mirror    {mirror}")?;
         }
         match &self.outcome {
             Outcome::Forwarded { upstream, request, host, endpoints } => {

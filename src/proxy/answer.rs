@@ -28,7 +28,7 @@ pub(super) fn queue(client: &mut impl Client, ctx: &mut Ctx, reply: &Reply) {
         (head, body) = reply.render(form, &ctx.facts.request_id);
     }
     let body = through_halves(client, ctx, &mut head, body);
-    snapshot.route(ctx.route).chain.mark(&mut head, &ctx.facts);
+    snapshot.route(ctx.route).mark(&mut head, &ctx.facts);
     let end = body.is_empty();
     client.head(head, end);
     if !end {

@@ -13,8 +13,7 @@ use crate::decide::{Asked, By, Decision, decide};
 use crate::panics::{Panicked, guarded};
 use crate::refusals;
 use crate::telemetry::Flag;
-use crate::upstream::Pool;
-use crate::upstream::balance::hash_of;
+use crate::upstream::{Pool, hash};
 
 impl Proxy {
     /// Everything up to the choice of an endpoint: `Some` is the answer, made here.
@@ -47,7 +46,7 @@ impl Proxy {
                 let limited = reply.status == StatusCode::TOO_MANY_REQUESTS && matches!(reply.body, ReplyBody::Problem { .. });
                 ctx.kept_back = by == By::Filter && is_open(ctx.facts.circuit);
                 ctx.flag = match by {
-                    By::NoRoute => Some(Flag::NoRoute),
+                    By::NoRoute | By::Unmet => Some(Flag::NoRoute),
                     By::Filter if limited && ctx.facts.limit.is_some() => Some(Flag::RateLimited),
                     _ => None,
                 };
@@ -68,9 +67,5 @@ fn is_open(circuit: Option<CircuitState>) -> bool {
 
 /// This upstream is asked.
 fn ask(ctx: &mut Ctx, pool: &Arc<Pool>, head: &RequestHeader) {
-    let hash = pool.hashes().map(|selector| match selector.find(head, &ctx.facts) {
-        Some(value) => hash_of(&value, 0),
-        None => hash_of(ctx.facts.client_ip.to_string().as_bytes(), 0),
-    });
-    ctx.attempts.ask(pool.clone(), hash);
+    ctx.attempts.ask(pool.clone(), hash::of(pool, head, &ctx.facts));
 }

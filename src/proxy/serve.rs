@@ -13,6 +13,7 @@ use crate::door::{Held, Seat};
 use crate::exchange::client::{Client, Lost};
 use crate::exchange::tunnel::{Ahead, Over, Passed, Side, Tunnel};
 use crate::exchange::{End, Order, exchange};
+use crate::mirror::Drawn;
 use crate::telemetry::Flag;
 use crate::upstream::h1::Connection;
 
@@ -81,9 +82,17 @@ async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>)
                 flag: &mut ctx.flag,
                 reason: &mut ctx.reason,
                 streams: None,
+                tee: None,
             };
             order.streams = (order.route.takes_calls && order.facts.grpc.is_some()).then(Box::default);
-            exchange(&mut order, client).await
+            if let Some(mirror) = &order.route.mirror {
+                let (upgrades, draining) = (client.upgrade().is_some(), ctx.gateway.is_draining());
+                let drawn = Drawn { facts: order.facts, framing: client.framing(), upgrades, draining };
+                order.tee = mirror.draw(client.request(), &drawn);
+            }
+            let end = exchange(&mut order, client).await;
+            order.ends();
+            end
         }
     };
     match end {

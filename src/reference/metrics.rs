@@ -9,7 +9,7 @@ use http::Method;
 
 use super::markdown::{code, table};
 use crate::snapshot::Snapshot;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Compared, Metrics, Skipped};
 
 #[derive(Default)]
 struct Family {
@@ -45,6 +45,9 @@ fn families() -> BTreeMap<String, Family> {
     let _snapshot = Snapshot::compile(loaded, None, &metrics, None).expect("the annotated configuration can be compiled");
     metrics.route("shown").record(&Method::GET, 200, Duration::ZERO, Duration::ZERO);
     metrics.route("shown").called(Some(frontgate_filters::grpc::Status::OK));
+    let mirror = metrics.route("shown").mirror();
+    Compared::ALL.into_iter().for_each(|compared| mirror.compared(compared));
+    Skipped::ALL.into_iter().for_each(|why| mirror.skipped(why));
     metrics.upstream("shown").first_byte(Duration::from_secs(1));
     metrics.discovery("shown").as_of(Some((std::time::Instant::now(), Duration::ZERO)));
     metrics.listener("shown").handshake(Ok("1.3"), Duration::ZERO);

@@ -2,18 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use http::Method;
-
-use super::{Found, Origin, Pattern, Router, Segment};
-
-/// The router's answer with its reasons.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Explained<'r> {
-    /// What [`Router::find`] says.
-    pub found: Found<'r>,
-    /// All that match host and path, best first: the first one won.
-    pub candidates: Vec<Candidate<'r>>,
-}
+use super::{Origin, Pattern, Router, Segment};
 
 /// One host and path that match.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,15 +11,15 @@ pub(crate) struct Candidate<'r> {
     pub host: Option<&'r str>,
     /// As configured by the first of its routes.
     pub path: &'r str,
-    /// All routes with exactly this host and path, by index; they differ in their methods.
+    /// All routes with exactly this host and path, by index; they differ in their methods, or in the facts that they ask for.
     pub routes: Vec<usize>,
     /// What the winner has over this one; none for the winner.
     pub beaten: Option<String>,
 }
 
 impl Router {
-    /// Like [`Router::find`], with all that would have matched had the winner not existed.
-    pub(crate) fn explain(&self, host: &str, path: &str, method: &Method) -> Explained<'_> {
+    /// All that match this host and path, best first: the first one wins.
+    pub(crate) fn candidates(&self, host: &str, path: &str) -> Vec<Candidate<'_>> {
         let mut candidates = Vec::new();
         let mut winner = None;
         let _ = self.visit(host, path, &mut |leaf| {
@@ -41,7 +30,7 @@ impl Router {
             candidates.push(Candidate { host: this.host.as_deref(), path: this.path.as_str(), routes, beaten });
             ControlFlow::<()>::Continue(())
         });
-        Explained { found: self.find(host, path, method), candidates }
+        candidates
     }
 }
 

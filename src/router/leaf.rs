@@ -1,11 +1,26 @@
-//! What one host and path hold: which route takes which method, and the text of `Allow` for all others.
+//! What one host and path hold: which route takes which method of which requests, and the text of `Allow` for all other methods.
 
+use frontgate_filters::words::matching::Match;
 use http::Method;
 
-/// One route's wish for methods.
-pub(super) struct Claim {
+use super::Found;
+
+/// One route's wish for methods, and for facts that its requests have.
+pub(super) struct Claim<'a> {
     pub(super) route: usize,
     pub(super) methods: Option<Vec<Method>>,
+    pub(super) when: Option<&'a Match>,
+}
+
+impl Claim<'_> {
+    /// Whether both take the same requests, but for their methods.
+    fn is_like(&self, other: &Self) -> bool {
+        match (self.when, other.when) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.is_same_as(other),
+            _ => false,
+        }
+    }
 }
 
 /// The routes that share exactly one host and path.
@@ -18,10 +33,12 @@ pub(super) struct Leaf {
     allow: Box<str>,
 }
 
-/// A route and the methods it takes, a bit each; no two shares of a leaf have one in common.
+/// A route and the methods it takes, a bit each; no two shares that ask for the same facts have one in common.
 #[derive(Clone, Copy, Default)]
 struct Share {
     methods: u16,
+    /// Whether it takes only requests that have certain facts.
+    asks: bool,
     route: u32,
 }
 
@@ -34,41 +51,69 @@ const NEVER: u16 = 1 << 7 | 1 << 8;
 const OTHER: u16 = 1 << 15;
 
 impl Leaf {
-    /// A method that a route names is that route's; what GET implies and what omitted methods take comes after.
-    pub(super) fn compile(claims: &[Claim]) -> Self {
-        let named = |claim: &Claim| claim.methods.iter().flatten().map(bit).fold(0, |all, bit| all | bit) & !(OTHER | NEVER);
-        let mut taken = claims.iter().map(named).fold(0, |all, methods| all | methods);
+    /// Among routes that ask for the same facts, a method that a route names is that route's; what GET implies and what omitted methods take
+    /// comes after.
+    pub(super) fn compile(claims: &[Claim<'_>]) -> Self {
+        let named = |claim: &Claim<'_>| claim.methods.iter().flatten().map(bit).fold(0, |all, bit| all | bit) & !(OTHER | NEVER);
+        // What is taken so far, kept with the first of those that are alike.
+        let first_alike = |claim: &Claim<'_>| claims.iter().position(|other| claim.is_like(other)).unwrap_or_default();
+        let alike: Vec<usize> = claims.iter().map(first_alike).collect();
+        let mut taken = vec![0; claims.len()];
+        for (claim, alike) in claims.iter().zip(&alike) {
+            taken[*alike] |= named(claim);
+        }
         let mut shares: Vec<Share> = Vec::with_capacity(claims.len());
-        for claim in claims {
-            let implied = if named(claim) & GET != 0 { HEAD & !taken } else { 0 };
-            taken |= implied;
+        for (claim, alike) in claims.iter().zip(&alike) {
+            let implied = if named(claim) & GET != 0 { HEAD & !taken[*alike] } else { 0 };
+            taken[*alike] |= implied;
             let route = u32::try_from(claim.route).expect("fewer than four billion routes");
-            shares.push(Share { methods: named(claim) | implied, route });
+            shares.push(Share { methods: named(claim) | implied, asks: claim.when.is_some(), route });
         }
-        for (share, _) in shares.iter_mut().zip(claims).filter(|(_, claim)| claim.methods.is_none()) {
-            share.methods = !(taken | NEVER);
-            taken |= !NEVER;
+        for ((share, alike), _) in shares.iter_mut().zip(&alike).zip(claims).filter(|(_, claim)| claim.methods.is_none()) {
+            share.methods = !(taken[*alike] | NEVER);
+            taken[*alike] |= !NEVER;
         }
+        let all = taken.into_iter().fold(0, |all, methods| all | methods);
         let extensions: Box<[_]> = (claims.iter())
             .flat_map(|claim| claim.methods.iter().flatten().map(|method| (method.clone(), claim.route)))
             .filter(|(method, _)| bit(method) == OTHER)
             .collect();
-        let standard = STANDARD.iter().filter(|method| taken & bit(method) != 0).map(Method::as_str);
-        let allow: Vec<_> = standard.chain(extensions.iter().map(|(method, _)| method.as_str())).collect();
+        let mut allow: Vec<_> = STANDARD.iter().filter(|method| all & bit(method) != 0).map(Method::as_str).collect();
+        for (method, _) in &extensions {
+            if !allow.contains(&method.as_str()) {
+                allow.push(method.as_str());
+            }
+        }
         let allow = allow.join(", ").into();
         let mut shares = shares.into_iter();
         Self { first: shares.next().unwrap_or_default(), more: shares.collect(), extensions, allow }
     }
 
-    /// The route that takes this method.
-    pub(super) fn route(&self, method: &Method) -> Option<usize> {
+    /// The first route that takes this method and has no wish which the request does not fulfil.
+    pub(super) fn find(&self, method: &Method, holds: &mut dyn FnMut(usize) -> bool) -> Found<'_> {
         let bit = bit(method);
-        if bit == OTHER
-            && let Some((_, route)) = self.extensions.iter().find(|(named, _)| named == method)
-        {
-            return Some(*route);
+        let mut last = None;
+        for share in self.shares().filter(|share| self.has(share, method, bit)) {
+            let route = share.route as usize;
+            if !share.asks || holds(route) {
+                return Found::Route(route);
+            }
+            last = Some(route);
         }
-        self.shares().find(|share| share.methods & bit != 0).map(|share| share.route as usize)
+        match last {
+            Some(last) => Found::Unmet { last },
+            None => Found::WrongMethod { allow: &self.allow },
+        }
+    }
+
+    /// Whether this route of it takes this method.
+    pub(super) fn takes(&self, route: usize, method: &Method) -> bool {
+        self.shares().any(|share| share.route as usize == route && self.has(share, method, bit(method)))
+    }
+
+    /// Whether a route of it takes only requests that have certain facts.
+    pub(super) fn asks(&self) -> bool {
+        self.shares().any(|share| share.asks)
     }
 
     /// All its routes, in the order they were configured.
@@ -76,9 +121,9 @@ impl Leaf {
         self.shares().map(|share| share.route as usize)
     }
 
-    /// The value of `Allow`.
-    pub(super) fn allow(&self) -> &str {
-        &self.allow
+    fn has(&self, share: &Share, method: &Method, bit: u16) -> bool {
+        share.methods & bit != 0
+            || bit == OTHER && self.extensions.iter().any(|(named, route)| *route == share.route as usize && named == method)
     }
 
     fn shares(&self) -> impl Iterator<Item = &Share> {

@@ -2,7 +2,8 @@
 //!
 //! The exact host comes first, then the longest `*.` suffix, then routes without a host; a tier without a matching path
 //! yields to the next. Paths compare segment by segment: literal, then `{x}`, then `**`. The first host and path that
-//! match decide alone: a method they lack is [`Found::WrongMethod`], never somebody else's request.
+//! match decide alone: a method they lack is [`Found::WrongMethod`], and a request that has the facts of none of their routes is
+//! [`Found::Unmet`], never somebody else's request.
 //!
 //! Both inputs are normalised once, before anything else looks at them: [`host_of`] and [`normalise`]. Looking up
 //! allocates nothing and visits each node of the tree at most once, so no path can make it slow.
@@ -19,6 +20,7 @@ mod trie;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+use frontgate_filters::words::matching::Match;
 use http::Method;
 
 /// What stands for the route, in metrics and logs, of a request that no route matches. No route can have this name.
@@ -39,8 +41,10 @@ pub(crate) struct Entry<'a> {
     pub host: Option<&'a str>,
     /// A path pattern that [`Pattern::parse`] accepts.
     pub path: &'a str,
-    /// None takes every method; GET brings HEAD along, unless another route of the same host and path names it.
+    /// None takes every method; GET brings HEAD along, unless another route of the same host, path and facts names it.
     pub methods: Option<Vec<Method>>,
+    /// Facts that a request must have, too. Routes of one host and path are tried in their order.
+    pub when: Option<&'a Match>,
 }
 
 /// What the router has to say about a request.
@@ -52,6 +56,11 @@ pub(crate) enum Found<'r> {
     WrongMethod {
         /// The value of `Allow`: the methods of all routes with exactly that host and path.
         allow: &'r str,
+    },
+    /// The winning host and path have routes for this method, and the request has the facts of none: a 404.
+    Unmet {
+        /// The last of them that was passed over.
+        last: usize,
     },
     /// No host and path match: a 404.
     None,
@@ -78,7 +87,7 @@ struct Origin {
 }
 
 impl Router {
-    /// Compiles entries that were checked: every pattern parses, and no two share host, path and method.
+    /// Compiles entries that were checked: every pattern parses, and no two share host, path, method and facts.
     ///
     /// # Panics
     ///
@@ -102,7 +111,7 @@ impl Router {
                 claims.push(Vec::new());
                 Id::of(claims.len() - 1)
             });
-            claims[leaf.index()].push(leaf::Claim { route: index, methods: entry.methods.clone() });
+            claims[leaf.index()].push(leaf::Claim { route: index, methods: entry.methods.clone(), when: entry.when });
             routes.push(Origin { host: entry.host.map(Box::from), path });
         }
         let leaves = claims.iter().map(|claims| Leaf::compile(claims)).collect();
@@ -111,12 +120,26 @@ impl Router {
 
     /// The route for a host from [`host_of`] (empty where the request names none) and a path from [`normalise`].
     ///
-    /// The path of `OPTIONS *` matches nothing.
-    pub(crate) fn find(&self, host: &str, path: &str, method: &Method) -> Found<'_> {
+    /// The path of `OPTIONS *` matches nothing. `holds` says whether the request has the facts of a route that asks for some; it is asked of
+    /// those alone, in their order, up to the first that it has.
+    pub(crate) fn find(&self, host: &str, path: &str, method: &Method, holds: &mut dyn FnMut(usize) -> bool) -> Found<'_> {
         match self.visit(host, path, &mut |leaf| ControlFlow::Break(leaf)) {
-            ControlFlow::Break(leaf) => self.settle(leaf, method),
+            ControlFlow::Break(leaf) => leaf.find(method, holds),
             ControlFlow::Continue(()) => Found::None,
         }
+    }
+
+    /// The routes of the winning host and path, in their order, each with whether it takes this method.
+    pub(crate) fn tried(&self, host: &str, path: &str, method: &Method) -> Vec<(usize, bool)> {
+        match self.visit(host, path, &mut |leaf| ControlFlow::Break(leaf)) {
+            ControlFlow::Break(leaf) => leaf.routes().map(|route| (route, leaf.takes(route, method))).collect(),
+            ControlFlow::Continue(()) => Vec::new(),
+        }
+    }
+
+    /// The routes of every host and path of which one asks for facts.
+    pub(crate) fn shared(&self) -> impl Iterator<Item = Vec<usize>> {
+        self.leaves.iter().filter(|leaf| leaf.asks()).map(|leaf| leaf.routes().collect())
     }
 
     /// Shows every host and path that match to `each`, best first, until it breaks.
@@ -137,12 +160,5 @@ impl Router {
         let suffixes = std::iter::successors(first, parent).skip(1);
         let exact = self.exact.get(host).copied();
         exact.into_iter().chain(suffixes.filter_map(|name| self.suffixes.get(name).copied())).chain(self.anywhere)
-    }
-
-    fn settle<'r>(&self, leaf: &'r Leaf, method: &Method) -> Found<'r> {
-        match leaf.route(method) {
-            Some(index) => Found::Route(index),
-            None => Found::WrongMethod { allow: leaf.allow() },
-        }
     }
 }

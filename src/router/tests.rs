@@ -2,6 +2,10 @@
 
 use std::cell::Cell;
 
+use frontgate_filters::words::matching::{Fact, Wanted};
+use frontgate_filters::words::selector::Selector;
+use frontgate_filters::words::spanned::Spanned;
+
 use super::*;
 
 thread_local! {
@@ -42,7 +46,12 @@ impl Random {
 
 fn route<'a>(host: impl Into<Option<&'a str>>, path: &'a str, methods: &[Method]) -> Entry<'a> {
     let methods = (!methods.is_empty()).then(|| methods.to_vec());
-    Entry { host: host.into(), path, methods }
+    Entry { host: host.into(), path, methods, when: None }
+}
+
+/// Finds where no route asks for facts.
+fn find<'r>(router: &'r Router, host: &str, path: &str, method: &Method) -> Found<'r> {
+    router.find(host, path, method, &mut |route| panic!("route {route} asks for nothing"))
 }
 
 fn paths(patterns: &[&str]) -> Router {
@@ -50,7 +59,7 @@ fn paths(patterns: &[&str]) -> Router {
 }
 
 fn winner(router: &Router, host: &str, path: &str) -> Option<usize> {
-    match router.find(host, path, &Method::GET) {
+    match find(router, host, path, &Method::GET) {
         Found::Route(index) => Some(index),
         _ => None,
     }
@@ -140,16 +149,81 @@ fn the_winning_host_and_path_alone_decide_about_methods() {
         route(None, "/heads", &[Method::HEAD]),
     ]);
 
-    assert_eq!(router.find("", "/a/1", &Method::POST), Found::Route(0));
-    assert_eq!(router.find("", "/a/1", &Method::HEAD), Found::Route(1));
-    assert_eq!(router.find("", "/a/1", &link), Found::Route(1));
-    assert_eq!(router.find("", "/a/1", &Method::PUT), Found::WrongMethod { allow: "GET, HEAD, POST, LINK" });
-    assert_eq!(router.find("", "/a/1/2", &Method::from_bytes(b"PURGE").unwrap()), Found::Route(2));
-    assert_eq!(router.find("h.example", "/a/b", &Method::GET), Found::WrongMethod { allow: "DELETE" });
-    assert_eq!(router.find("h.example", "/a/c", &Method::GET), Found::Route(1));
-    assert_eq!(router.find("", "/heads", &Method::GET), Found::Route(4));
-    assert_eq!(router.find("", "/heads", &Method::HEAD), Found::Route(5));
-    assert_eq!(router.find("", "/none", &Method::GET), Found::None);
+    assert_eq!(find(&router, "", "/a/1", &Method::POST), Found::Route(0));
+    assert_eq!(find(&router, "", "/a/1", &Method::HEAD), Found::Route(1));
+    assert_eq!(find(&router, "", "/a/1", &link), Found::Route(1));
+    assert_eq!(find(&router, "", "/a/1", &Method::PUT), Found::WrongMethod { allow: "GET, HEAD, POST, LINK" });
+    assert_eq!(find(&router, "", "/a/1/2", &Method::from_bytes(b"PURGE").unwrap()), Found::Route(2));
+    assert_eq!(find(&router, "h.example", "/a/b", &Method::GET), Found::WrongMethod { allow: "DELETE" });
+    assert_eq!(find(&router, "h.example", "/a/c", &Method::GET), Found::Route(1));
+    assert_eq!(find(&router, "", "/heads", &Method::GET), Found::Route(4));
+    assert_eq!(find(&router, "", "/heads", &Method::HEAD), Found::Route(5));
+    assert_eq!(find(&router, "", "/none", &Method::GET), Found::None);
+}
+
+/// A match of one header.
+fn of(header: &'static str, values: &[&str]) -> Match {
+    let values = values.iter().map(|value| Spanned::nowhere((*value).to_owned())).collect();
+    Match {
+        facts: vec![Fact {
+            selector: Selector::Header(http::HeaderName::from_static(header)),
+            wanted: Spanned::nowhere(Wanted::OneOf(values)),
+        }],
+    }
+}
+
+#[test]
+fn routes_of_one_path_are_tried_in_their_order_and_no_request_goes_elsewhere() {
+    let (one, two, purge) = (of("v", &["1"]), of("v", &["2"]), Method::from_bytes(b"PURGE").unwrap());
+    let asking = |path, methods: &[Method], when| Entry { when, ..route(None, path, methods) };
+    let router = Router::build(&[
+        asking("/a", &[Method::GET], Some(&one)),
+        asking("/a", &[Method::GET, Method::POST, purge.clone()], Some(&two)),
+        asking("/a", &[Method::GET], None),
+        asking("/**", &[], None),
+        asking("/b", &[], Some(&one)),
+        asking("/b", &[Method::GET], None),
+    ]);
+    let found = |path: &str, method: &Method, holding: &[usize]| {
+        let mut asked = Vec::new();
+        let found = router.find("", path, method, &mut |route| {
+            asked.push(route);
+            holding.contains(&route)
+        });
+        (found, asked)
+    };
+
+    assert_eq!(found("/a", &Method::GET, &[0, 1]), (Found::Route(0), vec![0]));
+    assert_eq!(found("/a", &Method::GET, &[1]), (Found::Route(1), vec![0, 1]));
+    assert_eq!(found("/a", &Method::GET, &[]), (Found::Route(2), vec![0, 1]));
+    // HEAD is answered as GET would be.
+    assert_eq!(found("/a", &Method::HEAD, &[0]), (Found::Route(0), vec![0]));
+    assert_eq!(found("/a", &Method::HEAD, &[]), (Found::Route(2), vec![0, 1]));
+    // A method that only a route with facts takes is not found without them, and is no 405 either: the path has it.
+    assert_eq!(found("/a", &Method::POST, &[1]), (Found::Route(1), vec![1]));
+    assert_eq!(found("/a", &Method::POST, &[0]), (Found::Unmet { last: 1 }, vec![1]));
+    assert_eq!(found("/a", &purge, &[1]), (Found::Route(1), vec![1]));
+    assert_eq!(found("/a", &purge, &[]), (Found::Unmet { last: 1 }, vec![1]));
+    assert_eq!(found("/a", &Method::PUT, &[0, 1]), (Found::WrongMethod { allow: "GET, HEAD, POST, PURGE" }, vec![]));
+    assert_eq!(found("/b", &purge, &[4]), (Found::Route(4), vec![4]));
+    assert_eq!(found("/b", &Method::DELETE, &[]), (Found::Unmet { last: 4 }, vec![4]));
+    assert_eq!(found("/c", &Method::DELETE, &[]), (Found::Route(3), vec![]));
+    assert_eq!(router.tried("", "/a", &Method::POST), [(0, false), (1, true), (2, false)]);
+}
+
+#[test]
+fn head_belongs_to_the_route_that_names_it_among_those_that_ask_for_the_same() {
+    let (one, same) = (of("v", &["1", "2"]), of("v", &["2", "1"]));
+    let asking = |methods: &[Method], when| Entry { when, ..route(None, "/", methods) };
+    let router = Router::build(&[
+        asking(&[Method::GET], Some(&one)),
+        asking(&[Method::HEAD], Some(&same)),
+        asking(&[Method::HEAD], None),
+        asking(&[Method::GET], None),
+    ]);
+    let head = |holds: bool| router.find("", "/", &Method::HEAD, &mut |_| holds);
+
+    assert_eq!([head(true), head(false)], [Found::Route(1), Found::Route(2)]);
 }
 
 #[test]
@@ -166,9 +240,8 @@ fn explains_what_the_winner_has_over_the_others() {
         route(None, "/z", &[]),
     ]);
     let told = |host: &str| {
-        let explained = router.explain(host, "/a/b", &Method::PUT);
-        let candidates = explained.candidates.into_iter();
-        (explained.found, candidates.map(|it| (it.routes, it.beaten.unwrap_or_default())).collect::<Vec<_>>())
+        let candidates = router.candidates(host, "/a/b").into_iter();
+        (find(&router, host, "/a/b", &Method::PUT), candidates.map(|it| (it.routes, it.beaten.unwrap_or_default())).collect::<Vec<_>>())
     };
 
     let (found, anywhere) = told("");
@@ -268,8 +341,7 @@ fn agrees_with_a_plain_reference() {
 
             let expected = ranked.first().map(|(_, index)| *index);
             assert_eq!(winner(&router, host, path), expected, "{host}{path} among {texts:?}");
-            let explained = router.explain(host, path, &Method::GET);
-            let order: Vec<_> = explained.candidates.iter().flat_map(|it| it.routes.clone()).collect();
+            let order: Vec<_> = router.candidates(host, path).into_iter().flat_map(|it| it.routes).collect();
             assert_eq!(order, ranked.iter().map(|(_, index)| *index).collect::<Vec<_>>(), "{host}{path}");
             for (_, index) in ranked {
                 assert!(Pattern::parse(entries[index].path).unwrap().matches(path));

@@ -8,8 +8,10 @@ use frontgate_filters::device::Devices;
 use frontgate_filters::filter::build::Build;
 use frontgate_filters::filter::pseudonym::Pseudonyms;
 use frontgate_filters::registry::FilterEntry;
+use frontgate_filters::words::matching::Matcher;
 use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::{Problem, Spanned};
+use http::HeaderName;
 
 use super::outside::FromConfig;
 use super::route::{Route, entry};
@@ -24,6 +26,7 @@ use crate::door::Rules;
 use crate::door::tls::Kept;
 use crate::door::wire::HeadLimits;
 use crate::files;
+use crate::mirror::Mirror;
 use crate::router::{Entry, Pattern, Router, UNMATCHED};
 use crate::telemetry::{AccessLog, Metrics, Target};
 use crate::upstream::tls::Tls;
@@ -87,6 +90,7 @@ impl Snapshot {
         let server: Vec<Link> =
             config.server.filters.iter().enumerate().map(|(index, used)| link("", index, used)).collect::<Result<_, String>>()?;
         let limits = config.server.limits;
+        let credentials: Vec<HeaderName> = filters.values().flat_map(|built| built.entry.config.options().credentials()).collect();
         let certificate_headers = CertificateHeaders::new(config);
         let compile = |route: &model::Route| -> Result<Route, String> {
             let mut links = server.clone();
@@ -94,25 +98,35 @@ impl Snapshot {
                 links.push(link(&route.name, index, used)?);
             }
             let pattern = Pattern::parse(&route.path)?;
+            let counts = metrics.route(&route.name);
+            let mirror = route.mirror.as_ref().map(|mirror| Mirror::compile(mirror, &credentials, &pools, counts.mirror())).transpose()?;
             Ok(Route {
                 name: route.name.as_str().into(),
                 chain: Chain::new(links),
+                when: route.when.as_ref().map(|when| when.compile()),
+                varies_by: Box::default(),
                 action: action::compile(route, &pattern, &pools)?,
-                metrics: metrics.route(&route.name),
+                mirror,
+                metrics: counts,
                 body_limit: route.limits.map_or(limits.body.0, |limits| limits.body.0),
                 takes_calls: takes_calls(config, route),
                 timeout: route.timeout.map(|timeout| timeout.0),
             })
         };
-        let routes = config.routes.iter().map(|route| compile(route)).collect::<Result<Box<[Route]>, String>>()?;
+        let mut routes = config.routes.iter().map(|route| compile(route)).collect::<Result<Box<[Route]>, String>>()?;
         let entries: Vec<Entry<'_>> = config.routes.iter().map(|route| entry(route)).collect();
+        let router = Router::build(&entries);
+        vary(&router, &mut routes);
         Ok(Self {
-            router: Router::build(&entries),
+            router,
             routes,
             unmatched: Route {
                 name: UNMATCHED.into(),
                 chain: Chain::new(server.clone()),
+                when: None,
+                varies_by: Box::default(),
                 action: action::nothing(),
+                mirror: None,
                 metrics: metrics.route(UNMATCHED),
                 body_limit: limits.body.0,
                 takes_calls: false,
@@ -176,6 +190,21 @@ fn keepers(
     Ok(keepers)
 }
 
+/// Answers of routes that share host and path have to be told apart by whoever keeps them.
+fn vary(router: &Router, routes: &mut [Route]) {
+    for shared in router.shared() {
+        let mut names: Vec<HeaderName> = Vec::new();
+        for name in shared.iter().filter_map(|index| routes[*index].when.as_ref()).flat_map(Matcher::headers) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        for index in shared {
+            routes[index].varies_by = names.clone().into();
+        }
+    }
+}
+
 /// Whether a route's upstream may be spoken to in HTTP/2.
 fn takes_calls(config: &model::Config, route: &model::Route) -> bool {
     route.target.upstreams().filter_map(|name| config.upstreams.get(name.as_str())).any(|upstream| !upstream.speaks_http1_alone())
@@ -197,7 +226,7 @@ fn inline_key(owner: &str, index: usize) -> String {
     format!("{owner}/{index}")
 }
 
-/// The table of devices: the configuration's or the built-in one, where a filter or an upstream asks for the class.
+/// The table of devices: the configuration's or the built-in one, where a filter, an upstream or a route asks for the class.
 fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
     let named = config.filters.values().map(|entry| &entry.value);
     let filters = named.chain(inline(config).map(|(_, _, entry)| entry)).flat_map(|entry| entry.config.options().selectors());
@@ -205,7 +234,10 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
         model::Balance::ConsistentHash(selector) => Some(selector),
         _ => None,
     });
-    if config.devices.is_none() && !filters.chain(hashes).any(|selector| selector.value == Selector::Device) {
+    let mut whens = config.routes.iter().filter_map(|route| route.when.as_ref()).flat_map(|when| &when.facts);
+    let is_asked_for =
+        filters.chain(hashes).any(|selector| selector.value == Selector::Device) || whens.any(|fact| fact.selector == Selector::Device);
+    if config.devices.is_none() && !is_asked_for {
         return Ok(None);
     }
     match &config.devices {

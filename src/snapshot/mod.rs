@@ -12,13 +12,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use frontgate_filters::chain::Link;
 use frontgate_filters::device::Devices;
 use frontgate_filters::filter::inspect::{CircuitStatus, Forced, RefusedKey};
 use frontgate_filters::filter::pseudonym::Pseudonyms;
 use frontgate_filters::filter::{Facts, Filter};
 use frontgate_filters::registry::{FilterConfig, FilterEntry, Mode};
-use frontgate_filters::words::preflight::asked_method;
-use http::HeaderName;
+use frontgate_filters::words::preflight::{self, asked_method};
+use http::{HeaderName, Method};
 use pingora_http::RequestHeader;
 
 pub(crate) use self::rehearsal::opened;
@@ -105,14 +106,45 @@ impl Snapshot {
     }
 
     /// What takes a request: a preflight belongs to the route that it asks about, where a filter of that one answers it.
-    pub(crate) fn find(&self, host: &str, path: &str, head: &RequestHeader) -> Found<'_> {
+    pub(crate) fn find(&self, host: &str, path: &str, head: &RequestHeader, facts: &Facts) -> Found<'_> {
         if let Some(method) = asked_method(head)
-            && let found @ Found::Route(index) = self.router.find(host, path, &method)
-            && self.routes[index].chain.links().iter().any(|link| link.mode == Mode::Enforce && link.filter.answers_preflight())
+            && let Some(index) = self.preflight(host, path, &method, head, facts)
         {
-            return found;
+            return Found::Route(index);
         }
-        self.router.find(host, path, &head.method)
+        self.router.find(host, path, &head.method, &mut |index| self.routes[index].holds(head, facts))
+    }
+
+    /// The route that answers a preflight about this method. What a preflight does not tell holds for none of those that ask for it, as long as
+    /// another one is left: routes that it cannot tell apart were checked to answer it alike.
+    fn preflight(&self, host: &str, path: &str, method: &Method, head: &RequestHeader, facts: &Facts) -> Option<usize> {
+        let found = self.router.find(host, path, method, &mut |index| self.routes[index].holds(head, facts));
+        let found = match found {
+            Found::Unmet { .. } => self.router.find(host, path, method, &mut |index| {
+                self.routes[index].when.as_ref().is_none_or(|when| when.holds_of(preflight::tells, head, facts))
+            }),
+            found => found,
+        };
+        let Found::Route(index) = found else { return None };
+        let answers = |link: &Link| link.mode == Mode::Enforce && link.filter.answers_preflight();
+        self.routes[index].chain.links().iter().any(answers).then_some(index)
+    }
+
+    /// The routes of the winning host and path that were passed over before one took the request, or all, each with the reason.
+    pub(crate) fn passed_over(&self, host: &str, path: &str, head: &RequestHeader, facts: &Facts) -> Vec<(usize, String)> {
+        let asked = asked_method(head).and_then(|method| Some((self.preflight(host, path, &method, head, facts)?, method)));
+        let (winner, method) = match (asked, self.find(host, path, head, facts)) {
+            (Some((index, method)), _) => (Some(index), method),
+            (None, Found::Route(index)) => (Some(index), head.method.clone()),
+            (None, Found::Unmet { .. }) => (None, head.method.clone()),
+            (None, Found::WrongMethod { .. } | Found::None) => return Vec::new(),
+        };
+        let tried = self.router.tried(host, path, &method).into_iter();
+        let passed = tried.take_while(|(index, _)| Some(*index) != winner).map(|(index, takes)| {
+            let lacks = self.routes[index].when.as_ref().filter(|_| takes).and_then(|when| when.lacks(head, facts));
+            (index, lacks.unwrap_or_else(|| format!("it does not take {method}")))
+        });
+        passed.collect()
     }
 
     /// The filters that verify with a key set from elsewhere, by name, with the age of their keys.

@@ -10,6 +10,7 @@ mod trace_context;
 
 pub(crate) use access_log::{AccessLog, Flag, Line, Target};
 pub(crate) use metrics::{
-    Attempt, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, ListenerMetrics, Metrics, RouteMetrics, TurnedAway, UpstreamMetrics,
+    Attempt, Compared, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, ListenerMetrics, Metrics, MirrorMetrics, Place,
+    RouteMetrics, Skipped, TurnedAway, UpstreamMetrics,
 };
-pub(crate) use trace_context::trace_id;
+pub(crate) use trace_context::{renewed, trace_id};

@@ -1,10 +1,23 @@
 //! What a request's headers say of the trace that it belongs to (W3C Trace Context, version 00).
 
 use frontgate_filters::words::fields;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 /// The trace id of the one `traceparent`, in hex; nothing where there is none, more than one, or one that the standard calls invalid.
 pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    parent(headers).map(|(trace, _)| trace)
+}
+
+/// A `traceparent` of a trace of its own, sampled as the one of these headers is; none where that one is none. `random` gives its bits.
+pub(crate) fn renewed(headers: &HeaderMap, random: impl Fn() -> u64) -> Option<HeaderValue> {
+    let (_, flags) = parent(headers)?;
+    // Zeros alone would be no identifiers.
+    let text = format!("00-{:016x}{:016x}-{:016x}-{flags}", random() | 1, random(), random() | 1);
+    HeaderValue::from_str(&text).ok()
+}
+
+/// The trace id and the flags of the one valid `traceparent`.
+fn parent(headers: &HeaderMap) -> Option<(&str, &str)> {
     let mut values = headers.get_all("traceparent").iter();
     let (value, None) = (values.next()?, values.next()) else { return None };
     let mut parts = fields::text(value)?.split('-');
@@ -12,7 +25,7 @@ pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
     let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let is_id = |text: &str, length| is_hex(text, length) && text.bytes().any(|byte| byte != b'0');
     let is_valid = version == "00" && is_id(trace, 32) && is_id(parent, 16) && is_hex(flags, 2) && parts.next().is_none();
-    is_valid.then_some(trace)
+    is_valid.then_some((trace, flags))
 }
 
 #[cfg(test)]
@@ -59,6 +72,20 @@ mod tests {
         ] {
             assert_eq!(trace_id(&headers(std::slice::from_ref(&value))), None, "{value:?}");
         }
+    }
+
+    #[test]
+    fn a_renewed_trace_is_another_one_that_is_sampled_alike() {
+        for flags in ["00", "01", "03"] {
+            let old = headers(&[format!("00-{TRACE}-{PARENT}-{flags}")]);
+
+            let new = renewed(&old, || 0).expect("a trace");
+
+            let map = headers(&[new.to_str().unwrap().to_owned()]);
+            assert!(trace_id(&map).is_some_and(|trace| trace != TRACE), "{new:?}");
+            assert!(new.to_str().unwrap().ends_with(&format!("-{flags}")) && !new.to_str().unwrap().contains(PARENT), "{new:?}");
+        }
+        assert_eq!(renewed(&headers(&["00-x".to_owned()]), || 1), None);
     }
 
     #[test]

@@ -37,6 +37,19 @@ pub(crate) struct Call<'c> {
     pub deadline: Instant,
     /// The most bytes of an answer's body.
     pub most: usize,
+    /// What becomes of them.
+    pub answered: Answered,
+    /// Whether it may be made again as the pool's retry rule says.
+    pub again: bool,
+}
+
+/// What becomes of the body of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// It is kept; one that is too long is none.
+    Kept,
+    /// It is read and dropped; what is too long of it is not read, which costs the connection.
+    Dropped,
 }
 
 /// A whole answer.
@@ -44,7 +57,7 @@ pub(crate) struct Call<'c> {
 pub(crate) struct Answer {
     /// Its head.
     pub head: ResponseHeader,
-    /// Its body.
+    /// Its body, where it was to be kept.
     pub body: Bytes,
 }
 
@@ -86,7 +99,7 @@ pub(crate) async fn call(pool: &Arc<Pool>, call: &Call<'_>) -> Result<Answer, No
     let mut attempts = Attempts::default();
     attempts.limit(Some(call.deadline));
     attempts.ask(pool.clone(), call.hash);
-    let asked = Asked { idempotent: call.method.is_idempotent(), replayable: true, probing: false, call: false, said: None };
+    let asked = Asked { idempotent: call.method.is_idempotent(), replayable: call.again, probing: false, call: false, said: None };
     loop {
         let now = Instant::now();
         if now >= call.deadline {
@@ -180,10 +193,12 @@ async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked) -> Resu
         attempts.finished(telemetry::Attempt::Ok, now);
         return Ok(None);
     }
-    let body = body(&mut line, pool.timeouts.between_bytes.0, deadline, call.most).await?;
+    let body = body(&mut line, pool.timeouts.between_bytes.0, deadline, call).await?;
     attempts.finished(telemetry::Attempt::Ok, Instant::now());
-    line.put_back(&endpoint, &pool.timeouts);
-    Ok(Some(Answer { head, body }))
+    if body.is_some() {
+        line.put_back(&endpoint, &pool.timeouts);
+    }
+    Ok(Some(Answer { head, body: body.unwrap_or_default() }))
 }
 
 /// Sends the request and brings the final head, which may come before all of the request was taken.
@@ -210,24 +225,29 @@ async fn head(line: &mut Line, attempts: &mut Attempts, pool: &Pool, deadline: I
     }
 }
 
-/// The whole body, at most so many bytes.
-async fn body(line: &mut Line, between: Duration, deadline: Instant, most: usize) -> Result<Bytes, Failed> {
+/// The body, or nothing where the rest of it is not to be read.
+async fn body(line: &mut Line, between: Duration, deadline: Instant, call: &Call<'_>) -> Result<Option<Bytes>, Failed> {
     let broken = |fault| match fault {
         Fault::Malformed(why) => Failed::Body(NoAnswer::Malformed(why), telemetry::Attempt::Error),
         _ => Failed::Body(NoAnswer::Unreachable, telemetry::Attempt::Reset),
     };
-    let mut body = BytesMut::new();
+    let (mut body, mut read) = (BytesMut::new(), 0_usize);
     loop {
         let until = deadline.min(Instant::now() + between);
         let piece = in_time(until, poll_fn(|cx| line.poll_piece(cx))).await;
         let piece = piece.map_err(|_| Failed::Body(NoAnswer::Timeout, telemetry::Attempt::Timeout))?;
         match piece.map_err(broken)? {
-            Piece::Data(data) if body.len() + data.len() > most => {
-                return Err(Failed::Body(NoAnswer::TooLarge, telemetry::Attempt::Ok));
+            Piece::Data(data) => {
+                read += data.len();
+                match call.answered {
+                    Answered::Kept if read > call.most => return Err(Failed::Body(NoAnswer::TooLarge, telemetry::Attempt::Ok)),
+                    Answered::Kept => body.extend_from_slice(&data),
+                    Answered::Dropped if read > call.most => return Ok(None),
+                    Answered::Dropped => {}
+                }
             }
-            Piece::Data(data) => body.extend_from_slice(&data),
             Piece::Trailers(_) => {}
-            Piece::End => return Ok(body.freeze()),
+            Piece::End => return Ok(Some(body.freeze())),
         }
     }
 }

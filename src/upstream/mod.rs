@@ -11,6 +11,7 @@ pub(crate) mod documents;
 pub(crate) mod found;
 pub(crate) mod h1;
 pub(crate) mod h2;
+pub(crate) mod hash;
 pub(crate) mod health;
 pub(crate) mod line;
 pub(crate) mod pool;

@@ -65,6 +65,11 @@ pub trait Options {
         Vec::new()
     }
 
+    /// The request headers that it reads secrets of callers from, beside Authorization and Cookie: what is meant for others goes without them.
+    fn credentials(&self) -> Vec<HeaderName> {
+        Vec::new()
+    }
+
     /// Does once, before requests come, what would make the first of them slow.
     fn warm_up(&self) {}
 

@@ -23,7 +23,7 @@ use crate::filter::options::Options;
 use crate::filter::{Facts, Filter, Request, Verdict};
 use crate::head;
 use crate::words::reserved;
-use crate::words::spanned::{Problem, Spanned};
+use crate::words::spanned::{Place, Problem, Spanned};
 
 /// The options of `headers`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -57,16 +57,7 @@ impl Changes {
         let removed = self.remove.iter().map(|name| (name.value.as_str(), name.place, None));
         let given = self.set.iter().chain(&self.add).map(|(name, value)| (name.as_str(), value.place, Some(value.value.as_str())));
         for (name, place, value) in removed.chain(given) {
-            match HeaderName::from_bytes(name.as_bytes()) {
-                Err(_) => problems.push(Problem::at(place, format!("`{name}` is not a header name"))),
-                Ok(parsed) if reserved(&parsed) => {
-                    problems.push(Problem::at(place, format!("`{name}` is a header that the gateway itself sets")));
-                }
-                Ok(_) => {}
-            }
-            if value.is_some_and(|value| value.trim() != value || value.bytes().any(|byte| !(0x20..0x7f).contains(&byte))) {
-                problems.push(Problem::at(place, "a header value must be printable ASCII, without a space at either end"));
-            }
+            problems.extend(problems_of(name, value, place, reserved));
         }
         problems
     }
@@ -79,6 +70,22 @@ impl Changes {
         };
         Compiled { remove: self.remove.iter().filter_map(|text| name(text)).collect(), set: pairs(&self.set), add: pairs(&self.add) }
     }
+}
+
+/// What is wrong with the name of a header that is written at this place, and with the value that it is to have.
+pub fn problems_of(name: &str, value: Option<&str>, place: Place, reserved: fn(&HeaderName) -> bool) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    match HeaderName::from_bytes(name.as_bytes()) {
+        Err(_) => problems.push(Problem::at(place, format!("`{name}` is not a header name"))),
+        Ok(parsed) if reserved(&parsed) => {
+            problems.push(Problem::at(place, format!("`{name}` is a header that the gateway itself sets")));
+        }
+        Ok(_) => {}
+    }
+    if value.is_some_and(|value| value.trim() != value || value.bytes().any(|byte| !(0x20..0x7f).contains(&byte))) {
+        problems.push(Problem::at(place, "a header value must be printable ASCII, without a space at either end"));
+    }
+    problems
 }
 
 impl Options for Config {

@@ -40,7 +40,8 @@ use crate::filter::build::{Build, Outside};
 use crate::filter::inspect::Inspection;
 use crate::filter::options::{Options, Placement};
 use crate::filter::{Filter, Identity, Request, Verdict};
-use crate::words::spanned::Problem;
+use crate::words::selector::Selector;
+use crate::words::spanned::{Problem, Spanned};
 use cache::Cache;
 use claim_header::{ClaimHeaders, Values};
 use sources::Sources;
@@ -63,6 +64,14 @@ impl Options for Config {
 
     fn can_refuse(&self) -> bool {
         true
+    }
+
+    fn credentials(&self) -> Vec<HeaderName> {
+        let header = |selector: &Spanned<Selector>| match &selector.value {
+            Selector::Header(name) => Some(name.clone()),
+            _ => None,
+        };
+        self.from.iter().filter_map(header).collect()
     }
 
     fn identifies(&self) -> bool {

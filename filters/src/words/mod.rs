@@ -6,6 +6,7 @@ pub mod claims;
 pub mod condition;
 pub mod fields;
 pub mod fnv;
+pub mod matching;
 mod meant;
 pub mod network;
 pub mod path;

@@ -4,9 +4,26 @@ use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use pingora_http::RequestHeader;
 
+use super::selector::Selector;
+
 /// Whether a request is a preflight.
 pub fn is_preflight(head: &RequestHeader) -> bool {
     head.method == Method::OPTIONS && head.headers.contains_key(ORIGIN) && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Whether a preflight has this fact as the request will that it asks about. Browsers send no header of the page's own with it, no cookie and no
+/// certificate, and fewer hints of the device.
+pub fn tells(selector: &Selector) -> bool {
+    matches!(
+        selector,
+        Selector::ClientIp
+            | Selector::Host
+            | Selector::Path
+            | Selector::Query(_)
+            | Selector::Scheme
+            | Selector::TlsSni
+            | Selector::TlsVersion
+    )
 }
 
 /// The method that a preflight asks about; none where the request is not one.

@@ -108,13 +108,12 @@ fn devices(config: &Config, report: &mut Report<'_, '_>) {
         // Their names alone: the table itself takes memory that only those are to pay who ask it for something.
         None => Devices::builtin_classes().iter().map(|class| (*class).to_owned()).collect(),
     };
-    for entry in entries(config) {
-        for class in entry.config.options().device_classes() {
-            if !classes.iter().any(|known| known == class.value) {
-                let place = report.tree.key_of(class.place);
-                report.unknown(place, "device class", class.value, classes.iter().map(String::as_str));
-            }
-        }
+    let in_filters = entries(config).flat_map(|entry| entry.config.options().device_classes());
+    let in_filters = in_filters.map(|class| (report.tree.key_of(class.place), class.value.to_owned()));
+    let in_routes = config.routes.iter().filter_map(|route| route.when.as_ref()).flat_map(|when| when.device_classes());
+    let named: Vec<(Place, String)> = in_filters.chain(in_routes.map(|class| (class.place, class.value.to_owned()))).collect();
+    for (place, class) in named.iter().filter(|(_, class)| !classes.contains(class)) {
+        report.unknown(*place, "device class", class, classes.iter().map(String::as_str));
     }
 }
 

@@ -4,9 +4,11 @@ mod circles;
 mod discover;
 mod doubts;
 mod filters;
+mod mirror;
 mod report;
 mod routes;
 mod server;
+mod when;
 
 use std::collections::HashSet;
 
@@ -218,7 +220,8 @@ fn references(config: &Config, report: &mut Report<'_, '_>) {
             seen.push(used);
         }
     }
-    for name in config.routes.iter().flat_map(|route| route.target.upstreams()) {
+    let copies = config.routes.iter().filter_map(|route| route.mirror.as_ref()).map(|mirror| &mirror.upstream);
+    for name in config.routes.iter().flat_map(|route| route.target.upstreams()).chain(copies) {
         used_upstreams.insert(name.as_str());
         if !upstreams.contains(name.as_str()) && !report.tree.is_no_map("upstreams") {
             report.unknown(name.place, "upstream", name, upstreams.iter().copied());

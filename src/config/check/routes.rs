@@ -1,11 +1,11 @@
-//! `routes`: hosts, paths and methods that can match, one target each, and no two routes for the same requests.
+//! `routes`: hosts, paths and methods that can match, one target each. What routes of one host and path have to differ in is said beside `when`.
 
 use std::collections::HashMap;
 
 use frontgate_filters::words::spanned::{Place, Spanned};
 use http::Method;
 
-use super::{Check, Report, is_name};
+use super::{Check, Report, is_name, mirror, when};
 use crate::config::model::{Config, Route, Target};
 use crate::router::{Pattern, Segment, UNMATCHED, host_of};
 
@@ -26,25 +26,13 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
         if let Some(first) = names.insert(&route.name, route.name.place) {
             report.both(route.name.place, format!("two routes are named `{}`", route.name.value), first, "the first one");
         }
+        when::check(config, route, report);
         if let Some(shape) = self::route(route, report) {
             shapes.entry(shape).or_default().push(route);
         }
     }
     for routes in shapes.values() {
-        for (index, route) in routes.iter().enumerate() {
-            if let Some(first) = routes[..index].iter().find(|other| overlap(other, route)) {
-                let message = format!("the routes `{}` and `{}` match the same requests", first.name.value, route.name.value);
-                report.both(route.path.place, message, first.path.place, "the other one");
-            }
-        }
-    }
-}
-
-/// Whether two routes of one host and path share a method.
-fn overlap(a: &Route, b: &Route) -> bool {
-    match (&a.methods, &b.methods) {
-        (Some(a), Some(b)) => a.iter().any(|method| b.iter().any(|other| method.value == other.value)),
-        _ => true,
+        when::order(config, routes, report);
     }
 }
 
@@ -62,7 +50,9 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
     if route.timeout.is_some_and(|timeout| timeout.0.is_zero()) {
         report.error(name.place, format!("`timeout` of the route `{}` is 0: every request would fail", name.value));
     }
-    methods(route, report);
+    if let Some(methods) = &route.methods {
+        self::methods(methods, "for all methods", report);
+    }
     let host = host(route, report);
     let pattern = match Pattern::parse(&route.path) {
         Ok(pattern) => Some(pattern),
@@ -117,10 +107,10 @@ fn host(route: &Route, report: &mut Report<'_, '_>) -> Option<String> {
     }
 }
 
-fn methods(route: &Route, report: &mut Report<'_, '_>) {
-    let Some(methods) = &route.methods else { return };
+/// Checks a list of methods; without one it is `otherwise`.
+pub(super) fn methods(methods: &Spanned<Vec<Spanned<String>>>, otherwise: &str, report: &mut Report<'_, '_>) {
     if methods.is_empty() {
-        report.lacking(methods.place, "`methods` is empty: leave it out for all methods");
+        report.lacking(methods.place, format!("`methods` is empty: leave it out {otherwise}"));
     }
     for (index, method) in methods.iter().enumerate() {
         let is_method = Method::from_bytes(method.as_bytes()).is_ok() && !method.bytes().any(|byte| byte.is_ascii_lowercase());
@@ -142,6 +132,9 @@ fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
             report.lacking(rewrite.place, "`rewrite` changes the path that is sent to an upstream, but this route has no `upstream`");
         }
         rewrite.check(path, report);
+    }
+    if let Some(mirror) = &route.mirror {
+        mirror::check(route, mirror, report);
     }
     for target in route.target.written() {
         match target {

@@ -2,11 +2,13 @@
 
 use frontgate_filters::registry::FilterEntry;
 use frontgate_filters::reply::respond::Respond;
+use frontgate_filters::words::matching::Match;
 use frontgate_filters::words::spanned::Spanned;
 use frontgate_filters::words::units::{Duration, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::Mirror;
 use super::forms::{Short, deserialize_short_or_long, schemas, short_or};
 
 /// A route: which requests it takes, and what they lead to: exactly one of `upstream`, `redirect` and `respond`.
@@ -21,12 +23,16 @@ pub struct Route {
     pub path: Spanned<String>,
     /// Methods; by default all. GET includes HEAD.
     pub methods: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Facts that a request must have, too.
+    pub when: Option<Spanned<Match>>,
     /// What its requests lead to.
     pub target: Target,
     /// Filters in order: names, or filters written inline.
     pub filters: Vec<Spanned<FilterUse>>,
     /// Changes the path that is sent to the upstream.
     pub rewrite: Option<Spanned<Rewrite>>,
+    /// Copies of its requests for another upstream.
+    pub mirror: Option<Spanned<Mirror>>,
     /// Timeout of all attempts together, to the last byte; by default none.
     pub timeout: Option<Duration>,
     /// Limits that override the server's.
@@ -79,6 +85,9 @@ struct Keys {
     /// Methods; by default all. GET includes HEAD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     methods: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Facts that a request must have, too: a value, a list of values, or `"*"` for any. Routes of one host and path are tried in their order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    when: Option<Spanned<Match>>,
     /// The upstream that requests are sent to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     upstream: Option<Spanned<String>>,
@@ -94,6 +103,9 @@ struct Keys {
     /// Changes the path that is sent to the upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rewrite: Option<Spanned<Rewrite>>,
+    /// Copies of its requests for another upstream, of which nothing is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mirror: Option<Spanned<Mirror>>,
     /// Timeout of all attempts together, to the last byte; by default none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout: Option<Duration>,
@@ -115,9 +127,11 @@ impl From<Keys> for Route {
             host: keys.host,
             path: keys.path,
             methods: keys.methods,
+            when: keys.when,
             target,
             filters: keys.filters,
             rewrite: keys.rewrite,
+            mirror: keys.mirror,
             timeout: keys.timeout,
             limits: keys.limits,
         }
@@ -131,11 +145,13 @@ impl From<Route> for Keys {
             host: route.host,
             path: route.path,
             methods: route.methods,
+            when: route.when,
             upstream: None,
             redirect: None,
             respond: None,
             filters: route.filters,
             rewrite: route.rewrite,
+            mirror: route.mirror,
             timeout: route.timeout,
             limits: route.limits,
         };

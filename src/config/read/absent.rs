@@ -9,8 +9,7 @@ pub(super) const WORDS: &str = "not in this version";
 const KEYS: &[(&[&str], &str)] = &[
     (&["server.state_dir"], "nothing is written to disk"),
     (&["routes.*.canary", "routes.*.canary_options"], "give endpoints of one upstream weights and versions instead"),
-    (&["routes.*.mirror"], "leave it out"),
-    (&["routes.*.when", "routes.*.priority"], "a route is chosen by host, path and method"),
+    (&["routes.*.priority"], "all routes are alike under overload"),
     (&["routes.*.aggregate", "routes.*.graphql", "routes.*.saga"], "a route leads to one upstream, a redirect or a fixed answer"),
     (&["telemetry.tracing"], "`traceparent` passes through; the gateway makes no spans"),
     (&["access_log.when"], "every request is logged"),

@@ -91,6 +91,7 @@ routes:
   - {name: a, path: /a, upstream: main}
   - {name: b, path: /b, redirect: {to: /c}}
   - {name: c, path: /c, respond: {}}
+  - {name: d, path: /d, when: {header.X-V: 2.10, device: [mobile, tablet], cookie.a: "*"}, respond: {}}
 "#;
 
     let shown = serde_json::to_string(&loaded(text).config.routes).expect("JSON");
@@ -98,7 +99,113 @@ routes:
     let expected = concat!(
         r#"[{"name":"a","path":"/a","upstream":"main"},"#,
         r#"{"name":"b","path":"/b","redirect":{"to":"/c","status":308}},"#,
-        r#"{"name":"c","path":"/c","respond":{"status":200}}]"#,
+        r#"{"name":"c","path":"/c","respond":{"status":200}},"#,
+        r#"{"name":"d","path":"/d","when":{"header.x-v":"2.10","device":["mobile","tablet"],"cookie.a":"*"},"respond":{"status":200}}]"#,
     );
     assert_eq!(shown, expected);
+}
+
+/// What is wrong with routes of one path that differ by what is written here.
+fn problems_of_routes(routes: &[&str]) -> Vec<String> {
+    let text = r#"
+version: 1
+server:
+  listeners: [{address: "127.0.0.1:8080"}]
+filters:
+  web: {cors: {origins: [https://shop.example]}}
+  login: {jwt: {issuer: any, audience: any, algorithms: [ES256], keys: {jwks: {file: keys.json}}, claim_headers: {X-User-Id: claim.sub}}}
+routes:
+  - {name: used, path: /used, respond: {}, filters: [web, login]}
+"#;
+    let routes = routes.iter().enumerate().map(|(index, route)| format!("  - {{name: r{index}, path: /a, respond: {{}}, {route}}}\n"));
+    problems(&(text.to_owned() + &routes.collect::<String>()))
+}
+
+#[test]
+fn routes_of_one_path_may_differ_by_facts() {
+    for routes in [
+        &[r#"when: {header.X-V: "2"}"#, ""][..],
+        &[r#"when: {header.X-V: "2"}"#, r#"when: {header.X-V: ["2", "3"]}"#, ""],
+        &[r#"when: {header.X-V: 2.10}"#, r#"when: {header.X-V: "2.1"}"#],
+        &[r#"when: {header.X-V: "2"}"#],
+        &[r#"methods: [GET], when: {header.X-V: "2"}"#, "methods: [GET]", "methods: [POST]"],
+        &[r#"methods: [GET, POST], when: {header.X-V: "2"}"#, "methods: [GET]"],
+        &[r#"methods: [GET], when: {header.X-V: "2"}"#, r#"methods: [HEAD], when: {header.X-V: "2"}"#, ""],
+        &[r#"when: {header.X-V: "*"}, filters: [web]"#, "filters: [{cors: {origins: [https://shop.example]}}]"],
+        &[r#"when: {client_ip: 10.0.0.0/8, query.a: "1"}, filters: [web]"#, ""],
+        &["when: {client_ip: 10.0.0.0/8, cookie.a: b}, filters: [web]", "when: {client_ip: 192.0.2.0/24, cookie.a: b}"],
+        &["when: {device: [mobile, tablet], scheme: https, tls.version: \"1.3\", client_cert.cn: shop}", ""],
+    ] {
+        assert_eq!(problems_of_routes(routes), Vec::<String>::new(), "{routes:?}");
+    }
+}
+
+#[test]
+fn routes_that_are_never_reached_are_found() {
+    let same = "match the same requests";
+    for (routes, words) in [
+        (&["", ""][..], same),
+        (&["", "methods: [GET]"], same),
+        (&["", r#"when: {header.X-V: "2"}"#], "the route `r1` is never reached: `r0` comes before it and has no `when`"),
+        (&["methods: [GET]", r#"methods: [HEAD], when: {header.X-V: "2"}"#], "`r0` comes before it and has no `when`"),
+        (&["methods: [GET]", r#"when: {header.X-V: "2"}"#], "`r0` comes before it and has no `when`"),
+        (&[r#"when: {header.X-V: "2", device: mobile}"#, r#"when: {device: [mobile], header.x-v: "2"}"#, ""], same),
+        (
+            &[r#"when: {header.X-V: "*"}"#, r#"when: {header.X-V: "2"}"#, ""],
+            "the route `r1` is never reached: `r0` comes before it and takes all that its `when` lets pass",
+        ),
+        (&[r#"when: {header.X-V: "2"}"#, r#"when: {header.X-V: "2", device: mobile}"#, ""], "takes all that its `when` lets pass"),
+        (&["when: {client_ip: 10.0.0.0/8}", "when: {client_ip: 10.1.0.0/16}", ""], "takes all that its `when` lets pass"),
+        (
+            &[r#"when: {header.X-V: "1"}"#, r#"when: {header.X-V: "2"}"#, r#"when: {header.X-V: ["1", "2"]}"#, ""],
+            "the route `r2` is never reached: those before it take all that its `when` lets pass",
+        ),
+        (
+            &[r#"methods: [GET], when: {header.X-V: "*"}"#, r#"methods: [GET, POST], when: {header.X-V: "2"}"#],
+            "warning: the route `r1` is never reached by `GET`",
+        ),
+        (
+            &[r#"methods: [GET], when: {header.X-V: "*"}"#, r#"when: {header.X-V: "2"}"#],
+            "warning: the route `r1` is never reached by `GET`",
+        ),
+        (&[r#"when: {header.X-V: "2"}, filters: [web]"#, ""], "need the same `cors`"),
+        (&["when: {cookie.beta: yes}", "filters: [web]"], "a preflight does not say what `cookie.beta` will be: the routes `r0` and `r1`"),
+        (
+            &["when: {client_ip: 10.0.0.1, device: mobile}, filters: [web]", "filters: [{cors: {origins: [https://a.example]}}]"],
+            "need the same `cors`",
+        ),
+        (
+            &["methods: [GET], when: {cookie.beta: yes}, filters: [web]", "methods: [GET]", "methods: [POST], filters: [web]"],
+            "`r0` and `r1` need the same",
+        ),
+    ] {
+        let found = problems_of_routes(routes);
+
+        assert!(found.len() == 1 && found[0].contains(words), "{routes:?}: {words}: {found:#?}");
+    }
+}
+
+#[test]
+fn a_route_is_chosen_by_what_is_known_before_it() {
+    for (route, words) in [
+        ("when: {}", "`when` is empty"),
+        ("when: {claim.sub: a}", "`claim.sub` cannot choose a route: a token is verified by a filter of the route"),
+        ("when: {route: a}", "it is what is to be chosen"),
+        ("when: {method: GET}", "(write it as `methods`)"),
+        ("when: {header.x-user-id: \"*\"}", "what clients send under this name is removed, and a filter sets it"),
+        ("when: {header.X_User_Id: \"*\"}", "what clients send under this name is removed, and a filter sets it"),
+        ("when: {header.X-BFF-Version: v2}", "warning: `header.x-bff-version` never holds: only trusted proxies may send this header"),
+        ("when: {device: mobil}", "there is no device class `mobil` (did you mean `mobile`?)"),
+        ("when: {headers.X-V: \"2\"}", "did you mean `header.X-V`?"),
+        ("when: {version: v2}", "version"),
+        ("when: {header.X-V: []}", "has no value"),
+        ("when: {header.X-V: {a: b}}", "expected a value, a list of values, or \"*\" for any"),
+        ("when: [a]", "expected a map from facts of the request to their values"),
+        ("when: {client_ip: 10.0.0.0/33}", "neither a network"),
+        ("when: {client_ip: [10.0.0.1, 10.0.0.1]}", "listed twice"),
+    ] {
+        let found = problems_of_routes(&[route]);
+
+        assert!(found.len() == 1 && found[0].contains(words), "{route}: {words}: {found:#?}");
+    }
 }

@@ -95,7 +95,7 @@ impl Leg {
             order.attempts.finished(Attempt::Ok, now);
             return Err(Ended::Final(End::Answer(refusals::internal())));
         }
-        order.route.chain.mark(&mut head, order.facts);
+        order.route.mark(&mut head, order.facts);
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             // What follows is no body: no filter sees it, and no limit of bodies counts it.
             client.inform(head);

@@ -179,6 +179,9 @@ impl Leg {
         while !matches!(self.stage, Stage::Over | Stage::Switched) {
             let next = poll_fn(|cx| {
                 let next = self.poll_next(cx, client, replay, order.is_call());
+                if order.tee.is_some() && !self.line.has_output() {
+                    order.is_written(client, replay);
+                }
                 // Up to the head all of the time is the upstream's.
                 if self.stage != Stage::Head {
                     order.attempts.idle(next.is_pending());
@@ -378,6 +381,9 @@ impl Leg {
             data = part.unwrap_or_default();
         }
         replay.keep(&data);
+        if order.tee.is_some() {
+            order.grows(replay);
+        }
         if !order.fits(&data, replay) {
             let reply = if order.is_call() { refusals::message_too_large() } else { refusals::body_too_large() };
             return Err(self.refused(order, reply));

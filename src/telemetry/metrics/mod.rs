@@ -5,6 +5,7 @@
 
 mod discovery;
 mod listener;
+mod mirror;
 mod process;
 mod route;
 mod scrape;
@@ -26,6 +27,7 @@ use crate::router::UNMATCHED;
 
 pub(crate) use discovery::{DiscoveryMetrics, DiscoveryResult};
 pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
+pub(crate) use mirror::{Compared, MirrorMetrics, Place, Skipped};
 pub(crate) use route::RouteMetrics;
 pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
 

@@ -1,13 +1,14 @@
 //! What is counted for each route: answers by method and status, and how long they took.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use frontgate_filters::grpc::Status;
 use http::Method;
 use prometheus::Histogram;
 
+use super::mirror::MirrorMetrics;
 use super::scrape::Scrape;
 use super::{DURATION, OVERHEAD, histogram};
 use crate::router::UNMATCHED;
@@ -19,6 +20,8 @@ pub(crate) struct RouteMetrics {
     overhead: Histogram,
     /// gRPC calls by their status; there once the route has one.
     calls: OnceLock<Box<Calls>>,
+    /// There once the route has a mirror.
+    mirror: OnceLock<Arc<MirrorMetrics>>,
 }
 
 /// Calls by the number of their status, then those of other numbers, then those that brought none.
@@ -26,7 +29,18 @@ type Calls = [AtomicU64; Status::NAMED + 2];
 
 impl RouteMetrics {
     pub(super) fn new() -> Self {
-        Self { answers: Default::default(), duration: histogram(DURATION), overhead: histogram(OVERHEAD), calls: OnceLock::new() }
+        Self {
+            answers: Default::default(),
+            duration: histogram(DURATION),
+            overhead: histogram(OVERHEAD),
+            calls: OnceLock::new(),
+            mirror: OnceLock::new(),
+        }
+    }
+
+    /// What is counted of its mirror: always the same, so that counts survive a reload.
+    pub(crate) fn mirror(&self) -> Arc<MirrorMetrics> {
+        self.mirror.get_or_init(Arc::default).clone()
     }
 
     /// Counts a request that was answered with `status` after `duration`, of which `overhead` was the gateway's own.
@@ -69,6 +83,9 @@ impl RouteMetrics {
             if count > 0 {
                 scrape.counter("frontgate_grpc_requests_total", help, &[("route", route), ("grpc_status", status)], count as f64);
             }
+        }
+        if let Some(mirror) = self.mirror.get() {
+            mirror.scrape(route, scrape);
         }
         let help = "Duration of a request, from its first byte to the last byte of its answer.";
         scrape.histogram("frontgate_request_duration_seconds", help, &[("route", route)], &self.duration);

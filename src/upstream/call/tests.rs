@@ -123,6 +123,8 @@ fn asking(method: Method, body: &str) -> Call<'static> {
         hash: None,
         deadline: Instant::now() + Duration::from_secs(30),
         most: 1000,
+        answered: Answered::Kept,
+        again: true,
     }
 }
 
@@ -184,6 +186,31 @@ async fn connections_that_were_closed_are_met_and_forgiven_however_many_they_are
     assert_eq!(text(&pool, &get()).await.as_deref(), Ok("fine"), "one of its own in the end");
 
     assert_eq!(endpoint.connections(), 6);
+}
+
+#[tokio::test]
+async fn what_is_not_to_be_made_again_is_made_once_whatever_the_pool_says() {
+    let endpoint = Endpoint::new(|_, _| says("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")).await;
+    let pool = pool(&[endpoint.address], json!({"retry": {"attempts": 3, "when": ["503"], "budget": "100%"}}));
+
+    let once = call(&pool, &Call { again: false, ..get() }).await.expect("an answer");
+    assert_eq!((once.head.status.as_u16(), endpoint.received().len()), (503, 1));
+    let often = call(&pool, &get()).await.expect("an answer");
+    assert_eq!((often.head.status.as_u16(), endpoint.received().len()), (503, 4));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_dropped_is_read_up_to_its_bound_and_keeps_its_connection_if_it_is_no_longer() {
+    let endpoint = Endpoint::new(|_, _| ok(&"x".repeat(1001))).await;
+    let pool = pool(&[endpoint.address], json!({}));
+    let dropped = |most| Call { answered: Answered::Dropped, most, ..get() };
+
+    for (most, connections) in [(1001, 1), (1001, 1), (1000, 1), (1001, 2)] {
+        let answer = call(&pool, &dropped(most)).await.expect("an answer");
+
+        assert_eq!((answer.head.status.as_u16(), answer.body.len()), (200, 0));
+        assert_eq!(endpoint.connections(), connections, "{most}");
+    }
 }
 
 #[tokio::test]

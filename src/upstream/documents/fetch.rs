@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use crate::config::model::{Balance, FirstByte, Retry, Upstream, UpstreamTimeouts};
 use crate::discovery::dns::Dns;
 use crate::telemetry::Metrics;
-use crate::upstream::call::{Call, NoAnswer, call};
+use crate::upstream::call::{Answered, Call, NoAnswer, call};
 use crate::upstream::tls::Tls;
 use crate::upstream::{Found, NoPick, Pool};
 
@@ -105,8 +105,17 @@ pub(super) async fn get(
     if let Some(etag) = etag {
         asked.insert(IF_NONE_MATCH, etag.clone());
     }
-    let request =
-        Call { method: Method::GET, target: url.target.as_bytes(), fields: asked, body: Bytes::new(), hash: None, deadline, most: LARGEST };
+    let request = Call {
+        method: Method::GET,
+        target: url.target.as_bytes(),
+        fields: asked,
+        body: Bytes::new(),
+        hash: None,
+        deadline,
+        most: LARGEST,
+        answered: Answered::Kept,
+        again: true,
+    };
     let answer = call(pool, &request).await.map_err(|why| match why {
         NoAnswer::NoEndpoint(NoPick::NoEndpoint) => "its name has no address".to_owned(),
         NoAnswer::NoEndpoint(NoPick::Full) | NoAnswer::Unreachable => "it cannot be reached".to_owned(),

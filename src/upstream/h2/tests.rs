@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::telemetry::Metrics;
 use crate::upstream::Pool;
-use crate::upstream::call::{Answer, Call, NoAnswer, call};
+use crate::upstream::call::{Answer, Answered, Call, NoAnswer, call};
 
 /// An endpoint whose streams are answered by `answer`, which is told the number of the connection. How many connections there were.
 async fn endpoint<F>(
@@ -59,7 +59,8 @@ async fn echo(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, _:
 async fn asked(pool: &Arc<Pool>, method: Method, body: &'static [u8], patience: Duration) -> Result<Answer, NoAnswer> {
     let body = Bytes::from_static(body);
     let deadline = Instant::now() + patience;
-    call(pool, &Call { method, target: b"/thing", fields: HeaderMap::new(), body, hash: None, deadline, most: 64 << 10 }).await
+    let (fields, answered) = (HeaderMap::new(), Answered::Kept);
+    call(pool, &Call { method, target: b"/thing", fields, body, hash: None, deadline, most: 64 << 10, answered, again: true }).await
 }
 
 const PATIENT: Duration = Duration::from_secs(20);
