@@ -114,3 +114,48 @@ impl ReadTurn {
         self.0 = if read.is_pending() { 0 } else { self.0 + count };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_parts_become_few_and_large_ones_stay_as_they_are() {
+        let mut gathered = Gathered::default();
+        let large = Bytes::from(vec![b'L'; LARGE]);
+        let mut expected = Vec::new();
+        for round in 0..3 {
+            for _ in 0..MOST {
+                gathered.push(Bytes::from_static(b"ab"));
+                expected.extend_from_slice(b"ab");
+            }
+            if round < 2 {
+                gathered.push(large.clone());
+                expected.extend_from_slice(&large);
+            }
+        }
+
+        let parts: Vec<Bytes> = std::iter::from_fn(|| gathered.pop()).collect();
+
+        assert!(parts.concat() == expected, "all of it, in its order");
+        assert_eq!(parts.iter().map(Bytes::len).collect::<Vec<_>>(), [MOST, MOST, LARGE, MOST, MOST, LARGE, MOST, MOST]);
+        assert_eq!(parts[2].as_ptr(), large.as_ptr());
+        assert!(gathered.is_empty());
+    }
+
+    #[test]
+    fn a_turn_ends_with_what_was_read_and_a_pause_begins_a_whole_one() {
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let mut turn = ReadTurn::default();
+
+        turn.read(&Poll::Ready(()), TURN - 1);
+        assert!(turn.poll(cx).is_ready());
+        turn.read(&Poll::Ready(()), 1);
+        assert!(turn.poll(cx).is_pending() && turn.poll(cx).is_ready(), "others were let through once");
+
+        turn.read(&Poll::Ready(()), TURN - 1);
+        turn.read(&Poll::<()>::Pending, 0);
+        turn.read(&Poll::Ready(()), TURN - 1);
+        assert!(turn.poll(cx).is_ready());
+    }
+}
