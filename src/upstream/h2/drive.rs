@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use super::pool::{Listed, Queue, Shared};
 use super::pulse::{Beat, Pulse};
 use super::{H2, UNTOLD, builder};
 use crate::config::model::UpstreamProtocol;
+use crate::gathered::ReadTurn;
 use crate::upstream::cause::Cause;
 use crate::upstream::connect::{HTTP1, connect};
 use crate::upstream::h1::{Io, begins_with_tls};
@@ -31,6 +32,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// The socket of a connection, which notes that something has come.
 struct Heard {
     io: Io,
+    turn: ReadTurn,
     shared: Arc<Shared>,
 }
 
@@ -74,7 +76,7 @@ pub(super) async fn dial(endpoint: &Arc<Endpoint>, queue: Arc<Queue>) -> Result<
     }
     let now = Instant::now();
     let shared = Arc::new(Shared::new(endpoint.clone(), now, queue));
-    let handshake = builder().handshake(Heard { io, shared: shared.clone() }).await;
+    let handshake = builder().handshake(Heard { io, turn: ReadTurn::default(), shared: shared.clone() }).await;
     let (requests, mut connection) = handshake.map_err(|_| shared.why())?;
     let pings = connection.ping_pong();
     let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
@@ -218,8 +220,10 @@ impl Heard {
 impl AsyncRead for Heard {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        ready!(this.turn.poll(cx));
         let before = buf.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
+        this.turn.read(&read, buf.filled().len() - before);
         if buf.filled().len() > before {
             this.heard(&buf.filled()[before..]);
         }
