@@ -4,9 +4,14 @@ CARGO ?= cargo
 # What `make dist` strips; for example target/pgo/release/frontgate after loadtest/pgo.
 BINARY ?= target/release/frontgate
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# What is built in: everything. With `make FEATURES= …` what needs protoc is left out.
+FEATURES ?= full
+BUILT = $(addprefix --features frontgate/,$(FEATURES))
 
 .PHONY: demo test check long soak bench compare dist deps
 
+# Quickly: without what is optional.
+demo: FEATURES =
 demo: deps
 	@[ -x $(TARGET)/demo/frontgate ] || echo "The first build takes about three minutes on two cores."
 	$(CARGO) run --profile demo -- demo
@@ -14,42 +19,43 @@ demo: deps
 # Both run to their end, whatever fails.
 test: deps
 	@failed=0; \
-	$(CARGO) test --workspace --tests --no-fail-fast || failed=1; \
-	$(CARGO) test --workspace --doc --no-fail-fast || failed=1; \
+	$(CARGO) test --workspace $(BUILT) --tests --no-fail-fast || failed=1; \
+	$(CARGO) test --workspace $(BUILT) --doc --no-fail-fast || failed=1; \
 	exit $$failed
 
 check: deps
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace $(BUILT) --all-targets -- -D warnings
 
 # Millions of cases, big bodies, long soaks, bounds of time: not for every change, and for a machine that has nothing else to do.
 long: deps
-	FRONTGATE_LONG=1 $(CARGO) test --release --workspace --no-fail-fast
+	FRONTGATE_LONG=1 $(CARGO) test --release --workspace $(BUILT) --no-fail-fast
 
 bench: deps
 	$(CARGO) bench --workspace --bench '*'
 
 # An hour of everything at once.
 soak: deps
-	FRONTGATE_SOAK=60 $(CARGO) test --release --workspace --test integration soak:: -- --nocapture
+	FRONTGATE_SOAK=60 $(CARGO) test --release --workspace $(BUILT) --test integration soak:: -- --nocapture
 
 compare: deps
 	loadtest/compare
 
 # The binary without symbols, and beside it what a debugger and a backtrace need.
 dist: deps
-	@[ "$(BINARY)" != target/release/frontgate ] || $(CARGO) build --release --bin frontgate --target-dir target
+	@[ "$(BINARY)" != target/release/frontgate ] || $(CARGO) build --release $(BUILT) --bin frontgate --target-dir target
 	mkdir -p target/dist
 	objcopy --only-keep-debug --compress-debug-sections $(BINARY) target/dist/frontgate.debug
 	objcopy --strip-all $(BINARY) target/dist/frontgate
 	cd target/dist && objcopy --add-gnu-debuglink=frontgate.debug frontgate
 	@ls -l target/dist
 
-# A C compiler and cmake build the compression and cryptography libraries.
+# A C compiler and cmake build the compression and cryptography libraries, protoc the messages of etcd.
 deps:
 	@missing=""; \
 	command -v cc >/dev/null 2>&1 || missing="$$missing gcc libc6-dev"; \
 	command -v cmake >/dev/null 2>&1 || missing="$$missing cmake"; \
+	[ -z "$(FEATURES)" ] || command -v protoc >/dev/null 2>&1 || missing="$$missing protobuf-compiler libprotobuf-dev"; \
 	command -v $(CARGO) >/dev/null 2>&1 || { echo "Rust is missing: install 1.95 or newer from https://rustup.rs"; exit 1; }; \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \

@@ -11,7 +11,7 @@
 //! - `proxy` translates Pingora's phases; the `exchange` behind it makes attempts at an `upstream` and brings the answer back.
 //! - `discovery` asks the sources of an upstream's endpoints, and gives its pool what they come to.
 //! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
-//! - `files` reads what a configuration names, within bounds; `certificates` what is in such files for TLS.
+//! - `files` reads what a configuration names, within bounds; `watch` tells when a file may have changed; `certificates` what is in such files for TLS.
 //! - `server` starts and drains all of it; `cli` is what people type.
 
 #![warn(unreachable_pub)]
@@ -29,6 +29,7 @@ mod exchange;
 mod explain;
 mod files;
 mod gateway;
+mod gathered;
 mod mirror;
 mod panics;
 mod proxy;
@@ -44,6 +45,7 @@ mod status;
 mod telemetry;
 mod upstream;
 mod via;
+mod watch;
 mod websocket;
 
 pub use server::{Running, start};

@@ -19,6 +19,8 @@ mod chaos;
 mod check;
 /// Answers that are compressed on their way.
 mod compress;
+/// Endpoints that come and go by themselves: from files and from etcd, kept over a restart, under load.
+mod discovery;
 /// What people copy: the pages' YAML and every configuration that is shipped.
 mod documents;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
@@ -75,6 +77,8 @@ mod readmes;
 mod reasons;
 /// What signals do, and what never keeps them waiting.
 mod signals;
+/// Streams of many small frames, which are no attack.
+mod small_frames;
 /// Everything at once, for as long as one likes.
 mod soak;
 /// Reads and writes apart: where each is sent, and who finds what he wrote.

@@ -27,13 +27,13 @@ pub(super) fn run(path: Option<&Path>) -> ExitCode {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     small_pages();
     let path = path.map(Path::to_owned);
-    serve(start(loaded, Box::new(move || config::load(path.as_deref()).and_then(snapshot::opened))))
+    serve(|| start(loaded, Box::new(move || config::load(path.as_deref()).and_then(snapshot::opened))))
 }
 
-/// Runs what was started until a signal or an operator ends it. 0 where no request was cut off.
-pub(super) fn serve(started: Result<Running, String>) -> ExitCode {
+/// Starts a gateway and runs it until a signal or an operator ends it. 0 where no request was cut off.
+pub(super) fn serve(start: impl FnOnce() -> Result<Running, String>) -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,pingora_core=warn,pingora_proxy=warn")).init();
-    let running = match started {
+    let running = match start() {
         Ok(running) => running,
         Err(why) => return fail(exit::RUNTIME, &why),
     };

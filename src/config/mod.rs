@@ -12,6 +12,7 @@ mod read;
 pub mod schema;
 mod secrets;
 mod source;
+pub(crate) mod targets;
 #[cfg(test)]
 mod tests;
 
@@ -129,6 +130,11 @@ impl Loaded {
     /// A path, relative to the file that names it.
     pub fn resolve_path(&self, place: Place, path: &Path) -> PathBuf {
         resolve(place, path, &self.places, &self.sources)
+    }
+
+    /// Where is kept what a restart shall not lose, if anywhere.
+    pub(crate) fn state_dir(&self) -> Option<PathBuf> {
+        self.config.server.state_dir.as_ref().map(|path| self.resolve_path(path.place, path))
     }
 
     /// The contents of a file that a value names; an error says why it cannot be had.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use frontgate_filters::chain::{Chain, Link};
 use frontgate_filters::device::Devices;
@@ -21,9 +22,10 @@ use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
 use crate::decide::CertificateHeaders;
 use crate::discovery::dns::Dns;
+use crate::discovery::kept::{self, Kept};
 use crate::discovery::{self, Keeper};
 use crate::door::Rules;
-use crate::door::tls::Kept;
+use crate::door::tls;
 use crate::door::wire::HeadLimits;
 use crate::files;
 use crate::mirror::Mirror;
@@ -192,11 +194,21 @@ fn keepers(
         let kept = before.filter(|keeper| keeper.asks(&parts)).cloned();
         let keeper = kept.unwrap_or_else(|| {
             let serving = previous.and_then(|previous| previous.pools.get(name)).map(|pool| pool.endpoints()).unwrap_or_default();
-            Keeper::new(name, parts, before.map(|keeper| &**keeper), serving, metrics.discovery(name))
+            let kept = if before.is_some() { Vec::new() } else { remembered(loaded, name) };
+            Keeper::new(name, parts, before.map(|keeper| &**keeper), kept, serving, metrics.discovery(name))
         });
         keepers.insert(name.clone(), keeper);
     }
     Ok(keepers)
+}
+
+/// What is kept on disk of an upstream's endpoints, where something can be used.
+fn remembered(loaded: &Loaded, upstream: &str) -> Vec<Kept> {
+    let Some(folder) = loaded.state_dir() else { return Vec::new() };
+    kept::read(&folder, upstream, SystemTime::now()).unwrap_or_else(|why| {
+        log::warn!("upstream `{upstream}`: the endpoints that were kept on disk are not used: {why}");
+        Vec::new()
+    })
 }
 
 /// Answers of routes that share host and path have to be told apart by whoever keeps them.
@@ -275,9 +287,10 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
 }
 
 /// Reads the certificates that the listeners name.
-fn certificates(loaded: &Loaded) -> Result<Box<[Option<Kept>]>, String> {
-    let read =
-        |listener: &Spanned<model::Listener>| Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems));
+fn certificates(loaded: &Loaded) -> Result<Box<[Option<tls::Kept>]>, String> {
+    let read = |listener: &Spanned<model::Listener>| {
+        tls::Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems))
+    };
     loaded.config.server.listeners.iter().map(read).collect()
 }
 

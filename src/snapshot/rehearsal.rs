@@ -17,6 +17,10 @@ use crate::action::Seal;
 use crate::config::Loaded;
 use crate::config::diagnostics::Diagnostics;
 use crate::config::model::{AccessLog, LogTarget};
+use crate::discovery::{
+    self,
+    file::{self, Unusable},
+};
 use crate::door::tls::Kept;
 use crate::files;
 use crate::upstream::tls::Tls;
@@ -26,7 +30,8 @@ pub(crate) fn opened(loaded: Loaded) -> Result<Loaded, Diagnostics> {
     let mut loaded = loaded;
     let problems = missing(&loaded);
     if problems.iter().all(|problem| problem.weight == Weight::Doubtful) {
-        loaded.warnings = loaded.diagnose(problems).and(std::mem::take(&mut loaded.warnings));
+        let lists = lists(&loaded);
+        loaded.warnings = loaded.diagnose(problems).and(std::mem::take(&mut loaded.warnings)).and(lists);
         return Ok(loaded);
     }
     Err(loaded.diagnose(problems).and(loaded.warnings))
@@ -46,7 +51,15 @@ fn missing(loaded: &Loaded) -> Vec<Problem> {
             Err(wrong) => problems.extend(wrong),
         }
     }
+    if let Some(path) = &config.server.state_dir {
+        let folder = loaded.resolve_path(path.place, path);
+        let tried = folder.clone();
+        if let Err(why) = files::patiently(&folder, move || can_keep(&tried)) {
+            problems.push(Problem::at(path.place, why));
+        }
+    }
     for upstream in config.upstreams.values() {
+        problems.extend(discovery::missing(upstream, loaded));
         match Tls::read(upstream, &|path| loaded.file(path), None) {
             Ok(tls) => problems.extend(tls.into_iter().flat_map(|tls| tls.warnings.clone())),
             Err(wrong) => problems.extend(wrong),
@@ -80,6 +93,40 @@ fn missing(loaded: &Loaded) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// What is wrong in files of endpoints, as doubts: a gateway serves without, and reads them again when they change.
+fn lists(loaded: &Loaded) -> Diagnostics {
+    let files = loaded.config.upstreams.values().filter_map(|upstream| upstream.discover.as_ref()?.file.as_ref());
+    files.fold(Diagnostics::default(), |found, path| {
+        let read = file::read(&loaded.resolve_path(path.place, path));
+        match read {
+            Ok(_) => found,
+            Err(Unusable::Unreadable(why)) => {
+                let problem = Problem::doubtful(path.place, format!("{why}: nobody is found there until it can be read"));
+                found.and(loaded.diagnose(vec![problem]))
+            }
+            Err(Unusable::Wrong(problems)) => found.and(problems.doubted()),
+        }
+    })
+}
+
+/// Whether files can be created in this directory, or in the one that it would be made in.
+fn can_keep(folder: &Path) -> Result<(), String> {
+    let cannot = |error: &io::Error| format!("`{}` cannot be written to: {}", folder.display(), files::words(error));
+    let mut at = folder;
+    loop {
+        match std::fs::metadata(at) {
+            Ok(about) if about.is_dir() => return can_create(at).map_err(|error| cannot(&error)),
+            Ok(_) => return Err(format!("`{}` cannot be written to: `{}` is not a directory", folder.display(), at.display())),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(cannot(&error)),
+            Err(error) => match at.parent() {
+                Some(above) if above.as_os_str().is_empty() => at = Path::new("."),
+                Some(above) => at = above,
+                None => return Err(cannot(&error)),
+            },
+        }
+    }
 }
 
 /// Whether lines can be appended to this file, or the file can be created where there is none yet.

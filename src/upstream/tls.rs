@@ -104,7 +104,7 @@ fn config(roots: Arc<RootCertStore>, own: Option<Pair>) -> Arc<ClientConfig> {
 }
 
 /// The system's authorities, read once.
-fn system() -> Arc<RootCertStore> {
+pub(crate) fn system() -> Arc<RootCertStore> {
     static ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
         let mut roots = RootCertStore::empty();
         match rustls_native_certs::load_native_certs() {

@@ -101,7 +101,8 @@ fn run(folder: &Path, text: &str, arguments: &[&str]) -> String {
 fn explain_shows_the_names_and_check_needs_no_network() {
     let (directory, server) = (Directory::new(), DnsServer::start());
     let upstream = "endpoints: [users.internal:8443, \"localhost:8443\"]\ntls: {}";
-    let text = text(&server, upstream);
+    directory.put("hosts", "");
+    let text = text(&server, upstream).replace("/dev/null", "hosts");
 
     let explained = run(&directory, &text, &["explain", "GET", "http://a.example/"]);
     let checked = run(&directory, &text, &["check"]);

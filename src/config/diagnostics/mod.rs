@@ -228,13 +228,29 @@ impl Diagnostics {
         line.replace(char::is_control, " ")
     }
 
-    /// What both say.
+    /// What both say, of the same files or of others.
     pub fn and(mut self, other: Self) -> Self {
         if other.items.is_empty() {
             return self;
         }
-        self.items.extend(other.items);
-        Self::new(self.items, if self.sources.is_empty() { other.sources } else { self.sources })
+        if self.sources.is_empty() || other.sources.is_empty() || Arc::ptr_eq(&self.sources, &other.sources) {
+            self.items.extend(other.items);
+            return Self::new(self.items, if self.sources.is_empty() { other.sources } else { self.sources });
+        }
+        let before = self.sources.len();
+        self.items.extend(other.items.into_iter().map(|mut item| {
+            let places = item.place.iter_mut().chain(item.labels.iter_mut().map(|(at, _)| at));
+            places.for_each(|at| at.file += before);
+            item
+        }));
+        let sources = self.sources.iter().chain(other.sources.iter()).cloned().collect();
+        Self::new(self.items, Arc::new(sources))
+    }
+
+    /// The same as doubts: what they are about is no part of what is asked for.
+    pub fn doubted(mut self) -> Self {
+        self.items.iter_mut().for_each(|item| item.severity = Severity::Warning);
+        self
     }
 
     /// Finds the lines that hold secrets, as they look and as messages found them, and removes those secrets from every message.

@@ -42,7 +42,10 @@ impl Address {
             });
         }
         let Some(port) = port else {
-            return Err(format!("`{text}` has no port: write {host}:{}", if text.starts_with("https://") { 443 } else { 8080 }));
+            return Err(match text.starts_with("https://") {
+                true => format!("`{text}` is a URL: write {host}:443, and `tls: {{}}` in the upstream"),
+                false => format!("`{text}` has no port: write {host}:8080"),
+            });
         };
         let Ok(port) = port.parse() else { return Err(format!("`{port}` is not a port, as in {host}:8080")) };
         match text.split_once("://") {
@@ -157,7 +160,7 @@ mod tests {
         for (text, words) in [
             ("users.internal", "`users.internal` has no port: write users.internal:8080"),
             ("http://users.internal:80/", "is a URL: write users.internal:80"),
-            ("https://users.internal", "has no port: write users.internal:443"),
+            ("https://users.internal", "is a URL: write users.internal:443, and `tls: {}` in the upstream"),
             ("https://users.internal:443", "write users.internal:443, and `tls: {}` in the upstream"),
             ("https://10.0.0.1", "`tls: {}` in the upstream"),
             ("users.internal:http", "`http` is not a port, as in users.internal:8080"),

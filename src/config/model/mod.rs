@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use address::{Address, Name, is_host_name};
 pub use canary::{By, CanaryOptions, Otherwise, Sticky, Variant};
-pub use discover::Discover;
+pub use discover::{Discover, Etcd, EtcdFormat, EtcdTls};
 pub use dns::{Dns, DnsServer};
 pub use mirror::{Mirror, MirrorHeaders};
 pub use route::{FilterUse, Redirect, Rewrite, Route, RouteLimits, Target};

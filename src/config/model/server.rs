@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
+use std::path::PathBuf;
 
 use frontgate_filters::filter::build::Secret;
 pub use frontgate_filters::words::network::Network;
@@ -41,6 +42,10 @@ pub struct Server {
     /// Whether a client that closed its half of the connection still gets its answer, however long that takes; otherwise it counts as one
     /// that has left where the answer is not there within 0.3 s.
     pub half_close: bool,
+    /// A directory for what a restart shall not lose: the endpoints that were discovered last. It is made where it does not exist; without it
+    /// nothing is written to disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<Spanned<PathBuf>>,
     /// How names are resolved: those of endpoints, and those of the hosts that key sets come from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dns: Option<Spanned<Dns>>,
@@ -61,6 +66,7 @@ impl Default for Server {
             limits: Limits::default(),
             timeouts: ServerTimeouts::default(),
             half_close: false,
+            state_dir: None,
             dns: None,
             drain: Drain::default(),
             filters: Vec::new(),
@@ -79,7 +85,7 @@ pub struct Listener {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Spanned<ListenerTls>>,
     /// Protocols spoken there, by default `[http1]`, and `[h2, http1]` with `tls`. `h2` in clear text means HTTP/2 with prior knowledge, and
-    /// stands there beside `http1`.
+    /// stands there beside `http1`. With `tls` and `[h2]` alone, clients that do not ask for HTTP/2 (ALPN) are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocols: Option<Vec<Protocol>>,
     /// For a listener behind a load balancer that says by the PROXY protocol, version 1 or 2, for whom it connects.

@@ -1,5 +1,6 @@
 //! Whole texts in, every problem out.
 
+mod discover;
 mod files;
 mod filters;
 mod golden;

@@ -2,14 +2,16 @@
 //!
 //! It lives for as long as a configuration names the same sources, and its sources are asked for as long as it lives.
 
+mod keeping;
 mod set;
 mod told;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use frontgate_filters::filter::BoxFuture;
 use parking_lot::Mutex;
@@ -17,10 +19,11 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-pub(crate) use self::set::Age;
+use self::keeping::Keeping;
 use self::set::{Asked, Set};
 use super::Found;
 use super::judge::Passes;
+use super::kept::{self, Kept};
 use crate::telemetry::{DiscoveryMetrics, DiscoveryResult};
 use crate::upstream::{Pool, health};
 
@@ -58,29 +61,37 @@ pub(crate) struct Keeper {
     /// Whether the pool has yet to be given what is known.
     due: AtomicBool,
     woken: Arc<Notify>,
+    keeping: Mutex<Keeping>,
     tasks: Mutex<Vec<AbortHandle>>,
     metrics: Arc<DiscoveryMetrics>,
 }
 
 impl Keeper {
-    /// The keeper of an upstream with these sources, of which there is at least one. It goes on with what `before` knows of the same ones;
-    /// until all have answered, `serving` stays, too.
+    /// The keeper of an upstream with these sources, of which there is at least one. It goes on with what `before` knows of the same ones, or
+    /// with what is `kept` of them; until all have answered, `serving` stays, too.
     pub(crate) fn new(
         upstream: &str,
         parts: Vec<Part>,
         before: Option<&Self>,
+        kept: Vec<Kept>,
         serving: Vec<Found>,
         metrics: Arc<DiscoveryMetrics>,
     ) -> Arc<Self> {
         let now = Instant::now();
         let (mut runs, mut asked) = (Vec::with_capacity(parts.len()), Vec::with_capacity(parts.len()));
         let before = before.map(|before| before.set.lock());
+        let mut used = kept.is_empty();
         for part in parts {
             let known = before.as_ref().and_then(|set| set.known(&part.identity));
-            asked.push(known.unwrap_or_else(|| Asked::new(&part, Vec::new(), now)));
+            let kept = kept.iter().find(|kept| kept.source == part.source);
+            used |= kept.is_some();
+            asked.push(known.unwrap_or_else(|| Asked::new(&part, kept, now)));
             runs.push(part.run);
         }
         drop(before);
+        if !used {
+            log::warn!("upstream `{upstream}`: the endpoints that were kept on disk are of other sources, and are not used");
+        }
         Arc::new(Self {
             upstream: upstream.into(),
             runs: runs.into(),
@@ -89,6 +100,7 @@ impl Keeper {
             giving: Mutex::new(()),
             due: AtomicBool::new(false),
             woken: Arc::default(),
+            keeping: Mutex::default(),
             tasks: Mutex::default(),
             metrics,
         })
@@ -104,9 +116,10 @@ impl Keeper {
         self.set.lock().with(written)
     }
 
-    /// From now on this pool is served, with these written addresses beside what is found.
-    pub(crate) fn serve(&self, pool: &Arc<Pool>, written: Vec<Found>) {
+    /// From now on this pool is served, with these written addresses beside what is found, which is kept in this folder.
+    pub(crate) fn serve(&self, pool: &Arc<Pool>, written: Vec<Found>, folder: Option<PathBuf>) {
         self.set.lock().written = written;
+        self.keeping.lock().use_folder(folder);
         *self.pool.lock() = Arc::downgrade(pool);
         let age = self.set.lock().age();
         self.metrics.as_of(Some((age.at, age.older)));
@@ -148,8 +161,8 @@ impl Keeper {
         if judged.doubted > 0 {
             let (source, upstream) = (self.source(part), &self.upstream);
             log::warn!(
-                "upstream `{upstream}`: {source} names {count} endpoints, and {} no longer that it named before: they stay while they pass \
-                 their health checks, without such until it says so again (`frontgate upstreams accept {upstream}` lets them go now)",
+                "upstream `{upstream}`: {source} names {count} endpoints now, and {} no longer that it named before. In doubt these stay while \
+                 they pass their health checks, without such until it says so again; `frontgate upstreams accept {upstream}` lets them go now",
                 judged.doubted
             );
         }
@@ -174,6 +187,7 @@ impl Keeper {
     }
 
     /// A source names this many endpoints that cannot be understood, such as this one.
+    #[cfg(feature = "etcd")]
     pub(crate) fn skipped(&self, part: usize, count: usize, such: &str) {
         self.metrics.count(DiscoveryResult::Skipped, count);
         if count > 0 && self.on(part, Asked::first_skipped).unwrap_or_default() {
@@ -220,6 +234,7 @@ impl Keeper {
 
     fn have_changed(&self, changed: bool) {
         if changed {
+            self.keeping.lock().is_due();
             self.due.store(true, Ordering::Release);
             self.woken.notify_one();
         }
@@ -256,6 +271,26 @@ impl Keeper {
     }
 }
 
+impl Keeper {
+    /// Writes to disk what is known, where that is due.
+    async fn keep(&self) {
+        let now = Instant::now();
+        let Some(folder) = self.keeping.lock().begin(now) else { return };
+        let known = self.each(|asked| Kept {
+            source: asked.source.to_string(),
+            age: asked.as_of.now(now),
+            endpoints: asked.judge.endpoints().cloned().collect(),
+        });
+        let upstream = self.upstream.clone();
+        let write = tokio::task::spawn_blocking(move || kept::write(&folder, &upstream, known, SystemTime::now()));
+        if let Ok(written) = write.await
+            && let Some(why) = self.keeping.lock().ended(written)
+        {
+            log::warn!("upstream `{}`: its endpoints are not kept for the next start: {why}", self.upstream);
+        }
+    }
+}
+
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.tasks.get_mut().drain(..).for_each(|task| task.abort());
@@ -286,6 +321,7 @@ impl Reporter {
     }
 
     /// It names this many endpoints that cannot be understood, such as this one.
+    #[cfg(feature = "etcd")]
     pub(crate) fn skipped(&self, count: usize, such: &str) {
         self.tell(|keeper| keeper.skipped(self.part, count, such));
     }
@@ -306,6 +342,7 @@ async fn look_after(keeper: Weak<Keeper>, woken: Arc<Notify>) {
         }
         let Some(keeper) = keeper.upgrade() else { return };
         keeper.look();
+        keeper.keep().await;
         drop(keeper);
         tokio::time::sleep(PAUSE).await;
     }

@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 use super::Part;
 use crate::discovery::Found;
 use crate::discovery::judge::{Judge, Judged, Passes};
+use crate::discovery::kept::Kept;
+
+/// How many reasons the log is told of until a source can be asked again.
+const REASONS: usize = 10;
 
 /// All that is known of an upstream's endpoints.
 pub(super) struct Set {
@@ -31,8 +35,11 @@ pub(super) struct Asked {
     pub answers: bool,
     /// Why it could not be asked the last time.
     pub why: Option<String>,
+    /// Why it could not be asked since it last could, as far as the log was told.
+    told: Vec<String>,
     /// Whether the log has said that something of it cannot be understood.
-    told: bool,
+    #[cfg(feature = "etcd")]
+    told_of_skipped: bool,
 }
 
 /// Since when something is so.
@@ -93,16 +100,18 @@ impl Set {
 }
 
 impl Asked {
-    /// One that has not been asked yet; `remembered` is what it said before the process began.
-    pub(super) fn new(part: &Part, remembered: Vec<Found>, now: Instant) -> Self {
+    /// One that has not been asked yet; `kept` is what it said before the process began.
+    pub(super) fn new(part: &Part, kept: Option<&Kept>, now: Instant) -> Self {
         Self {
             source: part.source.as_str().into(),
             identity: part.identity.as_str().into(),
-            judge: Judge::new(part.patience, remembered),
-            as_of: Age::since(now),
+            judge: Judge::new(part.patience, kept.map(|kept| kept.endpoints.clone()).unwrap_or_default()),
+            as_of: Age { at: now, older: kept.map(|kept| kept.age).unwrap_or_default() },
             answers: false,
             why: None,
-            told: false,
+            told: Vec::new(),
+            #[cfg(feature = "etcd")]
+            told_of_skipped: false,
         }
     }
 
@@ -122,18 +131,24 @@ impl Asked {
 
     /// It could not be asked. Whether that is news.
     pub(super) fn failed(&mut self, why: String) -> bool {
-        self.why.replace(why.clone()).is_none_or(|before| before != why)
+        self.why = Some(why.clone());
+        // Of several members of a cluster each may have its own.
+        let is_news = self.told.len() < REASONS && !self.told.contains(&why);
+        self.told.extend(is_news.then_some(why));
+        is_news
     }
 
     /// Whether the log has yet to say that something of it is skipped; then it has.
+    #[cfg(feature = "etcd")]
     pub(super) fn first_skipped(&mut self) -> bool {
-        !std::mem::replace(&mut self.told, true)
+        !std::mem::replace(&mut self.told_of_skipped, true)
     }
 
     /// Notes that it answers, and since when. Whether it did before.
     fn is_current(&mut self, now: Instant) -> bool {
         self.as_of = Age::since(now);
         self.why = None;
+        self.told.clear();
         std::mem::replace(&mut self.answers, true)
     }
 }

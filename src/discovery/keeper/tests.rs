@@ -23,7 +23,7 @@ fn these(numbers: impl IntoIterator<Item = u16>) -> Vec<Found> {
 }
 
 fn keeper(parts: &[&str], before: Option<&Keeper>, serving: Vec<Found>) -> Arc<Keeper> {
-    Keeper::new("shop", parts.iter().map(|identity| part(identity)).collect(), before, serving, Arc::default())
+    Keeper::new("shop", parts.iter().map(|identity| part(identity)).collect(), before, Vec::new(), serving, Arc::default())
 }
 
 fn pool(more: serde_json::Value) -> Arc<Pool> {
@@ -42,7 +42,7 @@ fn of(pool: &Pool) -> Vec<u16> {
 #[test]
 fn a_pool_has_the_written_addresses_and_what_every_source_names() {
     let (keeper, pool) = (keeper(&["a", "b"], None, Vec::new()), pool(json!({})));
-    keeper.serve(&pool, these([1]));
+    keeper.serve(&pool, these([1]), None);
 
     keeper.found(0, these([2, 3]));
     keeper.found(1, vec![endpoint(4), Found { weight: 9, ..endpoint(2) }]);
@@ -57,7 +57,7 @@ fn a_pool_has_the_written_addresses_and_what_every_source_names() {
 #[test]
 fn a_source_that_fails_changes_nothing_and_says_why() {
     let (keeper, pool) = (keeper(&["a"], None, Vec::new()), pool(json!({})));
-    keeper.serve(&pool, Vec::new());
+    keeper.serve(&pool, Vec::new(), None);
     let state = |keeper: &Keeper| keeper.status(Instant::now()).sources.remove(0);
     assert_eq!(state(&keeper).state, SourceState::Waiting);
     keeper.found(0, these([1, 2]));
@@ -76,7 +76,7 @@ fn a_source_that_fails_changes_nothing_and_says_why() {
 #[test]
 fn what_is_in_doubt_leaves_when_an_operator_says_so() {
     let (keeper, pool) = (keeper(&["a"], None, Vec::new()), pool(json!({})));
-    keeper.serve(&pool, Vec::new());
+    keeper.serve(&pool, Vec::new(), None);
     keeper.found(0, these(1..=4));
     keeper.found(0, these([4]));
     keeper.give(None);
@@ -91,7 +91,7 @@ fn what_is_in_doubt_leaves_when_an_operator_says_so() {
 #[test]
 fn in_doubt_those_stay_that_pass_their_probes() {
     let (keeper, pool) = (keeper(&["a"], None, Vec::new()), pool(json!({"health": {"tcp": true, "start": "unhealthy"}})));
-    keeper.serve(&pool, Vec::new());
+    keeper.serve(&pool, Vec::new(), None);
     keeper.found(0, these(1..=3));
     keeper.give(None);
     let good = pool.to_be_probed().1.into_iter().find(|endpoint| endpoint.address.port() == 2).expect("an endpoint");
@@ -110,7 +110,7 @@ fn in_doubt_those_stay_that_pass_their_probes() {
 #[test]
 fn another_configuration_goes_on_with_what_is_known_until_its_own_sources_have_answered() {
     let (old, pool) = (keeper(&["a", "b"], None, Vec::new()), pool(json!({})));
-    old.serve(&pool, these([1]));
+    old.serve(&pool, these([1]), None);
     old.found(0, these([2]));
     old.found(1, these([3]));
     old.give(None);
@@ -118,7 +118,7 @@ fn another_configuration_goes_on_with_what_is_known_until_its_own_sources_have_a
 
     let next = keeper(&["b", "c"], Some(&old), pool.endpoints());
     old.stop();
-    next.serve(&pool, these([9]));
+    next.serve(&pool, these([9]), None);
     assert_eq!(of(&pool), [1, 2, 3, 9], "`c` has yet to answer");
     old.found(0, these([7]));
     old.give(None);
@@ -152,9 +152,9 @@ async fn sources_are_asked_once_for_as_long_as_the_keeper_lives_and_their_change
             std::future::pending::<()>().await;
         })
     });
-    let keeper = Keeper::new("shop", vec![Part { run, ..part("a") }], None, Vec::new(), Arc::default());
+    let keeper = Keeper::new("shop", vec![Part { run, ..part("a") }], None, Vec::new(), Vec::new(), Arc::default());
     let pool = pool(json!({}));
-    keeper.serve(&pool, Vec::new());
+    keeper.serve(&pool, Vec::new(), None);
 
     keeper.start(&Handle::current());
     keeper.start(&Handle::current());
@@ -169,4 +169,35 @@ async fn sources_are_asked_once_for_as_long_as_the_keeper_lives_and_their_change
     // The channel closes when nothing holds the other end: neither the keeper nor the source.
     assert!(tokio::time::timeout(Duration::from_secs(30), end.recv()).await.expect("it has ended").is_none());
     assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn what_was_kept_of_a_source_is_there_before_it_answers() {
+    let kept = |source: &str, age| Kept { source: source.to_owned(), age: Duration::from_secs(age), endpoints: these([1, 2]) };
+    let (parts, pool) = (vec![part("a"), part("b")], pool(json!({})));
+    let keeper = Keeper::new("shop", parts, None, vec![kept("source a", 60), kept("source z", 5)], Vec::new(), Arc::default());
+
+    assert_eq!(keeper.endpoints(&these([9])), these([9, 1, 2]));
+    keeper.serve(&pool, Vec::new(), None);
+    let told = keeper.status(Instant::now()).sources;
+    assert_eq!((told[0].state, told[1].state), (SourceState::Warm, SourceState::Waiting));
+    assert!((60..70).contains(&told[0].age_seconds), "{}", told[0].age_seconds);
+
+    keeper.found(0, these([3]));
+    keeper.give(None);
+    assert_eq!(of(&pool), [3], "an answer is better than what was kept");
+}
+
+#[tokio::test]
+async fn what_is_known_is_kept_on_disk() {
+    let folder = std::env::temp_dir().join(format!("frontgate-keeper-{}", std::process::id()));
+    let (keeper, pool) = (keeper(&["a"], None, Vec::new()), pool(json!({})));
+    keeper.serve(&pool, Vec::new(), Some(folder.clone()));
+    keeper.found(0, these([1, 2]));
+
+    keeper.keep().await;
+
+    let kept = kept::read(&folder, "shop", SystemTime::now()).expect("it can be read");
+    assert_eq!((kept[0].source.as_str(), &kept[0].endpoints), ("source a", &these([1, 2])));
+    std::fs::remove_dir_all(&folder).expect("removed");
 }
