@@ -188,10 +188,14 @@ fn status(gateway: &Gateway) -> Value {
     operate(gateway.running.admin().unwrap(), "GET", "/healthz?full=1").json()
 }
 
-/// Waits until the endpoints are these.
+/// Waits until the endpoints are these. Longer than usual: who comes back to etcd waits for its turn.
 #[track_caller]
 fn has(gateway: &Gateway, origins: &[&Origin]) {
-    until("the endpoints", || endpoints(&status(gateway)) == addresses(origins));
+    let end = Instant::now() + Duration::from_secs(60);
+    while endpoints(&status(gateway)) != addresses(origins) {
+        assert!(Instant::now() < end, "the endpoints are not {:?}: {}", addresses(origins), status(gateway)["upstreams"]["main"]);
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Waits until the source is in this state. Longer than usual: what is silent is given up after some seconds.
