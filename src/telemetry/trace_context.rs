@@ -81,9 +81,12 @@ mod tests {
 
             let new = renewed(&old, || 0).expect("a trace");
 
-            let map = headers(&[new.to_str().unwrap().to_owned()]);
+            let map = headers(&[fields::text(&new).unwrap().to_owned()]);
             assert!(trace_id(&map).is_some_and(|trace| trace != TRACE), "{new:?}");
-            assert!(new.to_str().unwrap().ends_with(&format!("-{flags}")) && !new.to_str().unwrap().contains(PARENT), "{new:?}");
+            assert!(
+                fields::text(&new).unwrap().ends_with(&format!("-{flags}")) && !fields::text(&new).unwrap().contains(PARENT),
+                "{new:?}"
+            );
         }
         assert_eq!(renewed(&headers(&["00-x".to_owned()]), || 1), None);
     }
