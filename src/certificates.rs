@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use frontgate_filters::words::fnv;
 use frontgate_filters::words::spanned::{Problem, Spanned};
+use parking_lot::Mutex;
 use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
@@ -15,6 +16,8 @@ use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
+use x509_parser::public_key::PublicKey;
+use x509_parser::x509::X509Version;
 
 /// Reads a file that the configuration names.
 pub(crate) type Files<'f> = &'f dyn Fn(&Spanned<PathBuf>) -> Result<Vec<u8>, String>;
@@ -64,6 +67,16 @@ pub(crate) fn authorities(path: &Spanned<PathBuf>, files: Files<'_>) -> Result<R
     Ok(roots)
 }
 
+/// Keys for RSA that are shorter are broken by whoever has the means.
+const SHORTEST_RSA: usize = 2048;
+
+/// Whether a PEM file holds a key that a passphrase is needed for, in the form of PKCS #8 or in the older one (RFC 1421, section 4.6.1.1).
+fn is_encrypted(pem: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(pem);
+    text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+        || text.lines().any(|line| line.starts_with("Proc-Type:") && line.contains("ENCRYPTED"))
+}
+
 /// A certificate with its key, and what the certificate says.
 pub(crate) struct Pair {
     /// Both, with the certificates of those who issued it.
@@ -85,9 +98,28 @@ impl Pair {
         if chain.is_empty() {
             return Err(unreadable(cert, "certificate", &pem::Error::NoItemsFound));
         }
-        let private = PrivateKeyDer::from_pem_slice(&read(key, files)?).map_err(|error| unreadable(key, "private key", &error))?;
+        let pem = read(key, files)?;
+        if is_encrypted(&pem) {
+            let name = key.value.display();
+            let help = format!("take its passphrase off: openssl pkey -in {name} -out {name}.plain");
+            return Err(Problem::at(key.place, format!("the key in `{name}` is encrypted, and nobody is there to ask for its passphrase"))
+                .help(help));
+        }
+        let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| unreadable(key, "private key", &error))?;
         let (_, leaf) = X509Certificate::from_der(&chain[0])
             .map_err(|_| Problem::at(cert.place, format!("the certificate in `{}` cannot be read", cert.value.display())))?;
+        if leaf.version() != X509Version::V3 {
+            let version = leaf.version().0 + 1;
+            let message = format!(
+                "the certificate in `{}` is X.509 version {version}: version 3 with a subjectAltName is needed",
+                cert.value.display()
+            );
+            return Err(Problem::at(cert.place, message));
+        }
+        let small = match leaf.public_key().parsed() {
+            Ok(PublicKey::RSA(rsa)) if rsa.key_size() < SHORTEST_RSA => Some(rsa.key_size()),
+            _ => None,
+        };
         let names = leaf.subject_alternative_name().ok().flatten();
         let names = names.iter().flat_map(|names| &names.value.general_names);
         let names =
@@ -98,6 +130,14 @@ impl Pair {
                 let (cert, name) = (cert.value.display(), key.value.display());
                 Problem::at(key.place, format!("the key in `{name}` does not belong to the certificate in `{cert}`"))
             }
+            _ if small.is_some() => Problem::at(
+                key.place,
+                format!(
+                    "the RSA key in `{}` has {} bits: at least {SHORTEST_RSA} are needed",
+                    key.value.display(),
+                    small.unwrap_or_default()
+                ),
+            ),
             _ => Problem::at(
                 key.place,
                 format!("the key in `{}` cannot be used: it is damaged, or of a kind that TLS does not know", key.value.display()),
@@ -132,26 +172,43 @@ pub(crate) enum Renewed {
     Refused(Vec<Problem>),
 }
 
-/// The contents that were refused last, so that they are told of once.
+/// The contents that were refused last, so that they are told of once, and why they were.
 #[derive(Debug, Default)]
-pub(crate) struct Refused(AtomicU64);
+pub(crate) struct Refused {
+    contents: AtomicU64,
+    why: Mutex<Option<String>>,
+}
 
 impl Refused {
     /// Takes what files hold now where that is not what is held, and was not refused already.
     pub(crate) fn look(&self, held: u64, now: u64, take: impl FnOnce() -> Result<(), Vec<Problem>>) -> Renewed {
         if now == held {
-            self.0.store(0, Ordering::Relaxed);
+            self.settle(0, None);
             return Renewed::Same;
         }
-        if self.0.load(Ordering::Relaxed) == now {
+        if self.contents.load(Ordering::Relaxed) == now {
             return Renewed::Same;
         }
         match take() {
-            Ok(()) => Renewed::Changed,
+            Ok(()) => {
+                self.settle(0, None);
+                Renewed::Changed
+            }
             Err(problems) => {
-                self.0.store(now, Ordering::Relaxed);
+                let why: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+                self.settle(now, Some(why.join("; ")));
                 Renewed::Refused(problems)
             }
         }
+    }
+
+    fn settle(&self, contents: u64, why: Option<String>) {
+        self.contents.store(contents, Ordering::Relaxed);
+        *self.why.lock() = why;
+    }
+
+    /// Why what the files hold is not used, where it is not.
+    pub(crate) fn why(&self) -> Option<String> {
+        self.why.lock().clone()
     }
 }

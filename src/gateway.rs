@@ -231,7 +231,8 @@ impl Gateway {
         let servers = snapshot.certificates.iter().flatten().map(Kept::server);
         let ends = servers.flat_map(|server| server.ends.clone());
         let ends = ends.chain(snapshot.pools.values().filter_map(|pool| pool.tls()?.end.clone())).collect();
-        self.metrics.render(&snapshot.key_ages(), &ends)
+        let renewals = snapshot.renewals().map(|(label, name, why)| (label, name, why.is_some())).collect::<Vec<_>>();
+        self.metrics.render(&snapshot.key_ages(), &ends, &renewals)
     }
 
     /// From now on readiness fails and answers close their connections.

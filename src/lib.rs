@@ -29,6 +29,7 @@ mod exchange;
 mod explain;
 mod files;
 mod gateway;
+mod gathered;
 mod mirror;
 mod panics;
 mod proxy;

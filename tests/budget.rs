@@ -38,6 +38,10 @@ const AUTHENTICATED: f64 = 1.0;
 const LIMIT: f64 = 2.0;
 /// What `jwt`, `rbac`, `rate_limit`, `circuit_breaker` and `version_header` may add together.
 const FIVE: f64 = 6.0;
+/// What the choice between routes by a header may add, though the answer says so in `Vary`.
+const BY_FACTS: f64 = 0.0;
+/// What a mirror may add that hangs: nothing, once there are as many copies as there may be.
+const HUNG_MIRROR: f64 = 0.0;
 /// Allocations that come once in many requests: a table grows, a timer is made.
 const STRAY: f64 = 0.25;
 /// The same for system calls: memory that was asked for, a connection that is opened.
@@ -165,6 +169,47 @@ fn authenticated(origin: SocketAddr, keys: &str, filters: &str) -> frontgate::Ru
     running
 }
 
+/// A route that another one of its path comes before, for requests with a header.
+fn by_facts(origin: SocketAddr) -> frontgate::Running {
+    start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}], threads: 1}
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+        routes:
+          - {name: new, path: /**, when: {header.X-Api-Version: \"2\", client_ip: 127.0.0.0/8}, upstream: main}
+          - {name: all, path: /**, upstream: main}
+        ",
+        &[("$ORIGIN", &origin)],
+    ))
+}
+
+/// A route whose requests are copied for an upstream that takes them and never answers, one at a time.
+fn mirrored(origin: SocketAddr) -> frontgate::Running {
+    start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}], threads: 1}
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+          hung: {endpoints: [$HUNG], timeouts: {first_byte: 1h}}
+        routes:
+          - {name: all, path: /**, upstream: main, mirror: {upstream: hung, max_in_flight: 1, timeout: 1h}}
+        ",
+        &[("$ORIGIN", &origin), ("$HUNG", &hung())],
+    ))
+}
+
+/// Takes connections and is silent on all of them.
+fn hung() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        let held: Vec<_> = listener.incoming().collect();
+        drop(held);
+    });
+    address
+}
+
 /// Answers every request head with the same small JSON, allocating nothing.
 fn origin() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -285,7 +330,11 @@ fn serve(kind: &str, origin: SocketAddr) {
         "trimming" => "{trim: {by: query.lang, profiles: {en: {drop: [name]}}}}",
         _ => "",
     };
-    let running = (kind != "bare").then(|| gateway(origin, filters));
+    let running = match kind {
+        "bare" => None,
+        "mirrored" => Some(mirrored(origin)),
+        _ => Some(gateway(origin, filters)),
+    };
     let address = running.as_ref().map_or_else(|| bare(origin), |running| running.addresses()[0]);
     #[allow(clippy::print_stdout, reason = "the parent reads it")]
     {
@@ -337,13 +386,25 @@ fn main() {
         println!("allocations a request: a rate limit, exact {exact}: {:+.2}", count - ours);
         good &= holds("allocations of a limit", count - ours, LIMIT + STRAY);
     }
+    let facts = by_facts(origin);
+    for (what, more) in [("the first", "X-Api-Version: 2\r\n"), ("the second", "X-Api-Version: 1\r\n")] {
+        let (plain, chosen) = (allocations(running.addresses()[0], more), allocations(facts.addresses()[0], more));
+        println!("allocations a request: {what} of two routes that a header tells apart: {:+.2}", chosen - plain);
+        good &= holds("allocations of routes that a header tells apart", chosen - plain, BY_FACTS + STRAY);
+    }
+    let copied = allocations(mirrored(origin).addresses()[0], "");
+    println!("allocations a request: a mirror that hangs: {:+.2}", copied - ours);
+    good &= holds("allocations of a mirror that hangs", copied - ours, HUNG_MIRROR + STRAY);
     if let Some(strace) = tool("strace") {
-        let [bare, ours, trimmed] = ["bare", "gateway", "trimming"].map(|kind| system_calls(&strace, kind, origin));
-        for (what, calls) in [("bare", &bare), ("filterless route", &ours), ("trimmed answer", &trimmed)] {
+        let [bare, ours, trimmed, mirrored] = ["bare", "gateway", "trimming", "mirrored"].map(|kind| system_calls(&strace, kind, origin));
+        for (what, calls) in
+            [("bare", &bare), ("filterless route", &ours), ("trimmed answer", &trimmed), ("beside a mirror that hangs", &mirrored)]
+        {
             println!("system calls a request: {what} {:.2}, {:.2} of them sends; with waits {:.2}", calls.done, calls.sends, calls.all);
         }
         good &= holds("system calls of a filterless route", ours.done, SYSTEM_CALLS + TICK);
         good &= holds("system calls of a trimmed answer", trimmed.done - ours.done, TRIMMED_CALLS + TICK);
+        good &= holds("system calls beside a mirror that hangs", mirrored.done - ours.done, HUNG_MIRROR + TICK);
         good &= holds("sends of a trimmed answer", trimmed.sends - 1.0, 1.0 + TICK);
     }
     println!("{} passed, {} failed", u8::from(good), u8::from(!good));

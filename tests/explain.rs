@@ -260,3 +260,122 @@ fn a_call_is_explained_as_its_client_is_told() {
     assert!(good && text.contains("tells     gRPC status 16 UNAUTHENTICATED"), "{text}");
     assert!(!both.explain(&["POST", "/closed/x", "--grpc"]).1, "it names no host");
 }
+
+/// A configuration with listeners for everything, which is only explained.
+struct Secure(crate::tls::authority::Directory);
+
+impl Secure {
+    fn new() -> Self {
+        use crate::tls::authority::{Authority, Directory};
+        let (authority, directory) = (Authority::new(), Directory::new());
+        let own = authority.issue(&["shop.example"]);
+        directory.put("shop.pem", &own.cert);
+        directory.put("shop.key", &own.key);
+        directory.put("clients.pem", &authority.pem());
+        directory.put(
+            "frontgate.yaml",
+            r#"
+version: 1
+server:
+  listeners:
+    - {address: "127.0.0.1:8000", redirect_to_https: 8443}
+    - {address: "127.0.0.1:8080"}
+    - {address: "127.0.0.1:8443", tls: {cert: shop.pem, key: shop.key, client_auth: {ca: clients.pem, mode: optional}}}
+upstreams:
+  main: {endpoints: ["127.0.0.1:9"]}
+  calls: {endpoints: ["127.0.0.1:9"], protocol: h2}
+filters:
+  by_scheme: {rate_limit: {key: scheme, rate: 1/s, on_missing_key: reject}}
+  by_name: {rate_limit: {key: tls.sni, rate: 1/s, on_missing_key: reject}}
+  by_owner: {rate_limit: {key: client_cert.cn, rate: 1/s, on_missing_key: reject}}
+  by_san: {rate_limit: {key: client_cert.san, rate: 1/s, on_missing_key: reject}}
+routes:
+  - {name: all, path: "/**", upstream: main, filters: [by_scheme]}
+  - {name: name, path: /name, upstream: main, filters: [by_name]}
+  - {name: owner, path: /owner, upstream: main, filters: [by_owner]}
+  - {name: san, path: /san, upstream: main, filters: [by_san]}
+  - {name: calls, path: "/shop.Calls/**", upstream: calls}
+telemetry: {access_log: "off"}
+"#,
+        );
+        Self(directory)
+    }
+
+    #[track_caller]
+    fn explained(&self, arguments: &[&str]) -> Value {
+        let (text, good) = self.explain(&[arguments, &["--json"]].concat());
+        assert!(good, "{text}");
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    fn explain(&self, arguments: &[&str]) -> (String, bool) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_frontgate"));
+        let output = command.args(["explain", "-c"]).arg(self.0.join("frontgate.yaml")).args(arguments).output().unwrap();
+        (String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr), output.status.success())
+    }
+}
+
+#[test]
+fn a_url_of_https_comes_over_tls_with_its_host_as_the_name() {
+    let secure = Secure::new();
+    let told = |url: &str| secure.explained(&["GET", url])["tls"].clone();
+
+    for url in ["https://Shop.Example:8443/a", "wss://shop.example/a", "https://shop.example"] {
+        assert_eq!(told(url), serde_json::json!({"version": "1.3", "sni": "shop.example"}), "{url}");
+    }
+    for url in ["https://127.0.0.1:8443/", "https://[::1]:8443/"] {
+        assert_eq!(told(url), serde_json::json!({"version": "1.3", "sni": null}), "{url}");
+    }
+    for url in ["http://shop.example:8080/a", "ws://shop.example:8080/a", "/a"] {
+        assert_eq!(told(url), Value::Null, "{url}");
+    }
+    assert_eq!(secure.explained(&["GET", "https://shop.example/name"])["outcome"]["upstream"], "main");
+    assert_eq!(secure.explained(&["GET", "http://shop.example:8080/name"])["outcome"]["status"], 403);
+    let (text, _) = secure.explain(&["GET", "https://shop.example/name"]);
+    assert!(text.contains("tls       1.3, asked for shop.example\n"), "{text}");
+    assert!(!secure.explain(&["GET", "ftp://shop.example/"]).1);
+}
+
+#[test]
+fn a_clients_certificate_may_be_assumed() {
+    let secure = Secure::new();
+    let url = |path: &str| format!("https://shop.example{path}");
+
+    assert_eq!(secure.explained(&["GET", &url("/owner")])["outcome"]["status"], 403);
+    let told = secure.explained(&["GET", &url("/owner"), "--client-cert", "CN=alice, O=x"]);
+    assert_eq!((&told["outcome"]["upstream"], &told["tls"]["client_cert"]), (&"main".into(), &"CN=alice, O=x".into()), "{told:#}");
+    assert_eq!(secure.explained(&["GET", &url("/owner"), "--client-cert", "O=x"])["outcome"]["status"], 403);
+    assert_eq!(secure.explained(&["GET", &url("/san"), "--client-cert", "CN=alice"])["outcome"]["status"], 403);
+    let told = secure.explained(&["GET", &url("/san"), "--client-cert-san", "spiffe://shop/alice"]);
+    assert_eq!(told["outcome"]["upstream"], "main", "{told:#}");
+    let (text, good) = secure.explain(&["GET", "http://shop.example:8080/", "--client-cert", "CN=alice"]);
+    assert!(!good && text.contains("write an https URL"), "{text}");
+    assert!(!secure.explain(&["GET", &url("/"), "--client-cert", "alice"]).1);
+}
+
+#[test]
+fn a_listener_that_sends_everybody_to_https_is_known_by_its_port() {
+    let secure = Secure::new();
+
+    for url in ["http://shop.example:8000/a?b=c", "ws://shop.example:8000/a?b=c"] {
+        let told = secure.explained(&["GET", url]);
+        assert_eq!(told["outcome"]["status"], 308, "{told:#}");
+        let why = told["outcome"]["why"].as_str().unwrap();
+        assert!(why.contains("`redirect_to_https`") && why.ends_with("https://shop.example:8443/a?b=c"), "{why}");
+    }
+    for url in ["http://shop.example:8080/a", "https://shop.example:8000/a", "http://shop.example/a", "/a"] {
+        assert_eq!(secure.explained(&["GET", url])["outcome"]["upstream"], "main", "{url}");
+    }
+}
+
+#[test]
+fn a_call_to_an_upstream_of_http1_is_told_what_it_lacks() {
+    let secure = Secure::new();
+    let told = |url: &str| secure.explained(&["POST", url, "--grpc"])["grpc"].as_str().unwrap_or_default().to_owned();
+
+    assert_eq!(
+        told("https://shop.example/other.Calls/Get"),
+        "a call of gRPC; the upstream `main` is spoken to in HTTP/1.1, and gRPC needs `protocol: h2` there"
+    );
+    assert_eq!(told("https://shop.example/shop.Calls/Get"), "a call of gRPC");
+}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::harness::client::read_reply;
 use crate::harness::gateway::simple;
 use crate::harness::origin::response;
-use crate::harness::{Gate, Gateway, Origin, Process, exchange, get, raw, until, yaml};
+use crate::harness::{Gate, Gateway, Origin, Process, exchange, frames, get, operate, raw, until, yaml};
 
 /// One upstream at `origin` with these timeouts.
 fn with_timeouts(origin: std::net::SocketAddr, timeouts: &str) -> Gateway {
@@ -42,6 +42,46 @@ fn an_origin_that_refuses_is_502_and_recovers_by_itself() {
     drop(origin);
     until("502 again", || get(gateway.address, "/").status == 502);
     assert!(gateway.metric("frontgate_upstream_attempts_total{upstream=\"main\",result=\"connect_failure\"}") >= 1.0);
+}
+
+#[test]
+fn an_endpoint_that_is_spoken_to_otherwise_than_it_speaks_is_told_as_what_it_is() {
+    let (alert, settings) = (b"\x15\x03\x03\x00\x02\x02\x46".to_vec(), frames::frame(frames::SETTINGS, 0, 0, &[]));
+    for (protocol, says, why) in [
+        ("http1", alert.clone(), "it answers in TLS: is `tls` missing?"),
+        ("h2", alert, "it answers in TLS: is `tls` missing?"),
+        ("http1", settings, "it speaks HTTP/2: is `protocol: h2` missing?"),
+        ("h2", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec(), "it does not speak HTTP/2"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for mut socket in listener.incoming().take(2).flatten() {
+                let _ = socket.read(&mut [0; 4096]);
+                let _ = socket.write_all(&says);
+                let _ = socket.shutdown(Shutdown::Write);
+                let _ = socket.read_to_end(&mut Vec::new());
+            }
+        });
+        let gateway = Gateway::start(&yaml(
+            "
+            server: {listeners: [{address: 127.0.0.1:0}], admin: 127.0.0.1:0}
+            upstreams:
+              main: {endpoints: [$ORIGIN], protocol: $PROTOCOL}
+            routes:
+              - {name: all, path: /**, upstream: main}
+            ",
+            &[("$ORIGIN", &address), ("$PROTOCOL", &protocol)],
+        ));
+
+        get(gateway.address, "/").is_problem(502);
+
+        let status = operate(gateway.running.admin().unwrap(), "GET", "/healthz?full=1").json();
+        let endpoint = &status["upstreams"]["main"]["endpoints"][0];
+        assert_eq!(endpoint["last_error"], why, "{protocol}");
+        let ago = endpoint["last_error_ms_ago"].as_u64().unwrap();
+        assert!(ago < 20_000, "{ago} ms");
+    }
 }
 
 #[test]

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::exchange::origin::reset;
 use crate::harness::client::operate;
+use crate::harness::frames::INITIAL_WINDOW_SIZE;
 use crate::harness::http2::over_http2;
+use crate::harness::http2_origin::Script;
 use crate::harness::origin::response;
-use crate::harness::{Gateway, Log, Origin, get, raw, until, yaml};
+use crate::harness::{Gateway, Log, Origin, PATIENCE, get, raw, until, yaml};
 
 /// How a client leaves.
 #[derive(Clone, Copy, Debug)]
@@ -145,4 +147,32 @@ fn whoever_leaves_while_probing_a_circuit_gives_the_probe_s_place_back() {
         assert_eq!(state(), 0.0, "{way:?}");
         drop(kept);
     }
+}
+
+#[test]
+fn a_client_is_seen_to_leave_while_its_upload_waits_for_the_upstream() {
+    let origin = Script::start(&[(INITIAL_WINDOW_SIZE, 0)], |origin, _| while origin.next(PATIENCE * 4).is_some() {});
+    let gateway = Gateway::start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0, protocols: [h2, http1]}]}
+        upstreams: {main: {endpoints: [$ORIGIN], protocol: h2, timeouts: {first_byte: 5m, between_bytes: 5m}}}
+        routes: [{name: all, path: /**, upstream: main}]
+        ",
+        &[("$ORIGIN", &origin.address)],
+    ));
+
+    over_http2(gateway.address, async |mut client| {
+        let request = http::Request::post("http://a.example/upload").body(()).unwrap();
+        let (answer, mut stream) = client.send_request(request, false).unwrap();
+        stream.send_data(vec![b'u'; 60_000].into(), false).unwrap();
+        while origin.connections() == 0 || gateway.running.requests() == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        stream.send_reset(h2::Reason::CANCEL);
+        let _ = answer.await;
+        // The connection stays: what ends is one request on it.
+        while gateway.running.requests() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
 }

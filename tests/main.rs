@@ -75,6 +75,8 @@ mod readmes;
 mod reasons;
 /// What signals do, and what never keeps them waiting.
 mod signals;
+/// Streams of many small frames, which are no attack.
+mod small_frames;
 /// Everything at once, for as long as one likes.
 mod soak;
 /// Clients of HTTP/2: answers without a body, streams that break off, clients that do not read.

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::harness::client::read_reply;
+use crate::harness::http2::over_http2;
+use crate::harness::http2_origin::Http2Origin;
 use crate::harness::{Gate, Gateway, Origin, Reply, exchange, get, origin::response, raw, until, yaml};
 
 fn says(status: &'static str) -> Origin {
@@ -293,4 +295,41 @@ fn what_never_reaches_its_upstream_is_not_copied() {
 
     until("it to be given up", || skipped(&gateway, "original") == 1.0);
     assert_eq!(shadow.connections(), 0);
+}
+
+#[test]
+fn copies_of_requests_over_http2_are_whole_in_both_protocols() {
+    let (main, plain, streams) = (says("200 OK"), says("200 OK"), Http2Origin::text("ok"));
+    let gateway = Gateway::start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0, protocols: [h2, http1]}]}
+        upstreams:
+          main: {endpoints: [$MAIN]}
+          plain: {endpoints: [$PLAIN]}
+          streams: {endpoints: [$STREAMS], protocol: h2}
+        routes:
+          - {name: plain, path: /plain, upstream: main, mirror: {upstream: plain, headers: {remove: []}}}
+          - {name: streams, path: /streams, upstream: main, mirror: {upstream: streams, methods: [POST]}}
+        ",
+        &[("$MAIN", &main.address), ("$PLAIN", &plain.address), ("$STREAMS", &streams.address)],
+    ));
+
+    over_http2(gateway.address, async |mut client| {
+        for (method, path) in [("GET", "/plain"), ("POST", "/streams")] {
+            let request = http::Request::builder().method(method).uri(format!("http://shop.example{path}"));
+            let request = request.header("cookie", "a=1").header("cookie", "b=2").body(()).unwrap();
+            let (answer, mut body) = client.send_request(request, method == "GET").unwrap();
+            if method == "POST" {
+                body.send_data("abc".into(), true).unwrap();
+            }
+            assert_eq!(answer.await.unwrap().status(), 200);
+        }
+    });
+
+    let same = |route: &str| gateway.metric(&format!("frontgate_mirror_status_total{{route=\"{route}\",same=\"true\"}}"));
+    until("both copies", || same("plain") == 1.0 && same("streams") == 1.0);
+    assert_eq!((plain.last().header("cookie"), plain.last().header("host")), (vec!["a=1; b=2"], vec!["shop.example"]));
+    let copy = streams.last();
+    assert_eq!((copy.uri.to_string(), copy.headers["content-length"].as_bytes()), ("http://shop.example/streams".to_owned(), &b"3"[..]));
+    assert!(copy.headers.contains_key("x-bff-mirror") && !copy.headers.contains_key("cookie"), "{:?}", copy.headers);
 }

@@ -269,7 +269,10 @@ fn the_log_and_the_table_say_why_an_endpoint_is_bad() {
     assert!(ejected.contains("status 503") || ejected.contains("connection refused"), "{ejected}");
     let table = code_of(&frontgate(&["upstreams", "--admin", &process.admin.to_string()], &[])).1;
     for cause in ["no answer in time", "status 503", "connection refused"] {
-        assert!(table.lines().any(|line| line.starts_with("probed") && line.ends_with(cause)), "{table}");
+        assert!(
+            table.lines().any(|line| line.starts_with("probed") && line.contains(&format!("{cause}, ")) && line.ends_with(" ago")),
+            "{table}"
+        );
     }
     gate.open();
 }
@@ -291,4 +294,51 @@ fn a_filter_without_keys_is_told_of() {
     assert_eq!(status["reasons"][0], "the filter `login` refuses every token: its keys could never be fetched");
     assert_eq!(process.said().matches("refuses every token").count(), 1, "{}", process.said());
     assert_eq!(process.ask("GET", "/readyz").status, 200, "what needs no token is served");
+}
+
+#[test]
+fn what_answers_in_a_frontgates_place_is_told_from_one() {
+    let origin = Origin::json(r#"{"status": "UP"}"#);
+    let process = Process::start("another", &simple(origin.address, "admin: 127.0.0.1:0", ""));
+    let reply = process.ask("GET", "/healthz?full=1").json();
+    assert_eq!(reply["status"], "ok");
+
+    for address in [origin.address, process.address] {
+        for command in [&["status"][..], &["upstreams"], &["limits"], &["reload"], &["drain"], &["hash", "x"]] {
+            let (code, words) = code_of(&frontgate(&[command, &["--admin", &address.to_string()]].concat(), &[]));
+            assert_eq!(code, Some(69), "{command:?} {words}");
+            let told = format!("what answers on {address} (as `--admin` says) is not the admin address of a frontgate");
+            assert!(words.contains(&told), "{command:?} {words}");
+            assert!(!words.contains("UP"), "{words}");
+        }
+    }
+    let (code, words) = code_of(&frontgate(&["upstreams", "--admin", &process.admin.to_string()], &[]));
+    assert!(code == Some(0) && words.starts_with("UPSTREAM"), "{words}");
+}
+
+#[test]
+fn an_upstream_that_is_away_makes_the_gateway_degraded_and_when_it_failed_is_told() {
+    let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let process = Process::start(
+        "away",
+        &yaml(
+            "
+            server: {listeners: [{address: 127.0.0.1:0}], admin: 127.0.0.1:0}
+            upstreams:
+              main: {endpoints: [$AWAY], health: {tcp: true, interval: 50ms, timeout: 50ms, unhealthy_after: 1}}
+            routes:
+              - {name: all, path: /**, upstream: main}
+            ",
+            &[("$AWAY", &away)],
+        ),
+    );
+
+    until("it is told", || process.ask("GET", "/healthz?full=1").json()["status"] == "degraded");
+
+    let status = process.ask("GET", "/healthz?full=1");
+    assert_eq!(status.status, 200);
+    assert_eq!(status.json()["reasons"], serde_json::json!(["the upstream `main` has no endpoint that takes requests"]));
+    assert_eq!(process.ask("GET", "/readyz").status, 200);
+    let (_, words) = code_of(&frontgate(&["upstreams", "--admin", &process.admin.to_string()], &[]));
+    assert!(words.contains("connection refused, ") && words.contains(" ago"), "{words}");
 }

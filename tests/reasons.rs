@@ -109,6 +109,24 @@ telemetry:",
 }
 
 #[test]
+fn what_speaks_another_protocol_is_refused_as_what_it_is() {
+    let origin = Origin::json("{}");
+    let requests = [
+        ("PROXY TCP4 192.0.2.7 192.0.2.1 4711 80\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", "proxy_header"),
+        ("\r\n\r\n\0\r\nQUIT\n!\u{11}\0\u{c}GET / HTTP/1.1\r\nHost: a\r\n\r\n", "proxy_header"),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "http2_preface"),
+        // Without a line end, so that nothing is waited for.
+        ("\u{16}\u{3}\u{1}\u{2}\0\u{1}", "tls"),
+        ("GET / HTTP/1.1\r\nno colon\r\n\r\n", "bad_request"),
+    ];
+
+    let lines = lines_of("openings", PLAIN, &origin, &requests.map(|(request, _)| request));
+
+    let told: Vec<_> = lines.iter().map(|line| (line["status"].as_u64(), line["reason"].as_str())).collect();
+    assert_eq!(told, requests.map(|(_, reason)| (Some(400), Some(reason))));
+}
+
+#[test]
 fn who_was_limited_and_who_was_there_is_the_same_after_a_restart() {
     let origin = Origin::json("{}");
     let issuer = Issuer::fresh("k1", Algorithm::ES256).unwrap();

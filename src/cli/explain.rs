@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
+use frontgate_filters::filter::ClientCertificate;
 use frontgate_filters::words::claims::Claims;
 
 use super::{exit, fail, loaded};
@@ -15,7 +16,7 @@ use crate::explain::{Question, explain};
 pub(super) struct Arguments {
     /// The method
     method: String,
-    /// An http URL, or a path
+    /// A URL, or a path. With https:// or wss:// it comes over TLS 1.3, and its host is the name that is asked for (SNI)
     url: String,
     /// A header, `Name: value`; may be given more than once
     #[arg(short = 'H', value_name = "K: V")]
@@ -26,6 +27,12 @@ pub(super) struct Arguments {
     /// Claims, as a JSON object, in place of a token: nothing of them is checked
     #[arg(long, value_name = "JSON", value_parser = claims)]
     claims: Option<Claims>,
+    /// The client shows a certificate with this subject, such as `CN=alice,O=shop`: nothing of it is checked
+    #[arg(long, value_name = "SUBJECT", value_parser = certificate)]
+    client_cert: Option<ClientCertificate>,
+    /// A subject alternative name of that certificate; may be given more than once
+    #[arg(long = "client-cert-san", value_name = "NAME")]
+    san: Vec<String>,
     /// Who is connected; `trusted_proxies` may say who its client is
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     from: IpAddr,
@@ -44,12 +51,17 @@ pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCode {
     if arguments.grpc && !headers.iter().any(|header| header.to_ascii_lowercase().starts_with("content-type:")) {
         headers.push("content-type: application/grpc".to_owned());
     }
+    let mut certificate = arguments.client_cert.clone();
+    if !arguments.san.is_empty() {
+        certificate.get_or_insert_default().san = arguments.san.iter().map(|name| name.as_str().into()).collect();
+    }
     let question = Question {
         method: &arguments.method,
         url: &arguments.url,
         headers: &headers,
         peer: arguments.from,
         claims: arguments.claims.clone(),
+        certificate,
     };
     match explain(loaded, question) {
         Ok(told) => {
@@ -59,6 +71,30 @@ pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCode {
         }
         Err(why) => fail(exit::RUNTIME, &why),
     }
+}
+
+/// The certificate with this subject, as RFC 4514 writes one, and as the fact is written.
+fn certificate(text: &str) -> Result<ClientCertificate, String> {
+    let mut parts: Vec<String> = vec![String::new()];
+    let mut letters = text.chars();
+    while let Some(c) = letters.next() {
+        let Some(part) = parts.last_mut() else { break };
+        match c {
+            ',' => parts.push(String::new()),
+            '\\' => part.extend(letters.next()),
+            c => part.push(c),
+        }
+    }
+    let mut found = ClientCertificate::default();
+    for part in &mut parts {
+        *part = part.trim().to_owned();
+        let (kind, value) = part.split_once('=').ok_or_else(|| format!("`{part}` is no part of a subject: write `CN=alice,O=shop`"))?;
+        if kind.eq_ignore_ascii_case("cn") {
+            found.cn.push(value.into());
+        }
+    }
+    found.subject = parts.join(", ").into();
+    Ok(found)
 }
 
 fn claims(text: &str) -> Result<Claims, String> {

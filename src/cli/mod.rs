@@ -187,7 +187,7 @@ impl Arguments {
 mod exit {
     /// Something failed at run time.
     pub(super) const RUNTIME: u8 = 1;
-    /// Nothing answers.
+    /// Nothing answers, or something that is no frontgate.
     pub(super) const UNAVAILABLE: u8 = 69;
     /// The configuration cannot be used.
     pub(super) const CONFIG: u8 = 78;

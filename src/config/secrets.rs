@@ -45,12 +45,15 @@ pub(super) fn find(text: &str, words: &mut Words) -> BTreeSet<usize> {
     // Where a value goes on over the lines below: those that are indented by more than this.
     let mut deeper_than: Option<usize> = None;
     let mut in_pem = false;
-    for (index, line) in text.lines().enumerate() {
+    let mut section = Section::default();
+    let lines: Vec<&str> = text.lines().collect();
+    for (index, line) in lines.iter().copied().enumerate() {
         let content = line.trim();
         if content.is_empty() {
             continue;
         }
         let indent = line.len() - line.trim_start().len();
+        let is_name = section.defines(line, &lines[index + 1..]);
         let mut hide = in_pem;
         if let Some(depth) = deeper_than {
             match indent > depth || content.starts_with([']', '}']) || (indent == depth && content.starts_with("- ")) {
@@ -70,6 +73,10 @@ pub(super) fn find(text: &str, words: &mut Words) -> BTreeSet<usize> {
             in_pem = !content.contains("-----END ");
         }
         for found in values(line).into_iter().chain(bare(line)) {
+            // What a filter or an upstream is called says nothing of what stands below.
+            if is_name && found.goes_on == Some(indent) && (found.text.is_empty() || found.text.starts_with('{')) {
+                continue;
+            }
             words.add(found.text);
             hide |= !found.text.is_empty();
             deeper_than = deeper_than.or(found.goes_on);
@@ -79,6 +86,48 @@ pub(super) fn find(text: &str, words: &mut Words) -> BTreeSet<usize> {
         }
     }
     hidden
+}
+
+/// The section that a line stands in, as far as it is one whose keys are names that people choose.
+#[derive(Default)]
+struct Section {
+    names: bool,
+    /// How far its names are indented.
+    depth: Option<usize>,
+}
+
+impl Section {
+    /// Whether this line gives a name, like one of a secret or not, to a map that follows on it or below it.
+    fn defines(&mut self, line: &str, below: &[&str]) -> bool {
+        let depth = |line: &str| line.len() - line.trim_start().len();
+        let (indent, content) = (depth(line), line.trim());
+        if content.starts_with('#') {
+            return false;
+        }
+        if indent == 0 {
+            let key = content.split(':').next().unwrap_or_default().trim();
+            *self = Self { names: matches!(key, "upstreams" | "filters"), depth: None };
+            return false;
+        }
+        let names_are_at = *self.depth.get_or_insert(indent);
+        let Some((_, value)) = content.split_once(':').filter(|_| self.names && indent == names_are_at) else { return false };
+        let value = value.trim();
+        let is_key = |line: &str| line.split('#').next().is_some_and(|line| line.contains(": ") || line.trim_end().ends_with(':'));
+        match value {
+            _ if value.starts_with('{') => true,
+            _ if value.is_empty() || value.starts_with('#') => {
+                let next = below.iter().find(|line| !line.trim().is_empty() && !line.trim().starts_with('#'));
+                next.is_some_and(|next| depth(next) > indent && is_key(next))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The keys of the language that are called like secrets and hold none: what stands in their maps is looked at by itself.
+fn is_known(key: &str, value: &str) -> bool {
+    let is_map = value.is_empty() || value.starts_with(['{', '#']);
+    key == "client_auth" && (is_map || ["required", "optional"].contains(&value.trim_end_matches(['}', ' ', '"', '\'', ','])))
 }
 
 /// A secret on a line, and the indentation above which the lines below belong to it.
@@ -111,6 +160,9 @@ fn values(line: &str) -> Vec<Found<'_>> {
         let in_flow = before[..start].contains(['{', '[']);
         let column = before.len() - key.len();
         let value = after.trim();
+        if is_known(key, value) {
+            continue;
+        }
         if is_open(value) {
             // What follows may be a comment, and may be meant for the value.
             let text = if value.starts_with('#') { value } else { "" };
@@ -282,6 +334,16 @@ mod tests {
             ("token: ${NAME:-hunter2}", vec![1]),
             ("api_key: hunter2: x", vec![1]),
             ("TOKEN: hunter2", vec![1]),
+            ("client_auth: hunter2", vec![1]),
+            ("client_auth: {password: hunter2}", vec![1]),
+            ("client_auth: |\n  hunter2", vec![2]),
+            ("client_secret: {ca: hunter2}", vec![1]),
+            ("filters:\n  auth: hunter2", vec![2]),
+            ("filters:\n  auth:\n    hunter2", vec![3]),
+            ("filters:\n  auth: |\n    x: hunter2", vec![3]),
+            ("filters:\n  auth: {jwt: {token: hunter2}}", vec![2]),
+            ("filters:\n  login:\n    auth:\n      x: hunter2", vec![4]),
+            ("routes:\n  auth:\n    x: hunter2", vec![3]),
             ("token \"hunter2\"", vec![1]),
             ("token: # hunter2", vec![1]),
             ("a: {token: {file: x, value: hunter2}}", vec![1]),
@@ -317,9 +379,36 @@ mod tests {
             "issuer: https://id.shop.example:8443/",
             "url: https://id.shop.example/@shop/keys",
             "path: /a/**  # the bearer of a token",
+            "client_auth: {ca: clients.pem, crl: clients.crl, mode: optional}",
+            "tls: {cert: a.pem, client_auth: {ca: clients.pem}}",
+            "client_auth:\n  ca: clients.pem\n  mode: required",
+            "client_auth: optional",
+            "tls: {client_auth: optional}",
+            "filters:\n  auth:\n    jwt:\n      issuer: any\n  other: {cors: {}}",
+            "filters:\n  auth: {jwt: {issuer: any}}",
+            "upstreams:\n  # who gives tokens\n  tokens:\n    endpoints: [10.0.0.1:80]\n    host: a",
         ] {
             assert_eq!(hidden(text), Vec::<usize>::new(), "{text}");
         }
+    }
+
+    /// The keys of the language whose values are hidden: another one has to be looked at before it stands here.
+    #[test]
+    fn no_other_key_of_the_language_is_called_like_a_secret() {
+        fn keys(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
+            if let Some(properties) = schema["properties"].as_object() {
+                found.extend(properties.keys().filter(|key| names_a_secret(key) && !is_known(key, "")).cloned());
+            }
+            let inner = schema.as_object().into_iter().flat_map(serde_json::Map::values).chain(schema.as_array().into_iter().flatten());
+            inner.for_each(|inner| keys(inner, found));
+        }
+        let schema: serde_json::Value = serde_json::from_str(&crate::config::schema::json()).expect("JSON");
+        let mut found = BTreeSet::new();
+
+        keys(&schema, &mut found);
+
+        // `credentials` and `forward_token` are flags, which are shown; the others are places of secrets.
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["credentials", "forward_token", "hash_key", "secret", "token"]);
     }
 
     #[test]

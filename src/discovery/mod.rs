@@ -20,15 +20,28 @@ use frontgate_filters::words::spanned::{Problem, Spanned};
 use self::dns::Dns;
 use crate::certificates::{Pair, authorities};
 use crate::config::Loaded;
-use crate::config::model::{Name, Upstream};
+use crate::config::model::Upstream;
 pub(crate) use crate::upstream::Found;
 
 pub(crate) use self::keeper::{Keeper, Part, Reporter};
 
-/// The names that an upstream's endpoints are found under, as far as they are written: the ports of a service are in its records.
-pub(crate) fn names(upstream: &Upstream) -> impl Iterator<Item = Name> {
-    let written = upstream.endpoints.iter().filter_map(|endpoint| endpoint.address.name().cloned());
-    written.chain(upstream.discover.as_ref().and_then(|discover| dns::name(discover)))
+/// What the endpoints of an upstream that are names are called over TLS.
+pub(crate) fn hosts(upstream: &Upstream) -> Vec<String> {
+    let written = upstream.endpoints.iter().filter_map(|endpoint| Some(endpoint.address.name()?.authority(true)));
+    let mut hosts: Vec<String> = written.chain(upstream.discover.as_ref().and_then(|discover| dns::host(discover))).collect();
+    hosts.dedup();
+    hosts
+}
+
+/// An upstream's endpoints as they are written, and where others come from.
+pub(crate) fn written(upstream: &Upstream) -> Vec<String> {
+    let endpoints = upstream.endpoints.iter().map(|endpoint| endpoint.address.to_string());
+    let Some(discover) = &upstream.discover else { return endpoints.collect() };
+    let file = discover.file.as_ref().map(|file| format!("those of file {}", file.display()));
+    let host = discover.dns.as_ref().map(|host| format!("those of dns {}", host.value));
+    let service = discover.dns_srv.as_ref().map(|service| format!("those of dns_srv {}", service.value));
+    let etcd = discover.etcd.as_ref().zip(discover.prefix.as_ref()).map(|(_, prefix)| format!("those of etcd {}", prefix.value));
+    endpoints.chain([file, host, service, etcd].into_iter().flatten()).collect()
 }
 
 /// The sources that an upstream's endpoints come from, besides its written addresses. Without `dns` no name is ever resolved.

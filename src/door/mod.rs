@@ -36,7 +36,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::{HttpProxy, ProxyHttp};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::telemetry::{ListenerMetrics, TurnedAway};
+use crate::telemetry::{ListenerMetrics, NoHandshake, Sparing, TurnedAway};
 use crate::upstream::h1::Io;
 pub(crate) use accept::{For, accept};
 pub(crate) use caps::{Caps, Place};
@@ -48,11 +48,14 @@ pub(crate) use patience::Patience;
 pub(crate) use rules::{Introduction, Keeper, Rules};
 pub(crate) use socket::keep_alive;
 pub(crate) use turns::Turns;
+use wire::Refusal;
 
 /// One listener on one worker thread.
 pub(crate) struct Door<P: ProxyHttp> {
     /// Its number in the configuration.
     pub number: usize,
+    /// Where it listens, as the configuration says.
+    pub address: SocketAddr,
     /// What every listener of the thread leads to.
     pub proxy: Arc<HttpProxy<P>>,
     /// Who knows the rules for clients.
@@ -117,9 +120,14 @@ where
             return self.turn_away(TurnedAway::ConnectionsPerClient, Some(client));
         }
         let (io, tls, h2) = if self.tls {
-            match Box::pin(self.handshake(socket, until)).await {
-                Some(accepted) => (Io::Tls(accepted.stream), Some(accepted.facts), accepted.h2),
-                None => return,
+            match Box::pin(self.handshake(socket, client, until)).await {
+                Shaken::Tls(accepted) => (Io::Tls(accepted.stream), Some(accepted.facts), accepted.h2),
+                Shaken::Clear(socket) => {
+                    let conn = Arc::new(Conn::new(self.number, Some(client), balancer, None));
+                    let h1 = Box::new(H1::new(Io::Tcp(socket), conn, self.keeper.clone(), Box::new((connected, place))));
+                    return Box::pin(h1.refuse(Refusal::PLAIN_HTTP)).await;
+                }
+                Shaken::Not => return,
             }
         } else {
             (Io::Tcp(socket), None, self.h2)
@@ -181,23 +189,44 @@ where
     }
 }
 
+/// What comes of a handshake.
+enum Shaken {
+    /// A connection over TLS.
+    Tls(tls::Accepted),
+    /// Nothing: the client speaks HTTP in clear text, and can be told so.
+    Clear(TcpStream),
+    /// Nothing.
+    Not,
+}
+
 impl<P: ProxyHttp> Door<P> {
-    /// Counts a connection that is closed without a word; the log says so once.
+    /// Counts a connection that is closed without a word; the log says so now and then.
     fn turn_away(&self, why: TurnedAway, who: Option<SocketAddr>) {
-        if self.metrics.turned_away(why) {
+        if let Some(untold) = self.metrics.turned_away(why) {
             let (who, why) = (who.map_or(Ipv4Addr::UNSPECIFIED.into(), |who| who.ip().to_canonical()), why.words());
-            log::warn!("a connection of {who} was closed: {why}. Others like it are only counted (frontgate_connections_refused_total)");
+            let counted = Sparing::words(untold, "frontgate_connections_refused_total");
+            log::warn!("{}: a connection of {who} was closed: {why}. {counted}", self.address);
         }
     }
 
-    /// The handshake of a connection over TLS; none that came to nothing.
-    async fn handshake(&self, socket: TcpStream, until: Instant) -> Option<tls::Accepted> {
-        let config = self.keeper.tls(self.number)?;
+    /// The handshake of a connection over TLS.
+    async fn handshake(&self, socket: TcpStream, client: SocketAddr, until: Instant) -> Shaken {
+        let Some(config) = self.keeper.tls(self.number) else { return Shaken::Not };
         let began = Instant::now();
-        let accepted = tls::accept(socket, config, &self.turns, until).await;
-        let result = accepted.as_ref().map(|accepted| accepted.facts.version).map_err(|failed| failed.name());
-        self.metrics.handshake(result, began.elapsed());
-        accepted.ok()
+        let (shaken, result) = match tls::greeted(&socket, until).await {
+            Err(why) => (if why == NoHandshake::PlainHttp { Shaken::Clear(socket) } else { Shaken::Not }, Err(why)),
+            Ok(()) => match tls::accept(socket, config, &self.turns, until).await {
+                Ok(accepted) => {
+                    let version = accepted.facts.version;
+                    (Shaken::Tls(accepted), Ok(version))
+                }
+                Err(why) => (Shaken::Not, Err(why)),
+            },
+        };
+        if let (Some((words, untold)), Err(why)) = (self.metrics.handshake(result, began.elapsed()), result) {
+            tls::tell(self.address, client, why, words, untold);
+        }
+        shaken
     }
 }
 

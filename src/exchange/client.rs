@@ -48,6 +48,10 @@ pub(crate) trait Client: Send {
     fn takes_informational(&self) -> bool;
     /// The next part of the request's body; none at its end.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Lost>>;
+    /// Nobody takes more of the body just now: what has come of it is held for as long. Ready where it shows that the client has left.
+    fn gather(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
     /// Ready once the client has left. Only after the body's end.
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 

@@ -11,9 +11,18 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::upstream::h1::{ROOM, poll_read_buf};
+use crate::upstream::h1::{Io, ROOM, poll_read_buf};
 use crate::upstream::timer::Timer;
 use crate::websocket::{Frames, going_away};
+
+/// What an end may have in store that nobody has read.
+pub(crate) trait Ahead {
+    /// The other end takes nothing just now: what has come is held for as long.
+    fn gather(&mut self, _: &mut Context<'_>) {}
+}
+
+/// A socket holds what has come by itself.
+impl Ahead for Io {}
 
 /// One end of a tunnel, and what was read from it already.
 pub(crate) struct Side<T> {
@@ -88,8 +97,8 @@ pub(crate) enum Over {
 
 impl<A, B> Tunnel<A, B>
 where
-    A: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
+    A: AsyncRead + AsyncWrite + Ahead + Unpin,
+    B: AsyncRead + AsyncWrite + Ahead + Unpin,
 {
     /// Passes bytes both ways until both sides have ended, one broke, or nothing moved for too long; from `leaving` on a WebSocket is ended.
     pub(crate) async fn pass(self, passed: Passed<'_>, leaving: impl Future<Output = ()>) -> Over {
@@ -133,11 +142,15 @@ struct Broken;
 /// masked for this side.
 fn poll_way<A, B>(from: &mut Side<A>, to: &mut B, passed: &mut u64, leaves: Option<bool>, cx: &mut Context<'_>) -> Poll<Result<(), Broken>>
 where
-    A: AsyncRead + Unpin,
+    A: AsyncRead + Ahead + Unpin,
     B: AsyncWrite + Unpin,
 {
     loop {
-        ready!(poll_written(from, to, passed, leaves.is_some(), cx))?;
+        let written = poll_written(from, to, passed, leaves.is_some(), cx);
+        if written.is_pending() {
+            from.io.gather(cx);
+        }
+        ready!(written)?;
         match (leaves, from.farewell, &from.frames) {
             (_, Farewell::Saying, _) => from.farewell = Farewell::Said,
             // A side that has closed waits for the other's word, not for ours.

@@ -91,6 +91,7 @@ impl Unwanted {
                 Poll::Pending => return,
             }
         }
+        let _ = client.gather(cx);
     }
 }
 

@@ -7,13 +7,14 @@ mod typed;
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use frontgate_filters::chain::Exchange;
-use frontgate_filters::filter::{Facts, Identity};
+use frontgate_filters::filter::{ClientCertificate, Facts, Identity, Tls};
 use frontgate_filters::grpc::{Call, Status, Wire};
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::words::claims::Claims;
@@ -22,7 +23,7 @@ use http::header::UPGRADE;
 use http::{HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
-use self::told::{Beaten, Explanation, Filtered, Outcome, Passed, Taken};
+use self::told::{Beaten, Explanation, Filtered, Outcome, Passed, Secured, Taken};
 use self::typed::Typed;
 use crate::config::Loaded;
 use crate::config::model::Upstream;
@@ -36,7 +37,7 @@ use crate::telemetry::Metrics;
 pub(crate) struct Question<'q> {
     /// The method.
     pub method: &'q str,
-    /// An http URL, or a path.
+    /// A URL of http, https, ws or wss, or a path.
     pub url: &'q str,
     /// Headers, `Name: value` each.
     pub headers: &'q [String],
@@ -44,6 +45,8 @@ pub(crate) struct Question<'q> {
     pub peer: IpAddr,
     /// What its token is assumed to say.
     pub claims: Option<Claims>,
+    /// What the certificate is assumed to say that its client shows.
+    pub certificate: Option<ClientCertificate>,
 }
 
 /// Explains what `loaded` does with a request. What makes it no request at all is the error.
@@ -58,9 +61,17 @@ pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanat
     let received = head.clone();
     let mut facts = Facts::new(question.peer.to_canonical(), HeaderValue::from_static("explained"));
     facts.assumed = question.claims.map(|claims| Arc::new(Identity::new(claims)));
+    facts.tls = match (typed.is_secure(), question.certificate) {
+        (true, client) => Some(Arc::new(Tls { version: "1.3", sni: typed.server_name(), client })),
+        (false, None) => None,
+        (false, Some(_)) => {
+            return Err(format!("a client's certificate is shown over TLS: write an https URL instead of `{}`", question.url));
+        }
+    };
+    let redirect = typed.clear_port().and_then(|port| redirect_of(&snapshot, port));
     let (mut route, mut trace) = (None, Trace::default());
     let outcome = match typed.check(snapshot.rules.head) {
-        Ok(()) => decided(&snapshot, &mut head, &mut facts, &mut route, &mut trace),
+        Ok(()) => decided(&snapshot, &mut head, &mut facts, redirect, &mut route, &mut trace),
         Err(refusal) => answered(&refusals::unreadable(refusal)),
     };
     let is_gone = |name: &&HeaderName| trace.host.is_some() && !trace.headers.contains(name);
@@ -75,7 +86,8 @@ pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanat
             .map(|(index, why)| Passed { name: snapshot.routes[*index].name.to_string(), why: why.clone() })
             .collect(),
         beaten: beaten(&snapshot, &head, &trace),
-        grpc: facts.grpc.as_deref().map(kind),
+        tls: facts.tls.as_deref().map(Secured::from),
+        grpc: facts.grpc.as_deref().map(|call| kind(call, &snapshot, &outcome)),
         filters: trace.filters.into_iter().map(Filtered::from).collect(),
         mirror: mirror(&snapshot, route, &head, &facts, &outcome),
         outcome,
@@ -88,19 +100,24 @@ fn mirror(snapshot: &Snapshot, route: Option<usize>, head: &RequestHeader, facts
     Some(mirror.explain(head, facts, head.headers.contains_key(UPGRADE)))
 }
 
-/// What becomes of a request that can be read.
-fn decided(snapshot: &Snapshot, head: &mut RequestHeader, facts: &mut Facts, route: &mut Option<usize>, trace: &mut Trace) -> Outcome {
+/// The port that the listener on this one sends every client to, over HTTPS.
+fn redirect_of(snapshot: &Snapshot, port: u16) -> Option<NonZeroU16> {
+    let listeners = &snapshot.loaded.config.server.listeners;
+    listeners.iter().find(|listener| listener.address.port() == port).and_then(|listener| listener.redirect_to_https)
+}
+
+/// What becomes of a request that can be read; `redirect` is the port that its listener sends everybody to, over HTTPS.
+fn decided(
+    snapshot: &Snapshot,
+    head: &mut RequestHeader,
+    facts: &mut Facts,
+    redirect: Option<NonZeroU16>,
+    route: &mut Option<usize>,
+    trace: &mut Trace,
+) -> Outcome {
     let (mut exchange, mut trusted) = (Exchange::default(), false);
-    let asked = Asked {
-        head,
-        facts,
-        exchange: &mut exchange,
-        route,
-        trusted: &mut trusted,
-        redirect: None,
-        now: Instant::now(),
-        trace: Some(trace),
-    };
+    let asked =
+        Asked { head, facts, exchange: &mut exchange, route, trusted: &mut trusted, redirect, now: Instant::now(), trace: Some(trace) };
     match now(decide(snapshot, asked)) {
         None => {
             Outcome::Answered { status: 503, why: "a filter waits for something that is not there offline".to_owned(), grpc_status: None }
@@ -111,7 +128,7 @@ fn decided(snapshot: &Snapshot, head: &mut RequestHeader, facts: &mut Facts, rou
                 upstream: ask.pool.name.to_string(),
                 request: ask.line(head),
                 host: upstream.and_then(own_host).unwrap_or_else(|| ask.host(head)),
-                endpoints: upstream.map(endpoints).unwrap_or_default(),
+                endpoints: upstream.map(discovery::written).unwrap_or_default(),
             }
         }
         Some(Decision::Answer(reply, by)) => {
@@ -131,31 +148,27 @@ fn own_host(upstream: &Upstream) -> Option<String> {
     if upstream.host.is_some() || upstream.tls.is_none() {
         return None;
     }
-    let mut hosts: Vec<String> = discovery::names(upstream).map(|name| name.authority(true)).collect();
-    hosts.dedup();
-    Some(hosts.join(" or ")).filter(|hosts| !hosts.is_empty())
+    Some(discovery::hosts(upstream).join(" or ")).filter(|hosts| !hosts.is_empty())
 }
 
-/// An upstream's endpoints as they are written, and where others come from.
-fn endpoints(upstream: &Upstream) -> Vec<String> {
-    let written = upstream.endpoints.iter().map(|endpoint| endpoint.address.to_string());
-    let Some(discover) = &upstream.discover else { return written.collect() };
-    let host = discover.dns.as_ref().map(|host| format!("those of dns {}", host.value));
-    let service = discover.dns_srv.as_ref().map(|service| format!("those of dns_srv {}", service.value));
-    written.chain(host).chain(service).collect()
-}
-
-/// What kind of call it is, and how long its client waits.
-fn kind(call: &Call) -> String {
+/// What kind of call it is, how long its client waits, and whether what is asked could answer it.
+fn kind(call: &Call, snapshot: &Snapshot, outcome: &Outcome) -> String {
     let wire = match call.wire {
         Wire::Plain => "gRPC",
         Wire::Web => "gRPC-Web",
         Wire::WebText => "gRPC-Web in base64",
     };
-    match call.deadline {
-        Some(_) => format!("a call of {wire}, whose client waits no longer than its grpc-timeout"),
-        None => format!("a call of {wire}"),
+    let mut told = format!("a call of {wire}");
+    if call.deadline.is_some() {
+        told.push_str(", whose client waits no longer than its grpc-timeout");
     }
+    if let Outcome::Forwarded { upstream, .. } = outcome
+        && call.wire == Wire::Plain
+        && snapshot.loaded.config.upstreams.get(upstream).is_some_and(|upstream| upstream.speaks_http1_alone())
+    {
+        told.push_str(&format!("; the upstream `{upstream}` is spoken to in HTTP/1.1, and gRPC needs `protocol: h2` there"));
+    }
+    told
 }
 
 /// Offline nothing is waited for: what is not ready at once never will be.
@@ -169,8 +182,12 @@ fn now<T>(future: impl Future<Output = T>) -> Option<T> {
 /// An answer with what made it.
 fn why(snapshot: &Snapshot, route: Option<usize>, trace: &Trace, reply: &Reply, by: By) -> Outcome {
     let allow = || reply.headers.iter().find(|(name, _)| name == http::header::ALLOW).and_then(|(_, allow)| fields::text(allow));
+    let location = || reply.headers.iter().find(|(name, _)| name == http::header::LOCATION).and_then(|(_, to)| fields::text(to));
     let why = match by {
-        By::Request => return answered(reply),
+        By::Request => match location() {
+            Some(to) => format!("`redirect_to_https` of the listener sends it to {to}"),
+            None => return answered(reply),
+        },
         By::NoRoute => "no route matches this host and path".to_owned(),
         By::Unmet => "the routes of this host and path ask for facts that the request has not".to_owned(),
         By::WrongMethod => format!("the path has other methods: {}", allow().unwrap_or_default()),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use frontgate_filters::chain::Decision as FilterDecision;
+use frontgate_filters::filter::Tls;
 use serde::Serialize;
 
 /// What was found out about a request.
@@ -21,6 +22,9 @@ pub(crate) struct Explanation {
     pub(super) passed: Vec<Passed>,
     /// The patterns that would have matched, too.
     pub(super) beaten: Vec<Beaten>,
+    /// What TLS says of the connection, where it is assumed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tls: Option<Secured>,
     /// What kind of gRPC call it is, where it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) grpc: Option<String>,
@@ -31,6 +35,25 @@ pub(crate) struct Explanation {
     pub(super) mirror: Option<String>,
     /// What becomes of it.
     pub(super) outcome: Outcome,
+}
+
+/// What is assumed of TLS.
+#[derive(Debug, Serialize)]
+pub(super) struct Secured {
+    /// Its version.
+    version: &'static str,
+    /// The name that the client asks for.
+    sni: Option<Box<str>>,
+    /// The subject of the client's certificate, where it shows one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_cert: Option<Box<str>>,
+}
+
+impl From<&Tls> for Secured {
+    fn from(tls: &Tls) -> Self {
+        let client_cert = tls.client.as_ref().map(|client| client.subject.clone());
+        Self { version: tls.version, sni: tls.sni.clone(), client_cert }
+    }
 }
 
 /// A route that takes a request.
@@ -118,6 +141,11 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "path      {}", self.path)?;
         writeln!(f, "client    {}", self.client)?;
+        if let Some(Secured { version, sni, client_cert }) = &self.tls {
+            let sni = sni.as_ref().map_or_else(|| "no name is asked for".to_owned(), |name| format!("asked for {name}"));
+            let own = client_cert.as_ref().map(|subject| format!(", the client shows the certificate of `{subject}`")).unwrap_or_default();
+            writeln!(f, "tls       {version}, {sni}{own}")?;
+        }
         for name in &self.removed {
             writeln!(f, "removed   {name}: only the gateway may send it")?;
         }

@@ -66,6 +66,13 @@ impl Gateway {
         });
         let keyless = snapshot.keyless().into_iter().map(|(filter, why)| format!("the filter `{filter}` refuses every token: {why}"));
         let refused = self.refused.lock().clone().map(|why| format!("the last reload was refused: {why}"));
+        let renewals = snapshot.renewals().filter_map(|(whose, name, why)| {
+            Some(format!("changed certificates of {whose} `{name}` were refused, and the former ones stay in use: {}", why?))
+        });
+        let now = Instant::now();
+        let away = snapshot.pools.values().filter(|pool| !pool.is_required() && !pool.is_alive(now));
+        let mut away: Vec<_> = away.map(|pool| format!("the upstream `{}` has no endpoint that takes requests", pool.name)).collect();
+        away.sort_unstable();
         let log = snapshot.access_log.trouble().map(|why| format!("the access log cannot be written: {why}"));
         let keyless = keyless.filter(|_| self.documents.has_settled());
         let by_hand = snapshot.pools.iter().filter_map(|(name, pool)| {
@@ -78,7 +85,15 @@ impl Gateway {
             };
             Some(format!("an operator {said} of the endpoints of upstream `{name}`"))
         });
-        forced.chain(by_hand).chain(keyless).chain(refused).chain(log).chain(self.sources(snapshot)).collect()
+        away.into_iter()
+            .chain(forced)
+            .chain(by_hand)
+            .chain(keyless)
+            .chain(refused)
+            .chain(renewals)
+            .chain(log)
+            .chain(self.sources(snapshot))
+            .collect()
     }
 
     /// Which sources of endpoints are not to be had, or not to be believed, a sentence each.

@@ -22,6 +22,7 @@ use crate::decide::content_length;
 use crate::door::wire::Refusal;
 use crate::door::{Patience, Seat, h2 as door};
 use crate::exchange::client::{Client, Lost, Objection};
+use crate::gathered::Gathered;
 use crate::upstream::h1::{ROOM, Upload};
 use crate::upstream::timer::Timer;
 use crate::websocket::{self, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, WEBSOCKET};
@@ -34,6 +35,8 @@ pub(super) struct Http2<'s> {
     request: &'s RequestHeader,
     stream: door::Stream,
     seat: Option<Arc<Seat>>,
+    /// What has come of its body, and waits.
+    gathered: Gathered,
     framing: Upload,
     /// Whether it is to become a WebSocket.
     websocket: bool,
@@ -87,6 +90,7 @@ impl<'s> Http2<'s> {
             request,
             stream,
             seat: ctx.seat.clone(),
+            gathered: Gathered::default(),
             framing,
             websocket,
             expects: lists(&request.headers, &EXPECT, "100-continue"),
@@ -224,7 +228,7 @@ impl Client for Http2<'_> {
         true
     }
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Lost>> {
-        match self.stream.body.poll_data(cx) {
+        match self.gathered.poll(&mut self.stream.body, cx) {
             Poll::Ready(None) => Poll::Ready(Ok(None)),
             Poll::Ready(Some(Ok(data))) => {
                 self.read += data.len() as u64;
@@ -242,6 +246,10 @@ impl Client for Http2<'_> {
                 Poll::Ready(Err(Lost::Refused(Refusal::SLOW_BODY)))
             }
         }
+    }
+    fn gather(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.gathered.gather(&mut self.stream.body, cx);
+        if self.gathered.is_broken() { Poll::Ready(()) } else { Poll::Pending }
     }
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.writer {

@@ -11,7 +11,7 @@ use super::open::{Answering, Sent};
 use super::{Ctx, Proxy, answer};
 use crate::door::{Held, Seat};
 use crate::exchange::client::{Client, Lost};
-use crate::exchange::tunnel::{Over, Passed, Side, Tunnel};
+use crate::exchange::tunnel::{Ahead, Over, Passed, Side, Tunnel};
 use crate::exchange::{End, Order, exchange};
 use crate::mirror::Drawn;
 use crate::telemetry::Flag;
@@ -112,7 +112,7 @@ async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>)
 }
 
 /// Passes bytes between a client and an upstream that speak another protocol from here on.
-async fn pass(ctx: &mut Ctx, client: Side<impl AsyncRead + AsyncWrite + Unpin>, upstream: Connection) {
+async fn pass(ctx: &mut Ctx, client: Side<impl AsyncRead + AsyncWrite + Ahead + Unpin>, upstream: Connection) {
     let (io, answered) = upstream.into_parts();
     let (idle, websocket, gateway) = (ctx.snapshot.rules.tunnel, ctx.websocket, ctx.gateway.clone());
     let tunnel = Tunnel { client, upstream: Side::new(io, answered), idle, websocket };

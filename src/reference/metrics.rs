@@ -52,7 +52,8 @@ fn families() -> BTreeMap<String, Family> {
     metrics.discovery("shown").as_of(Some((std::time::Instant::now(), Duration::ZERO)));
     metrics.listener("shown").handshake(Ok("1.3"), Duration::ZERO);
     metrics.reloaded("shown", SystemTime::UNIX_EPOCH);
-    let page = metrics.render(&BTreeMap::from([("shown", Duration::ZERO)]), &BTreeMap::from([("shop.pem".to_owned(), 0)]));
+    let renewals = ["listener", "upstream"].map(|label| (label, "shown".to_owned(), false));
+    let page = metrics.render(&BTreeMap::from([("shown", Duration::ZERO)]), &BTreeMap::from([("shop.pem".to_owned(), 0)]), &renewals);
 
     let mut families = scraped(&page);
     for told in metrics.filters.described() {

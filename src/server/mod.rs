@@ -67,7 +67,11 @@ pub fn start(loaded: Loaded, reload: Read) -> Result<Running, String> {
         stop,
         thread: None,
     };
-    let spoken = server.listeners.iter().map(|listener| Spoken { h2: listener.speaks(Protocol::H2), tls: listener.tls.is_some() });
+    let spoken = server.listeners.iter().map(|listener| Spoken {
+        address: listener.address,
+        h2: listener.speaks(Protocol::H2),
+        tls: listener.tls.is_some(),
+    });
     let spoken: Vec<Spoken> = spoken.collect();
     let (shutdown, shut) = watch::channel(false);
     let (finish, finished) = watch::channel(false);

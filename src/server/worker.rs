@@ -1,5 +1,6 @@
 //! The worker threads: each serves every listener with a proxy and upstream connections of its own.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ pub(super) struct Worker {
 /// What a listener speaks.
 #[derive(Clone, Copy)]
 pub(super) struct Spoken {
+    pub address: SocketAddr,
     pub h2: bool,
     pub tls: bool,
 }
@@ -61,6 +63,7 @@ impl Worker {
         for (index, (held, spoken)) in self.listeners.into_iter().zip(self.spoken).enumerate() {
             let door = Arc::new(Door {
                 number: index,
+                address: spoken.address,
                 proxy: proxy.clone(),
                 keeper: self.gateway.clone(),
                 h2: spoken.h2,

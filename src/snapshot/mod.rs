@@ -174,6 +174,22 @@ impl Snapshot {
         lacking.collect()
     }
 
+    /// Whose certificates are read again when their files change, `listener` or `upstream` with its address or name, and why that has failed
+    /// where it has.
+    pub(crate) fn renewals(&self) -> impl Iterator<Item = (&'static str, String, Option<String>)> {
+        let listeners = self.loaded.config.server.listeners.iter().zip(&self.certificates);
+        let listeners = listeners.filter_map(|(listener, kept)| {
+            let kept = kept.as_ref()?;
+            Some(("listener", listener.address.to_string(), kept.renewal_refused()))
+        });
+        let upstreams = self.loaded.config.upstreams.iter().filter(|(_, upstream)| upstream.tls.is_some());
+        let upstreams = upstreams.filter_map(|(name, _)| {
+            let pool = self.pools.get(name)?;
+            Some(("upstream", name.clone(), pool.renewal_refused()))
+        });
+        listeners.chain(upstreams)
+    }
+
     /// The rate limits with the keys that each refused of late.
     pub(crate) fn refused(&self) -> impl Iterator<Item = (&str, Vec<RefusedKey>)> {
         let limits = self.filters.iter().filter(|(_, built)| matches!(built.entry.config, FilterConfig::RateLimit(_)));

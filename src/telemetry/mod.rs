@@ -6,11 +6,13 @@
 pub(crate) mod access_log;
 pub(crate) mod metrics;
 
+mod sparing;
 mod trace_context;
 
 pub(crate) use access_log::{AccessLog, Flag, Line, Target};
 pub(crate) use metrics::{
-    Attempt, Compared, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, ListenerMetrics, Metrics, MirrorMetrics, Place,
-    RouteMetrics, Skipped, TurnedAway, UpstreamMetrics,
+    Attempt, Compared, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics,
+    NoHandshake, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics,
 };
+pub(crate) use sparing::Sparing;
 pub(crate) use trace_context::{renewed, trace_id};

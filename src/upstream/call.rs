@@ -122,7 +122,10 @@ pub(crate) async fn call(pool: &Arc<Pool>, call: &Call<'_>) -> Result<Answer, No
                 (NoAnswer::Unreachable, Failure::Connect, telemetry::Attempt::ConnectFailure)
             }
             Err(Failed::Stale | Failed::Refused | Failed::Broken) => (NoAnswer::Unreachable, Failure::Connect, telemetry::Attempt::Reset),
-            Err(Failed::Malformed(why)) => (NoAnswer::Malformed(why), Failure::Connect, telemetry::Attempt::Error),
+            Err(Failed::Malformed(why)) => {
+                attempts.because(Cause::of_malformed(why));
+                (NoAnswer::Malformed(why), Failure::Connect, telemetry::Attempt::Error)
+            }
             Err(Failed::Body(fault, result)) => {
                 attempts.finished(result, Instant::now());
                 return Err(fault);

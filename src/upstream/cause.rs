@@ -6,6 +6,8 @@ use std::io::{Error, ErrorKind};
 use frontgate_filters::grpc;
 use rustls::{AlertDescription, CertificateError};
 
+use super::h1::{IN_HTTP2, IN_TLS};
+
 /// What was wrong with a probe or a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -21,6 +23,10 @@ pub(crate) enum Cause {
     Unreadable,
     /// It does not speak the protocol that it is to be spoken to in.
     OtherProtocol,
+    /// It speaks TLS, and is spoken to in clear text.
+    SpeaksTls,
+    /// It speaks HTTP/2, and is spoken to in HTTP/1.1.
+    SpeaksHttp2,
     /// It does not speak TLS.
     NoTls,
     /// No authority that is trusted has issued its certificate.
@@ -44,7 +50,7 @@ pub(crate) enum Cause {
 }
 
 /// All that are no status.
-const PLAIN: [Cause; 14] = [
+const PLAIN: [Cause; 16] = [
     Cause::Refused,
     Cause::Unreachable,
     Cause::Closed,
@@ -59,6 +65,8 @@ const PLAIN: [Cause; 14] = [
     Cause::NoHandshake,
     Cause::OtherProtocol,
     Cause::NotServing,
+    Cause::SpeaksTls,
+    Cause::SpeaksHttp2,
 ];
 
 /// Where statuses begin among the numbers of causes.
@@ -77,6 +85,15 @@ impl Cause {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof | ErrorKind::ConnectionAborted => Self::Closed,
             ErrorKind::TimedOut => Self::TooSlow,
             _ => Self::Unreachable,
+        }
+    }
+
+    /// What it means that an answer cannot be read, for this reason.
+    pub(crate) fn of_malformed(why: &str) -> Self {
+        match why {
+            IN_TLS => Self::SpeaksTls,
+            IN_HTTP2 => Self::SpeaksHttp2,
+            _ => Self::Unreadable,
         }
     }
 
@@ -113,6 +130,11 @@ impl Cause {
         matches!(self, NoTls | Untrusted | Expired | OtherName | BadCertificate | Unwelcome | NoHandshake)
     }
 
+    /// Whether the endpoint is spoken to otherwise than it speaks: that stays so, too.
+    pub(crate) fn is_of_protocol(self) -> bool {
+        matches!(self, Self::OtherProtocol | Self::SpeaksTls | Self::SpeaksHttp2)
+    }
+
     /// As a number above 0.
     pub(super) fn number(self) -> u32 {
         match self {
@@ -140,6 +162,8 @@ impl fmt::Display for Cause {
             Self::TooSlow => f.write_str("no answer in time"),
             Self::Unreadable => f.write_str("unreadable answer"),
             Self::OtherProtocol => f.write_str("it does not speak HTTP/2"),
+            Self::SpeaksTls => f.write_str("it answers in TLS: is `tls` missing?"),
+            Self::SpeaksHttp2 => f.write_str("it speaks HTTP/2: is `protocol: h2` missing?"),
             Self::NoTls => f.write_str("no TLS is spoken there"),
             Self::Untrusted => f.write_str("its certificate is not from a trusted authority"),
             Self::Expired => f.write_str("its certificate has expired or does not hold yet"),

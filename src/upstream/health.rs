@@ -71,7 +71,7 @@ async fn probe(endpoint: &Arc<Endpoint>, health: &Health, host: &str) -> Result<
         Ok(head) if health.expect.contains(head.status.as_u16()) => Ok(()),
         Ok(head) => Err(Cause::Status(head.status.as_u16())),
         Err(Fault::Unwelcome(cause)) => Err(cause),
-        Err(Fault::Malformed(_)) => Err(Cause::Unreadable),
+        Err(Fault::Malformed(why)) => Err(Cause::of_malformed(why)),
         Err(Fault::Closed(_) | Fault::Broken(_) | Fault::Refused) => Err(Cause::Closed),
     }
 }

@@ -258,6 +258,13 @@ impl Line {
         }
     }
 
+    /// Nobody takes more of the body just now: what has come of it is held for as long.
+    pub(crate) fn gather(&mut self, cx: &mut Context<'_>) {
+        if let Self::Http2(stream) = self {
+            stream.gather(cx);
+        }
+    }
+
     /// Whether the body's end has been handed out, or is all that is left of it.
     pub(crate) fn is_at_end(&self) -> bool {
         match self {

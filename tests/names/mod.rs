@@ -279,3 +279,27 @@ fn a_hundred_names_are_looked_after_beside_each_other() {
 
     until("all of them", || endpoints(&gateway).len() == 100);
 }
+
+#[test]
+fn a_gateway_that_starts_while_the_server_is_away_has_the_names_that_it_knew() {
+    let folder = std::env::temp_dir().join(format!("frontgate-names-kept-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let server = DnsServer::start();
+    let (_origins, port) = origins(&["127.0.0.2"]);
+    server.set("users.internal", Answer::addresses(60, &["127.0.0.2"]));
+    let text = text(&server, &format!("endpoints: [\"users.internal:{port}\"]"));
+    let text = text.replace("threads: 2", &format!("threads: 2\n  state_dir: {}", folder.display()));
+    let gateway = Gateway::start(&text);
+    wait_for(&gateway, &at(&["127.0.0.2"], port));
+    let kept = || std::fs::read_to_string(folder.join("endpoints/main.json")).unwrap_or_default();
+    until("it is on disk", || kept().contains("users.internal"));
+    drop(gateway);
+
+    server.set("users.internal", Answer::Failure);
+    let gateway = Gateway::start(&text);
+    let reply = get(gateway.address, "/");
+    let name = status(&gateway)["upstreams"]["main"]["endpoints"][0]["name"].clone();
+    std::fs::remove_dir_all(&folder).unwrap();
+
+    assert_eq!((reply.status, name), (200, format!("users.internal:{port}").into()));
+}

@@ -3,6 +3,7 @@
 pub(crate) mod authority;
 mod idle;
 mod peers;
+mod refused;
 mod renewal;
 pub(crate) mod secure;
 mod upstreams;
@@ -140,7 +141,7 @@ fn the_lowest_version_is_as_configured() {
     assert_eq!(status(&old), Some(200));
     assert_eq!(status(&new), None);
     until("the refusal is counted", || {
-        new.metric("frontgate_tls_handshakes_total{listener=\"127.0.0.1:0\",result=\"error\",version=\"\"}") == 1.0
+        new.metric("frontgate_tls_handshakes_total{listener=\"127.0.0.1:0\",result=\"protocol\",version=\"\"}") == 1.0
     });
 }
 
@@ -297,6 +298,16 @@ fn check_reads_the_files_and_says_at_the_line_what_does_not_fit() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let directory = shop(&authority);
     put(&directory, "other", &stranger.issue(&["other.example"]));
+    put(&directory, "again", &authority.issue(&["www.example", "shop.example"]));
+    put(&directory, "rsa", &authority.issue_rsa(&["shop.example"]));
+    directory.put("old.pem", include_str!("../data/certificates/version_1.pem"));
+    directory.put("small.pem", include_str!("../data/certificates/rsa_1024.pem"));
+    directory.put("nothing.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+    directory.put("locked.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    directory.put(
+        "locked-too.key",
+        "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n",
+    );
     let checked = |tls: &str| {
         let text = text(&directory, "127.0.0.1:9".parse().unwrap(), tls, "");
         directory.put("frontgate.yaml", &text);
@@ -313,11 +324,24 @@ fn check_reads_the_files_and_says_at_the_line_what_does_not_fit() {
         ("cert: \"@shop.pem\"", "`cert` and `key` belong together"),
         ("min_version: \"1.3\"", "there is no certificate"),
         ("cert: \"@shop.pem\", key: \"@shop.key\", min_version: \"1.1\"", "1.1"),
+        ("cert: \"@old.pem\", key: \"@shop.key\"", "is X.509 version 1: version 3 with a subjectAltName is needed"),
+        ("cert: \"@small.pem\", key: \"@nothing.key\"", "has 1024 bits: at least 2048 are needed"),
+        ("cert: \"@shop.pem\", key: \"@locked.key\"", "is encrypted, and nobody is there to ask for its passphrase"),
+        ("cert: \"@shop.pem\", key: \"@locked-too.key\"", "is encrypted, and nobody is there to ask for its passphrase"),
     ] {
         let (code, told) = checked(tls);
         assert_eq!(code, Some(78), "{tls}: {told}");
         assert!(told.contains(says) && told.contains("frontgate.yaml:"), "{tls}: {told}");
     }
+    // What works and is probably not meant. Two keys of different kinds are.
+    let pairs = |files: &[&str]| {
+        let pairs = files.iter().map(|file| format!("{{cert: \"@{file}.pem\", key: \"@{file}.key\"}}"));
+        checked(&format!("certificates: [{}]", pairs.collect::<Vec<_>>().join(", ")))
+    };
+    let (code, told) = pairs(&["shop", "again"]);
+    assert!(code == Some(0) && told.contains("again.pem` is never shown for `shop.example`: the one in"), "{told}");
+    let (code, told) = pairs(&["shop", "rsa"]);
+    assert!(code == Some(0) && !told.contains("never shown"), "{told}");
 }
 
 #[test]

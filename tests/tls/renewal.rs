@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::authority::{Authority, Directory};
-use super::{SHOP, connect_with, gateway, get, put, shop};
-use crate::harness::{Origin, PATIENCE};
+use super::{SHOP, connect_with, gateway, get, put, shop, text};
+use crate::harness::{Gateway, Origin, PATIENCE, operate, until};
 
 /// Requests in a second, of all clients together.
 const RATE: u32 = 500;
@@ -18,6 +18,42 @@ const CLIENTS: u32 = 8;
 const ON_ONE: usize = 10;
 /// How many certificates have to be shown.
 const ENOUGH: usize = 3;
+
+#[test]
+fn a_renewal_that_fails_is_told_until_it_is_mended() {
+    let (authority, origin) = (Authority::new(), Origin::json("{}"));
+    let directory = shop(&authority);
+    directory.put("ca.pem", &authority.pem());
+    let more = format!("tls: {{server_name: shop.internal, ca: \"{}/ca.pem\"}}", directory.display());
+    let text = text(&directory, origin.address, SHOP, "admin: 127.0.0.1:0");
+    let gateway = Gateway::start(&text.replace("main: {", &format!("main: {{{more}, ")));
+    let status = || {
+        let status = operate(gateway.running.admin().unwrap(), "GET", "/healthz?full=1").json();
+        (status["status"].as_str().unwrap().to_owned(), status["reasons"].to_string())
+    };
+    let failed = |whose: &str| gateway.metric(&format!("frontgate_tls_renewal_failed{{{whose}}}"));
+    let (listener, upstream) = ("listener=\"127.0.0.1:0\"", "upstream=\"main\"");
+    assert_eq!((status(), failed(listener), failed(upstream)), (("ok".to_owned(), "[]".to_owned()), 0.0, 0.0));
+
+    let whole = std::fs::read_to_string(directory.join("shop.key")).unwrap();
+    std::fs::remove_file(directory.join("shop.key")).unwrap();
+    until("the listener's is told", || failed(listener) == 1.0);
+    assert_eq!(failed(upstream), 0.0);
+    let (health, reasons) = status();
+    assert_eq!(health, "degraded");
+    assert!(reasons.contains("changed certificates of listener `127.0.0.1:0` were refused") && reasons.contains("shop.key"), "{reasons}");
+
+    directory.put("shop.key", &whole);
+    directory.put("ca.pem", "nothing of use");
+    until("the upstream's is told instead", || (failed(listener), failed(upstream)) == (0.0, 1.0));
+    let (health, reasons) = status();
+    assert_eq!(health, "degraded");
+    assert!(reasons.contains("changed certificates of upstream `main` were refused") && !reasons.contains("listener"), "{reasons}");
+
+    directory.put("ca.pem", &Authority::new().pem());
+    until("all is well", || failed(upstream) == 0.0);
+    assert_eq!(status(), ("ok".to_owned(), "[]".to_owned()));
+}
 
 #[test]
 fn no_request_is_lost_while_certificates_are_renewed() {

@@ -79,7 +79,7 @@ fn every_frame_passes_as_it_is_both_ways() {
 
 #[test]
 fn a_burst_of_small_messages_is_no_attack() {
-    const COUNT: usize = 2_000;
+    const COUNT: usize = 20_000;
     let origin = origin(echo);
     let gateway = gateway(&origin);
     let message = frame(1, true, b"x");

@@ -50,6 +50,11 @@ pub trait Options {
         false
     }
 
+    /// Whether it does nothing at all, as it is written.
+    fn does_nothing(&self) -> bool {
+        false
+    }
+
     /// Whether it makes gRPC calls of requests, for upstreams that speak HTTP/2.
     fn needs_grpc(&self) -> bool {
         false

@@ -7,11 +7,13 @@
 //!     response: {set: {Strict-Transport-Security: max-age=31536000}, remove: [Server]}
 //! ```
 //!
-//! First what is to be removed goes, then `set` puts a value in place of all of its name, then `add` puts one beside those that are there.
+//! First what is to be removed goes, then `set` puts a value in place of all of its name, then `add` puts one beside those that are there. On
+//! requests `X_Env` is removed and replaced as `X-Env` is: some servers take one for the other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_http::{RequestHeader, ResponseHeader};
 use schemars::JsonSchema;
@@ -77,7 +79,11 @@ pub fn problems_of(name: &str, value: Option<&str>, place: Place, reserved: fn(&
     match HeaderName::from_bytes(name.as_bytes()) {
         Err(_) => problems.push(Problem::at(place, format!("`{name}` is not a header name"))),
         Ok(parsed) if reserved(&parsed) => {
-            problems.push(Problem::at(place, format!("`{name}` is a header that the gateway itself sets")));
+            let problem = Problem::at(place, format!("`{name}` is a header that the gateway itself sets"));
+            problems.push(match parsed {
+                HOST => problem.help("write what an upstream is sent as `host` in that upstream (`upstreams.NAME.host`)"),
+                _ => problem,
+            });
         }
         Ok(_) => {}
     }
@@ -94,6 +100,10 @@ impl Options for Config {
 
     fn problems(&self) -> Vec<Problem> {
         [self.request.problems(reserved::on_requests), self.response.problems(reserved::on_answers)].concat()
+    }
+
+    fn does_nothing(&self) -> bool {
+        self.request.is_empty() && self.response.is_empty()
     }
 }
 
@@ -124,13 +134,23 @@ impl Compiled {
     fn change_request(&self, head: &mut RequestHeader) {
         for name in &self.remove {
             head.remove_header(name);
+            remove_alike(head, name);
         }
         for (name, value) in &self.set {
+            remove_alike(head, name);
             head.insert_header(name.clone(), value.clone()).expect("a name and a value that were checked");
         }
         for (name, value) in &self.add {
             head.append_header(name.clone(), value.clone()).expect("a name and a value that were checked");
         }
+    }
+}
+
+/// Removes what some servers read as this header, too, though its name has other strokes: what a client is not to say, it does not say that way.
+fn remove_alike(head: &mut RequestHeader, name: &HeaderName) {
+    while let Some(other) = head.headers.keys().find(|other| *other != name && reserved::are_alike(other.as_str(), name.as_str())).cloned()
+    {
+        head.remove_header(&other);
     }
 }
 

@@ -34,6 +34,23 @@ fn removes_then_sets_then_adds_on_requests() {
 }
 
 #[test]
+fn what_some_servers_take_for_a_header_is_removed_and_replaced_with_it() {
+    let filter = Headers::new(&config(r#"{"request": {"remove": ["X-De-Bug"], "set": {"X-Env": "prod"}, "add": {"X-Tag": "b"}}}"#));
+    let mut head = RequestHeader::build("GET", b"/", None).expect("a head");
+    for name in ["X_De-Bug", "x-de_bug", "x_de_bug", "X_Env", "X_Env", "X_Tag", "XEnv", "X-Env-"] {
+        head.append_header(name, "theirs").expect("a header");
+    }
+    let mut facts = facts();
+
+    let _ = filter.request(&mut Request::new(&mut head, &mut facts, Instant::now()));
+
+    let mut names: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["x-env", "x-env-", "x-tag", "x_tag", "xenv"]);
+    assert_eq!(all(&head.headers, "x-env"), [b"prod"]);
+}
+
+#[test]
 fn changes_every_answer() {
     let filter = Headers::new(&config(
         r#"{"response": {"remove": ["Server"], "set": {"Strict-Transport-Security": "max-age=31536000"}, "add": {"Vary": "X-A"}}}"#,

@@ -59,6 +59,10 @@ impl Options for Config {
         problems
     }
 
+    fn does_nothing(&self) -> bool {
+        self.allow.is_none() && self.deny.is_empty()
+    }
+
     fn can_refuse(&self) -> bool {
         true
     }

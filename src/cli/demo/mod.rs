@@ -91,6 +91,13 @@ impl Upstreams {
     }
 }
 
+/// What to type for this program, which need not be on the path.
+fn program() -> String {
+    let path = std::env::current_exe().map_or_else(|_| "frontgate".to_owned(), |path| path.display().to_string());
+    let is_plain = path.chars().all(|c| c.is_alphanumeric() || "-_./+".contains(c));
+    if is_plain { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
+}
+
 fn guide(running: &Running, tokens: &Tokens) -> String {
     let [clear, tls] = [0, 1].map(|listener| running.addresses()[listener]);
     let (gateway, secure) = (format!("http://{clear}"), format!("https://{tls}"));
@@ -118,7 +125,7 @@ fn guide(running: &Running, tokens: &Tokens) -> String {
             format!("for i in 1 2 3 4 5; do curl -s -o /dev/null {gateway}/api/v1/products/1; done; curl -s '{admin}/healthz?full=1'"),
             "after a few failures the circuit is open",
         ),
-        (format!("frontgate upstreams --admin {operators}"), "the same for people, beside the endpoints"),
+        (format!("{} upstreams --admin {operators}", program()), "the same for people, beside the endpoints"),
         (format!("curl -s {gateway}/demo/on; sleep 3; curl -i {gateway}/api/v1/products"), "it recovers by itself"),
         (
             format!("for i in $(seq 20); do curl -s -o /dev/null -w '%{{http_code}} ' {gateway}/limited; done"),

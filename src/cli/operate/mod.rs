@@ -108,6 +108,9 @@ pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
         Ask::Status | Ask::Upstreams => serde_json::from_slice::<Status>(&body).ok(),
         _ => None,
     };
+    if !is_ours(ask, code, &body) {
+        return fail(exit::UNAVAILABLE, &gateway.is_another());
+    }
     if status.is_none() && !(200..300).contains(&code) {
         let _ = std::io::stderr().write_all(refusal(&body).as_bytes());
         if matches!((ask, code), (Ask::Circuit { .. }, 404)) {
@@ -135,8 +138,12 @@ pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
 
 /// Prints a value as the logs of the running gateway show it.
 pub(super) fn hash(path: Option<&Path>, admin: &Admin, value: &str) -> ExitCode {
-    let answered = Gateway::find(path, admin).ask("POST", &format!("/-/hash?value={}", encoded(value)));
+    let gateway = Gateway::find(path, admin);
+    let answered = gateway.ask("POST", &format!("/-/hash?value={}", encoded(value)));
+    // As many letters as a hash has, and a line end.
+    let is_hash = |body: &[u8]| body.trim_ascii().len() == 16 && !body.trim_ascii().contains(&b' ');
     match answered {
+        Ok(Answered { code: 200, body }) if !is_hash(&body) => fail(exit::UNAVAILABLE, &gateway.is_another()),
         Ok(Answered { code: 200, body }) => {
             let _ = std::io::stdout().write_all(&body);
             ExitCode::SUCCESS
@@ -146,6 +153,25 @@ pub(super) fn hash(path: Option<&Path>, admin: &Admin, value: &str) -> ExitCode 
             ExitCode::from(exit::RUNTIME)
         }
         Err(why) => fail(exit::UNAVAILABLE, &format!("{why}; without `telemetry.hash_key` only the running gateway knows its hashes")),
+    }
+}
+
+/// Whether an answer is one that a frontgate gives on its admin address: another server may be there, or another address of one.
+fn is_ours(ask: &Ask, code: u16, body: &[u8]) -> bool {
+    let Ok(json) = serde_json::from_slice::<Value>(body) else { return false };
+    let tells = |keys: &[&str]| keys.iter().all(|key| json.get(key).is_some());
+    if !(200..300).contains(&code) && (tells(&["problems"]) || tells(&["title", "detail", "code"])) {
+        // There are no routes on an admin address.
+        return json["code"] != "no_route";
+    }
+    match ask {
+        Ask::Status | Ask::Upstreams => serde_json::from_slice::<Status>(body).is_ok(),
+        Ask::Limits(_) => serde_json::from_slice::<LimitsStatus>(body).is_ok(),
+        Ask::Accept(_) => tells(&["upstream", "left"]),
+        Ask::ByHand { .. } => tells(&["upstream", "endpoint", "endpoints"]),
+        Ask::Reload => tells(&["hash"]),
+        Ask::Drain { .. } => tells(&["requests_in_flight"]),
+        Ask::Circuit { .. } => tells(&["filter", "upstream", "force"]),
     }
 }
 
@@ -219,6 +245,26 @@ mod tests {
     fn what_is_not_json_is_shown_as_it_came() {
         assert_eq!(indented(b"ok\n"), "ok\n");
         assert_eq!(indented(b"{\"a\":1}"), "{\n  \"a\": 1\n}\n");
+    }
+
+    #[test]
+    fn what_another_server_says_is_no_answer() {
+        let problem =
+            br#"{"type": "about:blank", "title": "Unauthorized", "status": 401, "detail": "A token is needed.", "code": "unauthorized"}"#;
+        let foreign = br#"{"status": "UP", "version": 1}"#;
+        let client =
+            br#"{"title": "Not Found", "status": 404, "detail": "Nothing is served under this host and path.", "code": "no_route"}"#;
+
+        for ask in [Ask::Status, Ask::Upstreams, Ask::Limits(None), Ask::Reload, Ask::Drain { wait: false }] {
+            assert!(is_ours(&ask, 401, problem));
+            assert!(is_ours(&ask, 422, br#"{"problems": []}"#));
+            for (code, body) in [(200, &foreign[..]), (404, client), (404, b"<html>no</html>"), (503, foreign), (200, b"ok\n"), (200, b"")]
+            {
+                assert!(!is_ours(&ask, code, body), "{code} {}", String::from_utf8_lossy(body));
+            }
+        }
+        assert!(is_ours(&Ask::Reload, 200, br#"{"hash": "abc", "changed": []}"#));
+        assert!(is_ours(&Ask::Drain { wait: false }, 200, br#"{"requests_in_flight": 0}"#));
     }
 
     #[test]

@@ -56,6 +56,12 @@ impl Gateway {
         Self { address, token: set(TOKEN).or_else(|| written.and_then(|written| written.token)), from }
     }
 
+    /// Says that something answers there, and is no frontgate.
+    pub(super) fn is_another(&self) -> String {
+        let address = self.address.as_ref().map_or_else(Clone::clone, SocketAddr::to_string);
+        format!("what answers on {address} ({}) is not the admin address of a frontgate", self.from)
+    }
+
     /// Asks it. The error is a sentence.
     pub(super) fn ask(&self, method: &str, target: &str) -> Result<Answered, String> {
         let address = self.address.clone().map_err(|why| format!("{ADDRESS}: {why}"))?;

@@ -29,7 +29,11 @@ pub(super) fn endpoints(status: &Status) -> String {
                 endpoint.in_flight.to_string(),
                 endpoint.protocol.map_or("-", UpstreamProtocol::label).to_owned(),
                 endpoint.version.clone().unwrap_or_else(|| "-".to_owned()),
-                endpoint.last_error.clone().unwrap_or_else(|| "-".to_owned()),
+                match (&endpoint.last_error, endpoint.last_error_ms_ago) {
+                    (None, _) => "-".to_owned(),
+                    (Some(error), None) => error.clone(),
+                    (Some(error), Some(ago)) => format!("{error}, {} ago", span(ago)),
+                },
             ]
         })
         .collect();
@@ -132,7 +136,7 @@ fn adaptive(name: &str, upstream: &UpstreamStatus) -> Option<String> {
     upstream.adaptive.then(|| format!("The adaptive first_byte timeout of {name} is {} ms now.\n", upstream.first_byte_ms))
 }
 
-/// A time that is left, to the second; what is less is told in milliseconds.
+/// A time that is left or gone, to the second; what is less is told in milliseconds.
 fn span(millis: u64) -> String {
     if millis < 1000 { format!("{millis}ms") } else { format!("{}s", millis.div_ceil(1000)) }
 }
@@ -146,7 +150,7 @@ mod tests {
         "upstreams": {
             "catalog": {"alive": true, "required": true, "in_flight": 1234, "retrying": 0, "first_byte_ms": 340, "adaptive": true, "endpoints": [
                 {"address": "10.0.0.1:80", "state": "healthy", "weight": 1, "in_flight": 1234, "ejected_for_ms": null, "version": "v2.4"},
-                {"address": "10.0.0.200:8080", "state": "ejected", "weight": 10, "in_flight": 0, "ejected_for_ms": 11200, "version": null, "last_error": "status 503", "protocol": "h2"},
+                {"address": "10.0.0.200:8080", "state": "ejected", "weight": 10, "in_flight": 0, "ejected_for_ms": 11200, "version": null, "last_error": "status 503", "last_error_ms_ago": 61000, "protocol": "h2"},
                 {"address": "10.0.0.3:80", "state": "drained", "weight": 4, "in_flight": 2, "ejected_for_ms": null, "version": null, "drained_for_ms": 3599000, "weighed_by_hand": true, "weighed_for_ms": 500}]},
             "users": {"alive": true, "required": false, "in_flight": 0, "retrying": 0, "first_byte_ms": 15000, "adaptive": false, "endpoints": [
                 {"address": "[::1]:80", "name": "users.internal:80", "state": "unhealthy", "weight": 1, "in_flight": 0, "ejected_for_ms": null, "version": null}]}
@@ -165,7 +169,7 @@ mod tests {
             "\
 UPSTREAM  ENDPOINT         NAME               STATE                               WEIGHT  IN FLIGHT  PROTOCOL  VERSION  LAST ERROR
 catalog   10.0.0.1:80      -                  healthy                                  1       1234  -         v2.4     -
-catalog   10.0.0.200:8080  -                  ejected, 12s left                       10          0  h2        -        status 503
+catalog   10.0.0.200:8080  -                  ejected, 12s left                       10          0  h2        -        status 503, 61s ago
 catalog   10.0.0.3:80      -                  drained, 3599s left  4 by hand, 500ms left          2  -         -        -
 users     [::1]:80         users.internal:80  unhealthy                                1          0  -         -        -
 

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 
 use frontgate_filters::device::{DESKTOP, Devices};
+use frontgate_filters::words::condition::Condition;
 use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::Place;
 use http::HeaderName;
 
 use super::Report;
 use super::filters::entries;
-use crate::config::model::{Config, FirstByte, Upstream};
+use crate::config::model::{Balance, Config, FilterUse, FirstByte, Listener, Upstream};
 use crate::config::read::tree::{Node, Value};
 
 pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
@@ -17,10 +18,13 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     for (name, upstream) in &config.upstreams {
         times(name, upstream, report);
         nameless(name, upstream, report);
+        unheard(upstream, report);
     }
+    idle(config, report);
+    unshown(config, report);
     accounts(config, report);
     devices(config, report);
-    texts(report.tree.root, report);
+    texts(report.tree.root, false, report);
 }
 
 /// A network whose address is one of its hosts: it is the whole network all the same.
@@ -28,7 +32,10 @@ fn networks(config: &Config, report: &mut Report<'_, '_>) {
     let of_listeners = config.server.listeners.iter().filter_map(|listener| listener.proxy_protocol.as_ref());
     for network in config.server.trusted_proxies.iter().chain(of_listeners.flat_map(|proxies| &proxies.from)) {
         let whole = network.0.trunc();
-        if whole != network.0 {
+        if network.0.prefix_len() == 0 {
+            let message = format!("`{}` is everybody: each client may say that it is another one", network.0);
+            report.warn(network.place, message, Some("name the addresses of your proxies and load balancers".to_owned()));
+        } else if whole != network.0 {
             let message = format!("`{}` is the whole network {whole}: bits of a host are set in its address", network.0);
             let help = format!("write {whole}, or {} for this host alone", network.0.addr());
             report.warn(network.place, message, Some(help));
@@ -75,6 +82,58 @@ fn nameless(name: &str, upstream: &Upstream, report: &mut Report<'_, '_>) {
     }
 }
 
+/// Statuses of gRPC where nobody speaks it.
+fn unheard(upstream: &Upstream, report: &mut Report<'_, '_>) {
+    let Some(retry) = upstream.retry.as_ref().filter(|_| upstream.speaks_http1_alone()) else { return };
+    if let Some(status) = retry.when.iter().find(|condition| matches!(condition, Condition::Grpc(_))) {
+        let message = format!("`{status}` is never met: gRPC needs HTTP/2, and this upstream is spoken to in HTTP/1.1");
+        report.warn(retry.place, message, Some(super::NEEDS_H2.to_owned()));
+    }
+}
+
+/// Filters that do nothing as they are written.
+fn idle(config: &Config, report: &mut Report<'_, '_>) {
+    let named = config.filters.values().map(|entry| (entry.place, &entry.value));
+    let lists = std::iter::once(&config.server.filters).chain(config.routes.iter().map(|route| &route.filters));
+    let inline = lists.flatten().filter_map(|used| match &used.value {
+        FilterUse::Inline(entry) => Some((used.place, entry)),
+        FilterUse::Named(_) => None,
+    });
+    for (place, entry) in named.chain(inline).filter(|(_, entry)| entry.config.options().does_nothing()) {
+        if !report.tree.is_torn_at(place) {
+            report.warn(place, format!("this `{}` does nothing: none of its options is written", entry.config.kind()), None);
+        }
+    }
+}
+
+/// What certificates of clients say, where no listener asks for them.
+fn unshown(config: &Config, report: &mut Report<'_, '_>) {
+    let asks = |listener: &Listener| listener.tls.as_ref().is_some_and(|tls| tls.client_auth.is_some());
+    if report.tree.torn || config.server.listeners.iter().any(|listener| asks(listener)) {
+        return;
+    }
+    let hashes = config.upstreams.values().filter_map(|upstream| match &upstream.balance {
+        Balance::ConsistentHash(selector) => Some((selector.place, &selector.value)),
+        _ => None,
+    });
+    let read = entries(config).flat_map(|entry| {
+        let options = entry.config.options();
+        let accounts = options.accounts().into_iter().map(|(selector, place, _)| (place, selector));
+        options.selectors().into_iter().map(|selector| (selector.place, &selector.value)).chain(accounts).collect::<Vec<_>>()
+    });
+    let mut found: Vec<(Place, String)> = Vec::new();
+    for (place, selector) in hashes.chain(read) {
+        let text = selector.to_string();
+        if text.starts_with("client_cert.") && place != Place::default() && !found.iter().any(|(known, _)| *known == place) {
+            found.push((place, text));
+        }
+    }
+    for (place, selector) in found {
+        let help = "write `client_auth: {ca: clients.pem}` in the `tls` of the listener".to_owned();
+        report.warn(place, format!("`{selector}` finds nothing: no listener asks its clients for a certificate"), Some(help));
+    }
+}
+
 /// Limits that a client chooses for itself.
 fn accounts(config: &Config, report: &mut Report<'_, '_>) {
     let told = entries(config).flat_map(|entry| entry.config.options().identity_headers());
@@ -117,18 +176,19 @@ fn devices(config: &Config, report: &mut Report<'_, '_>) {
     }
 }
 
-/// Texts that look like something else than what they are.
-fn texts(node: &Node, report: &mut Report<'_, '_>) {
+/// Texts that look like something else than what they are. `fixed`: they are the values of headers, the same for every request.
+fn texts(node: &Node, fixed: bool, report: &mut Report<'_, '_>) {
     if report.tree.skips(node.id) {
         return;
     }
     match &node.value {
-        Value::Seq(items) => items.iter().for_each(|item| texts(item, report)),
+        Value::Seq(items) => items.iter().for_each(|item| texts(item, fixed, report)),
         Value::Map(entries) => {
             for entry in entries.iter().filter(|entry| !report.tree.skips(entry.key_id)) {
                 // What clients are sent is text of its own.
-                if !matches!(entry.key.as_str(), "json" | "body") {
-                    texts(&entry.node, report);
+                let key = entry.key.as_str();
+                if !matches!(key, "json" | "body") {
+                    texts(&entry.node, fixed || matches!(key, "set" | "add"), report);
                 }
             }
         }
@@ -137,6 +197,9 @@ fn texts(node: &Node, report: &mut Report<'_, '_>) {
             if let Some(inner) = within_typographic_quotes(text) {
                 let help = format!("write \"{inner}\", or no quotes at all");
                 report.warn(Place(node.id), format!("the quotes of `{text}` are part of the text: YAML knows only \" and '"), Some(help));
+            } else if let Some(variable) = fixed.then(|| of_a_request(text)).flatten() {
+                let help = "only the environment is expanded, as `${NAME}`, when the configuration is read".to_owned();
+                report.warn(Place(node.id), format!("`{variable}` is not expanded: the value is the same for every request"), Some(help));
             } else if let Some((variable, meant)) = foreign_variable(text) {
                 report.warn(Place(node.id), format!("`{variable}` is not expanded"), Some(format!("write `{meant}`")));
             }
@@ -150,6 +213,30 @@ fn within_typographic_quotes(text: &str) -> Option<&str> {
     let open = ['“', '„', '”', '‘', '‚', '’', '«', '»', '‹', '›', '‟', '＂', '´'];
     let inner = text.strip_prefix(open)?.strip_suffix(open)?;
     (!inner.is_empty()).then_some(inner)
+}
+
+/// What another program would put in the place of this for each request: `$remote_addr`, `%REQ(X)%`, `%[src]`.
+fn of_a_request(text: &str) -> Option<&str> {
+    for (at, sign) in text.match_indices(['$', '%']) {
+        let rest = &text[at + 1..];
+        let word = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let after = &rest[word..];
+        let begins = rest.starts_with(|c: char| c.is_ascii_alphabetic());
+        let length = match sign {
+            "$" if begins
+                && rest[..word].bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())
+                && word > 2 =>
+            {
+                word
+            }
+            "%" if begins && after.starts_with('%') && word > 2 => word + 1,
+            "%" if begins && after.starts_with('(') => word + after.find(")%")? + 2,
+            "%" if rest.starts_with('[') => rest.find(']')? + 1,
+            _ => continue,
+        };
+        return Some(&text[at..at + 1 + length]);
+    }
+    None
 }
 
 /// A variable as a shell or another program writes it, and as it is written here.
@@ -186,6 +273,22 @@ fn foreign_variable(text: &str) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_other_programs_find_in_a_request_is_told_from_what_is_meant_as_it_is() {
+        for (text, variable) in [
+            ("$remote_addr", "$remote_addr"),
+            ("for=$remote_addr;proto=$scheme", "$remote_addr"),
+            ("%REQ(X-Env)%", "%REQ(X-Env)%"),
+            ("a %DOWNSTREAM_REMOTE_ADDRESS% b", "%DOWNSTREAM_REMOTE_ADDRESS%"),
+            ("%[src]", "%[src]"),
+        ] {
+            assert_eq!(of_a_request(text), Some(variable), "{text}");
+        }
+        for text in ["$SHOP", "100%", "5 $", "50% of 100%", "%2F", "max-age=31536000", "${x}", "$$", "%("] {
+            assert_eq!(of_a_request(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn variables_of_other_programs_are_told_from_other_dollars() {

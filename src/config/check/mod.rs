@@ -157,9 +157,9 @@ fn tls(upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
 /// Health checks, outlier ejection, retries.
 fn resilience(upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
     if let Some(health) = &upstream.health {
+        let asks = [health.path.is_some(), health.tcp, health.grpc.is_some()].into_iter().filter(|asks| *asks).count();
         match &health.path {
-            Some(path) if health.tcp => report.error(path.place, "a health check has either `path` or `tcp`, not both"),
-            Some(path) if health.grpc.is_some() => report.error(path.place, "a health check has either `path` or `grpc`, not both"),
+            Some(path) if asks > 1 => report.error(path.place, "a health check has only one of `path`, `grpc` and `tcp`"),
             Some(path) if !path.starts_with('/') || path.bytes().any(|byte| !(0x21..0x7f).contains(&byte)) => {
                 report.error(path.place, format!("`{}` is not a valid path", path.value));
             }
@@ -169,8 +169,8 @@ fn resilience(upstream: &Spanned<Upstream>, report: &mut Report<'_, '_>) {
             _ => {}
         }
         if let Some(service) = &health.grpc {
-            if health.tcp {
-                report.error(service.place, "a health check has either `grpc` or `tcp`, not both");
+            if health.tcp && health.path.is_none() {
+                report.error(service.place, "a health check has only one of `path`, `grpc` and `tcp`");
             }
             if upstream.speaks_http1_alone() {
                 report.helped(service.place, "gRPC needs HTTP/2, and this upstream is spoken to in HTTP/1.1", Some(NEEDS_H2.to_owned()));

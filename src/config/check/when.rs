@@ -41,7 +41,6 @@ fn too_late(config: &Config, selector: &Selector) -> Option<(String, Option<&'st
             let message = format!("`{selector}` cannot choose a route: a token is verified by a filter of the route, once that is chosen");
             Some((message, Some("give the route a filter that reads it, such as `rbac`")))
         }
-        Selector::Route => Some(("`route` cannot choose a route: it is what is to be chosen".to_owned(), None)),
         Selector::Method => {
             Some(("`method` is no fact for `when`: other methods are answered 405".to_owned(), Some("write it as `methods`")))
         }
@@ -56,7 +55,10 @@ fn too_late(config: &Config, selector: &Selector) -> Option<(String, Option<&'st
                 (message, None)
             })
         }
-        _ => None,
+        Selector::ClientIp | Selector::Device | Selector::Host | Selector::Path | Selector::Cookie(_) | Selector::Query(_) => None,
+        Selector::Scheme | Selector::TlsSni | Selector::TlsVersion => None,
+        Selector::ClientCertCn | Selector::ClientCertSubject | Selector::ClientCertSan => None,
+        later => Some((format!("`{later}` cannot choose a route: it is known only once one is chosen"), None)),
     }
 }
 

@@ -56,7 +56,16 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 /// What who wrote this meant by it.
 pub(super) fn meant(text: &str) -> String {
     if text.starts_with("https://") {
-        return ": addresses are written without https://, and TLS is asked for by `tls`".to_owned();
+        let bare = text["https://".len()..].split('/').next().unwrap_or_default();
+        let with_port = if bare.parse::<SocketAddr>().is_ok() { bare.to_owned() } else { format!("{bare}:443") };
+        return match with_port.parse::<SocketAddr>() {
+            Ok(_) => format!(
+                ": write {with_port}, and `tls: {{}}` beside `endpoints` (of a listener: `tls` with its certificate beside `address`)"
+            ),
+            Err(_) => {
+                ": addresses are written without https://; that TLS is spoken is said by `tls` beside `endpoints` or `address`".to_owned()
+            }
+        };
     }
     let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
     if bare != text && bare.parse::<SocketAddr>().is_ok() {
@@ -137,7 +146,9 @@ mod tests {
             ("*:8080", "write 0.0.0.0:8080"),
             ("8080", "write 127.0.0.1:8080, or 0.0.0.0:8080"),
             ("http://10.0.0.1:80/", "write 10.0.0.1:80"),
-            ("https://10.0.0.1", "TLS is asked for by `tls`"),
+            ("https://10.0.0.1", "write 10.0.0.1:443, and `tls: {}` beside `endpoints`"),
+            ("https://10.0.0.1:8443/x", "write 10.0.0.1:8443"),
+            ("https://users.internal", "that TLS is spoken is said by `tls` beside `endpoints` or `address`"),
             ("10.0.0.1:80000", "as in 127.0.0.1:8080"),
             ("", "as in 127.0.0.1:8080"),
         ] {

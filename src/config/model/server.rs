@@ -85,7 +85,7 @@ pub struct Listener {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Spanned<ListenerTls>>,
     /// Protocols spoken there, by default `[http1]`, and `[h2, http1]` with `tls`. `h2` in clear text means HTTP/2 with prior knowledge, and
-    /// stands there beside `http1`.
+    /// stands there beside `http1`. With `tls` and `[h2]` alone, clients that do not ask for HTTP/2 (ALPN) are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocols: Option<Vec<Protocol>>,
     /// For a listener behind a load balancer that says by the PROXY protocol, version 1 or 2, for whom it connects.

@@ -31,12 +31,50 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("health", &["healthcheck", "healthchecks", "health_check", "health_checks"]),
     ("upstream", &["backend", "proxy_pass", "service", "cluster", "target", "forward"]),
     ("path", &["location", "prefix", "uri", "url", "match"]),
+    ("when", &["conditions", "predicates", "if", "headers", "header"]),
+    ("mirror", &["shadow", "mirroring", "request_mirror"]),
     ("rewrite", &["strip_prefix", "strip_path", "path_rewrite"]),
     ("rate", &["limit", "requests", "rps"]),
     ("issuer", &["iss"]),
     ("audience", &["aud"]),
     ("algorithms", &["alg", "algs"]),
+    ("server_name", &["sni", "servername", "verify_name", "hostname"]),
+    ("ca", &["ca_file", "cafile", "ca_cert", "cacert", "trusted_ca", "client_ca"]),
+    ("cert", &["certificate", "cert_file", "certfile", "crt", "ssl_certificate"]),
+    ("key", &["private_key", "key_file", "keyfile", "ssl_certificate_key"]),
 ];
+
+/// Words of other programs for a value of ours.
+const SYNONYMS: &[(&str, &[&str])] = &[
+    ("h2", &["http2", "http/2", "http_2", "http2.0", "http/2.0", "h2c", "grpc"]),
+    ("http1", &["http", "http/1", "http/1.1", "http1.1", "http11", "http_1", "h1"]),
+];
+
+/// What a key of a map is given where its value is written as a mere word.
+const EXAMPLES: &[(&str, &str, &str)] = &[
+    ("listeners.*.tls", "a map", "{cert: shop.pem, key: shop.key}"),
+    ("upstreams.*.tls", "a map", "{}"),
+    ("tls.client_auth", "a map", "{ca: clients.pem, mode: $}"),
+    ("listeners.*.proxy_protocol", "a map", "{from: [10.0.0.0/8]}"),
+];
+
+/// The one of these values that another program's word stands for.
+fn synonym<'k>(word: &str, expected: &[&'k str]) -> Option<&'k str> {
+    let word = word.to_ascii_lowercase();
+    let ours = |known: &&&str| SYNONYMS.iter().any(|(own, others)| own == *known && others.contains(&word.as_str()));
+    expected.iter().find(ours).copied()
+}
+
+/// What a whole map would look like at this path, in place of a word.
+fn example(path: &[&str], wanted: &str, text: &str) -> Option<String> {
+    let ends = |pattern: &str| {
+        let mut found = path.iter().rev();
+        pattern.rsplit('.').all(|word| found.next().is_some_and(|name| word == "*" || *name == word))
+    };
+    let (_, _, map) = EXAMPLES.iter().find(|(pattern, kind, _)| ends(pattern) && wanted.starts_with(kind))?;
+    let mode = if matches!(text, "optional" | "required") { text } else { "required" };
+    Some(format!("write {}", map.replace('$', mode)))
+}
 
 /// The one of these keys that was meant: the nearest one, or the one that does what another program's key does.
 pub(super) fn meant<'k>(name: &str, expected: &[&'k str]) -> Option<&'k str> {
@@ -48,7 +86,7 @@ pub(super) fn meant<'k>(name: &str, expected: &[&'k str]) -> Option<&'k str> {
 }
 
 /// What would be right; `key` is the one whose value this is, or in whose list it stands.
-pub(super) fn advice(kind: &Kind, node: Option<&Node>, key: Option<&str>) -> Option<String> {
+pub(super) fn advice(kind: &Kind, node: Option<&Node>, key: Option<&str>, path: &[&str]) -> Option<String> {
     match kind {
         Kind::UnknownField(_, []) => None,
         Kind::UnknownField(name, expected) => {
@@ -60,11 +98,14 @@ pub(super) fn advice(kind: &Kind, node: Option<&Node>, key: Option<&str>) -> Opt
                 (None, None) => all(),
             })
         }
-        Kind::UnknownVariant(name, expected) => match nearest(name, expected.iter().copied()) {
+        Kind::UnknownVariant(name, expected) => match synonym(name, expected).or_else(|| nearest(name, expected.iter().copied())) {
             Some(near) => Some(format!("did you mean `{near}`?")),
             None => in_a_map(name, expected, key),
         },
-        Kind::Type(wanted) => node.and_then(|node| of_type(wanted, node, key)),
+        Kind::Type(wanted) => node.and_then(|node| {
+            let is_word = !matches!(node.value, Value::Null | Value::Seq(_) | Value::Map(_));
+            example(path, wanted, &node.text).filter(|_| is_word).or_else(|| of_type(wanted, node, key))
+        }),
         _ => None,
     }
 }

@@ -161,7 +161,7 @@ fn diagnostic(problem: Problem, victim: u32, index: &Index<'_>, places: &Places)
         Kind::UnknownVariant(..) | Kind::Type(_) | Kind::Other if problem.message.contains(absent::WORDS) => Code::NotInThisVersion,
         Kind::UnknownVariant(..) | Kind::Type(_) | Kind::Other => Code::Value,
     };
-    let help = advice::advice(&problem.kind, index.node(victim), index.key(victim));
+    let help = advice::advice(&problem.kind, index.node(victim), index.key(victim), &path);
     let hidden = problem.kind == Kind::Exposed;
     let mut diagnostic = Diagnostic::error(problem.message).code(code).help(help).on(places, Place(victim));
     diagnostic.hidden = hidden;

@@ -190,7 +190,7 @@ fn a_route_is_chosen_by_what_is_known_before_it() {
     for (route, words) in [
         ("when: {}", "`when` is empty"),
         ("when: {claim.sub: a}", "`claim.sub` cannot choose a route: a token is verified by a filter of the route"),
-        ("when: {route: a}", "it is what is to be chosen"),
+        ("when: {route: a}", "it is known only once one is chosen"),
         ("when: {method: GET}", "(write it as `methods`)"),
         ("when: {header.x-user-id: \"*\"}", "what clients send under this name is removed, and a filter sets it"),
         ("when: {header.X_User_Id: \"*\"}", "what clients send under this name is removed, and a filter sets it"),

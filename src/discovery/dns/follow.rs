@@ -222,7 +222,7 @@ fn unit(services: &[&Service]) -> u32 {
 }
 
 /// A service's name without the labels that say which service: what its certificates are for.
-fn domain(service: &str) -> &str {
+pub(super) fn domain(service: &str) -> &str {
     let mut rest = service;
     while let Some((_, after)) = rest.split_once('.').filter(|_| rest.starts_with('_')) {
         rest = after;
@@ -233,6 +233,9 @@ fn domain(service: &str) -> &str {
 /// Those that there is a way to from this machine, as programs that open connections themselves choose them (RFC 6724, section 6, rule 1):
 /// one without IPv6 is not to lose every second request. All, where there is a way to none: it may be back before the next answer is.
 pub(super) fn with_route(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    if addresses.iter().all(IpAddr::is_ipv4) || addresses.iter().all(IpAddr::is_ipv6) {
+        return addresses;
+    }
     let routed: Vec<IpAddr> = addresses.iter().copied().filter(|address| has_route(*address)).collect();
     if routed.is_empty() { addresses } else { routed }
 }

@@ -216,11 +216,11 @@ pub(crate) fn parts(upstream: &Upstream, dns: &Arc<Dns>) -> Vec<Part> {
     named.chain(upstream.discover.as_ref().and_then(|discover| discovered(discover))).map(|wanted| part(wanted, dns)).collect()
 }
 
-/// The name that the endpoints have which `discover` finds, where it says that with a port.
-pub(crate) fn name(discover: &Discover) -> Option<Name> {
+/// What the endpoints that `discover` finds are called over TLS.
+pub(crate) fn host(discover: &Discover) -> Option<String> {
     match discovered(discover)?.source {
-        Source::Host(name) => Some(name),
-        Source::Service(_) => None,
+        Source::Host(name) => Some(name.authority(true)),
+        Source::Service(name) => Some(format!("{} with the port of its record", follow::domain(&name))),
     }
 }
 

@@ -152,7 +152,7 @@ impl H1 {
                 match self.take_head(h2) {
                     Ok(Some(next)) => return Poll::Ready(next),
                     Ok(None) => {}
-                    Err(refusal) => return Poll::Ready(Next::Refused(refusal)),
+                    Err(refusal) => return Poll::Ready(Next::Refused(refusal.of_opening(&self.input))),
                 }
             }
             match self.poll_fill(cx) {

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use pingora_http::RequestHeader;
 
 use super::{H1, Next};
-use crate::door::wire::{BodyScan, Framing, Lines, Refusal, check_head, split_header};
+use crate::door::wire::{BodyScan, Framing, HANDSHAKE, Lines, Refusal, check_head, split_header};
 use crate::upstream::h1::{Decoder, Framing as Framed, drop_nominated, is_of_this_hop};
 
 /// What an HTTP/2 connection with prior knowledge begins with (RFC 9113, section 3.4).
@@ -18,6 +18,10 @@ impl H1 {
     pub(super) fn take_head(&mut self, h2: bool) -> Result<Option<Next>, Refusal> {
         if h2 && self.input[..self.input.len().min(PREFACE.len())] == PREFACE[..self.input.len().min(PREFACE.len())] {
             return Ok((self.input.len() >= PREFACE.len()).then_some(Next::Http2));
+        }
+        // It may have no line end for as long as it goes on.
+        if self.input.first() == Some(&HANDSHAKE) {
+            return Err(Refusal::TLS);
         }
         let Some((start, end)) = self.head.find(&self.input, self.rules.head)? else { return Ok(None) };
         self.framing = check_head(&self.input[start..end], self.rules.head)?;

@@ -17,6 +17,7 @@ use crate::door::Seat;
 use crate::door::keep_alive;
 use crate::door::patience::{Patience, Taken};
 use crate::door::rules::Keeper;
+use crate::gathered::ReadTurn;
 use crate::upstream::h1::Io;
 use crate::upstream::timer::Timer;
 
@@ -87,6 +88,7 @@ pub(super) struct Below {
     keeper: Arc<dyn Keeper>,
     seat: Arc<Seat>,
     frames: Frames,
+    turn: ReadTurn,
     noise: Noise,
     /// What counted as noise and was no frame, as of the last look.
     burden: u64,
@@ -118,6 +120,7 @@ impl Below {
             keeper,
             seat,
             frames: Frames::new(),
+            turn: ReadTurn::default(),
             noise: Noise::new(accepted),
             burden: 0,
             began: Some(accepted),
@@ -197,8 +200,11 @@ impl AsyncRead for Below {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        ready!(this.turn.poll(cx));
         if this.read.is_empty() {
-            match Pin::new(&mut this.io).poll_read(cx, buf) {
+            let read = Pin::new(&mut this.io).poll_read(cx, buf);
+            this.turn.read(&read, buf.filled().len() - before);
+            match read {
                 Poll::Ready(result) => result?,
                 Poll::Pending => return this.wait(cx),
             }

@@ -10,6 +10,9 @@ const HEADER: usize = 9;
 /// How much of it tells the frame's type.
 const TYPE: usize = 4;
 
+/// Less than this in one frame is no message: one of gRPC begins with five bytes, one of a WebSocket with six.
+const NO_MESSAGE: u8 = 5;
+
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -93,7 +96,7 @@ impl Frames {
         }
         self.noise += match (self.header[3], self.header) {
             (HEADERS, _) => 0,
-            (DATA, [0, 0, 0, _, flags, ..]) if flags & END_STREAM == 0 => 1,
+            (DATA, [0, 0, 0..NO_MESSAGE, _, flags, ..]) if flags & END_STREAM == 0 => 1,
             (DATA, _) => 0,
             (RST_STREAM, _) => RESET,
             _ => 1,
@@ -198,7 +201,9 @@ mod tests {
                 assert_eq!(noise(kind, 0, payload), (1, 0), "{kind}");
             }
         }
-        assert_eq!(noise(DATA, 0, b"data"), (0, 0));
+        assert_eq!(noise(DATA, 0, b"bytes"), (0, 0), "the beginning of a message");
+        assert_eq!(noise(DATA, 0, b"byte"), (1, 0));
+        assert_eq!(noise(DATA, END_STREAM, b"byte"), (0, 0));
         assert_eq!(noise(DATA, 0, b""), (1, 0));
     }
 

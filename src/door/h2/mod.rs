@@ -38,6 +38,9 @@ const BUFFER: usize = 32 << 10;
 /// distance of 100 ms; the second is what a client can make the gateway hold that sends to upstreams which do not read, and is large enough for
 /// some streams to stand still without holding up the others.
 const WINDOWS: (u32, u32) = (256 << 10, 2 << 20);
+/// How much small frames of uploads may cost a connection beside what they carry, as `h2` counts it, until they are gathered: a stream's window
+/// full of messages of sixteen bytes.
+const SMALL_FRAMES: usize = 4 << 20;
 /// What the size of a field is, beside its name and value, as HTTP/2 counts it (RFC 9113, section 6.5.2).
 const FIELD: usize = 32;
 /// How long is waited for a client that floods to take the word that it was too much.
@@ -109,6 +112,7 @@ fn options(rules: &Rules) -> Builder {
         .max_send_buffer_size(BUFFER)
         .initial_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
+        .data_frame_budget(SMALL_FRAMES)
         .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
         // Whoever takes all of its requests back at once may do so; over and over it is noise.
         .max_pending_accept_reset_streams(rules.streams.get() as usize)

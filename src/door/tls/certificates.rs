@@ -14,7 +14,7 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, Resol
 use rustls::sign::CertifiedKey;
 
 use crate::certificates::{self, Files, Pair, authorities, provider, unreadable};
-use crate::config::model::{ClientAuth, ClientAuthMode, ListenerTls, MinVersion};
+use crate::config::model::{CertificatePair, ClientAuth, ClientAuthMode, ListenerTls, MinVersion};
 
 /// How handshakes are made on a listener.
 pub(crate) struct Server {
@@ -73,6 +73,7 @@ impl Server {
         if !problems.is_empty() {
             return Err(problems);
         }
+        warnings.extend(twice(&pairs));
         let versions: &[_] = match tls.min_version {
             MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
             MinVersion::Tls13 => &[&rustls::version::TLS13],
@@ -85,6 +86,7 @@ impl Server {
         };
         let ends = pairs.iter().map(|(written, pair)| (written.cert.value.display().to_string(), pair.end)).collect();
         let names = Names::new(pairs.into_iter().map(|(_, pair)| pair).collect()).expect("a listener with `tls` has a certificate");
+        let names = Names { only_h2: h2 && !http1, ..names };
         let mut config = builder.with_cert_resolver(Arc::new(names));
         config.alpn_protocols =
             [(h2, b"h2".to_vec()), (http1, b"http/1.1".to_vec())].into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect();
@@ -96,6 +98,24 @@ impl Server {
         }
         Ok(Self { config: Arc::new(config), ends, warnings, contents })
     }
+}
+
+/// Certificates that are never shown for a name, since one before them is: a second one is of use where its key is of another kind.
+fn twice(pairs: &[(&Spanned<CertificatePair>, Pair)]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (index, (written, pair)) in pairs.iter().enumerate() {
+        let is_same = |other: &Pair, name: &String| other.names.contains(name) && other.key.key.algorithm() == pair.key.key.algorithm();
+        let first = pair.names.iter().find_map(|name| {
+            let (first, _) = pairs[..index].iter().find(|(_, other)| is_same(other, name))?;
+            Some((name, first.cert.value.display()))
+        });
+        if let Some((name, first)) = first {
+            let message =
+                format!("the certificate in `{}` is never shown for `{name}`: the one in `{first}` is", written.cert.value.display());
+            problems.push(Problem::doubtful(written.cert.place, message).help("leave one of them out"));
+        }
+    }
+    problems
 }
 
 /// Tells the contents of all files that `tls` names from others; one that cannot be read counts as an empty one.
@@ -132,13 +152,15 @@ struct Names {
     /// By what follows the star and its dot.
     wildcards: HashMap<String, Vec<Arc<CertifiedKey>>>,
     first: Vec<Arc<CertifiedKey>>,
+    /// Whether HTTP/2 is all that is spoken: who asks for no protocol would speak HTTP/1.1.
+    only_h2: bool,
 }
 
 impl Names {
     fn new(pairs: Vec<Pair>) -> Option<Self> {
         let first = pairs.first()?;
         let alike = pairs.iter().filter(|pair| pair.names == first.names).map(|pair| pair.key.clone()).collect();
-        let mut names = Self { exact: HashMap::new(), wildcards: HashMap::new(), first: alike };
+        let mut names = Self { exact: HashMap::new(), wildcards: HashMap::new(), first: alike, only_h2: false };
         for pair in &pairs {
             for name in &pair.names {
                 let keys = match name.strip_prefix("*.") {
@@ -161,6 +183,9 @@ impl Names {
 
 impl ResolvesServerCert for Names {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if self.only_h2 && hello.alpn().is_none() {
+            return None;
+        }
         let keys = self.find(hello.server_name());
         // Two keys for one name are of two kinds: the first that this client can verify.
         keys.iter().find(|key| key.key.choose_scheme(hello.signature_schemes()).is_some()).or(keys.first()).cloned()

@@ -33,6 +33,11 @@ impl Kept {
         self.server.load_full()
     }
 
+    /// Why the files were refused, where they do not fit any more.
+    pub(crate) fn renewal_refused(&self) -> Option<String> {
+        self.refused.why()
+    }
+
     /// Looks whether the files have other contents than before, and takes them where they fit each other.
     pub(crate) fn renew(&self, listener: &Listener, files: Files<'_>) -> Renewed {
         let contents = listener.tls.as_ref().map_or(0, |tls| super::certificates::contents(tls, files));

@@ -6,12 +6,14 @@
 mod body;
 mod fields;
 mod head;
+mod opening;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use body::BodyScan;
 pub(crate) use fields::check_map;
 pub(crate) use head::{HeadScan, Lines, check_head, split_header};
+pub(crate) use opening::{HANDSHAKE, Opening};
 
 /// Why a request is refused: a status, a word for programs, and a sentence for people. All fixed texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,18 @@ impl Refusal {
     pub(crate) const CONNECT: Self = Self { status: 405, code: "method_not_allowed", detail: "The method CONNECT is not supported." };
     /// What Pingora's parser refused although this one did not.
     pub(crate) const UNREADABLE: Self = Self::bad("The request could not be read.");
+    /// A request in clear text on a port for TLS.
+    pub(crate) const PLAIN_HTTP: Self =
+        Self { status: 400, code: "plain_http", detail: "This port speaks HTTPS, and the request came in clear text: use https://." };
+    /// TLS on a port for clear text.
+    pub(crate) const TLS: Self =
+        Self { status: 400, code: "tls", detail: "This port speaks HTTP in clear text, and a TLS handshake came: use http://." };
+    /// HTTP/2 on a port for HTTP/1.
+    pub(crate) const HTTP2: Self =
+        Self { status: 400, code: "http2_preface", detail: "This port speaks HTTP/1.1, and the preface of HTTP/2 came." };
+    /// A PROXY header on a port for clients themselves.
+    pub(crate) const PROXY_HEADER: Self =
+        Self { status: 400, code: "proxy_header", detail: "A PROXY header came on a port where none is expected." };
 }
 
 /// How large a head may be.

@@ -10,6 +10,7 @@ use crate::exchange::client::Lost;
 use crate::exchange::{End, Order};
 use crate::refusals;
 use crate::telemetry::{Attempt, Flag};
+use crate::upstream::cause::Cause;
 use crate::upstream::h1::Fault;
 
 impl Leg {
@@ -22,7 +23,10 @@ impl Leg {
             }
             // Servers of gRPC give up a call whose time is over by resetting it.
             _ if order.is_over() => self.failed(order, Attempt::Timeout, Flag::UpstreamTimeout),
-            Fault::Malformed(_) => self.failed(order, Attempt::Error, Flag::UpstreamProtocolError),
+            Fault::Malformed(why) => {
+                order.attempts.because(Cause::of_malformed(why));
+                self.failed(order, Attempt::Error, Flag::UpstreamProtocolError)
+            }
             Fault::Closed(_) | Fault::Broken(_) | Fault::Refused => self.failed(order, Attempt::Reset, Flag::UpstreamConnectionTermination),
         }
     }

@@ -118,7 +118,7 @@ impl Leg {
                         order.attempts.because(cause);
                         Poll::Ready(Err((Flag::UpstreamConnectionFailure, Failure::Connect)))
                     }
-                    Poll::Pending if replay.done && client.poll_left(cx).is_ready() => {
+                    Poll::Pending if has_left(client, replay, cx) => {
                         Poll::Ready(Err((Flag::DownstreamConnectionTermination, Failure::Neutral)))
                     }
                     Poll::Pending => timer.poll(cx, due).map(|()| Err((Flag::UpstreamTimeout, Failure::Timeout))),
@@ -255,6 +255,8 @@ impl Leg {
             if std::mem::take(&mut self.holds) {
                 return Poll::Ready(Event::Pause);
             }
+        } else {
+            self.line.gather(cx);
         }
         if client.has_queued()
             && let Some(event) = self.flush(cx, client)
@@ -262,19 +264,16 @@ impl Leg {
             return Poll::Ready(event);
         }
         let mut paused = false;
-        if replay.done {
-            if client.poll_left(cx).is_ready() {
-                return Poll::Ready(Event::Lost(Lost::Left));
-            }
-        } else if self.deaf {
-            if self.blocked {
-                self.unwanted.poll(client, cx);
-            }
-        } else if self.line.takes_upload() {
+        if !replay.done && self.deaf && self.blocked {
+            self.unwanted.poll(client, cx);
+        }
+        if !replay.done && !self.deaf && self.line.takes_upload() {
             match client.poll_body(cx) {
                 Poll::Ready(part) => return Poll::Ready(Event::Upload(part)),
                 Poll::Pending => paused = true,
             }
+        } else if has_left(client, replay, cx) {
+            return Poll::Ready(Event::Lost(Lost::Left));
         }
         // While the client does not read, or pauses its upload, the upstream is not to blame; a call in which nobody says anything is idle.
         let due = if self.stage != Stage::Head && (self.blocked || paused && !is_call) { None } else { self.due };
@@ -394,4 +393,10 @@ impl Leg {
         self.upload_may_pause(order);
         Ok(())
     }
+}
+
+/// Whether the client is seen to have left, while nobody reads what it sends.
+fn has_left(client: &mut impl Client, replay: &Replay, cx: &mut Context<'_>) -> bool {
+    let left = if replay.done { client.poll_left(cx) } else { client.gather(cx) };
+    left.is_ready()
 }

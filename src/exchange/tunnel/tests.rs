@@ -8,6 +8,8 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::upstream::timer;
 
+impl Ahead for TcpStream {}
+
 const IDLE: Duration = Duration::from_secs(60);
 
 /// A tunnel, and the two outside of it.

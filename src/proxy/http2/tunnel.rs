@@ -11,20 +11,23 @@ use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::door::Seat;
+use crate::exchange::tunnel::Ahead;
+use crate::gathered::Gathered;
 
 /// A stream whose answer's head was written.
 pub(in crate::proxy) struct Stream {
     body: RecvStream,
     writer: SendStream<Bytes>,
     seat: Option<Arc<Seat>>,
-    /// What came and was not read yet: the rest of one frame.
+    /// What has come and waits, and what was begun to be read of it.
+    gathered: Gathered,
     held: Bytes,
     ended: bool,
 }
 
 impl Stream {
     pub(super) fn new(body: RecvStream, writer: SendStream<Bytes>, seat: Option<Arc<Seat>>) -> Self {
-        Self { body, writer, seat, held: Bytes::new(), ended: false }
+        Self { body, writer, seat, gathered: Gathered::default(), held: Bytes::new(), ended: false }
     }
 }
 
@@ -35,16 +38,23 @@ fn broken<E>(_: E) -> io::Error {
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        while self.held.is_empty() {
-            let Some(data) = ready!(self.body.poll_data(cx)) else { return Poll::Ready(Ok(())) };
-            self.held = data.map_err(broken)?;
-            // Room for more is given back a frame at a time, as fast as the upstream takes them.
-            let count = self.held.len();
-            self.body.flow_control().release_capacity(count).map_err(broken)?;
+        let this = &mut *self;
+        while this.held.is_empty() {
+            let Some(data) = ready!(this.gathered.poll(&mut this.body, cx)) else { return Poll::Ready(Ok(())) };
+            this.held = data.map_err(broken)?;
+            // Room for more is given back a part at a time, as fast as the upstream takes them.
+            let count = this.held.len();
+            this.body.flow_control().release_capacity(count).map_err(broken)?;
         }
-        let count = self.held.len().min(buf.remaining());
-        buf.put_slice(&self.held.split_to(count));
+        let count = this.held.len().min(buf.remaining());
+        buf.put_slice(&this.held.split_to(count));
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Ahead for Stream {
+    fn gather(&mut self, cx: &mut Context<'_>) {
+        self.gathered.gather(&mut self.body, cx);
     }
 }
 

@@ -1,13 +1,12 @@
 //! What is counted for each listener: the connections and requests there are right now, and the connections that were not served.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use prometheus::Histogram;
-
-use super::histogram;
+use super::handshakes::{Handshakes, NoHandshake};
 use super::scrape::Scrape;
+use crate::telemetry::Sparing;
 
 /// A listener's gauges and counters.
 #[derive(Default)]
@@ -17,16 +16,9 @@ pub(crate) struct ListenerMetrics {
     connections: AtomicI64,
     requests: AtomicI64,
     turned_away: [AtomicU64; TurnedAway::ALL.len()],
-    /// Handshakes by how they ended, in the order of [`ENDS`].
-    handshakes: [AtomicU64; ENDS.len()],
-    durations: OnceLock<Histogram>,
+    told: [Sparing; TurnedAway::ALL.len()],
+    handshakes: Handshakes,
 }
-
-/// Of a handshake, in seconds.
-const DURATIONS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
-
-/// How a handshake ends: its result, and the version of TLS that was agreed upon.
-const ENDS: [(&str, &str); 5] = [("ok", "1.2"), ("ok", "1.3"), ("timeout", ""), ("closed", ""), ("error", "")];
 
 /// Why a connection was not taken, or ended before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,18 +85,16 @@ impl ListenerMetrics {
         Gauge::new(self, |listener| &listener.requests)
     }
 
-    /// Counts a connection, or a try to accept one, that came to nothing. Whether it is the first for this reason.
-    pub(crate) fn turned_away(&self, why: TurnedAway) -> bool {
-        self.turned_away[why as usize].fetch_add(1, Ordering::Relaxed) == 0
+    /// Counts a connection, or a try to accept one, that came to nothing. Where it is to be told of: how many others of its kind were not.
+    pub(crate) fn turned_away(&self, why: TurnedAway) -> Option<u64> {
+        self.turned_away[why as usize].fetch_add(1, Ordering::Relaxed);
+        self.told[why as usize].happened(Instant::now())
     }
 
-    /// Counts a handshake: the version of TLS, or in a word why there is none.
-    pub(crate) fn handshake(&self, result: Result<&str, &str>, took: Duration) {
-        let end = result.map_or_else(|why| (why, ""), |version| ("ok", version));
-        if let Some(place) = ENDS.iter().position(|other| *other == end) {
-            self.handshakes[place].fetch_add(1, Ordering::Relaxed);
-        }
-        self.durations.get_or_init(|| histogram(&DURATIONS)).observe(took.as_secs_f64());
+    /// Counts a handshake: the version of TLS, or why there is none. What is to be told of it in words, and how many others of its kind were
+    /// not.
+    pub(crate) fn handshake(&self, result: Result<&str, NoHandshake>, took: Duration) -> Option<(&'static str, u64)> {
+        self.handshakes.count(result, took)
     }
 
     pub(super) fn scrape(&self, address: &str, scrape: &mut Scrape) {
@@ -115,14 +105,7 @@ impl ListenerMetrics {
             let requests = self.requests.load(Ordering::Relaxed);
             scrape.gauge("frontgate_inflight_requests", "Requests in flight.", &labels, requests as f64);
         }
-        if let Some(durations) = self.durations.get() {
-            for ((result, version), count) in ENDS.iter().zip(&self.handshakes) {
-                let labels = [("listener", address), ("result", *result), ("version", *version)];
-                let count = count.load(Ordering::Relaxed);
-                scrape.counter("frontgate_tls_handshakes_total", "TLS handshakes, by how they ended.", &labels, count as f64);
-            }
-            scrape.histogram("frontgate_tls_handshake_duration_seconds", "How long TLS handshakes took.", &labels, durations);
-        }
+        self.handshakes.scrape(address, scrape);
         let help = "Connections that were not taken or were closed before their time, and tries to accept one that failed.";
         for (why, reason) in TurnedAway::ALL {
             let count = self.turned_away[why as usize].load(Ordering::Relaxed);
@@ -174,8 +157,8 @@ mod tests {
     fn each_reason_has_a_count_of_its_own() {
         let listener = ListenerMetrics::default();
         for (times, (why, _)) in TurnedAway::ALL.into_iter().enumerate() {
-            let first: Vec<bool> = (0..=times).map(|_| listener.turned_away(why)).collect();
-            assert!(first[0] && !first[1..].contains(&true));
+            let told: Vec<_> = (0..=times).map(|_| listener.turned_away(why)).collect();
+            assert!(told[0] == Some(0) && told[1..].iter().all(Option::is_none));
         }
 
         let counts = TurnedAway::ALL.map(|(why, _)| listener.turned_away[why as usize].load(Ordering::Relaxed));

@@ -4,6 +4,7 @@
 //! nothing, except for the first answer of a method and status on a route.
 
 mod discovery;
+mod handshakes;
 mod listener;
 mod mirror;
 mod process;
@@ -26,6 +27,7 @@ use self::scrape::Scrape;
 use crate::router::UNMATCHED;
 
 pub(crate) use discovery::{DiscoveryMetrics, DiscoveryResult};
+pub(crate) use handshakes::{FAMILY as HANDSHAKES, NoHandshake};
 pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
 pub(crate) use mirror::{Compared, MirrorMetrics, Place, Skipped};
 pub(crate) use route::RouteMetrics;
@@ -118,9 +120,14 @@ impl Metrics {
         self.log_dropped.clone()
     }
 
-    /// The page for Prometheus, in the text format 0.0.4, with the ages of key sets by the filters that use them, and the
-    /// ends of certificates by their files.
-    pub(crate) fn render(&self, key_ages: &BTreeMap<&str, Duration>, ends: &BTreeMap<String, i64>) -> String {
+    /// The page for Prometheus, in the text format 0.0.4, with the ages of key sets by the filters that use them, the ends of certificates by
+    /// their files, and whether reading those again has failed, by the label and the name of whose they are.
+    pub(crate) fn render(
+        &self,
+        key_ages: &BTreeMap<&str, Duration>,
+        ends: &BTreeMap<String, i64>,
+        renewals: &[(&'static str, String, bool)],
+    ) -> String {
         let mut scrape = Scrape::default();
         for (filter, age) in key_ages {
             let help = "Time since the key set of a filter was last fetched successfully.";
@@ -129,6 +136,10 @@ impl Metrics {
         for (file, end) in ends {
             let help = "When a certificate that clients or upstreams are shown ends, in seconds since 1970.";
             scrape.gauge("frontgate_tls_cert_not_after_seconds", help, &[("certificate", file)], *end as f64);
+        }
+        for (label, name, failed) in renewals {
+            let help = "Whether changed files of certificates were refused (1), so that the former certificates stay in use.";
+            scrape.gauge("frontgate_tls_renewal_failed", help, &[(*label, name)], f64::from(*failed));
         }
         scrape.families(self.registry.gather());
         self.routes.each(|name, route| route.scrape(name, &mut scrape));

@@ -7,7 +7,7 @@ fn millis(millis: u64) -> Duration {
 }
 
 fn page_of(metrics: &Metrics) -> String {
-    metrics.render(&BTreeMap::new(), &BTreeMap::new())
+    metrics.render(&BTreeMap::new(), &BTreeMap::new(), &[])
 }
 
 #[track_caller]

@@ -95,7 +95,7 @@ pub(crate) struct Current {
     sent: bool,
     /// How it ended, once that was counted.
     ended: Option<telemetry::Attempt>,
-    /// Why there is no connection, where that is known.
+    /// Why there is no connection, or no answer that can be read, where that is known.
     why: Option<Cause>,
     status: Option<u16>,
 }
@@ -121,7 +121,7 @@ impl Current {
         match self.ended {
             Some(telemetry::Attempt::Reset) => Cause::Closed,
             Some(telemetry::Attempt::Timeout) => Cause::TooSlow,
-            Some(telemetry::Attempt::Error) => Cause::Unreadable,
+            Some(telemetry::Attempt::Error) => self.why.unwrap_or(Cause::Unreadable),
             _ => self.why.unwrap_or(Cause::Unreachable),
         }
     }
@@ -224,7 +224,7 @@ impl Attempts {
         }
     }
 
-    /// The attempt has found no connection for this reason.
+    /// The attempt has found no connection, or no answer that can be read, for this reason.
     pub(crate) fn because(&mut self, cause: Cause) {
         if let Some(current) = &mut self.current {
             current.why = Some(cause);

@@ -226,7 +226,7 @@ fn an_attempt_is_counted_once() {
     attempts.finished(telemetry::Attempt::Reset, Instant::now());
     attempts.finished(telemetry::Attempt::Ok, Instant::now());
 
-    let page = metrics.render(&std::collections::BTreeMap::new(), &std::collections::BTreeMap::new());
+    let page = metrics.render(&std::collections::BTreeMap::new(), &std::collections::BTreeMap::new(), &[]);
     assert!(page.contains("frontgate_upstream_attempts_total{upstream=\"a\",result=\"reset\"} 1"), "{page}");
     assert!(page.contains("frontgate_upstream_attempts_total{upstream=\"a\",result=\"ok\"} 0"), "{page}");
 }

@@ -22,6 +22,8 @@ const DRAWS: usize = 4;
 const PASSED_OVER: usize = 256;
 /// How many are looked at in a row.
 const IN_A_ROW: usize = 512;
+/// What is laid out again in some microseconds: so many endpoints, so many points of a ring.
+const SMALL: (usize, usize) = (1 << 10, 1 << 16);
 /// An endpoint of a consistent hash takes no more than this share of the mean load, in hundredths (Mirrokni and others, 2018).
 const LOAD_BOUND: u64 = 125;
 /// So many requests in flight for a weight of 1 are no overload, however idle the others are: few requests keep to their endpoint.
@@ -113,8 +115,13 @@ impl Balancer {
         self.all.is_empty()
     }
 
-    /// How much has to be laid out for it.
-    pub(crate) fn size(&self) -> usize {
+    /// Whether it is laid out again in some microseconds.
+    pub(crate) fn is_small(&self) -> bool {
+        self.size() <= if matches!(self.rule, Rule::Ring(_)) { SMALL.1 } else { SMALL.0 }
+    }
+
+    /// How much has to be laid out for it: points of a ring, else endpoints.
+    fn size(&self) -> usize {
         match &self.rule {
             Rule::Ring(ring) => ring.size(),
             Rule::RoundRobin(_) | Rule::Random(_) | Rule::LeastRequest(_) => self.weights.len(),

@@ -196,7 +196,7 @@ fn what_is_left_of_the_endpoints_keeps_its_shares() {
 /// Counts how many endpoints are looked at; all but the last few take nothing.
 struct Looks {
     takes_from: usize,
-    number: std::cell::Cell<usize>,
+    number: Cell<usize>,
 }
 
 impl Candidates for Looks {

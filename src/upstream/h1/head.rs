@@ -17,6 +17,20 @@ const FIELDS: usize = 256;
 /// Fields that most heads do not exceed: places for these are on the stack.
 const USUAL: usize = 64;
 
+/// What is said of an answer that begins as TLS does, and of one that begins as HTTP/2 does.
+pub(crate) const IN_TLS: &str = "it is in TLS";
+pub(crate) const IN_HTTP2: &str = "it is in HTTP/2";
+
+/// Whether an answer begins with a record of TLS: an alert or a part of a handshake (RFC 8446, section 5.1).
+pub(crate) fn begins_with_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x15 | 0x16, 3, ..])
+}
+
+/// Whether an answer begins with a frame that a connection of HTTP/2 begins or ends with: SETTINGS or GOAWAY (RFC 9113, section 4.1).
+fn begins_with_http2(bytes: &[u8]) -> bool {
+    matches!(bytes, [0, _, _, 4, 0, 0, 0, 0, 0, ..] | [0, _, _, 7, _, 0, 0, 0, 0, ..])
+}
+
 /// How the body after a head is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
@@ -67,6 +81,8 @@ pub(super) fn read(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, 
         Ok(httparse::Status::Partial) if input.len() < LARGEST => return Ok(None),
         Ok(_) => return Err(Fault::Malformed("its head is too large")),
         Err(httparse::Error::TooManyHeaders) => return Err(Fault::Malformed("its head has too many fields")),
+        Err(_) if begins_with_tls(input) => return Err(Fault::Malformed(IN_TLS)),
+        Err(_) if begins_with_http2(input) => return Err(Fault::Malformed(IN_HTTP2)),
         Err(_) => return Err(Fault::Malformed("its head cannot be read")),
     };
     let version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };

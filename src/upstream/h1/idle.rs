@@ -6,6 +6,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use super::{Connection, give_back};
 
 /// How many idle connections all threads keep together, however many descriptors there are.
@@ -52,8 +54,8 @@ struct Idle {
 }
 
 struct Kept {
-    #[allow(clippy::vec_box, reason = "they come and go as boxes: what is moved is a pointer")]
-    connections: Vec<Box<Connection>>,
+    /// Mostly one or two, which need no room elsewhere.
+    connections: SmallVec<[Box<Connection>; 2]>,
     /// How long they are kept.
     patience: Duration,
 }
@@ -90,7 +92,7 @@ pub(crate) fn put_back(endpoint: u64, mut connection: Box<Connection>, patience:
             return;
         }
         idle.number += 1;
-        let kept = idle.of.entry(endpoint).or_insert_with(|| Kept { connections: Vec::new(), patience });
+        let kept = idle.of.entry(endpoint).or_insert_with(|| Kept { connections: SmallVec::new(), patience });
         kept.patience = patience;
         kept.connections.push(connection);
     });
@@ -118,7 +120,7 @@ pub(crate) fn sweep(now: Instant) {
         of.retain(|_, kept| {
             let before = kept.connections.len();
             let patience = kept.patience;
-            kept.connections.retain_mut(|connection| {
+            kept.connections.retain(|connection| {
                 let stays = now.saturating_duration_since(connection.idle_since) < patience && !connection.is_stale();
                 if !stays {
                     connection.io.say_goodbye();

@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -20,9 +20,10 @@ use super::pool::{Listed, Queue, Shared};
 use super::pulse::{Beat, Pulse};
 use super::{H2, UNTOLD, builder};
 use crate::config::model::UpstreamProtocol;
+use crate::gathered::ReadTurn;
 use crate::upstream::cause::Cause;
 use crate::upstream::connect::{HTTP1, connect};
-use crate::upstream::h1::Io;
+use crate::upstream::h1::{Io, begins_with_tls};
 use crate::upstream::pool::Endpoint;
 
 /// How long the last words of a connection that nobody uses may take.
@@ -31,6 +32,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// The socket of a connection, which notes that something has come.
 struct Heard {
     io: Io,
+    turn: ReadTurn,
     shared: Arc<Shared>,
 }
 
@@ -74,7 +76,7 @@ pub(super) async fn dial(endpoint: &Arc<Endpoint>, queue: Arc<Queue>) -> Result<
     }
     let now = Instant::now();
     let shared = Arc::new(Shared::new(endpoint.clone(), now, queue));
-    let handshake = builder().handshake(Heard { io, shared: shared.clone() }).await;
+    let handshake = builder().handshake(Heard { io, turn: ReadTurn::default(), shared: shared.clone() }).await;
     let (requests, mut connection) = handshake.map_err(|_| shared.why())?;
     let pings = connection.ping_pong();
     let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
@@ -94,7 +96,10 @@ impl Driver {
     /// Ready when the peer's settings have come, which are the first that it says (RFC 9113, section 3.4).
     fn poll_greeting(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
         match Pin::new(&mut self.connection).poll(cx) {
-            Poll::Ready(Err(error)) if error.is_library() => Poll::Ready(Err(Cause::OtherProtocol)),
+            Poll::Ready(Err(error)) if error.is_library() => Poll::Ready(Err(match self.shared.why() {
+                Cause::SpeaksTls => Cause::SpeaksTls,
+                _ => Cause::OtherProtocol,
+            })),
             // In TLS 1.3 only here it is said that our certificate is not taken.
             Poll::Ready(_) => Poll::Ready(Err(self.shared.why())),
             Poll::Pending if self.connection.max_concurrent_send_streams() == UNTOLD => Poll::Pending,
@@ -183,6 +188,14 @@ impl Driver {
 }
 
 impl Heard {
+    /// These bytes have come: who answers in TLS what came in clear text does not speak the other protocol otherwise.
+    fn heard(&self, bytes: &[u8]) {
+        let is_first = self.shared.received.fetch_add(1, Ordering::Relaxed) == 0;
+        if is_first && self.shared.is_clear() && begins_with_tls(bytes) {
+            self.shared.broke(Cause::SpeaksTls);
+        }
+    }
+
     /// Passes on what came of a write. Where it failed, what the peer had said before it closed says why.
     fn written<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if matches!(written, Poll::Ready(Err(_))) {
@@ -191,7 +204,7 @@ impl Heard {
             for _ in 0..4 {
                 let mut read = ReadBuf::new(&mut space);
                 match Pin::new(&mut self.io).poll_read(cx, &mut read) {
-                    Poll::Ready(Ok(())) if !read.filled().is_empty() => {}
+                    Poll::Ready(Ok(())) if !read.filled().is_empty() => self.heard(read.filled()),
                     Poll::Ready(Err(error)) => {
                         self.shared.broke(Cause::of(&error));
                         break;
@@ -207,10 +220,12 @@ impl Heard {
 impl AsyncRead for Heard {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        ready!(this.turn.poll(cx));
         let before = buf.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
+        this.turn.read(&read, buf.filled().len() - before);
         if buf.filled().len() > before {
-            this.shared.received.fetch_add(1, Ordering::Relaxed);
+            this.heard(&buf.filled()[before..]);
         }
         if let Poll::Ready(Err(error)) = &read {
             this.shared.broke(Cause::of(error));

@@ -116,6 +116,11 @@ impl Shared {
         }
     }
 
+    /// Whether it is one in clear text.
+    pub(super) fn is_clear(&self) -> bool {
+        self.endpoint.tls().is_none()
+    }
+
     /// Why it ended before it was greeted.
     pub(super) fn why(&self) -> Cause {
         Cause::numbered(self.broken.load(Ordering::Relaxed)).unwrap_or(Cause::Closed)

@@ -14,6 +14,7 @@ use pingora_http::ResponseHeader;
 
 use super::answer;
 use super::pool::Place;
+use crate::gathered::Gathered;
 use crate::upstream::h1::{Fault, MOST_INFORMED, Piece, Upload};
 use crate::upstream::line::{Fields, Said};
 
@@ -26,6 +27,8 @@ pub(crate) struct Stream {
     sending: Option<SendStream<Bytes>>,
     upload: Uploading,
     receiving: Option<RecvStream>,
+    /// What has come of the answer's body, and waits.
+    gathered: Gathered,
     body: Body,
     /// How much of what was handed out is still counted against the stream's window: whoever asks for more has taken it.
     handed_out: usize,
@@ -71,6 +74,7 @@ impl Stream {
             sending: None,
             upload: Uploading::default(),
             receiving: None,
+            gathered: Gathered::default(),
             body: Body::Data,
             handed_out: 0,
             to_head: false,
@@ -189,8 +193,7 @@ impl Stream {
         }
         loop {
             match self.body {
-                Body::Data => match ready!(receiving.poll_data(cx)) {
-                    Some(Ok(data)) if data.is_empty() => {}
+                Body::Data => match ready!(self.gathered.poll(receiving, cx)) {
                     Some(Ok(data)) => {
                         self.handed_out = data.len();
                         return Poll::Ready(Ok(Piece::Data(data)));
@@ -216,10 +219,17 @@ impl Stream {
         }
     }
 
+    /// Takes what has come of the body, for later.
+    pub(crate) fn gather(&mut self, cx: &mut Context<'_>) {
+        if let (Body::Data, Some(receiving)) = (self.body, &mut self.receiving) {
+            self.gathered.gather(receiving, cx);
+        }
+    }
+
     /// Whether the body's end has been handed out, or is all that is left of it.
     pub(crate) fn is_at_end(&self) -> bool {
         match self.body {
-            Body::Data => self.receiving.as_ref().is_some_and(RecvStream::is_end_stream),
+            Body::Data => self.gathered.is_empty() && self.receiving.as_ref().is_some_and(RecvStream::is_end_stream),
             Body::Trailers => false,
             Body::End | Body::Over => true,
         }

@@ -61,7 +61,7 @@ pub(super) async fn check(endpoint: &Arc<Endpoint>, service: &str, host: &str) -
 fn cause(fault: &Fault) -> Cause {
     match fault {
         Fault::Unwelcome(cause) => *cause,
-        Fault::Malformed(_) => Cause::Unreadable,
+        Fault::Malformed(why) => Cause::of_malformed(why),
         Fault::Closed(_) | Fault::Broken(_) | Fault::Refused => Cause::Closed,
     }
 }

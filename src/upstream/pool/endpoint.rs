@@ -56,6 +56,8 @@ pub(super) struct Known {
     pub probed_by: AtomicU64,
     /// The number of the [`Cause`](crate::upstream::cause::Cause) of its last failure; 0 for none.
     pub last_error: AtomicU32,
+    /// When that was.
+    pub failed_at: AtomicU64,
     /// Whether it takes offence at being asked often whether it lives.
     pub spared: AtomicBool,
     /// Until when it is known to speak HTTP/1.1 alone, in milliseconds of this process; 0 where it is not.
@@ -112,6 +114,7 @@ impl Endpoint {
             back_since: AtomicU64::new(0),
             probed_by: AtomicU64::new(0),
             last_error: AtomicU32::new(0),
+            failed_at: AtomicU64::new(0),
             spared: AtomicBool::new(false),
             http1_until: AtomicU64::new(0),
             told_at: AtomicU64::new(0),

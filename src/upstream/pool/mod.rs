@@ -176,6 +176,11 @@ impl Pool {
         })
     }
 
+    /// Why its files for TLS were refused, where they do not fit any more.
+    pub(crate) fn renewal_refused(&self) -> Option<String> {
+        self.refused.why()
+    }
+
     /// Puts these endpoints in the place of those it has. Those that stay keep their counts, health and connections; requests that run keep
     /// the endpoint they chose. The caller has the new ones probed ([`super::health::watch`]).
     pub(crate) fn change(&self, endpoints: &[Found], now: Instant) {
@@ -283,10 +288,15 @@ impl Pool {
 
     /// What went wrong with an endpoint, for operators. What fails by TLS or by the protocol does so until somebody mends it, who is told, but not all the time.
     fn remember(&self, endpoint: &Endpoint, cause: Cause, now: Instant) {
+        let (now, told) = (self.millis(now), &endpoint.known.told_at);
         endpoint.known.last_error.store(cause.number(), Ordering::Relaxed);
-        let what = if cause == Cause::OtherProtocol { "HTTP/2" } else { "TLS" };
-        if cause.is_of_tls() || cause == Cause::OtherProtocol {
-            let (now, told) = (self.millis(now), &endpoint.known.told_at);
+        endpoint.known.failed_at.store(now, Ordering::Relaxed);
+        let what = match cause {
+            Cause::OtherProtocol => "HTTP/2",
+            Cause::SpeaksTls | Cause::SpeaksHttp2 => "HTTP",
+            _ => "TLS",
+        };
+        if cause.is_of_tls() || cause.is_of_protocol() {
             let last = told.load(Ordering::Relaxed);
             let is_due = last == 0 || now >= last + TELL_EVERY.as_millis() as u64;
             if is_due && told.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {

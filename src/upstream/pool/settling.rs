@@ -1,5 +1,5 @@
-//! Keeps the tables that endpoints are chosen from up to what is known of the endpoints: at once where that is cheap, else at most ten times a
-//! second. What is known is looked at by every choice, so that a table that is behind costs further looks, but sends no request astray.
+//! Keeps the tables that endpoints are chosen from up to what is known of the endpoints: at once where that is cheap, else ten times a second at
+//! most and beside the traffic. What is known is looked at by every choice, so that a table that is behind costs further looks, but sends no request astray.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,10 +12,8 @@ use super::ejection::Ejected;
 use super::subset::Held;
 use crate::telemetry::EndpointState;
 
-/// How often large tables are made again at most.
+/// How often large tables are made again at most, and who keeps time looks whether they are to be.
 pub(crate) const PACE: Duration = Duration::from_millis(100);
-/// Tables of fewer entries are made again at once.
-const SMALL: usize = 1 << 14;
 /// No request makes tables while they are not overdue by as much: it is for those who keep time.
 const LATE: u64 = 200;
 /// Nothing changes by itself.
@@ -38,19 +36,18 @@ impl Pool {
     /// Something has become known of an endpoint that its tables do not have.
     pub(super) fn unsettle(&self, now: Instant) {
         let now = self.millis(now);
-        let is_small = self.members.load().whole.everything.size() <= SMALL;
-        let made = self.due.made.load(Ordering::Relaxed);
-        let due = if is_small || made == 0 { now } else { now.max(made + PACE.as_millis() as u64) };
-        self.due.at.fetch_min(due, Ordering::AcqRel);
-        self.settle_at(now);
+        let is_small = self.members.load().whole.everything.is_small();
+        let pace = if is_small { 0 } else { PACE.as_millis() as u64 };
+        self.due.at.fetch_min(now.max(self.due.made.load(Ordering::Relaxed) + pace), Ordering::AcqRel);
+        // Large ones are for those who keep time. Whoever is at it has seen what has become known, or leaves the tables due.
+        if is_small && let Some(changing) = self.changing.try_lock() {
+            self.rebuild(&changing, now);
+        }
     }
 
     /// Makes the tables again where that is due; to be called about ten times a second.
     pub(crate) fn settle(&self, now: Instant) {
-        self.settle_at(self.millis(now));
-    }
-
-    fn settle_at(&self, now: u64) {
+        let now = self.millis(now);
         let is_due = || now >= self.due.at.load(Ordering::Acquire);
         if is_due() {
             let changing = self.changing.lock();
@@ -79,7 +76,7 @@ impl Pool {
     /// Makes the tables again where they are not what they have to be, and counts the endpoints by state.
     pub(super) fn rebuild(&self, changing: &MutexGuard<'_, Held>, now: u64) {
         // What becomes known from here on makes them due again.
-        self.due.at.store(NEVER, Ordering::Release);
+        self.due.at.swap(NEVER, Ordering::AcqRel);
         let members = self.members.load_full();
         if let Some(next) = members.settled(&changing.parts(), now) {
             self.members.store(Arc::new(next));

@@ -16,6 +16,8 @@ impl Pool {
         let members = self.members.load();
         let endpoints = members.endpoints.iter().map(|endpoint| {
             let left = endpoint.known.ejected_until.load(Ordering::Relaxed).saturating_sub(millis);
+            let last_error = Cause::numbered(endpoint.known.last_error.load(Ordering::Relaxed));
+            let ago = millis.saturating_sub(endpoint.known.failed_at.load(Ordering::Relaxed));
             EndpointStatus {
                 address: endpoint.address,
                 name: endpoint.name.as_ref().map(ToString::to_string),
@@ -23,7 +25,8 @@ impl Pool {
                 weight: endpoint.weight(millis),
                 in_flight: endpoint.in_flight(),
                 ejected_for_ms: (left > 0).then_some(left),
-                last_error: Cause::numbered(endpoint.known.last_error.load(Ordering::Relaxed)).map(|cause| cause.to_string()),
+                last_error_ms_ago: last_error.map(|_| ago),
+                last_error: last_error.map(|cause| cause.to_string()),
                 version: endpoint.version.as_ref().and_then(fields::text).map(str::to_owned),
                 protocol: self.settings.protocol.as_ref().map(|protocol| protocol.value),
                 drained_for_ms: endpoint.known.hold.drained_for(millis),

@@ -1,6 +1,7 @@
 //! Pools without sockets: ejection, slow start, and endpoints that come and go.
 
 mod by_hand;
+mod names;
 mod parts;
 
 use std::collections::HashSet;
