@@ -69,7 +69,7 @@ fn waiting() -> Waiting {
         if request.line().contains("/wait") {
             came.fetch_add(1, Ordering::SeqCst);
             // The gateway closes a connection whose request nobody waits for.
-            stream.set_read_timeout(Some(crate::harness::PATIENCE)).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
             if std::io::Read::read(stream, &mut [0]).unwrap_or(0) == 0 {
                 went.fetch_add(1, Ordering::SeqCst);
             }

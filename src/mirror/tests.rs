@@ -33,7 +33,7 @@ telemetry: {{access_log: "off"}}
 }
 
 fn shown(metrics: &Metrics, series: &str) -> u64 {
-    let page = metrics.render(&Default::default(), &Default::default());
+    let page = metrics.render(&Default::default(), &Default::default(), &[]);
     page.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok()).unwrap_or_default()
 }
 

@@ -187,6 +187,7 @@ impl Keeper {
     }
 
     /// A source names this many endpoints that cannot be understood, such as this one.
+    #[cfg(feature = "etcd")]
     pub(crate) fn skipped(&self, part: usize, count: usize, such: &str) {
         self.metrics.count(DiscoveryResult::Skipped, count);
         if count > 0 && self.on(part, Asked::first_skipped).unwrap_or_default() {
@@ -322,6 +323,7 @@ impl Reporter {
     }
 
     /// It names this many endpoints that cannot be understood, such as this one.
+    #[cfg(feature = "etcd")]
     pub(crate) fn skipped(&self, count: usize, such: &str) {
         self.tell(|keeper| keeper.skipped(self.part, count, such));
     }

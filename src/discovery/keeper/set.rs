@@ -38,6 +38,7 @@ pub(super) struct Asked {
     /// Why it could not be asked since it last could, as far as the log was told.
     told: Vec<String>,
     /// Whether the log has said that something of it cannot be understood.
+    #[cfg(feature = "etcd")]
     told_of_skipped: bool,
 }
 
@@ -109,6 +110,7 @@ impl Asked {
             answers: false,
             why: None,
             told: Vec::new(),
+            #[cfg(feature = "etcd")]
             told_of_skipped: false,
         }
     }
@@ -137,6 +139,7 @@ impl Asked {
     }
 
     /// Whether the log has yet to say that something of it is skipped; then it has.
+    #[cfg(feature = "etcd")]
     pub(super) fn first_skipped(&mut self) -> bool {
         !std::mem::replace(&mut self.told_of_skipped, true)
     }
