@@ -408,7 +408,7 @@ mod tests {
         keys(&schema, &mut found);
 
         // `credentials` and `forward_token` are flags, which are shown; the others are places of secrets.
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["credentials", "forward_token", "hash_key", "secret", "token"]);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["credentials", "forward_token", "hash_key", "password", "secret", "token"]);
     }
 
     #[test]
