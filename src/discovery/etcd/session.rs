@@ -25,7 +25,7 @@ pub(super) struct End {
 /// Follows the keys at this member. `served` once all were read.
 ///
 /// The watch is there before the keys are read: between a read and a watch that begins after it a deletion can be compacted away, of which
-/// some servers then say nothing (etcd before 3.4.36 and 3.5.18). For the same reason all keys are read again from time to time.
+/// older servers then say nothing (Debian 12's 3.4.23 is one). For the same reason all keys are read again from time to time.
 pub(super) async fn follow(spec: &Spec, member: &str, reporter: &Reporter, served: &mut bool) -> Result<End, String> {
     let options = spec.options().await?;
     let mut client = timely(Client::connect([member], Some(options))).await?;
