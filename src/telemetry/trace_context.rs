@@ -81,9 +81,10 @@ mod tests {
 
             let new = renewed(&old, || 0).expect("a trace");
 
-            let map = headers(&[new.to_str().unwrap().to_owned()]);
+            let text = fields::text(&new).unwrap().to_owned();
+            let map = headers(std::slice::from_ref(&text));
             assert!(trace_id(&map).is_some_and(|trace| trace != TRACE), "{new:?}");
-            assert!(new.to_str().unwrap().ends_with(&format!("-{flags}")) && !new.to_str().unwrap().contains(PARENT), "{new:?}");
+            assert!(text.ends_with(&format!("-{flags}")) && !text.contains(PARENT), "{new:?}");
         }
         assert_eq!(renewed(&headers(&["00-x".to_owned()]), || 1), None);
     }

@@ -261,8 +261,9 @@ impl Keeper {
     /// What is due.
     fn look(&self) {
         let changed = self.probed(|passes| {
+            let mut set = self.set.lock();
             let mut changed = false;
-            for asked in self.set.lock().parts.iter_mut().filter(|asked| asked.judge.doubted() > 0) {
+            for asked in set.parts.iter_mut().filter(|asked| asked.judge.doubted() > 0) {
                 changed |= asked.judge.look(passes);
             }
             changed
