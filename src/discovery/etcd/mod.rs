@@ -1,6 +1,6 @@
 //! `discover: {etcd}`: endpoints that services write under a prefix of keys, as a rule under a lease that ends with them.
 //!
-//! All keys are read, then watched from the next revision on. Whatever ends the watch (a connection that is lost or silent, a compaction, a
+//! All keys are watched, then read. Whatever ends the watch (a connection that is lost or silent, a compaction, a
 //! cluster that was wiped), all keys are read anew, and what was read takes the place of what was known.
 
 mod listed;

@@ -12,6 +12,8 @@ use crate::discovery::Reporter;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a watch may say nothing, though it is asked for its progress at every pulse.
 const SILENCE: Duration = Duration::from_secs(12);
+/// How often all keys are read although they are watched.
+const RENEWAL: Duration = Duration::from_secs(300);
 /// How many keys are read at once.
 const PAGE: i64 = 1000;
 
@@ -21,17 +23,25 @@ pub(super) struct End {
 }
 
 /// Follows the keys at this member. `served` once all were read.
+///
+/// The watch is there before the keys are read: between a read and a watch that begins after it a deletion can be compacted away, of which
+/// older servers then say nothing (Debian 12's 3.4.23 is one). For the same reason all keys are read again from time to time.
 pub(super) async fn follow(spec: &Spec, member: &str, reporter: &Reporter, served: &mut bool) -> Result<End, String> {
     let options = spec.options().await?;
     let mut client = timely(Client::connect([member], Some(options))).await?;
+    let options = WatchOptions::new().with_prefix().with_progress_notify().with_fragment();
+    let mut watch = timely(client.watch(spec.prefix.as_str(), Some(options))).await?;
+    let created = timely(watch.message()).await?.ok_or_else(ended)?;
+    if created.canceled() {
+        return Err(refused(created.cancel_reason()));
+    }
+    let (mut revision, cluster) = created.header().map(|header| (header.revision(), header.cluster_id())).ok_or_else(nameless)?;
     let mut listed = Listed::default();
-    let (read, cluster) = read_all(spec, &mut client, &mut listed).await?;
+    let mut read = read_all(spec, &mut client, &mut listed).await?;
     listed.tell(reporter);
     *served = true;
 
-    let options = WatchOptions::new().with_prefix().with_start_revision(read + 1).with_progress_notify().with_fragment();
-    let mut watch = timely(client.watch(spec.prefix.as_str(), Some(options))).await?;
-    let (mut revision, mut heard) = (read, Instant::now());
+    let (mut heard, mut read_at) = (Instant::now(), Instant::now());
     let mut pulse = tokio::time::interval(PULSE);
     loop {
         let message = tokio::select! {
@@ -40,17 +50,24 @@ pub(super) async fn follow(spec: &Spec, member: &str, reporter: &Reporter, serve
                 if heard.elapsed() > SILENCE {
                     return Err(format!("it was silent for {} s", SILENCE.as_secs()));
                 }
+                if read_at.elapsed() > RENEWAL {
+                    let mut fresh = Listed::default();
+                    read = read_all(spec, &mut client, &mut fresh).await?;
+                    listed = fresh;
+                    listed.tell(reporter);
+                    read_at = Instant::now();
+                }
                 timely(watch.request_progress()).await?;
                 continue;
             }
         };
-        let Some(message) = message else { return Err("it ended the watch".to_owned()) };
+        let message = message.ok_or_else(ended)?;
         heard = Instant::now();
         if message.compact_revision() > 0 {
-            return Ok(End { why: format!("revision {} was compacted away", revision + 1) });
+            return Ok(End { why: "what it had yet to say was compacted away".to_owned() });
         }
         if message.canceled() {
-            return Err(format!("it refused the watch: {}", short(message.cancel_reason())));
+            return Err(refused(message.cancel_reason()));
         }
         if let Some(header) = message.header() {
             if header.cluster_id() != cluster || header.revision() < revision {
@@ -58,30 +75,40 @@ pub(super) async fn follow(spec: &Spec, member: &str, reporter: &Reporter, serve
             }
             revision = header.revision();
         }
-        if message.events().is_empty() {
-            reporter.again();
-            continue;
-        }
-        for event in message.events() {
-            let Some(key) = event.kv() else { continue };
-            match event.event_type() {
+        // What was read already is no news.
+        let news = message.events().iter().filter_map(|event| Some((event.event_type(), event.kv()?)));
+        let mut is_news = false;
+        for (kind, key) in news.filter(|(_, key)| key.mod_revision() > read) {
+            is_news = true;
+            match kind {
                 EventType::Put => listed.put(spec, key.key(), key.value())?,
                 EventType::Delete => listed.delete(key.key()),
             }
         }
-        listed.tell(reporter);
+        if is_news { listed.tell(reporter) } else { reporter.again() }
     }
 }
 
-/// Reads all keys as they are at one revision, page by page. That revision, and the cluster's number.
-async fn read_all(spec: &Spec, client: &mut Client, listed: &mut Listed) -> Result<(i64, u64), String> {
-    let (mut from, mut revision, mut cluster) = (spec.prefix.clone().into_bytes(), 0, 0);
+fn ended() -> String {
+    "it ended the watch".to_owned()
+}
+
+fn refused(why: &str) -> String {
+    format!("it refused the watch: {}", short(why))
+}
+
+fn nameless() -> String {
+    "its answer has no revision".to_owned()
+}
+
+/// Reads all keys as they are at one revision, page by page. That revision.
+async fn read_all(spec: &Spec, client: &mut Client, listed: &mut Listed) -> Result<i64, String> {
+    let (mut from, mut revision) = (spec.prefix.clone().into_bytes(), 0);
     loop {
         let page = GetOptions::new().with_range(end_of(spec.prefix.as_bytes())).with_limit(PAGE).with_revision(revision);
         let page = timely(client.get(from.as_slice(), Some(page))).await?;
-        let header = page.header().ok_or_else(|| "its answer has no revision".to_owned())?;
         if revision == 0 {
-            (revision, cluster) = (header.revision(), header.cluster_id());
+            revision = page.header().ok_or_else(nameless)?.revision();
         }
         for key in page.kvs() {
             listed.put(spec, key.key(), key.value())?;
@@ -91,7 +118,7 @@ async fn read_all(spec: &Spec, client: &mut Client, listed: &mut Listed) -> Resu
                 from = last.key().to_vec();
                 from.push(0);
             }
-            _ => return Ok((revision, cluster)),
+            _ => return Ok(revision),
         }
     }
 }
