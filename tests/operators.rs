@@ -298,7 +298,10 @@ fn a_filter_without_keys_is_told_of() {
 
 #[test]
 fn what_answers_in_a_frontgates_place_is_told_from_one() {
-    let origin = Origin::json(r#"{"status": "UP"}"#);
+    let origin = Origin::start(|_, stream| {
+        let _ = stream.write_all(response("200 OK", "Connection: close\r\n", r#"{"status": "UP"}"#).as_bytes());
+        false
+    });
     let process = Process::start("another", &simple(origin.address, "admin: 127.0.0.1:0", ""));
     let reply = process.ask("GET", "/healthz?full=1").json();
     assert_eq!(reply["status"], "ok");
