@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use frontgate_filters::words::fields::members;
 use h2::ext::Protocol;
+use http::header::UPGRADE;
 use http::{HeaderName, HeaderValue, Method};
 use pingora_http::RequestHeader;
 
@@ -34,6 +35,15 @@ pub(crate) fn protocol(head: &RequestHeader) -> Option<&Protocol> {
 /// Whether a request of HTTP/2 is one for a WebSocket, be it still a CONNECT or what [`take`] made of it.
 pub(crate) fn is_asked_for(head: &RequestHeader) -> bool {
     protocol(head).is_some_and(|protocol| protocol.as_str() == "websocket")
+}
+
+/// Marks a request of HTTP/1 that asks for another protocol: its `Upgrade` is about the connection, and is not among its fields by then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AsksForAnother;
+
+/// Whether a request asks for another protocol than it came in, over HTTP/1 or HTTP/2.
+pub(crate) fn asks_for_another(head: &RequestHeader) -> bool {
+    head.extensions.get::<AsksForAnother>().is_some() || protocol(head).is_some() || head.headers.contains_key(UPGRADE)
 }
 
 /// Makes an extended CONNECT for a WebSocket the request that it is over HTTP/1, with a key of the gateway's own: from here on nothing tells

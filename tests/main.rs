@@ -11,6 +11,8 @@ mod auth;
 mod both_ways;
 /// Upstreams that fail behind a circuit breaker: fallbacks, operators, recovery.
 mod breaker;
+/// Versions beside a route's own upstream: who gets which, who may choose, what gives way to what.
+mod canary;
 /// An upstream that fails in every way there is, under steady load, over and over.
 mod chaos;
 /// What `frontgate check` opens, says and does not say.
@@ -79,6 +81,8 @@ mod signals;
 mod small_frames;
 /// Everything at once, for as long as one likes.
 mod soak;
+/// Reads and writes apart: where each is sent, and who finds what he wrote.
+mod split;
 /// Clients of HTTP/2: answers without a body, streams that break off, clients that do not read.
 mod streams;
 /// Thousands of slow clients and upstreams at once.

@@ -12,13 +12,15 @@ use std::sync::Arc;
 
 use frontgate_filters::filter::Facts;
 use frontgate_filters::reply::Reply;
+use http::HeaderName;
 use pingora_http::RequestHeader;
 
-use crate::config::model;
+use crate::config::{Loaded, model};
 use crate::router::Pattern;
+use crate::telemetry::Metrics;
 use crate::upstream::Pool;
 
-pub(crate) use self::upstream::Ask;
+pub(crate) use self::upstream::{Ask, Choice, Chosen, MOST_VARIANTS, Pins, Seal, X_BFF_VERSION};
 
 /// The upstreams of a configuration, by name.
 pub(crate) type Upstreams = HashMap<String, Arc<Pool>>;
@@ -27,6 +29,11 @@ pub(crate) type Upstreams = HashMap<String, Arc<Pool>>;
 pub(crate) trait Action: Send + Sync {
     /// The upstream that the route names, where it names one.
     fn upstream(&self) -> Option<&Arc<str>> {
+        None
+    }
+
+    /// What is left to the request, where something is: it is decided before the filters that depend on it.
+    fn choice(&self) -> Option<&Choice> {
         None
     }
 
@@ -47,10 +54,37 @@ pub(crate) enum Act<'a> {
     Answer(Reply),
 }
 
+/// What routes are compiled with.
+pub(crate) struct With<'w> {
+    /// The upstreams.
+    pub upstreams: &'w Upstreams,
+    /// What was loaded, for what lies outside of it.
+    pub loaded: &'w Loaded,
+    /// Where there are metrics.
+    pub metrics: &'w Metrics,
+    /// Request headers that only the gateway may send to an upstream.
+    pub identity_headers: &'w [HeaderName],
+    /// Who has written lately to each upstream that knows of it.
+    pub pins: &'w HashMap<String, Arc<Pins>>,
+}
+
+impl With<'_> {
+    /// The upstream of this name.
+    fn pool(&self, name: &str) -> Result<Arc<Pool>, String> {
+        self.upstreams.get(name).cloned().ok_or_else(|| format!("there is no upstream `{name}`"))
+    }
+
+    /// Who has written lately to this upstream.
+    fn pins(&self, upstream: &str) -> Arc<Pins> {
+        self.pins.get(upstream).cloned().unwrap_or_default()
+    }
+}
+
 /// Compiles what a checked route leads to; `path` is the route's.
-pub(crate) fn compile(route: &model::Route, path: &Pattern, upstreams: &Upstreams) -> Result<Box<dyn Action>, String> {
+pub(crate) fn compile(route: &model::Route, path: &Pattern, with: &With<'_>) -> Result<Box<dyn Action>, String> {
     match &route.target {
-        model::Target::Upstream(name) => upstream::compile(name, route.rewrite.as_deref(), path, upstreams),
+        model::Target::Upstream(name) => upstream::compile(name, route, path, with),
+        model::Target::Apart(split) => upstream::compile(&split.write, route, path, with),
         model::Target::Redirect(written) => redirect::compile(written, path),
         model::Target::Respond(written) => respond::compile(written),
         model::Target::Unclear(_) => Err(format!("the route `{}` does not lead to exactly one thing", route.name.value)),

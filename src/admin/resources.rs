@@ -114,7 +114,7 @@ fn circuit(admin: &Admin, head: &RequestHeader) -> Answer {
     };
     let time = match time(head) {
         Ok(time) => time,
-        Err(refusal) => return refusal,
+        Err(why) => return problem(StatusCode::BAD_REQUEST, "bad_request", why, None),
     };
     if !admin.gateway.force(&filter, &upstream, force.held(), time) {
         return problem(StatusCode::NOT_FOUND, "not_found", "There is no circuit of this filter and upstream.", None);
@@ -142,11 +142,11 @@ fn accept(admin: &Admin, head: &RequestHeader) -> Answer {
 }
 
 /// How long something is to hold: `for` in the query, where it is there.
-fn time(head: &RequestHeader) -> Result<Option<std::time::Duration>, Answer> {
+fn time(head: &RequestHeader) -> Result<Option<std::time::Duration>, &'static str> {
     match parameter(head, "for").map(|text| text.parse::<Duration>()) {
         None => Ok(None),
         Some(Ok(time)) => Ok(Some(time.0)),
-        Some(Err(_)) => Err(problem(StatusCode::BAD_REQUEST, "bad_request", "`for` must be a time such as 10m.", None)),
+        Some(Err(_)) => Err("`for` must be a time such as 10m."),
     }
 }
 
@@ -155,11 +155,11 @@ fn time(head: &RequestHeader) -> Result<Option<std::time::Duration>, Answer> {
 fn by_hand(admin: &Admin, head: &RequestHeader) -> Answer {
     let value = |name: &str| parameter(head, name).unwrap_or_default();
     let (upstream, endpoint) = (value("upstream"), value("endpoint"));
+    let bad = |why| problem(StatusCode::BAD_REQUEST, "bad_request", why, None);
     let time = match time(head) {
         Ok(time) => time,
-        Err(refusal) => return refusal,
+        Err(why) => return bad(why),
     };
-    let bad = |why| problem(StatusCode::BAD_REQUEST, "bad_request", why, None);
     let order = match head.uri.path().rsplit('/').next() {
         Some("drain") => Order::Drain(time),
         Some("weight") => match value("weight").parse() {

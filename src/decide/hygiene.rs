@@ -10,6 +10,7 @@ use http::header::{CONTENT_LENGTH, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora_http::RequestHeader;
 
+use crate::action::X_BFF_VERSION;
 use crate::door::wire::check_map;
 use crate::refusals::{bad_request as bad, unreadable};
 use crate::request_id::request_id;
@@ -41,7 +42,16 @@ impl Host {
 
 /// Checks the request and settles what is known of it: identifier, client, host, path. What passes has a host and a normalised path. The
 /// client's address is the peer's at first; whether that peer is a trusted proxy goes into `trusted`.
-pub(super) fn receive(snapshot: &Snapshot, head: &mut RequestHeader, facts: &mut Facts, trusted: &mut bool) -> Result<Host, Reply> {
+///
+/// The version that a client asks for who is no trusted proxy is taken out of the head with all else that only those may say, and goes into
+/// `wish` where a route takes such wishes.
+pub(super) fn receive(
+    snapshot: &Snapshot,
+    head: &mut RequestHeader,
+    facts: &mut Facts,
+    trusted: &mut bool,
+    wish: &mut Option<HeaderValue>,
+) -> Result<Host, Reply> {
     let peer = facts.client_ip;
     *trusted = snapshot.trusts(peer);
     facts.request_id = request_id(head, *trusted);
@@ -57,6 +67,9 @@ pub(super) fn receive(snapshot: &Snapshot, head: &mut RequestHeader, facts: &mut
     say_host(head);
     path(head)?;
     forget_spelling(head);
+    if !*trusted && snapshot.clients_choose() {
+        *wish = head.headers.get(X_BFF_VERSION).cloned();
+    }
     strip(head, snapshot.identity_headers(), *trusted);
     snapshot.certificate_headers.tell(head, facts);
     Ok(host)

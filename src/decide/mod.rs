@@ -20,7 +20,7 @@ use http::header::{CONTENT_LENGTH, EXPECT, LOCATION, VARY};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 
-use crate::action::{Act, Ask};
+use crate::action::{Act, Ask, Chosen};
 use crate::door::wire::Refusal;
 use crate::refusals;
 use crate::request_id::new_request_id;
@@ -39,6 +39,8 @@ pub(crate) struct Asked<'a> {
     pub exchange: &'a mut Exchange,
     /// The index of the route that takes it, once there is one.
     pub route: &'a mut Option<usize>,
+    /// What was chosen for it, once that was, where its route leaves something to it.
+    pub chosen: &'a mut Option<Box<Chosen>>,
     /// Whether who is connected is a trusted proxy.
     pub trusted: &'a mut bool,
     /// The port that the listener sends every client to, over HTTPS.
@@ -85,17 +87,17 @@ pub(crate) struct Trace {
     pub passed: Vec<(usize, String)>,
     /// What each filter decided, in order.
     pub filters: Vec<FilterDecision>,
+    /// What was chosen for the request, where its route leaves something to it, and why.
+    pub choices: Vec<String>,
 }
 
 /// Decides what becomes of a request under this configuration.
 pub(crate) async fn decide<'s>(snapshot: &'s Snapshot, mut asked: Asked<'_>) -> Decision<'s> {
-    let route = match take(snapshot, &mut asked) {
-        Ok(route) => route,
+    let (route, wish) = match take(snapshot, &mut asked) {
+        Ok(taken) => taken,
         Err((reply, by)) => return Decision::Answer(reply, by),
     };
-    let mut request = Request::new(asked.head, asked.facts, asked.now);
-    let told = asked.trace.map(|trace| &mut trace.filters);
-    if let Some(reply) = route.chain.run(&mut request, asked.exchange, told).await {
+    if let Some(reply) = filter(route, wish, &mut asked).await {
         return Decision::Answer(reply, By::Filter);
     }
     match route.action.act(asked.head, asked.facts, &snapshot.pools) {
@@ -104,8 +106,34 @@ pub(crate) async fn decide<'s>(snapshot: &'s Snapshot, mut asked: Asked<'_>) -> 
     }
 }
 
-/// What comes before the filters, and waits for nothing: hygiene, routing, the body's limit.
-fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, (Reply, By)> {
+/// Runs the request through the route's filters; between two of them it is decided what the route leaves to it. The answer, where one of them
+/// gives it.
+async fn filter(route: &Route, wish: Option<HeaderValue>, asked: &mut Asked<'_>) -> Option<Reply> {
+    let (mut told, mut choices) = match &mut asked.trace {
+        Some(trace) => (Some(&mut trace.filters), Some(&mut trace.choices)),
+        None => (None, None),
+    };
+    let Some(choice) = route.action.choice() else {
+        return route.chain.run(&mut Request::new(asked.head, asked.facts, asked.now), asked.exchange, told).await;
+    };
+    let heard = choice.hear(asked.head, asked.facts, wish, *asked.trusted);
+    let mut request = Request::new(asked.head, asked.facts, asked.now);
+    let reply = route.chain.run_part(0..route.chooses_at, &mut request, asked.exchange, told.as_deref_mut()).await;
+    if reply.is_some() {
+        return reply;
+    }
+    *asked.chosen = Some(choice.choose(asked.head, asked.facts, &heard, asked.now, &mut choices));
+    let mut request = Request::new(asked.head, asked.facts, asked.now);
+    let reply = route.chain.run_part(route.chooses_at..route.chain.links().len(), &mut request, asked.exchange, told).await;
+    if let Some(chosen) = asked.chosen.as_deref_mut().filter(|chosen| chosen.gave_way(asked.facts)) {
+        chosen.give_way(asked.facts);
+        asked.exchange.moved(&chosen.pool().name, asked.now);
+    }
+    reply
+}
+
+/// What comes before the filters, and waits for nothing: hygiene, routing, the body's limit. The route, and the version that a client asks for.
+fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<(&'s Route, Option<HeaderValue>), (Reply, By)> {
     let head = &mut *asked.head;
     if head.method == Method::CONNECT {
         // It names no path (RFC 9113, section 8.5).
@@ -117,7 +145,8 @@ fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, 
         return Err((reply, By::Request));
     }
     let is_served = grpc::recognise(head, asked.facts);
-    let host = hygiene::receive(snapshot, head, asked.facts, asked.trusted).map_err(|reply| (reply, By::Request))?;
+    let mut wish = None;
+    let host = hygiene::receive(snapshot, head, asked.facts, asked.trusted, &mut wish).map_err(|reply| (reply, By::Request))?;
     is_served.and_then(|()| grpc::deadline(head, asked.facts, asked.now)).map_err(|reply| (reply, By::Request))?;
     if let Some(trace) = &mut asked.trace {
         trace.host = Some(host.name(head).to_owned());
@@ -163,7 +192,7 @@ fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<&'s Route, 
     if !is_call && content_length(head).is_some_and(|length| length > route.body_limit) {
         return Err((refusals::body_too_large(), By::Request));
     }
-    Ok(route)
+    Ok((route, wish))
 }
 
 /// Whether something is expected that the gateway does not know.

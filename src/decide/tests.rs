@@ -70,6 +70,7 @@ impl Known {
             facts: &mut self.facts,
             exchange: &mut self.exchange,
             route: &mut self.route,
+            chosen: &mut None,
             trusted: &mut self.trusted,
             redirect: None,
             now: Instant::now(),

@@ -15,6 +15,7 @@ use pingora_http::RequestHeader;
 
 use super::Order;
 use super::client::Client;
+use crate::action::{Chosen, X_BFF_VERSION};
 use crate::mirror::{Copied, Mirror};
 use crate::request_id::X_REQUEST_ID;
 use crate::upstream::Pool;
@@ -113,8 +114,11 @@ fn fields<F: Fields>(out: &mut F, received: &RequestHeader, order: &Order<'_>, p
     let nominated = map.contains_key(CONNECTION);
     // HTTP/2 clients may send a cookie in crumbs; HTTP/1 has one field for all (RFC 9113, section 8.2.3).
     let crumbs = !F::HTTP2 && received.version == Version::HTTP_2 && map.get_all(COOKIE).iter().nth(1).is_some();
+    // What `stable` is told is for filters to say, where they say something.
+    let chosen = order.chosen.as_deref().and_then(Chosen::names);
     for (name, value) in map {
         if is_ours(name)
+            || chosen.is_some() && *name == X_BFF_VERSION
             || is_of_this_hop(name)
             || *name == GRPC_TIMEOUT && order.is_call()
             || crumbs && *name == COOKIE
@@ -134,6 +138,11 @@ fn fields<F: Fields>(out: &mut F, received: &RequestHeader, order: &Order<'_>, p
     let passed = map.get_all(VIA).iter().map(HeaderValue::as_bytes);
     out.list(&VIA, passed.chain([via::member(received.version)]), b", ");
     identify(out, received, order);
+    if let Some(variant) = &order.facts.variant
+        && (chosen.is_some() || !map.contains_key(X_BFF_VERSION))
+    {
+        out.put(&X_BFF_VERSION, chosen.unwrap_or(variant));
+    }
     if let Some(left) = left(order) {
         out.put(&GRPC_TIMEOUT, &to_timeout(left));
     }

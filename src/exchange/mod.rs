@@ -20,8 +20,9 @@ use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Attempt, Facts, Failure, Rescue};
 use frontgate_filters::grpc::Status;
 use frontgate_filters::reply::Reply;
-use http::Method;
+use http::{HeaderValue, Method};
 
+use crate::action::Chosen;
 use crate::door::Conn;
 use crate::mirror::Tee;
 use crate::panics::{Panicked, caught};
@@ -48,6 +49,8 @@ pub(crate) struct Order<'o> {
     pub halves: &'o mut Halves,
     /// Its attempts, with the upstream that is asked first.
     pub attempts: &'o mut Attempts,
+    /// What was chosen for it, where its route leaves something to it.
+    pub chosen: Option<&'o mut Chosen>,
     /// The path to send where the route rewrites it.
     pub rewritten: Option<&'o str>,
     /// The client's connection.
@@ -130,6 +133,13 @@ pub(crate) async fn exchange(order: &mut Order<'_>, client: &mut impl Client) ->
 }
 
 impl Order<'_> {
+    /// The version of an answer that the current attempt brings: the one that was chosen, else that of the endpoint.
+    fn version(&self) -> Option<HeaderValue> {
+        let pool = self.attempts.current().map(|current| current.pick().pool());
+        let chosen = self.chosen.as_deref().zip(pool).and_then(|(chosen, pool)| chosen.version_of(pool));
+        chosen.cloned().or_else(|| self.attempts.version())
+    }
+
     /// So much of the request's body has come: a copy's may be as long as its mirror says.
     fn grows(&mut self, replay: &mut Replay) {
         if let Some(tee) = self.tee.as_mut().filter(|tee| tee.is_waiting() && tee.most() > 0 && replay.read > tee.most() as u64) {
@@ -173,7 +183,12 @@ impl Order<'_> {
             call: self.is_call(),
             said,
         };
-        self.attempts.settle(asked, result, now, &mut Listeners { halves: self.halves, snapshot: self.snapshot })
+        let moves = self.attempts.moves();
+        let next = self.attempts.settle(asked, result, now, &mut Listeners { halves: self.halves, snapshot: self.snapshot });
+        if let Some(chosen) = self.chosen.as_deref_mut().filter(|_| self.attempts.moves() > moves) {
+            chosen.give_way(self.facts);
+        }
+        next
     }
 }
 
@@ -192,6 +207,10 @@ impl Audience for Listeners<'_> {
     }
     fn attempt(&mut self, attempt: &Attempt<'_>) -> Result<Rescue, Reply> {
         caught(|| self.halves.attempt(attempt)).map_err(|Panicked| refusals::internal())
+    }
+    fn moved(&mut self, to: &str, now: Instant) {
+        // Who panics has heard of it: the next one is told.
+        let _ = caught(|| self.halves.moved(to, now));
     }
     fn upstream(&self, name: &str) -> Option<Arc<Pool>> {
         self.snapshot.pools.get(name).cloned()

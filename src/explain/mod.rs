@@ -88,6 +88,7 @@ pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanat
         beaten: beaten(&snapshot, &head, &trace),
         tls: facts.tls.as_deref().map(Secured::from),
         grpc: facts.grpc.as_deref().map(|call| kind(call, &snapshot, &outcome)),
+        choices: trace.choices,
         filters: trace.filters.into_iter().map(Filtered::from).collect(),
         mirror: mirror(&snapshot, route, &head, &facts, &outcome),
         outcome,
@@ -115,9 +116,18 @@ fn decided(
     route: &mut Option<usize>,
     trace: &mut Trace,
 ) -> Outcome {
-    let (mut exchange, mut trusted) = (Exchange::default(), false);
-    let asked =
-        Asked { head, facts, exchange: &mut exchange, route, trusted: &mut trusted, redirect, now: Instant::now(), trace: Some(trace) };
+    let (mut exchange, mut trusted, mut chosen) = (Exchange::default(), false, None);
+    let asked = Asked {
+        head,
+        facts,
+        exchange: &mut exchange,
+        route,
+        chosen: &mut chosen,
+        trusted: &mut trusted,
+        redirect,
+        now: Instant::now(),
+        trace: Some(trace),
+    };
     match now(decide(snapshot, asked)) {
         None => {
             Outcome::Answered { status: 503, why: "a filter waits for something that is not there offline".to_owned(), grpc_status: None }

@@ -30,6 +30,9 @@ pub(crate) struct Explanation {
     pub(super) grpc: Option<String>,
     /// What every filter decided, in order.
     pub(super) filters: Vec<Filtered>,
+    /// What was chosen for it, where its route leaves something to it, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) choices: Vec<String>,
     /// What becomes of a copy of it, where its route has a mirror.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mirror: Option<String>,
@@ -173,6 +176,9 @@ impl fmt::Display for Explanation {
             for reason in &filter.reasons {
                 writeln!(f, "  because {reason}")?;
             }
+        }
+        for choice in &self.choices {
+            writeln!(f, "chooses   {choice}")?;
         }
         if let Some(mirror) = &self.mirror {
             writeln!(f, "mirror    {mirror}")?;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use frontgate_filters::words::fields::text;
 use http::header::{AUTHORIZATION, COOKIE};
 
 use super::*;
@@ -105,7 +106,7 @@ fn a_copy_has_no_secrets_a_mark_and_a_trace_of_its_own() {
     assert!(!fields.contains_key(AUTHORIZATION) && !fields.contains_key(COOKIE) && !fields.contains_key("x-token"));
     assert!(!fields.contains_key(TRACESTATE));
     assert_eq!(["host", "x-user-id", "x-bff-mirror"].map(|name| fields[name].as_bytes()), [&b"shop.example"[..], b"u-1", b"1"]);
-    let own = frontgate_filters::words::fields::text(&fields[TRACEPARENT]).expect("text");
+    let own = text(&fields[TRACEPARENT]).expect("text");
     assert!(own.ends_with("-01") && !own.contains(trace), "{own}");
 }
 

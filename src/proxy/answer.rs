@@ -28,6 +28,9 @@ pub(super) fn queue(client: &mut impl Client, ctx: &mut Ctx, reply: &Reply) {
         (head, body) = reply.render(form, &ctx.facts.request_id);
     }
     let body = through_halves(client, ctx, &mut head, body);
+    if let Some(chosen) = &mut ctx.chosen {
+        chosen.mark(&mut head, &ctx.facts, &client.request().method);
+    }
     snapshot.route(ctx.route).mark(&mut head, &ctx.facts);
     let end = body.is_empty();
     client.head(head, end);

@@ -13,6 +13,7 @@ use http::{HeaderValue, StatusCode, Version};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
+use crate::action::Chosen;
 use crate::door::{Seat, seat_of};
 use crate::gateway::{Gateway, InFlight};
 use crate::snapshot::Snapshot;
@@ -28,6 +29,8 @@ pub(crate) struct Ctx {
     pub(super) route: Option<usize>,
     pub(super) facts: Facts,
     pub(super) exchange: Exchange,
+    /// What was chosen for the request, where its route leaves something to it.
+    pub(super) chosen: Option<Box<Chosen>>,
     /// The path to send where the route rewrites it.
     pub(super) rewritten: Option<String>,
     pub(super) reason: &'static str,
@@ -57,6 +60,7 @@ impl Ctx {
             route: None,
             facts: Facts::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), HeaderValue::from_static("-")),
             exchange: Exchange::default(),
+            chosen: None,
             rewritten: None,
             reason: "",
             kept_back: false,
@@ -128,6 +132,9 @@ impl Ctx {
         if let Some(call) = call {
             route.metrics.called(call.status);
         }
+        if let Some(chosen) = &self.chosen {
+            chosen.count(status);
+        }
         if self.snapshot.access_log.is_off() {
             return;
         }
@@ -155,7 +162,7 @@ impl Ctx {
             upstream_status,
             endpoint: pick.map(|pick| &*pick.endpoint().text),
             attempts: Some(self.attempts.count()).filter(|count| *count > 0),
-            version: self.facts.version.as_ref().and_then(fields::text),
+            version: self.facts.version.as_ref().or(self.facts.variant.as_ref()).and_then(fields::text),
             device: self.facts.device.as_deref(),
             sub: sub.as_deref(),
             limit: self.facts.limit.as_deref(),

@@ -25,6 +25,7 @@ impl Proxy {
             facts: &mut ctx.facts,
             exchange: &mut ctx.exchange,
             route: &mut ctx.route,
+            chosen: &mut ctx.chosen,
             trusted: &mut ctx.from_trusted,
             redirect: listener.and_then(|listener| listener.redirect_to_https),
             now: ctx.began,
@@ -33,7 +34,8 @@ impl Proxy {
         match guarded(decide(&snapshot, asked)).await {
             Ok(Decision::Ask(to)) => {
                 let route = snapshot.route(ctx.route);
-                let elsewhere = route.action.upstream().is_some_and(|own| !Arc::ptr_eq(own, &to.pool.name));
+                let own = ctx.chosen.as_ref().map(|chosen| &chosen.pool().name).or(route.action.upstream());
+                let elsewhere = own.is_some_and(|own| !Arc::ptr_eq(own, &to.pool.name));
                 ctx.kept_back = elsewhere && is_open(ctx.facts.circuit);
                 let own = ctx.facts.grpc.as_ref().and_then(|call| call.deadline);
                 ctx.attempts.limit([route.timeout.map(|timeout| ctx.began + timeout), own].into_iter().flatten().min());
@@ -67,5 +69,10 @@ fn is_open(circuit: Option<CircuitState>) -> bool {
 
 /// This upstream is asked.
 fn ask(ctx: &mut Ctx, pool: &Arc<Pool>, head: &RequestHeader) {
-    ctx.attempts.ask(pool.clone(), hash::of(pool, head, &ctx.facts));
+    let facts = &ctx.facts;
+    match &ctx.chosen {
+        // A filter may have chosen another one since.
+        Some(chosen) if Arc::ptr_eq(chosen.pool(), pool) => ctx.attempts.ask_in_turn(chosen.aims(|pool| hash::of(pool, head, facts))),
+        _ => ctx.attempts.ask(pool.clone(), hash::of(pool, head, facts)),
+    }
 }

@@ -75,6 +75,7 @@ async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>)
                 route: snapshot.route(ctx.route),
                 facts: &mut ctx.facts,
                 halves: &mut ctx.exchange,
+                chosen: ctx.chosen.as_deref_mut(),
                 attempts: &mut ctx.attempts,
                 rewritten: ctx.rewritten.as_deref(),
                 conn: ctx.seat.as_deref().map(|seat| &*seat.conn),

@@ -13,7 +13,7 @@ const SECTIONS: &[(&str, &str)] = &[("Filter", "a [filter](#filters)")];
 
 /// The words for texts that must look like something.
 const PATTERNS: &[(&str, &str)] = &[
-    ("^[0-9]+(ms|s|m|h)$", "duration"),
+    ("^[0-9]+(ms|s|m|h|d)$", "duration"),
     ("^[0-9]+(B|KiB|MiB|GiB)$", "size"),
     ("^[1-9][0-9]*/(s|m|h)$", "rate"),
     (r"^[0-9]+(\.[0-9]+)?%$", "percentage"),

@@ -45,6 +45,9 @@ fn families() -> BTreeMap<String, Family> {
     let _snapshot = Snapshot::compile(loaded, None, &metrics, None).expect("the annotated configuration can be compiled");
     metrics.route("shown").record(&Method::GET, 200, Duration::ZERO, Duration::ZERO);
     metrics.route("shown").called(Some(frontgate_filters::grpc::Status::OK));
+    let variant = metrics.variant("shown", "shown");
+    variant.count(200);
+    variant.spilled();
     let mirror = metrics.route("shown").mirror();
     Compared::ALL.into_iter().for_each(|compared| mirror.compared(compared));
     Skipped::ALL.into_iter().for_each(|why| mirror.skipped(why));

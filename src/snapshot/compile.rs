@@ -17,7 +17,7 @@ use http::HeaderName;
 use super::outside::FromConfig;
 use super::route::{Route, entry};
 use super::{Built, Snapshot};
-use crate::action::{self, Upstreams};
+use crate::action::{self, Pins, Upstreams};
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
 use crate::decide::CertificateHeaders;
@@ -94,11 +94,17 @@ impl Snapshot {
         let limits = config.server.limits;
         let credentials: Vec<HeaderName> = filters.values().flat_map(|built| built.entry.config.options().credentials()).collect();
         let certificate_headers = CertificateHeaders::new(config);
+        let of_filters = filters.values().flat_map(|built| built.entry.config.options().identity_headers());
+        let identity_headers: Box<[HeaderName]> = of_filters.chain(certificate_headers.names()).collect();
+        let pins = pins(config, previous);
+        let with = action::With { upstreams: &pools, loaded: &loaded, metrics, identity_headers: &identity_headers, pins: &pins };
         let compile = |route: &model::Route| -> Result<Route, String> {
             let mut links = server.clone();
             for (index, used) in route.filters.iter().enumerate() {
                 links.push(link(&route.name, index, used)?);
             }
+            let entries = entries(config, route);
+            let chooses_at = entries.iter().position(|entry| entry.config.options().depends_on_version()).unwrap_or(links.len());
             let pattern = Pattern::parse(&route.path)?;
             let counts = metrics.route(&route.name);
             let mirror = route.mirror.as_ref().map(|mirror| Mirror::compile(mirror, &credentials, &pools, counts.mirror())).transpose()?;
@@ -107,7 +113,8 @@ impl Snapshot {
                 chain: Chain::new(links),
                 when: route.when.as_ref().map(|when| when.compile()),
                 varies_by: Box::default(),
-                action: action::compile(route, &pattern, &pools)?,
+                chooses_at,
+                action: action::compile(route, &pattern, &with)?,
                 mirror,
                 metrics: counts,
                 body_limit: route.limits.map_or(limits.body.0, |limits| limits.body.0),
@@ -127,6 +134,7 @@ impl Snapshot {
                 chain: Chain::new(server.clone()),
                 when: None,
                 varies_by: Box::default(),
+                chooses_at: server.len(),
                 action: action::nothing(),
                 mirror: None,
                 metrics: metrics.route(UNMATCHED),
@@ -152,11 +160,12 @@ impl Snapshot {
                 drain: config.server.drain.timeout.0,
             },
             trusted: config.server.trusted_proxies.iter().map(|network| network.0).collect(),
-            identity_headers: filters
-                .values()
-                .flat_map(|built| built.entry.config.options().identity_headers())
-                .chain(certificate_headers.names())
-                .collect(),
+            clients_choose: config
+                .routes
+                .iter()
+                .any(|route| route.canary_options.as_ref().is_some_and(|options| options.client_may_choose)),
+            identity_headers,
+            pins,
             certificate_headers,
             devices: devices(config)?,
             pseudonyms: pseudonyms(&loaded, previous)?,
@@ -219,7 +228,27 @@ fn vary(router: &Router, routes: &mut [Route]) {
 
 /// Whether a route's upstream may be spoken to in HTTP/2.
 fn takes_calls(config: &model::Config, route: &model::Route) -> bool {
-    route.target.upstreams().filter_map(|name| config.upstreams.get(name.as_str())).any(|upstream| !upstream.speaks_http1_alone())
+    route.upstreams().filter_map(|name| config.upstreams.get(name.as_str())).any(|upstream| !upstream.speaks_http1_alone())
+}
+
+/// Who has written lately, by the upstream, taken over from before.
+fn pins(config: &model::Config, previous: Option<&Snapshot>) -> HashMap<String, Arc<Pins>> {
+    let primaries = config.routes.iter().filter_map(|route| match &route.target {
+        model::Target::Apart(split) if split.after_write.is_some() => Some(&split.write.value),
+        _ => None,
+    });
+    let known = |name: &String| previous.and_then(|previous| previous.pins.get(name)).cloned().unwrap_or_default();
+    primaries.map(|name| (name.clone(), known(name))).collect()
+}
+
+/// The filters of a route in order, those of the server first.
+fn entries<'c>(config: &'c model::Config, route: &'c model::Route) -> Vec<&'c FilterEntry> {
+    let all = config.server.filters.iter().chain(&route.filters);
+    let entries = all.map(|used| match &used.value {
+        FilterUse::Named(name) => config.filters.get(name).map(|entry| &entry.value),
+        FilterUse::Inline(entry) => Some(entry),
+    });
+    entries.flatten().collect()
 }
 
 /// Filters that are written in place: the route's name, empty for the server's, and where in its list.
@@ -246,10 +275,9 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
         model::Balance::ConsistentHash(selector) => Some(selector),
         _ => None,
     });
-    let mut whens = config.routes.iter().filter_map(|route| route.when.as_ref()).flat_map(|when| &when.facts);
-    let is_asked_for =
-        filters.chain(hashes).any(|selector| selector.value == Selector::Device) || whens.any(|fact| fact.selector == Selector::Device);
-    if config.devices.is_none() && !is_asked_for {
+    let whens = config.routes.iter().filter_map(|route| route.when.as_ref()).flat_map(|when| &when.facts).map(|fact| &fact.selector);
+    let read = filters.chain(hashes).map(|selector| &selector.value).chain(config.routes.iter().flat_map(|route| route.selectors()));
+    if config.devices.is_none() && !read.chain(whens).any(|selector| *selector == Selector::Device) {
         return Ok(None);
     }
     match &config.devices {

@@ -24,7 +24,7 @@ use pingora_http::RequestHeader;
 
 pub(crate) use self::rehearsal::opened;
 pub(crate) use self::route::Route;
-use crate::action::Upstreams;
+use crate::action::{Pins, Upstreams};
 use crate::config::Loaded;
 use crate::config::model;
 use crate::decide::CertificateHeaders;
@@ -66,6 +66,10 @@ pub(crate) struct Snapshot {
     identity_headers: Box<[HeaderName]>,
     /// The filters, by name, or by `route/place` where they are written in place.
     filters: HashMap<String, Built>,
+    /// Who has written lately, by the upstream.
+    pins: HashMap<String, Arc<Pins>>,
+    /// Whether some route lets clients choose a version.
+    clients_choose: bool,
 }
 
 /// A filter with the configuration that it was built from.
@@ -103,6 +107,11 @@ impl Snapshot {
     /// Request headers that only the gateway may send to an upstream.
     pub(crate) fn identity_headers(&self) -> &[HeaderName] {
         &self.identity_headers
+    }
+
+    /// Whether some route lets clients choose a version.
+    pub(crate) fn clients_choose(&self) -> bool {
+        self.clients_choose
     }
 
     /// What takes a request: a preflight belongs to the route that it asks about, where a filter of that one answers it.

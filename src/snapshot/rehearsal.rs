@@ -13,6 +13,7 @@ use frontgate_filters::words::spanned::{Problem, Weight};
 
 use super::compile::inline;
 use super::outside::FromConfig;
+use crate::action::Seal;
 use crate::config::Loaded;
 use crate::config::diagnostics::Diagnostics;
 use crate::config::model::{AccessLog, LogTarget};
@@ -73,6 +74,12 @@ fn missing(loaded: &Loaded) -> Vec<Problem> {
         && let Err(why) = loaded.secret(key).and_then(|key| Pseudonyms::keyed(key.as_bytes()).map(drop))
     {
         problems.push(Problem::at(key.place, why));
+    }
+    let cookies = config.routes.iter().flat_map(|route| route.cookie_keys());
+    for key in cookies {
+        if let Err(why) = loaded.secret(key).and_then(|key| Seal::new(key.as_bytes()).map(drop)) {
+            problems.push(Problem::at(key.place, why));
+        }
     }
     let outside = FromConfig { documents: None, loaded, upstreams: Vec::new(), routes: Vec::new() };
     let named = config.filters.values().map(|entry| &entry.value);

@@ -24,6 +24,8 @@ pub(crate) struct Route {
     pub name: Arc<str>,
     /// The server's filters and its own.
     pub chain: Chain,
+    /// Before which of them it is decided what the route leaves to a request.
+    pub chooses_at: usize,
     /// Facts that its requests have to have.
     pub when: Option<Matcher>,
     /// The headers by which it, or another route of its host and path, was chosen: whoever keeps its answers has to know them.

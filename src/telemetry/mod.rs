@@ -12,7 +12,7 @@ mod trace_context;
 pub(crate) use access_log::{AccessLog, Flag, Line, Target};
 pub(crate) use metrics::{
     Attempt, Compared, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics,
-    NoHandshake, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics,
+    NoHandshake, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics, VariantMetrics,
 };
 pub(crate) use sparing::Sparing;
 pub(crate) use trace_context::{renewed, trace_id};

@@ -81,12 +81,10 @@ mod tests {
 
             let new = renewed(&old, || 0).expect("a trace");
 
-            let map = headers(&[fields::text(&new).unwrap().to_owned()]);
+            let text = fields::text(&new).unwrap().to_owned();
+            let map = headers(std::slice::from_ref(&text));
             assert!(trace_id(&map).is_some_and(|trace| trace != TRACE), "{new:?}");
-            assert!(
-                fields::text(&new).unwrap().ends_with(&format!("-{flags}")) && !fields::text(&new).unwrap().contains(PARENT),
-                "{new:?}"
-            );
+            assert!(text.ends_with(&format!("-{flags}")) && !text.contains(PARENT), "{new:?}");
         }
         assert_eq!(renewed(&headers(&["00-x".to_owned()]), || 1), None);
     }

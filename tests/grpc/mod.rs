@@ -13,7 +13,7 @@ use http::{HeaderMap, Request};
 
 /// What a client was told.
 #[derive(Debug)]
-struct Told {
+pub struct Told {
     status: u16,
     head: HeaderMap,
     /// Whether the head was the end.
@@ -24,13 +24,13 @@ struct Told {
 
 impl Told {
     /// A field of the head or of the trailers.
-    fn says(&self, name: &str) -> Option<&str> {
+    pub fn says(&self, name: &str) -> Option<&str> {
         let trailer = self.trailers.as_ref().and_then(|trailers| trailers.get(name));
         std::str::from_utf8(self.head.get(name).or(trailer)?.as_bytes()).ok()
     }
 
     /// What came of the call.
-    fn grpc_status(&self) -> Option<u16> {
+    pub fn grpc_status(&self) -> Option<u16> {
         self.says("grpc-status")?.parse().ok()
     }
 
@@ -80,7 +80,7 @@ async fn told(answer: ResponseFuture) -> Result<Told, h2::Error> {
 }
 
 /// A call of one message.
-async fn unary(client: &mut SendRequest<Bytes>, path: &str, fields: &[(&str, &str)]) -> Result<Told, h2::Error> {
+pub async fn unary(client: &mut SendRequest<Bytes>, path: &str, fields: &[(&str, &str)]) -> Result<Told, h2::Error> {
     let (answer, mut upload) = begin(client, path, fields);
     // An answer may come before it.
     let _ = upload.send_data(message(b"hello"), true);

@@ -4,7 +4,9 @@
 //! decides and counts, and nothing it does reaches the client or the upstream.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -89,8 +91,19 @@ impl Chain {
     }
 
     /// As [`Chain::request`]; with `told`, where each filter's decision goes, the request is only being explained.
-    pub async fn run(&self, request: &mut Request<'_>, exchange: &mut Exchange, mut told: Option<&mut Vec<Decision>>) -> Option<Reply> {
-        for link in &self.links {
+    pub async fn run(&self, request: &mut Request<'_>, exchange: &mut Exchange, told: Option<&mut Vec<Decision>>) -> Option<Reply> {
+        self.run_part(0..self.links.len(), request, exchange, told).await
+    }
+
+    /// As [`Chain::run`] through some of the filters: what is decided between two of them is decided between two parts.
+    pub async fn run_part(
+        &self,
+        part: Range<usize>,
+        request: &mut Request<'_>,
+        exchange: &mut Exchange,
+        mut told: Option<&mut Vec<Decision>>,
+    ) -> Option<Reply> {
+        for link in self.links.get(part).unwrap_or_default() {
             let reply = match &mut told {
                 None => link.verdict(request, exchange).await,
                 Some(told) => link.explain(request, exchange, told).await,
@@ -130,10 +143,14 @@ impl Link {
             Mode::Observe => {
                 let mut copy = request.head.clone();
                 // Facts are for the log, but these say where the request goes and what others may leave to this filter.
-                let (upstream, packed) = (request.facts.upstream.clone(), request.facts.packed);
+                let facts = &request.facts;
+                let (upstream, instead, packed) = (facts.upstream.clone(), facts.instead.clone(), facts.packed);
+                let (variant, version) = (facts.variant.clone(), facts.version.clone());
                 let mut looking = request.with_head(&mut copy);
                 let reply = settle(self.filter.request(&mut looking), true, exchange).await;
-                (request.facts.upstream, request.facts.packed) = (upstream, packed);
+                let facts = &mut *request.facts;
+                (facts.upstream, facts.instead, facts.packed) = (upstream, instead, packed);
+                (facts.variant, facts.version) = (variant, version);
                 reply
             }
         }
@@ -186,6 +203,11 @@ impl Exchange {
             self.halves.iter_mut().skip(inner).for_each(|half| half.silent = true);
         }
         rescue
+    }
+
+    /// The request goes on at this upstream, since the one that was chosen for it could not be reached.
+    pub fn moved(&mut self, to: &str, now: Instant) {
+        self.halves.iter_mut().rev().for_each(|half| half.filter.moved(to, now));
     }
 
     /// The response's head, through the halves in reverse. `method` is the request's: an answer to HEAD has no body to offer.

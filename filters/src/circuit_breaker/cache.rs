@@ -146,7 +146,8 @@ impl Store {
         };
         let ended = self.ended.load(Ordering::Acquire);
         let target = self.target(head);
-        let who = self.hash(&(&*facts.route, host(head), whose.as_deref()));
+        let version = facts.variant.as_ref().map(HeaderValue::as_bytes);
+        let who = self.hash(&(&*facts.route, host(head), whose.as_deref(), version));
         let generation = self.targets.get(&target);
         let entry =
             generation.map(|generation| self.first(target, who, generation)).and_then(|first| Some((first, self.entries.get(&first)?)));

@@ -61,6 +61,11 @@ impl Options for Config {
         self.cached().and_then(|(_, cached)| cached.per.as_ref()).into_iter().collect()
     }
 
+    /// There is a circuit for each upstream, and what is kept is kept of one version.
+    fn depends_on_version(&self) -> bool {
+        true
+    }
+
     fn upstreams(&self) -> Vec<&Spanned<String>> {
         let each = self.fallback.iter().map(|fallback| &fallback.value);
         each.filter_map(|fallback| match fallback {
@@ -144,6 +149,16 @@ impl Filter for CircuitBreaker {
             request.because(|| "the route leads to no upstream");
             return Verdict::Continue;
         };
+        let mut answer = circuit.admit(request.now);
+        if let Answer::Refuse { state, .. } = answer
+            && let Some(instead) = request.facts.instead.as_deref().and_then(|upstream| self.circuit(upstream))
+        {
+            request.because(|| {
+                format!("the circuit of `{}` is {}: `{}` is asked instead", circuit.upstream(), state.name(), instead.upstream())
+            });
+            request.facts.give_way();
+            answer = instead.admit(request.now);
+        }
         let upstream = request.facts.upstream.clone().expect("a circuit was found by it");
         let serves = matches!(request.head.method, Method::GET | Method::HEAD);
         let inner = &self.inner;
@@ -156,6 +171,7 @@ impl Filter for CircuitBreaker {
             serves,
             next: 0,
             diverted: false,
+            moved: false,
             marks: false,
             fresh: false,
             pending: None,
@@ -163,7 +179,7 @@ impl Filter for CircuitBreaker {
             left: Duration::ZERO,
             now: request.now,
         };
-        let (state, left) = match circuit.admit(request.now) {
+        let (state, left) = match answer {
             Answer::Pass(permit) => {
                 let state = if permit.is_probe() { CircuitState::HalfOpen } else { CircuitState::Closed };
                 request.facts.circuit = Some(state);

@@ -28,6 +28,8 @@ pub(super) struct Watch {
     pub(super) next: usize,
     /// Whether attempts are at a fallback upstream by now: what they bring is neither counted nor kept.
     pub(super) diverted: bool,
+    /// Whether the version that was chosen gave way to another, whose answer is not what would be looked for under the first one's name.
+    pub(super) moved: bool,
     /// Whether the answer is a fallback upstream's.
     pub(super) marks: bool,
     /// Whether the last attempt brought an answer of the upstream itself.
@@ -61,7 +63,7 @@ impl Watch {
 impl ResponseFilter for Watch {
     fn attempt(&mut self, attempt: &Attempt<'_>) -> Rescue {
         self.now = attempt.now;
-        self.fresh = !self.diverted && attempt.result.is_ok();
+        self.fresh = !self.diverted && !self.moved && attempt.result.is_ok();
         if let Some(permit) = self.permit.as_mut().filter(|_| !self.diverted) {
             let finding = self.inner.judge(attempt);
             self.pending = Some(finding);
@@ -90,6 +92,18 @@ impl ResponseFilter for Watch {
                 Rescue::Pass
             }
         }
+    }
+
+    /// The upstream that comes now has a circuit of its own, where it is another: this one's has seen all that it will.
+    fn moved(&mut self, to: &str, now: Instant) {
+        self.moved = true;
+        if *self.upstream == *to {
+            return;
+        }
+        if let Some(permit) = self.permit.as_mut().filter(|_| !self.diverted) {
+            permit.settle(self.pending.unwrap_or(Finding::Neutral), now);
+        }
+        self.diverted = true;
     }
 
     /// Those in flight when the circuit opens tell of the failure that opened it.

@@ -74,6 +74,8 @@ pub struct Facts {
     pub route_index: usize,
     /// The upstream that is asked: the one that the route names, or another that a filter chose.
     pub upstream: Option<Arc<str>>,
+    /// The upstream that is asked in its place where its circuit lets nothing through: that of another version, or for writes.
+    pub instead: Option<Arc<str>>,
     /// Who the caller is, once a filter has verified it; none for an anonymous request.
     pub identity: Option<Arc<Identity>>,
     /// Claims that `explain` was told to assume; `jwt` takes them in place of a token. Never there while serving.
@@ -94,8 +96,10 @@ pub struct Facts {
     pub circuit: Option<CircuitState>,
     /// Why a filter refused, in one short word for the log; empty where the answer's own code says enough.
     pub reason: &'static str,
-    /// The version of the endpoint that answered, where it has one.
+    /// The version that answers: the one that the route's canary has chosen, where that is not `stable`, else that of the endpoint.
     pub version: Option<HeaderValue>,
+    /// What the route's canary has chosen: the version of one of its variants, or `stable`; none while it has not, and on routes without one.
+    pub variant: Option<HeaderValue>,
     /// Whether a filter compresses the answer: those after it in the list leave it as it is.
     pub packed: bool,
 }
@@ -111,6 +115,7 @@ impl Facts {
             route: nameless(),
             route_index: usize::MAX,
             upstream: None,
+            instead: None,
             identity: None,
             assumed: None,
             origin: None,
@@ -122,8 +127,24 @@ impl Facts {
             circuit: None,
             reason: "",
             version: None,
+            variant: None,
             packed: false,
         }
+    }
+}
+
+impl Facts {
+    /// What `variant` says where no version was chosen but the route's own upstream.
+    pub const STABLE: HeaderValue = HeaderValue::from_static("stable");
+
+    /// The upstream gives way to the one that is asked instead; whether there is one.
+    pub fn give_way(&mut self) -> bool {
+        let Some(instead) = self.instead.take() else { return false };
+        self.upstream = Some(instead);
+        if self.variant.is_some() {
+            (self.variant, self.version) = (Some(Self::STABLE), None);
+        }
+        true
     }
 }
 

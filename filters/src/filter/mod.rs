@@ -15,6 +15,7 @@ mod request;
 use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -89,6 +90,9 @@ pub trait ResponseFilter: Send + Sync {
     fn attempt(&mut self, _attempt: &Attempt<'_>) -> Rescue {
         Rescue::Pass
     }
+    /// The request goes on at the upstream `to`, since the one that was chosen for it could not be reached: what comes is not of the version
+    /// that was chosen, if one was. Where attempts were made, after [`ResponseFilter::attempt`] of one that was not the last.
+    fn moved(&mut self, _to: &str, _now: Instant) {}
     /// Whether what an attempt takes that ends now is a measure of its upstream in good health.
     fn is_measure(&self) -> bool {
         true

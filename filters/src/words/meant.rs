@@ -25,11 +25,11 @@ pub(super) fn duration(text: &str) -> String {
         "s" | "sec" | "secs" | "second" | "seconds" => whole(number, "s", Some((1_000.0, "ms"))),
         "m" | "min" | "mins" | "minute" | "minutes" => whole(number, "m", Some((60.0, "s"))),
         "h" | "hr" | "hrs" | "hour" | "hours" => whole(number, "h", Some((60.0, "m"))),
-        "d" | "day" | "days" => whole(number * 24.0, "h", None),
-        "w" | "week" | "weeks" => whole(number * 168.0, "h", None),
+        "d" | "day" | "days" => whole(number, "d", Some((24.0, "h"))),
+        "w" | "week" | "weeks" => whole(number * 7.0, "d", None),
         _ => None,
     });
-    or(guess, "a whole number with ms, s, m or h, as in 200ms or 5s")
+    or(guess, "a whole number with ms, s, m, h or d, as in 200ms or 5s")
 }
 
 /// What to write in place of this size.
@@ -85,7 +85,18 @@ mod tests {
     fn the_unit_that_was_meant_is_found() {
         type Row = (fn(&str) -> String, &'static [(&'static str, &'static str)]);
         let tell: [Row; 4] = [
-            (duration, &[("10sec", "10s"), ("5", "5s or 5ms"), ("1.5s", "1500ms"), ("2 min", "2m"), ("1d", "24h"), ("1.5h", "90m")]),
+            (
+                duration,
+                &[
+                    ("10sec", "10s"),
+                    ("5", "5s or 5ms"),
+                    ("1.5s", "1500ms"),
+                    ("2 min", "2m"),
+                    ("1 day", "1d"),
+                    ("1.5d", "36h"),
+                    ("1.5h", "90m"),
+                ],
+            ),
             (size, &[("10MB", "10MiB"), ("64k", "64KiB"), ("1.5GiB", "1536MiB"), ("64", "64B, 64KiB or 64MiB")]),
             (share, &[("0.5", "50%"), ("50", "50%"), ("0.07", "7%"), ("1", "1% or 100%"), ("50 %", "50%")]),
             (rate, &[("10", "10/s, 10/m or 10/h"), ("10/min", "10/m"), ("10r/s", "10/s"), ("5 per second", "5/s"), ("48/day", "2/h")]),

@@ -52,6 +52,8 @@ pub enum Selector {
     ClientCertSubject,
     /// The subject alternative names of the client's certificate.
     ClientCertSan,
+    /// The version that the route's canary has chosen for the request: one of its variants', or `stable`.
+    Version,
 }
 
 /// Every form of a selector and what it finds, in the order in which people are told.
@@ -71,6 +73,7 @@ pub const FORMS: &[(&str, &str)] = &[
         "Its subject: `CN=alice, O=Shop`, in the certificate's order; what separates there is escaped in values (RFC 4514).",
     ),
     ("client_cert.san", "Its subject alternative names: DNS names, e-mail addresses, URIs, IP addresses."),
+    ("version", "What `canary` has chosen: a version, or `stable`; nothing on a route without one."),
     ("header.NAME", "The first value of a header."),
     ("cookie.NAME", "A cookie."),
     ("query.NAME", "A parameter of the query, percent-decoded."),
@@ -109,6 +112,7 @@ impl Selector {
             Self::ClientCertCn => list(&certificate(facts)?.cn),
             Self::ClientCertSubject => Some(text(&certificate(facts)?.subject)),
             Self::ClientCertSan => list(&certificate(facts)?.san),
+            Self::Version => facts.variant.as_ref().map(|version| version.as_bytes().into()),
         }
     }
 
@@ -229,7 +233,7 @@ impl FromStr for Selector {
             ("cookie", _) => named("cookie").map(Self::Cookie),
             ("query", _) => named("parameter").map(Self::Query),
             ("claim", _) => named("claim")?.parse().map(Self::Claim),
-            ("version", "") => Err(format!("the selector `{text}` is not in this version")),
+            ("version", "") => Ok(Self::Version),
             _ => Err(match meant(kind, name) {
                 Some(meant) => format!("`{text}` is not a selector: did you mean `{meant}`?"),
                 None => {
@@ -318,6 +322,7 @@ impl fmt::Display for Selector {
             Self::ClientCertCn => f.write_str("client_cert.cn"),
             Self::ClientCertSubject => f.write_str("client_cert.subject"),
             Self::ClientCertSan => f.write_str("client_cert.san"),
+            Self::Version => f.write_str("version"),
             Self::Header(name) => write!(f, "header.{name}"),
             Self::Cookie(name) => write!(f, "cookie.{name}"),
             Self::Query(name) => write!(f, "query.{name}"),
@@ -349,7 +354,7 @@ macro_rules! as_text {
     )*};
 }
 as_text!(
-    Selector: "Selector", "A fact of the request: client_ip, route, device, method, host, path, scheme, tls.sni, tls.version, client_cert.cn, client_cert.subject, client_cert.san, header.NAME, cookie.NAME, query.NAME, claim.PATH.";
+    Selector: "Selector", "A fact of the request: client_ip, route, device, method, host, path, scheme, tls.sni, tls.version, client_cert.cn, client_cert.subject, client_cert.san, version, header.NAME, cookie.NAME, query.NAME, claim.PATH.";
     ClaimPath: "ClaimPath", "A claim's dotted path in the token; a name with dots is quoted."
 );
 
@@ -389,6 +394,7 @@ mod tests {
             san: ["spiffe://shop/alice".into(), "alice.example".into()].into(),
         };
         facts.tls = Some(Arc::new(Tls { version: "1.3", sni: Some("shop.example".into()), client: Some(client) }));
+        facts.variant = Some(HeaderValue::from_static("v2.5"));
 
         for (selector, value) in [
             ("client_ip", Some("127.0.0.1")),
@@ -412,6 +418,7 @@ mod tests {
             ("client_cert.cn", Some("alice")),
             ("client_cert.subject", Some("CN=alice")),
             ("client_cert.san", Some("spiffe://shop/alice,alice.example")),
+            ("version", Some("v2.5")),
             ("claim.deep", None),
             ("claim.sub.more", None),
         ] {
@@ -472,6 +479,7 @@ mod tests {
             "client_cert.cn",
             "client_cert.subject",
             "client_cert.san",
+            "version",
             "header.x-a",
             "cookie.Sid",
             "query.q.r",

@@ -8,10 +8,10 @@ use schemars::JsonSchema;
 
 use super::meant;
 
-/// A span of time: a whole number and `ms`, `s`, `m` or `h`.
+/// A span of time: a whole number and `ms`, `s`, `m`, `h` or `d`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[schemars(transparent, inline)]
-pub struct Duration(#[schemars(with = "String", regex(pattern = r"^[0-9]+(ms|s|m|h)$"))] pub std::time::Duration);
+pub struct Duration(#[schemars(with = "String", regex(pattern = r"^[0-9]+(ms|s|m|h|d)$"))] pub std::time::Duration);
 
 /// A number of bytes: a whole number and `B`, `KiB`, `MiB` or `GiB`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
@@ -56,6 +56,7 @@ impl FromStr for Duration {
             "s" => number.checked_mul(1_000),
             "m" => number.checked_mul(60_000),
             "h" => number.checked_mul(3_600_000),
+            "d" => number.checked_mul(86_400_000),
             _ => return Err(wrong()),
         };
         // A century bounds every sum of instants made from it.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use frontgate_filters::device::{DESKTOP, Devices};
 use frontgate_filters::words::condition::Condition;
+use frontgate_filters::words::matching::Wanted;
 use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::Place;
 use http::HeaderName;
@@ -173,6 +174,15 @@ fn devices(config: &Config, report: &mut Report<'_, '_>) {
     let named: Vec<(Place, String)> = in_filters.chain(in_routes.map(|class| (class.place, class.value.to_owned()))).collect();
     for (place, class) in named.iter().filter(|(_, class)| !classes.contains(class)) {
         report.unknown(*place, "device class", class, classes.iter().map(String::as_str));
+    }
+    let matches = config.routes.iter().flat_map(|route| &route.canary).flat_map(|variant| &variant.matches);
+    for fact in matches.flat_map(|matches| &matches.facts).filter(|fact| fact.selector == Selector::Device) {
+        let Wanted::OneOf(values) = &fact.wanted.value else { continue };
+        for class in values.iter().filter(|class| !classes.contains(class)) {
+            // One that is not in a list has the fact's own place.
+            let place = if values.len() == 1 { fact.wanted.place } else { class.place };
+            report.unknown(place, "device class", class, classes.iter().map(String::as_str));
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the types alone cannot say: names that point somewhere, values that fit each other. All problems at once, each at its value.
 
+mod canary;
 mod circles;
 mod discover;
 mod doubts;
@@ -40,6 +41,7 @@ pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>) {
         report.error(table.place, why);
     }
     routes::check(config, report);
+    canary::check(config, report);
     circles::check(config, report);
     references(config, report);
     doubts::check(config, report);
@@ -226,7 +228,7 @@ fn references(config: &Config, report: &mut Report<'_, '_>) {
         }
     }
     let copies = config.routes.iter().filter_map(|route| route.mirror.as_ref()).map(|mirror| &mirror.upstream);
-    for name in config.routes.iter().flat_map(|route| route.target.upstreams()).chain(copies) {
+    for name in config.routes.iter().flat_map(|route| route.upstreams()).chain(copies) {
         used_upstreams.insert(name.as_str());
         if !upstreams.contains(name.as_str()) && !report.tree.is_no_map("upstreams") {
             report.unknown(name.place, "upstream", name, upstreams.iter().copied());

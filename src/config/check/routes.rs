@@ -141,7 +141,7 @@ fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
             Target::Redirect(redirect) => redirect.check(path, report),
             Target::Respond(respond) => respond.check(path, report),
             // Whether there is an upstream of this name is checked with all other names.
-            Target::Upstream(_) | Target::Unclear(_) => {}
+            Target::Upstream(_) | Target::Apart(_) | Target::Unclear(_) => {}
         }
     }
 }

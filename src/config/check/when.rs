@@ -41,6 +41,7 @@ fn too_late(config: &Config, selector: &Selector) -> Option<(String, Option<&'st
             let message = format!("`{selector}` cannot choose a route: a token is verified by a filter of the route, once that is chosen");
             Some((message, Some("give the route a filter that reads it, such as `rbac`")))
         }
+        Selector::Version => Some(("`version` cannot choose a route: it is chosen once the route is".to_owned(), None)),
         Selector::Method => {
             Some(("`method` is no fact for `when`: other methods are answered 405".to_owned(), Some("write it as `methods`")))
         }

@@ -55,8 +55,8 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 
 /// What who wrote this meant by it.
 pub(super) fn meant(text: &str) -> String {
-    if text.starts_with("https://") {
-        let bare = text["https://".len()..].split('/').next().unwrap_or_default();
+    if let Some(bare) = text.strip_prefix("https://") {
+        let bare = bare.split('/').next().unwrap_or_default();
         let with_port = if bare.parse::<SocketAddr>().is_ok() { bare.to_owned() } else { format!("{bare}:443") };
         return match with_port.parse::<SocketAddr>() {
             Ok(_) => format!(

@@ -3,12 +3,14 @@
 //! These types hold what was typed. Whether its names point anywhere is checked by `check`; they are resolved when a snapshot is compiled.
 
 mod address;
+mod canary;
 mod discover;
 mod dns;
 mod forms;
 mod mirror;
 mod route;
 mod server;
+mod split;
 mod telemetry;
 mod tls;
 mod upstream;
@@ -25,11 +27,13 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Serialize};
 
 pub use address::{Address, Name, is_host_name};
+pub use canary::{By, CanaryOptions, Otherwise, Sticky, Variant};
 pub use discover::{Discover, Etcd, EtcdFormat, EtcdTls};
 pub use dns::{Dns, DnsServer};
 pub use mirror::{Mirror, MirrorHeaders};
 pub use route::{FilterUse, Redirect, Rewrite, Route, RouteLimits, Target};
 pub use server::{Admin, Drain, Limits, Listener, Network, Protocol, ProxyProtocol, Server, ServerTimeouts, Threads};
+pub use split::{AfterWrite, Sent, Split};
 pub use telemetry::{AccessLog, LogFormat, LogTarget, Telemetry};
 pub use tls::{CertificatePair, ClientAuth, ClientAuthMode, ListenerTls, MinVersion};
 pub use upstream::{

@@ -1,15 +1,19 @@
 //! `routes`: which requests each takes, and what they lead to.
 
+use frontgate_filters::filter::build::Secret;
 use frontgate_filters::registry::FilterEntry;
 use frontgate_filters::reply::respond::Respond;
 use frontgate_filters::words::matching::Match;
+use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::Spanned;
 use frontgate_filters::words::units::{Duration, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::Mirror;
+use super::canary::{CanaryOptions, Variant};
 use super::forms::{Short, deserialize_short_or_long, schemas, short_or};
+use super::split::{Sent, Split};
 
 /// A route: which requests it takes, and what they lead to: exactly one of `upstream`, `redirect` and `respond`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -37,6 +41,38 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// Limits that override the server's.
     pub limits: Option<RouteLimits>,
+    /// Versions beside its upstream, in the order in which they are tried.
+    pub canary: Vec<Spanned<Variant>>,
+    /// What those have in common.
+    pub canary_options: Option<Spanned<CanaryOptions>>,
+}
+
+impl Route {
+    /// The upstreams that it names, for whichever of its requests.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Spanned<String>> {
+        self.target.upstreams().chain(self.canary.iter().filter_map(|variant| variant.upstream.as_ref()))
+    }
+
+    /// The keys that its cookies are signed with.
+    pub fn cookie_keys(&self) -> impl Iterator<Item = &Spanned<Secret>> {
+        let sticky = self.canary_options.iter().filter_map(|options| options.sticky.as_ref()).map(|sticky| &sticky.key);
+        let after = self.target.written().iter().filter_map(|target| match target {
+            Target::Apart(split) => split.after_write.as_ref().and_then(|after| after.key.as_ref()),
+            _ => None,
+        });
+        sticky.chain(after)
+    }
+
+    /// The facts that decide between its upstreams.
+    pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
+        let matched = self.canary.iter().flat_map(|variant| &variant.matches).flat_map(|matches| &matches.facts).map(|fact| &fact.selector);
+        let drawn = self.canary.iter().flat_map(|variant| variant.drawn_by()).map(|by| by.value);
+        let after = self.target.written().iter().filter_map(|target| match target {
+            Target::Apart(split) => split.after_write.as_ref().map(|after| &after.by.value),
+            _ => None,
+        });
+        matched.chain(drawn).chain(after)
+    }
 }
 
 /// What a route leads to: exactly one of the keys that the variants are named after.
@@ -44,6 +80,8 @@ pub struct Route {
 pub enum Target {
     /// An upstream answers.
     Upstream(Spanned<String>),
+    /// One upstream answers reads, and another everything else.
+    Apart(Spanned<Split>),
     /// The client is sent elsewhere.
     Redirect(Spanned<Redirect>),
     /// A fixed answer.
@@ -61,12 +99,14 @@ impl Target {
         }
     }
 
-    /// The upstreams that are named: one at most, except where the check refuses the route.
+    /// The upstreams that are named.
     pub fn upstreams(&self) -> impl Iterator<Item = &Spanned<String>> {
-        self.written().iter().filter_map(|target| match target {
-            Self::Upstream(name) => Some(name),
-            _ => None,
-        })
+        let named = self.written().iter().map(|target| match target {
+            Self::Upstream(name) => [Some(name), None],
+            Self::Apart(split) => [Some(&split.read), Some(&split.write)],
+            _ => [None, None],
+        });
+        named.flatten().flatten()
     }
 }
 
@@ -88,9 +128,9 @@ struct Keys {
     /// Facts that a request must have, too: a value, a list of values, or `"*"` for any. Routes of one host and path are tried in their order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     when: Option<Spanned<Match>>,
-    /// The upstream that requests are sent to.
+    /// The upstream that requests are sent to, or `{read: …, write: …}`: one for reads and one for everything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    upstream: Option<Spanned<String>>,
+    upstream: Option<Spanned<Sent>>,
     /// A redirect, instead of an upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     redirect: Option<Spanned<Redirect>>,
@@ -112,15 +152,22 @@ struct Keys {
     /// Limits that override the server's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     limits: Option<RouteLimits>,
+    /// Versions beside its upstream, in the order in which they are tried; what none of them takes is the upstream's own, `stable`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    canary: Vec<Spanned<Variant>>,
+    /// What all versions of `canary` have in common.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    canary_options: Option<Spanned<CanaryOptions>>,
 }
 
 impl From<Keys> for Route {
     fn from(keys: Keys) -> Self {
+        let upstream = keys.upstream.map(|Spanned { value, place }| match value {
+            Sent::To(value) => Target::Upstream(Spanned { value, place }),
+            Sent::Apart(value) => Target::Apart(Spanned { value, place }),
+        });
         let mut written: Vec<Target> =
-            [keys.upstream.map(Target::Upstream), keys.redirect.map(Target::Redirect), keys.respond.map(Target::Respond)]
-                .into_iter()
-                .flatten()
-                .collect();
+            [upstream, keys.redirect.map(Target::Redirect), keys.respond.map(Target::Respond)].into_iter().flatten().collect();
         let target = if written.len() == 1 { written.remove(0) } else { Target::Unclear(written) };
         Self {
             name: keys.name,
@@ -134,6 +181,8 @@ impl From<Keys> for Route {
             mirror: keys.mirror,
             timeout: keys.timeout,
             limits: keys.limits,
+            canary: keys.canary,
+            canary_options: keys.canary_options,
         }
     }
 }
@@ -154,10 +203,13 @@ impl From<Route> for Keys {
             mirror: route.mirror,
             timeout: route.timeout,
             limits: route.limits,
+            canary: route.canary,
+            canary_options: route.canary_options,
         };
         for target in route.target.written().iter().cloned() {
             match target {
-                Target::Upstream(name) => keys.upstream = Some(name),
+                Target::Upstream(Spanned { value, place }) => keys.upstream = Some(Spanned { value: Sent::To(value), place }),
+                Target::Apart(Spanned { value, place }) => keys.upstream = Some(Spanned { value: Sent::Apart(value), place }),
                 Target::Redirect(redirect) => keys.redirect = Some(redirect),
                 Target::Respond(respond) => keys.respond = Some(respond),
                 Target::Unclear(_) => {}

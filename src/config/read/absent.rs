@@ -1,13 +1,12 @@
 //! What the language has and this version has not: who writes it is told so, instead of being told that it is misspelled.
 
-use super::tree::{Node, Value};
+use super::tree::Node;
 
 /// How a message says it.
 pub(super) const WORDS: &str = "not in this version";
 
 /// The ends of paths, `*` for every name and every entry of a list, with what can be done instead. A key leaves this list when it comes.
 const KEYS: &[(&[&str], &str)] = &[
-    (&["routes.*.canary", "routes.*.canary_options"], "give endpoints of one upstream weights and versions instead"),
     (&["routes.*.priority"], "all routes are alike under overload"),
     (&["routes.*.aggregate", "routes.*.graphql", "routes.*.saga"], "a route leads to one upstream, a redirect or a fixed answer"),
     (&["telemetry.tracing"], "`traceparent` passes through; the gateway makes no spans"),
@@ -25,10 +24,7 @@ pub(super) fn value(path: &[&str], node: Option<&Node>) -> Option<&'static str> 
     if ends(path, "listeners.*.protocols.*") && node.is_some_and(|node| matches!(node.text.to_ascii_lowercase().as_str(), "h3" | "http3")) {
         return Some("HTTP/3 is not spoken yet: `h2` and `http1` are");
     }
-    let is_map = matches!(node?.value, Value::Map(_));
-    let splits =
-        is_map && ends(path, "routes.*.upstream") && ["read", "write"].iter().any(|key| node.is_some_and(|node| node.get(key).is_some()));
-    splits.then_some("write the name of one upstream; routes of one path may differ in their methods")
+    None
 }
 
 fn ends(path: &[&str], pattern: &str) -> bool {

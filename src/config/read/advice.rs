@@ -149,7 +149,11 @@ fn of_type(wanted: &str, node: &Node, key: Option<&str>) -> Option<String> {
             let everywhere = if key == Some("admin") { String::new() } else { format!(", or 0.0.0.0:{text} for every interface") };
             Some(format!("write 127.0.0.1:{text}{everywhere}"))
         }
-        "text" if matches!(&node.value, Value::Seq(items) if items.len() == 1) => Some("write it without the brackets".to_owned()),
+        wanted
+            if (wanted == "text" || wanted.starts_with("the name of")) && matches!(&node.value, Value::Seq(items) if items.len() == 1) =>
+        {
+            Some("write it without the brackets".to_owned())
+        }
         wanted if wanted.starts_with("a map") && is_scalar => {
             let inner = match SHORT.iter().find(|(name, _)| Some(*name) == key)?.1 {
                 "file" if text.contains("://") => "url",

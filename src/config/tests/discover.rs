@@ -51,6 +51,6 @@ fn a_source_that_is_not_built_in_is_no_unknown_key() {
 
     match cfg!(feature = "etcd") {
         true => assert!(found.is_empty(), "{found:#?}"),
-        false => assert_located(&found, &[("5:35", "this frontgate was built without `etcd`")]),
+        false => assert_located(&found, &[("5:34", "this frontgate was built without `etcd`")]),
     }
 }

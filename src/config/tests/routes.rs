@@ -32,7 +32,7 @@ routes:
             "10:58 `x` is neither a path nor an http URL",
             "10:69 200 is not a redirect: 301, 302, 303, 307 or 308",
             "11:29 there is no key `upstrem` here (did you mean `upstream`?)",
-            "12:38 expected text, found a list (write it without the brackets)",
+            "12:38 expected the name of an upstream, or a map of `read` and `write`, found a list (write it without the brackets)",
             "13:55 `rewrite` changes the path that is sent to an upstream, but this route has no `upstream`",
         ]
     );
@@ -197,7 +197,7 @@ fn a_route_is_chosen_by_what_is_known_before_it() {
         ("when: {header.X-BFF-Version: v2}", "warning: `header.x-bff-version` never holds: only trusted proxies may send this header"),
         ("when: {device: mobil}", "there is no device class `mobil` (did you mean `mobile`?)"),
         ("when: {headers.X-V: \"2\"}", "did you mean `header.X-V`?"),
-        ("when: {version: v2}", "version"),
+        ("when: {version: v2}", "`version` cannot choose a route"),
         ("when: {header.X-V: []}", "has no value"),
         ("when: {header.X-V: {a: b}}", "expected a value, a list of values, or \"*\" for any"),
         ("when: [a]", "expected a map from facts of the request to their values"),

@@ -176,7 +176,7 @@ proptest! {
         let (mut now, mut judge) = (Instant::now(), Judge::new(PATIENCE, Vec::new()));
         for (answer, pause, failing) in answers {
             now += seconds(pause);
-            let passes = move |address: &SocketAddr| probed.then_some(failing == 0 || address.port() % failing != 0);
+            let passes = move |address: &SocketAddr| probed.then_some(failing == 0 || !address.port().is_multiple_of(failing));
             let before = of(&judge);
             let (sure, doubted) = (judge.doubted() < before.len(), judge.doubted());
 

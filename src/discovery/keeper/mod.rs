@@ -262,8 +262,11 @@ impl Keeper {
     fn look(&self) {
         let changed = self.probed(|passes| {
             let mut set = self.set.lock();
-            // All of them, whatever the first ones say.
-            set.parts.iter_mut().filter(|asked| asked.judge.doubted() > 0).fold(false, |changed, asked| asked.judge.look(passes) || changed)
+            let mut changed = false;
+            for asked in set.parts.iter_mut().filter(|asked| asked.judge.doubted() > 0) {
+                changed |= asked.judge.look(passes);
+            }
+            changed
         });
         if changed || self.due.load(Ordering::Acquire) {
             self.give(Some(&Handle::current()));

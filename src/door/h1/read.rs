@@ -9,6 +9,7 @@ use pingora_http::RequestHeader;
 use super::{H1, Next};
 use crate::door::wire::{BodyScan, Framing, HANDSHAKE, Lines, Refusal, check_head, split_header};
 use crate::upstream::h1::{Decoder, Framing as Framed, drop_nominated, is_of_this_hop};
+use crate::websocket::AsksForAnother;
 
 /// What an HTTP/2 connection with prior knowledge begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -89,6 +90,9 @@ impl H1 {
         map.remove(CONNECTION);
         let upgrade = map.remove(UPGRADE);
         self.upgrade = upgrade.filter(|_| upgrades && parts.version == Version::HTTP_11 && self.scan.is_done());
+        if self.upgrade.is_some() {
+            parts.extensions.insert(AsksForAnother);
+        }
         self.version = parts.version;
         parts.headers = map;
         let is_path = target.starts_with(b"/");

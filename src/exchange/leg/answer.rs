@@ -70,7 +70,7 @@ impl Leg {
         self.events = is_event_stream(&head);
         self.websocket = head.headers.get(UPGRADE).is_some_and(websocket::is_one);
         order.attempts.head_arrived(head.status.as_u16(), now);
-        order.facts.version = order.attempts.version();
+        order.facts.version = order.version();
         frontgate_filters::head::with_map(&mut head, |fields| {
             fields.insert(X_REQUEST_ID, order.facts.request_id.clone());
         });
@@ -94,6 +94,9 @@ impl Leg {
         if !order.halves.is_empty() && caught(|| order.halves.head(method, &mut head)).is_err() {
             order.attempts.finished(Attempt::Ok, now);
             return Err(Ended::Final(End::Answer(refusals::internal())));
+        }
+        if let Some(chosen) = order.chosen.as_deref_mut() {
+            chosen.mark(&mut head, order.facts, method);
         }
         order.route.mark(&mut head, order.facts);
         if head.status == StatusCode::SWITCHING_PROTOCOLS {

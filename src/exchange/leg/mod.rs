@@ -113,7 +113,10 @@ impl Leg {
                 let mut connecting = Box::pin(line::open(&endpoint, &pool.timeouts, wanted));
                 let opened = poll_fn(|cx| match connecting.as_mut().poll(cx) {
                     Poll::Ready(Ok(line)) => Poll::Ready(Ok(line)),
-                    Poll::Ready(Err(Cause::TooSlow)) => Poll::Ready(Err((Flag::UpstreamTimeout, Failure::Timeout))),
+                    Poll::Ready(Err(cause)) if cause == Cause::TooSlow => {
+                        order.attempts.because(cause);
+                        Poll::Ready(Err((Flag::UpstreamTimeout, Failure::Timeout)))
+                    }
                     Poll::Ready(Err(cause)) => {
                         order.attempts.because(cause);
                         Poll::Ready(Err((Flag::UpstreamConnectionFailure, Failure::Connect)))
@@ -121,7 +124,10 @@ impl Leg {
                     Poll::Pending if has_left(client, replay, cx) => {
                         Poll::Ready(Err((Flag::DownstreamConnectionTermination, Failure::Neutral)))
                     }
-                    Poll::Pending => timer.poll(cx, due).map(|()| Err((Flag::UpstreamTimeout, Failure::Timeout))),
+                    Poll::Pending => timer.poll(cx, due).map(|()| {
+                        order.attempts.because(Cause::TooSlow);
+                        Err((Flag::UpstreamTimeout, Failure::Timeout))
+                    }),
                 });
                 match opened.await {
                     Ok(line) => line,

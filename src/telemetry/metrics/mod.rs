@@ -14,7 +14,7 @@ mod scrape;
 mod tests;
 mod upstream;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -30,12 +30,13 @@ pub(crate) use discovery::{DiscoveryMetrics, DiscoveryResult};
 pub(crate) use handshakes::{FAMILY as HANDSHAKES, NoHandshake};
 pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
 pub(crate) use mirror::{Compared, MirrorMetrics, Place, Skipped};
-pub(crate) use route::RouteMetrics;
+pub(crate) use route::{RouteMetrics, VariantMetrics};
 pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
 
 /// All metrics of one gateway; another gateway in the same process has its own.
 pub(crate) struct Metrics {
     routes: Handles<RouteMetrics>,
+    variants: Handles<VariantMetrics>,
     upstreams: Handles<UpstreamMetrics>,
     discoveries: Handles<DiscoveryMetrics>,
     listeners: Handles<ListenerMetrics>,
@@ -56,6 +57,7 @@ impl Metrics {
         registry.register(Box::new(log_dropped.clone())).expect("the registry is empty");
         Arc::new(Self {
             routes: Handles::default(),
+            variants: Handles::default(),
             upstreams: Handles::default(),
             discoveries: Handles::default(),
             listeners: Handles::default(),
@@ -69,6 +71,11 @@ impl Metrics {
     /// The handle of a route: always the same for a name, so that counts survive a reload, and a route's removal until it is back.
     pub(crate) fn route(&self, name: &str) -> Arc<RouteMetrics> {
         self.routes.get(name, RouteMetrics::new)
+    }
+
+    /// The handle of a version that a route's canary chooses: always the same for both names.
+    pub(crate) fn variant(&self, route: &str, version: &str) -> Arc<VariantMetrics> {
+        self.variants.get(&format!("{route}/{version}"), VariantMetrics::default)
     }
 
     /// The handle of an upstream: always the same for a name.
@@ -107,6 +114,7 @@ impl Metrics {
     /// with the old one's names when handles were made for a configuration that was then refused.
     pub(crate) fn retire(&self, routes_kept: &dyn Fn(&str) -> bool, upstreams_kept: &dyn Fn(&str) -> bool) {
         self.routes.retire(|name| name == UNMATCHED || routes_kept(name));
+        self.variants.retire_unheld();
         self.upstreams.retire(upstreams_kept);
     }
 
@@ -143,6 +151,7 @@ impl Metrics {
         }
         scrape.families(self.registry.gather());
         self.routes.each(|name, route| route.scrape(name, &mut scrape));
+        self.variants.each(|name, variant| variant.scrape(name, &mut scrape));
         self.upstreams.each(|name, upstream| upstream.scrape(name, &mut scrape));
         self.discoveries.each(|upstream, discovery| discovery.scrape(upstream, &mut scrape));
         self.listeners.each(|address, listener| listener.scrape(address, &mut scrape));
@@ -199,6 +208,13 @@ impl<T> Handles<T> {
         known.gone.extend(gone);
         let forgotten = known.gone.len().saturating_sub(REMEMBERED);
         known.gone.drain(..forgotten);
+    }
+
+    /// Retires those that nobody counts with any longer.
+    fn retire_unheld(&self) {
+        let held: BTreeSet<String> =
+            self.0.lock().shown.iter().filter(|(_, handle)| Arc::strong_count(handle) > 1).map(|(name, _)| name.clone()).collect();
+        self.retire(|name| held.contains(name));
     }
 
     fn each(&self, mut each: impl FnMut(&str, &T)) {

@@ -94,6 +94,41 @@ impl RouteMetrics {
     }
 }
 
+/// Counters of a version that a route's canary chooses.
+#[derive(Default)]
+pub(crate) struct VariantMetrics {
+    answers: Answers,
+    spilled: AtomicU64,
+}
+
+impl VariantMetrics {
+    /// Counts a request that was answered with this status.
+    pub(crate) fn count(&self, status: u16) {
+        self.answers.count(status);
+    }
+
+    /// Counts a request that was chosen for it, and that stable answers since nobody else could.
+    pub(crate) fn spilled(&self) {
+        self.spilled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// `name` is the route's and the version's, with the slash between them that no route's name holds.
+    pub(super) fn scrape(&self, name: &str, scrape: &mut Scrape) {
+        let Some((route, version)) = name.split_once('/') else { return };
+        let help = "Requests on routes with a canary, by the version that answered.";
+        self.answers.each(|code, count| {
+            let labels = [("route", route), ("version", version), ("code", code)];
+            scrape.counter("frontgate_canary_requests_total", help, &labels, count as f64);
+        });
+        let spilled = self.spilled.load(Ordering::Relaxed);
+        if spilled > 0 {
+            let help =
+                "Requests that a version was chosen for, and that stable answered since no endpoint of that version could be reached.";
+            scrape.counter("frontgate_canary_spilled_total", help, &[("route", route), ("version", version)], spilled as f64);
+        }
+    }
+}
+
 /// The methods told apart; anyone can send others, so they share the last label.
 const METHODS: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", OTHER];
 const OTHER: &str = "_OTHER";

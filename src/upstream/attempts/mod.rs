@@ -17,6 +17,7 @@ use http::HeaderValue;
 use pingora_http::ResponseHeader;
 
 use super::cause::Cause;
+use super::pool::Subset;
 use super::{NoPick, Pick, Pool, RetryPermit};
 use crate::telemetry;
 
@@ -57,14 +58,32 @@ pub(crate) trait Audience {
     fn is_measure(&self) -> bool;
     /// An attempt has ended, and nothing was sent to the client yet. An error is the answer to a request that cannot go on.
     fn attempt(&mut self, attempt: &Attempt<'_>) -> Result<Rescue, Reply>;
+    /// The request goes on at this upstream, since the one that was asked could not be reached.
+    fn moved(&mut self, _to: &str, _now: Instant) {}
     /// The upstream of this name.
     fn upstream(&self, name: &str) -> Option<Arc<Pool>>;
+}
+
+/// Endpoints to ask.
+pub(crate) struct Aim {
+    /// The upstream.
+    pub pool: Arc<Pool>,
+    /// Which of its endpoints.
+    pub subset: Option<Arc<Subset>>,
+    /// What a consistent hash makes of the request, where the upstream balances by one.
+    pub hash: Option<u64>,
 }
 
 /// A request's attempts so far.
 #[derive(Default)]
 pub(crate) struct Attempts {
     pool: Option<Arc<Pool>>,
+    /// Which of its endpoints are asked.
+    subset: Option<Arc<Subset>>,
+    /// Who is asked in turn where nobody can be reached, the next one last.
+    rest: Vec<Aim>,
+    /// How often that was so.
+    moves: u32,
     /// What a consistent hash made of the request.
     hash: Option<u64>,
     /// Until when all of them together may take.
@@ -144,8 +163,26 @@ impl Attempts {
         self.begin(pool);
     }
 
+    /// These are asked, each where nobody of those before it can be reached.
+    pub(crate) fn ask_in_turn(&mut self, aims: impl Iterator<Item = Aim>) {
+        self.rest = aims.collect();
+        self.rest.reverse();
+        if let Some(first) = self.rest.pop() {
+            self.take(first);
+        }
+    }
+
+    fn take(&mut self, aim: Aim) {
+        let rest = std::mem::take(&mut self.rest);
+        self.hash = aim.hash;
+        self.begin(aim.pool);
+        (self.subset, self.rest) = (aim.subset, rest);
+    }
+
     fn begin(&mut self, pool: Arc<Pool>) {
         self.pool = Some(pool);
+        self.subset = None;
+        self.rest.clear();
         self.tried.clear();
         (self.made, self.stale) = (0, 0);
         self.permit = None;
@@ -156,7 +193,7 @@ impl Attempts {
         self.rest(now);
         self.current = None;
         self.made += 1;
-        let pick = self.pool.as_ref().ok_or(NoPick::NoEndpoint)?.choose(self.hash, None, &self.tried, now)?;
+        let pick = self.pool.as_ref().ok_or(NoPick::NoEndpoint)?.choose(self.hash, self.subset.as_ref(), &self.tried, now)?;
         let total = pick.pool().timeouts.total.map(|total| now + total.0);
         let deadline = [total, self.deadline].into_iter().flatten().min();
         self.all += 1;
@@ -281,7 +318,8 @@ impl Attempts {
         // The permit of the attempt that has ended is given back before another is asked for.
         self.permit = None;
         self.permit = self.further(asked, &pool, &attempt);
-        attempt.last = self.permit.is_none();
+        let moves_on = self.permit.is_none() && self.was_not_reached(asked, &attempt);
+        attempt.last = self.permit.is_none() && !moves_on;
         if audience.is_empty() && attempt.last {
             return Next::Pass;
         }
@@ -289,6 +327,12 @@ impl Attempts {
             Ok(rescue) => rescue,
             Err(reply) => return Next::Answer(reply),
         };
+        if moves_on && let Some(next) = self.rest.pop() {
+            audience.moved(&next.pool.name, now);
+            self.moves += 1;
+            self.take(next);
+            return Next::Again;
+        }
         if !attempt.last {
             if let Some(current) = &self.current {
                 self.tried.push(current.pick.endpoint().id());
@@ -321,6 +365,18 @@ impl Attempts {
         if left { pool.retry_permit() } else { None }
     }
 
+    /// Whether somebody else is asked: there was no endpoint, or no connection to it, so that nothing was sent.
+    fn was_not_reached(&self, asked: Asked, attempt: &Attempt<'_>) -> bool {
+        !self.rest.is_empty()
+            && asked.replayable
+            && self.deadline.is_none_or(|deadline| attempt.now < deadline)
+            && match attempt.result {
+                Err(Failure::Unavailable) => true,
+                Err(Failure::Connect | Failure::Timeout) => self.current.as_ref().is_some_and(|current| current.why.is_some()),
+                _ => false,
+            }
+    }
+
     /// Whether a call was not begun upon: it never got there, or the answer is nothing but that nobody serves it just now.
     fn was_not_served(&self, said: Option<Status>) -> bool {
         said == Some(Status::UNAVAILABLE)
@@ -342,6 +398,11 @@ impl Attempts {
     /// Whether a fallback upstream was asked.
     pub(crate) fn is_rescued(&self) -> bool {
         self.rescued
+    }
+
+    /// How often somebody else was asked since nobody could be reached.
+    pub(crate) fn moves(&self) -> u32 {
+        self.moves
     }
 
     /// How many attempts had an endpoint.

@@ -14,6 +14,8 @@ struct Filters {
     rescues: Vec<Rescue>,
     others: Vec<Arc<Pool>>,
     deaf: bool,
+    /// Where requests went on.
+    moved: Vec<String>,
 }
 
 impl Audience for Filters {
@@ -26,6 +28,9 @@ impl Audience for Filters {
     fn attempt(&mut self, attempt: &Attempt<'_>) -> Result<Rescue, Reply> {
         self.heard.push((attempt.last, attempt.result.is_ok()));
         Ok(if attempt.last { self.rescues.pop().unwrap_or(Rescue::Pass) } else { Rescue::Pass })
+    }
+    fn moved(&mut self, to: &str, _: Instant) {
+        self.moved.push(to.to_owned());
     }
     fn upstream(&self, name: &str) -> Option<Arc<Pool>> {
         self.others.iter().find(|pool| &*pool.name == name).cloned()
@@ -258,4 +263,71 @@ async fn what_is_somebody_else_s_to_do_is_waited_for_aside() {
     tokio::time::sleep(pause).await;
     attempts.rest(Instant::now());
     assert_eq!(attempts.waited(), waited, "nobody is waited for any longer");
+}
+
+fn aims(pools: &[&Arc<Pool>]) -> impl Iterator<Item = Aim> {
+    let aims: Vec<Aim> = pools.iter().map(|pool| Aim { pool: (*pool).clone(), subset: None, hash: None }).collect();
+    aims.into_iter()
+}
+
+#[test]
+fn who_cannot_be_reached_gives_way_to_who_comes_next_after_all_of_its_own_attempts() {
+    let (mut attempts, mut filters, now) = (Attempts::default(), Filters::default(), Instant::now());
+    attempts.ask_in_turn(aims(&[&pool("next", retrying()), &pool("own", retrying()), &pool("last", retrying())]));
+
+    for upstream in ["next", "next", "next", "own", "own", "own", "last", "last"] {
+        assert_eq!(&*attempts.next(now).expect("an endpoint").pick().pool().name, upstream);
+        attempts.because(Cause::Refused);
+        assert!(matches!(attempts.settle(GET, Err(Failure::Connect), now, &mut filters), Next::Again), "{upstream}");
+    }
+    attempts.next(now).expect("an endpoint");
+    attempts.because(Cause::TooSlow);
+    assert!(matches!(attempts.settle(GET, Err(Failure::Timeout), now, &mut filters), Next::Pass), "nobody is left");
+
+    assert_eq!((filters.moved, attempts.moves()), (vec!["own".to_owned(), "last".to_owned()], 2));
+    assert_eq!(filters.heard.iter().filter(|(last, _)| *last).count(), 1, "one request counts once");
+}
+
+#[test]
+fn only_what_was_never_sent_goes_on_at_another_upstream() {
+    let plain = || json!({"endpoints": ["10.0.0.1:80"]});
+    let moves = |asked: Asked, result: Result<u16, Failure>, connected: bool| {
+        let (mut attempts, mut filters, now) = (Attempts::default(), Filters::default(), Instant::now());
+        attempts.ask_in_turn(aims(&[&pool("next", plain()), &pool("own", plain())]));
+        attempts.next(now).expect("an endpoint");
+        if !connected {
+            attempts.because(Cause::Refused);
+        }
+        let head = result.map(head);
+        attempts.settle(asked, head.as_ref().map_err(|failure| *failure), now, &mut filters);
+        attempts.moves() == 1
+    };
+    let post = Asked { idempotent: false, ..GET };
+
+    assert!(
+        moves(GET, Err(Failure::Connect), false) && moves(post, Err(Failure::Connect), false) && moves(post, Err(Failure::Timeout), false)
+    );
+    assert!(!moves(GET, Err(Failure::Connect), true), "it broke off after it was sent");
+    assert!(!moves(GET, Err(Failure::Timeout), true) && !moves(GET, Ok(503), true) && !moves(GET, Err(Failure::Neutral), false));
+    assert!(!moves(Asked { replayable: false, ..GET }, Err(Failure::Connect), false), "a part of its body is gone");
+}
+
+#[test]
+fn no_endpoint_at_all_is_no_connection_and_a_fallback_goes_on_nowhere() {
+    let (mut attempts, mut filters, now) = (Attempts::default(), Filters::default(), Instant::now());
+    let full = pool("full", json!({"endpoints": ["10.0.0.1:80"], "max_connections": 1}));
+    let _held = full.choose(None, None, &[], now).expect("an endpoint");
+    let own = pool("own", json!({"endpoints": ["10.0.0.2:80"]}));
+    filters.others.push(pool("other", json!({"endpoints": ["10.0.0.3:80"]})));
+    filters.rescues.push(Rescue::Pool("other".into()));
+    attempts.ask_in_turn(aims(&[&full, &own]));
+
+    assert_eq!(attempts.next(now).err(), Some(NoPick::Full));
+    assert!(matches!(attempts.settle(GET, Err(Failure::Unavailable), now, &mut filters), Next::Again));
+    assert_eq!(&*attempts.next(now).expect("an endpoint").pick().pool().name, "own");
+    assert!(matches!(attempts.settle(GET, Ok(&head(503)), now, &mut filters), Next::Again), "a filter offers another");
+    assert_eq!(&*attempts.next(now).expect("an endpoint").pick().pool().name, "other");
+    attempts.because(Cause::Refused);
+    assert!(matches!(attempts.settle(GET, Err(Failure::Connect), now, &mut filters), Next::Pass));
+    assert_eq!(attempts.moves(), 1);
 }

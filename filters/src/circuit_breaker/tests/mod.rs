@@ -5,5 +5,6 @@ mod bench;
 mod counting;
 mod fallbacks;
 mod gate;
+mod instead;
 mod options;
 mod store;

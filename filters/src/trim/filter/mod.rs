@@ -13,7 +13,7 @@ use http::{HeaderValue, StatusCode};
 
 use self::counts::{Counters, Metrics};
 use self::trimming::Trimming;
-use self::validators::ask_for_plain;
+use self::validators::{ask_for_plain, versioned};
 use super::config::Config;
 use super::{OnMalformed, Path, Policy};
 use crate::count::metrics::NONE;
@@ -46,6 +46,11 @@ impl Options for Config {
 
     fn selectors(&self) -> Vec<&Spanned<Selector>> {
         std::iter::once(&self.by).chain(&self.fields).collect()
+    }
+
+    /// In the tags of what it trims.
+    fn depends_on_version(&self) -> bool {
+        true
     }
 
     /// It refuses lists of fields that it cannot read.
@@ -182,7 +187,8 @@ impl Filter for Trim {
                 format!("{value}: profile `{name}`{fields}")
             }
         });
-        let coding = if policy.is_noop() { None } else { ask_for_plain(request.head, policy.fingerprint()) };
+        let fingerprint = versioned(policy.fingerprint(), request.facts.version.as_ref());
+        let coding = if policy.is_noop() { None } else { ask_for_plain(request.head, fingerprint) };
         // What a filter outside of this one packs comes to it plain.
         let coding = coding.filter(|_| !request.facts.packed);
         let on_malformed = match self.malformed {
@@ -195,6 +201,7 @@ impl Filter for Trim {
             vary: self.vary.clone(),
             profile: if policy.is_noop() { None } else { Some(self.rules[rule].name.clone()) },
             policy,
+            fingerprint,
             on_malformed,
             counters,
             coding,

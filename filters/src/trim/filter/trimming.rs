@@ -1,6 +1,7 @@
 //! The response half: one answer being trimmed.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, VARY};
@@ -23,6 +24,8 @@ const WORTH_PACKING: u64 = 1024;
 /// One answer being trimmed.
 pub(super) struct Trimming {
     pub(super) policy: Arc<Policy>,
+    /// What marks the tags of what it leaves.
+    pub(super) fingerprint: u64,
     /// None where nothing is left out.
     pub(super) profile: Option<Arc<str>>,
     pub(super) on_malformed: OnMalformed,
@@ -79,6 +82,10 @@ impl ResponseFilter for Trimming {
         Rescue::Reply(unreadable())
     }
 
+    fn moved(&mut self, _: &str, _: Instant) {
+        self.fingerprint = self.policy.fingerprint();
+    }
+
     fn head(&mut self, head: &mut ResponseHeader) -> Want {
         self.work = None;
         let is_news = head.status.is_success() && !matches!(head.status.as_u16(), 204..=206);
@@ -102,7 +109,7 @@ impl ResponseFilter for Trimming {
             self.counters.skipped("encoding", profile);
             return Want::Nothing;
         };
-        mark_tag(head, self.policy.fingerprint());
+        mark_tag(head, self.fingerprint);
         crate::head::of_another_body(head);
         if is_unchanged {
             return Want::Nothing;

@@ -8,6 +8,13 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use crate::coding::Coding;
 use crate::coding::accept::Choice;
 use crate::words::fields;
+use crate::words::fnv::fnv1a;
+
+/// The fingerprint of a policy for answers of this version, where a route's canary has chosen one that is not stable: two versions may have
+/// the same tag for different things.
+pub(super) fn versioned(fingerprint: u64, version: Option<&HeaderValue>) -> u64 {
+    version.map_or(fingerprint, |version| fnv1a(fingerprint, version.as_bytes()))
+}
 
 /// The upstream is asked for a whole and plain answer, and for news since the one that this policy made. What the client would like it
 /// packed in.

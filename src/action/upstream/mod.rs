@@ -1,4 +1,10 @@
-//! A route that leads to an upstream, with the path that the upstream is sent in place of the client's.
+//! A route that leads to an upstream, or to one of several that the request decides between, with the path that the upstream is sent in place
+//! of the client's.
+
+mod canary;
+mod choice;
+mod seal;
+mod split;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,17 +17,24 @@ use http::header::HOST;
 use http::uri::PathAndQuery;
 use pingora_http::RequestHeader;
 
-use super::{Act, Action, Upstreams};
+use super::{Act, Action, Upstreams, With};
 use crate::config::check::{Check, Report};
 use crate::config::model;
 use crate::refusals;
 use crate::router::{Pattern, Segment, Template, normalise};
 use crate::upstream::Pool;
 
+pub(crate) use self::canary::{MOST as MOST_VARIANTS, X_BFF_VERSION};
+pub(crate) use self::choice::{Choice, Chosen};
+pub(crate) use self::seal::Seal;
+pub(crate) use self::split::Pins;
+
 /// An upstream, and what it is sent.
 struct Upstream {
     pool: Arc<Pool>,
     rewrite: Option<Rewrite>,
+    /// What is left to the request, where something is.
+    choice: Option<Choice>,
 }
 
 /// A compiled rewrite.
@@ -87,20 +100,14 @@ fn strip_prefix(prefix: &Spanned<String>, path: &Pattern, report: &mut Report<'_
     }
 }
 
-/// Compiles a checked name and rewrite.
-pub(super) fn compile(
-    name: &str,
-    rewrite: Option<&model::Rewrite>,
-    path: &Pattern,
-    upstreams: &Upstreams,
-) -> Result<Box<dyn Action>, String> {
-    let pool = upstreams.get(name).cloned().ok_or_else(|| format!("there is no upstream `{name}`"))?;
-    let rewrite = match rewrite {
+/// Compiles what a checked route sends to an upstream, or to the first of several.
+pub(super) fn compile(name: &str, route: &model::Route, path: &Pattern, with: &With<'_>) -> Result<Box<dyn Action>, String> {
+    let rewrite = match route.rewrite.as_deref() {
         None => None,
         Some(model::Rewrite::StripPrefix(prefix)) => Some(Rewrite::Strip(prefix.trim_end_matches('/').len())),
         Some(model::Rewrite::Path(template)) => Some(Rewrite::Template(Template::parse(template, path)?)),
     };
-    Ok(Box::new(Upstream { pool, rewrite }))
+    Ok(Box::new(Upstream { pool: with.pool(name)?, rewrite, choice: Choice::new(route, with)? }))
 }
 
 impl Rewrite {
@@ -126,7 +133,11 @@ impl Action for Upstream {
         Some(&self.pool.name)
     }
 
-    /// Settles the upstream, after the filters that may choose another than the route names.
+    fn choice(&self) -> Option<&Choice> {
+        self.choice.as_ref()
+    }
+
+    /// Settles the upstream, after the choice that the route leaves to the request, and the filters that may choose another.
     fn act<'a>(&'a self, head: &RequestHeader, facts: &Facts, upstreams: &'a Upstreams) -> Act<'a> {
         let chosen = facts.upstream.as_ref().filter(|name| !Arc::ptr_eq(name, &self.pool.name));
         let pool = chosen.and_then(|name| upstreams.get(&**name)).unwrap_or(&self.pool);
@@ -187,7 +198,7 @@ mod tests {
         let head = RequestHeader::build("GET", b"/v1/a?b=c", None).expect("a head");
         let upstreams = Upstreams::new();
 
-        let action = Upstream { pool, rewrite: Some(rewrite) };
+        let action = Upstream { pool, rewrite: Some(rewrite), choice: None };
         let facts = Facts::new([127, 0, 0, 1].into(), http::HeaderValue::from_static("1"));
         let Act::Ask(ask) = action.act(&head, &facts, &upstreams) else { panic!("it answers") };
 
@@ -200,7 +211,7 @@ mod tests {
         let config = serde_json::from_value(serde_json::json!({"endpoints": ["127.0.0.1:9"]})).expect("an upstream");
         let upstreams: Upstreams =
             ["main", "other"].into_iter().map(|name| (name.to_owned(), Arc::new(Pool::new(name, &config, None, &metrics, None)))).collect();
-        let action = Upstream { pool: upstreams["main"].clone(), rewrite: None };
+        let action = Upstream { pool: upstreams["main"].clone(), rewrite: None, choice: None };
         let head = RequestHeader::build("GET", b"/", None).expect("a head");
         let mut facts = Facts::new([127, 0, 0, 1].into(), http::HeaderValue::from_static("1"));
 
