@@ -1,7 +1,7 @@
 //! Where a running gateway is asked: as was typed, as the environment says, as the configuration says as far as it can be read, else where it
 //! usually is.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
@@ -83,12 +83,24 @@ fn exchange(address: SocketAddr, token: Option<&str>, method: &str, target: &str
     let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\n{authorization}Content-Length: 0\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(LARGEST).read_to_end(&mut answer)?;
     let broken = || std::io::Error::new(std::io::ErrorKind::InvalidData, "it does not speak HTTP");
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or_else(broken)?;
-    let code = std::str::from_utf8(&answer[..end]).ok().and_then(|head| head.split(' ').nth(1)?.parse().ok()).ok_or_else(broken)?;
-    Ok(Answered { code, body: answer.split_off(end + 4) })
+    let mut stream = BufReader::new((&stream).take(LARGEST));
+    let mut line = String::new();
+    stream.read_line(&mut line)?;
+    let code = line.strip_prefix("HTTP/1.").and_then(|line| line.split(' ').nth(1)?.parse().ok()).ok_or_else(broken)?;
+    let mut length = None;
+    loop {
+        line.clear();
+        stream.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse::<u64>().ok();
+        }
+    }
+    let mut body = Vec::new();
+    // Whoever does not close the connection, as it is asked to, says how long its answer is.
+    stream.take(length.unwrap_or(LARGEST)).read_to_end(&mut body)?;
+    Ok(Answered { code, body })
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ impl From<Keys> for Route {
     fn from(keys: Keys) -> Self {
         let upstream = keys.upstream.map(|Spanned { value, place }| match value {
             Sent::To(value) => Target::Upstream(Spanned { value, place }),
-            Sent::Apart(value) => Target::Apart(Spanned { value, place }),
+            Sent::Apart(value) => Target::Apart(Spanned { value: *value, place }),
         });
         let mut written: Vec<Target> =
             [upstream, keys.redirect.map(Target::Redirect), keys.respond.map(Target::Respond)].into_iter().flatten().collect();
@@ -209,7 +209,7 @@ impl From<Route> for Keys {
         for target in route.target.written().iter().cloned() {
             match target {
                 Target::Upstream(Spanned { value, place }) => keys.upstream = Some(Spanned { value: Sent::To(value), place }),
-                Target::Apart(Spanned { value, place }) => keys.upstream = Some(Spanned { value: Sent::Apart(value), place }),
+                Target::Apart(Spanned { value, place }) => keys.upstream = Some(Spanned { value: Sent::Apart(Box::new(value)), place }),
                 Target::Redirect(redirect) => keys.redirect = Some(redirect),
                 Target::Respond(respond) => keys.respond = Some(respond),
                 Target::Unclear(_) => {}

@@ -15,7 +15,7 @@ pub enum Sent {
     /// All of them.
     To(String),
     /// Reads and writes apart.
-    Apart(Split),
+    Apart(Box<Split>),
 }
 
 /// Upstreams for reads and for writes.
@@ -63,7 +63,7 @@ pub struct AfterWrite {
 
 impl From<Split> for Sent {
     fn from(split: Split) -> Self {
-        Self::Apart(split)
+        Self::Apart(Box::new(split))
     }
 }
 
