@@ -95,7 +95,8 @@ impl Ctx {
         (self.status, self.bytes_in, self.bytes_out) = (status, bytes_in, bytes_out);
     }
 
-    /// The protocol has changed, and the answer is whole with that: what filters hold for their request they give back now.
+    /// The protocol changes, and the answer is whole with that: what filters hold for their request they give back now, before the client
+    /// hears of it and asks again.
     pub(super) fn switched(&mut self, status: StatusCode, websocket: bool) {
         (self.status, self.complete, self.websocket) = (Some(status), true, websocket);
         self.exchange.done(&Outcome { status: status.as_u16(), complete: true, upstream_broke: false, grpc: None });

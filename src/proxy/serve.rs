@@ -35,6 +35,9 @@ impl Proxy {
                 let mut answering = Answering::new(http2, ctx);
                 let (client, ctx) = answering.parts();
                 let end = respond(client, ctx, reply).await;
+                if let End::Switched { websocket, .. } = end {
+                    ctx.switched(StatusCode::OK, websocket);
+                }
                 let flushed = match end {
                     // What came is passed on; that the stream ends without its end is what breaks it off.
                     End::Broken | End::Switched { .. } => ctx.attempts.aside(client.flush()).await,
@@ -42,10 +45,10 @@ impl Proxy {
                 };
                 let (client, ctx) = answering.end();
                 ctx.complete = matches!(end, End::Sent);
-                if let End::Switched { upstream, websocket } = end {
+                if let End::Switched { upstream, .. } = end {
                     match client.into_tunnel().filter(|_| flushed.is_ok()) {
                         Some(stream) => {
-                            ctx.switched(StatusCode::OK, websocket);
+                            ctx.complete = true;
                             pass(ctx, Side::new(stream, BytesMut::new()), *upstream).await;
                         }
                         None => ctx.flag = Some(Flag::DownstreamConnectionTermination),
@@ -137,12 +140,12 @@ async fn finish(mut held: Held<'_>, seat: &Seat, ctx: &mut Ctx, end: End) -> boo
             *seat.h1.lock() = Some(held.h1);
         }
         End::Switched { upstream, websocket } => {
-            ctx.status = Some(StatusCode::SWITCHING_PROTOCOLS);
+            ctx.switched(StatusCode::SWITCHING_PROTOCOLS, websocket);
             if ctx.attempts.aside(held.flush()).await.is_err() {
+                ctx.complete = false;
                 ctx.flag = Some(Flag::DownstreamConnectionTermination);
                 return false;
             }
-            ctx.switched(StatusCode::SWITCHING_PROTOCOLS, websocket);
             let (client, read, _count) = held.h1.into_tunnel();
             pass(ctx, Side::new(client, read), *upstream).await;
         }
