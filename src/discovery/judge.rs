@@ -2,7 +2,7 @@
 //!
 //! One that goes is out at once. Where most of them go within a few seconds, or all of them do, the source is more likely to be wrong than the
 //! endpoints are gone: with health checks those that still pass stay, and those that fail leave; without, they stay until the source has said
-//! the same again, long enough after. Those that an answer adds always enter at once. Nothing here knows the time or the network.
+//! the same again, long enough after, or no connection to one comes about. Those that an answer adds always enter at once. Nothing here knows the time or the network.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::upstream::Found;
 /// Within this time endpoints go together.
 pub(super) const TOGETHER: Duration = Duration::from_secs(5);
 
-/// What probes say of the endpoint at an address: nothing where none is probed.
+/// What is known of the endpoint at an address: whether it passes its probes; without any, that no connection to it comes about, or nothing.
 pub(super) type Passes<'p> = &'p dyn Fn(&SocketAddr) -> Option<bool>;
 
 /// What the answers of one source have come to so far.

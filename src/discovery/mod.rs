@@ -20,8 +20,9 @@ use frontgate_filters::words::spanned::{Problem, Spanned};
 use self::dns::Dns;
 use crate::certificates::{Pair, authorities};
 use crate::config::Loaded;
-use crate::config::model::Upstream;
+use crate::config::model::{Endpoint, Upstream};
 pub(crate) use crate::upstream::Found;
+use crate::upstream::pool::Versions;
 
 pub(crate) use self::keeper::{Keeper, Part, Reporter};
 
@@ -33,9 +34,11 @@ pub(crate) fn hosts(upstream: &Upstream) -> Vec<String> {
     hosts
 }
 
-/// An upstream's endpoints as they are written, and where others come from.
-pub(crate) fn written(upstream: &Upstream) -> Vec<String> {
-    let endpoints = upstream.endpoints.iter().map(|endpoint| endpoint.address.to_string());
+/// An upstream's endpoints as they are written, those of some versions where only these are asked, and where others come from.
+pub(crate) fn written(upstream: &Upstream, versions: Option<&Versions>) -> Vec<String> {
+    let version = |endpoint: &Spanned<Endpoint>| endpoint.version.as_ref().map(|version| version.value.clone());
+    let asked = upstream.endpoints.iter().filter(|endpoint| versions.is_none_or(|versions| versions.name(version(endpoint).as_deref())));
+    let endpoints = asked.map(|endpoint| endpoint.address.to_string());
     let Some(discover) = &upstream.discover else { return endpoints.collect() };
     let file = discover.file.as_ref().map(|file| format!("those of file {}", file.display()));
     let host = discover.dns.as_ref().map(|host| format!("those of dns {}", host.value));

@@ -25,6 +25,7 @@ use pingora_http::RequestHeader;
 
 use self::told::{Beaten, Explanation, Filtered, Outcome, Passed, Secured, Taken};
 use self::typed::Typed;
+use crate::action::Chosen;
 use crate::config::Loaded;
 use crate::config::model::Upstream;
 use crate::decide::{Asked, By, Decision, Trace, decide};
@@ -138,7 +139,11 @@ fn decided(
                 upstream: ask.pool.name.to_string(),
                 request: ask.line(head),
                 host: upstream.and_then(own_host).unwrap_or_else(|| ask.host(head)),
-                endpoints: upstream.map(discovery::written).unwrap_or_default(),
+                endpoints: upstream
+                    .map(|upstream| {
+                        discovery::written(upstream, chosen.as_deref().and_then(|chosen: &Chosen| chosen.versions_of(ask.pool)))
+                    })
+                    .unwrap_or_default(),
             }
         }
         Some(Decision::Answer(reply, by)) => {

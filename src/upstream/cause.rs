@@ -124,6 +124,11 @@ impl Cause {
         }
     }
 
+    /// Whether no connection came about, so that nobody may be there.
+    pub(crate) fn is_of_connecting(self) -> bool {
+        matches!(self, Self::Refused | Self::Unreachable)
+    }
+
     /// Whether TLS is why: then it stays so until somebody changes something, on this side or the other.
     pub(crate) fn is_of_tls(self) -> bool {
         use Cause::{BadCertificate, Expired, NoHandshake, NoTls, OtherName, Untrusted, Unwelcome};

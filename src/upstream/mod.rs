@@ -20,4 +20,4 @@ pub(crate) mod tls;
 
 pub(crate) use documents::Documents;
 pub(crate) use found::Found;
-pub(crate) use pool::{NoPick, Pick, Pool, RetryPermit};
+pub(crate) use pool::{Failing, NoPick, Pick, Pool, RetryPermit};

@@ -84,6 +84,33 @@ fn a_mounted_volume_is_exchanged_by_its_link() {
 }
 
 #[test]
+fn of_those_in_doubt_the_dead_leave_at_once_without_health_checks_too() {
+    let folder = Folder::new("dead");
+    let (a, b) = (named("a"), named("b"));
+    // Ports at which nobody listens: bound, so that nobody else takes them.
+    let dead: Vec<std::net::TcpListener> = (0..3).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let gone: Vec<SocketAddr> = dead.iter().map(|socket| socket.local_addr().unwrap()).collect();
+    let list_all = json!(gone.iter().map(ToString::to_string).chain([a.address.to_string()]).collect::<Vec<_>>()).to_string();
+    let file = folder.write("targets.json", &list_all);
+    let gateway = over(&file, "");
+    until("four to be there", || endpoints(&status(&gateway)).len() == 4);
+    drop(dead);
+
+    let began = Instant::now();
+    folder.write("targets.json", &list(&[&a, &b]));
+    // Each that is asked in vain leaves, long before the file has to say the same again.
+    until("the dead to be gone", || {
+        get(gateway.address, "/");
+        let mut expected = addresses(&[&a, &b]);
+        expected.sort();
+        endpoints(&status(&gateway)) == expected
+    });
+
+    assert!(began.elapsed().as_secs() < 9, "{:?}: the file has said so again", began.elapsed());
+    assert!((0..20).all(|_| get(gateway.address, "/").status == 200));
+}
+
+#[test]
 fn an_empty_list_is_doubted_until_an_operator_accepts_it() {
     let folder = Folder::new("empty");
     let a = named("a");

@@ -22,7 +22,7 @@ use crate::config::model;
 use crate::telemetry::VariantMetrics;
 use crate::upstream::Pool;
 use crate::upstream::attempts::Aim;
-use crate::upstream::pool::Subset;
+use crate::upstream::pool::{Subset, Versions};
 
 /// What a route leaves to the request.
 pub(crate) struct Choice {
@@ -188,6 +188,11 @@ impl Chosen {
     /// The upstream that is asked.
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.asked.0
+    }
+
+    /// Which endpoints of this upstream are asked, where not all of them are.
+    pub(crate) fn versions_of(&self, pool: &Arc<Pool>) -> Option<&Versions> {
+        self.asked.1.as_ref().filter(|_| Arc::ptr_eq(pool, self.pool())).map(|subset| subset.versions())
     }
 
     /// Who is asked, and who then, each with what a consistent hash makes of the request.

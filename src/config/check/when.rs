@@ -96,27 +96,27 @@ impl<'c> Turn<'_, 'c> {
         let before =
             |method: &str| self.routes[..self.index].iter().copied().filter(move |other| self.takes(other, method)).collect::<Vec<_>>();
         let all: Vec<(&str, Vec<&Spanned<Route>>)> = methods.iter().map(|method| (*method, before(method))).collect();
-        if let Some(first) = all.iter().flat_map(|(_, before)| before).find(|other| other.when.is_none()) {
-            let label = first.path.place;
-            match &self.route.when {
-                None => report.both(
-                    place,
-                    format!("the routes `{}` and `{name}` match the same requests", first.name.value),
-                    label,
-                    "the other one",
-                ),
-                Some(_) => {
-                    let message = format!("the route `{name}` is never reached: `{}` comes before it and has no `when`", first.name.value);
-                    report.both(place, message, label, "this one takes every request: put it last");
-                }
-            }
+        // Those that take every request of a method.
+        let bare: Vec<Option<&Spanned<Route>>> =
+            all.iter().map(|(_, before)| before.iter().copied().find(|other| other.when.is_none())).collect();
+        let Some(when) = &self.route.when else {
+            let Some(first) = bare.iter().flatten().next() else { return true };
+            let message = format!("the routes `{}` and `{name}` match the same requests", first.name.value);
+            report.both(place, message, first.path.place, "the other one");
+            return false;
+        };
+        if let Some(first) = bare.iter().flatten().next()
+            && bare.iter().all(Option::is_some)
+        {
+            let message = format!("the route `{name}` is never reached: `{}` comes before it and has no `when`", first.name.value);
+            report.both(place, message, first.path.place, "this one takes every request: put it last");
             return false;
         }
-        let Some(when) = &self.route.when else { return true };
         let whens = |before: &[&'c Spanned<Route>]| {
             before.iter().filter_map(|other| other.when.as_ref().map(|when| &when.value)).collect::<Vec<&Match>>()
         };
-        let lost: Vec<&str> = all.iter().filter(|(_, before)| when.is_covered_by(&whens(before))).map(|(method, _)| *method).collect();
+        let lost = all.iter().zip(&bare).filter(|((_, before), bare)| bare.is_some() || when.is_covered_by(&whens(before)));
+        let lost: Vec<&str> = lost.map(|((method, _), _)| *method).collect();
         let Some(taker) = all.iter().find(|(method, _)| lost.contains(method)).and_then(|(_, before)| {
             let alone = before.iter().find(|other| other.when.as_ref().is_some_and(|other| when.implies(other)));
             alone.or_else(|| before.last()).copied()

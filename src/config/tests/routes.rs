@@ -148,7 +148,12 @@ fn routes_that_are_never_reached_are_found() {
         (&["", "methods: [GET]"], same),
         (&["", r#"when: {header.X-V: "2"}"#], "the route `r1` is never reached: `r0` comes before it and has no `when`"),
         (&["methods: [GET]", r#"methods: [HEAD], when: {header.X-V: "2"}"#], "`r0` comes before it and has no `when`"),
-        (&["methods: [GET]", r#"when: {header.X-V: "2"}"#], "`r0` comes before it and has no `when`"),
+        // The other methods get there.
+        (&["methods: [GET]", r#"when: {header.X-V: "2"}"#], "warning: the route `r1` is never reached by `GET`"),
+        (
+            &["methods: [GET]", "methods: [POST]", r#"methods: [GET, POST], when: {header.X-V: "2"}"#],
+            "the route `r2` is never reached: `r0` comes before it and has no `when`",
+        ),
         (&[r#"when: {header.X-V: "2", device: mobile}"#, r#"when: {device: [mobile], header.x-v: "2"}"#, ""], same),
         (
             &[r#"when: {header.X-V: "*"}"#, r#"when: {header.X-V: "2"}"#, ""],

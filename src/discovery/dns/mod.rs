@@ -115,9 +115,13 @@ impl Dns {
 
     /// Reads the machine's files, and uses what they say.
     async fn look(&self) -> Arc<Current> {
-        let places = self.state.lock().places.clone();
+        let (places, before) = {
+            let state = self.state.lock();
+            (state.places.clone(), state.current.clone())
+        };
         let reading = places.clone();
-        let contents = tokio::task::spawn_blocking(move || Contents::read(&reading)).await.unwrap_or_default();
+        let read = move || Contents::read(&reading, before.as_ref().map(|current| &current.contents));
+        let contents = tokio::task::spawn_blocking(read).await.unwrap_or_default();
         let mut state = self.state.lock();
         if let Some(same) = state.current.as_ref().filter(|current| current.contents == contents) {
             return same.clone();

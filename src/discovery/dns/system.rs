@@ -51,24 +51,35 @@ impl Default for Places {
 /// What both files said when they were read last.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Contents {
-    hosts: Vec<u8>,
-    resolv_conf: Vec<u8>,
+    hosts: Text,
+    resolv_conf: Text,
+}
+
+/// What a file said when it could last be read.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Text {
+    bytes: Vec<u8>,
+    /// Whether it cannot be read any more.
+    gone: bool,
 }
 
 impl Contents {
-    /// A file that cannot be read says nothing.
-    pub(super) fn read(places: &Places) -> Self {
-        Self { hosts: contents(&places.hosts), resolv_conf: contents(&places.resolv_conf) }
+    /// A file that can no longer be read says what it said `before`, and one that never could says nothing.
+    pub(super) fn read(places: &Places, before: Option<&Self>) -> Self {
+        Self {
+            hosts: Text::read(&places.hosts, before.map(|before| &before.hosts)),
+            resolv_conf: Text::read(&places.resolv_conf, before.map(|before| &before.resolv_conf)),
+        }
     }
 
     /// The table of hosts.
     pub(super) fn hosts(&self) -> Hosts {
-        Hosts::parse(&String::from_utf8_lossy(&self.hosts))
+        Hosts::parse(&String::from_utf8_lossy(&self.hosts.bytes))
     }
 
     /// Whom to ask, and how.
     pub(super) fn rules(&self, places: &Places) -> Rules {
-        let mut rules = Rules::parse(&String::from_utf8_lossy(&self.resolv_conf));
+        let mut rules = Rules::parse(&String::from_utf8_lossy(&self.resolv_conf.bytes));
         if let Some(servers) = &places.servers {
             rules.servers.clone_from(servers);
         }
@@ -79,11 +90,22 @@ impl Contents {
     }
 }
 
-fn contents(path: &Path) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    match std::fs::File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes)) {
-        Ok(_) => bytes,
-        Err(_) => Vec::new(),
+impl Text {
+    fn read(path: &Path, before: Option<&Self>) -> Self {
+        let mut bytes = Vec::new();
+        let why = match std::fs::File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes)) {
+            Ok(_) => return Self { bytes, gone: false },
+            Err(why) => why,
+        };
+        match before.filter(|before| !before.bytes.is_empty()) {
+            None => Self::default(),
+            Some(before) => {
+                if !before.gone {
+                    log::warn!("{} cannot be read any more, and what it said last holds: {why}", path.display());
+                }
+                Self { bytes: before.bytes.clone(), gone: true }
+            }
+        }
     }
 }
 
@@ -229,18 +251,21 @@ mod tests {
         let mut places = Places { hosts: directory.join("hosts"), resolv_conf: directory.join("resolv.conf"), ..Places::default() };
         std::fs::write(&places.resolv_conf, "nameserver 10.0.0.53\nsearch a.example\n").expect("written");
 
-        let contents = Contents::read(&places);
+        let contents = Contents::read(&places, None);
         assert_eq!(contents.rules(&places).search, ["a.example"]);
         assert_eq!(contents.hosts(), Hosts::default(), "a file that is not there says nothing");
         places.servers = Some(vec!["127.0.0.1:5353".parse().expect("an address")]);
         places.search = Some(vec!["b.example".to_owned()]);
         let rules = contents.rules(&places);
         std::fs::write(&places.hosts, "10.0.0.1 a\n").expect("written");
-        let later = Contents::read(&places);
+        let later = Contents::read(&places, Some(&contents));
         std::fs::remove_dir_all(&directory).expect("removed");
+        let gone = Contents::read(&places, Some(&later));
 
         assert_eq!((rules.servers, rules.search), (vec!["127.0.0.1:5353".parse().expect("an address")], vec!["b.example".to_owned()]));
         assert_ne!(later, contents);
         assert!(later.hosts().addresses("a").is_some());
+        assert_eq!((gone.hosts(), gone.rules(&places)), (later.hosts(), later.rules(&places)), "files that are gone say what they said");
+        assert_eq!(Contents::read(&places, Some(&gone)), gone);
     }
 }

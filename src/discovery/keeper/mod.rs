@@ -6,8 +6,6 @@ mod keeping;
 mod set;
 mod told;
 
-use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -25,7 +23,7 @@ use super::Found;
 use super::judge::Passes;
 use super::kept::{self, Kept};
 use crate::telemetry::{DiscoveryMetrics, DiscoveryResult};
-use crate::upstream::{Pool, health};
+use crate::upstream::{Failing, Pool, health};
 
 /// The least time between two changes of a pool.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -225,11 +223,17 @@ impl Keeper {
         self.set.lock().parts.get(part).map_or_else(|| "".into(), |asked| asked.source.clone())
     }
 
-    /// Asks the pool for those that fail their probes only where somebody wants to know.
+    /// Asks the pool what is known against its endpoints only where somebody wants to know.
     fn probed<T>(&self, act: impl FnOnce(Passes<'_>) -> T) -> T {
-        let failing: OnceLock<Option<HashSet<SocketAddr>>> = OnceLock::new();
-        let look = || self.pool.lock().upgrade().and_then(|pool| pool.failing());
-        act(&|address| failing.get_or_init(look).as_ref().map(|failing| !failing.contains(address)))
+        let failing: OnceLock<Failing> = OnceLock::new();
+        let look = || self.pool.lock().upgrade().map(|pool| pool.failing(Instant::now())).unwrap_or_default();
+        act(&|address| {
+            let failing = failing.get_or_init(look);
+            match failing.addresses.contains(address) {
+                true => Some(false),
+                false => failing.probed.then_some(true),
+            }
+        })
     }
 
     fn have_changed(&self, changed: bool) {

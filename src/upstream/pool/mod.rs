@@ -88,6 +88,18 @@ pub(crate) struct Replaced {
     pub went: usize,
 }
 
+/// What is known against the endpoints of a pool.
+#[derive(Default)]
+pub(crate) struct Failing {
+    /// Whether they are probed: then what is not known against one speaks for it.
+    pub probed: bool,
+    /// Those that fail their probes, or, without any, to which no connection came about just now.
+    pub addresses: HashSet<SocketAddr>,
+}
+
+/// A connection that did not come about so long ago is one just now.
+const LATELY: Duration = Duration::from_secs(5);
+
 /// How often the log is told of an endpoint that TLS fails there.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
@@ -214,12 +226,20 @@ impl Pool {
         self.members.load().written.to_vec()
     }
 
-    /// The addresses of those that fail their probes; nothing where none is probed.
-    pub(crate) fn failing(&self) -> Option<HashSet<SocketAddr>> {
-        self.settings.health.as_ref()?;
+    /// What is known against its endpoints.
+    pub(crate) fn failing(&self, now: Instant) -> Failing {
+        let probed = self.settings.health.is_some();
+        let lately = self.millis(now).saturating_sub(LATELY.as_millis() as u64);
+        let fails = |endpoint: &&Arc<Endpoint>| {
+            let known = &endpoint.known;
+            let unreached = || {
+                let last = Cause::numbered(known.last_error.load(Ordering::Relaxed));
+                last.is_some_and(Cause::is_of_connecting) && known.failed_at.load(Ordering::Relaxed) > lately
+            };
+            if probed { known.unhealthy.load(Ordering::Acquire) } else { unreached() }
+        };
         let members = self.members.load();
-        let failing = members.endpoints.iter().filter(|endpoint| endpoint.known.unhealthy.load(Ordering::Acquire));
-        Some(failing.map(|endpoint| endpoint.address).collect())
+        Failing { probed, addresses: members.endpoints.iter().filter(fails).map(|endpoint| endpoint.address).collect() }
     }
 
     /// What a consistent hash is made of.

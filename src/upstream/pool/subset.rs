@@ -21,13 +21,15 @@ pub(crate) enum Versions {
 impl Versions {
     /// Whether the endpoint is one of them.
     pub(super) fn have(&self, endpoint: &Endpoint) -> bool {
-        let is_named = |versions: &BTreeSet<String>| {
-            let version = endpoint.version.as_ref().and_then(|version| std::str::from_utf8(version.as_bytes()).ok());
-            version.is_some_and(|version| versions.contains(version))
-        };
+        self.name(endpoint.version.as_ref().and_then(|version| std::str::from_utf8(version.as_bytes()).ok()))
+    }
+
+    /// Whether an endpoint of this version is one of them.
+    pub(crate) fn name(&self, version: Option<&str>) -> bool {
+        let is_in = |versions: &BTreeSet<String>| version.is_some_and(|version| versions.contains(version));
         match self {
-            Self::Of(versions) => is_named(versions),
-            Self::Without(versions) => !is_named(versions),
+            Self::Of(versions) => is_in(versions),
+            Self::Without(versions) => !is_in(versions),
         }
     }
 }
