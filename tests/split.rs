@@ -91,13 +91,16 @@ fn a_websocket_is_no_read() {
 #[test]
 fn the_primary_answers_reads_that_no_replica_takes_and_never_the_other_way_round() {
     let (replica, primary) = (named("replica"), named("primary"));
-    let gateway = Gateway::start(&text(nobody(), primary.address, ""));
+    let log = Log::new("split-spill");
+    let gateway = Gateway::start(&log.of(&text(nobody(), primary.address, "")));
     assert_eq!(ask(gateway.address, "GET /x", "").text(), "primary");
 
     // Its circuit is open by now, so no replica is tried.
     assert_eq!(gateway.metric("frontgate_circuit_state{filter=\"guard\",upstream=\"replica\"}"), 2.0);
     assert_eq!(ask(gateway.address, "GET /x", "").text(), "primary");
     assert_eq!(gateway.metric("frontgate_upstream_attempts_total{upstream=\"replica\",result=\"connect_failure\"}"), 1.0);
+
+    assert!(log.wait_for(2).iter().all(|line| line["reason"] == "spilled" && line["upstream"] == "primary"));
 
     let alone = Gateway::start(&text(nobody(), primary.address, "spill: false"));
     ask(alone.address, "GET /x", "").is_problem(502);

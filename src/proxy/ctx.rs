@@ -142,6 +142,7 @@ impl Ctx {
         let pick = current.map(|current| current.pick());
         let rescued = self.attempts.is_rescued() || self.kept_back && pick.is_some();
         let rescue = if rescued { "fallback_upstream" } else { "" };
+        let spilled = if self.chosen.as_ref().is_some_and(|chosen| chosen.has_spilled()) { "spilled" } else { "" };
         let sub = self.facts.identity.as_ref().and_then(|identity| identity.sub_hash(&self.snapshot.pseudonyms));
         let limit_key = self.facts.limit_key.as_deref().map(|parts| self.snapshot.pseudonyms.of_parts(parts));
         let line = Line {
@@ -154,7 +155,7 @@ impl Ctx {
             path: head.uri.path().as_bytes(),
             route: &route.name,
             status: (status != 0).then_some(status),
-            reason: [self.facts.reason, self.reason, rescue].into_iter().find(|reason| !reason.is_empty()),
+            reason: [self.facts.reason, self.reason, rescue, spilled].into_iter().find(|reason| !reason.is_empty()),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             duration,

@@ -30,6 +30,7 @@ fn stable_answers_where_no_connection_to_the_version_comes_about() {
 
     let lines = log.wait_for(2);
     assert_eq!((&lines[0]["upstream"], &lines[0]["version"], &lines[0]["attempts"]), (&"stable".into(), &"stable".into(), &2.into()));
+    assert_eq!(lines[0]["reason"], "spilled");
     assert_eq!(spilled(&gateway), 2.0);
     until("the count", || gateway.metric("frontgate_canary_requests_total{route=\"shop\",version=\"stable\",code=\"200\"}") == 2.0);
     assert_eq!(gateway.metric("frontgate_upstream_attempts_total{upstream=\"next\",result=\"connect_failure\"}"), 2.0);

@@ -50,6 +50,8 @@ pub(crate) struct Chosen {
     cookie: Option<HeaderValue>,
     written: Option<Written>,
     vary: Arc<[HeaderName]>,
+    /// Whether another one is asked than was chosen at first, which could not be reached.
+    spilled: bool,
 }
 
 /// The version that was chosen.
@@ -94,7 +96,7 @@ impl Choice {
         told: &mut Option<&mut Vec<String>>,
     ) -> Box<Chosen> {
         let (asked, rest, written) = self.own_for(head, facts, now, told);
-        let mut chosen = Chosen { asked, rest, version: None, cookie: None, written, vary: self.vary.clone() };
+        let mut chosen = Chosen { asked, rest, version: None, cookie: None, written, vary: self.vary.clone(), spilled: false };
         if let (Some(canary), Some(said)) = (&self.canary, &heard.0) {
             let picked = canary.pick(head, facts, said, told.is_some());
             if let Some(told) = told {
@@ -172,6 +174,7 @@ impl Chosen {
             return;
         }
         self.asked = self.rest.remove(0);
+        self.spilled = true;
         if let Some((_, metrics)) = self.version.as_mut().and_then(|version| version.variant.take()) {
             metrics.spilled();
             facts.variant = Some(STABLE);
@@ -183,6 +186,11 @@ impl Chosen {
     pub(crate) fn gave_way(&self, facts: &Facts) -> bool {
         let is_asked = |pool: &Pool| facts.upstream.as_ref().is_some_and(|name| Arc::ptr_eq(name, &pool.name) || **name == *pool.name);
         !is_asked(&self.asked.0) && self.rest.first().is_some_and(|(pool, _)| is_asked(pool)) && facts.instead.is_none()
+    }
+
+    /// Whether another one is asked than was chosen at first.
+    pub(crate) fn has_spilled(&self) -> bool {
+        self.spilled
     }
 
     /// The upstream that is asked.
