@@ -40,6 +40,10 @@ const LIMIT: f64 = 2.0;
 const FIVE: f64 = 6.0;
 /// What the choice between routes by a header may add, though the answer says so in `Vary`.
 const BY_FACTS: f64 = 0.0;
+/// What the choice of a version may add: what was chosen, who is asked where that cannot be reached, and the header that says it, each way.
+const CANARY: f64 = 4.0;
+/// What the choice between reads and writes may add: what was chosen, and who is asked where that cannot be reached.
+const SPLIT: f64 = 2.0;
 /// What a mirror may add that hangs: nothing, once there are as many copies as there may be.
 const HUNG_MIRROR: f64 = 0.0;
 /// Allocations that come once in many requests: a table grows, a timer is made.
@@ -181,6 +185,21 @@ fn by_facts(origin: SocketAddr) -> frontgate::Running {
           - {name: all, path: /**, upstream: main}
         ",
         &[("$ORIGIN", &origin)],
+    ))
+}
+
+/// A route whose requests go to one of two upstreams: as `keys` say.
+fn chosen(origin: SocketAddr, keys: &str) -> frontgate::Running {
+    start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}], threads: 1}
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+          next: {endpoints: [$ORIGIN]}
+        routes:
+          - {name: all, path: /**, $KEYS}
+        ",
+        &[("$ORIGIN", &origin), ("$KEYS", &keys)],
     ))
 }
 
@@ -392,6 +411,15 @@ fn main() {
         println!("allocations a request: {what} of two routes that a header tells apart: {:+.2}", chosen - plain);
         good &= holds("allocations of routes that a header tells apart", chosen - plain, BY_FACTS + STRAY);
     }
+    for share in ["100%", "0.001%"] {
+        let canary = format!("upstream: main, canary: [{{version: v2, upstream: next, share: {share}, by: [client_ip]}}]");
+        let count = allocations(chosen(origin, &canary).addresses()[0], "");
+        println!("allocations a request: a version with a share of {share}: {:+.2}", count - ours);
+        good &= holds("allocations of a version", count - ours, CANARY + STRAY);
+    }
+    let apart = allocations(chosen(origin, "upstream: {read: next, write: main}").addresses()[0], "");
+    println!("allocations a request: reads and writes apart: {:+.2}", apart - ours);
+    good &= holds("allocations of reads and writes apart", apart - ours, SPLIT + STRAY);
     let copied = allocations(mirrored(origin).addresses()[0], "");
     println!("allocations a request: a mirror that hangs: {:+.2}", copied - ours);
     good &= holds("allocations of a mirror that hangs", copied - ours, HUNG_MIRROR + STRAY);

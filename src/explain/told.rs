@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use frontgate_filters::chain::Decision as FilterDecision;
 use frontgate_filters::filter::Tls;
+use frontgate_filters::words::reserved;
+use http::HeaderName;
 use serde::Serialize;
 
 /// What was found out about a request.
@@ -150,7 +152,9 @@ impl fmt::Display for Explanation {
             writeln!(f, "tls       {version}, {sni}{own}")?;
         }
         for name in &self.removed {
-            writeln!(f, "removed   {name}: only the gateway may send it")?;
+            let is_for_proxies = HeaderName::from_bytes(name.as_bytes()).is_ok_and(|name| reserved::is_for_proxies(&name));
+            let whose = if is_for_proxies { "only a proxy in `trusted_proxies`" } else { "only the gateway" };
+            writeln!(f, "removed   {name}: {whose} may send it")?;
         }
         match &self.route {
             Some(Taken { name, place }) => writeln!(f, "route     {name} ({place})")?,

@@ -160,7 +160,7 @@ impl Keeper {
             let (source, upstream) = (self.source(part), &self.upstream);
             log::warn!(
                 "upstream `{upstream}`: {source} names {count} endpoints now, and {} no longer that it named before. In doubt these stay while \
-                 they pass their health checks, without such until it says so again; `frontgate upstreams accept {upstream}` lets them go now",
+                 they pass their health checks, without such until nobody can be reached there or it says so again; `frontgate upstreams accept {upstream}` lets them go now",
                 judged.doubted
             );
         }
