@@ -20,7 +20,7 @@ use crate::router::Pattern;
 use crate::telemetry::Metrics;
 use crate::upstream::Pool;
 
-pub(crate) use self::upstream::{Ask, Choice, Chosen, MOST_VARIANTS, Pins, Seal, X_BFF_VERSION};
+pub(crate) use self::upstream::{Ask, Choice, Chosen, Pins, Seal, X_BFF_VERSION};
 
 /// The upstreams of a configuration, by name.
 pub(crate) type Upstreams = HashMap<String, Arc<Pool>>;

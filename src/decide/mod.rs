@@ -3,10 +3,8 @@
 //! Serving and `frontgate explain` call this one function, so the two cannot differ. It knows heads and facts, no session: what it learns
 //! goes where the caller keeps it, and is there however the decision ends, even when the client leaves while a filter waits.
 
-mod certificate;
 mod grpc;
 mod hygiene;
-pub(crate) use certificate::CertificateHeaders;
 pub(crate) use hygiene::content_length;
 
 use std::num::NonZeroU16;

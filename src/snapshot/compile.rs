@@ -14,13 +14,13 @@ use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::{Problem, Spanned};
 use http::HeaderName;
 
+use super::certificate::CertificateHeaders;
 use super::outside::FromConfig;
 use super::route::{Route, entry};
 use super::{Built, Snapshot};
 use crate::action::{self, Pins, Upstreams};
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
-use crate::decide::CertificateHeaders;
 use crate::discovery::dns::Dns;
 use crate::discovery::kept::{self, Kept};
 use crate::discovery::{self, Keeper};

@@ -2,6 +2,7 @@
 //!
 //! A snapshot never changes. A reload compiles the next one, taking over from the one before whatever did not change.
 
+mod certificate;
 mod compile;
 mod outside;
 mod rehearsal;
@@ -22,12 +23,12 @@ use frontgate_filters::words::preflight::{self, asked_method};
 use http::{HeaderName, Method};
 use pingora_http::RequestHeader;
 
+use self::certificate::CertificateHeaders;
 pub(crate) use self::rehearsal::opened;
 pub(crate) use self::route::Route;
 use crate::action::{Pins, Upstreams};
 use crate::config::Loaded;
 use crate::config::model;
-use crate::decide::CertificateHeaders;
 use crate::discovery::Keeper;
 use crate::door::Rules;
 use crate::door::tls::Kept;

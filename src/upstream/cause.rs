@@ -6,7 +6,9 @@ use std::io::{Error, ErrorKind};
 use frontgate_filters::grpc;
 use rustls::{AlertDescription, CertificateError};
 
-use super::h1::{IN_HTTP2, IN_TLS};
+/// What is said of an answer that begins as TLS does, and of one that begins as HTTP/2 does.
+pub(crate) const IN_TLS: &str = "it is in TLS";
+pub(crate) const IN_HTTP2: &str = "it is in HTTP/2";
 
 /// What was wrong with a probe or a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use crate::refusals;
 use crate::router::{Pattern, Segment, Template, normalise};
 use crate::upstream::Pool;
 
-pub(crate) use self::canary::{MOST as MOST_VARIANTS, X_BFF_VERSION};
+pub(crate) use self::canary::X_BFF_VERSION;
 pub(crate) use self::choice::{Choice, Chosen};
 pub(crate) use self::seal::Seal;
 pub(crate) use self::split::Pins;

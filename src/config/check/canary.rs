@@ -9,8 +9,7 @@ use http::{HeaderName, Method};
 
 use super::Report;
 use super::filters::{Used, entries, resolved};
-use crate::action::MOST_VARIANTS;
-use crate::config::model::{AfterWrite, CanaryOptions, Config, Route, Split, Target, Upstream, Variant};
+use crate::config::model::{AfterWrite, CanaryOptions, Config, MOST_VARIANTS, Route, Split, Target, Upstream, Variant};
 
 /// The name of the route's own upstream where a version is named.
 const STABLE: &str = "stable";

@@ -7,7 +7,7 @@ use http::HeaderName;
 use http::header::HOST;
 
 use super::Report;
-use super::routes::methods;
+use super::methods;
 use crate::config::model::{Mirror, Route};
 
 /// Checks a route's mirror. Whether there is an upstream of its name is checked with all other names.
@@ -19,7 +19,7 @@ pub(super) fn check(route: &Route, mirror: &Spanned<Mirror>, report: &mut Report
         let message = format!("copies go to `{}` itself, which then serves each request twice", mirror.upstream.value);
         report.warn(mirror.upstream.place, message, None);
     }
-    methods(&mirror.methods, "for GET and HEAD", report);
+    methods::check(&mirror.methods, "for GET and HEAD", report);
     if mirror.share.0 == 0.0 {
         report.warn(mirror.share.place, "nothing is copied: `share` is 0%", None);
     }

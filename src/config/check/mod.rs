@@ -5,6 +5,7 @@ mod circles;
 mod discover;
 mod doubts;
 mod filters;
+mod methods;
 mod mirror;
 mod report;
 mod routes;

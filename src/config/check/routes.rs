@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use frontgate_filters::words::spanned::{Place, Spanned};
-use http::Method;
 
 use super::{Check, Report, is_name, mirror, when};
 use crate::config::model::{Config, Route, Target};
@@ -51,7 +50,7 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
         report.error(name.place, format!("`timeout` of the route `{}` is 0: every request would fail", name.value));
     }
     if let Some(methods) = &route.methods {
-        self::methods(methods, "for all methods", report);
+        super::methods::check(methods, "for all methods", report);
     }
     let host = host(route, report);
     let pattern = match Pattern::parse(&route.path) {
@@ -103,24 +102,6 @@ fn host(route: &Route, report: &mut Report<'_, '_>) -> Option<String> {
             let help = inner.map(|inner| format!("write `{inner}`: a scheme and a path do not belong to a host"));
             report.helped(host.place, message, help);
             None
-        }
-    }
-}
-
-/// Checks a list of methods; without one it is `otherwise`.
-pub(super) fn methods(methods: &Spanned<Vec<Spanned<String>>>, otherwise: &str, report: &mut Report<'_, '_>) {
-    if methods.is_empty() {
-        report.lacking(methods.place, format!("`methods` is empty: leave it out {otherwise}"));
-    }
-    for (index, method) in methods.iter().enumerate() {
-        let is_method = Method::from_bytes(method.as_bytes()).is_ok() && !method.bytes().any(|byte| byte.is_ascii_lowercase());
-        if !is_method {
-            let help = Method::from_bytes(method.to_uppercase().as_bytes()).ok().map(|method| format!("did you mean `{method}`?"));
-            report.helped(method.place, format!("`{}` is not a method", method.value), help);
-        } else if matches!(method.as_str(), "CONNECT" | "TRACE") {
-            report.error(method.place, format!("`{}` is not supported", method.value));
-        } else if let Some(first) = methods[..index].iter().find(|other| other.value == method.value) {
-            report.both(method.place, format!("duplicate method `{}`", method.value), first.place, "already listed here");
         }
     }
 }

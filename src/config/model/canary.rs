@@ -13,6 +13,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::forms::schemas;
 
+/// More than these a route has not.
+pub const MOST_VARIANTS: usize = 16;
+
 /// A version beside the route's own upstream, and who gets it: a request that its `match` takes, or that its `share` draws. It is another
 /// upstream (`upstream`), or those of the route's own endpoints that have this version (`endpoints`).
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]

@@ -27,7 +27,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Serialize};
 
 pub use address::{Address, Name, is_host_name};
-pub use canary::{By, CanaryOptions, Otherwise, Sticky, Variant};
+pub use canary::{By, CanaryOptions, MOST_VARIANTS, Otherwise, Sticky, Variant};
 pub use discover::{Discover, Etcd, EtcdFormat, EtcdTls};
 pub use dns::{Dns, DnsServer};
 pub use mirror::{Mirror, MirrorHeaders};

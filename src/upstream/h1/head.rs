@@ -10,16 +10,13 @@ use pingora_http::ResponseHeader;
 use smallvec::SmallVec;
 
 use super::Fault;
+use crate::upstream::cause::{IN_HTTP2, IN_TLS};
 
 /// The largest head, in bytes, and the most fields.
 const LARGEST: usize = 1 << 20;
 const FIELDS: usize = 256;
 /// Fields that most heads do not exceed: places for these are on the stack.
 const USUAL: usize = 64;
-
-/// What is said of an answer that begins as TLS does, and of one that begins as HTTP/2 does.
-pub(crate) const IN_TLS: &str = "it is in TLS";
-pub(crate) const IN_HTTP2: &str = "it is in HTTP/2";
 
 /// Whether an answer begins with a record of TLS: an alert or a part of a handshake (RFC 8446, section 5.1).
 pub(crate) fn begins_with_tls(bytes: &[u8]) -> bool {

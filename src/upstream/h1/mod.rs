@@ -28,7 +28,7 @@ use tokio_rustls::{client, server};
 
 use super::cause::Cause;
 pub(crate) use body::{Decoder, Piece, is_of_a_head};
-pub(crate) use head::{Framing, Head, IN_HTTP2, IN_TLS, begins_with_tls, drop_nominated, is_final, is_of_this_hop};
+pub(crate) use head::{Framing, Head, begins_with_tls, drop_nominated, is_final, is_of_this_hop};
 pub(crate) use idle::{AsItIs, idle, put_back, share_out, shed, sweep};
 pub(crate) use write::{Upload, put_chunk_size, put_field};
 

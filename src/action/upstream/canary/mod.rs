@@ -111,9 +111,6 @@ pub(super) struct Picked<'c> {
     pub(super) why: Cow<'static, str>,
 }
 
-/// More than these a route has not.
-pub(crate) const MOST: usize = 16;
-
 impl Canary {
     /// Compiles what was checked; `own` are the route's own upstreams.
     pub(super) fn new(route: &model::Route, own: &[&Arc<Pool>], with: &With<'_>) -> Result<Self, String> {

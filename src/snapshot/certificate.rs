@@ -40,7 +40,7 @@ impl CertificateHeaders {
     }
 
     /// Tells the upstream of a request's client. What its certificate does not say is not sent.
-    pub(super) fn tell(&self, head: &mut RequestHeader, facts: &Facts) {
+    pub(crate) fn tell(&self, head: &mut RequestHeader, facts: &Facts) {
         let Some(shown) = facts.tls.as_ref().and_then(|tls| tls.client.as_ref()) else { return };
         for (name, fact) in &self.0 {
             let value = match fact {
