@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use frontgate_filters::words::matching::{Match, Wanted};
 use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::{Place, Spanned};
-use http::{HeaderName, Method};
+use http::HeaderName;
 
 use super::Report;
 use super::filters::{Used, entries, resolved};
@@ -242,11 +242,7 @@ fn split(split: &Spanned<Split>, report: &mut Report<'_, '_>) {
             report.lacking(methods.place, "`read_methods` is empty: nothing would be sent to `read`");
         }
         for method in methods.iter() {
-            let is_method = Method::from_bytes(method.as_bytes()).is_ok() && !method.bytes().any(|byte| byte.is_ascii_lowercase());
-            if !is_method {
-                let help = Method::from_bytes(method.to_uppercase().as_bytes()).ok().map(|method| format!("did you mean `{method}`?"));
-                report.helped(method.place, format!("`{}` is not a method", method.value), help);
-            }
+            super::methods::is_method(method, report);
         }
     }
     let Some(after) = &split.after_write else { return };

@@ -11,14 +11,23 @@ pub(super) fn check(methods: &Spanned<Vec<Spanned<String>>>, otherwise: &str, re
         report.lacking(methods.place, format!("`methods` is empty: leave it out {otherwise}"));
     }
     for (index, method) in methods.iter().enumerate() {
-        let is_method = Method::from_bytes(method.as_bytes()).is_ok() && !method.bytes().any(|byte| byte.is_ascii_lowercase());
-        if !is_method {
-            let help = Method::from_bytes(method.to_uppercase().as_bytes()).ok().map(|method| format!("did you mean `{method}`?"));
-            report.helped(method.place, format!("`{}` is not a method", method.value), help);
-        } else if matches!(method.as_str(), "CONNECT" | "TRACE") {
+        if !is_method(method, report) {
+            continue;
+        }
+        if matches!(method.as_str(), "CONNECT" | "TRACE") {
             report.error(method.place, format!("`{}` is not supported", method.value));
         } else if let Some(first) = methods[..index].iter().find(|other| other.value == method.value) {
             report.both(method.place, format!("duplicate method `{}`", method.value), first.place, "already listed here");
         }
     }
+}
+
+/// Whether this is a method; what is none is reported.
+pub(super) fn is_method(method: &Spanned<String>, report: &mut Report<'_, '_>) -> bool {
+    let is_method = Method::from_bytes(method.as_bytes()).is_ok() && !method.bytes().any(|byte| byte.is_ascii_lowercase());
+    if !is_method {
+        let help = Method::from_bytes(method.to_uppercase().as_bytes()).ok().map(|method| format!("did you mean `{method}`?"));
+        report.helped(method.place, format!("`{}` is not a method", method.value), help);
+    }
+    is_method
 }
