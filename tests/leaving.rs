@@ -1,7 +1,8 @@
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::exchange::origin::reset;
 use crate::harness::client::operate;
@@ -30,7 +31,7 @@ fn leave(address: SocketAddr, way: Way, seen: impl Fn() -> bool) -> Option<TcpSt
             let request = http::Request::get("http://a.example/wait").body(()).unwrap();
             let (answer, mut stream) = client.send_request(request, true).unwrap();
             while !seen() {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
             if matches!(way, Way::CancelsItsStream) {
                 stream.send_reset(h2::Reason::CANCEL);
@@ -70,7 +71,7 @@ fn waiting() -> Waiting {
             came.fetch_add(1, Ordering::SeqCst);
             // The gateway closes a connection whose request nobody waits for.
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            if std::io::Read::read(stream, &mut [0]).unwrap_or(0) == 0 {
+            if stream.read(&mut [0]).unwrap_or(0) == 0 {
                 went.fetch_add(1, Ordering::SeqCst);
             }
             return false;
@@ -135,7 +136,9 @@ fn whoever_leaves_while_probing_a_circuit_gives_the_probe_s_place_back() {
             let before = waiting.waiting.load(Ordering::SeqCst);
             let mut early = raw(gateway.address);
             early.write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-            until("a probe or a refusal", || waiting.waiting.load(Ordering::SeqCst) > before || gateway.running.requests() == 0);
+            early.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+            let mut byte = [0];
+            until("a probe or a refusal", || waiting.waiting.load(Ordering::SeqCst) > before || matches!(early.read(&mut byte), Ok(1)));
             waiting.waiting.load(Ordering::SeqCst) > before
         });
         until("the probe that has left to be over", || gateway.running.requests() == 0);
@@ -166,13 +169,13 @@ fn a_client_is_seen_to_leave_while_its_upload_waits_for_the_upstream() {
         let (answer, mut stream) = client.send_request(request, false).unwrap();
         stream.send_data(vec![b'u'; 60_000].into(), false).unwrap();
         while origin.connections() == 0 || gateway.running.requests() == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         stream.send_reset(h2::Reason::CANCEL);
         let _ = answer.await;
         // The connection stays: what ends is one request on it.
         while gateway.running.requests() > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
 }
