@@ -30,8 +30,8 @@ use crate::door::{Caps, Conn, Introduction, Keeper, Rules, spread};
 use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
-use crate::status::Reloaded;
-use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
+use crate::status::{InForce, Reloaded};
+use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics, own_log, timestamp};
 use crate::upstream::{Documents, timer};
 
 /// The shared state of a running gateway.
@@ -59,6 +59,10 @@ pub(crate) struct Gateway {
     reloading: Mutex<()>,
     /// Why the last reload was refused, where it was.
     refused: Mutex<Option<String>>,
+    /// How the configuration in force came to be so.
+    in_force: Mutex<InForce>,
+    /// Whether files are looked at again without anybody asking for it.
+    watches: AtomicBool,
     /// Until when operators hold circuits, by filter and upstream.
     held: Mutex<BTreeMap<(String, String), Instant>>,
     /// The filters of which the log has said that they have no keys.
@@ -118,6 +122,8 @@ impl Gateway {
             leaving: watch::Sender::new(false),
             reloading: Mutex::new(()),
             refused: Mutex::default(),
+            in_force: Mutex::new(InForce { how: "start".to_owned(), who: None, since: timestamp(SystemTime::now()), on_disk: None }),
+            watches: AtomicBool::new(true),
             held: Mutex::default(),
             keyless: Mutex::default(),
             background: OnceLock::new(),
@@ -155,6 +161,7 @@ impl Gateway {
         snapshot.pools.values().for_each(|pool| pool.tick(now));
         self.watch_keys(&snapshot);
         self.let_go(&snapshot, now);
+        own_log::tick(now);
     }
 
     /// Reads the files of certificates again, and uses those that are there now.
@@ -249,6 +256,26 @@ impl Gateway {
     pub(crate) async fn leaves_tunnels(&self) {
         // The sender is here: it is not gone while this waits.
         let _ = self.leaving.subscribe().wait_for(|leaving| *leaving).await;
+    }
+
+    /// How the configuration in force came to be so, for whoever asks.
+    pub(crate) fn came_into_force(&self, how: InForce) {
+        *self.in_force.lock() = how;
+    }
+
+    /// How the configuration in force came to be so.
+    pub(crate) fn in_force(&self) -> InForce {
+        self.in_force.lock().clone()
+    }
+
+    /// From now on files are read when somebody asks for it, and never because they changed.
+    pub(crate) fn watch_nothing(&self) {
+        self.watches.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether files are read because they changed.
+    pub(crate) fn watches(&self) -> bool {
+        self.watches.load(Ordering::Relaxed)
     }
 
     /// A reload was refused for this reason, and the configuration before it stays.

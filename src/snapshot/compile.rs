@@ -17,7 +17,7 @@ use http::HeaderName;
 use super::certificate::CertificateHeaders;
 use super::outside::FromConfig;
 use super::route::{Route, entry};
-use super::{Built, Snapshot};
+use super::{Built, Snapshot, Token};
 use crate::action::{self, Pins, Upstreams};
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
@@ -168,6 +168,7 @@ impl Snapshot {
             pins,
             certificate_headers,
             devices: devices(config)?,
+            token: token(&loaded)?,
             pseudonyms: pseudonyms(&loaded, previous)?,
             access_log,
             certificates,
@@ -298,6 +299,16 @@ fn certificates(loaded: &Loaded) -> Result<Box<[Option<tls::Kept>]>, String> {
 fn told(loaded: &Loaded, problems: &[Problem]) -> String {
     let lines = problems.iter().map(|problem| format!("{}: {}", loaded.describe(problem.place), problem.message));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The operators' token as it is now.
+fn token(loaded: &Loaded) -> Result<Option<Token>, String> {
+    let Some(secret) = loaded.config.server.admin.as_ref().and_then(|admin| admin.token.as_ref()) else { return Ok(None) };
+    let name = match secret {
+        model::Secret::File(path) => path.display().to_string(),
+        model::Secret::Env(name) => name.value.clone(),
+    };
+    Ok(Some(Token { name, value: loaded.secret(secret)? }))
 }
 
 /// Names under the configuration's key, else under one of this process. Under the same key they stay the same.

@@ -36,6 +36,14 @@ use crate::router::{Found, Router};
 use crate::telemetry::AccessLog;
 use crate::upstream::{self, health};
 
+/// What operators show that they are some.
+pub(crate) struct Token {
+    /// What it is called in the log: where it is kept.
+    pub name: String,
+    /// The token itself.
+    pub value: String,
+}
+
 /// A compiled configuration.
 pub(crate) struct Snapshot {
     /// What it was compiled from.
@@ -56,6 +64,8 @@ pub(crate) struct Snapshot {
     pub certificates: Box<[Option<Kept>]>,
     /// Where the access log goes.
     pub access_log: Arc<AccessLog>,
+    /// What operators show that they are some, where the configuration names it.
+    pub token: Option<Token>,
     /// What it shows in place of who somebody is.
     pub pseudonyms: Arc<Pseudonyms>,
     /// The classes of devices, where something asks for them.
