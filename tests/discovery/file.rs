@@ -47,7 +47,7 @@ fn endpoints_come_and_go_with_the_file_and_a_bad_one_changes_nothing() {
     folder.write("targets.json", &list(&[&a, &b]));
     until("b to be there", || endpoints(&status(&gateway)) == addresses(&[&a, &b]));
     folder.write("targets.json", "[\n\"10.0.0.1\"]");
-    until("the mistake to be seen", || source(&status(&gateway))["state"] == "away");
+    until("the mistake to be seen", || source(&status(&gateway))["state"] == "invalid");
     let told = source(&status(&gateway));
     let why = told["why"].as_str().unwrap();
     assert!(why.contains("targets.json:2:1: ") && why.contains("the port is missing"), "{why}");
@@ -285,5 +285,5 @@ fn operators_see_the_source_and_accept_by_name() {
     let (code, out, _) = run(&["upstreams", "accept", "main"]);
     assert!(code == Some(0) && out.contains("\"left\": 0"), "{out}");
     let (code, _, said) = run(&["upstreams", "accept", "nobody"]);
-    assert_eq!((code, said.as_str()), (Some(1), "frontgate: There is no upstream of this name.\n"));
+    assert_eq!((code, said.as_str()), (Some(1), "frontgate: There is no upstream `nobody`: there is `main`.\n"));
 }

@@ -47,12 +47,11 @@ impl Steady {
     /// Ends it: every request was answered with 200 and to its end, and there were as many as there were to be.
     #[track_caller]
     pub fn ends_well(self) {
-        let (rate, began) = (self.rate, self.began);
-        let (asked, wrong, took) = self.end();
+        let due = || (self.rate * 0.9 * self.began.elapsed().as_secs_f64()) as usize;
+        // Who had to wait makes up for it; a machine that cannot is too slow for this test.
+        until("as many requests as there were to be", || self.asked.load(Ordering::SeqCst) >= due());
+        let (asked, wrong, _) = self.end();
         assert!(wrong.is_empty(), "{} of {asked}: {:?}", wrong.len(), &wrong[..wrong.len().min(5)]);
-        // A tenth less, and what is on its way when it ends.
-        let least = (rate * 0.9 * took.as_secs_f64()) as usize;
-        assert!(asked + 10 >= least, "{asked} requests in {took:?}, begun {:?} ago, are fewer than {rate} a second", began.elapsed());
     }
 
     /// Ends it. How many were asked, what went wrong, and how long it took.
