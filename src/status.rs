@@ -191,6 +191,8 @@ pub(crate) enum SourceState {
     Doubtful,
     /// It cannot be asked: its last endpoints stay.
     Away,
+    /// It answers, but what it says holds a mistake: its last endpoints stay.
+    Invalid,
     /// It has not answered yet: its endpoints are what was kept on disk.
     Warm,
     /// It has not answered yet, and has no endpoints.
@@ -430,6 +432,7 @@ impl SourceState {
             Self::Current => "current",
             Self::Doubtful => "doubtful",
             Self::Away => "away",
+            Self::Invalid => "invalid",
             Self::Warm => "warm",
             Self::Waiting => "waiting",
         }
@@ -493,8 +496,8 @@ mod tests {
             let told = CircuitState::from(state);
             assert_eq!((serde_json::to_value(told).expect("JSON"), told.label()), (state.name().into(), state.name()));
         }
-        use SourceState::{Away, Current, Doubtful, Waiting, Warm};
-        for state in [Current, Doubtful, Away, Warm, Waiting] {
+        use SourceState::{Away, Current, Doubtful, Invalid, Waiting, Warm};
+        for state in [Current, Doubtful, Away, Invalid, Warm, Waiting] {
             assert_eq!(serde_json::to_value(state).expect("JSON"), state.label());
         }
         for state in EndpointState::ALL {

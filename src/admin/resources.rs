@@ -10,7 +10,8 @@ use pingora_http::RequestHeader;
 use serde_json::json;
 
 use super::Admin;
-use super::answer::{Answer, TEXT, answer, json, problem, text};
+use super::answer::{Answer, TEXT, answer, json, no_such, problem, text};
+use crate::discovery::in_words;
 use crate::reload::{Cause, NotRolledBack, Refused};
 use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force, Level, LogLevelSet};
 use crate::telemetry::own_log;
@@ -207,13 +208,14 @@ fn circuit(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
 fn accept(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
     let upstream = parameter(head, "upstream").unwrap_or_default();
     let Some(left) = admin.gateway.accept(&upstream) else {
-        let why = match admin.gateway.snapshot().pools.contains_key(&upstream) {
-            true => "All endpoints of this upstream are written as addresses: there is no source to believe.",
-            false => "There is no upstream of this name.",
-        };
+        let snapshot = admin.gateway.snapshot();
+        if !snapshot.pools.contains_key(&upstream) {
+            return no_such("upstream", &upstream, snapshot.pools.keys().map(|name| &**name));
+        }
+        let why = "All endpoints of this upstream are written as addresses: there is no source to believe.";
         return problem(StatusCode::NOT_FOUND, "not_found", why, None);
     };
-    log::warn!("the operator {who} let go {left} endpoints of upstream `{upstream}` that its sources no longer name");
+    log::warn!("the operator {who} let go {} of upstream `{upstream}` that its sources no longer name", in_words(left));
     json(StatusCode::OK, &Accepted { upstream: &upstream, left })
 }
 
@@ -245,8 +247,9 @@ fn by_hand(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
         _ if time.is_some() => return bad("`for` says nothing where an endpoint is put back."),
         _ => Order::Ready,
     };
-    let Some(pool) = admin.gateway.snapshot().pools.get(&upstream).cloned() else {
-        return problem(StatusCode::NOT_FOUND, "not_found", "There is no upstream of this name.", None);
+    let snapshot = admin.gateway.snapshot();
+    let Some(pool) = snapshot.pools.get(&upstream).cloned() else {
+        return no_such("upstream", &upstream, snapshot.pools.keys().map(|name| &**name));
     };
     let obeyed = match pool.obey(&endpoint, order, Instant::now()) {
         Ok(obeyed) => obeyed,

@@ -141,6 +141,7 @@ enum OnUpstream {
         time: Option<frontgate_filters::words::units::Duration>,
     },
     /// Put an endpoint back: nothing that was set for it by hand holds any more
+    #[command(alias = "undrain")]
     Ready {
         #[command(flatten)]
         whom: Whom,

@@ -111,9 +111,11 @@ impl Gateway {
         let troubles = all.filter_map(|(name, told)| {
             let why = told.why.map(|why| format!(": {why}")).unwrap_or_default();
             let said = match told.state {
+                SourceState::Current if told.endpoints == 0 => "names no endpoints".to_owned(),
                 SourceState::Current => return None,
                 SourceState::Doubtful => format!("no longer names {} of its endpoints, which stay in doubt", told.held),
                 SourceState::Away => format!("cannot be asked, its last endpoints stay{why}"),
+                SourceState::Invalid => format!("says what cannot be used, its last endpoints stay{why}"),
                 SourceState::Warm => format!("has not answered yet, its endpoints are those kept on disk{why}"),
                 SourceState::Waiting => format!("has named no endpoint yet{why}"),
             };
