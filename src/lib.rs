@@ -31,6 +31,7 @@ mod files;
 mod gateway;
 mod gathered;
 mod mirror;
+mod nearest;
 mod panics;
 mod proxy;
 #[cfg(test)]
