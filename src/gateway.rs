@@ -379,7 +379,7 @@ impl Keeper for Gateway {
         // The method was not read; it counts as an odd one.
         let odd = Method::from_bytes(b"UNREAD").unwrap_or(Method::GET);
         snapshot.unmatched.metrics.record(&odd, refusal.status, began.elapsed(), began.elapsed());
-        snapshot.access_log.log(&Line {
+        let line = Line {
             request_id: fields::text(&facts.request_id).unwrap_or_default(),
             client_ip: Some(facts.client_ip),
             proxy_ip: conn.balancer.map(|balancer| balancer.ip().to_canonical()),
@@ -390,7 +390,10 @@ impl Keeper for Gateway {
             reason: Some(refusal.code),
             bytes_out: body.len() as u64,
             ..Line::at(SystemTime::now())
-        });
+        };
+        if snapshot.logs(&line, true) == Some(true) {
+            snapshot.access_log.log(&line);
+        }
         page(&head, &body)
     }
 }
