@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::Admin;
 use super::answer::{Answer, TEXT, answer, json, problem, text};
+use super::dashboard;
 use crate::reload::Refused;
 use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force};
 use crate::upstream::pool::{NotObeyed, Order};
@@ -50,6 +51,8 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/readyz", takes: Takes::Get, open: true, act: Act::Now(|admin, _| ready(admin)) },
     Resource { path: "/healthz", takes: Takes::Get, open: true, act: Act::Now(health) },
     Resource { path: "/metrics", takes: Takes::Get, open: true, act: Act::Now(|admin, _| metrics(admin)) },
+    Resource { path: super::PAGE, takes: Takes::Get, open: false, act: Act::Now(dashboard::page) },
+    Resource { path: "/-/dashboard", takes: Takes::Get, open: false, act: Act::Now(dashboard::numbers) },
     Resource { path: "/-/reload", takes: Takes::Post, open: false, act: Act::Later(|admin| Box::pin(reload(admin))) },
     Resource { path: "/-/drain", takes: Takes::Post, open: false, act: Act::Now(|admin, _| drain(admin)) },
     Resource { path: "/-/circuit", takes: Takes::Post, open: false, act: Act::Now(circuit) },
@@ -212,7 +215,7 @@ fn hash(admin: &Admin, head: &RequestHeader) -> Answer {
 }
 
 /// A parameter of the query.
-fn parameter(head: &RequestHeader, name: &str) -> Option<String> {
+pub(super) fn parameter(head: &RequestHeader, name: &str) -> Option<String> {
     let query = head.uri.query()?;
     let (_, value) = query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))?;
     Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
