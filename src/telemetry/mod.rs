@@ -14,7 +14,7 @@ mod trace_context;
 pub(crate) use access_log::{AccessLog, Flag, Line, Target, timestamp};
 pub(crate) use line_filter::LineFilter;
 pub(crate) use metrics::{
-    Attempt, Compared, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics,
+    Attempt, Board, Compared, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics,
     NoHandshake, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics, VariantMetrics,
 };
 pub(crate) use sparing::Sparing;
