@@ -12,6 +12,7 @@
 //! - `discovery` asks the sources of an upstream's endpoints, and gives its pool what they come to.
 //! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
 //! - `files` reads what a configuration names, within bounds; `watch` tells when a file may have changed; `certificates` what is in such files for TLS.
+//! - `overload` measures whether there is more to do than can be done, and says what is refused for it.
 //! - `server` starts and drains all of it; `cli` is what people type.
 
 #![warn(unreachable_pub)]
@@ -31,6 +32,7 @@ mod files;
 mod gateway;
 mod gathered;
 mod mirror;
+mod overload;
 mod panics;
 mod proxy;
 #[cfg(test)]

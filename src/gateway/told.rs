@@ -45,6 +45,7 @@ impl Gateway {
             config: snapshot.loaded.hash.clone(),
             requests_in_flight: self.requests(),
             log_lines_dropped: self.metrics.log_dropped().get(),
+            overload: self.overload_status(now),
             upstreams: snapshot
                 .pools
                 .iter()
@@ -85,7 +86,9 @@ impl Gateway {
             };
             Some(format!("an operator {said} of the endpoints of upstream `{name}`"))
         });
-        away.into_iter()
+        self.overload_trouble()
+            .into_iter()
+            .chain(away)
             .chain(forced)
             .chain(by_hand)
             .chain(keyless)

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::PATIENCE;
 use super::client::{Reply, operate};
+use super::gateway::patient;
 
 /// The real binary with its configuration in a folder of its own.
 pub struct Process {
@@ -38,12 +39,21 @@ impl Process {
         Self::start_with(most, "", name, text, &[])
     }
 
+    /// Starts it after this command of the shell that becomes it.
+    pub fn start_after(command: &str, name: &str, text: &str) -> Self {
+        Self::start_by(command, name, text, &[])
+    }
+
     fn start_with(descriptors: usize, limit: &str, name: &str, text: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_by(&format!("ulimit {limit} -n {descriptors}"), name, text, environment)
+    }
+
+    fn start_by(command: &str, name: &str, text: &str, environment: &[(&str, &str)]) -> Self {
         let folder = std::env::temp_dir().join(format!("frontgate-test-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("frontgate.yaml"), text).unwrap();
+        std::fs::write(folder.join("frontgate.yaml"), patient(text)).unwrap();
         let mut child = Command::new("sh")
-            .args(["-c", &format!(r#"ulimit {limit} -n {descriptors} && exec "$0" "$@""#), env!("CARGO_BIN_EXE_frontgate"), "run", "-c"])
+            .args(["-c", &format!(r#"{command} && exec "$0" "$@""#), env!("CARGO_BIN_EXE_frontgate"), "run", "-c"])
             .arg(folder.join("frontgate.yaml"))
             .envs(environment.iter().copied())
             .stderr(Stdio::piped())
@@ -75,7 +85,7 @@ impl Process {
 
     /// Changes its configuration file.
     pub fn write(&self, text: &str) {
-        std::fs::write(self.folder.join("frontgate.yaml"), text).unwrap();
+        std::fs::write(self.folder.join("frontgate.yaml"), patient(text)).unwrap();
     }
 
     /// Sends it a signal.
