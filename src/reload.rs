@@ -6,6 +6,7 @@ use crate::config::Loaded;
 use crate::config::diagnostics::Diagnostics;
 use crate::gateway::Gateway;
 use crate::status::Reloaded;
+use crate::supervisor::Reloading;
 
 /// How a configuration is read again.
 pub(crate) type Read = Box<dyn Fn() -> Result<Loaded, Diagnostics> + Send + Sync>;
@@ -24,6 +25,11 @@ pub(crate) enum Refused {
     Because(String),
 }
 
+/// What the supervisor is told of a gateway that serves this configuration.
+pub(crate) fn in_force(hash: &str) -> String {
+    format!("configuration {hash} is in force")
+}
+
 impl Reloader {
     /// Reads with `read`.
     pub(crate) fn new(gateway: Arc<Gateway>, read: Read) -> Self {
@@ -32,6 +38,7 @@ impl Reloader {
 
     /// All or nothing. What is in force then.
     pub(crate) fn reload(&self) -> Result<Reloaded, Refused> {
+        let _told = Reloading::of(self.gateway.supervisor());
         let refused = |problems: Diagnostics| {
             let why = problems.in_a_line();
             log::error!("the configuration was not reloaded: {why}");
@@ -46,6 +53,9 @@ impl Reloader {
             Ok(reloaded) => {
                 let changed = if reloaded.changed.is_empty() { "nothing has changed".to_owned() } else { reloaded.changed.join(", ") };
                 log::info!("configuration {} is in force: {changed}", reloaded.hash);
+                if let Some(supervisor) = self.gateway.supervisor() {
+                    supervisor.status(&in_force(&reloaded.hash));
+                }
                 Ok(reloaded)
             }
             Err(why) => {

@@ -30,7 +30,7 @@ fn admin(scope: Scope) -> Admin {
     let snapshot = Snapshot::compile(loaded, None, &metrics, Some(&documents)).expect("it compiles");
     let gateway = Gateway::new(snapshot, metrics, documents);
     let reloader = Arc::new(Reloader::new(gateway.clone(), Box::new(load)));
-    Admin::new(gateway, reloader, scope)
+    Admin::new(gateway, reloader, scope, Arc::default())
 }
 
 /// The scope of an admin address on loopback.

@@ -8,6 +8,7 @@ mod hash;
 mod operate;
 mod run;
 mod table;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -40,7 +41,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Serve in the foreground (the default)
-    Run,
+    Run(run::Serving),
     /// Serve an embedded configuration with embedded upstreams, and print what to try
     Demo,
     /// Check a configuration, open what it names, and report every problem
@@ -227,7 +228,8 @@ pub fn main() -> ExitCode {
     let path = arguments.config.as_deref();
     match arguments.command {
         None if arguments.test => check::run(path, &arguments.check),
-        None | Some(Command::Run) => run::run(path),
+        None => run::run(path, &run::Serving::default()),
+        Some(Command::Run(options)) => run::run(path, &options),
         Some(Command::Demo) => demo::run(),
         Some(Command::Check { options, file }) => check::run(file.as_deref().or(path), &options),
         Some(Command::Explain(request)) => explain::run(path, &request),
