@@ -11,21 +11,25 @@ use tokio::signal::unix::{self, SignalKind};
 use super::{exit, fail, opened, upgrade};
 use crate::config;
 use crate::gateway::Gateway;
-use crate::reload::in_force;
+use crate::reload::{self, Cause, in_force};
 use crate::server::handover::{NotGiven, Peer, Taken};
 use crate::server::{Running, Surroundings, activation, start_in};
 use crate::snapshot;
 use crate::supervisor::Supervisor;
+use crate::telemetry::own_log;
 
-/// How a gateway runs.
-#[derive(Debug, Default, clap::Args)]
-pub(super) struct Serving {
+/// How it is served.
+#[derive(clap::Args, Default)]
+pub(super) struct Options {
+    /// Read the configuration, certificates, keys and secrets again when that is asked for, and not because their files change
+    #[arg(long)]
+    no_watch: bool,
     #[command(flatten)]
     upgrade: upgrade::Takeover,
 }
 
 /// Serves the configuration at `path`.
-pub(super) fn run(path: Option<&Path>, options: &Serving) -> ExitCode {
+pub(super) fn run(path: Option<&Path>, options: Options) -> ExitCode {
     // Before anything else is opened: they are there under their numbers.
     let inherited = match activation::inherited() {
         Ok(inherited) => inherited,
@@ -42,7 +46,7 @@ pub(super) fn run(path: Option<&Path>, options: &Serving) -> ExitCode {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     small_pages();
     let path = path.map(Path::to_owned);
-    begin_log();
+    own_log::init();
     let (inherited, taken) = match options.upgrade.taken() {
         Ok(None) => (inherited, None),
         Ok(Some(Some(mut taken))) => (std::mem::take(&mut taken.inherited).and(inherited), Some(taken)),
@@ -51,24 +55,28 @@ pub(super) fn run(path: Option<&Path>, options: &Serving) -> ExitCode {
         Err(why) => return fail(exit::RUNTIME, &why),
     };
     let supervisor = Supervisor::of_environment(taken.as_ref().map(|taken| taken.peer.process));
-    let read = Box::new(move || config::load(path.as_deref()).and_then(snapshot::opened));
-    match start_in(loaded, read, Surroundings { inherited, supervisor }) {
-        Ok(running) => serve(running, taken, &options.upgrade.place()),
-        Err(why) => fail(exit::RUNTIME, &why),
+    let (loaded, beginning) = reload::begin(loaded);
+    let again = path.clone();
+    let read = Box::new(move || config::load(again.as_deref()).and_then(snapshot::opened));
+    let running = match start_in(loaded, read, Surroundings { inherited, supervisor }) {
+        Ok(running) => running,
+        Err(why) => return fail(exit::RUNTIME, &why),
+    };
+    running.reloader.begins(path, beginning);
+    if options.no_watch {
+        running.gateway.watch_nothing();
+    } else if let Err(error) = reload::watch(running.reloader.clone()) {
+        return fail(exit::RUNTIME, &format!("files cannot be watched: {error}"));
     }
-}
-
-/// From now on what is to be told is told on standard error.
-pub(super) fn begin_log() {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,pingora_core=warn,pingora_proxy=warn")).init();
+    serve(running, taken, &options.upgrade.place())
 }
 
 /// Runs a gateway until a signal or an operator ends it, in the place of the process that it was taken from where there was one. 0 where no
 /// request was cut off. `place` is where a process waits that takes this one's.
 pub(super) fn serve(running: Running, taken: Option<Taken>, place: &Path) -> ExitCode {
     match govern(running, taken, place) {
-        Ok(End::Drained { cut_off: 0 }) => ExitCode::SUCCESS,
         Ok(End::NotTaken(why)) => fail(exit::RUNTIME, &why),
+        Ok(End::Drained { cut_off: 0 }) => ExitCode::SUCCESS,
         Ok(End::Drained { cut_off }) => {
             log::error!("the drain timeout is over, and {cut_off} requests were cut off");
             ExitCode::from(exit::RUNTIME)
@@ -115,7 +123,7 @@ fn govern(running: Running, taken: Option<Taken>, place: &Path) -> std::io::Resu
         let gateway = running.gateway.clone();
         let reloader = running.reloader.clone();
         // The reasons of a refusal are in the log already.
-        let reload = Chore::new("reload", move || drop(reloader.reload()))?;
+        let reload = Chore::new("reload", move || drop(reloader.reload(&Cause::Signal)))?;
         let log = gateway.clone();
         let reopen = Chore::new("reopen-logs", move || reopen(&log))?;
         for address in running.addresses() {
@@ -190,6 +198,8 @@ fn govern(running: Running, taken: Option<Taken>, place: &Path) -> std::io::Resu
                     }
                 }
                 Signal::Reopen => reopen.ask(),
+                // Whoever writes the file tells of it.
+                Signal::TooLarge => {}
                 Signal::Unknown => log::warn!("USR2 is ignored: it means nothing here"),
             }
         }
@@ -272,10 +282,12 @@ enum Signal {
     Reopen,
     /// USR2.
     Unknown,
+    /// XFSZ: a file may not grow any more. Who takes it gets an error from the kernel, and is not ended.
+    TooLarge,
 }
 
 /// The signals that are taken from now on.
-struct Signals([(unix::Signal, Signal); 6]);
+struct Signals([(unix::Signal, Signal); 7]);
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
@@ -287,6 +299,7 @@ impl Signals {
             take(SignalKind::hangup(), Signal::Reload)?,
             take(SignalKind::user_defined1(), Signal::Reopen)?,
             take(SignalKind::user_defined2(), Signal::Unknown)?,
+            take(SignalKind::from_raw(libc::SIGXFSZ), Signal::TooLarge)?,
         ]))
     }
 

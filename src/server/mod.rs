@@ -66,10 +66,6 @@ pub(crate) fn start_in(loaded: Loaded, reload: Read, surroundings: Surroundings)
     let Surroundings { mut inherited, supervisor } = surroundings;
     let metrics = Metrics::new();
     let server = loaded.config.server.clone();
-    let token = match server.admin.as_ref().and_then(|admin| admin.token.as_ref()) {
-        Some(secret) => Some(loaded.secret(secret)?),
-        None => None,
-    };
     let mut operators = |role, address: Option<SocketAddr>| {
         let taken = address.map(|address| inherited.take(role, address).map_or_else(|| Bound::listen_or_say(address), Ok));
         taken.transpose()
@@ -118,7 +114,7 @@ pub(crate) fn start_in(loaded: Loaded, reload: Read, surroundings: Surroundings)
     }
     drop(accepting);
     let runtime = runtime()?;
-    let operators = Operators { gateway, reloader, token, admin, status };
+    let operators = Operators { gateway, reloader, admin, status };
     let thread = std::thread::Builder::new()
         .name("frontgate-main".into())
         .spawn(move || {

@@ -24,7 +24,6 @@ const TRAVELS: Duration = Duration::from_millis(200);
 pub(super) struct Operators {
     pub gateway: Arc<Gateway>,
     pub reloader: Arc<Reloader>,
-    pub token: Option<String>,
     pub admin: Option<Bound>,
     pub status: Option<Bound>,
 }
@@ -39,7 +38,7 @@ impl Operators {
             tokio::spawn(keep(self.gateway.clone()));
         }
         let local = self.admin.as_ref().is_some_and(|bound| bound.address.ip().to_canonical().is_loopback());
-        for (bound, scope) in [(self.admin, Scope::All { token: self.token, local }), (self.status, Scope::ReadOnly)] {
+        for (bound, scope) in [(self.admin, Scope::All { local }), (self.status, Scope::ReadOnly)] {
             let Some(bound) = bound else { continue };
             let address = bound.address;
             match bound.into_tokio() {
@@ -93,7 +92,9 @@ async fn renew(gateway: Arc<Gateway>) {
     loop {
         tokio::time::sleep(RENEWAL).await;
         let gateway = gateway.clone();
-        let _ = tokio::task::spawn_blocking(move || gateway.renew_certificates()).await;
+        if gateway.watches() {
+            let _ = tokio::task::spawn_blocking(move || gateway.renew_certificates()).await;
+        }
     }
 }
 

@@ -14,6 +14,11 @@ use crate::harness::{Gate, Origin, Process, exchange, get, raw, until};
 use crate::tls::authority::{Authority, Directory};
 use crate::websocket::socket::{self, Over, echo, frame as message, open, run};
 
+/// A gateway that reads its configuration again when it is asked to, and not before.
+fn start(name: &str, text: &str) -> Process {
+    Process::start_by(name, text, &["--no-watch"])
+}
+
 /// Puts this in force.
 #[track_caller]
 fn reload(process: &Process, text: &str) {
@@ -51,7 +56,7 @@ fn a_listener_comes_and_goes_and_what_was_asked_there_is_answered() {
     let (first, second) = (free(), free());
     let one = text(origin.address, &at(first), "");
     let both = text(origin.address, &format!("{}, {{address: \"{second}\", protocols: [h2, http1]}}", at(first)), "");
-    let process = Process::start("come-and-go", &one);
+    let process = start("come-and-go", &one);
     let series = format!("frontgate_connections{{listener=\"{second}\"}}");
     assert!(is_closed(second));
 
@@ -98,7 +103,7 @@ fn a_websocket_outlives_its_listener() {
     let (first, second) = (free(), free());
     let one = text(origin.address, &at(first), "");
     let both = text(origin.address, &format!("{}, {{address: \"{second}\", protocols: [h2, http1]}}", at(first)), "");
-    let process = Process::start("outlives", &both);
+    let process = start("outlives", &both);
     let said = message(1, true, b"still there?");
 
     run(async {
@@ -118,7 +123,7 @@ fn a_changed_listener_keeps_its_socket_and_whoever_it_concerns_ends() {
     let origin = Origin::json("{}");
     let address = free();
     let with = |more: &str| text(origin.address, &format!("{{address: \"{address}\"{more}}}"), "");
-    let process = Process::start("changed", &with(""));
+    let process = start("changed", &with(""));
     let mut stream = raw(address);
     assert_eq!(ask(&mut stream, "/").unwrap().status, 200);
     // Whoever waits in the queue meanwhile is let in: the socket stays open.
@@ -174,7 +179,7 @@ fn a_listener_begins_and_ceases_to_speak_tls_at_the_same_address() {
     let (address, folder) = (free(), directory.display().to_string());
     let tls = format!(", tls: {{cert: \"{folder}/shop.pem\", key: \"{folder}/shop.key\"}}");
     let with = |more: &str| text(origin.address, &format!("{{address: \"{address}\"{more}}}"), "");
-    let process = Process::start("begins-tls", &with(""));
+    let process = start("begins-tls", &with(""));
     let mut clear = raw(address);
     assert_eq!(ask(&mut clear, "/").unwrap().status, 200);
 
@@ -203,7 +208,7 @@ fn an_address_that_cannot_be_had_leaves_everything_as_it_was() {
     let (first, second) = (free(), free());
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken_address = taken.local_addr().unwrap();
-    let process = Process::start("cannot", &text(origin.address, &at(first), ""));
+    let process = start("cannot", &text(origin.address, &at(first), ""));
     let mut stream = raw(first);
     assert_eq!(ask(&mut stream, "/").unwrap().status, 200);
     let descriptors = process.descriptors();
@@ -250,7 +255,7 @@ fn reloads_that_change_listeners_lose_no_request_and_leave_nothing_behind() {
             text(origin.address, &format!("{}, {}", at(always), others.join(", ")), "")
         })
         .collect();
-    let process = Process::start("thousand", &texts[0]);
+    let process = start("thousand", &texts[0]);
     let stop = AtomicBool::new(false);
 
     std::thread::scope(|scope| {

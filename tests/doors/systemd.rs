@@ -9,6 +9,13 @@ use std::time::{Duration, Instant};
 use super::{at, text};
 use crate::harness::{Origin, PATIENCE, Process, Starting, get, until};
 
+/// Starts the gateway with these variables; it reads its configuration again when it is asked to, and not before.
+fn start(name: &str, text: &str, environment: &[(&str, &str)]) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_frontgate"));
+    command.envs(environment.iter().copied()).stdout(Stdio::null());
+    Starting::new(command, name, text, &["--no-watch"]).listening()
+}
+
 /// Who hears datagrams, at a path or at a name that no file has.
 struct Heard {
     socket: UnixDatagram,
@@ -56,7 +63,7 @@ fn systemd_hears_when_the_gateway_serves_reloads_and_ends() {
     let origin = Origin::json("{}");
     for heard in [Heard::at_path("notify"), Heard::at_name("notify")] {
         let good = text(origin.address, "{address: 127.0.0.1:0}", "");
-        let mut process = Process::start_in("notify", &good, &[("NOTIFY_SOCKET", &heard.path)]);
+        let mut process = start("notify", &good, &[("NOTIFY_SOCKET", &heard.path)]);
 
         let ready = heard.next();
         let lines: Vec<&str> = ready.lines().collect();
@@ -94,7 +101,7 @@ fn the_watchdog_hears_of_the_gateway_twice_as_often_as_it_must() {
     let heard = Heard::at_name("watchdog");
     let listeners = text(origin.address, "{address: 127.0.0.1:0}", "threads: 2");
     let environment = [("NOTIFY_SOCKET", heard.path.as_str()), ("WATCHDOG_USEC", "400000")];
-    let process = Process::start_in("watchdog", &listeners, &environment);
+    let process = start("watchdog", &listeners, &environment);
     assert!(heard.next_word().starts_with("READY=1\n"));
 
     let began = Instant::now();
@@ -121,7 +128,7 @@ fn a_watchdog_of_another_process_is_not_reassured() {
     let origin = Origin::json("{}");
     let heard = Heard::at_name("others");
     let environment = [("NOTIFY_SOCKET", heard.path.as_str()), ("WATCHDOG_USEC", "100000"), ("WATCHDOG_PID", "1")];
-    let _process = Process::start_in("others", &text(origin.address, "{address: 127.0.0.1:0}", ""), &environment);
+    let _process = start("others", &text(origin.address, "{address: 127.0.0.1:0}", ""), &environment);
     assert!(heard.next().starts_with("READY=1\n"));
 
     heard.socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
@@ -136,7 +143,7 @@ fn activated(name: &str, text: &str, sockets: [&TcpListener; 2], names: &str) ->
     command.args(["-c", script, env!("CARGO_BIN_EXE_frontgate")]).env("LISTEN_FDNAMES", names);
     let [first, second] = sockets.map(|socket| Stdio::from(std::os::fd::OwnedFd::from(socket.try_clone().unwrap())));
     command.stdin(first).stdout(second);
-    Starting::new(command, name, text, &[])
+    Starting::new(command, name, text, &["--no-watch"])
 }
 
 #[test]

@@ -15,15 +15,15 @@ pub struct Starting {
     child: Option<Child>,
     folder: PathBuf,
     said: Arc<Mutex<String>>,
+    command: Option<Command>,
 }
 
 impl Starting {
     /// Has this command, which is the binary or becomes it, run with these arguments more; `name` is the folder's.
     pub fn new(mut command: Command, name: &str, text: &str, arguments: &[&str]) -> Self {
-        let folder = std::env::temp_dir().join(format!("frontgate-test-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let folder = Process::folder(name);
         std::fs::write(folder.join("frontgate.yaml"), text).unwrap();
-        let command = command.args(["run", "-c"]).arg(folder.join("frontgate.yaml")).args(arguments);
+        command.args(["run", "-c"]).arg(folder.join("frontgate.yaml")).args(arguments);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         // All of it is read; a pipe that is full would stop it.
         let said = Arc::new(Mutex::new(String::new()));
@@ -33,7 +33,7 @@ impl Starting {
                 *heard.lock().unwrap() += &(line + "\n");
             }
         });
-        Self { child: Some(child), folder, said }
+        Self { child: Some(child), folder, said, command: Some(command) }
     }
 
     /// What it has said so far.
@@ -64,7 +64,7 @@ impl Starting {
             !admin.is_empty()
         });
         let (child, folder, said) = (self.child.take().unwrap(), self.folder.clone(), self.said.clone());
-        Process { child, folder, address: addresses[0], addresses, admin: admin[0], said }
+        Process { child, folder, address: addresses[0], addresses, admin: admin[0], said, command: self.command.take().unwrap() }
     }
 
     fn has_ended(&mut self) -> bool {
@@ -108,6 +108,33 @@ pub struct Process {
     pub addresses: Vec<SocketAddr>,
     pub admin: SocketAddr,
     said: Arc<Mutex<String>>,
+    command: Command,
+}
+
+/// Runs it until it says where it listens, since the ports are its choice.
+fn spawn(command: &mut Command) -> (Child, Vec<SocketAddr>, SocketAddr, Arc<Mutex<String>>) {
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let (mut addresses, mut first): (Vec<SocketAddr>, String) = Default::default();
+    let admin = loop {
+        let mut line = String::new();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "the process ended before it said where it listens:\n{first}");
+        first += &line;
+        let after = |what: &str| line.trim().split_once(what).map(|(_, address)| address.parse().unwrap());
+        addresses.extend(after("listening on "));
+        if let Some(admin) = after("admin on ") {
+            break admin;
+        }
+    };
+    // All of it is read; a pipe that is full would stop it.
+    let said = Arc::new(Mutex::new(first));
+    let heard = said.clone();
+    std::thread::spawn(move || {
+        for line in lines.lines().map_while(Result::ok) {
+            *heard.lock().unwrap() += &(line + "\n");
+        }
+    });
+    (child, addresses, admin, said)
 }
 
 impl Process {
@@ -127,11 +154,50 @@ impl Process {
         Self::start_with(most, "", name, text, &[])
     }
 
-    fn start_with(descriptors: usize, limit: &str, name: &str, text: &str, environment: &[(&str, &str)]) -> Self {
+    /// Starts it with these options of `run`.
+    pub fn start_by(name: &str, text: &str, options: &[&str]) -> Self {
+        let folder = Self::folder(name);
+        std::fs::write(folder.join("frontgate.yaml"), text).unwrap();
+        Self::start_at(folder, "frontgate.yaml", options, "true")
+    }
+
+    /// A folder for what it is to be started on.
+    pub fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("frontgate-test-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// Starts it on what lies in its folder: a file or a directory there, with options of `run`, after a command of the shell.
+    pub fn start_at(folder: PathBuf, config: &str, options: &[&str], before: &str) -> Self {
         let mut command = Command::new("sh");
-        command.args(["-c", &format!(r#"ulimit {limit} -n {descriptors} && exec "$0" "$@""#), env!("CARGO_BIN_EXE_frontgate")]);
-        command.envs(environment.iter().copied()).stdout(Stdio::null());
-        Starting::new(command, name, text, &[]).listening()
+        let script = format!(r#"{before} && ulimit -S -n 256 && exec "$0" "$@""#);
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_frontgate"), "run", "-c"]).arg(folder.join(config)).args(options);
+        Self::launch(command, folder)
+    }
+
+    fn start_with(descriptors: usize, limit: &str, name: &str, text: &str, environment: &[(&str, &str)]) -> Self {
+        let folder = Self::folder(name);
+        std::fs::write(folder.join("frontgate.yaml"), text).unwrap();
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!(r#"ulimit {limit} -n {descriptors} && exec "$0" "$@""#), env!("CARGO_BIN_EXE_frontgate"), "run", "-c"])
+            .arg(folder.join("frontgate.yaml"))
+            .envs(environment.iter().copied());
+        Self::launch(command, folder)
+    }
+
+    fn launch(mut command: Command, folder: PathBuf) -> Self {
+        let (child, addresses, admin, said) = spawn(&mut command);
+        Self { child, folder, address: addresses[0], addresses, admin, said, command }
+    }
+
+    /// Ends it and starts it anew on what is in its folder now. What it says then is all that it has said.
+    pub fn restart(&mut self) {
+        self.signal("INT");
+        self.end();
+        (self.child, self.addresses, self.admin, self.said) = spawn(&mut self.command);
+        self.address = self.addresses[0];
     }
 
     /// Changes its configuration file.

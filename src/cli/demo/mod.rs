@@ -32,7 +32,7 @@ pub(super) fn run() -> ExitCode {
     let read = move || config::load_text("conf/demo.yaml", &text);
     match read() {
         Ok(loaded) => {
-            super::run::begin_log();
+            crate::telemetry::own_log::init();
             match start(loaded, Box::new(read)) {
                 Ok(running) => {
                     let _ = std::io::stdout().write_all(guide(&running, &upstreams.tokens).as_bytes());
