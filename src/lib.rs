@@ -14,7 +14,8 @@
 //! - `history` keeps the configurations that were accepted of late, so that `reload` can put one of them in force again.
 //! - `files` reads what a configuration names, within bounds; `watch` tells when a file may have changed; `certificates` what is in such files for TLS.
 //! - `overload` measures whether there is more to do than can be done, and says what is refused for it.
-//! - `server` starts and drains all of it; `cli` is what people type.
+//! - `supervisor` tells systemd what the process is about, where that wants to know.
+//! - `server` starts and drains all of it, and takes over sockets of others; `cli` is what people type.
 
 #![warn(unreachable_pub)]
 
@@ -47,6 +48,7 @@ mod router;
 mod server;
 mod snapshot;
 mod status;
+mod supervisor;
 mod telemetry;
 mod upstream;
 mod via;

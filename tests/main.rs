@@ -23,6 +23,8 @@ mod compress;
 mod discovery;
 /// What people copy: the pages' YAML and every configuration that is shipped.
 mod documents;
+/// Listeners that come, change and go; processes that take each other's place; what systemd gives and hears.
+mod doors;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
 mod endpoints;
 /// Streams of events, which nothing holds back and no pause ends.

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::{Admin, Scope};
 use crate::door::wire::Refusal;
-use crate::door::{Conn, For, H1, Held, Keeper, Next, Rules, accept};
+use crate::door::{Conn, For, H1, Held, Keeper, Listening, Next, Rules, accept};
 use crate::exchange::client::Client as _;
 use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
@@ -23,8 +23,13 @@ use crate::telemetry::{ListenerMetrics, TurnedAway};
 use crate::upstream::h1::Io;
 
 impl Admin {
-    /// Accepts connections until `shut` says so.
-    pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener, metrics: Arc<ListenerMetrics>, shut: watch::Receiver<bool>) {
+    /// Accepts connections for as long as `listening` says so.
+    pub(crate) async fn listen(
+        self: Arc<Self>,
+        listener: TcpListener,
+        metrics: Arc<ListenerMetrics>,
+        listening: watch::Receiver<Listening>,
+    ) {
         let whom = match self.scope {
             Scope::All { .. } => For::Operators,
             Scope::ReadOnly => For::Probes,
@@ -32,16 +37,15 @@ impl Admin {
         let take = move |socket, peer| {
             tokio::spawn(self.clone().serve(socket, peer));
         };
-        accept(listener, whom, metrics.clone(), shut, take, move |_, _| {
-            metrics.turned_away(TurnedAway::Descriptors);
-        })
-        .await;
+        let dismissed = metrics.clone();
+        let dismiss = move |_, _| _ = dismissed.turned_away(TurnedAway::Descriptors);
+        accept(listener, whom, metrics, listening, take, dismiss).await;
     }
 
     /// One connection, one request after the other.
     async fn serve(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
         let _ = socket.set_nodelay(true);
-        let conn = Arc::new(Conn::new(0, Some(peer), None, None));
+        let conn = Arc::new(Conn::elsewhere(self.ending.clone(), peer));
         let mut h1 = Box::new(H1::new(Io::Tcp(socket), conn, self.clone(), Box::new(())));
         loop {
             let request = match poll_fn(|cx| h1.poll_next(cx, false)).await {

@@ -14,6 +14,7 @@ use pingora_http::RequestHeader;
 
 use self::answer::{Answer, problem};
 use self::resources::{Act, RESOURCES, Takes};
+use crate::door::Ending;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
 use crate::who::Who;
@@ -41,12 +42,14 @@ pub(crate) struct Admin {
     gateway: Arc<Gateway>,
     reloader: Arc<Reloader>,
     scope: Scope,
+    /// Whether its connections are to end, as others answer here from now on.
+    ending: Arc<Ending>,
 }
 
 impl Admin {
-    /// The application with this scope.
-    pub(crate) fn new(gateway: Arc<Gateway>, reloader: Arc<Reloader>, scope: Scope) -> Self {
-        Self { gateway, reloader, scope }
+    /// The application with this scope; its connections end when `ending` says so.
+    pub(crate) fn new(gateway: Arc<Gateway>, reloader: Arc<Reloader>, scope: Scope, ending: Arc<Ending>) -> Self {
+        Self { gateway, reloader, scope, ending }
     }
 
     /// The answer to a request; to HEAD with the body that GET would have.

@@ -8,6 +8,7 @@ mod hash;
 mod operate;
 mod run;
 mod table;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};

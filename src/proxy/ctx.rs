@@ -80,7 +80,7 @@ impl Ctx {
     pub(super) fn enter(&mut self, session: &Session) {
         self.seat = seat_of(session.as_downstream());
         if let Some(seat) = &self.seat {
-            self.in_flight = Some(self.gateway.in_flight(seat.conn.listener));
+            self.in_flight = Some(self.gateway.in_flight(seat.conn.metrics()));
             // In this order: whoever waits for the end sees the connection or its request.
             seat.fresh.asked();
             if let Some(peer) = seat.conn.peer {

@@ -28,6 +28,7 @@ use crate::config::{self, Loaded};
 use crate::gateway::Gateway;
 use crate::history::History;
 use crate::status::{InForce, Reloaded};
+use crate::supervisor::Reloading;
 use crate::telemetry::timestamp;
 
 /// How a configuration is read again.
@@ -84,6 +85,11 @@ impl Refused {
 fn checked(read: Result<Loaded, Diagnostics>) -> Result<Loaded, Diagnostics> {
     let loaded = read?;
     if loaded.warnings.refuse() { Err(loaded.warnings) } else { Ok(loaded) }
+}
+
+/// What the supervisor is told of a gateway that serves this configuration.
+pub(crate) fn in_force(hash: &str) -> String {
+    format!("configuration {hash} is in force")
 }
 
 impl Reloader {
@@ -156,7 +162,7 @@ impl Reloader {
     fn read_again(&self, state: &mut State, cause: &Cause) -> Result<Reloaded, Refused> {
         // Before it is read: what changes in between is seen as a change then.
         let texts = state.files.as_ref().map(|files| config::texts(files.path.as_deref()));
-        match self.put((self.read)()) {
+        match self.put(&self.read) {
             Ok((reloaded, same_values)) => {
                 let snapshot = self.gateway.snapshot();
                 if let Some(files) = &mut state.files {
@@ -180,9 +186,10 @@ impl Reloader {
         }
     }
 
-    /// Puts in force what was read, and says whether its values are those from before. Where it is refused, with the files that were read for it.
-    fn put(&self, read: Result<Loaded, Diagnostics>) -> Result<(Reloaded, bool), (Refused, Option<Arc<Ledger>>)> {
-        let loaded = checked(read).map_err(|problems| {
+    /// Puts in force what is read, and says whether its values are those from before. Where it is refused, with the files that were read for it.
+    fn put(&self, read: impl FnOnce() -> Result<Loaded, Diagnostics>) -> Result<(Reloaded, bool), (Refused, Option<Arc<Ledger>>)> {
+        let _told = Reloading::of(self.gateway.supervisor());
+        let loaded = checked(read()).map_err(|problems| {
             self.gateway.reload_refused(problems.in_a_line());
             let ledger = problems.ledger().cloned();
             (Refused::Problems(problems), ledger)
@@ -190,6 +197,9 @@ impl Reloader {
         let ledger = loaded.ledger().clone();
         let before = self.gateway.snapshot();
         let reloaded = self.gateway.reload(loaded).map_err(|why| (Refused::Because(why), Some(ledger)))?;
+        if let Some(supervisor) = self.gateway.supervisor() {
+            supervisor.status(&in_force(&reloaded.hash));
+        }
         let same_values = reloaded.hash == before.loaded.hash;
         Ok((reloaded, same_values))
     }

@@ -133,7 +133,7 @@ impl Reloader {
             NotRolledBack::Refused(refused)
         };
         let kept = read(entry).map_err(|problems| refused((Refused::Problems(problems), None)))?;
-        let (reloaded, same_values) = self.put(Ok(kept)).map_err(refused)?;
+        let (reloaded, same_values) = self.put(|| Ok(kept)).map_err(refused)?;
         Ok(self.rolled_back(&mut state, &history, entry, who, reloaded, same_values))
     }
 
@@ -200,7 +200,7 @@ impl Reloader {
         let texts = state.held.as_ref().map(|held| held.texts.clone()).unwrap_or_default();
         let path = state.files.as_ref().and_then(|files| files.path.clone());
         let disk = config::texts(path.as_deref());
-        let put = self.put(config::load_texts(texts).and_then(snapshot::opened));
+        let put = self.put(|| config::load_texts(texts).and_then(snapshot::opened));
         let ledger = match &put {
             Ok(_) => Some(self.gateway.snapshot().loaded.ledger().clone()),
             Err((_, ledger)) => ledger.clone(),

@@ -294,9 +294,10 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
 }
 
 /// Reads the certificates that the listeners name.
-fn certificates(loaded: &Loaded) -> Result<Box<[Option<tls::Kept>]>, String> {
+fn certificates(loaded: &Loaded) -> Result<Box<[Option<Arc<tls::Kept>>]>, String> {
     let read = |listener: &Spanned<model::Listener>| {
-        tls::Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems))
+        let kept = tls::Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems))?;
+        Ok::<_, String>(kept.map(Arc::new))
     };
     loaded.config.server.listeners.iter().map(read).collect()
 }

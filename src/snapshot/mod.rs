@@ -61,7 +61,7 @@ pub(crate) struct Snapshot {
     /// What a client may send, and how slowly.
     pub rules: Rules,
     /// The certificates of each listener, as its files are now; none where it speaks clear text.
-    pub certificates: Box<[Option<Kept>]>,
+    pub certificates: Box<[Option<Arc<Kept>>]>,
     /// Where the access log goes.
     pub access_log: Arc<AccessLog>,
     /// What operators show that they are some, where the configuration names it.

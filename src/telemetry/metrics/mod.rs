@@ -137,6 +137,12 @@ impl Metrics {
         self.discoveries.retire(kept);
     }
 
+    /// The same for listeners; the addresses of operators stay.
+    pub(crate) fn retire_listeners(&self, kept: &dyn Fn(&str) -> bool) {
+        let operators = self.listeners.named(ListenerMetrics::is_of_operators);
+        self.listeners.retire(|address| operators.contains(address) || kept(address));
+    }
+
     /// The counter of lines that the access log lost.
     pub(crate) fn log_dropped(&self) -> IntCounter {
         self.log_dropped.clone()
@@ -231,6 +237,11 @@ impl<T> Handles<T> {
         let held: BTreeSet<String> =
             self.0.lock().shown.iter().filter(|(_, handle)| Arc::strong_count(handle) > 1).map(|(name, _)| name.clone()).collect();
         self.retire(|name| held.contains(name));
+    }
+
+    /// The names of those of which this is true.
+    fn named(&self, is: impl Fn(&T) -> bool) -> BTreeSet<String> {
+        self.0.lock().shown.iter().filter(|(_, handle)| is(handle)).map(|(name, _)| name.clone()).collect()
     }
 
     fn each(&self, mut each: impl FnMut(&str, &T)) {
