@@ -201,12 +201,11 @@ impl Reloader {
         let path = state.files.as_ref().and_then(|files| files.path.clone());
         let disk = config::texts(path.as_deref());
         let put = self.put(config::load_texts(texts).and_then(snapshot::opened));
-        let ledger = match &put {
-            Ok(_) => Some(self.gateway.snapshot().loaded.ledger().clone()),
-            Err((_, ledger)) => ledger.clone(),
-        };
         if let Some(files) = &mut state.files {
-            files.seen = Seen::now(&disk, files.seen.others()).and(ledger.as_deref());
+            files.seen = match &put {
+                Ok(_) => Seen::of(&self.gateway.snapshot().loaded).with(&disk),
+                Err((_, ledger)) => Seen::now(&disk, files.seen.others()).and(ledger.as_deref()),
+            };
         }
         match put {
             Ok((reloaded, same_values)) => {
