@@ -33,6 +33,7 @@ mod gateway;
 mod gathered;
 mod history;
 mod mirror;
+mod nearest;
 mod panics;
 mod proxy;
 #[cfg(test)]

@@ -336,6 +336,19 @@ pub(crate) struct RolledBack {
     pub on_disk: Option<String>,
 }
 
+/// A reload of late, or the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ReloadStatus {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The hash of what came into force; nothing where it was refused.
+    pub config: Option<String>,
+    /// What was not as before, an entry each.
+    pub changed: Vec<String>,
+    /// Why it was refused.
+    pub why: Option<String>,
+}
+
 /// The answer to a drain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Draining {

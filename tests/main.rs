@@ -61,6 +61,8 @@ mod limits;
 mod logs;
 /// What becomes of single messages: lengths, connection options, trailers, ends.
 mod messages;
+/// What a scrape of a busy gateway shows.
+mod metrics;
 /// Copies of requests for another upstream.
 mod mirrors;
 /// Endpoints that are names, and services that the DNS knows.

@@ -1,6 +1,7 @@
 //! The operators' addresses: health, metrics, reload. `server.status` has the same without what changes anything.
 
 mod answer;
+mod dashboard;
 mod listen;
 mod resources;
 
@@ -17,7 +18,12 @@ use crate::gateway::Gateway;
 use crate::reload::Reloader;
 use crate::who::Who;
 
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Where the dashboard is. It says nothing of the gateway, and asks for the token itself.
+const PAGE: &str = "/";
 
 /// Who may ask for what.
 pub(crate) enum Scope {
@@ -48,7 +54,12 @@ impl Admin {
         if let Some(why) = self.stranger(head) {
             return problem(StatusCode::FORBIDDEN, "forbidden", why, None);
         }
-        let Some(who) = self.who(head, peer) else {
+        let who = match self.who(head, peer) {
+            Some(who) => Some(who),
+            None if head.uri.path() == PAGE => Some(Who::new(peer, None)),
+            None => None,
+        };
+        let Some(who) = who else {
             let challenge = HeaderValue::from_static("Bearer realm=\"frontgate\"");
             return problem(
                 StatusCode::UNAUTHORIZED,
@@ -85,7 +96,7 @@ impl Admin {
     /// as well; it cannot keep its browser from saying who asks.
     fn stranger(&self, head: &RequestHeader) -> Option<&'static str> {
         let Scope::All { local } = self.scope else { return None };
-        if head.headers.contains_key(ORIGIN) || head.headers.get_all(SEC_FETCH_SITE).iter().any(|site| !is_own(site)) {
+        if head.headers.contains_key(ORIGIN) || head.headers.get_all(SEC_FETCH_SITE).iter().any(|site| !is_own(site)) && !opens_page(head) {
             return Some("The admin address takes no requests of web pages.");
         }
         // Probes and scrapes come under whatever name they have for the machine, and ask for nothing that another may not know.
@@ -105,6 +116,15 @@ fn wrong_method(detail: &'static str, allow: &'static str) -> Answer {
 fn is_public(head: &RequestHeader) -> bool {
     let asks = matches!(head.method, Method::GET | Method::HEAD) && head.uri.query().is_none();
     asks && matches!(head.uri.path(), "/livez" | "/readyz" | "/healthz" | "/metrics")
+}
+
+/// Whether a browser opens the dashboard in a window, for a link that its user has followed: no other page sees anything of that.
+fn opens_page(head: &RequestHeader) -> bool {
+    let says = |name: HeaderName, value: &str| {
+        let mut values = head.headers.get_all(name).iter();
+        values.next().is_some_and(|said| said == value) && values.next().is_none()
+    };
+    head.method == Method::GET && head.uri == PAGE && says(SEC_FETCH_MODE, "navigate") && says(SEC_FETCH_DEST, "document")
 }
 
 /// Whether a browser says that its user asked, or a page of this address itself.

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::Admin;
 use super::answer::{Answer, TEXT, answer, json, no_such, problem, text};
+use super::dashboard;
 use crate::discovery::in_words;
 use crate::reload::{Cause, NotRolledBack, Refused};
 use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force, Level, LogLevelSet};
@@ -55,6 +56,8 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/readyz", takes: Takes::Get, open: true, act: Act::Now(|admin, _| ready(admin)) },
     Resource { path: "/healthz", takes: Takes::Get, open: true, act: Act::Now(health) },
     Resource { path: "/metrics", takes: Takes::Get, open: true, act: Act::Now(|admin, _| metrics(admin)) },
+    Resource { path: super::PAGE, takes: Takes::Get, open: false, act: Act::Now(dashboard::page) },
+    Resource { path: "/-/dashboard", takes: Takes::Get, open: false, act: Act::Now(dashboard::numbers) },
     Resource { path: "/-/reload", takes: Takes::Post, open: false, act: Act::LaterBy(|admin, _, who| Box::pin(reload(admin, who))) },
     Resource { path: "/-/history", takes: Takes::Get, open: false, act: Act::LaterBy(|admin, _, _| Box::pin(history(admin))) },
     Resource {
@@ -288,7 +291,7 @@ fn hash(admin: &Admin, head: &RequestHeader) -> Answer {
 }
 
 /// A parameter of the query.
-fn parameter(head: &RequestHeader, name: &str) -> Option<String> {
+pub(super) fn parameter(head: &RequestHeader, name: &str) -> Option<String> {
     let query = head.uri.query()?;
     let (_, value) = query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))?;
     Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())

@@ -82,7 +82,7 @@ fn every_resource_refuses_every_other_method_and_says_which_it_takes() {
         assert_eq!((refusal.status(), &refusal.headers()["allow"]), (StatusCode::METHOD_NOT_ALLOWED, &allow.parse().expect("a value")));
         assert_eq!(refusal.headers()["content-type"], "application/problem+json");
     }
-    assert_eq!(ask(&admin, "GET", "/", None).status(), StatusCode::NOT_FOUND);
+    assert_eq!(ask(&admin, "GET", "/nowhere", None).status(), StatusCode::NOT_FOUND);
 }
 
 #[test]
@@ -176,6 +176,74 @@ fn elsewhere_the_token_says_who_operates_and_pages_are_refused_all_the_same() {
     assert_eq!(ask(&[("Host", "gateway.example:9901")]), 401);
     let status = admin(Scope::ReadOnly);
     assert_eq!(ask_as(&status, "GET", "/livez", &[("Host", "10.0.0.1"), ("Origin", "https://evil.example")]).status(), 200);
+}
+
+#[test]
+fn the_page_of_the_dashboard_is_shown_without_the_token_and_its_numbers_are_not() {
+    let admin = admin_with(ALL, "secret");
+
+    let page = ask(&admin, "GET", "/", None);
+
+    assert_eq!((page.status(), page.headers()["content-type"].as_bytes()), (StatusCode::OK, &b"text/html; charset=utf-8"[..]));
+    for (name, value) in [
+        ("x-frame-options", "DENY"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        assert_eq!(page.headers()[name], value);
+    }
+    let policy = page.headers()["content-security-policy"].to_str().expect("text");
+    assert!(policy.starts_with("default-src 'none'; script-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
+    for (method, path) in [("GET", "/-/dashboard"), ("GET", "//"), ("POST", "/-/drain")] {
+        assert_eq!(ask(&admin, method, path, None).status(), StatusCode::UNAUTHORIZED, "{path}");
+    }
+    assert_eq!(ask(&admin, "POST", "/", None).status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(ask(&admin, "GET", "/-/dashboard", Some("secret")).status(), StatusCode::OK);
+}
+
+#[test]
+fn a_link_opens_the_page_and_nothing_else_that_a_page_does() {
+    let admin = admin(ALL);
+    let status = |method: &str, target: &str, host: &'static str, site: &'static str, mode: &'static str, dest: &'static str| {
+        let headers = [("Host", host), ("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest)];
+        ask_as(&admin, method, target, &headers).status().as_u16()
+    };
+
+    assert_eq!(status("GET", "/", "localhost:9901", "cross-site", "navigate", "document"), 200);
+    for (method, target, host, mode, dest) in [
+        ("GET", "/", "rebound.example", "navigate", "document"),
+        ("GET", "/", "localhost", "navigate", "iframe"),
+        ("GET", "/", "localhost", "no-cors", "script"),
+        ("GET", "/", "localhost", "cors", "empty"),
+        ("GET", "/?x", "localhost", "navigate", "document"),
+        ("POST", "/", "localhost", "navigate", "document"),
+        ("GET", "/-/dashboard", "localhost", "navigate", "document"),
+        ("GET", "/metrics", "localhost", "navigate", "document"),
+    ] {
+        assert_eq!(status(method, target, host, "cross-site", mode, dest), 403, "{method} {target} {host} {mode} {dest}");
+    }
+}
+
+#[test]
+fn the_numbers_of_the_dashboard_are_those_of_the_gateway() {
+    let admin = admin(ALL);
+    for (name, requests) in [("all", 3), (crate::router::UNMATCHED, 1)] {
+        let route = admin.gateway.metrics.route(name);
+        (0..requests).for_each(|_| route.record(&Method::GET, 200, std::time::Duration::ZERO, std::time::Duration::ZERO));
+    }
+
+    let numbers = |target: &str| -> serde_json::Value { serde_json::from_slice(ask(&admin, "GET", target, None).body()).expect("JSON") };
+    let all = numbers("/-/dashboard");
+
+    assert_eq!(all["counters"]["routes"][1]["answers"], serde_json::json!([0, 3, 0, 0, 0, 0]));
+    assert_eq!(all["written"]["all"], serde_json::json!({"host": null, "path": "/**", "to": ["main"]}));
+    assert_eq!((&all["quiet_routes"], &all["status"]["upstreams"]["main"]["alive"]), (&0.into(), &true.into()));
+    assert_eq!(all["reloads"][0]["config"], all["status"]["config"]);
+    assert!(all["started_ms"].as_u64() > Some(1_600_000_000_000) && all["uptime_ms"].is_u64(), "{all}");
+    let some = numbers("/-/dashboard?match=_N");
+    assert_eq!((some["counters"]["routes"].as_array().map(Vec::len), &some["counters"]["routes"][0]["name"]), (Some(1), &"_none".into()));
 }
 
 #[test]

@@ -171,6 +171,10 @@ impl Snapshot {
             token: token(&loaded)?,
             pseudonyms: pseudonyms(&loaded, previous)?,
             access_log,
+            logged: match &loaded.config.telemetry.access_log {
+                LogConfig::On { when, .. } => when.as_ref().map(|when| when.value.clone()),
+                LogConfig::Off => None,
+            },
             certificates,
             filters,
             loaded,
@@ -321,7 +325,7 @@ fn pseudonyms(loaded: &Loaded, previous: Option<&Snapshot>) -> Result<Arc<Pseudo
 
 fn open_log(loaded: &Loaded, previous: Option<&Snapshot>, metrics: &Metrics) -> Result<Arc<AccessLog>, String> {
     let config = &loaded.config.telemetry.access_log;
-    if let Some(previous) = previous.filter(|previous| previous.loaded.config.telemetry.access_log == *config) {
+    if let Some(previous) = previous.filter(|previous| goes_where(&previous.loaded.config.telemetry.access_log, config)) {
         // The same file under the same name may be another one since it was rotated.
         previous.access_log.reopen().map_err(|error| format!("the access log {} cannot be opened again: {error}", named(config)))?;
         return Ok(previous.access_log.clone());
@@ -334,6 +338,15 @@ fn open_log(loaded: &Loaded, previous: Option<&Snapshot>, metrics: &Metrics) -> 
     AccessLog::start(target, metrics.log_dropped())
         .map(Arc::new)
         .map_err(|error| format!("the access log {} cannot be opened: {}", named(config), files::words(&error)))
+}
+
+/// Whether lines go where they went before, whichever lines those are.
+fn goes_where(before: &LogConfig, now: &LogConfig) -> bool {
+    match (before, now) {
+        (LogConfig::Off, LogConfig::Off) => true,
+        (LogConfig::On { format, to, .. }, LogConfig::On { format: other, to: target, .. }) => (format, to) == (other, target),
+        _ => false,
+    }
 }
 
 /// Where the log goes, as it is written.

@@ -13,6 +13,7 @@ use frontgate_filters::words::spanned::{Place, Problem, Weight};
 use super::ledger::Ledger;
 use super::places::{At, Places, Source};
 use super::secrets::{self, Words};
+pub(crate) use crate::nearest::nearest;
 
 /// Whether the configuration can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,17 +171,6 @@ impl Diagnostic {
         self.help = help;
         self
     }
-}
-
-/// The name nearest to a misspelled one, if any is near. Letters of the other case, and `-` for `_`, are no distance.
-pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let plain = |name: &str| name.to_lowercase().replace('-', "_");
-    let (name, allowed) = (plain(name), (name.chars().count() / 3).max(1));
-    names
-        .map(|known| (strsim::damerau_levenshtein(&name, &plain(known)), known))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min()
-        .map(|(_, known)| known)
 }
 
 /// All that is wrong, and the files it is wrong in.
