@@ -154,9 +154,6 @@ fn log_level(_: &Admin, head: &RequestHeader, who: &Who) -> Answer {
         Ok(time) => time.unwrap_or(own_log::SPAN),
         Err(why) => return bad(why),
     };
-    if !own_log::has(level) {
-        return bad("This gateway was built without what it would tell at that level.");
-    }
     if time > own_log::LONGEST {
         return bad("`for` must be a day at most.");
     }
@@ -202,7 +199,7 @@ fn circuit(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
     log::warn!(
         "the operator {who} set the circuit of filter `{filter}` and upstream `{upstream}` to {}{}",
         force.label(),
-        time.map_or(String::new(), |time| format!(" for {time:?}"))
+        time.map_or(String::new(), |time| format!(" for {}", Duration(time)))
     );
     json(StatusCode::OK, &CircuitForced { filter: &filter, upstream: &upstream, force })
 }
@@ -268,7 +265,7 @@ fn by_hand(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
         Order::Weight(weight, _) => format!("gave the weight {weight} to"),
         Order::Ready => "put back".to_owned(),
     };
-    let span = time.map_or(String::new(), |time| format!(" for {time:?}"));
+    let span = time.map_or(String::new(), |time| format!(" for {}", Duration(time)));
     log::warn!("the operator {who} {what} endpoint {endpoint} of upstream `{upstream}`{span}");
     let warning = (!obeyed.usable).then(|| format!("no endpoint of the upstream `{upstream}` takes requests"));
     if let Some(warning) = &warning {
