@@ -31,7 +31,7 @@ use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
 use crate::status::Reloaded;
-use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
+use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics, Taps};
 use crate::upstream::{Documents, timer};
 
 /// The shared state of a running gateway.
@@ -51,6 +51,8 @@ pub(crate) struct Gateway {
     pub caps: Arc<Caps>,
     /// How many of them are of HTTP/2.
     pub http2: Arc<AtomicUsize>,
+    /// Who watches the lines of the access log.
+    pub taps: Arc<Taps>,
     draining: AtomicBool,
     drain_asked: tokio::sync::Notify,
     /// Whether the tunnels are to come to their end.
@@ -112,6 +114,7 @@ impl Gateway {
             in_flight: Arc::default(),
             fresh: Arc::default(),
             caps: Arc::default(),
+            taps: Arc::default(),
             http2: Arc::default(),
             draining: AtomicBool::new(false),
             drain_asked: tokio::sync::Notify::new(),
@@ -366,6 +369,9 @@ impl Keeper for Gateway {
         };
         if snapshot.logs(&line, true) == Some(true) {
             snapshot.access_log.log(&line);
+        }
+        if self.taps.is_any() {
+            self.taps.offer(&line);
         }
         page(&head, &body)
     }

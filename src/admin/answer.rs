@@ -5,6 +5,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::request_id::new_request_id;
 
@@ -23,6 +24,9 @@ pub(super) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Vec
 /// The type of plain text.
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
+/// The type of JSON values, one a line.
+pub(super) const NDJSON: &str = "application/x-ndjson";
+
 /// A line of text.
 pub(super) fn text(status: StatusCode, text: &'static str) -> Answer {
     answer(status, TEXT, text)
@@ -31,6 +35,13 @@ pub(super) fn text(status: StatusCode, text: &'static str) -> Answer {
 /// A value as JSON.
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     answer(status, "application/json", serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// A refusal in words that are not always the same.
+pub(super) fn refusal(status: StatusCode, code: &'static str, detail: &str) -> Answer {
+    let title = status.canonical_reason().unwrap_or_default();
+    let problem = json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "code": code});
+    answer(status, "application/problem+json", problem.to_string())
 }
 
 /// A refusal, with one more header where it needs one.

@@ -9,14 +9,15 @@ use bytes::Bytes;
 use frontgate_filters::reply::Form;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 use http::{HeaderValue, Method};
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_http::ResponseHeader;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::resources::{Act, Resource};
 use super::{Admin, Scope};
 use crate::door::wire::Refusal;
 use crate::door::{Conn, For, H1, Held, Keeper, Next, Rules, accept};
-use crate::exchange::client::Client as _;
+use crate::exchange::client::{Client as _, Lost};
 use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
 use crate::telemetry::ListenerMetrics;
@@ -46,13 +47,8 @@ impl Admin {
                 Next::Refused(refusal) => return h1.refuse(refusal).await,
                 Next::End | Next::Http2 => return,
             };
-            let (head, body) = self.response(&request).await;
             let mut held = Held { h1, request: &request };
-            held.head(head, body.is_empty());
-            if !body.is_empty() {
-                held.body(body, true);
-            }
-            if held.flush().await.is_err() {
+            if self.respond(&mut held).await.is_err() {
                 return;
             }
             h1 = held.h1;
@@ -65,18 +61,31 @@ impl Admin {
         }
     }
 
-    /// The answer to a request as it is sent: to HEAD without the body that GET would have, though with its length.
-    async fn response(&self, request: &RequestHeader) -> (ResponseHeader, Bytes) {
-        let (mut parts, body) = self.answer(request).await.into_parts();
+    /// Answers a request: to HEAD without the body that GET would have, though with its length. An error where the client has left.
+    async fn respond(&self, held: &mut Held<'_>) -> Result<(), Lost> {
+        let request = held.request;
+        let answer = match self.find(request) {
+            Ok(Resource { act: Act::Lines(open), .. }) if request.method == Method::GET => match open(self, request) {
+                Ok(lines) => return lines.send(held).await,
+                Err(refusal) => refusal,
+            },
+            _ => self.answer(request).await,
+        };
+        let (mut parts, body) = answer.into_parts();
         parts.headers.insert(CONTENT_LENGTH, body.len().into());
-        let body = if request.method == Method::HEAD { Bytes::new() } else { body.into() };
-        (ResponseHeader::from(parts), body)
+        let body: Bytes = if request.method == Method::HEAD { Bytes::new() } else { body.into() };
+        held.head(ResponseHeader::from(parts), body.is_empty());
+        if !body.is_empty() {
+            held.body(body, true);
+        }
+        held.flush().await
     }
 }
 
 impl Keeper for Admin {
+    /// Operators who close their half have left: nobody waits for an answer of theirs that has no end.
     fn rules(&self) -> Rules {
-        self.gateway.rules()
+        Rules { half_close: false, ..self.gateway.rules() }
     }
 
     /// What operators send is none of the clients' requests: it is neither logged nor counted among them.

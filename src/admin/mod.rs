@@ -3,6 +3,7 @@
 mod answer;
 mod listen;
 mod resources;
+mod tap;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use http::header::{ALLOW, AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 
-use self::answer::{Answer, problem};
-use self::resources::{Act, RESOURCES, Takes};
+use self::answer::{Answer, NDJSON, answer, problem};
+use self::resources::{Act, RESOURCES, Resource, Takes};
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
 
@@ -44,31 +45,38 @@ impl Admin {
         Self { gateway, reloader, scope }
     }
 
-    /// The answer to a request; to HEAD with the body that GET would have.
+    /// The answer to a request; to HEAD with the body that GET would have, but for what has no end.
     async fn answer(&self, head: &RequestHeader) -> Answer {
+        match self.find(head) {
+            Ok(Resource { act: Act::Now(act), .. }) => act(self, head),
+            Ok(Resource { act: Act::Later(act), .. }) => act(self).await,
+            Ok(Resource { act: Act::Lines(_), .. }) => answer(StatusCode::OK, NDJSON, ""),
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// What is asked for, by somebody who may ask for it and in the way that it is asked for.
+    fn find(&self, head: &RequestHeader) -> Result<&'static Resource, Answer> {
         if let Some(why) = self.stranger(head) {
-            return problem(StatusCode::FORBIDDEN, "forbidden", why, None);
+            return Err(problem(StatusCode::FORBIDDEN, "forbidden", why, None));
         }
         if !self.allows(head) {
             let challenge = HeaderValue::from_static("Bearer realm=\"frontgate\"");
-            return problem(
+            return Err(problem(
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",
                 "The admin address needs its token.",
                 Some((WWW_AUTHENTICATE, challenge)),
-            );
+            ));
         }
         let path = head.uri.path();
         let Some(resource) = RESOURCES.iter().find(|resource| resource.path == path && (resource.open || self.has_all())) else {
-            return problem(StatusCode::NOT_FOUND, "not_found", "There is no such resource.", None);
+            return Err(problem(StatusCode::NOT_FOUND, "not_found", "There is no such resource.", None));
         };
         match (resource.takes, &head.method) {
-            (Takes::Get, &Method::GET | &Method::HEAD) | (Takes::Post, &Method::POST) => match resource.act {
-                Act::Now(act) => act(self, head),
-                Act::Later(act) => act(self).await,
-            },
-            (Takes::Get, _) => wrong_method("This resource takes GET.", "GET, HEAD"),
-            (Takes::Post, _) => wrong_method("This resource takes POST.", "POST"),
+            (Takes::Get, &Method::GET | &Method::HEAD) | (Takes::Post, &Method::POST) => Ok(resource),
+            (Takes::Get, _) => Err(wrong_method("This resource takes GET.", "GET, HEAD")),
+            (Takes::Post, _) => Err(wrong_method("This resource takes POST.", "POST")),
         }
     }
 

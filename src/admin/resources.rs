@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::Admin;
 use super::answer::{Answer, TEXT, answer, json, problem, text};
+use super::tap::{self, Lines};
 use crate::reload::Refused;
 use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force};
 use crate::upstream::pool::{NotObeyed, Order};
@@ -42,6 +43,8 @@ pub(super) enum Act {
     Now(fn(&Admin, &RequestHeader) -> Answer),
     /// After a wait.
     Later(for<'a> fn(&'a Admin) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>),
+    /// As lines that come, or a refusal.
+    Lines(fn(&Admin, &RequestHeader) -> Result<Lines, Answer>),
 }
 
 /// Everything there is.
@@ -58,6 +61,7 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/-/upstreams/ready", takes: Takes::Post, open: false, act: Act::Now(by_hand) },
     Resource { path: "/-/upstreams/weight", takes: Takes::Post, open: false, act: Act::Now(by_hand) },
     Resource { path: "/-/limits", takes: Takes::Get, open: false, act: Act::Now(limits) },
+    Resource { path: "/-/tap", takes: Takes::Get, open: false, act: Act::Lines(tap::open) },
     Resource { path: "/-/hash", takes: Takes::Post, open: false, act: Act::Now(hash) },
 ];
 
@@ -212,7 +216,7 @@ fn hash(admin: &Admin, head: &RequestHeader) -> Answer {
 }
 
 /// A parameter of the query.
-fn parameter(head: &RequestHeader, name: &str) -> Option<String> {
+pub(super) fn parameter(head: &RequestHeader, name: &str) -> Option<String> {
     let query = head.uri.query()?;
     let (_, value) = query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))?;
     Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())

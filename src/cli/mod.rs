@@ -76,6 +76,8 @@ enum Command {
         /// The rate limit's name; by default all
         filter: Option<String>,
     },
+    /// Show log lines of the running gateway as they come
+    Tap(operate::tap::Arguments),
     /// Show a value as the access log shows it: what stands as `sub` or `limit_key` for it
     Hash {
         #[command(flatten)]
@@ -187,6 +189,8 @@ impl Arguments {
 mod exit {
     /// Something failed at run time.
     pub(super) const RUNTIME: u8 = 1;
+    /// What was typed is wrong.
+    pub(super) const USAGE: u8 = 2;
     /// Nothing answers, or something that is no frontgate.
     pub(super) const UNAVAILABLE: u8 = 69;
     /// The configuration cannot be used.
@@ -237,6 +241,7 @@ pub fn main() -> ExitCode {
         Some(Command::Upstreams { admin, act: None }) => operate::run(path, &admin, &operate::Ask::Upstreams),
         Some(Command::Upstreams { admin, act: Some(act) }) => operate::run(path, &admin, &act.into()),
         Some(Command::Limits { admin, filter }) => operate::run(path, &admin, &operate::Ask::Limits(filter)),
+        Some(Command::Tap(arguments)) => operate::tap::run(path, &arguments),
         Some(Command::Hash { admin, value }) => hash::run(path, &admin, &value),
         Some(Command::Drain { admin, wait }) => operate::run(path, &admin, &operate::Ask::Drain { wait }),
         Some(Command::Circuit { admin, filter, upstream, force, time }) => {

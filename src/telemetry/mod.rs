@@ -8,6 +8,7 @@ pub(crate) mod metrics;
 
 pub(crate) mod line_filter;
 mod sparing;
+mod taps;
 mod trace_context;
 
 pub(crate) use access_log::{AccessLog, Flag, Line, Target};
@@ -17,4 +18,5 @@ pub(crate) use metrics::{
     NoHandshake, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics, VariantMetrics,
 };
 pub(crate) use sparing::Sparing;
+pub(crate) use taps::{Tapped, Taps};
 pub(crate) use trace_context::{renewed, trace_id};

@@ -1,8 +1,9 @@
-//! `frontgate status`, `upstreams`, `limits`, `reload`, `drain`, `circuit`, `hash`: a running gateway asked through its admin address. None of
+//! `frontgate status`, `upstreams`, `limits`, `reload`, `drain`, `circuit`, `hash`, `tap`: a running gateway asked through its admin address. None of
 //! them needs a configuration that is a good one.
 
 mod reach;
 mod tables;
+pub(super) mod tap;
 
 use std::fmt::Write as _;
 use std::io::Write;
