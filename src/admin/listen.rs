@@ -8,11 +8,12 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use frontgate_filters::reply::Form;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, StatusCode};
 use pingora_http::ResponseHeader;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::answer::problem;
 use super::resources::{Act, Resource};
 use super::{Admin, Scope};
 use crate::door::wire::Refusal;
@@ -69,6 +70,12 @@ impl Admin {
                 Ok(lines) => return lines.send(held).await,
                 Err(refusal) => refusal,
             },
+            Ok(Resource { act: Act::Asked(act), .. }) => match body_of(held).await? {
+                Some(body) => act(self, &body),
+                None => {
+                    problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request is larger than any that is asked here.", None)
+                }
+            },
             _ => self.answer(request).await,
         };
         let (mut parts, body) = answer.into_parts();
@@ -80,6 +87,21 @@ impl Admin {
         }
         held.flush().await
     }
+}
+
+/// The most that is read of a request's body.
+const MOST: usize = 256 << 10;
+
+/// The body of a request; none where it is too large.
+async fn body_of(held: &mut Held<'_>) -> Result<Option<Vec<u8>>, Lost> {
+    let mut body = Vec::new();
+    while let Some(part) = poll_fn(|cx| held.poll_body(cx)).await? {
+        if body.len() + part.len() > MOST {
+            return Ok(None);
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(Some(body))
 }
 
 impl Keeper for Admin {

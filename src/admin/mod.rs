@@ -50,6 +50,7 @@ impl Admin {
         match self.find(head) {
             Ok(Resource { act: Act::Now(act), .. }) => act(self, head),
             Ok(Resource { act: Act::Later(act), .. }) => act(self).await,
+            Ok(Resource { act: Act::Asked(act), .. }) => act(self, &[]),
             Ok(Resource { act: Act::Lines(_), .. }) => answer(StatusCode::OK, NDJSON, ""),
             Err(refusal) => refusal,
         }

@@ -51,7 +51,7 @@ enum Command {
         #[arg(value_name = "FILE|DIR", conflicts_with = "config")]
         file: Option<PathBuf>,
     },
-    /// Explain which route takes a request and what every filter decides, offline
+    /// Explain which route takes a request and what every filter decides: offline, or by the running gateway
     Explain(explain::Arguments),
     /// Show the configuration, or the schema of its language
     Config {
@@ -165,6 +165,13 @@ struct Admin {
     /// token that it asks for is FRONTGATE_ADMIN_TOKEN or the configuration's
     #[arg(long, global = true, value_name = "ADDRESS", value_parser = operate::admin_address)]
     admin: Option<std::net::SocketAddr>,
+}
+
+impl Admin {
+    /// Whether somebody has typed where that is.
+    fn is_typed(&self) -> bool {
+        self.admin.is_some()
+    }
 }
 
 impl Arguments {
