@@ -33,7 +33,7 @@ use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
 use crate::status::{InForce, Reloaded};
 use crate::supervisor::Supervisor;
-use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics, own_log, timestamp};
+use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics, Taps, own_log, timestamp};
 use crate::upstream::{Documents, timer};
 pub(crate) use entrances::{Entrances, Order, Passed};
 
@@ -57,6 +57,8 @@ pub(crate) struct Gateway {
     pub http2: Arc<AtomicUsize>,
     /// Whether it has more to do than it can.
     pub overload: Overload,
+    /// Who watches the lines of the access log.
+    pub taps: Arc<Taps>,
     draining: AtomicBool,
     drain_asked: tokio::sync::Notify,
     /// Whether the tunnels are to come to their end.
@@ -126,6 +128,7 @@ impl Gateway {
             in_flight: Arc::default(),
             fresh: Arc::default(),
             caps: Arc::default(),
+            taps: Arc::default(),
             http2: Arc::default(),
             overload: Overload::default(),
             draining: AtomicBool::new(false),
@@ -438,6 +441,9 @@ impl Keeper for Gateway {
         };
         if snapshot.logs(&line, true) == Some(true) {
             snapshot.access_log.log(&line);
+        }
+        if self.taps.is_any() {
+            self.taps.offer(&line);
         }
         page(&head, &body)
     }

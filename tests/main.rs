@@ -97,6 +97,8 @@ mod streams;
 mod stress;
 /// What others wrote to try servers with: h2spec, slowhttptest, h2load, nghttp.
 mod suites;
+/// Lines of the access log as they come.
+mod tap;
 /// Listeners with TLS: certificates by name, clients that show their own, renewal, HTTP/2.
 mod tls;
 /// Requests through to an origin and back: upstreams, rewrites, filters, keep-alive.

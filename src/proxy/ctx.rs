@@ -136,7 +136,8 @@ impl Ctx {
         if let Some(chosen) = &self.chosen {
             chosen.count(status);
         }
-        if self.snapshot.access_log.is_off() {
+        let tapped = self.gateway.taps.is_any();
+        if self.snapshot.access_log.is_off() && !tapped {
             return;
         }
         let pick = current.map(|current| current.pick());
@@ -177,7 +178,7 @@ impl Ctx {
             ..Line::at(SystemTime::now())
         };
         let logged = self.snapshot.logs(&line, false);
-        if logged == Some(false) {
+        if logged == Some(false) && !tapped {
             return;
         }
         let names = &self.snapshot.pseudonyms;
@@ -186,6 +187,9 @@ impl Ctx {
         let line = Line { sub: sub.as_deref(), limit_key: limit_key.as_deref(), ..line };
         if logged.or_else(|| self.snapshot.logs(&line, true)) == Some(true) {
             self.snapshot.access_log.log(&line);
+        }
+        if tapped {
+            self.gateway.taps.offer(&line);
         }
     }
 }

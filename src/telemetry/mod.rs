@@ -9,6 +9,7 @@ pub(crate) mod own_log;
 
 pub(crate) mod line_filter;
 mod sparing;
+mod taps;
 mod trace_context;
 
 pub(crate) use access_log::{AccessLog, Flag, Line, Target, timestamp};
@@ -18,4 +19,5 @@ pub(crate) use metrics::{
     NoHandshake, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics, VariantMetrics,
 };
 pub(crate) use sparing::Sparing;
+pub(crate) use taps::{Tapped, Taps};
 pub(crate) use trace_context::{renewed, trace_id};
