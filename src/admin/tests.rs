@@ -221,9 +221,7 @@ fn the_numbers_of_the_dashboard_are_those_of_the_gateway() {
         (0..requests).for_each(|_| route.record(&Method::GET, 200, std::time::Duration::ZERO, std::time::Duration::ZERO));
     }
 
-    let numbers = |target: &str| -> serde_json::Value {
-        serde_json::from_slice(ask(&admin, "GET", target, None).body()).expect("JSON")
-    };
+    let numbers = |target: &str| -> serde_json::Value { serde_json::from_slice(ask(&admin, "GET", target, None).body()).expect("JSON") };
     let all = numbers("/-/dashboard");
 
     assert_eq!(all["counters"]["routes"][1]["answers"], serde_json::json!([0, 3, 0, 0, 0, 0]));

@@ -95,6 +95,7 @@ impl Busy {
               - {name: products, path: /products/**, upstream: main, filters: [office, slim]}
               - {name: small, path: /small/**, upstream: main, filters: [small]}
               - {name: guarded, path: /guarded/**, upstream: gone, filters: [guard]}
+              - {name: failing, path: /failing/**, upstream: gone}
               - {name: limited, path: /limited/**, upstream: main, filters: [few]}
               - {name: closed, path: /closed/**, upstream: main, filters: [login]}
               - {name: versions, path: /versions/**, upstream: main, canary: [{version: v2, upstream: next, share: 100%}]}
@@ -115,7 +116,19 @@ impl Busy {
     /// One round of everything.
     pub fn work(&self) {
         let address = self.gateway.address;
-        for path in ["products?as=tv", "products/text?as=tv", "limited", "limited", "closed", "versions", "spilled", "copied", "listed", "nowhere"] {
+        for path in [
+            "products?as=tv",
+            "products/text?as=tv",
+            "failing",
+            "limited",
+            "limited",
+            "closed",
+            "versions",
+            "spilled",
+            "copied",
+            "listed",
+            "nowhere",
+        ] {
             get(address, &format!("/{path}"));
         }
         (0..3).for_each(|_| drop(get(address, "/guarded")));

@@ -1,6 +1,7 @@
 //! What the gateway shows to a scrape: the table of the metrics that users were promised, beside a gateway that has met everything.
 
 mod busy;
+mod queries;
 
 use busy::{Busy, families};
 
@@ -44,8 +45,7 @@ const TABLE: &[(&str, &str, &[&str])] = &[
 ];
 
 /// Those about the process, which have no prefix.
-const PROCESS: [&str; 6] =
-    ["cpu_seconds_total", "start_time_seconds", "resident_memory_bytes", "threads", "open_fds", "max_fds"];
+const PROCESS: [&str; 6] = ["cpu_seconds_total", "start_time_seconds", "resident_memory_bytes", "threads", "open_fds", "max_fds"];
 
 #[test]
 fn a_busy_gateway_shows_every_metric_of_the_table_with_its_labels() {

@@ -79,8 +79,11 @@ mod tests {
             let hash = base64::engine::general_purpose::STANDARD.encode(digest(&SHA256, inner(tag).as_bytes()));
             assert!(PAGE.policy.to_str().is_ok_and(|policy| policy.contains(&format!("{source} 'sha256-{hash}'"))), "{tag}");
         }
-        for outside in ["http:", "https:", "src=", "@import", "url(", "innerHTML", "insertAdjacentHTML", "document.write", "eval(", " style="] {
-            let known = text.matches(outside).count() - text.matches("http://www.w3.org/2000/svg").count() * usize::from(outside == "http:");
+        for outside in
+            ["http:", "https:", "src=", "@import", "url(", "innerHTML", "insertAdjacentHTML", "document.write", "eval(", " style="]
+        {
+            let known =
+                text.matches(outside).count() - text.matches("http://www.w3.org/2000/svg").count() * usize::from(outside == "http:");
             assert_eq!(known, 0, "{outside}");
         }
     }

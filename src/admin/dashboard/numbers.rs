@@ -75,7 +75,8 @@ impl Numbers {
                 Target::Respond(_) => vec!["a fixed answer".to_owned()],
                 _ => target.upstreams().map(|upstream| upstream.value.clone()).collect(),
             });
-            let written = Written { host: route.host.as_ref().map(|host| host.value.clone()), path: route.path.value.clone(), to: to.collect() };
+            let written =
+                Written { host: route.host.as_ref().map(|host| host.value.clone()), path: route.path.value.clone(), to: to.collect() };
             (route.name.value.clone(), written)
         });
         let written: BTreeMap<_, _> = written.collect();
