@@ -32,8 +32,8 @@ use crate::door::{Caps, Conn, Introduction, Keeper, Rules, spread};
 use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
-use crate::status::Reloaded;
-use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
+use crate::status::{InForce, Reloaded};
+use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics, own_log, timestamp};
 use crate::upstream::{Documents, timer};
 
 /// The shared state of a running gateway.
@@ -63,6 +63,10 @@ pub(crate) struct Gateway {
     refused: Mutex<Option<String>>,
     /// The last reloads.
     pub reloads: Reloads,
+    /// How the configuration in force came to be so.
+    in_force: Mutex<InForce>,
+    /// Whether files are looked at again without anybody asking for it.
+    watches: AtomicBool,
     /// Until when operators hold circuits, by filter and upstream.
     held: Mutex<BTreeMap<(String, String), Instant>>,
     /// The filters of which the log has said that they have no keys.
@@ -124,6 +128,8 @@ impl Gateway {
             reloading: Mutex::new(()),
             refused: Mutex::default(),
             reloads,
+            in_force: Mutex::new(InForce { how: "start".to_owned(), who: None, since: timestamp(SystemTime::now()), on_disk: None }),
+            watches: AtomicBool::new(true),
             held: Mutex::default(),
             keyless: Mutex::default(),
             background: OnceLock::new(),
@@ -161,6 +167,7 @@ impl Gateway {
         snapshot.pools.values().for_each(|pool| pool.tick(now));
         self.watch_keys(&snapshot);
         self.let_go(&snapshot, now);
+        own_log::tick(now);
     }
 
     /// Reads the files of certificates again, and uses those that are there now.
@@ -260,6 +267,27 @@ impl Gateway {
     pub(crate) async fn leaves_tunnels(&self) {
         // The sender is here: it is not gone while this waits.
         let _ = self.leaving.subscribe().wait_for(|leaving| *leaving).await;
+    }
+
+    /// How the configuration in force came to be so, for whoever asks.
+    pub(crate) fn came_into_force(&self, how: InForce) {
+        self.reloads.came(&how);
+        *self.in_force.lock() = how;
+    }
+
+    /// How the configuration in force came to be so.
+    pub(crate) fn in_force(&self) -> InForce {
+        self.in_force.lock().clone()
+    }
+
+    /// From now on files are read when somebody asks for it, and never because they changed.
+    pub(crate) fn watch_nothing(&self) {
+        self.watches.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether files are read because they changed.
+    pub(crate) fn watches(&self) -> bool {
+        self.watches.load(Ordering::Relaxed)
     }
 
     /// A reload was refused for this reason, and the configuration before it stays.
@@ -366,7 +394,7 @@ impl Keeper for Gateway {
         // The method was not read; it counts as an odd one.
         let odd = Method::from_bytes(b"UNREAD").unwrap_or(Method::GET);
         snapshot.unmatched.metrics.record(&odd, refusal.status, began.elapsed(), began.elapsed());
-        snapshot.access_log.log(&Line {
+        let line = Line {
             request_id: fields::text(&facts.request_id).unwrap_or_default(),
             client_ip: Some(facts.client_ip),
             proxy_ip: conn.balancer.map(|balancer| balancer.ip().to_canonical()),
@@ -377,7 +405,10 @@ impl Keeper for Gateway {
             reason: Some(refusal.code),
             bytes_out: body.len() as u64,
             ..Line::at(SystemTime::now())
-        });
+        };
+        if snapshot.logs(&line, true) == Some(true) {
+            snapshot.access_log.log(&line);
+        }
         page(&head, &body)
     }
 }

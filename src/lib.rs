@@ -11,6 +11,7 @@
 //! - `proxy` translates Pingora's phases; the `exchange` behind it makes attempts at an `upstream` and brings the answer back.
 //! - `discovery` asks the sources of an upstream's endpoints, and gives its pool what they come to.
 //! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
+//! - `history` keeps the configurations that were accepted of late, so that `reload` can put one of them in force again.
 //! - `files` reads what a configuration names, within bounds; `watch` tells when a file may have changed; `certificates` what is in such files for TLS.
 //! - `server` starts and drains all of it; `cli` is what people type.
 
@@ -30,7 +31,9 @@ mod explain;
 mod files;
 mod gateway;
 mod gathered;
+mod history;
 mod mirror;
+mod nearest;
 mod panics;
 mod proxy;
 #[cfg(test)]
@@ -47,5 +50,6 @@ mod upstream;
 mod via;
 mod watch;
 mod websocket;
+mod who;
 
 pub use server::{Running, start};

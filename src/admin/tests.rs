@@ -12,6 +12,7 @@ use crate::status::{Health, Status};
 use crate::telemetry::Metrics;
 use crate::upstream::Documents;
 
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4711);
 const CONFIGURATION: &str = r#"
 version: 1
 server: {listeners: [{address: "127.0.0.1:0"}]}
@@ -23,20 +24,32 @@ telemetry: {access_log: "off"}
 "#;
 
 fn admin(scope: Scope) -> Admin {
-    let load = || load_text("test.yaml", CONFIGURATION);
+    admin_with(scope, "")
+}
+
+/// One that asks for a token: the whole text of a file.
+fn admin_with(scope: Scope, token: &str) -> Admin {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let file = std::env::temp_dir().join(format!("frontgate-admin-{}-{test}", std::process::id()));
+    let admin = format!("admin: {{address: \"127.0.0.1:1\", token: {{file: \"{}\"}}}}", file.display());
+    let text = match token {
+        "" => CONFIGURATION.to_owned(),
+        _ => CONFIGURATION.replace("server: {", &format!("server: {{{admin}, ")),
+    };
+    std::fs::write(&file, token).expect("written");
+    let load = move || load_text("test.yaml", &text);
     let loaded = load().unwrap_or_else(|problems| panic!("{}", problems.render(false)));
     let metrics = Metrics::new();
     let documents = Documents::new(metrics.clone(), Dns::new(Places::default()));
     let snapshot = Snapshot::compile(loaded, None, &metrics, Some(&documents)).expect("it compiles");
+    std::fs::remove_file(&file).expect("removed");
     let gateway = Gateway::new(snapshot, metrics, documents);
     let reloader = Arc::new(Reloader::new(gateway.clone(), Box::new(load)));
     Admin::new(gateway, reloader, scope)
 }
 
 /// The scope of an admin address on loopback.
-fn all(token: Option<&str>) -> Scope {
-    Scope::All { token: token.map(str::to_owned), local: true }
-}
+const ALL: Scope = Scope::All { local: true };
 
 fn ask(admin: &Admin, method: &str, target: &str, token: Option<&str>) -> Answer {
     let token = token.map(|token| format!("Bearer {token}"));
@@ -50,7 +63,7 @@ fn ask_as(admin: &Admin, method: &str, target: &str, headers: &[(&'static str, &
     for (name, value) in headers {
         head.append_header(*name, *value).expect("a header");
     }
-    match pin!(admin.answer(&head)).poll(&mut Context::from_waker(Waker::noop())) {
+    match pin!(admin.answer(&head, PEER)).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => answer,
         Poll::Pending => panic!("it waits"),
     }
@@ -58,7 +71,7 @@ fn ask_as(admin: &Admin, method: &str, target: &str, headers: &[(&'static str, &
 
 #[test]
 fn every_resource_refuses_every_other_method_and_says_which_it_takes() {
-    let admin = admin(all(None));
+    let admin = admin(ALL);
 
     for resource in RESOURCES {
         let (wrong, allow) = match resource.takes {
@@ -87,7 +100,7 @@ fn the_status_address_shows_nothing_that_changes_anything() {
 
 #[test]
 fn a_token_is_asked_for_before_anything_else_is_said() {
-    let admin = admin(all(Some("secret")));
+    let admin = admin_with(ALL, "secret");
 
     for path in ["/livez", "/-/drain", "/nowhere"] {
         for token in [None, Some("secreT"), Some("secret2"), Some("")] {
@@ -100,7 +113,7 @@ fn a_token_is_asked_for_before_anything_else_is_said() {
 
 #[test]
 fn only_who_is_there_operates_a_gateway_on_loopback() {
-    let admin = admin(all(None));
+    let admin = admin(ALL);
     let status = |target: &str, headers: &[(&'static str, &str)]| ask_as(&admin, "GET", target, headers).status().as_u16();
 
     for host in ["127.0.0.1", "127.0.0.1:9901", "127.9.8.7:1", "localhost", "LocalHost:9901", "[::1]", "[::1]:9901", "[::ffff:127.0.0.1]:1"]
@@ -154,7 +167,7 @@ fn only_who_is_there_operates_a_gateway_on_loopback() {
 
 #[test]
 fn elsewhere_the_token_says_who_operates_and_pages_are_refused_all_the_same() {
-    let remote = admin(Scope::All { token: Some("secret".to_owned()), local: false });
+    let remote = admin_with(Scope::All { local: false }, "secret");
     let ask = |headers: &[(&'static str, &str)]| ask_as(&remote, "GET", "/livez", headers).status().as_u16();
     let token = ("Authorization", "Bearer secret");
 
@@ -167,7 +180,7 @@ fn elsewhere_the_token_says_who_operates_and_pages_are_refused_all_the_same() {
 
 #[test]
 fn the_page_of_the_dashboard_is_shown_without_the_token_and_its_numbers_are_not() {
-    let admin = admin(all(Some("secret")));
+    let admin = admin_with(ALL, "secret");
 
     let page = ask(&admin, "GET", "/", None);
 
@@ -192,7 +205,7 @@ fn the_page_of_the_dashboard_is_shown_without_the_token_and_its_numbers_are_not(
 
 #[test]
 fn a_link_opens_the_page_and_nothing_else_that_a_page_does() {
-    let admin = admin(all(None));
+    let admin = admin(ALL);
     let status = |method: &str, target: &str, host: &'static str, site: &'static str, mode: &'static str, dest: &'static str| {
         let headers = [("Host", host), ("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest)];
         ask_as(&admin, method, target, &headers).status().as_u16()
@@ -215,7 +228,7 @@ fn a_link_opens_the_page_and_nothing_else_that_a_page_does() {
 
 #[test]
 fn the_numbers_of_the_dashboard_are_those_of_the_gateway() {
-    let admin = admin(all(None));
+    let admin = admin(ALL);
     for (name, requests) in [("all", 3), (crate::router::UNMATCHED, 1)] {
         let route = admin.gateway.metrics.route(name);
         (0..requests).for_each(|_| route.record(&Method::GET, 200, std::time::Duration::ZERO, std::time::Duration::ZERO));
@@ -235,7 +248,7 @@ fn the_numbers_of_the_dashboard_are_those_of_the_gateway() {
 
 #[test]
 fn a_value_is_shown_as_the_log_shows_it() {
-    let admin = admin(all(None));
+    let admin = admin(ALL);
 
     let shown = ask(&admin, "POST", "/-/hash?value=user%2F1", None);
 
@@ -247,7 +260,7 @@ fn a_value_is_shown_as_the_log_shows_it() {
 
 #[test]
 fn the_full_state_of_health_is_what_the_command_line_reads() {
-    let admin = admin(all(None));
+    let admin = admin(ALL);
 
     let full = ask(&admin, "GET", "/healthz?x&full=1", None);
     let status: Status = serde_json::from_slice(full.body()).expect("a status");

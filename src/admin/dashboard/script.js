@@ -521,7 +521,8 @@
       put(node.at, clock(reload.at_ms));
       put(node.code, reload.config ?? "refused");
       node.code.className = reload.config ? "" : "bad";
-      tell(node.words, reload.why ?? (reload.changed.join(", ") || "nothing has changed"));
+      const by = [reload.how && reload.how !== "start" ? `by ${reload.how}` : "", reload.who ? `(${reload.who})` : ""].filter(Boolean).join(" ");
+      tell(node.words, reload.why ?? `${reload.changed.join(", ") || "nothing has changed"}${by ? `, ${by}` : ""}`);
     });
   };
 
