@@ -36,7 +36,7 @@
     if (percent < 0.1) return "<0.1 %";
     // No share is all of it that is not.
     if (percent > 99.9 && percent < 100) return ">99.9 %";
-    return percent < 10 || percent > 99 && percent < 100 ? `${tenth.format(percent)} %` : `${whole.format(percent)} %`;
+    return percent < 9.95 || percent > 99 && percent < 100 ? `${tenth.format(percent)} %` : `${whole.format(percent)} %`;
   };
   const time = (seconds) => {
     if (seconds === null) return NOTHING;
