@@ -100,6 +100,7 @@ impl Busy {
               - {name: closed, path: /closed/**, upstream: main, filters: [login]}
               - {name: versions, path: /versions/**, upstream: main, canary: [{version: v2, upstream: next, share: 100%}]}
               - {name: spilled, path: /spilled/**, upstream: main, canary: [{version: v3, upstream: gone, share: 100%}]}
+              - {name: broken, path: /broken/**, upstream: main, canary: [{version: v4, upstream: gone, share: 100%, otherwise: fail}]}
               - {name: copied, path: /copied/**, upstream: main, mirror: {upstream: next, body: 1B}}
               - {name: listed, path: /listed/**, upstream: listed}
               - {name: called, path: /called/**, upstream: called}
@@ -125,6 +126,7 @@ impl Busy {
             "closed",
             "versions",
             "spilled",
+            "broken",
             "copied",
             "listed",
             "nowhere",

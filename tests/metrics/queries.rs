@@ -105,7 +105,9 @@ impl Names {
                 let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
                 let (name, after) = rest.split_at(end);
                 rest = after.trim_start();
-                if first.is_ascii_digit() || WORDS.contains(&name) {
+                // As in `sum by (route) (…)`.
+                let is_aggregation = GROUPS.iter().any(|word| rest.strip_prefix(word).is_some_and(|after| after.starts_with([' ', '('])));
+                if first.is_ascii_digit() || WORDS.contains(&name) || is_aggregation && !GROUPS.contains(&name) {
                     continue;
                 }
                 if GROUPS.contains(&name) {
