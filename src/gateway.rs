@@ -1,11 +1,12 @@
 //! What all requests of one running gateway share: the snapshot in force, the metrics, the deadlines, the count of requests in flight.
 
 mod reloads;
+mod strain;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -29,7 +30,8 @@ use crate::discovery::dns::Places;
 use crate::door::tls::Kept;
 use crate::door::wire::Refusal;
 use crate::door::{Caps, Conn, Introduction, Keeper, Rules, spread};
-use crate::refusals::{page, unreadable};
+use crate::overload::{Overload, Stage};
+use crate::refusals::{self, page, unreadable};
 use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
 use crate::status::{InForce, Reloaded};
@@ -53,6 +55,8 @@ pub(crate) struct Gateway {
     pub caps: Arc<Caps>,
     /// How many of them are of HTTP/2.
     pub http2: Arc<AtomicUsize>,
+    /// Whether it has more to do than it can.
+    pub overload: Overload,
     draining: AtomicBool,
     drain_asked: tokio::sync::Notify,
     /// Whether the tunnels are to come to their end.
@@ -61,12 +65,12 @@ pub(crate) struct Gateway {
     reloading: Mutex<()>,
     /// Why the last reload was refused, where it was.
     refused: Mutex<Option<String>>,
-    /// The last reloads.
-    pub reloads: Reloads,
     /// How the configuration in force came to be so.
     in_force: Mutex<InForce>,
     /// Whether files are looked at again without anybody asking for it.
     watches: AtomicBool,
+    /// The last reloads.
+    pub reloads: Reloads,
     /// Until when operators hold circuits, by filter and upstream.
     held: Mutex<BTreeMap<(String, String), Instant>>,
     /// The filters of which the log has said that they have no keys.
@@ -122,14 +126,15 @@ impl Gateway {
             fresh: Arc::default(),
             caps: Arc::default(),
             http2: Arc::default(),
+            overload: Overload::default(),
             draining: AtomicBool::new(false),
             drain_asked: tokio::sync::Notify::new(),
             leaving: watch::Sender::new(false),
             reloading: Mutex::new(()),
             refused: Mutex::default(),
-            reloads,
             in_force: Mutex::new(InForce { how: "start".to_owned(), who: None, since: timestamp(SystemTime::now()), on_disk: None }),
             watches: AtomicBool::new(true),
+            reloads,
             held: Mutex::default(),
             keyless: Mutex::default(),
             background: OnceLock::new(),
@@ -236,6 +241,11 @@ impl Gateway {
     /// Whether the process is on its way out.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether there is more to do than can be done.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.overload.stage() > Stage::Calm
     }
 
     /// The page for Prometheus.
@@ -362,6 +372,19 @@ fn same_listeners(old: &[Spanned<Listener>], new: &[Spanned<Listener>]) -> bool 
 impl Keeper for Gateway {
     fn is_draining(&self) -> bool {
         Self::is_draining(self)
+    }
+
+    fn is_overloaded(&self) -> bool {
+        Self::is_overloaded(self)
+    }
+
+    fn has_no_room(&self, client: SocketAddr) -> Vec<u8> {
+        let facts = Facts::new(client.ip().to_canonical(), new_request_id());
+        let (mut head, body) = refusals::overloaded().render(Form::default(), &facts.request_id);
+        self.snapshot().unmatched.chain.mark(&mut head, &facts);
+        head.insert_header("Connection", "close").expect("a valid header");
+        head.insert_header("Date", httpdate::fmt_http_date(SystemTime::now())).expect("a valid header");
+        page(&head, &body)
     }
 
     fn rules(&self) -> Rules {

@@ -13,6 +13,7 @@
 //! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
 //! - `history` keeps the configurations that were accepted of late, so that `reload` can put one of them in force again.
 //! - `files` reads what a configuration names, within bounds; `watch` tells when a file may have changed; `certificates` what is in such files for TLS.
+//! - `overload` measures whether there is more to do than can be done, and says what is refused for it.
 //! - `server` starts and drains all of it; `cli` is what people type.
 
 #![warn(unreachable_pub)]
@@ -34,6 +35,7 @@ mod gathered;
 mod history;
 mod mirror;
 mod nearest;
+mod overload;
 mod panics;
 mod proxy;
 #[cfg(test)]

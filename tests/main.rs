@@ -71,6 +71,8 @@ mod mirrors;
 mod names;
 /// What operators ask a running gateway, and who is none.
 mod operators;
+/// More to do than can be done: what runs short, what is refused for it, and how it ends.
+mod overload;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
 /// Upstreams of many endpoints that come and go, and what operators set for single ones.

@@ -19,7 +19,7 @@ use crate::door::{Conn, For, H1, Held, Keeper, Next, Rules, accept};
 use crate::exchange::client::Client as _;
 use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
-use crate::telemetry::ListenerMetrics;
+use crate::telemetry::{ListenerMetrics, TurnedAway};
 use crate::upstream::h1::Io;
 
 impl Admin {
@@ -32,7 +32,10 @@ impl Admin {
         let take = move |socket, peer| {
             tokio::spawn(self.clone().serve(socket, peer));
         };
-        accept(listener, whom, metrics, shut, take).await;
+        accept(listener, whom, metrics.clone(), shut, take, move |_, _| {
+            metrics.turned_away(TurnedAway::Descriptors);
+        })
+        .await;
     }
 
     /// One connection, one request after the other.

@@ -10,6 +10,7 @@
 mod accept;
 mod caps;
 mod conn;
+mod farewell;
 pub(crate) mod h1;
 pub(crate) mod h2;
 mod patience;
@@ -89,14 +90,15 @@ where
         let (door, metrics, closing) = (self.clone(), self.metrics.clone(), shut.clone());
         let take = move |socket, peer| {
             let Some(place) = door.caps.enter(door.keeper.rules().connections) else {
-                door.turn_away(TurnedAway::Connections, Some(peer));
-                return;
+                return door.dismiss(socket, peer, TurnedAway::Connections);
             };
             // Counted before anything else runs.
             let fresh = Fresh::new(&door.fresh);
             tokio::spawn(door.clone().serve(socket, peer, place, fresh, closing.clone()));
         };
-        accept(listener, For::Clients, metrics, shut, take).await;
+        let door = self.clone();
+        let dismiss = move |socket, peer| door.dismiss(socket, peer, TurnedAway::Descriptors);
+        accept(listener, For::Clients, metrics, shut, take, dismiss).await;
     }
 
     /// One connection, one request after the other.
@@ -117,7 +119,7 @@ where
             Introduction::Refused => return self.turn_away(TurnedAway::ProxyPeer, Some(peer)),
         };
         if !place.of(client.ip(), rules.connections_per_client) {
-            return self.turn_away(TurnedAway::ConnectionsPerClient, Some(client));
+            return self.dismiss(socket, client, TurnedAway::ConnectionsPerClient);
         }
         let (io, tls, h2) = if self.tls {
             match Box::pin(self.handshake(socket, client, until)).await {
@@ -206,6 +208,15 @@ impl<P: ProxyHttp> Door<P> {
             let (who, why) = (who.map_or(Ipv4Addr::UNSPECIFIED.into(), |who| who.ip().to_canonical()), why.words());
             let counted = Sparing::words(untold, "frontgate_connections_refused_total");
             log::warn!("{}: a connection of {who} was closed: {why}. {counted}", self.address);
+        }
+    }
+
+    /// Counts a connection for which there is no room, and closes it: with a word where its client has asked already.
+    fn dismiss(&self, socket: TcpStream, client: SocketAddr, why: TurnedAway) {
+        self.turn_away(why, Some(client));
+        // With what it is registered for goes the descriptor that this takes, too.
+        if let Ok(socket) = socket.into_std() {
+            farewell::part(socket, (!self.tls).then_some(|| self.keeper.has_no_room(client)));
         }
     }
 

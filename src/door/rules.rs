@@ -1,6 +1,6 @@
 //! What a listener asks of the gateway: the rules for its clients, and the answer to what is no request.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,8 +35,17 @@ pub(crate) trait Keeper: Send + Sync + 'static {
     }
     /// The answer to a request that no hook will see, counted and logged: a whole HTTP/1.1 response that closes the connection.
     fn refuse(&self, refusal: Refusal, conn: &Conn) -> Vec<u8>;
+    /// The answer to a request on a connection for which there is no room: a whole HTTP/1.1 response that closes it. Neither counted among the
+    /// requests nor logged: it may be one of a flood.
+    fn has_no_room(&self, _client: SocketAddr) -> Vec<u8> {
+        Vec::new()
+    }
     /// Whether the process is on its way out: then answers close their connections.
     fn is_draining(&self) -> bool;
+    /// Whether there is more to do than can be done: then answers close their connections, too.
+    fn is_overloaded(&self) -> bool {
+        false
+    }
 }
 
 /// What a client may send, and how slowly.

@@ -28,6 +28,7 @@ impl Proxy {
             chosen: &mut ctx.chosen,
             trusted: &mut ctx.from_trusted,
             redirect: listener.and_then(|listener| listener.redirect_to_https),
+            overload: self.0.overload.stage(),
             now: ctx.began,
             trace: None,
         };
@@ -50,6 +51,10 @@ impl Proxy {
                 ctx.flag = match by {
                     By::NoRoute | By::Unmet => Some(Flag::NoRoute),
                     By::Filter if limited && ctx.facts.limit.is_some() => Some(Flag::RateLimited),
+                    By::Overload => {
+                        self.0.overload.refused();
+                        Some(Flag::UpstreamOverflow)
+                    }
                     _ => None,
                 };
                 if by == By::Request && reply.status == StatusCode::BAD_REQUEST {

@@ -10,6 +10,7 @@ use super::worker::keep;
 use crate::admin::{Admin, Scope};
 use crate::door::LAST_CALL;
 use crate::gateway::Gateway;
+use crate::overload;
 use crate::reload::Reloader;
 use crate::upstream::pool::PACE;
 
@@ -38,7 +39,8 @@ impl Operators {
         // The operators' addresses stay open until the last request has ended.
         let (admin_shutdown, admin_shut) = watch::channel(false);
         if self.admin.is_some() || self.status.is_some() {
-            tokio::spawn(keep(self.gateway.clone()));
+            // How late this thread is concerns no client.
+            tokio::spawn(keep(self.gateway.clone(), Arc::default()));
         }
         let local = self.admin.as_ref().is_some_and(|held| held.address.ip().to_canonical().is_loopback());
         for (held, scope) in [(self.admin, Scope::All { local }), (self.status, Scope::ReadOnly)] {
@@ -54,6 +56,7 @@ impl Operators {
             }
         }
         tokio::spawn(tick(self.gateway.clone()));
+        tokio::spawn(look(self.gateway.clone()));
         tokio::spawn(renew(self.gateway.clone()));
         self.gateway.run_background(tokio::runtime::Handle::current());
         tokio::spawn(self.gateway.documents.clone().run());
@@ -92,6 +95,14 @@ async fn renew(gateway: Arc<Gateway>) {
         if gateway.watches() {
             let _ = tokio::task::spawn_blocking(move || gateway.renew_certificates()).await;
         }
+    }
+}
+
+/// Looks now and then whether there is more to do than can be done.
+async fn look(gateway: Arc<Gateway>) {
+    loop {
+        tokio::time::sleep(overload::TICK).await;
+        gateway.look_for_overload();
     }
 }
 

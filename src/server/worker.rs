@@ -14,6 +14,7 @@ use super::sockets::Held;
 use super::{LAST_WORDS, runtime};
 use crate::door::{Door, Turns};
 use crate::gateway::Gateway;
+use crate::overload::Beat;
 use crate::proxy::Proxy;
 use crate::upstream::{h1, timer};
 
@@ -58,7 +59,7 @@ impl Worker {
         proxy.server_options = Some(options);
         proxy.handle_init_modules();
         let proxy = Arc::new(proxy);
-        let keeping = tokio::spawn(keep(self.gateway.clone()));
+        let keeping = tokio::spawn(keep(self.gateway.clone(), self.gateway.overload.beat()));
         let (mut listening, turns) = (Vec::new(), Arc::<Turns>::default());
         for (index, (held, spoken)) in self.listeners.into_iter().zip(self.spoken).enumerate() {
             let door = Arc::new(Door {
@@ -96,12 +97,16 @@ impl Worker {
     }
 }
 
-/// Looks after what follows from time alone on this thread: deadlines, and upstream connections that nobody uses.
-pub(super) async fn keep(gateway: Arc<Gateway>) {
+/// Looks after what follows from time alone on this thread: deadlines, and upstream connections that nobody uses. How late it comes to that
+/// says how long everything waits here.
+pub(super) async fn keep(gateway: Arc<Gateway>, beat: Arc<Beat>) {
     let mut swept = Instant::now();
     loop {
-        tokio::time::sleep(gateway.pace()).await;
+        let due = Instant::now() + gateway.pace();
+        beat.expect(due);
+        tokio::time::sleep_until(due.into()).await;
         let now = Instant::now();
+        beat.came(now);
         timer::sweep(now);
         if now.duration_since(swept) >= Duration::from_secs(1) {
             swept = now;

@@ -119,6 +119,7 @@ impl Snapshot {
                 metrics: counts,
                 body_limit: route.limits.map_or(limits.body.0, |limits| limits.body.0),
                 takes_calls: takes_calls(config, route),
+                priority: route.priority,
                 timeout: route.timeout.map(|timeout| timeout.0),
             })
         };
@@ -140,6 +141,7 @@ impl Snapshot {
                 metrics: metrics.route(UNMATCHED),
                 body_limit: limits.body.0,
                 takes_calls: false,
+                priority: model::Priority::High,
                 timeout: None,
             },
             pools,

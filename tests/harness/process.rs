@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::PATIENCE;
 use super::client::{Reply, operate};
+use super::gateway::patient;
 
 /// The real binary with its configuration in a folder of its own.
 pub struct Process {
@@ -68,7 +69,7 @@ impl Process {
     /// Starts it with these options of `run`.
     pub fn start_by(name: &str, text: &str, options: &[&str]) -> Self {
         let folder = Self::folder(name);
-        std::fs::write(folder.join("frontgate.yaml"), text).unwrap();
+        std::fs::write(folder.join("frontgate.yaml"), patient(text)).unwrap();
         Self::start_at(folder, "frontgate.yaml", options, "true")
     }
 
@@ -87,12 +88,21 @@ impl Process {
         Self::launch(command, folder)
     }
 
+    /// Starts it after this command of the shell that becomes it.
+    pub fn start_after(before: &str, name: &str, text: &str) -> Self {
+        Self::start_within(before, name, text, &[])
+    }
+
     fn start_with(descriptors: usize, limit: &str, name: &str, text: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_within(&format!("ulimit {limit} -n {descriptors}"), name, text, environment)
+    }
+
+    fn start_within(before: &str, name: &str, text: &str, environment: &[(&str, &str)]) -> Self {
         let folder = Self::folder(name);
-        std::fs::write(folder.join("frontgate.yaml"), text).unwrap();
+        std::fs::write(folder.join("frontgate.yaml"), patient(text)).unwrap();
         let mut command = Command::new("sh");
         command
-            .args(["-c", &format!(r#"ulimit {limit} -n {descriptors} && exec "$0" "$@""#), env!("CARGO_BIN_EXE_frontgate"), "run", "-c"])
+            .args(["-c", &format!(r#"{before} && exec "$0" "$@""#), env!("CARGO_BIN_EXE_frontgate"), "run", "-c"])
             .arg(folder.join("frontgate.yaml"))
             .envs(environment.iter().copied());
         Self::launch(command, folder)
@@ -113,7 +123,7 @@ impl Process {
 
     /// Changes its configuration file.
     pub fn write(&self, text: &str) {
-        std::fs::write(self.folder.join("frontgate.yaml"), text).unwrap();
+        std::fs::write(self.folder.join("frontgate.yaml"), patient(text)).unwrap();
     }
 
     /// Sends it a signal.

@@ -38,6 +38,7 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("tls_handshakes_total", "counter", &["listener", "result", "version"]),
     ("tls_handshake_duration_seconds", "histogram", &["listener"]),
     ("connections_refused_total", "counter", &["listener", "reason"]),
+    ("overload_state", "gauge", &["reason"]),
     ("jwks_age_seconds", "gauge", &["filter"]),
     ("tls_cert_not_after_seconds", "gauge", &["certificate"]),
     ("log_dropped_total", "counter", &[]),

@@ -9,6 +9,7 @@ mod discovery;
 mod handshakes;
 mod listener;
 mod mirror;
+mod overload;
 mod process;
 mod route;
 mod scrape;
@@ -36,6 +37,7 @@ pub(crate) use discovery::{DiscoveryMetrics, DiscoveryResult};
 pub(crate) use handshakes::{FAMILY as HANDSHAKES, NoHandshake};
 pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
 pub(crate) use mirror::{Compared, MirrorMetrics, Place, Skipped};
+pub(crate) use overload::OverloadMetrics;
 pub(crate) use route::{RouteMetrics, VariantMetrics};
 pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
 
@@ -50,6 +52,8 @@ pub(crate) struct Metrics {
     listeners: Handles<ListenerMetrics>,
     reload: Mutex<Reload>,
     log_dropped: IntCounter,
+    /// What runs short.
+    pub overload: OverloadMetrics,
     /// The families that filters count in.
     pub filters: Families,
     /// Where other parts, such as filters, register metrics of their own. They bring the whole name, `frontgate_` included.
@@ -72,6 +76,7 @@ impl Metrics {
             listeners: Handles::default(),
             reload: Mutex::default(),
             log_dropped,
+            overload: OverloadMetrics::default(),
             filters: Families::new(&registry),
             registry,
         })
@@ -165,6 +170,7 @@ impl Metrics {
         self.upstreams.each(|name, upstream| upstream.scrape(name, &mut scrape));
         self.discoveries.each(|upstream, discovery| discovery.scrape(upstream, &mut scrape));
         self.listeners.each(|address, listener| listener.scrape(address, &mut scrape));
+        self.overload.scrape(&mut scrape);
         self.reload.lock().scrape(&mut scrape);
         let help = "The version of the gateway.";
         scrape.gauge("frontgate_build_info", help, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
