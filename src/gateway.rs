@@ -300,6 +300,7 @@ impl Gateway {
 
     /// How the configuration in force came to be so, for whoever asks.
     pub(crate) fn came_into_force(&self, how: InForce) {
+        self.reloads.came(&how);
         *self.in_force.lock() = how;
     }
 

@@ -19,6 +19,8 @@ mod chaos;
 mod check;
 /// Answers that are compressed on their way.
 mod compress;
+/// The page that the admin address shows, in a real browser.
+mod dashboard;
 /// Endpoints that come and go by themselves: from files and from etcd, kept over a restart, under load.
 mod discovery;
 /// What people copy: the pages' YAML and every configuration that is shipped.

@@ -73,12 +73,7 @@ impl Admin {
         if let Some(why) = self.stranger(head) {
             return Err(problem(StatusCode::FORBIDDEN, "forbidden", why, None));
         }
-        let who = match self.who(head, peer) {
-            Some(who) => Some(who),
-            None if head.uri.path() == PAGE => Some(Who::new(peer, None)),
-            None => None,
-        };
-        let Some(who) = who else {
+        let Some(who) = self.who(head, peer).or_else(|| (head.uri.path() == PAGE).then(|| Who::new(peer, None))) else {
             let challenge = HeaderValue::from_static("Bearer realm=\"frontgate\"");
             return Err(problem(
                 StatusCode::UNAUTHORIZED,
