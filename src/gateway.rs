@@ -31,7 +31,8 @@ use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
 use crate::status::Reloaded;
-use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
+use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics, trace};
+use crate::upstream::balance::random;
 use crate::upstream::{Documents, timer};
 
 /// The shared state of a running gateway.
@@ -235,6 +236,14 @@ impl Gateway {
         self.metrics.render(&snapshot.key_ages(), &ends, &renewals)
     }
 
+    /// Sends the spans that are left, until then at the latest.
+    pub(crate) async fn send_spans(&self, until: Instant) {
+        let snapshot = self.snapshot();
+        if let Some(tracing) = &snapshot.tracing {
+            tracing.flush(until).await;
+        }
+    }
+
     /// From now on readiness fails and answers close their connections.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
@@ -278,7 +287,9 @@ impl Gateway {
                     next.run(runtime);
                 }
                 self.metrics.retire(&|name| next.loaded.config.routes.iter().any(|route| route.name.value == name), &|name| {
-                    next.pools.contains_key(name) || self.documents.ask(name)
+                    next.pools.contains_key(name)
+                        || self.documents.ask(name)
+                        || next.tracing.as_ref().is_some_and(|tracing| tracing.asks(name))
                 });
                 self.metrics.retire_discoveries(&|name| next.keepers.contains_key(name));
                 self.metrics.reloaded(&hash, SystemTime::now());
@@ -352,8 +363,10 @@ impl Keeper for Gateway {
         // The method was not read; it counts as an odd one.
         let odd = Method::from_bytes(b"UNREAD").unwrap_or(Method::GET);
         snapshot.unmatched.metrics.record(&odd, refusal.status, began.elapsed(), began.elapsed());
+        let trace = trace::id(trace::begun_by(Some(&facts.request_id), random));
         snapshot.access_log.log(&Line {
             request_id: fields::text(&facts.request_id).unwrap_or_default(),
+            trace_id: std::str::from_utf8(&trace).ok(),
             client_ip: Some(facts.client_ip),
             proxy_ip: conn.balancer.map(|balancer| balancer.ip().to_canonical()),
             method: "-",

@@ -80,6 +80,7 @@ impl Operators {
         };
         let ended = tokio::time::timeout_at(deadline.into(), ended).await;
         let cut_off = if ended.is_ok() { 0 } else { self.gateway.requests() };
+        self.gateway.send_spans(deadline).await;
         let _ = admin_shutdown.send(true);
         cut_off
     }

@@ -34,6 +34,7 @@ use crate::door::Rules;
 use crate::door::tls::Kept;
 use crate::router::{Found, Router};
 use crate::telemetry::AccessLog;
+use crate::tracing::Tracing;
 use crate::upstream::{self, health};
 
 /// A compiled configuration.
@@ -56,6 +57,8 @@ pub(crate) struct Snapshot {
     pub certificates: Box<[Option<Kept>]>,
     /// Where the access log goes.
     pub access_log: Arc<AccessLog>,
+    /// What makes spans of requests, where something does.
+    pub tracing: Option<Arc<Tracing>>,
     /// What it shows in place of who somebody is.
     pub pseudonyms: Arc<Pseudonyms>,
     /// The classes of devices, where something asks for them.
@@ -253,6 +256,7 @@ impl Snapshot {
     pub(crate) fn run(&self, runtime: &tokio::runtime::Handle) {
         self.pools.values().for_each(|pool| health::watch(pool, runtime));
         self.keepers.values().for_each(|keeper| keeper.start(runtime));
+        self.tracing.iter().for_each(|tracing| tracing.start(runtime));
     }
 
     /// The shortest deadline that the workers have to keep.

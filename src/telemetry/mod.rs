@@ -5,14 +5,16 @@
 
 pub(crate) mod access_log;
 pub(crate) mod metrics;
+pub(crate) mod trace;
 
 mod sparing;
-mod trace_context;
 
 pub(crate) use access_log::{AccessLog, Flag, Line, Target};
 pub(crate) use metrics::{
     Attempt, Compared, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics,
     NoHandshake, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics, VariantMetrics,
 };
+#[cfg_attr(not(feature = "otel"), allow(unused_imports, reason = "nobody makes spans"))]
+pub(crate) use metrics::{SpanLoss, SpanMetrics};
 pub(crate) use sparing::Sparing;
-pub(crate) use trace_context::{renewed, trace_id};
+pub(crate) use trace::Traced;

@@ -10,13 +10,14 @@ mod mirror;
 mod process;
 mod route;
 mod scrape;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use frontgate_filters::count::metrics::Families;
@@ -31,6 +32,7 @@ pub(crate) use handshakes::{FAMILY as HANDSHAKES, NoHandshake};
 pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
 pub(crate) use mirror::{Compared, MirrorMetrics, Place, Skipped};
 pub(crate) use route::{RouteMetrics, VariantMetrics};
+pub(crate) use spans::{SpanLoss, SpanMetrics};
 pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
 
 /// All metrics of one gateway; another gateway in the same process has its own.
@@ -42,6 +44,8 @@ pub(crate) struct Metrics {
     listeners: Handles<ListenerMetrics>,
     reload: Mutex<Reload>,
     log_dropped: IntCounter,
+    /// Only where spans were ever made.
+    spans: OnceLock<Arc<SpanMetrics>>,
     /// The families that filters count in.
     pub filters: Families,
     /// Where other parts, such as filters, register metrics of their own. They bring the whole name, `frontgate_` included.
@@ -63,6 +67,7 @@ impl Metrics {
             listeners: Handles::default(),
             reload: Mutex::default(),
             log_dropped,
+            spans: OnceLock::new(),
             filters: Families::new(&registry),
             registry,
         })
@@ -128,6 +133,12 @@ impl Metrics {
         self.log_dropped.clone()
     }
 
+    /// The counters of spans.
+    #[cfg_attr(not(feature = "otel"), allow(dead_code, reason = "nobody makes spans"))]
+    pub(crate) fn spans(&self) -> Arc<SpanMetrics> {
+        self.spans.get_or_init(Arc::default).clone()
+    }
+
     /// The page for Prometheus, in the text format 0.0.4, with the ages of key sets by the filters that use them, the ends of certificates by
     /// their files, and whether reading those again has failed, by the label and the name of whose they are.
     pub(crate) fn render(
@@ -155,6 +166,9 @@ impl Metrics {
         self.upstreams.each(|name, upstream| upstream.scrape(name, &mut scrape));
         self.discoveries.each(|upstream, discovery| discovery.scrape(upstream, &mut scrape));
         self.listeners.each(|address, listener| listener.scrape(address, &mut scrape));
+        if let Some(spans) = self.spans.get() {
+            spans.scrape(&mut scrape);
+        }
         self.reload.lock().scrape(&mut scrape);
         let help = "The version of the gateway.";
         scrape.gauge("frontgate_build_info", help, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
