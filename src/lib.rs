@@ -12,6 +12,7 @@
 //! - `discovery` asks the sources of an upstream's endpoints, and gives its pool what they come to.
 //! - `tracing` makes spans of requests and sends them to a collector.
 //! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
+//! - `history` keeps the configurations that were accepted of late, so that `reload` can put one of them in force again.
 //! - `files` reads what a configuration names, within bounds; `watch` tells when a file may have changed; `certificates` what is in such files for TLS.
 //! - `server` starts and drains all of it; `cli` is what people type.
 
@@ -31,7 +32,9 @@ mod explain;
 mod files;
 mod gateway;
 mod gathered;
+mod history;
 mod mirror;
+mod nearest;
 mod panics;
 mod proxy;
 #[cfg(test)]
@@ -49,5 +52,6 @@ mod upstream;
 mod via;
 mod watch;
 mod websocket;
+mod who;
 
 pub use server::{Running, start};

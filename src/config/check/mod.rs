@@ -10,6 +10,7 @@ mod mirror;
 mod report;
 mod routes;
 mod server;
+mod telemetry;
 mod tracing;
 mod when;
 
@@ -45,6 +46,7 @@ pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>) {
     routes::check(config, report);
     canary::check(config, report);
     circles::check(config, report);
+    telemetry::check(config, report);
     tracing::check(config, report);
     references(config, report);
     doubts::check(config, report);
