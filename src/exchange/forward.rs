@@ -202,7 +202,8 @@ fn asked_host(received: &RequestHeader) -> Option<&[u8]> {
 
 /// What is said anew where the gateway makes spans of its own.
 fn is_of_traces(name: &HeaderName) -> bool {
-    *name == TRACEPARENT || *name == TRACESTATE || *name == BAGGAGE
+    // Asked of every field: lengths tell most of them apart.
+    matches!(name.as_str(), "traceparent" | "tracestate" | "baggage")
 }
 
 /// Says which trace the request belongs to: who calls is this attempt. What came of it from a trusted proxy goes on as far as it is well-formed.
@@ -211,7 +212,7 @@ fn trace(out: &mut impl Fields, received: &RequestHeader, traced: &Traced, order
     if traced.parent.is_some() {
         out.list(&TRACESTATE, state(&received.headers), b",");
     }
-    if !is_nominated(&received.headers, &BAGGAGE) {
+    if received.headers.contains_key(BAGGAGE) && !is_nominated(&received.headers, &BAGGAGE) {
         out.list(&BAGGAGE, baggage(&received.headers), b",");
     }
 }

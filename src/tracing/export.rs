@@ -148,8 +148,14 @@ impl Sender {
                 () = self.leaves() => {}
             }
             let is_last = self.leaving.borrow().is_some();
+            let mut taken = true;
             while let Some(batch) = self.queue.take() {
-                self.send(batch).await;
+                if taken || self.leaving.borrow().is_none() {
+                    taken = self.send(batch).await;
+                } else {
+                    // Whoever takes none of them in the last moments is not asked about the others.
+                    self.metrics.lost(SpanLoss::Unreachable, count_of(&batch));
+                }
             }
             if is_last {
                 self.ended.send_replace(true);
@@ -164,9 +170,9 @@ impl Sender {
         let _ = self.leaving.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// Sends a batch until it is taken or given up.
-    async fn send(&self, batch: Vec<Spans>) {
-        let count = batch.iter().map(|spans| u64::from(spans.count)).sum::<u64>();
+    /// Sends a batch until it is taken or given up. Whether the collector has answered for it.
+    async fn send(&self, batch: Vec<Spans>) -> bool {
+        let count = count_of(&batch);
         let body = Bytes::from(request(&self.terms.resource, &batch));
         drop(batch);
         let end = Instant::now() + self.terms.patience;
@@ -181,9 +187,12 @@ impl Sender {
                     if rejected > 0 {
                         self.lost(SpanLoss::Rejected, rejected, "it rejected some of them");
                     }
-                    return;
+                    return true;
                 }
-                Came::Refused(why) => return self.lost(SpanLoss::Rejected, count, &why),
+                Came::Refused(why) => {
+                    self.lost(SpanLoss::Rejected, count, &why);
+                    return true;
+                }
                 Came::NotNow(why, after) => (why, after),
             };
             // All of them at once would come back at once, too.
@@ -191,7 +200,8 @@ impl Sender {
             let pausing = after.unwrap_or(pause / 2 + jitter);
             // In its last moments it does not wait.
             if self.leaving.borrow().is_some() || Instant::now() + pausing >= end {
-                return self.lost(SpanLoss::Unreachable, count, &why);
+                self.lost(SpanLoss::Unreachable, count, &why);
+                return false;
             }
             tokio::select! {
                 () = tokio::time::sleep(pausing) => {}
@@ -228,6 +238,10 @@ impl Sender {
         }
         Came::NotNow(why, None)
     }
+}
+
+fn count_of(batch: &[Spans]) -> u64 {
+    batch.iter().map(|spans| u64::from(spans.count)).sum()
 }
 
 /// What an answer says.

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::harness::{PATIENCE, until};
+use crate::tls::authority::{Authority, Directory};
+use crate::tls::secure::Secure;
 
 /// An address that nothing listens at.
 fn nobody() -> SocketAddr {
@@ -82,6 +84,28 @@ fn a_collector_that_hangs_is_given_up_and_holds_no_request() {
 
     assert!(gateway.said().contains("it took longer than"), "{}", gateway.said());
     gate.open();
+}
+
+#[test]
+fn a_collector_over_https_needs_a_certificate_that_is_trusted() {
+    let (authority, origin) = (Authority::new(), origin());
+    let directory = Directory::new();
+    directory.put("ca.pem", &authority.pem());
+    let collector = Secure::plain(Authority::server(&authority.issue(&["127.0.0.1"]), None, rustls::ALL_VERSIONS));
+    let text = configuration(origin.address, &collector.address, "").replace("otlp: http:", "otlp: https:");
+    let roots = directory.join("ca.pem").display().to_string();
+    let environment = [SOON, ("OTEL_BSP_EXPORT_TIMEOUT", "500")];
+
+    let doubting = Process::start_in("tracing-doubting", &text, &environment);
+    assert_eq!(ask(doubting.address, "/shop/1", "").status, 200);
+    until("lost spans", || dropped(&doubting, "unreachable") == 2.0);
+    assert!(collector.received().is_empty());
+    let trusting = Process::start_in("tracing-trusting", &text, &[SOON, ("SSL_CERT_FILE", &roots)]);
+    assert_eq!(ask(trusting.address, "/shop/2", "").status, 200);
+    until("spans that were taken", || metric(&trusting, "frontgate_spans_sent_total") == 2.0);
+
+    let heads = collector.received();
+    assert!(heads.len() == 1 && heads[0].starts_with("POST /v1/traces HTTP/1.1\r\n"), "{heads:?}");
 }
 
 #[test]
