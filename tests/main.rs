@@ -103,6 +103,9 @@ mod suites;
 mod tap;
 /// Listeners with TLS: certificates by name, clients that show their own, renewal, HTTP/2.
 mod tls;
+/// Spans of requests for a collector of OpenTelemetry.
+#[cfg(feature = "otel")]
+mod tracing;
 /// Requests through to an origin and back: upstreams, rewrites, filters, keep-alive.
 mod traffic;
 /// JSON answers that are trimmed on their way.

@@ -19,6 +19,7 @@ impl Proxy {
     /// Everything up to the choice of an endpoint: `Some` is the answer, made here.
     pub(super) async fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Reply> {
         let snapshot = ctx.snapshot.clone();
+        let parent = ctx.parent(session.req_header());
         let asked = Asked {
             head: session.req_header_mut(),
             facts: &mut ctx.facts,
@@ -31,7 +32,9 @@ impl Proxy {
             now: ctx.began,
             trace: None,
         };
-        match guarded(decide(&snapshot, asked)).await {
+        let decided = guarded(decide(&snapshot, asked)).await;
+        ctx.trace(session.req_header(), parent);
+        match decided {
             Ok(Decision::Ask(to)) => {
                 let route = snapshot.route(ctx.route);
                 let own = ctx.chosen.as_ref().map(|chosen| &chosen.pool().name).or(route.action.upstream());
