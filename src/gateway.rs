@@ -1,5 +1,6 @@
 //! What all requests of one running gateway share: the snapshot in force, the metrics, the deadlines, the count of requests in flight.
 
+mod reloads;
 mod strain;
 mod told;
 
@@ -20,6 +21,7 @@ use parking_lot::Mutex;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
+use self::reloads::Reloads;
 use crate::certificates::Renewed;
 use crate::changes::changes;
 use crate::config::Loaded;
@@ -32,8 +34,8 @@ use crate::overload::{Overload, Stage};
 use crate::refusals::{self, page, unreadable};
 use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
-use crate::status::Reloaded;
-use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics};
+use crate::status::{InForce, Reloaded};
+use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics, own_log, timestamp};
 use crate::upstream::{Documents, timer};
 
 /// The shared state of a running gateway.
@@ -63,6 +65,12 @@ pub(crate) struct Gateway {
     reloading: Mutex<()>,
     /// Why the last reload was refused, where it was.
     refused: Mutex<Option<String>>,
+    /// How the configuration in force came to be so.
+    in_force: Mutex<InForce>,
+    /// Whether files are looked at again without anybody asking for it.
+    watches: AtomicBool,
+    /// The last reloads.
+    pub reloads: Reloads,
     /// Until when operators hold circuits, by filter and upstream.
     held: Mutex<BTreeMap<(String, String), Instant>>,
     /// The filters of which the log has said that they have no keys.
@@ -107,6 +115,7 @@ impl Gateway {
         let listeners = snapshot.loaded.config.server.listeners.iter().map(|l| metrics.listener(&l.address.to_string())).collect();
         metrics.reloaded(&snapshot.loaded.hash, SystemTime::now());
         let pace = AtomicU64::new(pace(&snapshot));
+        let reloads = Reloads::begin(&snapshot.loaded.hash);
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             metrics,
@@ -123,6 +132,9 @@ impl Gateway {
             leaving: watch::Sender::new(false),
             reloading: Mutex::new(()),
             refused: Mutex::default(),
+            in_force: Mutex::new(InForce { how: "start".to_owned(), who: None, since: timestamp(SystemTime::now()), on_disk: None }),
+            watches: AtomicBool::new(true),
+            reloads,
             held: Mutex::default(),
             keyless: Mutex::default(),
             background: OnceLock::new(),
@@ -160,6 +172,7 @@ impl Gateway {
         snapshot.pools.values().for_each(|pool| pool.tick(now));
         self.watch_keys(&snapshot);
         self.let_go(&snapshot, now);
+        own_log::tick(now);
     }
 
     /// Reads the files of certificates again, and uses those that are there now.
@@ -238,11 +251,16 @@ impl Gateway {
     /// The page for Prometheus.
     pub(crate) fn scrape(&self) -> String {
         let snapshot = self.snapshot();
+        let renewals = snapshot.renewals().map(|(label, name, why)| (label, name, why.is_some())).collect::<Vec<_>>();
+        self.metrics.render(&snapshot.key_ages(), &self.certificate_ends(), &renewals)
+    }
+
+    /// When the certificates that clients and upstreams are shown end, in seconds since 1970, by their files.
+    pub(crate) fn certificate_ends(&self) -> BTreeMap<String, i64> {
+        let snapshot = self.snapshot();
         let servers = snapshot.certificates.iter().flatten().map(Kept::server);
         let ends = servers.flat_map(|server| server.ends.clone());
-        let ends = ends.chain(snapshot.pools.values().filter_map(|pool| pool.tls()?.end.clone())).collect();
-        let renewals = snapshot.renewals().map(|(label, name, why)| (label, name, why.is_some())).collect::<Vec<_>>();
-        self.metrics.render(&snapshot.key_ages(), &ends, &renewals)
+        ends.chain(snapshot.pools.values().filter_map(|pool| pool.tls()?.end.clone())).collect()
     }
 
     /// From now on readiness fails and answers close their connections.
@@ -261,9 +279,30 @@ impl Gateway {
         let _ = self.leaving.subscribe().wait_for(|leaving| *leaving).await;
     }
 
+    /// How the configuration in force came to be so, for whoever asks.
+    pub(crate) fn came_into_force(&self, how: InForce) {
+        *self.in_force.lock() = how;
+    }
+
+    /// How the configuration in force came to be so.
+    pub(crate) fn in_force(&self) -> InForce {
+        self.in_force.lock().clone()
+    }
+
+    /// From now on files are read when somebody asks for it, and never because they changed.
+    pub(crate) fn watch_nothing(&self) {
+        self.watches.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether files are read because they changed.
+    pub(crate) fn watches(&self) -> bool {
+        self.watches.load(Ordering::Relaxed)
+    }
+
     /// A reload was refused for this reason, and the configuration before it stays.
     pub(crate) fn reload_refused(&self, why: String) {
         self.metrics.reload_failed();
+        self.reloads.refused(&why);
         *self.refused.lock() = Some(why);
     }
 
@@ -293,7 +332,9 @@ impl Gateway {
                 self.metrics.retire_discoveries(&|name| next.keepers.contains_key(name));
                 self.metrics.reloaded(&hash, SystemTime::now());
                 *self.refused.lock() = None;
-                Ok(Reloaded { hash, changed })
+                let reloaded = Reloaded { hash, changed };
+                self.reloads.accepted(&reloaded);
+                Ok(reloaded)
             }
             Err(why) => {
                 self.reload_refused(why.clone());
@@ -375,7 +416,7 @@ impl Keeper for Gateway {
         // The method was not read; it counts as an odd one.
         let odd = Method::from_bytes(b"UNREAD").unwrap_or(Method::GET);
         snapshot.unmatched.metrics.record(&odd, refusal.status, began.elapsed(), began.elapsed());
-        snapshot.access_log.log(&Line {
+        let line = Line {
             request_id: fields::text(&facts.request_id).unwrap_or_default(),
             client_ip: Some(facts.client_ip),
             proxy_ip: conn.balancer.map(|balancer| balancer.ip().to_canonical()),
@@ -386,7 +427,10 @@ impl Keeper for Gateway {
             reason: Some(refusal.code),
             bytes_out: body.len() as u64,
             ..Line::at(SystemTime::now())
-        });
+        };
+        if snapshot.logs(&line, true) == Some(true) {
+            snapshot.access_log.log(&line);
+        }
         page(&head, &body)
     }
 }

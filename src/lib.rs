@@ -11,6 +11,7 @@
 //! - `proxy` translates Pingora's phases; the `exchange` behind it makes attempts at an `upstream` and brings the answer back.
 //! - `discovery` asks the sources of an upstream's endpoints, and gives its pool what they come to.
 //! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
+//! - `history` keeps the configurations that were accepted of late, so that `reload` can put one of them in force again.
 //! - `files` reads what a configuration names, within bounds; `watch` tells when a file may have changed; `certificates` what is in such files for TLS.
 //! - `overload` measures whether there is more to do than can be done, and says what is refused for it.
 //! - `server` starts and drains all of it; `cli` is what people type.
@@ -31,7 +32,9 @@ mod explain;
 mod files;
 mod gateway;
 mod gathered;
+mod history;
 mod mirror;
+mod nearest;
 mod overload;
 mod panics;
 mod proxy;
@@ -49,5 +52,6 @@ mod upstream;
 mod via;
 mod watch;
 mod websocket;
+mod who;
 
 pub use server::{Running, start};

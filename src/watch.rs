@@ -34,22 +34,33 @@ struct Shared {
 /// Who wants to know of a folder.
 type Waiting = HashMap<PathBuf, Vec<Weak<Notify>>>;
 
-/// Watches one file for as long as it is held.
+/// Watches files for as long as it is held.
 pub(crate) struct Watch {
-    path: PathBuf,
+    paths: Vec<PathBuf>,
     folders: BTreeSet<PathBuf>,
     woken: Arc<Notify>,
 }
 
 impl Watch {
-    /// Nothing is watched before [`Self::follow`].
-    pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), folders: BTreeSet::new(), woken: Arc::default() }
+    /// One of no file yet.
+    pub(crate) fn none() -> Self {
+        Self { paths: Vec::new(), folders: BTreeSet::new(), woken: Arc::default() }
     }
 
-    /// Finds out where the file lies now, and watches there. To be called before the file is read, and where file systems may be waited for.
+    /// Nothing is watched before [`Self::follow`].
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { paths: vec![path.to_owned()], folders: BTreeSet::new(), woken: Arc::default() }
+    }
+
+    /// Watches these files from now on, and follows them.
+    pub(crate) fn follow_these(&mut self, paths: Vec<PathBuf>) {
+        self.paths = paths;
+        self.follow();
+    }
+
+    /// Finds out where the files lie now, and watches there. To be called before they are read, and where file systems may be waited for.
     pub(crate) fn follow(&mut self) {
-        let folders = folders(&self.path);
+        let folders = self.paths.iter().flat_map(|path| folders(path)).collect();
         if let Some(shared) = &*WATCHER {
             for gone in self.folders.difference(&folders) {
                 shared.leave(gone, &self.woken);
@@ -75,7 +86,7 @@ impl Drop for Watch {
     }
 }
 
-/// Waits until the file may have changed.
+/// Waits until the files may have changed.
 pub(crate) async fn changed(woken: &Notify) {
     if timeout(POLL, woken.notified()).await.is_ok() {
         let end = Instant::now() + LOUD;

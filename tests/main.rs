@@ -57,8 +57,12 @@ mod leaving;
 mod lifecycle;
 /// Rate limits: refusals, headers, requests in flight, reload.
 mod limits;
+/// The access log that is rotated, a disk that is full, and how much the gateway's own log tells.
+mod logs;
 /// What becomes of single messages: lengths, connection options, trailers, ends.
 mod messages;
+/// What a scrape of a busy gateway shows.
+mod metrics;
 /// Copies of requests for another upstream.
 mod mirrors;
 /// Endpoints that are names, and services that the DNS knows.
@@ -107,5 +111,7 @@ mod vectors;
 mod waits;
 /// The pages for operators, walked: their configurations are served, their commands run.
 mod walks;
+/// Configurations that are put in force when their files change, kept, and rolled back to.
+mod watching;
 /// WebSockets over HTTP/1 and HTTP/2: who gets one, what passes, how they end.
 mod websocket;

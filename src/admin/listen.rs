@@ -49,7 +49,7 @@ impl Admin {
                 Next::Refused(refusal) => return h1.refuse(refusal).await,
                 Next::End | Next::Http2 => return,
             };
-            let (head, body) = self.response(&request).await;
+            let (head, body) = self.response(&request, peer).await;
             let mut held = Held { h1, request: &request };
             held.head(head, body.is_empty());
             if !body.is_empty() {
@@ -69,8 +69,8 @@ impl Admin {
     }
 
     /// The answer to a request as it is sent: to HEAD without the body that GET would have, though with its length.
-    async fn response(&self, request: &RequestHeader) -> (ResponseHeader, Bytes) {
-        let (mut parts, body) = self.answer(request).await.into_parts();
+    async fn response(&self, request: &RequestHeader, peer: SocketAddr) -> (ResponseHeader, Bytes) {
+        let (mut parts, body) = self.answer(request, peer).await.into_parts();
         parts.headers.insert(CONTENT_LENGTH, body.len().into());
         let body = if request.method == Method::HEAD { Bytes::new() } else { body.into() };
         (ResponseHeader::from(parts), body)

@@ -11,11 +11,21 @@ use tokio::signal::unix::{self, SignalKind};
 use super::{exit, fail, opened};
 use crate::config;
 use crate::gateway::Gateway;
+use crate::reload::{self, Cause};
 use crate::server::{Running, start};
 use crate::snapshot;
+use crate::telemetry::own_log;
+
+/// How it is served.
+#[derive(clap::Args, Default)]
+pub(super) struct Options {
+    /// Read the configuration, certificates, keys and secrets again when that is asked for, and not because their files change
+    #[arg(long)]
+    no_watch: bool,
+}
 
 /// Serves the configuration at `path`.
-pub(super) fn run(path: Option<&Path>) -> ExitCode {
+pub(super) fn run(path: Option<&Path>, options: Options) -> ExitCode {
     let loaded = match opened(path) {
         Ok(loaded) => loaded,
         Err(code) => return code,
@@ -27,12 +37,23 @@ pub(super) fn run(path: Option<&Path>) -> ExitCode {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     small_pages();
     let path = path.map(Path::to_owned);
-    serve(|| start(loaded, Box::new(move || config::load(path.as_deref()).and_then(snapshot::opened))))
+    serve(|| {
+        let (loaded, beginning) = reload::begin(loaded);
+        let again = path.clone();
+        let running = start(loaded, Box::new(move || config::load(again.as_deref()).and_then(snapshot::opened)))?;
+        running.reloader.begins(path, beginning);
+        if options.no_watch {
+            running.gateway.watch_nothing();
+        } else {
+            reload::watch(running.reloader.clone()).map_err(|error| format!("files cannot be watched: {error}"))?;
+        }
+        Ok(running)
+    })
 }
 
 /// Starts a gateway and runs it until a signal or an operator ends it. 0 where no request was cut off.
 pub(super) fn serve(start: impl FnOnce() -> Result<Running, String>) -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,pingora_core=warn,pingora_proxy=warn")).init();
+    own_log::init();
     let running = match start() {
         Ok(running) => running,
         Err(why) => return fail(exit::RUNTIME, &why),
@@ -80,7 +101,7 @@ fn govern(running: Running) -> std::io::Result<End> {
         let gateway = running.gateway.clone();
         let reloader = running.reloader.clone();
         // The reasons of a refusal are in the log already.
-        let reload = Chore::new("reload", move || drop(reloader.reload()))?;
+        let reload = Chore::new("reload", move || drop(reloader.reload(&Cause::Signal)))?;
         let log = gateway.clone();
         let reopen = Chore::new("reopen-logs", move || reopen(&log))?;
         for address in running.addresses() {
@@ -117,6 +138,8 @@ fn govern(running: Running) -> std::io::Result<End> {
                     }
                 }
                 Signal::Reopen => reopen.ask(),
+                // Whoever writes the file tells of it.
+                Signal::TooLarge => {}
                 Signal::Unknown => log::warn!("USR2 is ignored: it means nothing here"),
             }
         }
@@ -179,10 +202,12 @@ enum Signal {
     Reopen,
     /// USR2.
     Unknown,
+    /// XFSZ: a file may not grow any more. Who takes it gets an error from the kernel, and is not ended.
+    TooLarge,
 }
 
 /// The signals that are taken from now on.
-struct Signals([(unix::Signal, Signal); 6]);
+struct Signals([(unix::Signal, Signal); 7]);
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
@@ -194,6 +219,7 @@ impl Signals {
             take(SignalKind::hangup(), Signal::Reload)?,
             take(SignalKind::user_defined1(), Signal::Reopen)?,
             take(SignalKind::user_defined2(), Signal::Unknown)?,
+            take(SignalKind::from_raw(libc::SIGXFSZ), Signal::TooLarge)?,
         ]))
     }
 

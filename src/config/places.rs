@@ -5,7 +5,7 @@ use std::ops::Range;
 use frontgate_filters::words::spanned::Place;
 
 /// A file of the configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// Its name as it was given.
     pub name: String,

@@ -41,10 +41,6 @@ pub struct Running {
 pub fn start(loaded: Loaded, reload: Read) -> Result<Running, String> {
     let metrics = Metrics::new();
     let server = loaded.config.server.clone();
-    let token = match server.admin.as_ref().and_then(|admin| admin.token.as_ref()) {
-        Some(secret) => Some(loaded.secret(secret)?),
-        None => None,
-    };
     let listeners = server.listeners.iter().map(|listener| bind(listener.address)).collect::<Result<Vec<_>, _>>()?;
     let admin = server.admin.as_ref().map(|admin| bind(admin.address)).transpose()?;
     let status = server.status.as_ref().map(|address| bind(address.value)).transpose()?;
@@ -84,7 +80,7 @@ pub fn start(loaded: Loaded, reload: Read) -> Result<Running, String> {
     }
     drop((accepting, listeners));
     let runtime = runtime()?;
-    let operators = Operators { gateway, reloader, token, admin, status };
+    let operators = Operators { gateway, reloader, admin, status };
     let thread = std::thread::Builder::new()
         .name("frontgate-main".into())
         .spawn(move || {

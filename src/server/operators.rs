@@ -24,7 +24,6 @@ const TRAVELS: Duration = Duration::from_millis(200);
 pub(super) struct Operators {
     pub gateway: Arc<Gateway>,
     pub reloader: Arc<Reloader>,
-    pub token: Option<String>,
     pub admin: Option<Held>,
     pub status: Option<Held>,
 }
@@ -44,7 +43,7 @@ impl Operators {
             tokio::spawn(keep(self.gateway.clone(), Arc::default()));
         }
         let local = self.admin.as_ref().is_some_and(|held| held.address.ip().to_canonical().is_loopback());
-        for (held, scope) in [(self.admin, Scope::All { token: self.token, local }), (self.status, Scope::ReadOnly)] {
+        for (held, scope) in [(self.admin, Scope::All { local }), (self.status, Scope::ReadOnly)] {
             let Some(held) = held else { continue };
             let address = held.address;
             match held.into_tokio() {
@@ -93,7 +92,9 @@ async fn renew(gateway: Arc<Gateway>) {
     loop {
         tokio::time::sleep(RENEWAL).await;
         let gateway = gateway.clone();
-        let _ = tokio::task::spawn_blocking(move || gateway.renew_certificates()).await;
+        if gateway.watches() {
+            let _ = tokio::task::spawn_blocking(move || gateway.renew_certificates()).await;
+        }
     }
 }
 

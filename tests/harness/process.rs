@@ -20,6 +20,33 @@ pub struct Process {
     pub addresses: Vec<SocketAddr>,
     pub admin: SocketAddr,
     said: Arc<Mutex<String>>,
+    command: Command,
+}
+
+/// Runs it until it says where it listens, since the ports are its choice.
+fn spawn(command: &mut Command) -> (Child, Vec<SocketAddr>, SocketAddr, Arc<Mutex<String>>) {
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let (mut addresses, mut first): (Vec<SocketAddr>, String) = Default::default();
+    let admin = loop {
+        let mut line = String::new();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "the process ended before it said where it listens:\n{first}");
+        first += &line;
+        let after = |what: &str| line.trim().split_once(what).map(|(_, address)| address.parse().unwrap());
+        addresses.extend(after("listening on "));
+        if let Some(admin) = after("admin on ") {
+            break admin;
+        }
+    };
+    // All of it is read; a pipe that is full would stop it.
+    let said = Arc::new(Mutex::new(first));
+    let heard = said.clone();
+    std::thread::spawn(move || {
+        for line in lines.lines().map_while(Result::ok) {
+            *heard.lock().unwrap() += &(line + "\n");
+        }
+    });
+    (child, addresses, admin, said)
 }
 
 impl Process {
@@ -41,46 +68,55 @@ impl Process {
 
     /// Starts it after this command of the shell that becomes it.
     pub fn start_after(command: &str, name: &str, text: &str) -> Self {
-        Self::start_by(command, name, text, &[])
+        let folder = Self::folder(name);
+        std::fs::write(folder.join("frontgate.yaml"), patient(text)).unwrap();
+        Self::start_at(folder, "frontgate.yaml", &[], command)
+    }
+
+    /// Starts it with these options of `run`.
+    pub fn start_by(name: &str, text: &str, options: &[&str]) -> Self {
+        let folder = Self::folder(name);
+        std::fs::write(folder.join("frontgate.yaml"), patient(text)).unwrap();
+        Self::start_at(folder, "frontgate.yaml", options, "true")
+    }
+
+    /// A folder for what it is to be started on.
+    pub fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("frontgate-test-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// Starts it on what lies in its folder: a file or a directory there, with options of `run`, after a command of the shell.
+    pub fn start_at(folder: PathBuf, config: &str, options: &[&str], before: &str) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!(r#"{before} && ulimit -S -n 256 && exec "$0" "$@""#);
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_frontgate"), "run", "-c"]).arg(folder.join(config)).args(options);
+        Self::launch(command, folder)
     }
 
     fn start_with(descriptors: usize, limit: &str, name: &str, text: &str, environment: &[(&str, &str)]) -> Self {
-        Self::start_by(&format!("ulimit {limit} -n {descriptors}"), name, text, environment)
+        let folder = Self::folder(name);
+        std::fs::write(folder.join("frontgate.yaml"), patient(text)).unwrap();
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!(r#"ulimit {limit} -n {descriptors} && exec "$0" "$@""#), env!("CARGO_BIN_EXE_frontgate"), "run", "-c"])
+            .arg(folder.join("frontgate.yaml"))
+            .envs(environment.iter().copied());
+        Self::launch(command, folder)
     }
 
-    fn start_by(command: &str, name: &str, text: &str, environment: &[(&str, &str)]) -> Self {
-        let folder = std::env::temp_dir().join(format!("frontgate-test-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("frontgate.yaml"), patient(text)).unwrap();
-        let mut child = Command::new("sh")
-            .args(["-c", &format!(r#"{command} && exec "$0" "$@""#), env!("CARGO_BIN_EXE_frontgate"), "run", "-c"])
-            .arg(folder.join("frontgate.yaml"))
-            .envs(environment.iter().copied())
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        // It says where it listens, since the ports were its choice.
-        let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let mut addresses: Vec<SocketAddr> = Vec::new();
-        let admin = loop {
-            let mut line = String::new();
-            assert!(lines.read_line(&mut line).unwrap() > 0, "the process ended before it said where it listens");
-            let after = |what: &str| line.trim().split_once(what).map(|(_, address)| address.parse().unwrap());
-            addresses.extend(after("listening on "));
-            if let Some(admin) = after("admin on ") {
-                break admin;
-            }
-        };
-        // All of it is read; a pipe that is full would stop it.
-        let said = Arc::new(Mutex::new(String::new()));
-        let heard = said.clone();
-        std::thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                *heard.lock().unwrap() += &(line + "\n");
-            }
-        });
-        Self { child, folder, address: addresses[0], addresses, admin, said }
+    fn launch(mut command: Command, folder: PathBuf) -> Self {
+        let (child, addresses, admin, said) = spawn(&mut command);
+        Self { child, folder, address: addresses[0], addresses, admin, said, command }
+    }
+
+    /// Ends it and starts it anew on what is in its folder now. What it says then is all that it has said.
+    pub fn restart(&mut self) {
+        self.signal("INT");
+        self.end();
+        (self.child, self.addresses, self.admin, self.said) = spawn(&mut self.command);
+        self.address = self.addresses[0];
     }
 
     /// Changes its configuration file.
@@ -94,7 +130,7 @@ impl Process {
         assert!(sent.success());
     }
 
-    /// What it has said so far on its standard error, since it began to listen.
+    /// What it has said so far on its standard error.
     pub fn said(&self) -> String {
         self.said.lock().unwrap().clone()
     }

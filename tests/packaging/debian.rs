@@ -68,11 +68,15 @@ fn the_package_has_what_operators_look_for() {
     let control = folder("control");
     succeeds(Command::new("dpkg-deb").arg("-e").arg(package).arg(&control));
     let kept = std::fs::read_to_string(control.join("conffiles")).unwrap();
-    assert_eq!(kept.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>(), ["/etc/frontgate/frontgate.yaml", "/etc/logrotate.d/frontgate"]);
+    assert_eq!(
+        kept.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>(),
+        ["/etc/frontgate/frontgate.yaml", "/etc/logrotate.d/frontgate"]
+    );
     for script in ["postinst", "prerm", "postrm"] {
         succeeds(Command::new("sh").arg("-n").arg(control.join(script)));
     }
-    let checked = Command::new(unpacked.join("usr/bin/frontgate")).args(["check", "--no-files", "-c"]).arg(unpacked.join("etc/frontgate")).output();
+    let checked =
+        Command::new(unpacked.join("usr/bin/frontgate")).args(["check", "--no-files", "-c"]).arg(unpacked.join("etc/frontgate")).output();
     assert!(checked.unwrap().status.success());
     for folder in [unpacked, control] {
         let _ = std::fs::remove_dir_all(folder);
@@ -97,61 +101,10 @@ fn the_unit_takes_from_the_gateway_what_it_does_not_need() {
     assert!(said.contains("Overall exposure level"), "{said}");
 }
 
-/// What is done in a machine of its own: the package is in `/frontgate.deb`, and the network has nobody else.
-const INSTALLED: &str = r#"
-set -eu
-ip link set lo up
-dpkg -i /frontgate.deb
-echo "user: $(getent passwd frontgate | cut -d: -f6,7)"
-stat -c '%n %U %G %a' /etc/frontgate /var/lib/frontgate /var/log/frontgate
-if command -v systemd-analyze >/dev/null; then
-    systemd-analyze verify --man=no /lib/systemd/system/frontgate.service
-    echo "verified"
-fi
-[ -e /etc/systemd/system/multi-user.target.wants/frontgate.service ] && echo "enabled"
-
-as_frontgate() { setpriv --reuid=frontgate --regid=frontgate --init-groups --inh-caps=-all --bounding-set=-all --no-new-privs env -i "$@"; }
-as_frontgate /usr/bin/frontgate check -c /etc/frontgate
-as_frontgate /usr/bin/frontgate run -c /etc/frontgate & gateway=$!
-for _ in $(seq 300); do
-    frontgate status -c /etc/frontgate >/dev/null 2>&1 && break
-    sleep 0.1
-done
-echo "runs as: $(stat -c %U /proc/$gateway/)"
-echo "answers: $(curl -s http://127.0.0.1:8080/)"
-for _ in $(seq 100); do
-    [ -s /var/log/frontgate/access.log ] && break
-    sleep 0.1
-done
-stat -c '%n %U' /var/log/frontgate/access.log
-frontgate reload -c /etc/frontgate
-kill -TERM $gateway
-code=0; wait $gateway || code=$?
-echo "ended: $code"
-
-echo "# mine" >> /etc/frontgate/frontgate.yaml
-dpkg -i /frontgate.deb
-echo "kept: $(tail -n 1 /etc/frontgate/frontgate.yaml)"
-dpkg --remove frontgate
-[ ! -e /usr/bin/frontgate ] && [ -e /etc/frontgate/frontgate.yaml ] && [ -d /var/log/frontgate ] && echo "removed, and what is the operator's stays"
-dpkg --purge frontgate
-[ ! -e /etc/frontgate/frontgate.yaml ] && [ ! -e /var/log/frontgate ] && [ ! -e /var/lib/frontgate ] && echo "purged"
-"#;
-
-/// The machine: this one's files below, and above them what is changed; processes, mounts and a network of its own.
-const MACHINE: &str = r#"
-set -eu
-mount --make-rprivate /
-mount -t tmpfs tmpfs "$1"
-mkdir "$1/upper" "$1/work" "$1/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
-mount -t proc proc "$1/root/proc"
-mount --rbind /dev "$1/root/dev"
-mount -t tmpfs tmpfs "$1/root/run"
-cp "$2" "$1/root/frontgate.deb"
-echo ready
-exec chroot "$1/root" sh -c "$3"
-"#;
+/// What is done in a machine of its own.
+const INSTALLED: &str = include_str!("installed.sh");
+/// How that machine is made.
+const MACHINE: &str = include_str!("machine.sh");
 
 #[test]
 fn installed_it_serves_as_its_own_user_and_goes_as_it_came() {
@@ -164,7 +117,8 @@ fn installed_it_serves_as_its_own_user_and_goes_as_it_came() {
     let place = folder("machine");
     let mut command = Command::new("unshare");
     command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", MACHINE, "sh"]);
-    let output = command.arg(&place).arg(package).arg(INSTALLED).env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive").output().unwrap();
+    let output =
+        command.arg(&place).arg(package).arg(INSTALLED).env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive").output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     let _ = std::fs::remove_dir_all(&place);
     if !said.contains("ready\n") {

@@ -76,7 +76,10 @@ fn what_the_image_is_built_from_is_there_and_is_enough() {
             let from = project().join(&name);
             assert!(from.exists(), "{name} is copied, and is not there");
             let ignored = read(".dockerignore");
-            assert!(ignored.lines().any(|line| line.strip_prefix('!').is_some_and(|kept| Path::new(&name).starts_with(kept))), "{name} is ignored");
+            assert!(
+                ignored.lines().any(|line| line.strip_prefix('!').is_some_and(|kept| Path::new(&name).starts_with(kept))),
+                "{name} is ignored"
+            );
             if to.starts_with('/') {
                 continue;
             }

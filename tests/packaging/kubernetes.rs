@@ -72,7 +72,8 @@ fn the_pods_are_nobody_write_nothing_and_mount_their_configuration_as_a_whole() 
     assert_eq!(volume["configMap"]["name"], kustomization["configMapGenerator"][0]["name"]);
     assert_eq!(kustomization["generatorOptions"]["disableNameSuffixHash"], true, "it changes below the pods, which watch it");
     // What the state is kept in can be written.
-    let state = read(&format!("{FOLDER}/frontgate.yaml")).lines().find_map(|line| line.trim().strip_prefix("state_dir: ").map(str::to_owned));
+    let state =
+        read(&format!("{FOLDER}/frontgate.yaml")).lines().find_map(|line| line.trim().strip_prefix("state_dir: ").map(str::to_owned));
     assert!(mounts.iter().any(|mount| mount["mountPath"] == state.as_deref().unwrap()), "{state:?}");
 }
 
@@ -98,7 +99,8 @@ fn what_selects_pods_selects_these() {
         assert!(!selector.is_empty() && selector.iter().all(|(key, value)| labels[key] == *value), "{name}: {selector:?}");
     }
     let monitored = &of_kind("ServiceMonitor")["spec"]["selector"]["matchLabels"];
-    let services: Vec<Value> = manifests().into_iter().filter(|(_, document)| document["kind"] == "Service").map(|(_, document)| document).collect();
+    let services: Vec<Value> =
+        manifests().into_iter().filter(|(_, document)| document["kind"] == "Service").map(|(_, document)| document).collect();
     let takes = |service: &&Value| monitored.as_object().unwrap().iter().all(|(key, value)| service["metadata"]["labels"][key] == *value);
     assert_eq!(services.iter().filter(takes).count(), 1);
     assert_eq!(of_kind("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]["name"], deployment["metadata"]["name"]);
@@ -127,7 +129,8 @@ for document in json.load(sys.stdin):
 fn they_are_what_kubernetes_takes() {
     let Some(python) = python_with("kubernetes_validate") else { return };
     // Of what is not Kubernetes' own there is no schema.
-    let documents: Vec<Value> = manifests().into_iter().map(|(_, document)| document).filter(|document| document["kind"] != "ServiceMonitor").collect();
+    let documents: Vec<Value> =
+        manifests().into_iter().map(|(_, document)| document).filter(|document| document["kind"] != "ServiceMonitor").collect();
     let validate = |documents: &[Value]| {
         let mut command = Command::new(&python);
         let mut child = command.args(["-c", VALIDATE]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

@@ -9,7 +9,6 @@ pub(super) const WORDS: &str = "not in this version";
 const KEYS: &[(&[&str], &str)] = &[
     (&["routes.*.aggregate", "routes.*.graphql", "routes.*.saga"], "a route leads to one upstream, a redirect or a fixed answer"),
     (&["telemetry.tracing"], "`traceparent` passes through; the gateway makes no spans"),
-    (&["access_log.when"], "every request is logged"),
     (&["jwt.tunnel_until_exp"], "a token that expires meanwhile does not end a tunnel"),
 ];
 

@@ -3,6 +3,8 @@
 //! A handle is resolved when the configuration is compiled. Recording then looks up no string, takes no lock and allocates
 //! nothing, except for the first answer of a method and status on a route.
 
+mod answers;
+mod board;
 mod discovery;
 mod handshakes;
 mod listener;
@@ -24,9 +26,13 @@ use frontgate_filters::count::metrics::Families;
 use parking_lot::Mutex;
 use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
 
+use self::answers::{Counted, Room, Series};
 use self::scrape::Scrape;
 use crate::router::UNMATCHED;
 
+#[cfg(test)]
+pub(crate) use answers::{OF_ALL, OF_ONE};
+pub(crate) use board::Board;
 pub(crate) use discovery::{DiscoveryMetrics, DiscoveryResult};
 pub(crate) use handshakes::{FAMILY as HANDSHAKES, NoHandshake};
 pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
@@ -39,6 +45,8 @@ pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
 pub(crate) struct Metrics {
     routes: Handles<RouteMetrics>,
     variants: Handles<VariantMetrics>,
+    /// The series of their answers.
+    series: Arc<Series>,
     upstreams: Handles<UpstreamMetrics>,
     discoveries: Handles<DiscoveryMetrics>,
     listeners: Handles<ListenerMetrics>,
@@ -62,6 +70,7 @@ impl Metrics {
         Arc::new(Self {
             routes: Handles::default(),
             variants: Handles::default(),
+            series: Arc::default(),
             upstreams: Handles::default(),
             discoveries: Handles::default(),
             listeners: Handles::default(),
@@ -75,12 +84,12 @@ impl Metrics {
 
     /// The handle of a route: always the same for a name, so that counts survive a reload, and a route's removal until it is back.
     pub(crate) fn route(&self, name: &str) -> Arc<RouteMetrics> {
-        self.routes.get(name, RouteMetrics::new)
+        self.routes.get(name, || RouteMetrics::new(Room::new(&self.series, Counted::Requests)))
     }
 
     /// The handle of a version that a route's canary chooses: always the same for both names.
     pub(crate) fn variant(&self, route: &str, version: &str) -> Arc<VariantMetrics> {
-        self.variants.get(&format!("{route}/{version}"), VariantMetrics::default)
+        self.variants.get(&format!("{route}/{version}"), || VariantMetrics::new(Room::new(&self.series, Counted::Versions)))
     }
 
     /// The handle of an upstream: always the same for a name.
@@ -157,6 +166,7 @@ impl Metrics {
         scrape.families(self.registry.gather());
         self.routes.each(|name, route| route.scrape(name, &mut scrape));
         self.variants.each(|name, variant| variant.scrape(name, &mut scrape));
+        self.series.scrape(&mut scrape);
         self.upstreams.each(|name, upstream| upstream.scrape(name, &mut scrape));
         self.discoveries.each(|upstream, discovery| discovery.scrape(upstream, &mut scrape));
         self.listeners.each(|address, listener| listener.scrape(address, &mut scrape));

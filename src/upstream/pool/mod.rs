@@ -311,6 +311,7 @@ impl Pool {
         let (now, told) = (self.millis(now), &endpoint.known.told_at);
         endpoint.known.last_error.store(cause.number(), Ordering::Relaxed);
         endpoint.known.failed_at.store(now, Ordering::Relaxed);
+        log::debug!("endpoint {} of upstream `{}` failed: {cause}", endpoint.text, self.name);
         let what = match cause {
             Cause::OtherProtocol => "HTTP/2",
             Cause::SpeaksTls | Cause::SpeaksHttp2 => "HTTP",
