@@ -42,6 +42,9 @@ pub(super) enum Takes {
     Post,
 }
 
+/// An answer that is being made.
+type Pending<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
 /// How an answer is made.
 pub(super) enum Act {
     /// At once.
@@ -49,7 +52,7 @@ pub(super) enum Act {
     /// At once, and the log says who asked for it: it changes something.
     By(fn(&Admin, &RequestHeader, &Who) -> Answer),
     /// The same after a wait.
-    LaterBy(for<'a> fn(&'a Admin, &'a RequestHeader, Who) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>),
+    LaterBy(for<'a> fn(&'a Admin, &'a RequestHeader, Who) -> Pending<'a>),
     /// At once, to what comes as the request's body.
     Asked(fn(&Admin, &[u8]) -> Answer),
     /// As lines that come, or a refusal.

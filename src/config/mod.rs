@@ -171,36 +171,30 @@ impl Loaded {
         &self.ledger
     }
 
-    /// The present value of a secret, read anew; an error says why it cannot be had.
+    /// The present value of a secret, read anew, without one line break at its end, as editors and `echo` leave it there; an error says why it
+    /// cannot be had.
     pub fn secret(&self, secret: &Secret) -> Result<String, String> {
-        let file = |path: &Spanned<PathBuf>| self.ledger.read(&self.resolve_path(path.place, path));
-        read_secret(secret, &file, &|name| std::env::var(name).ok())
+        let mut value = match secret {
+            Secret::Env(name) if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
+                return Err("this is not the name of an environment variable".to_owned());
+            }
+            Secret::Env(name) => std::env::var(&name.value).map_err(|_| format!("the environment variable `{}` is not set", name.value))?,
+            Secret::File(path) => {
+                let path = self.resolve_path(path.place, path);
+                String::from_utf8(self.ledger.read(&path)?).map_err(|_| format!("`{}` is not UTF-8", path.display()))?
+            }
+        };
+        if value.ends_with('\n') {
+            value.pop();
+            value.truncate(value.strip_suffix('\r').map_or(value.len(), str::len));
+        }
+        if value.is_empty() { Err("the secret is empty".to_owned()) } else { Ok(value) }
     }
 }
 
 fn resolve(place: Place, path: &Path, places: &Places, sources: &[Source]) -> PathBuf {
     let directory = places.at(place).and_then(|at| Path::new(&sources[at.file].name).parent());
     directory.map_or_else(|| path.to_owned(), |directory| directory.join(path))
-}
-
-/// A secret without one line break at its end, as editors and `echo` leave it there.
-fn read_secret(
-    secret: &Secret,
-    file: &dyn Fn(&Spanned<PathBuf>) -> Result<Vec<u8>, String>,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<String, String> {
-    let mut value = match secret {
-        Secret::Env(name) if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
-            return Err("this is not the name of an environment variable".to_owned());
-        }
-        Secret::Env(name) => env(name).ok_or_else(|| format!("the environment variable `{}` is not set", name.value))?,
-        Secret::File(path) => String::from_utf8(file(path)?).map_err(|_| format!("`{}` is not UTF-8", path.display()))?,
-    };
-    if value.ends_with('\n') {
-        value.pop();
-        value.truncate(value.strip_suffix('\r').map_or(value.len(), str::len));
-    }
-    if value.is_empty() { Err("the secret is empty".to_owned()) } else { Ok(value) }
 }
 
 /// A hash of the canonical form: short, and the same on every machine.
