@@ -19,10 +19,14 @@ mod chaos;
 mod check;
 /// Answers that are compressed on their way.
 mod compress;
+/// The page that the admin address shows, in a real browser.
+mod dashboard;
 /// Endpoints that come and go by themselves: from files and from etcd, kept over a restart, under load.
 mod discovery;
 /// What people copy: the pages' YAML and every configuration that is shipped.
 mod documents;
+/// Listeners that come, change and go; processes that take each other's place; what systemd gives and hears.
+mod doors;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
 mod endpoints;
 /// Streams of events, which nothing holds back and no pause ends.
@@ -97,8 +101,13 @@ mod streams;
 mod stress;
 /// What others wrote to try servers with: h2spec, slowhttptest, h2load, nghttp.
 mod suites;
+/// Lines of the access log as they come.
+mod tap;
 /// Listeners with TLS: certificates by name, clients that show their own, renewal, HTTP/2.
 mod tls;
+/// Spans of requests for a collector of OpenTelemetry.
+#[cfg(feature = "otel")]
+mod tracing;
 /// Requests through to an origin and back: upstreams, rewrites, filters, keep-alive.
 mod traffic;
 /// JSON answers that are trimmed on their way.
