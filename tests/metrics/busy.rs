@@ -64,6 +64,7 @@ impl Busy {
         let issued = authority.issue(&["shop.example"]);
         directory.put("shop.pem", &issued.cert);
         directory.put("shop.key", &issued.key);
+        directory.put("ca.pem", &authority.pem());
         let origin = Origin::start(|request, stream| {
             let kind = if request.line().contains("text") { "text/plain" } else { "application/json" };
             let json = format!(r#"{{"id":1,"debug":"{}"}}"#, "x".repeat(2000));
@@ -81,7 +82,7 @@ impl Busy {
             upstreams:
               main: {endpoints: [{address: $ORIGIN, version: v1}], timeouts: {first_byte: {adaptive: {min: 100ms, max: 5s}}}}
               next: {endpoints: [$ORIGIN]}
-              gone: {endpoints: [$NOBODY], timeouts: {connect: 200ms}}
+              gone: {endpoints: [$NOBODY], timeouts: {connect: 200ms}, tls: {server_name: shop.example, ca: $FOLDER/ca.pem}}
               called: {endpoints: [$NOBODY], protocol: h2}
               listed: {discover: {file: $FOLDER/targets.json}}
             filters:
