@@ -25,6 +25,8 @@ mod dashboard;
 mod discovery;
 /// What people copy: the pages' YAML and every configuration that is shipped.
 mod documents;
+/// Listeners that come, change and go; processes that take each other's place; what systemd gives and hears.
+mod doors;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
 mod endpoints;
 /// Streams of events, which nothing holds back and no pause ends.
@@ -73,6 +75,8 @@ mod names;
 mod operators;
 /// More to do than can be done: what runs short, what is refused for it, and how it ends.
 mod overload;
+/// What the gateway is shipped in: the Debian package, the image, the manifests for Kubernetes, the rotation of its log.
+mod packaging;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
 /// Upstreams of many endpoints that come and go, and what operators set for single ones.
@@ -97,8 +101,13 @@ mod streams;
 mod stress;
 /// What others wrote to try servers with: h2spec, slowhttptest, h2load, nghttp.
 mod suites;
+/// Lines of the access log as they come.
+mod tap;
 /// Listeners with TLS: certificates by name, clients that show their own, renewal, HTTP/2.
 mod tls;
+/// Spans of requests for a collector of OpenTelemetry.
+#[cfg(feature = "otel")]
+mod tracing;
 /// Requests through to an origin and back: upstreams, rewrites, filters, keep-alive.
 mod traffic;
 /// JSON answers that are trimmed on their way.
@@ -109,6 +118,8 @@ mod tunnels;
 mod vectors;
 /// Every wait for a client has its own deadline: clients that stop, do not read, leave, or come too late or too many.
 mod waits;
+/// The pages for operators, walked: their configurations are served, their commands run.
+mod walks;
 /// Configurations that are put in force when their files change, kept, and rolled back to.
 mod watching;
 /// WebSockets over HTTP/1 and HTTP/2: who gets one, what passes, how they end.

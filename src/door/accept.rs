@@ -52,27 +52,42 @@ impl For {
     }
 }
 
-/// Accepts connections until `shut` says so, and then those that have begun by then. Those for which there is no descriptor to keep are handed to
-/// `dismiss` instead.
+/// Whether a socket is accepted on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Listening {
+    /// It is.
+    #[default]
+    On,
+    /// Nobody begins to connect any more; who has begun is taken.
+    Ends,
+    /// Somebody else accepts there: who waits is theirs.
+    Left,
+}
+
+/// Accepts connections for as long as `listening` says so, and then those that have begun by then, unless they are somebody else's. Those for
+/// which there is no descriptor to keep are handed to `dismiss` instead.
 pub(crate) async fn accept(
     listener: TcpListener,
     whom: For,
     metrics: Arc<ListenerMetrics>,
-    mut shut: watch::Receiver<bool>,
+    mut listening: watch::Receiver<Listening>,
     mut take: impl FnMut(TcpStream, SocketAddr),
     mut dismiss: impl FnMut(TcpStream, SocketAddr),
 ) {
     let mut accepting = Accepting { whom, metrics, bounds: whom.bounds(descriptors()), short: false, spares: Vec::new() };
-    loop {
+    let how = loop {
         accepting.hold_spares(&listener);
         let accepted = tokio::select! {
             biased;
             // A sender that is gone is an end, too.
-            _ = shut.wait_for(|shut| *shut) => break,
+            how = listening.wait_for(|how| *how != Listening::On) => break how.map_or(Listening::Ends, |how| *how),
             accepted = listener.accept() => accepted,
             () = tokio::time::sleep(REST), if accepting.wants_spares() => continue,
         };
         accepting.took(accepted, &mut take, &mut dismiss).await;
+    };
+    if how == Listening::Left {
+        return;
     }
     socket::let_nobody_begin(&listener);
     let last_call = tokio::time::sleep(TRAVELS);

@@ -31,6 +31,7 @@ use crate::files;
 use crate::mirror::Mirror;
 use crate::router::{Entry, Pattern, Router, UNMATCHED};
 use crate::telemetry::{AccessLog, Metrics, Target};
+use crate::tracing::Tracing;
 use crate::upstream::tls::Tls;
 use crate::upstream::{Documents, Found, Pool};
 
@@ -46,6 +47,8 @@ impl Snapshot {
     ) -> Result<Self, String> {
         let config = &loaded.config;
         let access_log = open_log(&loaded, previous, metrics)?;
+        let before = previous.and_then(|previous| previous.tracing.as_deref());
+        let tracing = Tracing::compile(config, before, metrics, documents)?;
         let certificates = certificates(&loaded)?;
         let outside = FromConfig {
             documents,
@@ -173,6 +176,7 @@ impl Snapshot {
             token: token(&loaded)?,
             pseudonyms: pseudonyms(&loaded, previous)?,
             access_log,
+            tracing,
             logged: match &loaded.config.telemetry.access_log {
                 LogConfig::On { when, .. } => when.as_ref().map(|when| when.value.clone()),
                 LogConfig::Off => None,
@@ -294,9 +298,10 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
 }
 
 /// Reads the certificates that the listeners name.
-fn certificates(loaded: &Loaded) -> Result<Box<[Option<tls::Kept>]>, String> {
+fn certificates(loaded: &Loaded) -> Result<Box<[Option<Arc<tls::Kept>>]>, String> {
     let read = |listener: &Spanned<model::Listener>| {
-        tls::Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems))
+        let kept = tls::Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems))?;
+        Ok::<_, String>(kept.map(Arc::new))
     };
     loaded.config.server.listeners.iter().map(read).collect()
 }

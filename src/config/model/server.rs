@@ -33,7 +33,7 @@ pub struct Server {
     /// Number of worker threads, at most 1024, or `auto`: as many as the control group (cgroup) allows.
     pub threads: Threads,
     /// Proxies in front of the gateway that may set X-Forwarded-*, Forwarded, X-Real-IP, X-Client-Cert*, X-SSL-*, X-Request-Id, X-BFF-Version,
-    /// traceparent and tracestate. From everybody else these are removed, in every spelling.
+    /// traceparent, tracestate and baggage. From everybody else these are removed, in every spelling.
     pub trusted_proxies: Vec<Spanned<Network>>,
     /// Maximum sizes of a request.
     pub limits: Limits,
@@ -42,8 +42,8 @@ pub struct Server {
     /// Whether a client that closed its half of the connection still gets its answer, however long that takes; otherwise it counts as one
     /// that has left where the answer is not there within 0.3 s.
     pub half_close: bool,
-    /// A directory for what a restart shall not lose: the endpoints that were discovered last. It is made where it does not exist; without it
-    /// nothing is written to disk.
+    /// A directory for what a restart shall not lose: the last five configurations that were accepted, as their files held them, and the
+    /// endpoints that were discovered last. It is made where it does not exist; without it nothing is written to disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<Spanned<PathBuf>>,
     /// How names are resolved: those of endpoints, and those of the hosts that key sets come from.
