@@ -72,6 +72,11 @@ impl Busy {
         });
         let keys = Origin::json(&Issuer::fresh("k1", Algorithm::ES256).unwrap().jwks());
         directory.put("targets.json", &format!("[\"{}\"]", origin.address));
+        // Spans are made in a build that can, and nobody takes them.
+        let telemetry = match cfg!(feature = "otel") {
+            true => format!("telemetry: {{access_log: \"off\", tracing: {{otlp: \"http://{}\", sample: 100%}}}}", nobody()),
+            false => String::new(),
+        };
         let text = yaml(
             "
             server:
@@ -106,8 +111,15 @@ impl Busy {
               - {name: listed, path: /listed/**, upstream: listed}
               - {name: called, path: /called/**, upstream: called}
               - {name: quiet, path: /quiet/**, upstream: main, canary: [{version: v9, upstream: next, share: 100%}]}
+            $TELEMETRY
             ",
-            &[("$FOLDER", &directory.display()), ("$ORIGIN", &origin.address), ("$NOBODY", &nobody()), ("$KEYS", &keys.address)],
+            &[
+                ("$TELEMETRY", &telemetry),
+                ("$FOLDER", &directory.display()),
+                ("$ORIGIN", &origin.address),
+                ("$NOBODY", &nobody()),
+                ("$KEYS", &keys.address),
+            ],
         );
         let gateway = Gateway::start(&text);
         let busy = Self { gateway, _origin: origin, _keys: keys, _directory: directory };
