@@ -11,7 +11,7 @@
 //! - `proxy` translates Pingora's phases; the `exchange` behind it makes attempts at an `upstream` and brings the answer back.
 //! - `discovery` asks the sources of an upstream's endpoints, and gives its pool what they come to.
 //! - `tracing` makes spans of requests and sends them to a collector.
-//! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
+//! - `telemetry` counts and writes the access log; `admin` shows health, metrics and a dashboard, and takes reloads, in the types of `status`.
 //! - `history` keeps the configurations that were accepted of late, so that `reload` can put one of them in force again.
 //! - `files` reads what a configuration names, within bounds; `watch` tells when a file may have changed; `certificates` what is in such files for TLS.
 //! - `overload` measures whether there is more to do than can be done, and says what is refused for it.
