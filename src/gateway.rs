@@ -1,11 +1,13 @@
 //! What all requests of one running gateway share: the snapshot in force, the metrics, the deadlines, the count of requests in flight.
 
+mod entrances;
 mod reloads;
+mod strain;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,28 +16,27 @@ use arc_swap::ArcSwap;
 use frontgate_filters::filter::Facts;
 use frontgate_filters::reply::Form;
 use frontgate_filters::words::fields;
-use frontgate_filters::words::spanned::Spanned;
 use http::Method;
 use parking_lot::Mutex;
-use rustls::ServerConfig;
 use tokio::sync::watch;
 
 use self::reloads::Reloads;
 use crate::certificates::Renewed;
 use crate::changes::changes;
 use crate::config::Loaded;
-use crate::config::model::{Listener, Protocol};
 use crate::discovery::dns::Places;
-use crate::door::tls::Kept;
 use crate::door::wire::Refusal;
-use crate::door::{Caps, Conn, Introduction, Keeper, Rules, spread};
-use crate::refusals::{page, unreadable};
+use crate::door::{Caps, Conn, Inherited, Keeper, Rules, spread};
+use crate::overload::{Overload, Stage};
+use crate::refusals::{self, page, unreadable};
 use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
 use crate::status::{InForce, Reloaded};
-use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics, own_log, timestamp, trace};
+use crate::supervisor::Supervisor;
+use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics, Taps, own_log, timestamp, trace};
 use crate::upstream::balance::random;
 use crate::upstream::{Documents, timer};
+pub(crate) use entrances::{Entrances, Order, Passed};
 
 /// The shared state of a running gateway.
 pub(crate) struct Gateway {
@@ -46,7 +47,8 @@ pub(crate) struct Gateway {
     pub documents: Arc<Documents>,
     /// How often the workers look for deadlines that are over, in milliseconds.
     pace: AtomicU64,
-    listeners: Box<[Arc<ListenerMetrics>]>,
+    /// The listeners that are open.
+    pub entrances: Entrances,
     in_flight: Arc<AtomicUsize>,
     /// Connections that have not asked for anything yet.
     pub fresh: Arc<AtomicUsize>,
@@ -54,6 +56,10 @@ pub(crate) struct Gateway {
     pub caps: Arc<Caps>,
     /// How many of them are of HTTP/2.
     pub http2: Arc<AtomicUsize>,
+    /// Whether it has more to do than it can.
+    pub overload: Overload,
+    /// Who watches the lines of the access log.
+    pub taps: Arc<Taps>,
     draining: AtomicBool,
     drain_asked: tokio::sync::Notify,
     /// Whether the tunnels are to come to their end.
@@ -74,6 +80,8 @@ pub(crate) struct Gateway {
     keyless: Mutex<BTreeSet<String>>,
     /// Where what no request waits for runs: probes.
     background: OnceLock<tokio::runtime::Handle>,
+    /// Who is told what the gateway is about.
+    supervisor: OnceLock<Supervisor>,
 }
 
 /// A request in flight, until it is dropped.
@@ -109,7 +117,6 @@ fn pace(snapshot: &Snapshot) -> u64 {
 impl Gateway {
     /// The state of a gateway that begins with this snapshot.
     pub(crate) fn new(snapshot: Snapshot, metrics: Arc<Metrics>, documents: Arc<Documents>) -> Arc<Self> {
-        let listeners = snapshot.loaded.config.server.listeners.iter().map(|l| metrics.listener(&l.address.to_string())).collect();
         metrics.reloaded(&snapshot.loaded.hash, SystemTime::now());
         let pace = AtomicU64::new(pace(&snapshot));
         let reloads = Reloads::begin(&snapshot.loaded.hash);
@@ -118,11 +125,13 @@ impl Gateway {
             metrics,
             documents,
             pace,
-            listeners,
+            entrances: Entrances::default(),
             in_flight: Arc::default(),
             fresh: Arc::default(),
             caps: Arc::default(),
+            taps: Arc::default(),
             http2: Arc::default(),
+            overload: Overload::default(),
             draining: AtomicBool::new(false),
             drain_asked: tokio::sync::Notify::new(),
             leaving: watch::Sender::new(false),
@@ -134,6 +143,7 @@ impl Gateway {
             held: Mutex::default(),
             keyless: Mutex::default(),
             background: OnceLock::new(),
+            supervisor: OnceLock::new(),
         })
     }
 
@@ -193,6 +203,16 @@ impl Gateway {
         self.snapshot().pools.values().find(|pool| pool.is_required() && !pool.is_alive(now)).map(|pool| pool.name.clone())
     }
 
+    /// From now on this one is told what the gateway is about.
+    pub(crate) fn is_told_to(&self, supervisor: Supervisor) {
+        let _ = self.supervisor.set(supervisor);
+    }
+
+    /// Who is told what the gateway is about, where somebody is.
+    pub(crate) fn supervisor(&self) -> Option<&Supervisor> {
+        self.supervisor.get()
+    }
+
     /// Waits until somebody asks the gateway to end.
     pub(crate) async fn asked_to_drain(&self) {
         self.drain_asked.notified().await;
@@ -204,14 +224,18 @@ impl Gateway {
     }
 
     /// Counts a request on this listener.
-    pub(crate) fn in_flight(&self, listener: usize) -> InFlight {
+    pub(crate) fn in_flight(&self, listener: Option<&Arc<ListenerMetrics>>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
-        InFlight { all: self.in_flight.clone(), _listener: self.listeners.get(listener).map(|metrics| metrics.request()) }
+        InFlight { all: self.in_flight.clone(), _listener: listener.map(ListenerMetrics::request) }
     }
 
-    /// The metrics of a listener.
-    pub(crate) fn listener(&self, index: usize) -> Arc<ListenerMetrics> {
-        self.listeners[index].clone()
+    /// Opens the listeners of the configuration in force, with the inherited sockets where there are some. All or nothing.
+    pub(crate) fn open(&self, inherited: &mut Inherited) -> Result<(), String> {
+        let snapshot = self.snapshot();
+        let listeners = &snapshot.loaded.config.server.listeners;
+        let plan = self.entrances.plan(listeners, inherited)?;
+        self.entrances.open(plan, listeners, &snapshot.certificates, &self.metrics);
+        Ok(())
     }
 
     /// Whether some connection has not asked for anything yet.
@@ -239,6 +263,11 @@ impl Gateway {
         self.draining.load(Ordering::Acquire)
     }
 
+    /// Whether there is more to do than can be done.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.overload.stage() > Stage::Calm
+    }
+
     /// The page for Prometheus.
     pub(crate) fn scrape(&self) -> String {
         let snapshot = self.snapshot();
@@ -249,7 +278,7 @@ impl Gateway {
     /// When the certificates that clients and upstreams are shown end, in seconds since 1970, by their files.
     pub(crate) fn certificate_ends(&self) -> BTreeMap<String, i64> {
         let snapshot = self.snapshot();
-        let servers = snapshot.certificates.iter().flatten().map(Kept::server);
+        let servers = snapshot.certificates.iter().flatten().map(|kept| kept.server());
         let ends = servers.flat_map(|server| server.ends.clone());
         ends.chain(snapshot.pools.values().filter_map(|pool| pool.tls()?.end.clone())).collect()
     }
@@ -280,6 +309,7 @@ impl Gateway {
 
     /// How the configuration in force came to be so, for whoever asks.
     pub(crate) fn came_into_force(&self, how: InForce) {
+        self.reloads.came(&how);
         *self.in_force.lock() = how;
     }
 
@@ -310,27 +340,28 @@ impl Gateway {
         let _one = self.reloading.lock();
         let current = self.snapshot();
         let result = fixed_parts(&current.loaded, &loaded)
-            .and_then(|()| Snapshot::compile(loaded, Some(&current), &self.metrics, Some(&self.documents)));
+            .and_then(|()| Snapshot::compile(loaded, Some(&current), &self.metrics, Some(&self.documents)))
+            .and_then(|next| {
+                // The last thing that can fail: whoever connects to a socket that was bound here is served.
+                let plan = self.entrances.plan(&next.loaded.config.server.listeners, &mut Inherited::default())?;
+                Ok((plan, next))
+            });
         match result {
-            Ok(next) => {
+            Ok((plan, next)) => {
                 let hash = next.loaded.hash.clone();
                 let changed = changes(&current.loaded.config, &next.loaded.config);
                 next.warm_up();
                 self.pace.store(pace(&next), Ordering::Relaxed);
                 let next = Arc::new(next);
                 self.snapshot.store(next.clone());
+                self.entrances.open(plan, &next.loaded.config.server.listeners, &next.certificates, &self.metrics);
                 self.documents.dns().set(Places::of(&next.loaded));
                 current.leaves_force(&next);
                 next.entered_force();
                 if let Some(runtime) = self.background.get() {
                     next.run(runtime);
                 }
-                self.metrics.retire(&|name| next.loaded.config.routes.iter().any(|route| route.name.value == name), &|name| {
-                    next.pools.contains_key(name)
-                        || self.documents.ask(name)
-                        || next.tracing.as_ref().is_some_and(|tracing| tracing.asks(name))
-                });
-                self.metrics.retire_discoveries(&|name| next.keepers.contains_key(name));
+                self.retire(&next);
                 self.metrics.reloaded(&hash, SystemTime::now());
                 *self.refused.lock() = None;
                 let reloaded = Reloaded { hash, changed };
@@ -338,18 +369,30 @@ impl Gateway {
                 Ok(reloaded)
             }
             Err(why) => {
+                // What was made for what is not in force.
+                self.retire(&current);
                 self.reload_refused(why.clone());
                 Err(why)
             }
         }
     }
+
+    /// Takes the metrics of what this configuration has not off their page.
+    fn retire(&self, snapshot: &Snapshot) {
+        let config = &snapshot.loaded.config;
+        self.metrics.retire(&|name| config.routes.iter().any(|route| route.name.value == name), &|name| {
+            let is_collector = snapshot.tracing.as_ref().is_some_and(|tracing| tracing.asks(name));
+            snapshot.pools.contains_key(name) || self.documents.ask(name) || is_collector
+        });
+        self.metrics.retire_discoveries(&|name| snapshot.keepers.contains_key(name));
+        self.metrics.retire_listeners(&|address| config.server.listeners.iter().any(|listener| listener.address.to_string() == address));
+    }
 }
 
-/// Listeners, admin address and threads belong to the process: changing them takes a new one.
+/// The operators' addresses and threads belong to the process: changing them takes a new one.
 fn fixed_parts(old: &Loaded, new: &Loaded) -> Result<(), String> {
     let (old, new) = (&old.config.server, &new.config.server);
     let changed = [
-        ("server.listeners", !same_listeners(&old.listeners, &new.listeners)),
         ("server.admin", old.admin != new.admin),
         ("server.status", old.status != new.status),
         ("server.threads", old.threads != new.threads),
@@ -361,35 +404,26 @@ fn fixed_parts(old: &Loaded, new: &Loaded) -> Result<(), String> {
     Err(format!("{} cannot be changed by a reload: start a new process for it", names.join(" and ")))
 }
 
-/// Whether the same addresses speak the same protocols, with TLS or without it; everything else of a listener may change.
-fn same_listeners(old: &[Spanned<Listener>], new: &[Spanned<Listener>]) -> bool {
-    let fixed = |listener: &Spanned<Listener>| {
-        (listener.address, listener.tls.is_some(), [Protocol::Http1, Protocol::H2].map(|protocol| listener.speaks(protocol)))
-    };
-    old.iter().map(fixed).eq(new.iter().map(fixed))
-}
-
 impl Keeper for Gateway {
     fn is_draining(&self) -> bool {
         Self::is_draining(self)
     }
 
+    fn is_overloaded(&self) -> bool {
+        Self::is_overloaded(self)
+    }
+
+    fn has_no_room(&self, client: SocketAddr) -> Vec<u8> {
+        let facts = Facts::new(client.ip().to_canonical(), new_request_id());
+        let (mut head, body) = refusals::overloaded().render(Form::default(), &facts.request_id);
+        self.snapshot().unmatched.chain.mark(&mut head, &facts);
+        head.insert_header("Connection", "close").expect("a valid header");
+        head.insert_header("Date", httpdate::fmt_http_date(SystemTime::now())).expect("a valid header");
+        page(&head, &body)
+    }
+
     fn rules(&self) -> Rules {
         self.snapshot.load().rules
-    }
-
-    fn introduction(&self, listener: usize, from: IpAddr) -> Introduction {
-        let snapshot = self.snapshot.load();
-        let listener = snapshot.loaded.config.server.listeners.get(listener);
-        match listener.and_then(|listener| listener.proxy_protocol.as_ref()) {
-            None => Introduction::None,
-            Some(proxies) if proxies.from.iter().any(|network| network.0.contains(&from)) => Introduction::Required,
-            Some(_) => Introduction::Refused,
-        }
-    }
-
-    fn tls(&self, listener: usize) -> Option<Arc<ServerConfig>> {
-        self.snapshot.load().certificates.get(listener)?.as_ref().map(Kept::config)
     }
 
     fn refuse(&self, refusal: Refusal, conn: &Conn) -> Vec<u8> {
@@ -420,6 +454,9 @@ impl Keeper for Gateway {
         };
         if snapshot.logs(&line, true) == Some(true) {
             snapshot.access_log.log(&line);
+        }
+        if self.taps.is_any() {
+            self.taps.offer(&line);
         }
         page(&head, &body)
     }

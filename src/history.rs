@@ -202,8 +202,15 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// Under whole paths: another process may begin in another directory.
 fn texts(sources: &[Source]) -> Vec<Text> {
-    sources.iter().map(|source| Text { name: source.name.clone(), text: source.text.clone() }).collect()
+    let whole = |name: &str| std::path::absolute(name).map_or_else(|_| name.to_owned(), |path| path.display().to_string());
+    sources.iter().map(|source| Text { name: whole(&source.name), text: source.text.clone() }).collect()
+}
+
+/// Whether these are the same files with the same texts.
+pub(crate) fn are_same(some: &[Source], others: &[Source]) -> bool {
+    texts(some) == texts(others)
 }
 
 fn sources(texts: &[Text]) -> Vec<Source> {

@@ -32,6 +32,9 @@ pub(crate) struct Status {
     pub requests_in_flight: usize,
     /// Lines of the access log that were lost.
     pub log_lines_dropped: u64,
+    /// Whether there is more to do than it can.
+    #[serde(default)]
+    pub overload: OverloadStatus,
     /// The upstreams, by name.
     pub upstreams: BTreeMap<String, UpstreamStatus>,
     /// The circuits that were ever asked.
@@ -132,6 +135,36 @@ pub(crate) enum Health {
     Down,
     /// It is about to end.
     Draining,
+}
+
+/// What can run short, and what is given up for it: nothing (0), routes of low priority (1), those of normal priority, too (2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OverloadStatus {
+    /// What is given up in all.
+    pub stage: u8,
+    /// Since when something runs short, in milliseconds.
+    pub for_ms: Option<u64>,
+    /// Memory, in bytes.
+    pub memory: Option<UsedStatus>,
+    /// Files and sockets.
+    pub descriptors: Option<UsedStatus>,
+    /// How late the latest worker thread comes to what is due, in milliseconds.
+    pub lag_ms: Option<u64>,
+    /// What is given up for that.
+    pub lag_stage: u8,
+}
+
+/// How much of something is in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UsedStatus {
+    /// So much.
+    pub used: u64,
+    /// Of so much.
+    pub most: u64,
+    /// Whose bound that is.
+    pub of: String,
+    /// What is given up for it.
+    pub stage: u8,
 }
 
 /// What is known of an upstream.
@@ -345,6 +378,10 @@ pub(crate) struct ReloadStatus {
     pub config: Option<String>,
     /// What was not as before, an entry each.
     pub changed: Vec<String>,
+    /// How it came to be so, as of what is in force.
+    pub how: Option<String>,
+    /// The operator who asked for it.
+    pub who: Option<String>,
     /// Why it was refused.
     pub why: Option<String>,
 }
@@ -481,7 +518,7 @@ impl Force {
 mod tests {
     use super::*;
 
-    const WIRE: &str = r#"{"status":"down","reasons":["the required upstream `main` has no endpoint that takes requests"],"version":"0.1.0","config":"abc123","in_force":{"how":"rollback","who":"127.0.0.1:4711 without a token","since":"2026-02-03T04:05:06Z","on_disk":"the files hold another"},"log_level":{"level":"debug","for_ms":60000},"requests_in_flight":2,"log_lines_dropped":0,"upstreams":{"main":{"alive":false,"required":true,"in_flight":3,"retrying":1,"first_byte_ms":15000,"adaptive":false,"endpoints":[{"address":"10.0.0.1:80","state":"ejected","weight":1,"in_flight":0,"ejected_for_ms":1500,"version":null,"last_error":"status 503","last_error_ms_ago":1200,"protocol":"h2","drained_for_ms":null,"weighed_by_hand":true,"weighed_for_ms":2500},{"address":"10.0.0.2:80","name":"users.internal:80","state":"unhealthy","weight":2,"in_flight":3,"ejected_for_ms":null,"version":"v2","last_error":null,"last_error_ms_ago":null,"protocol":null,"drained_for_ms":null,"weighed_by_hand":false,"weighed_for_ms":null}],"discovery":{"sources":[{"source":"file targets.json","state":"away","age_seconds":7,"endpoints":2,"held":1,"why":"it does not exist"}]}}},"circuits":[{"filter":"guard","upstream":"main","state":"half_open","requests":20,"failures":11,"slow":0,"probes":1,"open_for_ms":null,"forced":"open","forced_for_ms":60000}],"key_sets":{"login":{"age_seconds":61}}}"#;
+    const WIRE: &str = r#"{"status":"down","reasons":["the required upstream `main` has no endpoint that takes requests"],"version":"0.1.0","config":"abc123","in_force":{"how":"rollback","who":"127.0.0.1:4711 without a token","since":"2026-02-03T04:05:06Z","on_disk":"the files hold another"},"log_level":{"level":"debug","for_ms":60000},"requests_in_flight":2,"log_lines_dropped":0,"overload":{"stage":1,"for_ms":1500,"memory":{"used":95,"most":100,"of":"the limit of the control group","stage":1},"descriptors":null,"lag_ms":3,"lag_stage":0},"upstreams":{"main":{"alive":false,"required":true,"in_flight":3,"retrying":1,"first_byte_ms":15000,"adaptive":false,"endpoints":[{"address":"10.0.0.1:80","state":"ejected","weight":1,"in_flight":0,"ejected_for_ms":1500,"version":null,"last_error":"status 503","last_error_ms_ago":1200,"protocol":"h2","drained_for_ms":null,"weighed_by_hand":true,"weighed_for_ms":2500},{"address":"10.0.0.2:80","name":"users.internal:80","state":"unhealthy","weight":2,"in_flight":3,"ejected_for_ms":null,"version":"v2","last_error":null,"last_error_ms_ago":null,"protocol":null,"drained_for_ms":null,"weighed_by_hand":false,"weighed_for_ms":null}],"discovery":{"sources":[{"source":"file targets.json","state":"away","age_seconds":7,"endpoints":2,"held":1,"why":"it does not exist"}]}}},"circuits":[{"filter":"guard","upstream":"main","state":"half_open","requests":20,"failures":11,"slow":0,"probes":1,"open_for_ms":null,"forced":"open","forced_for_ms":60000}],"key_sets":{"login":{"age_seconds":61}}}"#;
 
     #[test]
     fn what_is_written_is_what_programs_know_and_is_read_back_whole() {

@@ -19,10 +19,14 @@ mod chaos;
 mod check;
 /// Answers that are compressed on their way.
 mod compress;
+/// The page that the admin address shows, in a real browser.
+mod dashboard;
 /// Endpoints that come and go by themselves: from files and from etcd, kept over a restart, under load.
 mod discovery;
 /// What people copy: the pages' YAML and every configuration that is shipped.
 mod documents;
+/// Listeners that come, change and go; processes that take each other's place; what systemd gives and hears.
+mod doors;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
 mod endpoints;
 /// Streams of events, which nothing holds back and no pause ends.
@@ -69,6 +73,8 @@ mod mirrors;
 mod names;
 /// What operators ask a running gateway, and who is none.
 mod operators;
+/// More to do than can be done: what runs short, what is refused for it, and how it ends.
+mod overload;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
 /// Upstreams of many endpoints that come and go, and what operators set for single ones.
@@ -93,6 +99,8 @@ mod streams;
 mod stress;
 /// What others wrote to try servers with: h2spec, slowhttptest, h2load, nghttp.
 mod suites;
+/// Lines of the access log as they come.
+mod tap;
 /// Listeners with TLS: certificates by name, clients that show their own, renewal, HTTP/2.
 mod tls;
 /// Spans of requests for a collector of OpenTelemetry.

@@ -8,23 +8,30 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use frontgate_filters::reply::Form;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
-use http::{HeaderValue, Method};
-use pingora_http::{RequestHeader, ResponseHeader};
+use http::{HeaderValue, Method, StatusCode};
+use pingora_http::ResponseHeader;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::answer::problem;
+use super::resources::{Act, Resource};
 use super::{Admin, Scope};
 use crate::door::wire::Refusal;
-use crate::door::{Conn, For, H1, Held, Keeper, Next, Rules, accept};
-use crate::exchange::client::Client as _;
+use crate::door::{Conn, For, H1, Held, Keeper, Listening, Next, Rules, accept};
+use crate::exchange::client::{Client as _, Lost};
 use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
-use crate::telemetry::ListenerMetrics;
+use crate::telemetry::{ListenerMetrics, TurnedAway};
 use crate::upstream::h1::Io;
 
 impl Admin {
-    /// Accepts connections until `shut` says so.
-    pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener, metrics: Arc<ListenerMetrics>, shut: watch::Receiver<bool>) {
+    /// Accepts connections for as long as `listening` says so.
+    pub(crate) async fn listen(
+        self: Arc<Self>,
+        listener: TcpListener,
+        metrics: Arc<ListenerMetrics>,
+        listening: watch::Receiver<Listening>,
+    ) {
         let whom = match self.scope {
             Scope::All { .. } => For::Operators,
             Scope::ReadOnly => For::Probes,
@@ -32,13 +39,15 @@ impl Admin {
         let take = move |socket, peer| {
             tokio::spawn(self.clone().serve(socket, peer));
         };
-        accept(listener, whom, metrics, shut, take).await;
+        let dismissed = metrics.clone();
+        let dismiss = move |_, _| _ = dismissed.turned_away(TurnedAway::Descriptors);
+        accept(listener, whom, metrics, listening, take, dismiss).await;
     }
 
     /// One connection, one request after the other.
     async fn serve(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
         let _ = socket.set_nodelay(true);
-        let conn = Arc::new(Conn::new(0, Some(peer), None, None));
+        let conn = Arc::new(Conn::elsewhere(self.ending.clone(), peer));
         let mut h1 = Box::new(H1::new(Io::Tcp(socket), conn, self.clone(), Box::new(())));
         loop {
             let request = match poll_fn(|cx| h1.poll_next(cx, false)).await {
@@ -46,13 +55,8 @@ impl Admin {
                 Next::Refused(refusal) => return h1.refuse(refusal).await,
                 Next::End | Next::Http2 => return,
             };
-            let (head, body) = self.response(&request, peer).await;
             let mut held = Held { h1, request: &request };
-            held.head(head, body.is_empty());
-            if !body.is_empty() {
-                held.body(body, true);
-            }
-            if held.flush().await.is_err() {
+            if self.respond(&mut held, peer).await.is_err() {
                 return;
             }
             h1 = held.h1;
@@ -65,18 +69,52 @@ impl Admin {
         }
     }
 
-    /// The answer to a request as it is sent: to HEAD without the body that GET would have, though with its length.
-    async fn response(&self, request: &RequestHeader, peer: SocketAddr) -> (ResponseHeader, Bytes) {
-        let (mut parts, body) = self.answer(request, peer).await.into_parts();
+    /// Answers a request: to HEAD without the body that GET would have, though with its length. An error where the client has left.
+    async fn respond(&self, held: &mut Held<'_>, peer: SocketAddr) -> Result<(), Lost> {
+        let request = held.request;
+        let answer = match self.find(request, peer) {
+            Ok((Resource { act: Act::Lines(open), .. }, _)) if request.method == Method::GET => match open(self, request) {
+                Ok(lines) => return lines.send(held).await,
+                Err(refusal) => refusal,
+            },
+            Ok((Resource { act: Act::Asked(act), .. }, _)) => match body_of(held).await? {
+                Some(body) => act(self, &body),
+                None => {
+                    problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request is larger than any that is asked here.", None)
+                }
+            },
+            _ => self.answer(request, peer).await,
+        };
+        let (mut parts, body) = answer.into_parts();
         parts.headers.insert(CONTENT_LENGTH, body.len().into());
-        let body = if request.method == Method::HEAD { Bytes::new() } else { body.into() };
-        (ResponseHeader::from(parts), body)
+        let body: Bytes = if request.method == Method::HEAD { Bytes::new() } else { body.into() };
+        held.head(ResponseHeader::from(parts), body.is_empty());
+        if !body.is_empty() {
+            held.body(body, true);
+        }
+        held.flush().await
     }
 }
 
+/// The most that is read of a request's body.
+const MOST: usize = 256 << 10;
+
+/// The body of a request; none where it is too large.
+async fn body_of(held: &mut Held<'_>) -> Result<Option<Vec<u8>>, Lost> {
+    let mut body = Vec::new();
+    while let Some(part) = poll_fn(|cx| held.poll_body(cx)).await? {
+        if body.len() + part.len() > MOST {
+            return Ok(None);
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(Some(body))
+}
+
 impl Keeper for Admin {
+    /// Operators who close their half have left: nobody waits for an answer of theirs that has no end.
     fn rules(&self) -> Rules {
-        self.gateway.rules()
+        Rules { half_close: false, ..self.gateway.rules() }
     }
 
     /// What operators send is none of the clients' requests: it is neither logged nor counted among them.

@@ -10,9 +10,11 @@ use pingora_http::RequestHeader;
 use serde_json::json;
 
 use super::Admin;
-use super::answer::{Answer, TEXT, answer, json, no_such, problem, text};
+use super::answer::{Answer, TEXT, answer, json, no_such, problem, refusal, text};
 use super::dashboard;
+use super::tap::{self, Lines};
 use crate::discovery::in_words;
+use crate::explain::Posted;
 use crate::reload::{Cause, NotRolledBack, Refused};
 use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force, Level, LogLevelSet};
 use crate::telemetry::own_log;
@@ -48,6 +50,10 @@ pub(super) enum Act {
     By(fn(&Admin, &RequestHeader, &Who) -> Answer),
     /// The same after a wait.
     LaterBy(for<'a> fn(&'a Admin, &'a RequestHeader, Who) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>),
+    /// At once, to what comes as the request's body.
+    Asked(fn(&Admin, &[u8]) -> Answer),
+    /// As lines that come, or a refusal.
+    Lines(fn(&Admin, &RequestHeader) -> Result<Lines, Answer>),
 }
 
 /// Everything there is.
@@ -74,6 +80,8 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/-/upstreams/ready", takes: Takes::Post, open: false, act: Act::By(by_hand) },
     Resource { path: "/-/upstreams/weight", takes: Takes::Post, open: false, act: Act::By(by_hand) },
     Resource { path: "/-/limits", takes: Takes::Get, open: false, act: Act::Now(limits) },
+    Resource { path: "/-/explain", takes: Takes::Post, open: false, act: Act::Asked(explain) },
+    Resource { path: "/-/tap", takes: Takes::Get, open: false, act: Act::Lines(tap::open) },
     Resource { path: "/-/hash", takes: Takes::Post, open: false, act: Act::Now(hash) },
 ];
 
@@ -154,9 +162,6 @@ fn log_level(_: &Admin, head: &RequestHeader, who: &Who) -> Answer {
         Ok(time) => time.unwrap_or(own_log::SPAN),
         Err(why) => return bad(why),
     };
-    if !own_log::has(level) {
-        return bad("This gateway was built without what it would tell at that level.");
-    }
     if time > own_log::LONGEST {
         return bad("`for` must be a day at most.");
     }
@@ -202,7 +207,7 @@ fn circuit(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
     log::warn!(
         "the operator {who} set the circuit of filter `{filter}` and upstream `{upstream}` to {}{}",
         force.label(),
-        time.map_or(String::new(), |time| format!(" for {time:?}"))
+        time.map_or(String::new(), |time| format!(" for {}", Duration(time)))
     );
     json(StatusCode::OK, &CircuitForced { filter: &filter, upstream: &upstream, force })
 }
@@ -268,7 +273,7 @@ fn by_hand(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
         Order::Weight(weight, _) => format!("gave the weight {weight} to"),
         Order::Ready => "put back".to_owned(),
     };
-    let span = time.map_or(String::new(), |time| format!(" for {time:?}"));
+    let span = time.map_or(String::new(), |time| format!(" for {}", Duration(time)));
     log::warn!("the operator {who} {what} endpoint {endpoint} of upstream `{upstream}`{span}");
     let warning = (!obeyed.usable).then(|| format!("no endpoint of the upstream `{upstream}` takes requests"));
     if let Some(warning) = &warning {
@@ -282,6 +287,18 @@ fn limits(admin: &Admin, head: &RequestHeader) -> Answer {
     match admin.gateway.limits(parameter(head, "filter").as_deref()) {
         Some(limits) => json(StatusCode::OK, &limits),
         None => problem(StatusCode::NOT_FOUND, "not_found", "There is no rate limit of this name.", None),
+    }
+}
+
+/// What becomes of a request just now, without one.
+fn explain(admin: &Admin, body: &[u8]) -> Answer {
+    let bad = |why: &str| refusal(StatusCode::BAD_REQUEST, "bad_request", why);
+    match serde_json::from_slice::<Posted>(body) {
+        Ok(posted) => match posted.explain(&admin.gateway.snapshot()) {
+            Ok(told) => json(StatusCode::OK, &told),
+            Err(why) => bad(&why),
+        },
+        Err(error) => bad(&format!("The request to explain cannot be read: {error}")),
     }
 }
 

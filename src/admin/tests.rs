@@ -45,7 +45,7 @@ fn admin_with(scope: Scope, token: &str) -> Admin {
     std::fs::remove_file(&file).expect("removed");
     let gateway = Gateway::new(snapshot, metrics, documents);
     let reloader = Arc::new(Reloader::new(gateway.clone(), Box::new(load)));
-    Admin::new(gateway, reloader, scope)
+    Admin::new(gateway, reloader, scope, Arc::default())
 }
 
 /// The scope of an admin address on loopback.

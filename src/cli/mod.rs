@@ -8,6 +8,7 @@ mod hash;
 mod operate;
 mod run;
 mod table;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -51,7 +52,7 @@ enum Command {
         #[arg(value_name = "FILE|DIR", conflicts_with = "config")]
         file: Option<PathBuf>,
     },
-    /// Explain which route takes a request and what every filter decides, offline
+    /// Explain which route takes a request and what every filter decides: offline, or by the running gateway
     Explain(explain::Arguments),
     /// Show the configuration, the schema of its language, or what was in force before, which it can put back
     Config {
@@ -76,6 +77,8 @@ enum Command {
         /// The rate limit's name; by default all
         filter: Option<String>,
     },
+    /// Show log lines of the running gateway as they come
+    Tap(operate::tap::Arguments),
     /// Show a value as the access log shows it: what stands as `sub` or `limit_key` for it
     Hash {
         #[command(flatten)]
@@ -177,6 +180,13 @@ struct Admin {
     admin: Option<std::net::SocketAddr>,
 }
 
+impl Admin {
+    /// Whether somebody has typed where that is.
+    fn is_typed(&self) -> bool {
+        self.admin.is_some()
+    }
+}
+
 impl Arguments {
     /// Reads what was typed. `-t` is a command, so it cannot be used with another one.
     fn read(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
@@ -199,6 +209,8 @@ impl Arguments {
 mod exit {
     /// Something failed at run time.
     pub(super) const RUNTIME: u8 = 1;
+    /// What was typed is wrong.
+    pub(super) const USAGE: u8 = 2;
     /// Nothing answers, or something that is no frontgate.
     pub(super) const UNAVAILABLE: u8 = 69;
     /// The configuration cannot be used.
@@ -250,6 +262,7 @@ pub fn main() -> ExitCode {
         Some(Command::Upstreams { admin, act: None }) => operate::run(path, &admin, &operate::Ask::Upstreams),
         Some(Command::Upstreams { admin, act: Some(act) }) => operate::run(path, &admin, &act.into()),
         Some(Command::Limits { admin, filter }) => operate::run(path, &admin, &operate::Ask::Limits(filter)),
+        Some(Command::Tap(arguments)) => operate::tap::run(path, &arguments),
         Some(Command::Hash { admin, value }) => hash::run(path, &admin, &value),
         Some(Command::Drain { admin, wait }) => operate::run(path, &admin, &operate::Ask::Drain { wait }),
         Some(Command::Circuit { admin, filter, upstream, force, time }) => {

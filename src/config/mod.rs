@@ -33,7 +33,6 @@ pub(crate) use self::places::Source;
 use self::places::{At, Places};
 use self::read::tree::{Builder, Node, Value};
 use self::read::{collect, yaml};
-use crate::files;
 
 /// A configuration without errors, and where each of its values is written.
 #[derive(Debug)]
@@ -153,7 +152,7 @@ impl Loaded {
 
     /// The contents of a file that a value names; an error says why it cannot be had.
     pub fn file(&self, path: &Spanned<PathBuf>) -> Result<Vec<u8>, String> {
-        files::read(&self.resolve_path(path.place, path), files::SMALL)
+        self.ledger.read_followed(&self.resolve_path(path.place, path))
     }
 
     /// What was found wrong with these values after they were loaded: secrets and files that cannot be had.

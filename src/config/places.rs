@@ -5,7 +5,7 @@ use std::ops::Range;
 use frontgate_filters::words::spanned::Place;
 
 /// A file of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Source {
     /// Its name as it was given.
     pub name: String,

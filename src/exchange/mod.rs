@@ -188,7 +188,7 @@ impl Order<'_> {
         let moves = self.attempts.moves();
         let next = self.attempts.settle(asked, result, now, &mut Listeners { halves: self.halves, snapshot: self.snapshot });
         if let Some(chosen) = self.chosen.as_deref_mut().filter(|_| self.attempts.moves() > moves) {
-            chosen.give_way(self.facts);
+            chosen.give_way(self.facts, true);
         }
         next
     }

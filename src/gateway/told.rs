@@ -48,6 +48,7 @@ impl Gateway {
             log_level: own_log::held(now),
             requests_in_flight: self.requests(),
             log_lines_dropped: self.metrics.log_dropped().get(),
+            overload: self.overload_status(now),
             upstreams: snapshot
                 .pools
                 .iter()
@@ -92,7 +93,9 @@ impl Gateway {
             };
             Some(format!("an operator {said} of the endpoints of upstream `{name}`"))
         });
-        away.into_iter()
+        self.overload_trouble()
+            .into_iter()
+            .chain(away)
             .chain(forced)
             .chain(by_hand)
             .chain(keyless)

@@ -87,7 +87,7 @@ impl Ctx {
     pub(super) fn enter(&mut self, session: &Session) {
         self.seat = seat_of(session.as_downstream());
         if let Some(seat) = &self.seat {
-            self.in_flight = Some(self.gateway.in_flight(seat.conn.listener));
+            self.in_flight = Some(self.gateway.in_flight(seat.conn.metrics()));
             // In this order: whoever waits for the end sees the connection or its request.
             seat.fresh.asked();
             if let Some(peer) = seat.conn.peer {
@@ -178,6 +178,7 @@ impl Ctx {
         if let Some(chosen) = &self.chosen {
             chosen.count(status);
         }
+        let tapped = self.gateway.taps.is_any();
         let spans = self.snapshot.tracing.as_ref().zip(self.traced).and_then(|(tracing, traced)| {
             // What lasts as long as people like is not slow.
             let took = Some(duration).filter(|_| !self.websocket);
@@ -185,7 +186,7 @@ impl Ctx {
             let kept = if traced.sampled { None } else { Some(kept()?) };
             Some((tracing, traced, kept))
         });
-        if self.snapshot.access_log.is_off() && spans.is_none() {
+        if self.snapshot.access_log.is_off() && !tapped && spans.is_none() {
             return;
         }
         let tried = if spans.is_some() { self.attempts.told(now) } else { Vec::new() };
@@ -241,11 +242,11 @@ impl Ctx {
                 now,
             });
         }
-        if self.snapshot.access_log.is_off() {
+        if self.snapshot.access_log.is_off() && !tapped {
             return;
         }
         let logged = self.snapshot.logs(&line, false);
-        if logged == Some(false) {
+        if logged == Some(false) && !tapped {
             return;
         }
         let names = &self.snapshot.pseudonyms;
@@ -254,6 +255,9 @@ impl Ctx {
         let line = Line { sub: sub.as_deref(), limit_key: limit_key.as_deref(), ..line };
         if logged.or_else(|| self.snapshot.logs(&line, true)) == Some(true) {
             self.snapshot.access_log.log(&line);
+        }
+        if tapped {
+            self.gateway.taps.offer(&line);
         }
     }
 }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 
 pub(crate) use self::cause::Cause;
+use self::cause::listed;
 use self::rollback::Held;
 pub(crate) use self::rollback::{Beginning, NotRolledBack, begin};
 use self::seen::Seen;
@@ -28,7 +29,9 @@ use crate::config::{self, Loaded};
 use crate::gateway::Gateway;
 use crate::history::History;
 use crate::status::{InForce, Reloaded};
+use crate::supervisor::Reloading;
 use crate::telemetry::timestamp;
+use crate::watch::EVERY_YAML;
 
 /// How a configuration is read again.
 pub(crate) type Read = Box<dyn Fn() -> Result<Loaded, Diagnostics> + Send + Sync>;
@@ -86,6 +89,11 @@ fn checked(read: Result<Loaded, Diagnostics>) -> Result<Loaded, Diagnostics> {
     if loaded.warnings.refuse() { Err(loaded.warnings) } else { Ok(loaded) }
 }
 
+/// What the supervisor is told of a gateway that serves this configuration.
+pub(crate) fn in_force(hash: &str) -> String {
+    format!("configuration {hash} is in force")
+}
+
 impl Reloader {
     /// Reads with `read`.
     pub(crate) fn new(gateway: Arc<Gateway>, read: Read) -> Self {
@@ -121,16 +129,14 @@ impl Reloader {
         let Some(now) = settled(&before, || Seen::now(&config::texts(path.as_deref()), before.others())) else { return };
         let mut state = self.state.lock();
         // Meanwhile somebody else may have read them, or rolled back.
-        if state.files.as_ref().is_none_or(|files| files.seen != before) {
+        if state.files.as_ref().is_none_or(|files| files.seen != before) || self.is_draining() {
             return;
         }
         let cause = Cause::Watch(now.changes(&before));
         // Why it is refused is in the log, in the status and in the metrics.
-        let _ = if state.held.is_some() && now.has_same_texts(&before) {
-            self.hold_again(&mut state, &cause)
-        } else {
-            self.read_again(&mut state, &cause)
-        };
+        let holds = |held: &Held| now.has_same_texts(&before) || config::texts(path.as_deref()).is_ok_and(|texts| held.is_over(&texts));
+        let _ =
+            if state.held.as_ref().is_some_and(holds) { self.hold_again(&mut state, &cause) } else { self.read_again(&mut state, &cause) };
     }
 
     /// Everything in which a change would be another configuration; folders by a name in them.
@@ -139,7 +145,7 @@ impl Reloader {
         let Some(Files { path, seen }) = &state.files else { return Vec::new() };
         let usual = || [Path::new("frontgate.yaml"), Path::new("/etc/frontgate")].map(Path::to_owned).to_vec();
         let places = path.as_ref().map_or_else(usual, |path| vec![path.clone()]);
-        let inside = places.iter().filter(|place| place.is_dir()).map(|place| place.join("*.yaml")).collect::<Vec<_>>();
+        let inside = places.iter().filter(|place| place.is_dir()).map(|place| place.join(EVERY_YAML)).collect::<Vec<_>>();
         places.into_iter().chain(inside).chain(seen.names().map(PathBuf::from)).chain(seen.others()).collect()
     }
 
@@ -156,7 +162,7 @@ impl Reloader {
     fn read_again(&self, state: &mut State, cause: &Cause) -> Result<Reloaded, Refused> {
         // Before it is read: what changes in between is seen as a change then.
         let texts = state.files.as_ref().map(|files| config::texts(files.path.as_deref()));
-        match self.put((self.read)()) {
+        match self.put(&self.read) {
             Ok((reloaded, same_values)) => {
                 let snapshot = self.gateway.snapshot();
                 if let Some(files) = &mut state.files {
@@ -172,7 +178,8 @@ impl Reloader {
                 }
                 let why = refused.in_a_line();
                 match cause {
-                    Cause::Watch(changes) => log::error!("the configuration was not reloaded though {}: {why}", changes.join(" and ")),
+                    Cause::Watch(changes) => log::error!("the configuration was not reloaded though {}: {why}", listed(changes)),
+                    Cause::Admin(who) => log::error!("the configuration was not reloaded as the operator {who} asks: {why}"),
                     _ => log::error!("the configuration was not reloaded: {why}"),
                 }
                 Err(refused)
@@ -180,9 +187,10 @@ impl Reloader {
         }
     }
 
-    /// Puts in force what was read, and says whether its values are those from before. Where it is refused, with the files that were read for it.
-    fn put(&self, read: Result<Loaded, Diagnostics>) -> Result<(Reloaded, bool), (Refused, Option<Arc<Ledger>>)> {
-        let loaded = checked(read).map_err(|problems| {
+    /// Puts in force what is read, and says whether its values are those from before. Where it is refused, with the files that were read for it.
+    fn put(&self, read: impl FnOnce() -> Result<Loaded, Diagnostics>) -> Result<(Reloaded, bool), (Refused, Option<Arc<Ledger>>)> {
+        let _told = Reloading::of(self.gateway.supervisor());
+        let loaded = checked(read()).map_err(|problems| {
             self.gateway.reload_refused(problems.in_a_line());
             let ledger = problems.ledger().cloned();
             (Refused::Problems(problems), ledger)
@@ -190,6 +198,9 @@ impl Reloader {
         let ledger = loaded.ledger().clone();
         let before = self.gateway.snapshot();
         let reloaded = self.gateway.reload(loaded).map_err(|why| (Refused::Because(why), Some(ledger)))?;
+        if let Some(supervisor) = self.gateway.supervisor() {
+            supervisor.status(&in_force(&reloaded.hash));
+        }
         let same_values = reloaded.hash == before.loaded.hash;
         Ok((reloaded, same_values))
     }

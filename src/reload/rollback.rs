@@ -7,7 +7,7 @@ use super::{Cause, Refused, Reloader, State, checked, told};
 use crate::changes::changes;
 use crate::config::diagnostics::Diagnostics;
 use crate::config::{self, Loaded, Source};
-use crate::history::{Entry, History, Rollback};
+use crate::history::{Entry, History, Rollback, are_same};
 use crate::snapshot;
 use crate::status::{HistoryStatus, InForce, KeptConfiguration, Reloaded, RolledBack};
 use crate::telemetry::timestamp;
@@ -25,6 +25,11 @@ impl Held {
     /// Its hash.
     pub(super) fn hash(&self) -> &str {
         &self.rollback.hash
+    }
+
+    /// Whether these texts are those that it was rolled back from.
+    pub(super) fn is_over(&self, texts: &[Source]) -> bool {
+        self.rollback.is_over(texts)
     }
 }
 
@@ -133,7 +138,7 @@ impl Reloader {
             NotRolledBack::Refused(refused)
         };
         let kept = read(entry).map_err(|problems| refused((Refused::Problems(problems), None)))?;
-        let (reloaded, same_values) = self.put(Ok(kept)).map_err(refused)?;
+        let (reloaded, same_values) = self.put(|| Ok(kept)).map_err(refused)?;
         Ok(self.rolled_back(&mut state, &history, entry, who, reloaded, same_values))
     }
 
@@ -153,7 +158,7 @@ impl Reloader {
         if let (Some(files), Some(disk)) = (&mut state.files, &disk) {
             files.seen = Seen::of(&snapshot.loaded).with(disk);
         }
-        let is_on_disk = matches!(&disk, Some(Ok(texts)) if texts == snapshot.loaded.sources());
+        let is_on_disk = matches!(&disk, Some(Ok(texts)) if are_same(texts, snapshot.loaded.sources()));
         if is_on_disk {
             state.held = None;
             let kept = history.let_go();
@@ -200,13 +205,12 @@ impl Reloader {
         let texts = state.held.as_ref().map(|held| held.texts.clone()).unwrap_or_default();
         let path = state.files.as_ref().and_then(|files| files.path.clone());
         let disk = config::texts(path.as_deref());
-        let put = self.put(config::load_texts(texts).and_then(snapshot::opened));
-        let ledger = match &put {
-            Ok(_) => Some(self.gateway.snapshot().loaded.ledger().clone()),
-            Err((_, ledger)) => ledger.clone(),
-        };
+        let put = self.put(|| config::load_texts(texts).and_then(snapshot::opened));
         if let Some(files) = &mut state.files {
-            files.seen = Seen::now(&disk, files.seen.others()).and(ledger.as_deref());
+            files.seen = match &put {
+                Ok(_) => Seen::of(&self.gateway.snapshot().loaded).with(&disk),
+                Err((_, ledger)) => Seen::now(&disk, files.seen.others()).and(ledger.as_deref()),
+            };
         }
         match put {
             Ok((reloaded, same_values)) => {

@@ -34,9 +34,9 @@ impl Seen {
         Self { own: own(texts), ..self }
     }
 
-    /// Besides these, those that were read for a configuration that was tried.
+    /// Besides these, all that were read for a configuration that was refused.
     pub(super) fn and(mut self, ledger: Option<&Ledger>) -> Self {
-        self.beside.extend(ledger.into_iter().flat_map(Ledger::files));
+        self.beside.extend(ledger.into_iter().flat_map(Ledger::all));
         self
     }
 

@@ -122,6 +122,7 @@ impl Snapshot {
                 metrics: counts,
                 body_limit: route.limits.map_or(limits.body.0, |limits| limits.body.0),
                 takes_calls: takes_calls(config, route),
+                priority: route.priority,
                 timeout: route.timeout.map(|timeout| timeout.0),
             })
         };
@@ -143,6 +144,7 @@ impl Snapshot {
                 metrics: metrics.route(UNMATCHED),
                 body_limit: limits.body.0,
                 takes_calls: false,
+                priority: model::Priority::High,
                 timeout: None,
             },
             pools,
@@ -296,9 +298,10 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
 }
 
 /// Reads the certificates that the listeners name.
-fn certificates(loaded: &Loaded) -> Result<Box<[Option<tls::Kept>]>, String> {
+fn certificates(loaded: &Loaded) -> Result<Box<[Option<Arc<tls::Kept>>]>, String> {
     let read = |listener: &Spanned<model::Listener>| {
-        tls::Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems))
+        let kept = tls::Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems))?;
+        Ok::<_, String>(kept.map(Arc::new))
     };
     loaded.config.server.listeners.iter().map(read).collect()
 }

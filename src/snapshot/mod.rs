@@ -62,7 +62,7 @@ pub(crate) struct Snapshot {
     /// What a client may send, and how slowly.
     pub rules: Rules,
     /// The certificates of each listener, as its files are now; none where it speaks clear text.
-    pub certificates: Box<[Option<Kept>]>,
+    pub certificates: Box<[Option<Arc<Kept>>]>,
     /// Where the access log goes.
     pub access_log: Arc<AccessLog>,
     /// What makes spans of requests, where something does.

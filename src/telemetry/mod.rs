@@ -10,6 +10,7 @@ pub(crate) mod trace;
 
 pub(crate) mod line_filter;
 mod sparing;
+mod taps;
 
 pub(crate) use access_log::{AccessLog, Flag, Line, Target, timestamp};
 pub(crate) use line_filter::LineFilter;
@@ -20,4 +21,5 @@ pub(crate) use metrics::{
 #[cfg_attr(not(feature = "otel"), allow(unused_imports, reason = "nobody makes spans"))]
 pub(crate) use metrics::{SpanLoss, SpanMetrics};
 pub(crate) use sparing::Sparing;
+pub(crate) use taps::{Tapped, Taps};
 pub(crate) use trace::Traced;

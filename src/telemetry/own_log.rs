@@ -2,6 +2,7 @@
 //!
 //! What an operator wants concerns what the gateway itself tells, never the libraries below it: they would tell of headers, and so of secrets.
 
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -84,9 +85,11 @@ fn filter(level: Level) -> Option<LevelFilter> {
     }
 }
 
-/// Whether a level tells anything in this build: what is below its most was left out of it.
-pub(crate) fn has(level: Level) -> bool {
-    filter(level).is_none_or(|filter| filter <= log::STATIC_MAX_LEVEL)
+/// Tells something at `debug`. The macro of that name would be left out of releases, for the sake of the libraries' lines.
+pub(crate) fn detail(target: &'static str, words: fmt::Arguments<'_>) {
+    if log::max_level() >= LevelFilter::Debug {
+        log::logger().log(&Record::builder().level(log::Level::Debug).target(target).args(words).build());
+    }
 }
 
 /// Tells so much for so long, or again what is usual.

@@ -18,7 +18,7 @@ pub use frontgate_test_support::yaml;
 pub use gateway::{Gateway, load};
 pub use log::Log;
 pub use origin::Origin;
-pub use process::Process;
+pub use process::{Process, Starting};
 pub use steady::Steady;
 
 /// How long a test waits for what must come about. Not a measure of speed: no machine is so busy, and a test that hangs has an end.

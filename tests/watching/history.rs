@@ -105,6 +105,19 @@ fn a_rollback_holds_though_the_bad_file_lies_there_and_through_a_restart_until_t
 }
 
 #[test]
+fn what_was_rolled_back_from_is_not_put_in_force_by_a_mistake_that_is_taken_back() {
+    let process = accepted("taken-back", 1..3);
+    assert_eq!((frontgate(&process, &["config", "rollback"]).0, number(&process)), (Some(0), 1));
+
+    process.write(&kept(2).replace("respond:", "respnd:"));
+    says(&process, "not reloaded");
+    process.write(&kept(2));
+
+    until("the mistake to be no reason any more", || status(&process)["reasons"].as_array().unwrap().len() == 1);
+    assert_eq!((number(&process), status(&process)["in_force"]["how"].clone()), (1, "rollback".into()));
+}
+
+#[test]
 fn a_second_rollback_goes_further_back_and_a_hash_goes_wherever_one_wants() {
     let process = accepted("further", 1..4);
     let hashes: Vec<String> = history(&process).iter().map(|kept| told(kept, "hash").to_owned()).collect();

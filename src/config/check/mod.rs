@@ -24,6 +24,7 @@ use super::diagnostics::{Diagnostic, nearest};
 use super::model::{Config, FilterUse, FirstByte, Upstream, UpstreamProtocol};
 use super::read::tree::{Node, Value};
 pub use report::{Check, Report, Tree};
+pub(crate) use telemetry::strangers;
 
 /// Adds everything that is wrong with `config` to `problems`.
 pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>) {

@@ -76,6 +76,11 @@ impl ListenerMetrics {
         Self { is_operators: true, ..Self::default() }
     }
 
+    /// Whether it is one of theirs.
+    pub(super) fn is_of_operators(&self) -> bool {
+        self.is_operators
+    }
+
     /// Counts a connection for as long as the result lives.
     pub(crate) fn connection(self: &Arc<Self>) -> Gauge {
         Gauge::new(self, |listener| &listener.connections)

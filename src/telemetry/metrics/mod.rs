@@ -9,6 +9,7 @@ mod discovery;
 mod handshakes;
 mod listener;
 mod mirror;
+mod overload;
 mod process;
 mod route;
 mod scrape;
@@ -37,6 +38,7 @@ pub(crate) use discovery::{DiscoveryMetrics, DiscoveryResult};
 pub(crate) use handshakes::{FAMILY as HANDSHAKES, NoHandshake};
 pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
 pub(crate) use mirror::{Compared, MirrorMetrics, Place, Skipped};
+pub(crate) use overload::OverloadMetrics;
 pub(crate) use route::{RouteMetrics, VariantMetrics};
 pub(crate) use spans::{SpanLoss, SpanMetrics};
 pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
@@ -52,6 +54,8 @@ pub(crate) struct Metrics {
     listeners: Handles<ListenerMetrics>,
     reload: Mutex<Reload>,
     log_dropped: IntCounter,
+    /// What runs short.
+    pub overload: OverloadMetrics,
     /// Only where spans were ever made.
     spans: OnceLock<Arc<SpanMetrics>>,
     /// The families that filters count in.
@@ -76,6 +80,7 @@ impl Metrics {
             listeners: Handles::default(),
             reload: Mutex::default(),
             log_dropped,
+            overload: OverloadMetrics::default(),
             spans: OnceLock::new(),
             filters: Families::new(&registry),
             registry,
@@ -137,6 +142,12 @@ impl Metrics {
         self.discoveries.retire(kept);
     }
 
+    /// The same for listeners; the addresses of operators stay.
+    pub(crate) fn retire_listeners(&self, kept: &dyn Fn(&str) -> bool) {
+        let operators = self.listeners.named(ListenerMetrics::is_of_operators);
+        self.listeners.retire(|address| operators.contains(address) || kept(address));
+    }
+
     /// The counter of lines that the access log lost.
     pub(crate) fn log_dropped(&self) -> IntCounter {
         self.log_dropped.clone()
@@ -176,6 +187,7 @@ impl Metrics {
         self.upstreams.each(|name, upstream| upstream.scrape(name, &mut scrape));
         self.discoveries.each(|upstream, discovery| discovery.scrape(upstream, &mut scrape));
         self.listeners.each(|address, listener| listener.scrape(address, &mut scrape));
+        self.overload.scrape(&mut scrape);
         if let Some(spans) = self.spans.get() {
             spans.scrape(&mut scrape);
         }
@@ -239,6 +251,11 @@ impl<T> Handles<T> {
         let held: BTreeSet<String> =
             self.0.lock().shown.iter().filter(|(_, handle)| Arc::strong_count(handle) > 1).map(|(name, _)| name.clone()).collect();
         self.retire(|name| held.contains(name));
+    }
+
+    /// The names of those of which this is true.
+    fn named(&self, is: impl Fn(&T) -> bool) -> BTreeSet<String> {
+        self.0.lock().shown.iter().filter(|(_, handle)| is(handle)).map(|(name, _)| name.clone()).collect()
     }
 
     fn each(&self, mut each: impl FnMut(&str, &T)) {
