@@ -75,6 +75,8 @@ mod names;
 mod operators;
 /// More to do than can be done: what runs short, what is refused for it, and how it ends.
 mod overload;
+/// What the gateway is shipped in: the Debian package, the image, the manifests for Kubernetes, the rotation of its log.
+mod packaging;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
 /// Upstreams of many endpoints that come and go, and what operators set for single ones.
@@ -116,6 +118,8 @@ mod tunnels;
 mod vectors;
 /// Every wait for a client has its own deadline: clients that stop, do not read, leave, or come too late or too many.
 mod waits;
+/// The pages for operators, walked: their configurations are served, their commands run.
+mod walks;
 /// Configurations that are put in force when their files change, kept, and rolled back to.
 mod watching;
 /// WebSockets over HTTP/1 and HTTP/2: who gets one, what passes, how they end.

@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod explain;
 mod hash;
+mod man;
 mod operate;
 mod run;
 mod table;
@@ -124,6 +125,15 @@ enum Command {
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Print the manual page of the gateway, or of one of its commands
+    Man {
+        /// The command, such as `upstreams drain`; by default the gateway itself
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+        /// Write the pages of all commands into this directory instead
+        #[arg(long, value_name = "DIR", conflicts_with = "command")]
+        into: Option<PathBuf>,
     },
 }
 
@@ -273,6 +283,7 @@ pub fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Arguments::command(), "frontgate", &mut std::io::stdout());
             ExitCode::SUCCESS
         }
+        Some(Command::Man { command, into }) => man::run(Arguments::command(), &command, into.as_deref()),
     }
 }
 
