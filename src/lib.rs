@@ -12,6 +12,7 @@
 //! - `discovery` asks the sources of an upstream's endpoints, and gives its pool what they come to.
 //! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
 //! - `files` reads what a configuration names, within bounds; `watch` tells when a file may have changed; `certificates` what is in such files for TLS.
+//! - `suite` plays cases through a gateway without sockets, for `frontgate test`.
 //! - `server` starts and drains all of it; `cli` is what people type.
 
 #![warn(unreachable_pub)]
@@ -42,6 +43,7 @@ mod router;
 mod server;
 mod snapshot;
 mod status;
+mod suite;
 mod telemetry;
 mod upstream;
 mod via;

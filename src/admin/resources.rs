@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::Admin;
 use super::answer::{Answer, TEXT, answer, json, problem, text};
+use crate::changes::{Key, Portrait};
 use crate::reload::Refused;
 use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force};
 use crate::upstream::pool::{NotObeyed, Order};
@@ -57,6 +58,7 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/-/upstreams/drain", takes: Takes::Post, open: false, act: Act::Now(by_hand) },
     Resource { path: "/-/upstreams/ready", takes: Takes::Post, open: false, act: Act::Now(by_hand) },
     Resource { path: "/-/upstreams/weight", takes: Takes::Post, open: false, act: Act::Now(by_hand) },
+    Resource { path: "/-/config", takes: Takes::Get, open: false, act: Act::Later(|admin| Box::pin(config(admin))) },
     Resource { path: "/-/limits", takes: Takes::Get, open: false, act: Act::Now(limits) },
     Resource { path: "/-/hash", takes: Takes::Post, open: false, act: Act::Now(hash) },
 ];
@@ -193,6 +195,16 @@ fn by_hand(admin: &Admin, head: &RequestHeader) -> Answer {
         log::warn!("{warning}");
     }
     json(StatusCode::OK, &ByHand { upstream: &upstream, endpoint: &endpoint, endpoints: obeyed.endpoints, warning })
+}
+
+/// The configuration in force as it may be shown: what came from the environment is marked alone, under a key that only this answer has.
+async fn config(admin: &Admin) -> Answer {
+    let snapshot = admin.gateway.snapshot();
+    // A large one takes its time.
+    match tokio::task::spawn_blocking(move || Portrait::of(&snapshot.loaded, &Key::fresh())).await {
+        Ok(portrait) => json(StatusCode::OK, &portrait),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The configuration cannot be shown.", None),
+    }
 }
 
 /// Whom limits refused of late: all, or the one that `filter` names.

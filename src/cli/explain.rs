@@ -9,7 +9,7 @@ use frontgate_filters::filter::ClientCertificate;
 use frontgate_filters::words::claims::Claims;
 
 use super::{exit, fail, loaded};
-use crate::explain::{Question, explain};
+use crate::explain::{Question, certificate, explain};
 
 /// The request to explain.
 #[derive(clap::Args)]
@@ -71,30 +71,6 @@ pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCode {
         }
         Err(why) => fail(exit::RUNTIME, &why),
     }
-}
-
-/// The certificate with this subject, as RFC 4514 writes one, and as the fact is written.
-fn certificate(text: &str) -> Result<ClientCertificate, String> {
-    let mut parts: Vec<String> = vec![String::new()];
-    let mut letters = text.chars();
-    while let Some(c) = letters.next() {
-        let Some(part) = parts.last_mut() else { break };
-        match c {
-            ',' => parts.push(String::new()),
-            '\\' => part.extend(letters.next()),
-            c => part.push(c),
-        }
-    }
-    let mut found = ClientCertificate::default();
-    for part in &mut parts {
-        *part = part.trim().to_owned();
-        let (kind, value) = part.split_once('=').ok_or_else(|| format!("`{part}` is no part of a subject: write `CN=alice,O=shop`"))?;
-        if kind.eq_ignore_ascii_case("cn") {
-            found.cn.push(value.into());
-        }
-    }
-    found.subject = parts.join(", ").into();
-    Ok(found)
 }
 
 fn claims(text: &str) -> Result<Claims, String> {

@@ -8,6 +8,7 @@ mod hash;
 mod operate;
 mod run;
 mod table;
+mod test;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -53,7 +54,9 @@ enum Command {
     },
     /// Explain which route takes a request and what every filter decides, offline
     Explain(explain::Arguments),
-    /// Show the configuration, or the schema of its language
+    /// Try a configuration with cases in YAML: requests, and what is expected of them, through the same engine and without a socket
+    Test(test::Arguments),
+    /// Show the configuration, compare it with another one, or show the schema of its language
     Config {
         #[command(subcommand)]
         what: config::What,
@@ -187,6 +190,8 @@ impl Arguments {
 mod exit {
     /// Something failed at run time.
     pub(super) const RUNTIME: u8 = 1;
+    /// Two configurations are not the same.
+    pub(super) const DIFFERS: u8 = 4;
     /// Nothing answers, or something that is no frontgate.
     pub(super) const UNAVAILABLE: u8 = 69;
     /// The configuration cannot be used.
@@ -231,6 +236,7 @@ pub fn main() -> ExitCode {
         Some(Command::Demo) => demo::run(),
         Some(Command::Check { options, file }) => check::run(file.as_deref().or(path), &options),
         Some(Command::Explain(request)) => explain::run(path, &request),
+        Some(Command::Test(arguments)) => test::run(path, &arguments),
         Some(Command::Config { what }) => config::run(path, what),
         Some(Command::Reload(at)) => operate::run(path, &at, &operate::Ask::Reload),
         Some(Command::Status(at)) => operate::run(path, &at, &operate::Ask::Status),

@@ -3,7 +3,7 @@
 //! The same reading of the wire, the same decision, the same filters answer here as while serving; only no socket is opened.
 
 mod told;
-mod typed;
+pub(crate) mod typed;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -25,6 +25,7 @@ use pingora_http::RequestHeader;
 
 use self::told::{Beaten, Explanation, Filtered, Outcome, Passed, Secured, Taken};
 use self::typed::Typed;
+pub(crate) use self::typed::certificate;
 use crate::action::Chosen;
 use crate::config::Loaded;
 use crate::config::model::Upstream;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use frontgate_filters::filter::ClientCertificate;
 use frontgate_filters::grpc;
 use http::{Method, Version};
 use pingora_http::RequestHeader;
@@ -10,7 +11,7 @@ use crate::door::wire::{HeadLimits, HeadScan, Refusal, check_head};
 use crate::router::host_of;
 
 /// A request as a client would send it.
-pub(super) struct Typed<'t> {
+pub(crate) struct Typed<'t> {
     method: &'t str,
     target: Cow<'t, str>,
     version: Version,
@@ -31,7 +32,7 @@ const SCHEMES: [(&str, bool); 4] = [("http://", false), ("https://", true), ("ws
 impl<'t> Typed<'t> {
     /// Where the URL names a host and no header does, the client would send it as one; without either it speaks HTTP/1.0, which need not
     /// name one.
-    pub(super) fn read(method: &'t str, url: &'t str, headers: &'t [String]) -> Result<Self, String> {
+    pub(crate) fn read(method: &'t str, url: &'t str, headers: &'t [String]) -> Result<Self, String> {
         let mut typed = Self { method, target: Cow::Borrowed(url), version: Version::HTTP_11, headers: Vec::new(), origin: None };
         for header in headers {
             let (name, value) = header.split_once(':').ok_or_else(|| format!("`{header}` is not a header: write `Name: value`"))?;
@@ -63,12 +64,12 @@ impl<'t> Typed<'t> {
     }
 
     /// Whether it comes over TLS.
-    pub(super) fn is_secure(&self) -> bool {
+    pub(crate) fn is_secure(&self) -> bool {
         self.origin.as_ref().is_some_and(|origin| origin.tls)
     }
 
     /// The name that is asked for in TLS (SNI): the URL's host, unless that is an address (RFC 6066, section 3).
-    pub(super) fn server_name(&self) -> Option<Box<str>> {
+    pub(crate) fn server_name(&self) -> Option<Box<str>> {
         let origin = self.origin.as_ref().filter(|origin| origin.tls)?;
         let host = host_of(origin.authority).ok()?;
         let is_address = host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
@@ -76,14 +77,14 @@ impl<'t> Typed<'t> {
     }
 
     /// The port that is connected to in clear text, where the URL says so.
-    pub(super) fn clear_port(&self) -> Option<u16> {
+    pub(crate) fn clear_port(&self) -> Option<u16> {
         let origin = self.origin.as_ref().filter(|origin| !origin.tls)?;
         let (_, port) = origin.authority.rsplit_once(':').filter(|(_, port)| !port.contains(']')).unwrap_or(("", "80"));
         port.parse().ok()
     }
 
     /// The head as Pingora's parser would make it.
-    pub(super) fn head(&self) -> Result<RequestHeader, String> {
+    pub(crate) fn head(&self) -> Result<RequestHeader, String> {
         let method = Method::from_bytes(self.method.as_bytes()).map_err(|_| format!("`{}` is not a method", self.method))?;
         let mut head = RequestHeader::build(method, self.target.as_bytes(), None).map_err(|_| format!("`{}` is not a URL", self.target))?;
         head.set_version(if self.is_grpc() { Version::HTTP_2 } else { self.version });
@@ -105,10 +106,34 @@ impl<'t> Typed<'t> {
     }
 
     /// The strict reading that every request on the wire meets.
-    pub(super) fn check(&self, limits: HeadLimits) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, limits: HeadLimits) -> Result<(), Refusal> {
         let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let wire = format!("{} {} {:?}\r\n{headers}\r\n", self.method, self.target, self.version);
         HeadScan::default().find(wire.as_bytes(), limits)?;
         check_head(wire.as_bytes(), limits).map(drop)
     }
+}
+
+/// The certificate with this subject, as RFC 4514 writes one, and as the fact is written.
+pub(crate) fn certificate(text: &str) -> Result<ClientCertificate, String> {
+    let mut parts: Vec<String> = vec![String::new()];
+    let mut letters = text.chars();
+    while let Some(c) = letters.next() {
+        let Some(part) = parts.last_mut() else { break };
+        match c {
+            ',' => parts.push(String::new()),
+            '\\' => part.extend(letters.next()),
+            c => part.push(c),
+        }
+    }
+    let mut found = ClientCertificate::default();
+    for part in &mut parts {
+        *part = part.trim().to_owned();
+        let (kind, value) = part.split_once('=').ok_or_else(|| format!("`{part}` is no part of a subject: write `CN=alice,O=shop`"))?;
+        if kind.eq_ignore_ascii_case("cn") {
+            found.cn.push(value.into());
+        }
+    }
+    found.subject = parts.join(", ").into();
+    Ok(found)
 }
