@@ -36,6 +36,8 @@ const TRIMMED_CALLS: f64 = 0.0;
 const AUTHENTICATED: f64 = 1.0;
 /// What a limit may add: its response half and the header that says what is left of it.
 const LIMIT: f64 = 2.0;
+/// A request that a limit refuses, its answer and all: what is kept of it for `frontgate why` adds nothing once there is room for it.
+const REFUSAL: f64 = 30.0;
 /// What `jwt`, `rbac`, `rate_limit`, `circuit_breaker` and `version_header` may add together.
 const FIVE: f64 = 6.0;
 /// What the choice between routes by a header may add, though the answer says so in `Vary`.
@@ -203,6 +205,22 @@ fn chosen(origin: SocketAddr, keys: &str) -> frontgate::Running {
     ))
 }
 
+/// A route without filters, and another whose requests are all refused by a limit, with these keys of the log.
+fn logging(origin: SocketAddr, log: &str) -> frontgate::Running {
+    start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}], threads: 1}
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+        routes:
+          - {name: none, path: /**, when: {header.X-None: \"*\"}, upstream: main, filters: [{rate_limit: {key: client_ip, rate: 1/h, burst: 1}}]}
+          - {name: all, path: /**, upstream: main}
+        telemetry: {access_log: {to: {file: /dev/null}, $LOG}}
+        ",
+        &[("$ORIGIN", &origin), ("$LOG", &log)],
+    ))
+}
+
 /// A route whose requests are copied for an upstream that takes them and never answers, one at a time.
 fn mirrored(origin: SocketAddr) -> frontgate::Running {
     start(&yaml(
@@ -251,8 +269,14 @@ fn origin() -> SocketAddr {
     address
 }
 
-/// Sends this many requests on one connection.
+/// Sends this many requests on one connection, each of which is answered well.
 fn drive(address: SocketAddr, requests: usize, more: &str) {
+    drive_to(address, requests, more, "200");
+}
+
+/// The same where each gets this status.
+fn drive_to(address: SocketAddr, requests: usize, more: &str, status: &str) {
+    let begins = format!("HTTP/1.1 {status}");
     let mut stream = TcpStream::connect(address).expect("a listener");
     stream.set_nodelay(true).expect("a flag");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
@@ -268,17 +292,22 @@ fn drive(address: SocketAddr, requests: usize, more: &str) {
             assert!(count > 0, "the connection was closed");
             held += count;
         }
-        assert!(space.starts_with(b"HTTP/1.1 200"));
+        assert!(space.starts_with(begins.as_bytes()), "{}", String::from_utf8_lossy(&space[..held]));
     }
 }
 
 /// Allocations a request, with `more` headers.
 fn allocations(address: SocketAddr, more: &str) -> f64 {
-    drive(address, 200, more);
+    allocations_to(address, more, "200")
+}
+
+/// The same where each gets this status.
+fn allocations_to(address: SocketAddr, more: &str, status: &str) -> f64 {
+    drive_to(address, 200, more, status);
     const REQUESTS: usize = 2000;
     let rounds = (0..5).map(|_| {
         let before = COUNT.load(Ordering::SeqCst);
-        drive(address, REQUESTS, more);
+        drive_to(address, REQUESTS, more, status);
         COUNT.load(Ordering::SeqCst) - before
     });
     rounds.min().unwrap_or_default() as f64 / REQUESTS as f64
@@ -423,6 +452,17 @@ fn main() {
     let copied = allocations(mirrored(origin).addresses()[0], "");
     println!("allocations a request: a mirror that hangs: {:+.2}", copied - ours);
     good &= holds("allocations of a mirror that hangs", copied - ours, HUNG_MIRROR + STRAY);
+    let by_facts = allocations(facts.addresses()[0], "X-Api-Version: 1\r\n");
+    for when in ["status>=400", "share 0%", "duration>1h or path~*/none/* or user_agent~curl and not client_ip=10.0.0.0/8"] {
+        let count = allocations(logging(origin, &format!("when: \"{when}\"")).addresses()[0], "X-Api-Version: 1\r\n");
+        println!("allocations a request: kept out of the log by `{when}`: {:+.2}", count - by_facts);
+        good &= holds("allocations of a request that is kept out of the log", count - by_facts, STRAY);
+    }
+    let limited = logging(origin, "when: \"share 0%\"");
+    drive_to(limited.addresses()[0], 1, "X-None: 1\r\n", "200");
+    let refused = allocations_to(limited.addresses()[0], "X-None: 1\r\n", "429");
+    println!("allocations a request: refused by a limit {refused:.2}");
+    good &= holds("allocations of a refusal", refused, REFUSAL + STRAY);
     if let Some(strace) = tool("strace") {
         let [bare, ours, trimmed, mirrored] = ["bare", "gateway", "trimming", "mirrored"].map(|kind| system_calls(&strace, kind, origin));
         for (what, calls) in

@@ -25,6 +25,8 @@ mod compress;
 mod discovery;
 /// What people copy: the pages' YAML and every configuration that is shipped.
 mod documents;
+/// Listeners that come, change and go; processes that take each other's place; what systemd gives and hears.
+mod doors;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
 mod endpoints;
 /// Streams of events, which nothing holds back and no pause ends.
@@ -59,14 +61,20 @@ mod leaving;
 mod lifecycle;
 /// Rate limits: refusals, headers, requests in flight, reload.
 mod limits;
+/// The access log that is rotated, a disk that is full, and how much the gateway's own log tells.
+mod logs;
 /// What becomes of single messages: lengths, connection options, trailers, ends.
 mod messages;
+/// What a scrape of a busy gateway shows.
+mod metrics;
 /// Copies of requests for another upstream.
 mod mirrors;
 /// Endpoints that are names, and services that the DNS knows.
 mod names;
 /// What operators ask a running gateway, and who is none.
 mod operators;
+/// More to do than can be done: what runs short, what is refused for it, and how it ends.
+mod overload;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
 /// Upstreams of many endpoints that come and go, and what operators set for single ones.
@@ -105,5 +113,7 @@ mod tunnels;
 mod vectors;
 /// Every wait for a client has its own deadline: clients that stop, do not read, leave, or come too late or too many.
 mod waits;
+/// Configurations that are put in force when their files change, kept, and rolled back to.
+mod watching;
 /// WebSockets over HTTP/1 and HTTP/2: who gets one, what passes, how they end.
 mod websocket;

@@ -151,6 +151,10 @@ fn config_diff_names_what_came_went_and_changed_and_what_a_reload_would_lose() {
         assert!(told.contains(&words.replace("\n    endpoints", "\n    - endpoints")) || told.contains(words), "{words}: {told}");
     }
     assert!(!told.contains("route one") && !told.contains("alone") && !told.contains("stamp"), "{told}");
+    let moved = folder.write("c.yaml", &BEFORE.replace("  admin: 127.0.0.1:0\n", "  admin: 127.0.0.1:0\n  threads: 2\n"));
+    let refused = text(&frontgate(&["config", "diff", path(&before), path(&moved)], &environment).stdout);
+    assert!(refused.contains("~ section server\n    threads: auto (default) → 2\n"), "{refused}");
+    assert!(refused.ends_with("\nA reload would be refused: server.threads cannot be changed by one.\n"), "{refused}");
     let json: Value = serde_json::from_slice(&json.stdout).unwrap();
     let changed = json["changes"].as_array().unwrap().iter().find(|change| change["name"] == "few").unwrap();
     assert_eq!((&changed["what"], &changed["became"]), (&"filter".into(), &"changed".into()));

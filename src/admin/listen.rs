@@ -15,16 +15,21 @@ use tokio::sync::watch;
 
 use super::{Admin, Scope};
 use crate::door::wire::Refusal;
-use crate::door::{Conn, For, H1, Held, Keeper, Next, Rules, accept};
+use crate::door::{Conn, For, H1, Held, Keeper, Listening, Next, Rules, accept};
 use crate::exchange::client::Client as _;
 use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
-use crate::telemetry::ListenerMetrics;
+use crate::telemetry::{ListenerMetrics, TurnedAway};
 use crate::upstream::h1::Io;
 
 impl Admin {
-    /// Accepts connections until `shut` says so.
-    pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener, metrics: Arc<ListenerMetrics>, shut: watch::Receiver<bool>) {
+    /// Accepts connections for as long as `listening` says so.
+    pub(crate) async fn listen(
+        self: Arc<Self>,
+        listener: TcpListener,
+        metrics: Arc<ListenerMetrics>,
+        listening: watch::Receiver<Listening>,
+    ) {
         let whom = match self.scope {
             Scope::All { .. } => For::Operators,
             Scope::ReadOnly => For::Probes,
@@ -32,13 +37,15 @@ impl Admin {
         let take = move |socket, peer| {
             tokio::spawn(self.clone().serve(socket, peer));
         };
-        accept(listener, whom, metrics, shut, take).await;
+        let dismissed = metrics.clone();
+        let dismiss = move |_, _| _ = dismissed.turned_away(TurnedAway::Descriptors);
+        accept(listener, whom, metrics, listening, take, dismiss).await;
     }
 
     /// One connection, one request after the other.
     async fn serve(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
         let _ = socket.set_nodelay(true);
-        let conn = Arc::new(Conn::new(0, Some(peer), None, None));
+        let conn = Arc::new(Conn::elsewhere(self.ending.clone(), peer));
         let mut h1 = Box::new(H1::new(Io::Tcp(socket), conn, self.clone(), Box::new(())));
         loop {
             let request = match poll_fn(|cx| h1.poll_next(cx, false)).await {
@@ -46,7 +53,7 @@ impl Admin {
                 Next::Refused(refusal) => return h1.refuse(refusal).await,
                 Next::End | Next::Http2 => return,
             };
-            let (head, body) = self.response(&request).await;
+            let (head, body) = self.response(&request, peer).await;
             let mut held = Held { h1, request: &request };
             held.head(head, body.is_empty());
             if !body.is_empty() {
@@ -66,8 +73,8 @@ impl Admin {
     }
 
     /// The answer to a request as it is sent: to HEAD without the body that GET would have, though with its length.
-    async fn response(&self, request: &RequestHeader) -> (ResponseHeader, Bytes) {
-        let (mut parts, body) = self.answer(request).await.into_parts();
+    async fn response(&self, request: &RequestHeader, peer: SocketAddr) -> (ResponseHeader, Bytes) {
+        let (mut parts, body) = self.answer(request, peer).await.into_parts();
         parts.headers.insert(CONTENT_LENGTH, body.len().into());
         let body = if request.method == Method::HEAD { Bytes::new() } else { body.into() };
         (ResponseHeader::from(parts), body)

@@ -11,12 +11,14 @@ use super::portrait::{Is, Key, Node, Portrait};
 /// What is not the same.
 #[derive(Debug, Serialize)]
 pub(crate) struct Difference {
-    /// The hashes of both configurations.
+    /// The hash of the first configuration.
     pub from: String,
     /// The second one's.
     pub to: String,
     /// Object by object.
     pub changes: Vec<Change>,
+    /// The keys for which a reload would be refused: changing them takes a new process.
+    pub refused: Vec<String>,
     /// What would be lost.
     pub lost: Vec<Loss>,
 }
@@ -101,7 +103,14 @@ pub(crate) fn difference(old: &Portrait, new: &Portrait) -> Difference {
         let of = |portrait: &Portrait| portrait.values.get(name).cloned().unwrap_or_else(|| none.clone());
         compare.section(name, &of(old), &of(new));
     }
-    Difference { from: old.hash.clone(), to: new.hash.clone(), changes: compare.changes, lost: losses(&old.state, &new.state) }
+    let fixed = old.state.fixed.iter().filter(|part| !new.state.fixed.contains(part));
+    Difference {
+        from: old.hash.clone(),
+        to: new.hash.clone(),
+        changes: compare.changes,
+        refused: fixed.map(|(name, _)| name.clone()).collect(),
+        lost: losses(&old.state, &new.state),
+    }
 }
 
 struct Compare {

@@ -27,6 +27,9 @@ impl fmt::Display for Difference {
                 }
             }
         }
+        if !self.refused.is_empty() {
+            return writeln!(f, "\nA reload would be refused: {} cannot be changed by one.", self.refused.join(" and "));
+        }
         if self.lost.is_empty() {
             return writeln!(f, "\nA reload would lose nothing that the gateway has learnt.");
         }

@@ -1,4 +1,5 @@
-//! `frontgate config`: the language's schema, a configuration with its defaults, and what is not the same in two of them.
+//! `frontgate config`: the language's schema, a configuration with its defaults, what is not the same in two of them, and what the running
+//! gateway had in force before.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -6,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::check::Format;
 use super::{Admin, exit, fail, loaded, operate};
 use crate::changes::{Key, Portrait, difference};
 use crate::config::{self, show};
@@ -42,6 +44,21 @@ pub(super) enum What {
         #[arg(long, value_enum)]
         format: Option<DiffFormat>,
     },
+    /// The configurations that the running gateway accepted of late, the last one first; kept where there is `server.state_dir`
+    History {
+        #[command(flatten)]
+        admin: Admin,
+        /// For people, or as JSON for programs
+        #[arg(long, value_enum, default_value = "human")]
+        format: Format,
+    },
+    /// Put a configuration from the history in force; it stays until the files change or are reloaded
+    Rollback {
+        #[command(flatten)]
+        admin: Admin,
+        /// Its hash, or how that begins; by default the one before the one in force
+        hash: Option<String>,
+    },
 }
 
 /// How a configuration is shown.
@@ -67,6 +84,8 @@ pub(super) enum DiffFormat {
 /// Does it.
 pub(super) fn run(path: Option<&Path>, what: What) -> ExitCode {
     match what {
+        What::History { admin, format } => operate::run(path, &admin, &operate::Ask::History(format)),
+        What::Rollback { admin, hash } => operate::run(path, &admin, &operate::Ask::Rollback(hash)),
         What::Schema => print(&config::schema::json()),
         What::Show { format, no_origin } => show(path, format.unwrap_or_default(), no_origin),
         What::Diff { admin, from, to, live: false, format } => {

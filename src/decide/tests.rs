@@ -40,6 +40,7 @@ struct Known {
     exchange: Exchange,
     route: Option<usize>,
     trusted: bool,
+    overload: Stage,
 }
 
 impl Known {
@@ -50,11 +51,16 @@ impl Known {
             head.append_header(*name, *value).expect("a header");
         }
         let facts = Facts::new(IpAddr::from([192, 0, 2, 1]), HeaderValue::from_static("-"));
-        Self { head, facts, exchange: Exchange::default(), route: None, trusted: false }
+        Self { head, facts, exchange: Exchange::default(), route: None, trusted: false, overload: Stage::Calm }
     }
 
     fn from(mut self, peer: [u8; 4]) -> Self {
         self.facts.client_ip = IpAddr::from(peer);
+        self
+    }
+
+    fn under(mut self, stage: Stage) -> Self {
+        self.overload = stage;
         self
     }
 
@@ -73,6 +79,7 @@ impl Known {
             chosen: &mut None,
             trusted: &mut self.trusted,
             redirect: None,
+            overload: self.overload,
             now: Instant::now(),
             trace,
         };
@@ -88,6 +95,20 @@ fn now<T>(future: impl Future<Output = T>) -> T {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("it waits"),
     }
+}
+
+#[test]
+fn under_overload_the_route_s_priority_decides_before_any_filter_is_asked() {
+    let text = CONFIGURATION.replace("upstream: main, filters: [few]", "upstream: main, filters: [few], priority: low");
+    let loaded = load_text("test.yaml", &text).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+    let snapshot = Snapshot::compile(loaded, None, &Metrics::new(), None).expect("it compiles");
+    let decided = |line: &str, stage| Known::new(line, &[HOST]).under(stage).decide(&snapshot, None);
+
+    assert_eq!(decided("GET /limited/a", Stage::First), "503 Overload");
+    assert_eq!(decided("GET /limited/a", Stage::Calm), "main /limited/a", "nothing was taken from the limit");
+    assert_eq!(decided("GET /limited/a", Stage::Calm), "429 Filter");
+    assert_eq!((decided("GET /open/a", Stage::First), decided("GET /open/a", Stage::Second)), ("main /a".into(), "503 Overload".into()));
+    assert_eq!(decided("GET /nowhere", Stage::Second), "404 NoRoute");
 }
 
 const HOST: (&str, &str) = ("Host", "shop.example");

@@ -31,6 +31,7 @@ use crate::config::Loaded;
 use crate::config::model::Upstream;
 use crate::decide::{Asked, By, Decision, Trace, decide};
 use crate::discovery;
+use crate::overload::Stage;
 use crate::refusals;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
@@ -127,6 +128,7 @@ fn decided(
         chosen: &mut chosen,
         trusted: &mut trusted,
         redirect,
+        overload: Stage::Calm,
         now: Instant::now(),
         trace: Some(trace),
     };
@@ -206,6 +208,7 @@ fn why(snapshot: &Snapshot, route: Option<usize>, trace: &Trace, reply: &Reply, 
         },
         By::NoRoute => "no route matches this host and path".to_owned(),
         By::Unmet => "the routes of this host and path ask for facts that the request has not".to_owned(),
+        By::Overload => "the gateway is overloaded, and routes of a higher `priority` come first".to_owned(),
         By::WrongMethod => format!("the path has other methods: {}", allow().unwrap_or_default()),
         By::Filter => format!("the filter `{}` answers", trace.filters.last().map(|told| &*told.name).unwrap_or_default()),
         By::Action => snapshot.route(route).action.why(reply),

@@ -57,6 +57,8 @@ pub(crate) struct Drawn<'d> {
     pub upgrades: bool,
     /// Whether the gateway is on its way out.
     pub draining: bool,
+    /// Whether it has more to do than it can.
+    pub overloaded: bool,
 }
 
 /// A copy, as it is sent.
@@ -131,6 +133,7 @@ impl Mirror {
         match () {
             () if drawn.upgrades || drawn.facts.grpc.is_some() => Some(Skipped::Protocol),
             () if drawn.draining => Some(Skipped::Draining),
+            () if drawn.overloaded => Some(Skipped::Overload),
             () if is_too_large => Some(Skipped::Body),
             () => None,
         }

@@ -81,7 +81,7 @@ impl Ctx {
     pub(super) fn enter(&mut self, session: &Session) {
         self.seat = seat_of(session.as_downstream());
         if let Some(seat) = &self.seat {
-            self.in_flight = Some(self.gateway.in_flight(seat.conn.listener));
+            self.in_flight = Some(self.gateway.in_flight(seat.conn.metrics()));
             // In this order: whoever waits for the end sees the connection or its request.
             seat.fresh.asked();
             if let Some(peer) = seat.conn.peer {
@@ -144,8 +144,6 @@ impl Ctx {
         let rescued = self.attempts.is_rescued() || self.kept_back && pick.is_some();
         let rescue = if rescued { "fallback_upstream" } else { "" };
         let spilled = if self.chosen.as_ref().is_some_and(|chosen| chosen.has_spilled()) { "spilled" } else { "" };
-        let sub = self.facts.identity.as_ref().and_then(|identity| identity.sub_hash(&self.snapshot.pseudonyms));
-        let limit_key = self.facts.limit_key.as_deref().map(|parts| self.snapshot.pseudonyms.of_parts(parts));
         let line = Line {
             request_id: fields::text(&self.facts.request_id).unwrap_or_default(),
             trace_id: if self.from_trusted { trace_id(&head.headers) } else { None },
@@ -167,9 +165,7 @@ impl Ctx {
             attempts: Some(self.attempts.count()).filter(|count| *count > 0),
             version: self.facts.version.as_ref().or(self.facts.variant.as_ref()).and_then(fields::text),
             device: self.facts.device.as_deref(),
-            sub: sub.as_deref(),
             limit: self.facts.limit.as_deref(),
-            limit_key: limit_key.as_deref(),
             tier: self.facts.tier.as_deref(),
             circuit: self.facts.circuit.map(CircuitState::name),
             protocol: Some(self.protocol(head.version)),
@@ -181,6 +177,16 @@ impl Ctx {
             flag: self.flag.or(self.kept_back.then_some(Flag::UpstreamOverflow)),
             ..Line::at(SystemTime::now())
         };
-        self.snapshot.access_log.log(&line);
+        let logged = self.snapshot.logs(&line, false);
+        if logged == Some(false) {
+            return;
+        }
+        let names = &self.snapshot.pseudonyms;
+        let sub = self.facts.identity.as_ref().and_then(|identity| identity.sub_hash(names));
+        let limit_key = self.facts.limit_key.as_deref().map(|parts| names.of_parts(parts));
+        let line = Line { sub: sub.as_deref(), limit_key: limit_key.as_deref(), ..line };
+        if logged.or_else(|| self.snapshot.logs(&line, true)) == Some(true) {
+            self.snapshot.access_log.log(&line);
+        }
     }
 }

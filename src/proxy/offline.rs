@@ -12,11 +12,11 @@ use http::header::UPGRADE;
 use http::{HeaderMap, HeaderValue, Method};
 use pingora_http::{RequestHeader, ResponseHeader};
 
-use super::Ctx;
-use super::receive::received;
 use super::serve::respond;
+use super::{Ctx, Proxy};
+use crate::config::model::Listener;
 use crate::decide::Trace;
-use crate::door::{Conn, Fresh, Seat};
+use crate::door::{Conn, Ending, Entrance, Fresh, Seat};
 use crate::exchange::End;
 use crate::exchange::client::{Client, Lost};
 use crate::gateway::Gateway;
@@ -31,7 +31,7 @@ pub(crate) struct Request {
     /// Who would be connected.
     pub peer: IpAddr,
     /// The listener that it would come on.
-    pub listener: usize,
+    pub listener: Option<Listener>,
     /// What TLS would say of the connection.
     pub tls: Option<Arc<Tls>>,
     /// What its token is assumed to say.
@@ -68,13 +68,20 @@ pub(crate) struct Played {
 pub(crate) async fn play(gateway: &Arc<Gateway>, request: Request) -> Played {
     let Request { mut head, body, peer, listener, tls, assumed, refused } = request;
     let mut ctx = Ctx::new(gateway);
-    let conn = Conn::new(listener, Some(SocketAddr::new(peer, 0)), None, tls.clone());
+    let (from, ending) = (SocketAddr::new(peer, 0), Arc::<Ending>::default());
+    let conn = match listener {
+        Some(listener) => {
+            let metrics = gateway.metrics.listener(&listener.address.to_string());
+            Conn::new(Arc::new(Entrance::new(&listener, None, metrics)), ending, Some(from), None, tls.clone())
+        }
+        None => Conn::elsewhere(ending, from),
+    };
     ctx.seat = Some(Arc::new(Seat::new(Arc::new(conn), Fresh::new(&gateway.fresh))));
     (ctx.facts.client_ip, ctx.facts.tls, ctx.facts.assumed) = (peer.to_canonical(), tls, assumed);
     let mut trace = Trace::default();
     let reply = match refused {
         Some(refused) => Some(refused),
-        None => received(&mut head, &mut ctx, Some(&mut trace)).await,
+        None => Proxy(gateway.clone()).received(&mut head, &mut ctx, Some(&mut trace)).await,
     };
     let mut client = Memory::new(&head, body);
     let end = respond(&mut client, &mut ctx, reply).await;

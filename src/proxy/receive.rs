@@ -18,52 +18,56 @@ use crate::upstream::{Pool, hash};
 impl Proxy {
     /// Everything up to the choice of an endpoint: `Some` is the answer, made here.
     pub(super) async fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Reply> {
-        received(session.req_header_mut(), ctx, None).await
+        self.received(session.req_header_mut(), ctx, None).await
     }
-}
 
-/// The same for a head that no session holds; with `trace` it says why.
-pub(super) async fn received(head: &mut RequestHeader, ctx: &mut Ctx, trace: Option<&mut Trace>) -> Option<Reply> {
-    let snapshot = ctx.snapshot.clone();
-    let listener = ctx.seat.as_ref().and_then(|seat| snapshot.loaded.config.server.listeners.get(seat.conn.listener));
-    let asked = Asked {
-        head: &mut *head,
-        facts: &mut ctx.facts,
-        exchange: &mut ctx.exchange,
-        route: &mut ctx.route,
-        chosen: &mut ctx.chosen,
-        trusted: &mut ctx.from_trusted,
-        redirect: listener.and_then(|listener| listener.redirect_to_https),
-        now: ctx.began,
-        trace,
-    };
-    match guarded(decide(&snapshot, asked)).await {
-        Ok(Decision::Ask(to)) => {
-            let route = snapshot.route(ctx.route);
-            let own = ctx.chosen.as_ref().map(|chosen| &chosen.pool().name).or(route.action.upstream());
-            let elsewhere = own.is_some_and(|own| !Arc::ptr_eq(own, &to.pool.name));
-            ctx.kept_back = elsewhere && is_open(ctx.facts.circuit);
-            let own = ctx.facts.grpc.as_ref().and_then(|call| call.deadline);
-            ctx.attempts.limit([route.timeout.map(|timeout| ctx.began + timeout), own].into_iter().flatten().min());
-            ask(ctx, to.pool, head);
-            ctx.rewritten = to.path;
-            None
-        }
-        Ok(Decision::Answer(reply, by)) => {
-            // A fallback may have this status, too, and an observed limit is named for the log.
-            let limited = reply.status == StatusCode::TOO_MANY_REQUESTS && matches!(reply.body, ReplyBody::Problem { .. });
-            ctx.kept_back = by == By::Filter && is_open(ctx.facts.circuit);
-            ctx.flag = match by {
-                By::NoRoute | By::Unmet => Some(Flag::NoRoute),
-                By::Filter if limited && ctx.facts.limit.is_some() => Some(Flag::RateLimited),
-                _ => None,
-            };
-            if by == By::Request && reply.status == StatusCode::BAD_REQUEST {
-                ctx.seat.iter().for_each(|seat| seat.flow.malformed());
+    /// The same for a head that no session holds; with `trace` it says why.
+    pub(super) async fn received(&self, head: &mut RequestHeader, ctx: &mut Ctx, trace: Option<&mut Trace>) -> Option<Reply> {
+        let snapshot = ctx.snapshot.clone();
+        let asked = Asked {
+            head: &mut *head,
+            facts: &mut ctx.facts,
+            exchange: &mut ctx.exchange,
+            route: &mut ctx.route,
+            chosen: &mut ctx.chosen,
+            trusted: &mut ctx.from_trusted,
+            redirect: ctx.seat.as_ref().and_then(|seat| seat.conn.redirect()),
+            overload: self.0.overload.stage(),
+            now: ctx.began,
+            trace,
+        };
+        match guarded(decide(&snapshot, asked)).await {
+            Ok(Decision::Ask(to)) => {
+                let route = snapshot.route(ctx.route);
+                let own = ctx.chosen.as_ref().map(|chosen| &chosen.pool().name).or(route.action.upstream());
+                let elsewhere = own.is_some_and(|own| !Arc::ptr_eq(own, &to.pool.name));
+                ctx.kept_back = elsewhere && is_open(ctx.facts.circuit);
+                let own = ctx.facts.grpc.as_ref().and_then(|call| call.deadline);
+                ctx.attempts.limit([route.timeout.map(|timeout| ctx.began + timeout), own].into_iter().flatten().min());
+                ask(ctx, to.pool, head);
+                ctx.rewritten = to.path;
+                None
             }
-            Some(reply)
+            Ok(Decision::Answer(reply, by)) => {
+                // A fallback may have this status, too, and an observed limit is named for the log.
+                let limited = reply.status == StatusCode::TOO_MANY_REQUESTS && matches!(reply.body, ReplyBody::Problem { .. });
+                ctx.kept_back = by == By::Filter && is_open(ctx.facts.circuit);
+                ctx.flag = match by {
+                    By::NoRoute | By::Unmet => Some(Flag::NoRoute),
+                    By::Filter if limited && ctx.facts.limit.is_some() => Some(Flag::RateLimited),
+                    By::Overload => {
+                        self.0.overload.refused();
+                        Some(Flag::UpstreamOverflow)
+                    }
+                    _ => None,
+                };
+                if by == By::Request && reply.status == StatusCode::BAD_REQUEST {
+                    ctx.seat.iter().for_each(|seat| seat.flow.malformed());
+                }
+                Some(reply)
+            }
+            Err(Panicked) => Some(refusals::internal()),
         }
-        Err(Panicked) => Some(refusals::internal()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::markdown::{code, table};
 use super::source::{body, documented};
+use crate::telemetry::line_filter::FIELDS;
 
 const LINE: &str = include_str!("../telemetry/access_log/line.rs");
 const FLAG: &str = include_str!("../telemetry/access_log/flag.rs");
@@ -60,6 +61,11 @@ fn flags() -> Vec<(String, String)> {
         .collect()
 }
 
+/// What a filter of lines can ask for.
+fn asked() -> Vec<Vec<String>> {
+    FIELDS.iter().map(|(name, kind)| vec![code(name), kind.asked().to_owned()]).collect()
+}
+
 /// The page.
 pub(super) fn page() -> String {
     let rows: Vec<Vec<String>> = fields()
@@ -72,10 +78,17 @@ pub(super) fn page() -> String {
     let flags: Vec<Vec<String>> = flags().into_iter().map(|(letters, about)| vec![code(&letters), about]).collect();
     format!(
         "# Access log\n\n{}\n\nOne line a request, a JSON object. A field that is not always there is left out where there is nothing to say.\n\n{}\n\
-         ## Flags\n\nWhy a request was not answered as its route says. The letters are those of Envoy's access log.\n\n{}",
+         ## Flags\n\nWhy a request was not answered as its route says. The letters are those of Envoy's access log.\n\n{}\n\n\
+         ## Which lines\n\n`access_log.when` and `frontgate tap` take a filter such as `status>=500 or route=checkout duration>2s or share 1%`: \
+         comparisons of fields, joined by `and`, `or`, `not` and parentheses. What stands side by side is joined by `and`, which binds closer than \
+         `or`. A text after `~` is a beginning, or has stars that stand for anything: `path~/api/`, `user_agent~*curl*`. What holds spaces, \
+         parentheses or signs is quoted. A field that a line has not is unlike everything: `!=` holds there, and nothing else does; `not reason~*` asks for \
+         lines without a reason. `share 1%` takes that share of all requests by a hash of their `request_id`: the same ones in the log, in a tap \
+         and on every gateway that has their identifiers.\n\n{}",
         super::MADE,
         table(&["field", "value", "", "meaning"], &rows),
         table(&["flag", "meaning"], &flags),
+        table(&["field", "compared by"], &asked()),
     )
 }
 

@@ -18,7 +18,7 @@ use super::certificate::CertificateHeaders;
 use super::kept;
 use super::outside::FromConfig;
 use super::route::{Route, entry};
-use super::{Built, Snapshot};
+use super::{Built, Snapshot, Token};
 use crate::action::{self, Pins, Upstreams};
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
@@ -125,6 +125,7 @@ impl Snapshot {
                 metrics: counts,
                 body_limit: route.limits.map_or(limits.body.0, |limits| limits.body.0),
                 takes_calls: takes_calls(config, route),
+                priority: route.priority,
                 timeout: route.timeout.map(|timeout| timeout.0),
             })
         };
@@ -146,6 +147,7 @@ impl Snapshot {
                 metrics: metrics.route(UNMATCHED),
                 body_limit: limits.body.0,
                 takes_calls: false,
+                priority: model::Priority::High,
                 timeout: None,
             },
             pools,
@@ -174,8 +176,13 @@ impl Snapshot {
             pins,
             certificate_headers,
             devices: devices(config)?,
+            token: token(&loaded)?,
             pseudonyms: pseudonyms(&loaded, previous)?,
             access_log,
+            logged: match &loaded.config.telemetry.access_log {
+                LogConfig::On { when, .. } => when.as_ref().map(|when| when.value.clone()),
+                LogConfig::Off => None,
+            },
             certificates,
             filters,
             loaded,
@@ -289,9 +296,10 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
 }
 
 /// Reads the certificates that the listeners name.
-fn certificates(loaded: &Loaded) -> Result<Box<[Option<tls::Kept>]>, String> {
+fn certificates(loaded: &Loaded) -> Result<Box<[Option<Arc<tls::Kept>>]>, String> {
     let read = |listener: &Spanned<model::Listener>| {
-        tls::Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems))
+        let kept = tls::Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems))?;
+        Ok::<_, String>(kept.map(Arc::new))
     };
     loaded.config.server.listeners.iter().map(read).collect()
 }
@@ -300,6 +308,16 @@ fn certificates(loaded: &Loaded) -> Result<Box<[Option<tls::Kept>]>, String> {
 fn told(loaded: &Loaded, problems: &[Problem]) -> String {
     let lines = problems.iter().map(|problem| format!("{}: {}", loaded.describe(problem.place), problem.message));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The operators' token as it is now.
+fn token(loaded: &Loaded) -> Result<Option<Token>, String> {
+    let Some(secret) = loaded.config.server.admin.as_ref().and_then(|admin| admin.token.as_ref()) else { return Ok(None) };
+    let name = match secret {
+        model::Secret::File(path) => path.display().to_string(),
+        model::Secret::Env(name) => name.value.clone(),
+    };
+    Ok(Some(Token { name, value: loaded.secret(secret)? }))
 }
 
 /// Names under the configuration's key, else under one of this process. Under the same key they stay the same.
@@ -312,7 +330,7 @@ fn pseudonyms(loaded: &Loaded, previous: Option<&Snapshot>) -> Result<Arc<Pseudo
 
 fn open_log(loaded: &Loaded, previous: Option<&Snapshot>, metrics: &Metrics) -> Result<Arc<AccessLog>, String> {
     let config = &loaded.config.telemetry.access_log;
-    if let Some(previous) = previous.filter(|previous| previous.loaded.config.telemetry.access_log == *config) {
+    if let Some(previous) = previous.filter(|previous| goes_where(&previous.loaded.config.telemetry.access_log, config)) {
         // The same file under the same name may be another one since it was rotated.
         previous.access_log.reopen().map_err(|error| format!("the access log {} cannot be opened again: {error}", named(config)))?;
         return Ok(previous.access_log.clone());
@@ -325,6 +343,15 @@ fn open_log(loaded: &Loaded, previous: Option<&Snapshot>, metrics: &Metrics) -> 
     AccessLog::start(target, metrics.log_dropped())
         .map(Arc::new)
         .map_err(|error| format!("the access log {} cannot be opened: {}", named(config), files::words(&error)))
+}
+
+/// Whether lines go where they went before, whichever lines those are.
+fn goes_where(before: &LogConfig, now: &LogConfig) -> bool {
+    match (before, now) {
+        (LogConfig::Off, LogConfig::Off) => true,
+        (LogConfig::On { format, to, .. }, LogConfig::On { format: other, to: target, .. }) => (format, to) == (other, target),
+        _ => false,
+    }
 }
 
 /// Where the log goes, as it is written.

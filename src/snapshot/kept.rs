@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use frontgate_filters::registry::FilterEntry;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::compile::{inline, inline_key};
 use super::route::entry;
@@ -34,6 +34,12 @@ pub(super) fn pinned(config: &Config) -> impl Iterator<Item = &String> {
     })
 }
 
+/// What belongs to the process, so that a reload that changes it is refused.
+pub(crate) fn fixed(config: &Config) -> [(&'static str, Value); 3] {
+    let server = &config.server;
+    [("server.admin", json!(server.admin)), ("server.status", json!(server.status)), ("server.threads", json!(server.threads))]
+}
+
 /// Gives marks: equal ones for equal values, from which nobody finds the value.
 pub(crate) trait Marks {
     /// The mark of a value.
@@ -49,6 +55,8 @@ pub(crate) struct KeptState {
     pub upstreams: BTreeMap<String, KeptUpstream>,
     /// The upstreams of whose writers something is remembered.
     pub pinned: Vec<String>,
+    /// The marks of what no reload changes.
+    pub fixed: Vec<(String, String)>,
     /// Routes that are tried in their order, by name.
     pub ordered: Vec<Vec<String>>,
 }
@@ -107,6 +115,7 @@ pub(crate) fn state_of(config: &Config, marks: &impl Marks) -> KeptState {
         filters: named.chain(in_place).map(filter).collect(),
         upstreams: config.upstreams.iter().map(|(name, one)| upstream(name, one)).collect(),
         pinned: pinned(config).cloned().collect(),
+        fixed: fixed(config).iter().map(|(name, value)| ((*name).to_owned(), marks.mark(value))).collect(),
         ordered: ordered(config),
     }
 }

@@ -25,7 +25,7 @@ use http::{HeaderName, Method};
 use pingora_http::RequestHeader;
 
 use self::certificate::CertificateHeaders;
-pub(crate) use self::kept::{KeptFilter, KeptState, KeptUpstream, Marks, state_of};
+pub(crate) use self::kept::{KeptFilter, KeptState, KeptUpstream, Marks, fixed, state_of};
 pub(crate) use self::rehearsal::opened;
 pub(crate) use self::route::Route;
 use crate::action::{Pins, Upstreams};
@@ -35,8 +35,16 @@ use crate::discovery::Keeper;
 use crate::door::Rules;
 use crate::door::tls::Kept;
 use crate::router::{Found, Router};
-use crate::telemetry::AccessLog;
+use crate::telemetry::{AccessLog, Line, LineFilter};
 use crate::upstream::{self, health};
+
+/// What operators show that they are some.
+pub(crate) struct Token {
+    /// What it is called in the log: where it is kept.
+    pub name: String,
+    /// The token itself.
+    pub value: String,
+}
 
 /// A compiled configuration.
 pub(crate) struct Snapshot {
@@ -55,9 +63,13 @@ pub(crate) struct Snapshot {
     /// What a client may send, and how slowly.
     pub rules: Rules,
     /// The certificates of each listener, as its files are now; none where it speaks clear text.
-    pub certificates: Box<[Option<Kept>]>,
+    pub certificates: Box<[Option<Arc<Kept>>]>,
     /// Where the access log goes.
     pub access_log: Arc<AccessLog>,
+    /// What operators show that they are some, where the configuration names it.
+    pub token: Option<Token>,
+    /// Which requests have a line there; none where every one has.
+    pub logged: Option<LineFilter>,
     /// What it shows in place of who somebody is.
     pub pseudonyms: Arc<Pseudonyms>,
     /// The classes of devices, where something asks for them.
@@ -255,6 +267,16 @@ impl Snapshot {
     pub(crate) fn run(&self, runtime: &tokio::runtime::Handle) {
         self.pools.values().for_each(|pool| health::watch(pool, runtime));
         self.keepers.values().for_each(|keeper| keeper.start(runtime));
+    }
+
+    /// Whether a request has a line in the access log; unknown where that depends on who somebody is and the line is not `named` yet.
+    pub(crate) fn logs(&self, line: &Line<'_>, named: bool) -> Option<bool> {
+        match &self.logged {
+            _ if self.access_log.is_off() => Some(false),
+            None => Some(true),
+            Some(filter) if filter.reads_names() && !named => None,
+            Some(filter) => Some(filter.holds(line)),
+        }
     }
 
     /// The shortest deadline that the workers have to keep.

@@ -160,7 +160,7 @@ impl Stage {
             head,
             body,
             peer: step.client_ip.or(case.client_ip).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            listener: on.or_else(usual).unwrap_or(0),
+            listener: on.or_else(usual).map(|index| listeners[index].value.clone()),
             tls,
             assumed: claims.map(|claims| Arc::new(Identity::new(claims))),
             refused: refused.map(refusals::unreadable),

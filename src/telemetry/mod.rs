@@ -5,13 +5,16 @@
 
 pub(crate) mod access_log;
 pub(crate) mod metrics;
+pub(crate) mod own_log;
 
+pub(crate) mod line_filter;
 mod sparing;
 mod trace_context;
 
-pub(crate) use access_log::{AccessLog, Flag, Line, Target};
+pub(crate) use access_log::{AccessLog, Flag, Line, Target, timestamp};
+pub(crate) use line_filter::LineFilter;
 pub(crate) use metrics::{
-    Attempt, Compared, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics,
+    Attempt, Board, Compared, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics,
     NoHandshake, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics, VariantMetrics,
 };
 pub(crate) use sparing::Sparing;

@@ -10,6 +10,7 @@ mod mirror;
 mod report;
 mod routes;
 mod server;
+mod telemetry;
 mod when;
 
 use std::collections::HashSet;
@@ -44,6 +45,7 @@ pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>) {
     routes::check(config, report);
     canary::check(config, report);
     circles::check(config, report);
+    telemetry::check(config, report);
     references(config, report);
     doubts::check(config, report);
 }

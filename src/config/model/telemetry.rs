@@ -11,6 +11,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::forms::schemas;
+use crate::telemetry::LineFilter;
 
 /// `telemetry`: what is recorded about requests.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -24,7 +25,7 @@ pub struct Telemetry {
     pub hash_key: Option<Spanned<Secret>>,
 }
 
-/// `access_log: off`, or `{format: json, to: stdout}`.
+/// `access_log: off`, or `{format: json, to: stdout, when: "status>=400 or share 1%"}`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AccessLog {
     /// No log.
@@ -35,12 +36,14 @@ pub enum AccessLog {
         format: LogFormat,
         /// Where lines go.
         to: LogTarget,
+        /// Which requests have a line; by default every one.
+        when: Option<Spanned<LineFilter>>,
     },
 }
 
 impl Default for AccessLog {
     fn default() -> Self {
-        Self::On { format: LogFormat::Json, to: LogTarget::Stdout }
+        Self::On { format: LogFormat::Json, to: LogTarget::Stdout, when: None }
     }
 }
 
@@ -51,6 +54,10 @@ struct AccessLogMap {
     format: LogFormat,
     /// Where lines go.
     to: LogTarget,
+    /// Which requests have a line, as in `status>=400 or share 1%`; by default every one. What is asked of a line are its fields, and times
+    /// have units: `duration>200ms`. A share takes the same requests on every gateway that has their identifiers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    when: Option<Spanned<LineFilter>>,
 }
 
 impl<'de> Deserialize<'de> for AccessLog {
@@ -59,13 +66,13 @@ impl<'de> Deserialize<'de> for AccessLog {
         impl<'de> Visitor<'de> for OffOrMap {
             type Value = AccessLog;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`off`, or a map of `format` and `to`")
+                f.write_str("`off`, or a map of `format`, `to` and `when`")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<AccessLog, E> {
                 if text == "off" {
                     Ok(AccessLog::Off)
                 } else {
-                    Err(E::custom(format!("expected `off` or a map of `format` and `to`, found `{text}`")))
+                    Err(E::custom(format!("expected `off` or a map of `format`, `to` and `when`, found `{text}`")))
                 }
             }
             /// Tools that write YAML of version 1.1 turn `off` into `false`.
@@ -73,8 +80,8 @@ impl<'de> Deserialize<'de> for AccessLog {
                 Ok(if on { AccessLog::default() } else { AccessLog::Off })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AccessLog, A::Error> {
-                let AccessLogMap { format, to } = AccessLogMap::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(AccessLog::On { format, to })
+                let AccessLogMap { format, to, when } = AccessLogMap::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(AccessLog::On { format, to, when })
             }
         }
         deserializer.deserialize_any(OffOrMap)
@@ -85,7 +92,7 @@ impl Serialize for AccessLog {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Off => serializer.serialize_str("off"),
-            Self::On { format, to } => AccessLogMap { format: *format, to: to.clone() }.serialize(serializer),
+            Self::On { format, to, when } => AccessLogMap { format: *format, to: to.clone(), when: when.clone() }.serialize(serializer),
         }
     }
 }

@@ -7,7 +7,7 @@ pub(crate) enum Flag {
     NoRoute,
     /// A rate limit refused it.
     RateLimited,
-    /// The upstream is not asked: it has as many requests as it may, or its circuit is open.
+    /// The upstream is not asked: it has as many requests as it may, its circuit is open, or the gateway is overloaded.
     UpstreamOverflow,
     /// No connection to the upstream could be made.
     UpstreamConnectionFailure,
@@ -24,8 +24,21 @@ pub(crate) enum Flag {
 }
 
 impl Flag {
+    /// The letters of all.
+    pub(crate) const LETTERS: [&str; 9] = [
+        Self::NoRoute.letters(),
+        Self::RateLimited.letters(),
+        Self::UpstreamOverflow.letters(),
+        Self::UpstreamConnectionFailure.letters(),
+        Self::UpstreamTimeout.letters(),
+        Self::NoHealthyUpstream.letters(),
+        Self::UpstreamConnectionTermination.letters(),
+        Self::UpstreamProtocolError.letters(),
+        Self::DownstreamConnectionTermination.letters(),
+    ];
+
     /// Its letters: two, and three where Envoy has three.
-    pub(crate) fn letters(self) -> &'static str {
+    pub(crate) const fn letters(self) -> &'static str {
         match self {
             Self::NoRoute => "NR",
             Self::RateLimited => "RL",

@@ -26,6 +26,7 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 
 pub(crate) use self::flag::Flag;
 pub(crate) use self::line::Line;
+pub(crate) use self::timestamp::text as timestamp;
 use self::trouble::Trouble;
 use crate::files;
 
