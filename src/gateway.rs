@@ -33,7 +33,8 @@ use crate::request_id::new_request_id;
 use crate::snapshot::{Snapshot, fixed};
 use crate::status::{InForce, Reloaded};
 use crate::supervisor::Supervisor;
-use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics, own_log, timestamp};
+use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics, Taps, own_log, timestamp, trace};
+use crate::upstream::balance::random;
 use crate::upstream::{Documents, timer};
 pub(crate) use entrances::{Entrances, Order, Passed};
 
@@ -57,6 +58,8 @@ pub(crate) struct Gateway {
     pub http2: Arc<AtomicUsize>,
     /// Whether it has more to do than it can.
     pub overload: Overload,
+    /// Who watches the lines of the access log.
+    pub taps: Arc<Taps>,
     draining: AtomicBool,
     drain_asked: tokio::sync::Notify,
     /// Whether the tunnels are to come to their end.
@@ -126,6 +129,7 @@ impl Gateway {
             in_flight: Arc::default(),
             fresh: Arc::default(),
             caps: Arc::default(),
+            taps: Arc::default(),
             http2: Arc::default(),
             overload: Overload::default(),
             draining: AtomicBool::new(false),
@@ -279,6 +283,14 @@ impl Gateway {
         ends.chain(snapshot.pools.values().filter_map(|pool| pool.tls()?.end.clone())).collect()
     }
 
+    /// Sends the spans that are left, until then at the latest.
+    pub(crate) async fn send_spans(&self, until: Instant) {
+        let snapshot = self.snapshot();
+        if let Some(tracing) = &snapshot.tracing {
+            tracing.flush(until).await;
+        }
+    }
+
     /// From now on readiness fails and answers close their connections.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
@@ -297,6 +309,7 @@ impl Gateway {
 
     /// How the configuration in force came to be so, for whoever asks.
     pub(crate) fn came_into_force(&self, how: InForce) {
+        self.reloads.came(&how);
         *self.in_force.lock() = how;
     }
 
@@ -368,7 +381,8 @@ impl Gateway {
     fn retire(&self, snapshot: &Snapshot) {
         let config = &snapshot.loaded.config;
         self.metrics.retire(&|name| config.routes.iter().any(|route| route.name.value == name), &|name| {
-            snapshot.pools.contains_key(name) || self.documents.ask(name)
+            let is_collector = snapshot.tracing.as_ref().is_some_and(|tracing| tracing.asks(name));
+            snapshot.pools.contains_key(name) || self.documents.ask(name) || is_collector
         });
         self.metrics.retire_discoveries(&|name| snapshot.keepers.contains_key(name));
         self.metrics.retire_listeners(&|address| config.server.listeners.iter().any(|listener| listener.address.to_string() == address));
@@ -419,8 +433,10 @@ impl Keeper for Gateway {
         // The method was not read; it counts as an odd one.
         let odd = Method::from_bytes(b"UNREAD").unwrap_or(Method::GET);
         snapshot.unmatched.metrics.record(&odd, refusal.status, began.elapsed(), began.elapsed());
+        let trace = trace::id(trace::begun_by(Some(&facts.request_id), random));
         let line = Line {
             request_id: fields::text(&facts.request_id).unwrap_or_default(),
+            trace_id: std::str::from_utf8(&trace).ok(),
             client_ip: Some(facts.client_ip),
             proxy_ip: conn.balancer.map(|balancer| balancer.ip().to_canonical()),
             method: "-",
@@ -433,6 +449,9 @@ impl Keeper for Gateway {
         };
         if snapshot.logs(&line, true) == Some(true) {
             snapshot.access_log.log(&line);
+        }
+        if self.taps.is_any() {
+            self.taps.offer(&line);
         }
         page(&head, &body)
     }

@@ -10,6 +10,7 @@
 //!   it the same without serving.
 //! - `proxy` translates Pingora's phases; the `exchange` behind it makes attempts at an `upstream` and brings the answer back.
 //! - `discovery` asks the sources of an upstream's endpoints, and gives its pool what they come to.
+//! - `tracing` makes spans of requests and sends them to a collector.
 //! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
 //! - `history` keeps the configurations that were accepted of late, so that `reload` can put one of them in force again.
 //! - `files` reads what a configuration names, within bounds; `watch` tells when a file may have changed; `certificates` what is in such files for TLS.
@@ -52,6 +53,7 @@ mod status;
 mod suite;
 mod supervisor;
 mod telemetry;
+mod tracing;
 mod upstream;
 mod via;
 mod watch;

@@ -378,6 +378,10 @@ pub(crate) struct ReloadStatus {
     pub config: Option<String>,
     /// What was not as before, an entry each.
     pub changed: Vec<String>,
+    /// How it came to be so, as of what is in force.
+    pub how: Option<String>,
+    /// The operator who asked for it.
+    pub who: Option<String>,
     /// Why it was refused.
     pub why: Option<String>,
 }

@@ -21,6 +21,8 @@ mod chaos;
 mod check;
 /// Answers that are compressed on their way.
 mod compress;
+/// The page that the admin address shows, in a real browser.
+mod dashboard;
 /// Endpoints that come and go by themselves: from files and from etcd, kept over a restart, under load.
 mod discovery;
 /// What people copy: the pages' YAML and every configuration that is shipped.
@@ -75,6 +77,8 @@ mod names;
 mod operators;
 /// More to do than can be done: what runs short, what is refused for it, and how it ends.
 mod overload;
+/// What the gateway is shipped in: the Debian package, the image, the manifests for Kubernetes, the rotation of its log.
+mod packaging;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
 /// Upstreams of many endpoints that come and go, and what operators set for single ones.
@@ -101,8 +105,13 @@ mod streams;
 mod stress;
 /// What others wrote to try servers with: h2spec, slowhttptest, h2load, nghttp.
 mod suites;
+/// Lines of the access log as they come.
+mod tap;
 /// Listeners with TLS: certificates by name, clients that show their own, renewal, HTTP/2.
 mod tls;
+/// Spans of requests for a collector of OpenTelemetry.
+#[cfg(feature = "otel")]
+mod tracing;
 /// Requests through to an origin and back: upstreams, rewrites, filters, keep-alive.
 mod traffic;
 /// JSON answers that are trimmed on their way.
@@ -113,6 +122,8 @@ mod tunnels;
 mod vectors;
 /// Every wait for a client has its own deadline: clients that stop, do not read, leave, or come too late or too many.
 mod waits;
+/// The pages for operators, walked: their configurations are served, their commands run.
+mod walks;
 /// Configurations that are put in force when their files change, kept, and rolled back to.
 mod watching;
 /// WebSockets over HTTP/1 and HTTP/2: who gets one, what passes, how they end.

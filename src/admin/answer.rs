@@ -24,6 +24,9 @@ pub(super) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Vec
 /// The type of plain text.
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
+/// The type of JSON values, one a line.
+pub(super) const NDJSON: &str = "application/x-ndjson";
+
 /// A line of text.
 pub(super) fn text(status: StatusCode, text: &'static str) -> Answer {
     answer(status, TEXT, text)
@@ -34,8 +37,8 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     answer(status, "application/json", serde_json::to_vec(value).unwrap_or_default())
 }
 
-/// A refusal that says what was asked for, as far as it is no more than a name.
-pub(super) fn told(status: StatusCode, code: &'static str, detail: &str) -> Answer {
+/// A refusal in words that are not always the same.
+pub(super) fn refusal(status: StatusCode, code: &'static str, detail: &str) -> Answer {
     let mut answer = problem(status, code, "", None);
     // The same but for the text, which is no fixed one here.
     let body = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(answer.body());
@@ -56,7 +59,7 @@ pub(super) fn no_such<'n>(what: &str, name: &str, names: impl Iterator<Item = &'
         (None, all) if all.is_empty() => "there is none.".to_owned(),
         (None, all) => format!("there is `{}`.", all.join("`, `")),
     };
-    told(StatusCode::NOT_FOUND, "not_found", &format!("There is no {what} `{name}`: {help}"))
+    refusal(StatusCode::NOT_FOUND, "not_found", &format!("There is no {what} `{name}`: {help}"))
 }
 
 /// A refusal, with one more header where it needs one.

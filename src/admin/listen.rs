@@ -8,15 +8,17 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use frontgate_filters::reply::Form;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
-use http::{HeaderValue, Method};
-use pingora_http::{RequestHeader, ResponseHeader};
+use http::{HeaderValue, Method, StatusCode};
+use pingora_http::ResponseHeader;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::answer::problem;
+use super::resources::{Act, Resource};
 use super::{Admin, Scope};
 use crate::door::wire::Refusal;
 use crate::door::{Conn, For, H1, Held, Keeper, Listening, Next, Rules, accept};
-use crate::exchange::client::Client as _;
+use crate::exchange::client::{Client as _, Lost};
 use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
 use crate::telemetry::{ListenerMetrics, TurnedAway};
@@ -53,13 +55,8 @@ impl Admin {
                 Next::Refused(refusal) => return h1.refuse(refusal).await,
                 Next::End | Next::Http2 => return,
             };
-            let (head, body) = self.response(&request, peer).await;
             let mut held = Held { h1, request: &request };
-            held.head(head, body.is_empty());
-            if !body.is_empty() {
-                held.body(body, true);
-            }
-            if held.flush().await.is_err() {
+            if self.respond(&mut held, peer).await.is_err() {
                 return;
             }
             h1 = held.h1;
@@ -72,18 +69,52 @@ impl Admin {
         }
     }
 
-    /// The answer to a request as it is sent: to HEAD without the body that GET would have, though with its length.
-    async fn response(&self, request: &RequestHeader, peer: SocketAddr) -> (ResponseHeader, Bytes) {
-        let (mut parts, body) = self.answer(request, peer).await.into_parts();
+    /// Answers a request: to HEAD without the body that GET would have, though with its length. An error where the client has left.
+    async fn respond(&self, held: &mut Held<'_>, peer: SocketAddr) -> Result<(), Lost> {
+        let request = held.request;
+        let answer = match self.find(request, peer) {
+            Ok((Resource { act: Act::Lines(open), .. }, _)) if request.method == Method::GET => match open(self, request) {
+                Ok(lines) => return lines.send(held).await,
+                Err(refusal) => refusal,
+            },
+            Ok((Resource { act: Act::Asked(act), .. }, _)) => match body_of(held).await? {
+                Some(body) => act(self, &body),
+                None => {
+                    problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request is larger than any that is asked here.", None)
+                }
+            },
+            _ => self.answer(request, peer).await,
+        };
+        let (mut parts, body) = answer.into_parts();
         parts.headers.insert(CONTENT_LENGTH, body.len().into());
-        let body = if request.method == Method::HEAD { Bytes::new() } else { body.into() };
-        (ResponseHeader::from(parts), body)
+        let body: Bytes = if request.method == Method::HEAD { Bytes::new() } else { body.into() };
+        held.head(ResponseHeader::from(parts), body.is_empty());
+        if !body.is_empty() {
+            held.body(body, true);
+        }
+        held.flush().await
     }
 }
 
+/// The most that is read of a request's body.
+const MOST: usize = 256 << 10;
+
+/// The body of a request; none where it is too large.
+async fn body_of(held: &mut Held<'_>) -> Result<Option<Vec<u8>>, Lost> {
+    let mut body = Vec::new();
+    while let Some(part) = poll_fn(|cx| held.poll_body(cx)).await? {
+        if body.len() + part.len() > MOST {
+            return Ok(None);
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(Some(body))
+}
+
 impl Keeper for Admin {
+    /// Operators who close their half have left: nobody waits for an answer of theirs that has no end.
     fn rules(&self) -> Rules {
-        self.gateway.rules()
+        Rules { half_close: false, ..self.gateway.rules() }
     }
 
     /// What operators send is none of the clients' requests: it is neither logged nor counted among them.

@@ -4,6 +4,7 @@ mod answer;
 mod dashboard;
 mod listen;
 mod resources;
+mod tap;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use http::header::{ALLOW, AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 
-use self::answer::{Answer, problem};
-use self::resources::{Act, RESOURCES, Takes};
+use self::answer::{Answer, NDJSON, answer, problem};
+use self::resources::{Act, RESOURCES, Resource, Takes};
 use crate::door::Ending;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
@@ -52,37 +53,43 @@ impl Admin {
         Self { gateway, reloader, scope, ending }
     }
 
-    /// The answer to a request; to HEAD with the body that GET would have.
+    /// The answer to a request; to HEAD with the body that GET would have, but for what has no end.
     async fn answer(&self, head: &RequestHeader, peer: SocketAddr) -> Answer {
-        if let Some(why) = self.stranger(head) {
-            return problem(StatusCode::FORBIDDEN, "forbidden", why, None);
-        }
-        let who = match self.who(head, peer) {
-            Some(who) => Some(who),
-            None if head.uri.path() == PAGE => Some(Who::new(peer, None)),
-            None => None,
+        let (resource, who) = match self.find(head, peer) {
+            Ok(found) => found,
+            Err(refusal) => return refusal,
         };
-        let Some(who) = who else {
+        match resource.act {
+            Act::Now(act) => act(self, head),
+            Act::By(act) => act(self, head, &who),
+            Act::LaterBy(act) => act(self, head, who).await,
+            Act::Asked(act) => act(self, &[]),
+            Act::Lines(_) => answer(StatusCode::OK, NDJSON, ""),
+        }
+    }
+
+    /// What is asked for and by whom, who may ask for it and does so in the way that it is asked for.
+    fn find(&self, head: &RequestHeader, peer: SocketAddr) -> Result<(&'static Resource, Who), Answer> {
+        if let Some(why) = self.stranger(head) {
+            return Err(problem(StatusCode::FORBIDDEN, "forbidden", why, None));
+        }
+        let Some(who) = self.who(head, peer).or_else(|| (head.uri.path() == PAGE).then(|| Who::new(peer, None))) else {
             let challenge = HeaderValue::from_static("Bearer realm=\"frontgate\"");
-            return problem(
+            return Err(problem(
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",
                 "The admin address needs its token.",
                 Some((WWW_AUTHENTICATE, challenge)),
-            );
+            ));
         };
         let path = head.uri.path();
         let Some(resource) = RESOURCES.iter().find(|resource| resource.path == path && (resource.open || self.has_all())) else {
-            return problem(StatusCode::NOT_FOUND, "not_found", "There is no such resource.", None);
+            return Err(problem(StatusCode::NOT_FOUND, "not_found", "There is no such resource.", None));
         };
         match (resource.takes, &head.method) {
-            (Takes::Get, &Method::GET | &Method::HEAD) | (Takes::Post, &Method::POST) => match resource.act {
-                Act::Now(act) => act(self, head),
-                Act::By(act) => act(self, head, &who),
-                Act::LaterBy(act) => act(self, head, who).await,
-            },
-            (Takes::Get, _) => wrong_method("This resource takes GET.", "GET, HEAD"),
-            (Takes::Post, _) => wrong_method("This resource takes POST.", "POST"),
+            (Takes::Get, &Method::GET | &Method::HEAD) | (Takes::Post, &Method::POST) => Ok((resource, who)),
+            (Takes::Get, _) => Err(wrong_method("This resource takes GET.", "GET, HEAD")),
+            (Takes::Post, _) => Err(wrong_method("This resource takes POST.", "POST")),
         }
     }
 

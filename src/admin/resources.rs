@@ -10,10 +10,12 @@ use pingora_http::RequestHeader;
 use serde_json::json;
 
 use super::Admin;
-use super::answer::{Answer, TEXT, answer, json, no_such, problem, text};
+use super::answer::{Answer, TEXT, answer, json, no_such, problem, refusal, text};
 use super::dashboard;
+use super::tap::{self, Lines};
 use crate::changes::{Key, Portrait};
 use crate::discovery::in_words;
+use crate::explain::Posted;
 use crate::reload::{Cause, NotRolledBack, Refused};
 use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force, Level, LogLevelSet};
 use crate::telemetry::own_log;
@@ -49,6 +51,10 @@ pub(super) enum Act {
     By(fn(&Admin, &RequestHeader, &Who) -> Answer),
     /// The same after a wait.
     LaterBy(for<'a> fn(&'a Admin, &'a RequestHeader, Who) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>),
+    /// At once, to what comes as the request's body.
+    Asked(fn(&Admin, &[u8]) -> Answer),
+    /// As lines that come, or a refusal.
+    Lines(fn(&Admin, &RequestHeader) -> Result<Lines, Answer>),
 }
 
 /// Everything there is.
@@ -76,6 +82,8 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/-/upstreams/weight", takes: Takes::Post, open: false, act: Act::By(by_hand) },
     Resource { path: "/-/config", takes: Takes::Get, open: false, act: Act::LaterBy(|admin, _, _| Box::pin(config(admin))) },
     Resource { path: "/-/limits", takes: Takes::Get, open: false, act: Act::Now(limits) },
+    Resource { path: "/-/explain", takes: Takes::Post, open: false, act: Act::Asked(explain) },
+    Resource { path: "/-/tap", takes: Takes::Get, open: false, act: Act::Lines(tap::open) },
     Resource { path: "/-/hash", takes: Takes::Post, open: false, act: Act::Now(hash) },
 ];
 
@@ -291,6 +299,18 @@ fn limits(admin: &Admin, head: &RequestHeader) -> Answer {
     match admin.gateway.limits(parameter(head, "filter").as_deref()) {
         Some(limits) => json(StatusCode::OK, &limits),
         None => problem(StatusCode::NOT_FOUND, "not_found", "There is no rate limit of this name.", None),
+    }
+}
+
+/// What becomes of a request just now, without one.
+fn explain(admin: &Admin, body: &[u8]) -> Answer {
+    let bad = |why: &str| refusal(StatusCode::BAD_REQUEST, "bad_request", why);
+    match serde_json::from_slice::<Posted>(body) {
+        Ok(posted) => match posted.explain(&admin.gateway.snapshot()) {
+            Ok(told) => json(StatusCode::OK, &told),
+            Err(why) => bad(&why),
+        },
+        Err(error) => bad(&format!("The request to explain cannot be read: {error}")),
     }
 }
 

@@ -1,4 +1,5 @@
-//! `frontgate explain`: which route takes a request and why, what each filter decides, which upstream and what it is sent. Offline.
+//! `frontgate explain`: which route takes a request and why, what each filter decides, which upstream and what it is sent. Offline, or by the
+//! running gateway.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -8,8 +9,8 @@ use std::process::ExitCode;
 use frontgate_filters::filter::ClientCertificate;
 use frontgate_filters::words::claims::Claims;
 
-use super::{exit, fail, loaded};
-use crate::explain::{Question, certificate, explain};
+use super::{Admin, exit, fail, loaded, operate};
+use crate::explain::{Explanation, Posted, Question, certificate, explain};
 
 /// The request to explain.
 #[derive(clap::Args)]
@@ -26,10 +27,10 @@ pub(super) struct Arguments {
     grpc: bool,
     /// Claims, as a JSON object, in place of a token: nothing of them is checked
     #[arg(long, value_name = "JSON", value_parser = claims)]
-    claims: Option<Claims>,
+    claims: Option<Given>,
     /// The client shows a certificate with this subject, such as `CN=alice,O=shop`: nothing of it is checked
-    #[arg(long, value_name = "SUBJECT", value_parser = certificate)]
-    client_cert: Option<ClientCertificate>,
+    #[arg(long, value_name = "SUBJECT", value_parser = subject)]
+    client_cert: Option<Subject>,
     /// A subject alternative name of that certificate; may be given more than once
     #[arg(long = "client-cert-san", value_name = "NAME")]
     san: Vec<String>,
@@ -39,19 +40,31 @@ pub(super) struct Arguments {
     /// Print JSON, for programs
     #[arg(long)]
     json: bool,
+    /// Ask the running gateway, by what it knows just now: circuits, what limits have left, which endpoints take requests. Nothing of that
+    /// changes
+    #[arg(long)]
+    live: bool,
+    #[command(flatten)]
+    admin: Admin,
 }
 
 /// Explains it.
 pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCode {
-    let loaded = match loaded(path) {
-        Ok(loaded) => loaded,
-        Err(code) => return code,
-    };
     let mut headers = arguments.headers.clone();
     if arguments.grpc && !headers.iter().any(|header| header.to_ascii_lowercase().starts_with("content-type:")) {
         headers.push("content-type: application/grpc".to_owned());
     }
-    let mut certificate = arguments.client_cert.clone();
+    if arguments.live {
+        return live(path, arguments, headers);
+    }
+    if arguments.admin.is_typed() {
+        return fail(exit::USAGE, "`--admin` says where a running gateway is asked: write `--live`, too");
+    }
+    let loaded = match loaded(path) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let mut certificate = arguments.client_cert.as_ref().map(|subject| subject.certificate.clone());
     if !arguments.san.is_empty() {
         certificate.get_or_insert_default().san = arguments.san.iter().map(|name| name.as_str().into()).collect();
     }
@@ -60,19 +73,57 @@ pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCode {
         url: &arguments.url,
         headers: &headers,
         peer: arguments.from,
-        claims: arguments.claims.clone(),
+        claims: arguments.claims.as_ref().map(|given| given.claims.clone()),
         certificate,
     };
     match explain(loaded, question) {
-        Ok(told) => {
-            let text = if arguments.json { format!("{:#}\n", serde_json::to_value(&told).unwrap_or_default()) } else { told.to_string() };
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
+        Ok(told) => show(&told, arguments.json),
         Err(why) => fail(exit::RUNTIME, &why),
     }
 }
 
-fn claims(text: &str) -> Result<Claims, String> {
-    Claims::read(text.as_bytes()).ok_or_else(|| "the claims are not a JSON object whose names are unique".to_owned())
+/// Asks the running gateway.
+fn live(path: Option<&Path>, arguments: &Arguments, headers: Vec<String>) -> ExitCode {
+    let posted = Posted {
+        method: arguments.method.clone(),
+        url: arguments.url.clone(),
+        headers,
+        claims: arguments.claims.as_ref().and_then(|given| serde_json::from_str(&given.text).ok()),
+        client_ip: arguments.from,
+        client_cert: arguments.client_cert.as_ref().map(|subject| subject.text.clone()),
+        client_cert_san: arguments.san.clone(),
+    };
+    match operate::explain(path, &arguments.admin, &posted) {
+        Ok(told) => show(&told, arguments.json),
+        Err(code) => code,
+    }
+}
+
+fn show(told: &Explanation, json: bool) -> ExitCode {
+    let text = if json { format!("{:#}\n", serde_json::to_value(told).unwrap_or_default()) } else { told.to_string() };
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+/// The subject of a certificate as it was typed, and read.
+#[derive(Clone)]
+struct Subject {
+    text: String,
+    certificate: ClientCertificate,
+}
+
+fn subject(text: &str) -> Result<Subject, String> {
+    Ok(Subject { text: text.to_owned(), certificate: certificate(text)? })
+}
+
+/// Claims as they were typed, and read.
+#[derive(Clone)]
+struct Given {
+    text: String,
+    claims: Claims,
+}
+
+fn claims(text: &str) -> Result<Given, String> {
+    let claims = Claims::read(text.as_bytes()).ok_or_else(|| "the claims are not a JSON object whose names are unique".to_owned())?;
+    Ok(Given { text: text.to_owned(), claims })
 }

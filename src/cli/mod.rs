@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod explain;
 mod hash;
+mod man;
 mod operate;
 mod run;
 mod table;
@@ -53,7 +54,7 @@ enum Command {
         #[arg(value_name = "FILE|DIR", conflicts_with = "config")]
         file: Option<PathBuf>,
     },
-    /// Explain which route takes a request and what every filter decides, offline
+    /// Explain which route takes a request and what every filter decides: offline, or by the running gateway
     Explain(explain::Arguments),
     /// Try a configuration with cases in YAML: requests, and what is expected of them, through the same engine and without a socket
     Test(test::Arguments),
@@ -80,6 +81,8 @@ enum Command {
         /// The rate limit's name; by default all
         filter: Option<String>,
     },
+    /// Show log lines of the running gateway as they come
+    Tap(operate::tap::Arguments),
     /// Show a value as the access log shows it: what stands as `sub` or `limit_key` for it
     Hash {
         #[command(flatten)]
@@ -125,6 +128,15 @@ enum Command {
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Print the manual page of the gateway, or of one of its commands
+    Man {
+        /// The command, such as `upstreams drain`; by default the gateway itself
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+        /// Write the pages of all commands into this directory instead
+        #[arg(long, value_name = "DIR", conflicts_with = "command")]
+        into: Option<PathBuf>,
     },
 }
 
@@ -181,6 +193,13 @@ struct Admin {
     admin: Option<std::net::SocketAddr>,
 }
 
+impl Admin {
+    /// Whether somebody has typed where that is.
+    fn is_typed(&self) -> bool {
+        self.admin.is_some()
+    }
+}
+
 impl Arguments {
     /// Reads what was typed. `-t` is a command, so it cannot be used with another one.
     fn read(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
@@ -203,6 +222,8 @@ impl Arguments {
 mod exit {
     /// Something failed at run time.
     pub(super) const RUNTIME: u8 = 1;
+    /// What was typed is wrong.
+    pub(super) const USAGE: u8 = 2;
     /// Two configurations are not the same.
     pub(super) const DIFFERS: u8 = 4;
     /// Nothing answers, or something that is no frontgate.
@@ -257,6 +278,7 @@ pub fn main() -> ExitCode {
         Some(Command::Upstreams { admin, act: None }) => operate::run(path, &admin, &operate::Ask::Upstreams),
         Some(Command::Upstreams { admin, act: Some(act) }) => operate::run(path, &admin, &act.into()),
         Some(Command::Limits { admin, filter }) => operate::run(path, &admin, &operate::Ask::Limits(filter)),
+        Some(Command::Tap(arguments)) => operate::tap::run(path, &arguments),
         Some(Command::Hash { admin, value }) => hash::run(path, &admin, &value),
         Some(Command::Drain { admin, wait }) => operate::run(path, &admin, &operate::Ask::Drain { wait }),
         Some(Command::Circuit { admin, filter, upstream, force, time }) => {
@@ -267,6 +289,7 @@ pub fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Arguments::command(), "frontgate", &mut std::io::stdout());
             ExitCode::SUCCESS
         }
+        Some(Command::Man { command, into }) => man::run(Arguments::command(), &command, into.as_deref()),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Why a request is treated as it is, without serving it: route, each filter's decision, upstream, and what that one is sent.
 //!
-//! The same reading of the wire, the same decision, the same filters answer here as while serving; only no socket is opened.
+//! The same reading of the wire, the same decision, the same filters answer here as while serving; only no socket is opened. What they know
+//! comes from a configuration alone, or from a running gateway, of whose state nothing changes by that.
 
+mod asked;
 mod told;
 pub(crate) mod typed;
 
@@ -23,10 +25,11 @@ use http::header::UPGRADE;
 use http::{HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
-use self::told::{Beaten, Explanation, Filtered, Outcome, Passed, Secured, Taken};
+pub(crate) use self::asked::{Posted, certificate};
+pub(crate) use self::told::Explanation;
+use self::told::{Beaten, Filtered, Outcome, Passed, Secured, Serving, Taken};
 use self::typed::Typed;
-pub(crate) use self::typed::certificate;
-use crate::action::Chosen;
+use crate::action::{Ask, Chosen};
 use crate::config::Loaded;
 use crate::config::model::Upstream;
 use crate::decide::{Asked, By, Decision, Trace, decide};
@@ -34,7 +37,9 @@ use crate::discovery;
 use crate::overload::Stage;
 use crate::refusals;
 use crate::snapshot::Snapshot;
-use crate::telemetry::Metrics;
+use crate::status::EndpointStatus;
+use crate::telemetry::{EndpointState, Metrics};
+use crate::upstream::hash;
 
 /// A request to explain, as it is typed.
 pub(crate) struct Question<'q> {
@@ -52,6 +57,11 @@ pub(crate) struct Question<'q> {
     pub certificate: Option<ClientCertificate>,
 }
 
+/// Explains what the running gateway does with a request now. What makes it no request at all is the error.
+pub(crate) fn explain_live(snapshot: &Snapshot, question: Question<'_>) -> Result<Explanation, String> {
+    explain_by(snapshot, question, true)
+}
+
 /// Explains what `loaded` does with a request. What makes it no request at all is the error.
 pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanation, String> {
     // No access log, and nobody whom it would name: an explanation leaves no trace.
@@ -59,6 +69,10 @@ pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanat
     loaded.config.telemetry.access_log = crate::config::model::AccessLog::Off;
     loaded.config.telemetry.hash_key = None;
     let snapshot = Snapshot::compile(loaded, None, &Metrics::new(), None)?;
+    explain_by(&snapshot, question, false)
+}
+
+fn explain_by(snapshot: &Snapshot, question: Question<'_>, live: bool) -> Result<Explanation, String> {
     let typed = Typed::read(question.method, question.url, question.headers)?;
     let mut head = typed.head()?;
     let received = head.clone();
@@ -71,10 +85,10 @@ pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanat
             return Err(format!("a client's certificate is shown over TLS: write an https URL instead of `{}`", question.url));
         }
     };
-    let redirect = typed.clear_port().and_then(|port| redirect_of(&snapshot, port));
-    let (mut route, mut trace) = (None, Trace::default());
+    let redirect = typed.clear_port().and_then(|port| redirect_of(snapshot, port));
+    let (mut route, mut trace) = (None, Trace { live, ..Trace::default() });
     let outcome = match typed.check(snapshot.rules.head) {
-        Ok(()) => decided(&snapshot, &mut head, &mut facts, redirect, &mut route, &mut trace),
+        Ok(()) => decided(snapshot, &mut head, &mut facts, redirect, &mut route, &mut trace),
         Err(refusal) => answered(&refusals::unreadable(refusal)),
     };
     let is_gone = |name: &&HeaderName| trace.host.is_some() && !trace.headers.contains(name);
@@ -82,18 +96,19 @@ pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanat
         path: head.uri.path().to_owned(),
         client: facts.client_ip,
         removed: received.headers.keys().filter(is_gone).map(HeaderName::to_string).collect(),
-        route: route.map(|index| taken(&snapshot, index)),
+        live,
+        route: route.map(|index| taken(snapshot, index)),
         passed: trace
             .passed
             .iter()
             .map(|(index, why)| Passed { name: snapshot.routes[*index].name.to_string(), why: why.clone() })
             .collect(),
-        beaten: beaten(&snapshot, &head, &trace),
+        beaten: beaten(snapshot, &head, &trace),
         tls: facts.tls.as_deref().map(Secured::from),
-        grpc: facts.grpc.as_deref().map(|call| kind(call, &snapshot, &outcome)),
+        grpc: facts.grpc.as_deref().map(|call| kind(call, snapshot, &outcome)),
         choices: trace.choices,
         filters: trace.filters.into_iter().map(Filtered::from).collect(),
-        mirror: mirror(&snapshot, route, &head, &facts, &outcome),
+        mirror: mirror(snapshot, route, &head, &facts, &outcome),
         outcome,
     })
 }
@@ -119,7 +134,7 @@ fn decided(
     route: &mut Option<usize>,
     trace: &mut Trace,
 ) -> Outcome {
-    let (mut exchange, mut trusted, mut chosen) = (Exchange::default(), false, None);
+    let (mut exchange, mut trusted, mut chosen, live) = (Exchange::default(), false, None, trace.live);
     let asked = Asked {
         head,
         facts,
@@ -147,6 +162,7 @@ fn decided(
                         discovery::written(upstream, chosen.as_deref().and_then(|chosen: &Chosen| chosen.versions_of(ask.pool)))
                     })
                     .unwrap_or_default(),
+                serving: live.then(|| serving(&ask, chosen.as_deref(), head, facts)),
             }
         }
         Some(Decision::Answer(reply, by)) => {
@@ -159,6 +175,36 @@ fn decided(
             }
         }
     }
+}
+
+/// Who serves a request just now.
+fn serving(ask: &Ask<'_>, chosen: Option<&Chosen>, head: &RequestHeader, facts: &Facts) -> Serving {
+    let now = Instant::now();
+    let hash = hash::of(ask.pool, head, facts);
+    let aim = chosen.and_then(|chosen| chosen.aims(|_| hash).find(|aim| Arc::ptr_eq(&aim.pool, ask.pool)));
+    let subset = aim.and_then(|aim| aim.subset);
+    let status = ask.pool.status(now);
+    let takes_part = |version: Option<&str>| subset.as_ref().is_none_or(|subset| subset.versions().name(version));
+    let endpoints = status.endpoints.iter().filter(|endpoint| takes_part(endpoint.version.as_deref()));
+    Serving { next: ask.pool.foresee(hash, subset.as_deref(), now), endpoints: endpoints.map(stands).collect() }
+}
+
+/// An endpoint and how it stands.
+fn stands(endpoint: &EndpointStatus) -> String {
+    let left = |left: Option<u64>| left.map_or_else(String::new, |left| format!(" for {}s more", left.div_ceil(1000)));
+    let mut told = format!("{} is {}", endpoint.address, endpoint.state.label());
+    told += &match endpoint.state {
+        EndpointState::Ejected => left(endpoint.ejected_for_ms),
+        EndpointState::Drained => left(endpoint.drained_for_ms),
+        _ => String::new(),
+    };
+    if endpoint.in_flight > 0 {
+        told += &format!(", {} in flight", endpoint.in_flight);
+    }
+    if let (Some(error), Some(ago)) = (&endpoint.last_error, endpoint.last_error_ms_ago) {
+        told += &format!(", last error {}s ago: {error}", ago.div_ceil(1000));
+    }
+    told
 }
 
 /// The Host that an upstream's endpoints are sent in place of the client's: over TLS their names, where `host` says nothing else.

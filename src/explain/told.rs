@@ -7,10 +7,10 @@ use frontgate_filters::chain::Decision as FilterDecision;
 use frontgate_filters::filter::Tls;
 use frontgate_filters::words::reserved;
 use http::HeaderName;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What was found out about a request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Explanation {
     /// The path as it is routed.
     pub(super) path: String,
@@ -18,6 +18,9 @@ pub(crate) struct Explanation {
     pub(super) client: IpAddr,
     /// Headers that are not the client's to send.
     pub(super) removed: Vec<String>,
+    /// Whether a running gateway explains it, by what it knows just now.
+    #[serde(default)]
+    pub(super) live: bool,
     /// The route that takes it.
     pub(super) route: Option<Taken>,
     /// The routes of the same host and path that were passed over before it.
@@ -25,44 +28,44 @@ pub(crate) struct Explanation {
     /// The patterns that would have matched, too.
     pub(super) beaten: Vec<Beaten>,
     /// What TLS says of the connection, where it is assumed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tls: Option<Secured>,
     /// What kind of gRPC call it is, where it is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) grpc: Option<String>,
     /// What every filter decided, in order.
     pub(super) filters: Vec<Filtered>,
     /// What was chosen for it, where its route leaves something to it, and why.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) choices: Vec<String>,
     /// What becomes of a copy of it, where its route has a mirror.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) mirror: Option<String>,
     /// What becomes of it.
     pub(super) outcome: Outcome,
 }
 
 /// What is assumed of TLS.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Secured {
     /// Its version.
-    version: &'static str,
+    version: String,
     /// The name that the client asks for.
     sni: Option<Box<str>>,
     /// The subject of the client's certificate, where it shows one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     client_cert: Option<Box<str>>,
 }
 
 impl From<&Tls> for Secured {
     fn from(tls: &Tls) -> Self {
         let client_cert = tls.client.as_ref().map(|client| client.subject.clone());
-        Self { version: tls.version, sni: tls.sni.clone(), client_cert }
+        Self { version: tls.version.to_owned(), sni: tls.sni.clone(), client_cert }
     }
 }
 
 /// A route that takes a request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Taken {
     /// Its name.
     pub(super) name: String,
@@ -71,7 +74,7 @@ pub(super) struct Taken {
 }
 
 /// A route that was tried and did not take the request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Passed {
     /// Its name.
     pub(super) name: String,
@@ -80,7 +83,7 @@ pub(super) struct Passed {
 }
 
 /// A pattern that matched and did not win.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Beaten {
     /// Its host and path.
     pub(super) pattern: String,
@@ -89,22 +92,24 @@ pub(super) struct Beaten {
 }
 
 /// One filter's decision.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Filtered {
     /// The filter's name.
     pub(super) name: String,
     /// Its kind.
-    pub(super) kind: &'static str,
+    pub(super) kind: String,
     /// Whether it only observes.
     pub(super) observed: bool,
     /// The status that it answers with, where it does.
     pub(super) replies: Option<u16>,
     /// Why, in the filter's own words.
     pub(super) reasons: Vec<String>,
+    /// How long it took, in microseconds.
+    pub(super) took_us: u64,
 }
 
 /// What becomes of an explained request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Outcome {
     /// It is sent to an upstream.
@@ -117,6 +122,9 @@ pub(super) enum Outcome {
         host: String,
         /// The endpoints that are written of it, names as names, and where others come from.
         endpoints: Vec<String>,
+        /// Who serves it just now, where a running gateway says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        serving: Option<Serving>,
     },
     /// The gateway answers.
     Answered {
@@ -125,19 +133,29 @@ pub(super) enum Outcome {
         /// For this reason.
         why: String,
         /// What a client of gRPC is told: then that is said by an answer of status 200.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         grpc_status: Option<String>,
     },
+}
+
+/// Who serves a request of a running gateway.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Serving {
+    /// The endpoint that it would get.
+    pub(super) next: String,
+    /// Each endpoint and how it stands.
+    pub(super) endpoints: Vec<String>,
 }
 
 impl From<FilterDecision> for Filtered {
     fn from(told: FilterDecision) -> Self {
         Self {
             name: told.name,
-            kind: told.kind,
+            kind: told.kind.to_owned(),
             observed: told.observed,
             replies: told.replies.map(|status| status.as_u16()),
             reasons: told.reasons.into_iter().map(String::from).collect(),
+            took_us: u64::try_from(told.took.as_micros()).unwrap_or(u64::MAX),
         }
     }
 }
@@ -176,7 +194,8 @@ impl fmt::Display for Explanation {
                 (None, true) => "goes on (observes)".to_owned(),
                 (None, false) => "goes on".to_owned(),
             };
-            writeln!(f, "filter    {} ({}): {verdict}", filter.name, filter.kind)?;
+            let took = if self.live { format!(", in {} µs", filter.took_us) } else { String::new() };
+            writeln!(f, "filter    {} ({}): {verdict}{took}", filter.name, filter.kind)?;
             for reason in &filter.reasons {
                 writeln!(f, "  because {reason}")?;
             }
@@ -188,9 +207,20 @@ impl fmt::Display for Explanation {
             writeln!(f, "mirror    {mirror}")?;
         }
         match &self.outcome {
-            Outcome::Forwarded { upstream, request, host, endpoints } => {
+            Outcome::Forwarded { upstream, request, host, endpoints, serving } => {
                 writeln!(f, "upstream  {upstream}")?;
-                writeln!(f, "endpoints {}", listed(endpoints))?;
+                match serving {
+                    None => writeln!(f, "endpoints {}", listed(endpoints))?,
+                    Some(Serving { next, endpoints }) => {
+                        writeln!(f, "endpoint  {next}")?;
+                        for endpoint in endpoints.iter().take(MOST_STANDING) {
+                            writeln!(f, "  known   {endpoint}")?;
+                        }
+                        if let Some(more) = endpoints.len().checked_sub(MOST_STANDING).filter(|more| *more > 0) {
+                            writeln!(f, "  known   {more} more: frontgate upstreams")?;
+                        }
+                    }
+                }
                 writeln!(f, "sends     {request}")?;
                 writeln!(f, "host      {host}")
             }
@@ -205,6 +235,9 @@ impl fmt::Display for Explanation {
         }
     }
 }
+
+/// So many endpoints are shown one by one.
+const MOST_STANDING: usize = 32;
 
 /// As many as fit a line.
 fn listed(endpoints: &[String]) -> String {

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use frontgate_filters::filter::ClientCertificate;
 use frontgate_filters::grpc;
 use http::{Method, Version};
 use pingora_http::RequestHeader;
@@ -112,28 +111,4 @@ impl<'t> Typed<'t> {
         HeadScan::default().find(wire.as_bytes(), limits)?;
         check_head(wire.as_bytes(), limits).map(drop)
     }
-}
-
-/// The certificate with this subject, as RFC 4514 writes one, and as the fact is written.
-pub(crate) fn certificate(text: &str) -> Result<ClientCertificate, String> {
-    let mut parts: Vec<String> = vec![String::new()];
-    let mut letters = text.chars();
-    while let Some(c) = letters.next() {
-        let Some(part) = parts.last_mut() else { break };
-        match c {
-            ',' => parts.push(String::new()),
-            '\\' => part.extend(letters.next()),
-            c => part.push(c),
-        }
-    }
-    let mut found = ClientCertificate::default();
-    for part in &mut parts {
-        *part = part.trim().to_owned();
-        let (kind, value) = part.split_once('=').ok_or_else(|| format!("`{part}` is no part of a subject: write `CN=alice,O=shop`"))?;
-        if kind.eq_ignore_ascii_case("cn") {
-            found.cn.push(value.into());
-        }
-    }
-    found.subject = parts.join(", ").into();
-    Ok(found)
 }

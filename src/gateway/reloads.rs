@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use crate::status::{ReloadStatus, Reloaded};
+use crate::status::{InForce, ReloadStatus, Reloaded};
 
 /// How many are remembered.
 const REMEMBERED: usize = 10;
@@ -36,9 +36,18 @@ impl Reloads {
         self.push(Some(reloaded.hash.clone()), changed, None);
     }
 
-    /// A configuration was refused.
+    /// How the one that came into force last came to be so.
+    pub(super) fn came(&self, how: &InForce) {
+        if let Some(last) = self.recent.lock().iter_mut().rev().find(|reload| reload.config.is_some()) {
+            (last.how, last.who) = (Some(how.how.clone()), how.who.clone());
+        }
+    }
+
+    /// A configuration was refused. One that is refused again and again, as it is looked at again, is told once.
     pub(super) fn refused(&self, why: &str) {
-        self.push(None, Vec::new(), Some(why.to_owned()));
+        if self.recent.lock().back().is_none_or(|last| last.why.as_deref() != Some(why)) {
+            self.push(None, Vec::new(), Some(why.to_owned()));
+        }
     }
 
     /// The newest first.
@@ -56,7 +65,7 @@ impl Reloads {
         if recent.len() == REMEMBERED {
             recent.pop_front();
         }
-        recent.push_back(ReloadStatus { at_ms: millis(SystemTime::now()), config, changed, why });
+        recent.push_back(ReloadStatus { at_ms: millis(SystemTime::now()), config, changed, how: None, who: None, why });
     }
 }
 
@@ -72,13 +81,16 @@ mod tests {
     fn the_last_ones_are_told_newest_first_and_in_few_words() {
         let reloads = Reloads::begin("first");
         for number in 0..REMEMBERED {
-            reloads.refused(&format!("mistake {number}"));
+            (0..3).for_each(|_| reloads.refused(&format!("mistake {number}")));
         }
         let changed = (0..CHANGES + 5).map(|number| format!("the route `{number}` is new")).collect();
         reloads.accepted(&Reloaded { hash: "second".to_owned(), changed });
 
+        reloads.came(&InForce { how: "admin".to_owned(), who: Some("127.0.0.1".to_owned()), since: String::new(), on_disk: None });
+
         let recent = reloads.recent();
 
+        assert_eq!((recent[0].how.as_deref(), recent[0].who.as_deref()), (Some("admin"), Some("127.0.0.1")));
         assert_eq!(recent.len(), REMEMBERED);
         assert_eq!((recent[0].config.as_deref(), recent[0].changed.len()), (Some("second"), CHANGES + 1));
         assert_eq!(recent[0].changed.last().map(String::as_str), Some("and 5 more"));

@@ -19,16 +19,14 @@ use pingora_http::RequestHeader;
 
 use crate::action::Upstreams;
 use crate::config::model;
-use crate::telemetry::{MirrorMetrics, Place, Skipped, renewed};
+use crate::telemetry::trace::{TRACEPARENT, TRACESTATE, renewed};
+use crate::telemetry::{MirrorMetrics, Place, Skipped};
 use crate::upstream::balance::random;
 use crate::upstream::call::{Answered, Call, NoAnswer, call};
 use crate::upstream::h1::Upload;
 use crate::upstream::{NoPick, Pool, hash};
 use pair::Pair;
 pub(crate) use tee::Tee;
-
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The most of an answer to a copy that is read: one that is longer costs the connection.
 const LONGEST_ANSWER: usize = 1 << 20;

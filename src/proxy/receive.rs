@@ -24,6 +24,7 @@ impl Proxy {
     /// The same for a head that no session holds; with `trace` it says why.
     pub(super) async fn received(&self, head: &mut RequestHeader, ctx: &mut Ctx, trace: Option<&mut Trace>) -> Option<Reply> {
         let snapshot = ctx.snapshot.clone();
+        let parent = ctx.parent(head);
         let asked = Asked {
             head: &mut *head,
             facts: &mut ctx.facts,
@@ -36,7 +37,9 @@ impl Proxy {
             now: ctx.began,
             trace,
         };
-        match guarded(decide(&snapshot, asked)).await {
+        let decided = guarded(decide(&snapshot, asked)).await;
+        ctx.trace(head, parent);
+        match decided {
             Ok(Decision::Ask(to)) => {
                 let route = snapshot.route(ctx.route);
                 let own = ctx.chosen.as_ref().map(|chosen| &chosen.pool().name).or(route.action.upstream());

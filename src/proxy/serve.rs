@@ -87,6 +87,7 @@ pub(super) async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Opt
                 reason: &mut ctx.reason,
                 streams: None,
                 tee: None,
+                traced: ctx.traced.as_ref(),
             };
             order.streams = (order.route.takes_calls && order.facts.grpc.is_some()).then(Box::default);
             if let Some(mirror) = &order.route.mirror {

@@ -55,6 +55,7 @@ fn families() -> BTreeMap<String, Family> {
     metrics.upstream("shown").first_byte(Duration::from_secs(1));
     metrics.discovery("shown").as_of(Some((std::time::Instant::now(), Duration::ZERO)));
     metrics.listener("shown").handshake(Ok("1.3"), Duration::ZERO);
+    metrics.spans();
     metrics.reloaded("shown", SystemTime::UNIX_EPOCH);
     let renewals = ["listener", "upstream"].map(|label| (label, "shown".to_owned(), false));
     let page = metrics.render(&BTreeMap::from([("shown", Duration::ZERO)]), &BTreeMap::from([("shop.pem".to_owned(), 0)]), &renewals);

@@ -85,6 +85,7 @@ impl Operators {
         };
         let ended = tokio::time::timeout_at(stop.at.into(), ended).await;
         let cut_off = if ended.is_ok() { 0 } else { self.gateway.requests() };
+        self.gateway.send_spans(stop.at).await;
         let _ = admin_listening.send(Listening::Ends);
         cut_off
     }

@@ -32,6 +32,7 @@ use crate::files;
 use crate::mirror::Mirror;
 use crate::router::{Entry, Pattern, Router, UNMATCHED};
 use crate::telemetry::{AccessLog, Metrics, Target};
+use crate::tracing::Tracing;
 use crate::upstream::tls::Tls;
 use crate::upstream::{Documents, Found, Pool};
 
@@ -48,6 +49,8 @@ impl Snapshot {
     ) -> Result<Self, String> {
         let config = &loaded.config;
         let access_log = open_log(&loaded, previous, metrics)?;
+        let before = previous.and_then(|previous| previous.tracing.as_deref());
+        let tracing = Tracing::compile(config, before, metrics, documents)?;
         let certificates = match documents {
             Some(_) => certificates(&loaded)?,
             None => config.server.listeners.iter().map(|_| None).collect(),
@@ -179,6 +182,7 @@ impl Snapshot {
             token: token(&loaded)?,
             pseudonyms: pseudonyms(&loaded, previous)?,
             access_log,
+            tracing,
             logged: match &loaded.config.telemetry.access_log {
                 LogConfig::On { when, .. } => when.as_ref().map(|when| when.value.clone()),
                 LogConfig::Off => None,

@@ -36,6 +36,7 @@ use crate::door::Rules;
 use crate::door::tls::Kept;
 use crate::router::{Found, Router};
 use crate::telemetry::{AccessLog, Line, LineFilter};
+use crate::tracing::Tracing;
 use crate::upstream::{self, health};
 
 /// What operators show that they are some.
@@ -66,6 +67,8 @@ pub(crate) struct Snapshot {
     pub certificates: Box<[Option<Arc<Kept>>]>,
     /// Where the access log goes.
     pub access_log: Arc<AccessLog>,
+    /// What makes spans of requests, where something does.
+    pub tracing: Option<Arc<Tracing>>,
     /// What operators show that they are some, where the configuration names it.
     pub token: Option<Token>,
     /// Which requests have a line there; none where every one has.
@@ -267,6 +270,7 @@ impl Snapshot {
     pub(crate) fn run(&self, runtime: &tokio::runtime::Handle) {
         self.pools.values().for_each(|pool| health::watch(pool, runtime));
         self.keepers.values().for_each(|keeper| keeper.start(runtime));
+        self.tracing.iter().for_each(|tracing| tracing.start(runtime));
     }
 
     /// Whether a request has a line in the access log; unknown where that depends on who somebody is and the line is not `named` yet.

@@ -213,6 +213,7 @@ fn alone(mut loaded: Loaded) -> Loaded {
     let config = &mut loaded.config;
     config.telemetry.access_log = AccessLog::Off;
     config.telemetry.hash_key = None;
+    config.telemetry.tracing = None;
     config.server.state_dir = None;
     for upstream in config.upstreams.values_mut() {
         let Upstream { tls, health, protocol, discover, .. } = &mut upstream.value;

@@ -6,10 +6,11 @@
 pub(crate) mod access_log;
 pub(crate) mod metrics;
 pub(crate) mod own_log;
+pub(crate) mod trace;
 
 pub(crate) mod line_filter;
 mod sparing;
-mod trace_context;
+mod taps;
 
 pub(crate) use access_log::{AccessLog, Flag, Line, Target, timestamp};
 pub(crate) use line_filter::LineFilter;
@@ -17,5 +18,8 @@ pub(crate) use metrics::{
     Attempt, Board, Compared, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics,
     NoHandshake, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics, VariantMetrics,
 };
+#[cfg_attr(not(feature = "otel"), allow(unused_imports, reason = "nobody makes spans"))]
+pub(crate) use metrics::{SpanLoss, SpanMetrics};
 pub(crate) use sparing::Sparing;
-pub(crate) use trace_context::{renewed, trace_id};
+pub(crate) use taps::{Tapped, Taps};
+pub(crate) use trace::Traced;

@@ -95,10 +95,12 @@ impl Busy {
               - {name: products, path: /products/**, upstream: main, filters: [office, slim]}
               - {name: small, path: /small/**, upstream: main, filters: [small]}
               - {name: guarded, path: /guarded/**, upstream: gone, filters: [guard]}
+              - {name: failing, path: /failing/**, upstream: gone}
               - {name: limited, path: /limited/**, upstream: main, filters: [few]}
               - {name: closed, path: /closed/**, upstream: main, filters: [login]}
               - {name: versions, path: /versions/**, upstream: main, canary: [{version: v2, upstream: next, share: 100%}]}
               - {name: spilled, path: /spilled/**, upstream: main, canary: [{version: v3, upstream: gone, share: 100%}]}
+              - {name: broken, path: /broken/**, upstream: main, canary: [{version: v4, upstream: gone, share: 100%, otherwise: fail}]}
               - {name: copied, path: /copied/**, upstream: main, mirror: {upstream: next, body: 1B}}
               - {name: listed, path: /listed/**, upstream: listed}
               - {name: called, path: /called/**, upstream: called}
@@ -115,9 +117,20 @@ impl Busy {
     /// One round of everything.
     pub fn work(&self) {
         let address = self.gateway.address;
-        for path in
-            ["products?as=tv", "products/text?as=tv", "limited", "limited", "closed", "versions", "spilled", "copied", "listed", "nowhere"]
-        {
+        for path in [
+            "products?as=tv",
+            "products/text?as=tv",
+            "failing",
+            "limited",
+            "limited",
+            "closed",
+            "versions",
+            "spilled",
+            "broken",
+            "copied",
+            "listed",
+            "nowhere",
+        ] {
             get(address, &format!("/{path}"));
         }
         (0..3).for_each(|_| drop(get(address, "/guarded")));

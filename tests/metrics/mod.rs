@@ -1,6 +1,7 @@
 //! What the gateway shows to a scrape: the table of the metrics that users were promised, beside a gateway that has met everything.
 
 mod busy;
+mod queries;
 
 use busy::{Busy, families};
 
@@ -37,6 +38,7 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("tls_handshakes_total", "counter", &["listener", "result", "version"]),
     ("tls_handshake_duration_seconds", "histogram", &["listener"]),
     ("connections_refused_total", "counter", &["listener", "reason"]),
+    ("overload_state", "gauge", &["reason"]),
     ("jwks_age_seconds", "gauge", &["filter"]),
     ("tls_cert_not_after_seconds", "gauge", &["certificate"]),
     ("log_dropped_total", "counter", &[]),

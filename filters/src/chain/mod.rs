@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -64,6 +64,8 @@ pub struct Decision {
     pub replies: Option<StatusCode>,
     /// Why, in the filter's own words.
     pub reasons: Vec<Cow<'static, str>>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 impl Chain {
@@ -128,12 +130,14 @@ impl Chain {
 impl Link {
     async fn explain(&self, request: &mut Request<'_>, exchange: &mut Exchange, told: &mut Vec<Decision>) -> Option<Reply> {
         let mut reasons = Vec::new();
+        let (live, began) = (request.would_be_live(), Instant::now());
         let reply = {
-            let mut asked = Request::new(request.head, request.facts, request.now).explained(&mut reasons);
+            let mut asked = Request::new(request.head, request.facts, request.now).explained(&mut reasons).live(live);
             self.verdict(&mut asked, exchange).await
         };
+        let took = began.elapsed();
         let (observed, replies) = (self.mode == Mode::Observe, reply.as_ref().map(|reply| reply.status));
-        told.push(Decision { name: self.name.to_string(), kind: self.kind, observed, replies, reasons });
+        told.push(Decision { name: self.name.to_string(), kind: self.kind, observed, replies, reasons, took });
         reply
     }
 

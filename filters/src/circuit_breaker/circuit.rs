@@ -1,6 +1,7 @@
 //! A circuit as the outside sees it: the state machine with a name, a clock, metrics and a log line for every change.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ pub struct Circuit {
     upstream: Arc<str>,
     base: Instant,
     metrics: Metrics,
+    /// When its state changed last, in milliseconds since `base`; 0 where it never did.
+    since: AtomicU64,
     /// Its gauge, there once the circuit is asked: an upstream that no route of the filter uses has no series.
     gauge: OnceLock<IntGauge>,
 }
@@ -49,6 +52,17 @@ pub struct Permit {
     found: Option<Finding>,
 }
 
+/// What a circuit would say to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    /// The state that the request would meet: half-open where it would be a probe.
+    pub state: State,
+    /// Whether it would pass.
+    pub passes: bool,
+    /// How long it would be refused, where that is known.
+    pub left: Option<Duration>,
+}
+
 /// What a circuit says to a request.
 pub enum Answer {
     /// Go on.
@@ -64,7 +78,7 @@ pub enum Answer {
 
 impl Circuit {
     pub(super) fn new(rules: Rules, filter: Arc<str>, upstream: Arc<str>, metrics: Metrics) -> Self {
-        Self { gate: Gate::new(rules), filter, upstream, base: clock::now(), metrics, gauge: OnceLock::new() }
+        Self { gate: Gate::new(rules), filter, upstream, base: clock::now(), metrics, since: AtomicU64::new(0), gauge: OnceLock::new() }
     }
 
     /// The upstream that it protects.
@@ -110,6 +124,21 @@ impl Circuit {
         }
     }
 
+    /// What a request would be told now, without being one.
+    pub(super) fn look(&self, now: Instant) -> Look {
+        match self.gate.look(self.millis(now)) {
+            Admission::Pass(ticket) if ticket.probe => Look { state: State::HalfOpen, passes: true, left: None },
+            Admission::Pass(_) => Look { state: State::Closed, passes: true, left: None },
+            Admission::Refuse { state, left } => Look { state, passes: false, left: left.map(Duration::from_millis) },
+        }
+    }
+
+    /// How long it has been in its state, where that has ever changed.
+    pub(super) fn unchanged(&self, now: Instant) -> Option<Duration> {
+        let since = self.since.load(Ordering::Relaxed);
+        (since > 0).then(|| Duration::from_millis(self.millis(now).saturating_sub(since)))
+    }
+
     fn tell(&self, change: Option<Change>, now: Instant) {
         let gauge = self.gauge.get_or_init(|| self.metrics.state.with_label_values(&[&*self.filter, &*self.upstream]));
         // Read again, not taken from the change: of two changes at once the later one must stay.
@@ -119,6 +148,7 @@ impl Circuit {
             State::Open => 2,
         });
         let Some(Change { to, cause }) = change else { return };
+        self.since.store(self.millis(now).max(1), Ordering::Relaxed);
         let to = to.name();
         self.metrics.transitions.with_label_values(&[&*self.filter, &*self.upstream, to]).inc();
         log::warn!("the circuit of the filter `{}` for upstream `{}` is now {to}: {cause}", self.filter, self.upstream);

@@ -49,6 +49,8 @@ pub struct Situation<'s> {
     pub cache: Option<(&'s Store, &'s Asked)>,
     /// Whether another upstream could be asked: nothing of the request is lost.
     pub replayable: bool,
+    /// Whether it is only explained what would serve.
+    pub explained: bool,
     /// Now.
     pub now: Instant,
 }
@@ -84,7 +86,9 @@ impl Serving {
             Kind::Upstream(_) => return None,
             Kind::Respond(reply) => Served::Reply("respond", reply.clone()),
         };
-        self.counter.inc();
+        if !situation.explained {
+            self.counter.inc();
+        }
         Some(served)
     }
 }

@@ -31,7 +31,7 @@ use http::{HeaderName, Method};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use self::cache::Store;
-use self::circuit::{Answer, Circuit, Metrics};
+use self::circuit::{Answer, Circuit, Look, Metrics};
 use self::fallback::{Served, Serving, Why};
 use self::gate::Finding;
 use self::watch::Watch;
@@ -150,29 +150,14 @@ impl CircuitBreaker {
         let index = self.circuits.binary_search_by(|circuit| circuit.upstream().cmp(upstream)).ok()?;
         Some(&self.circuits[index])
     }
-}
 
-impl Filter for CircuitBreaker {
-    fn request<'a>(&'a self, request: &'a mut Request<'_>) -> Verdict<'a> {
-        let Some(circuit) = request.facts.upstream.as_deref().and_then(|upstream| self.circuit(upstream)) else {
-            request.because(|| "the route leads to no upstream");
-            return Verdict::Continue;
-        };
-        let mut answer = circuit.admit(request.now);
-        if let Answer::Refuse { state, .. } = answer
-            && let Some(instead) = request.facts.instead.as_deref().and_then(|upstream| self.circuit(upstream))
-        {
-            request.because(|| {
-                format!("the circuit of `{}` is {}: `{}` is asked instead", circuit.upstream(), state.name(), instead.upstream())
-            });
-            request.facts.give_way();
-            answer = instead.admit(request.now);
-        }
+    /// The eye on this request's upstream.
+    fn watch(&self, request: &Request<'_>) -> Watch {
         let upstream = request.facts.upstream.clone().expect("a circuit was found by it");
         let serves = matches!(request.head.method, Method::GET | Method::HEAD);
         let inner = &self.inner;
         let asked = inner.store.as_ref().filter(|_| serves).and_then(|store| store.ask(request.head, request.facts, inner.per.as_ref()));
-        let mut watch = Watch {
+        Watch {
             inner: inner.clone(),
             permit: None,
             upstream,
@@ -185,26 +170,42 @@ impl Filter for CircuitBreaker {
             fresh: false,
             pending: None,
             copying: None,
+            explained: request.is_explained(),
             left: Duration::ZERO,
             now: request.now,
-        };
-        let (state, left) = match answer {
-            Answer::Pass(permit) => {
-                let state = if permit.is_probe() { CircuitState::HalfOpen } else { CircuitState::Closed };
-                request.facts.circuit = Some(state);
-                request.because(|| format!("the circuit of `{}` is {}; {}", watch.upstream, state.name(), inner.thresholds));
-                watch.permit = Some(permit);
-                return Verdict::ContinueWith(Box::new(watch));
-            }
-            Answer::Refuse { state, left } => (state, left),
-        };
-        request.facts.circuit = Some(state);
-        watch.left = match (left, state) {
+        }
+    }
+
+    /// How long a circuit that refuses does so, as far as that is known.
+    fn left(&self, state: CircuitState, left: Option<Duration>) -> Duration {
+        match (left, state) {
             (Some(left), _) => left,
             // An operator holds it open: nobody knows how long.
-            (None, CircuitState::Open) => inner.open_for,
+            (None, CircuitState::Open) => self.inner.open_for,
             (None, _) => Duration::from_secs(1),
-        };
+        }
+    }
+
+    /// What a request would meet, and what would answer it where the circuit refuses.
+    fn explain<'a>(&'a self, circuit: &'a Arc<Circuit>, request: &mut Request<'_>) -> Verdict<'a> {
+        let now = request.now;
+        let (mut circuit, mut look) = (circuit, circuit.look(now));
+        if !look.passes
+            && let Some(instead) = request.facts.instead.as_deref().and_then(|upstream| self.circuit(upstream))
+        {
+            let told = told(circuit, look, request);
+            request.because(|| format!("{told}: `{}` is asked instead", instead.upstream()));
+            request.facts.give_way();
+            (circuit, look) = (instead, instead.look(now));
+        }
+        request.facts.circuit = Some(look.state);
+        let (told, thresholds) = (told(circuit, look, request), &self.inner.thresholds);
+        if look.passes {
+            request.because(|| format!("{told}; {thresholds}"));
+            return Verdict::Continue;
+        }
+        let mut watch = self.watch(request);
+        watch.left = self.left(look.state, look.left);
         let served = watch.serve(Why::Open, true);
         request.because(|| {
             let by = match &served {
@@ -212,9 +213,75 @@ impl Filter for CircuitBreaker {
                 Some(Served::Pool(pool)) => format!("the fallback upstream `{pool}` is asked"),
                 None => "no fallback serves".to_owned(),
             };
-            format!("the circuit of `{}` is {} for {:?} more: {by}; {}", watch.upstream, state.name(), watch.left, inner.thresholds)
+            format!("{told} for {} more: {by}; {thresholds}", seconds(watch.left))
         });
         match served {
+            Some(Served::Reply(_, reply)) => Verdict::Reply(reply),
+            Some(Served::Pool(pool)) => {
+                request.facts.upstream = Some(pool);
+                Verdict::Continue
+            }
+            None => Verdict::Reply(fallback::circuit_open(watch.left)),
+        }
+    }
+}
+
+/// The state of a circuit, and, where a running gateway explains it, since when and after what.
+fn told(circuit: &Circuit, look: Look, request: &Request<'_>) -> String {
+    let mut told = format!("the circuit of `{}` is {}", circuit.upstream(), look.state.name());
+    if !request.is_live() {
+        return told;
+    }
+    let status = circuit.status();
+    if let Some(unchanged) = circuit.unchanged(request.now).filter(|_| status.state == look.state) {
+        told += &format!(" since {}", seconds(unchanged));
+    }
+    if let Some(forced) = status.forced {
+        told += &format!(", held {} by an operator", forced.name());
+    }
+    if look.state == CircuitState::HalfOpen {
+        told += &format!(", with {} probes under way", status.probes);
+    }
+    if look.state == CircuitState::Closed {
+        told += &format!(", with {} failures among {} requests lately", status.failures, status.requests);
+    }
+    told
+}
+
+/// A time for people: tenths of a second below ten, whole ones from there on.
+fn seconds(time: Duration) -> String {
+    if time < Duration::from_secs(10) { format!("{:.1} s", time.as_secs_f64()) } else { format!("{} s", time.as_secs()) }
+}
+
+impl Filter for CircuitBreaker {
+    fn request<'a>(&'a self, request: &'a mut Request<'_>) -> Verdict<'a> {
+        let Some(circuit) = request.facts.upstream.as_deref().and_then(|upstream| self.circuit(upstream)) else {
+            request.because(|| "the route leads to no upstream");
+            return Verdict::Continue;
+        };
+        if request.is_explained() {
+            return self.explain(circuit, request);
+        }
+        let mut answer = circuit.admit(request.now);
+        if let Answer::Refuse { .. } = answer
+            && let Some(instead) = request.facts.instead.as_deref().and_then(|upstream| self.circuit(upstream))
+        {
+            request.facts.give_way();
+            answer = instead.admit(request.now);
+        }
+        let mut watch = self.watch(request);
+        let (state, left) = match answer {
+            Answer::Pass(permit) => {
+                let state = if permit.is_probe() { CircuitState::HalfOpen } else { CircuitState::Closed };
+                request.facts.circuit = Some(state);
+                watch.permit = Some(permit);
+                return Verdict::ContinueWith(Box::new(watch));
+            }
+            Answer::Refuse { state, left } => (state, left),
+        };
+        request.facts.circuit = Some(state);
+        watch.left = self.left(state, left);
+        match watch.serve(Why::Open, true) {
             Some(Served::Reply(_, reply)) => Verdict::Reply(reply),
             Some(Served::Pool(pool)) => {
                 request.facts.upstream = Some(pool);

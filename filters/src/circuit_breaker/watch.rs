@@ -38,6 +38,8 @@ pub(super) struct Watch {
     /// What the last attempt said, until it is settled.
     pub(super) pending: Option<Finding>,
     pub(super) copying: Option<Copying>,
+    /// Whether it is only explained what would serve.
+    pub(super) explained: bool,
     /// How long the circuit refuses, where it does.
     pub(super) left: Duration,
     /// When the last thing happened.
@@ -51,7 +53,7 @@ impl Watch {
             return None;
         }
         let cache = self.inner.store.as_deref().zip(self.asked.as_ref());
-        let situation = Situation { why, upstream: &self.upstream, cache, replayable, now: self.now };
+        let situation = Situation { why, upstream: &self.upstream, cache, replayable, explained: self.explained, now: self.now };
         let served = fallback::serve(&self.inner.fallbacks, &mut self.next, &situation);
         if matches!(served, Some(Served::Pool(_))) {
             self.diverted = true;

@@ -17,12 +17,14 @@ pub struct Request<'r> {
     pub now: Instant,
     /// Where reasons go while a decision is being explained.
     reasons: Option<&'r mut Vec<Cow<'static, str>>>,
+    /// Whether a running gateway explains.
+    live: bool,
 }
 
 impl<'r> Request<'r> {
     /// A request being served.
     pub fn new(head: &'r mut RequestHeader, facts: &'r mut Facts, now: Instant) -> Self {
-        Self { head, facts, now, reasons: None }
+        Self { head, facts, now, reasons: None, live: false }
     }
 
     /// A request being explained: what [`Request::because`] says is kept in `reasons`.
@@ -31,7 +33,24 @@ impl<'r> Request<'r> {
         self
     }
 
-    /// Whether this is only being explained: then nothing is fetched and nothing waited for.
+    /// By a running gateway: what a filter holds is what requests meet just now, and worth telling.
+    pub fn live(mut self, live: bool) -> Self {
+        self.live = live;
+        self
+    }
+
+    /// Whether a running gateway explains it.
+    pub fn is_live(&self) -> bool {
+        self.live && self.is_explained()
+    }
+
+    /// Whether a running gateway would explain what is to be explained.
+    pub(crate) fn would_be_live(&self) -> bool {
+        self.live
+    }
+
+    /// Whether this is only being explained: then nothing is fetched, nothing waited for, nothing counted, and nothing taken of what requests
+    /// share.
     pub fn is_explained(&self) -> bool {
         self.reasons.is_some()
     }
@@ -45,6 +64,6 @@ impl<'r> Request<'r> {
 
     /// The same request with another head, for a filter that may look but not alter.
     pub(crate) fn with_head<'s>(&'s mut self, head: &'s mut RequestHeader) -> Request<'s> {
-        Request { head, facts: self.facts, now: self.now, reasons: self.reasons.as_deref_mut() }
+        Request { head, facts: self.facts, now: self.now, reasons: self.reasons.as_deref_mut(), live: self.live }
     }
 }

@@ -151,12 +151,18 @@ impl IpAccess {
 impl Filter for IpAccess {
     fn request<'a>(&'a self, request: &'a mut Request<'_>) -> Verdict<'a> {
         let address = request.facts.client_ip;
-        let Some(why) = self.refusal(address) else {
-            self.allowed.inc();
+        let refusal = self.refusal(address);
+        if !request.is_explained() {
+            if refusal.is_none() {
+                self.allowed.inc()
+            } else {
+                self.denied.inc()
+            };
+        }
+        let Some(why) = refusal else {
             request.because(|| format!("{address} may come in"));
             return Verdict::Continue;
         };
-        self.denied.inc();
         request.facts.reason = why;
         request.because(|| match why {
             "denied" => format!("{address} is on the `deny` list"),

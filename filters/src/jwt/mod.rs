@@ -222,16 +222,16 @@ impl Jwt {
     fn act<'a>(&self, request: &mut Request<'_>, found: Found) -> Verdict<'a> {
         match found {
             Found::Anonymous => {
-                self.counts.anonymous.inc();
+                self.count(request, &self.counts.anonymous);
                 request.because(|| "no token, and `optional` is true: anonymous");
             }
             Found::Good(verified) => {
-                self.counts.valid.inc();
+                self.count(request, &self.counts.valid);
                 request.because(|| "the token is valid");
                 self.headers.tell(request, &verified.identity, &verified.headers);
             }
             Found::Bad(reason) => {
-                self.counts.denied[reason as usize].inc();
+                self.count(request, &self.counts.denied[reason as usize]);
                 request.facts.reason = reason.word();
                 request.because(|| format!("the token is refused: {}", reason.word()));
                 return Verdict::Reply(reason.reply());
@@ -244,8 +244,18 @@ impl Jwt {
         Verdict::Continue
     }
 
-    /// Offline: claims that were given take the place of a token, and keys that are elsewhere are not there.
+    fn count(&self, request: &Request<'_>, counter: &Counter) {
+        if !request.is_explained() {
+            counter.inc();
+        }
+    }
+
+    /// Claims that were given take the place of a token, and keys that are elsewhere are those that are here, which offline are none.
     fn explain<'a>(&self, request: &mut Request<'_>) -> Verdict<'a> {
+        let live = request.is_live();
+        if let Some(age) = self.keys.age().filter(|_| live) {
+            request.because(|| format!("its keys were fetched {} s ago", age.as_secs()));
+        }
         if let Some(identity) = request.facts.assumed.clone() {
             request.because(|| "the given claims are used in place of a token, unchecked");
             match self.headers.values(&identity.claims) {
@@ -256,7 +266,11 @@ impl Jwt {
         }
         let found = self.look(request.head);
         if let (Found::Bad(Reason::NoKeys), Supply::Remote(remote)) = (&found, &self.keys) {
-            request.because(|| format!("the keys are at {}, which is not fetched offline: pass claims instead", remote.url.authority));
+            let from = &remote.url.authority;
+            request.because(|| match live {
+                true => format!("the keys are at {from}, and could not be had: pass claims instead"),
+                false => format!("the keys are at {from}, which is not fetched offline: pass claims instead"),
+            });
         }
         self.act(request, found)
     }

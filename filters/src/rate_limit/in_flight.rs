@@ -51,6 +51,11 @@ impl InFlight {
         }
     }
 
+    /// Whether there is a place for one more.
+    pub fn has_room(&self, key: u64) -> bool {
+        self.count(key) < self.most
+    }
+
     /// How many requests of this key are on their way.
     pub fn count(&self, key: u64) -> u32 {
         self.shard(key).lock().get(&key).copied().unwrap_or(0)

@@ -248,21 +248,21 @@ impl Filter for RateLimit {
         if self.choice.is_some() {
             request.facts.tier = Some(tier.name.clone());
         }
+        if request.is_explained() {
+            return self.explain(request, share, index, account);
+        }
         let Some(key) = key else {
             if account == Key::Exempt {
                 tier.counts.exempt.inc();
-                self.because(request, tier, account, "not counted");
                 return Verdict::Continue;
             }
             tier.counts.rejected.inc();
-            self.because(request, tier, account, "refused");
             return share.refuse(request, tier, None, missing_key());
         };
         // In flight before the rate: a request that finds no place spends nothing.
         let mut permit = Permit::new(share.clone(), index);
         if !permit.enter(key) {
             tier.counts.concurrency.inc();
-            self.because(request, tier, account, "too many in flight");
             let ruling = self.ledger.as_ref().map(|ledger| ledger.peek(key, index, request.now));
             self.note(request, tier, account);
             return share.refuse(request, tier, ruling, too_many_at_once());
@@ -271,18 +271,15 @@ impl Filter for RateLimit {
         match ruling.map_or(law::Verdict::Allowed, |ruling| ruling.verdict) {
             law::Verdict::Allowed => {
                 tier.counts.allowed.inc();
-                self.because(request, tier, account, "allowed");
                 Verdict::ContinueWith(Box::new(permit.with(ruling)))
             }
             law::Verdict::Limited => {
                 tier.counts.limited.inc();
-                self.because(request, tier, account, "over the limit");
                 self.note(request, tier, account);
                 share.refuse(request, tier, ruling, too_many(ruling))
             }
             law::Verdict::Crowded => {
                 tier.counts.crowded.inc();
-                self.because(request, tier, account, "over the limit that keys without room of their own share");
                 self.note(request, tier, account);
                 share.refuse(request, tier, ruling, too_many(ruling))
             }

@@ -234,14 +234,15 @@ impl Filter for Rbac {
         let judged = self.judge(request);
         if request.is_explained() {
             self.explain(request, judged);
+        } else {
+            match judged {
+                Ok(()) => self.allowed.inc(),
+                Err(reason) => self.denied[reason as usize].inc(),
+            }
         }
         match judged {
-            Ok(()) => {
-                self.allowed.inc();
-                Verdict::Continue
-            }
+            Ok(()) => Verdict::Continue,
             Err(reason) => {
-                self.denied[reason as usize].inc();
                 request.facts.reason = reason.word();
                 Verdict::Reply(if reason == Reason::Anonymous { Reply::unauthenticated() } else { self.refusal.clone() })
             }

@@ -86,7 +86,8 @@ impl Choice {
         Heard(self.canary.as_ref().map(|canary| canary.hear(head, facts, wish, trusted)))
     }
 
-    /// Chooses, and tells the filters that come. With `told` it is only explained.
+    /// Chooses, and tells the filters that come. With `told` it is only explained, by a running gateway where that is `live`: nothing is
+    /// counted then, and nobody noted as one who has written.
     pub(crate) fn choose(
         &self,
         head: &RequestHeader,
@@ -94,6 +95,7 @@ impl Choice {
         heard: &Heard,
         now: Instant,
         told: &mut Option<&mut Vec<String>>,
+        live: bool,
     ) -> Box<Chosen> {
         let (asked, rest, written) = self.own_for(head, facts, now, told);
         let mut chosen = Chosen { asked, rest, version: None, cookie: None, written, vary: self.vary.clone(), spilled: false };
@@ -105,9 +107,12 @@ impl Choice {
             }
             chosen.take(canary, picked, facts);
         }
-        // Who only explains knows nothing of health, and of no names what their addresses are.
-        while told.is_none() && !chosen.rest.is_empty() && !chosen.asked.0.has_usable(chosen.asked.1.as_deref()) {
-            chosen.give_way(facts);
+        // Who explains offline knows nothing of health, and of no names what their addresses are.
+        while (told.is_none() || live) && !chosen.rest.is_empty() && !chosen.asked.0.has_usable(chosen.asked.1.as_deref()) {
+            if let Some(told) = told {
+                told.push(format!("nobody takes requests there: `{}` is asked instead", chosen.rest[0].0.name));
+            }
+            chosen.give_way(facts, told.is_none());
         }
         facts.upstream = Some(chosen.asked.0.name.clone());
         facts.instead = chosen.rest.first().map(|(pool, _)| pool.name.clone()).filter(|name| !Arc::ptr_eq(name, &chosen.asked.0.name));
@@ -127,7 +132,7 @@ impl Choice {
             Own::One(pool) => return (own(pool), SmallVec::new(), None),
             Own::Apart(split) => split,
         };
-        let sent = split.sends(head, facts, now);
+        let sent = split.sends(head, facts, now, told.is_some());
         if let Some(told) = told {
             let (name, why) = match &sent {
                 Sent::Read => (&split.read.name, "it is a read"),
@@ -168,15 +173,18 @@ impl Chosen {
         self.version = Some(Version { variant, stable: canary.stable.clone() });
     }
 
-    /// Nobody can be reached where it was asked: who comes next is asked. A version that was chosen gives way to `stable` with that.
-    pub(crate) fn give_way(&mut self, facts: &mut Facts) {
+    /// Nobody can be reached where it was asked: who comes next is asked. A version that was chosen gives way to `stable` with that, which
+    /// `counts` where it is not only explained.
+    pub(crate) fn give_way(&mut self, facts: &mut Facts, counts: bool) {
         if self.rest.is_empty() {
             return;
         }
         self.asked = self.rest.remove(0);
         self.spilled = true;
         if let Some((_, metrics)) = self.version.as_mut().and_then(|version| version.variant.take()) {
-            metrics.spilled();
+            if counts {
+                metrics.spilled();
+            }
             facts.variant = Some(STABLE);
             facts.version = None;
         }

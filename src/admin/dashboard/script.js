@@ -13,6 +13,8 @@
   const DENSE = 15000;
   const SPARSE = 5000;
   const OLDEST = 310000;
+  /** When the end of a certificate is near, in seconds. */
+  const SOON = 7 * 86400;
 
   const $ = (id) => document.getElementById(id);
   const page = {
@@ -30,7 +32,11 @@
   const share = (value) => {
     if (value === null) return NOTHING;
     const percent = value * 100;
-    return percent === 0 ? "0 %" : percent < 0.1 ? "<0.1 %" : percent < 10 ? `${tenth.format(percent)} %` : `${whole.format(percent)} %`;
+    if (percent === 0) return "0 %";
+    if (percent < 0.1) return "<0.1 %";
+    // No share is all of it that is not.
+    if (percent > 99.9 && percent < 100) return ">99.9 %";
+    return percent < 9.95 || percent > 99 && percent < 100 ? `${tenth.format(percent)} %` : `${whole.format(percent)} %`;
   };
   const time = (seconds) => {
     if (seconds === null) return NOTHING;
@@ -69,6 +75,12 @@
     if (text !== undefined) node.textContent = text;
     return node;
   };
+  /** The same for a sentence with names between backticks. */
+  const tell = (node, text) => {
+    if (node.told === text) return;
+    node.told = text;
+    node.replaceChildren(...text.split("`").map((part, at) => at % 2 ? make("code", "", part) : part));
+  };
   const picture = (tag) => document.createElementNS("http://www.w3.org/2000/svg", tag);
 
   /** Brings the children of a node in line with a list: each keeps its element for as long as its key is in it. */
@@ -92,16 +104,17 @@
     const node = make("tr");
     node.head = make("th");
     node.head.scope = "row";
-    node.title_ = make("span");
+    node.main = make("span");
     node.small = make("small");
-    node.head.append(node.title_, node.small);
+    node.head.append(node.main, node.small);
     node.parts = classes.map((className) => make("td", className));
     node.append(node.head, ...node.parts);
     return node;
   };
   const figure = (cell, text, level) => {
     put(cell, text);
-    const name = `num${cell.base ??= /wide/.test(cell.className) ? " wide" : ""}${level ? ` ${level}` : ""}`;
+    cell.base ??= cell.className;
+    const name = level ? `${cell.base} ${level}` : cell.base;
     if (cell.className !== name) cell.className = name;
   };
   /** How bad a share of failures is. */
@@ -175,7 +188,7 @@
     const counts = grownAll(now.durations.counts, before?.durations.counts);
     const failed = answers[4] + grown(now.failed_calls, before?.failed_calls);
     return {
-      rate: all / seconds, failedRate: failed / seconds, refusedRate: answers[3] / seconds,
+      rate: all / seconds, failures: failed, failedRate: failed / seconds, refusedRate: answers[3] / seconds,
       failed: all ? failed / all : null, refused: all ? answers[3] / all : null,
       p50: percentile(counts, bounds, 0.5), p99: percentile(counts, bounds, 0.99),
       own: all ? grown(now.overhead, before?.overhead) / all : null, total: sum(now.answers),
@@ -214,11 +227,37 @@
     }
   };
 
-  const showHead = (numbers, all) => {
+  /** What the gateway says is not as it should be, and what it would say nothing of, since it has come to terms with it. */
+  const troubles = (numbers, traffics) => {
     const { status } = numbers;
-    const reasons = status.reasons.length;
-    const words = { ok: "Serving", degraded: `Serving, ${many(reasons, "thing needs", "things need")} attention`, down: "Down", draining: "Draining" };
-    headline(status.status, words[status.status] ?? status.status);
+    const found = [...status.reasons];
+    for (const { filter, upstream, state, forced } of status.circuits) {
+      if (state !== "closed" && !forced) found.push(`the circuit of filter \`${filter}\` and upstream \`${upstream}\` is ${state.replace("_", "-")}`);
+    }
+    for (const [name, upstream] of Object.entries(status.upstreams)) {
+      if (!upstream.alive) continue;
+      for (const state of ["unhealthy", "ejected"]) {
+        const count = numbers.counters.upstreams[name]?.states[state] ?? 0;
+        if (count) found.push(`${many(count, "endpoint", "endpoints")} of upstream \`${name}\` ${count === 1 ? "is" : "are"} ${state}`);
+      }
+    }
+    for (const [name, { failed, failures }] of traffics) {
+      if (level(failed) === "bad" && failures >= 3) found.push(`${share(failed)} of the requests on ${name === "_none" ? "no route" : `route \`${name}\``} failed`);
+    }
+    for (const [file, end] of Object.entries(numbers.certificates)) {
+      const left = end - numbers.now_ms / 1000;
+      if (left < SOON) found.push(left > 0 ? `the certificate ${file} ends in ${span(left)}` : `the certificate ${file} has ended`);
+    }
+    return found;
+  };
+
+  const showHead = (numbers, all, traffics) => {
+    const { status } = numbers;
+    const found = troubles(numbers, traffics);
+    const reasons = found.length;
+    const state = status.status === "ok" && reasons ? "degraded" : status.status;
+    const attention = `${many(reasons, "thing needs", "things need")} attention`;
+    headline(state, `${STATES[state] ?? state}${reasons ? `, ${attention}` : ""}`);
     put($("config"), status.config);
     put($("since"), `since ${clock(numbers.counters.config_since_ms)}`);
     put($("uptime"), span(numbers.uptime_ms / 1000));
@@ -226,7 +265,7 @@
     put($("now"), clock(numbers.now_ms));
     document.title = `${reasons ? `▲ ${reasons} · ` : ""}${rate(all.rate)}/s · Frontgate ${location.host}`;
     $("attention").hidden = reasons === 0;
-    list($("reasons"), status.reasons, (reason) => reason, () => make("li"), put);
+    list($("reasons"), found, (reason) => reason, () => make("li"), tell);
   };
 
   const showOverview = (numbers, all) => {
@@ -250,7 +289,7 @@
   };
 
   const routeRow = () => {
-    const node = row("wide", "num", "wide", "num", "num", "num", "num", "num wide")();
+    const node = row("wide", "num", "wide", "num", "num middle", "num middle", "num", "num wide")();
     node.line = picture("svg");
     node.line.setAttribute("class", "trend");
     node.line.setAttribute("viewBox", "0 0 120 20");
@@ -262,7 +301,7 @@
     return node;
   };
   const fillRoute = (node, { name, written, traffic }) => {
-    put(node.title_, name === "_none" ? "no route" : name);
+    put(node.main, name === "_none" ? "no route" : name);
     put(node.small, name === "_none" ? "what no route takes" : written ? `${written.host ?? ""}${written.path}` : "");
     const [to, requests, , failed, refused, p50, p99, total] = node.parts;
     put(to, written ? written.to.join(", ") : "");
@@ -281,7 +320,8 @@
     if (wanted) all = all.filter(({ name, written }) => `${name} ${written?.host ?? ""}${written?.path ?? ""}`.toLowerCase().includes(wanted));
     const names = new Set(all.map(({ name }) => name));
     const isNew = names.size !== page.order.length || page.order.some((name) => !names.has(name));
-    if (isNew || performance.now() - page.orderedAt > SETTLED) {
+    // Before the second answer there is nothing to go by.
+    if (isNew || page.samples.length < 4 || performance.now() - page.orderedAt > SETTLED) {
       const { by, down } = page.sort;
       const of = (route) => by === "name" ? route.name : route.traffic[by] ?? -1;
       const compare = (a, b) => (of(a) < of(b) ? -1 : of(a) > of(b) ? 1 : 0) * (down ? -1 : 1) || (a.name < b.name ? -1 : 1);
@@ -326,7 +366,7 @@
     return [...away, ...endpoints.filter(({ state }) => state === "healthy").slice(0, Math.max(4, 12 - away.length))];
   };
   const upstreamRow = () => {
-    const node = row("", "num", "num", "num", "num", "num")();
+    const node = row("", "num", "num", "num middle", "num", "num middle")();
     node.summary = make("div");
     node.endpoints = make("ul", "endpoints");
     node.parts[0].append(node.summary, node.endpoints);
@@ -338,7 +378,7 @@
     const away = all.filter(([, upstream]) => !upstream.alive).length;
     put($("upstreams-note"), `${many(all.length, "upstream", "upstreams")}${away ? `, ${whole.format(away)} without an endpoint that takes requests` : ""}`);
     list($("upstreams"), all, ([name]) => name, upstreamRow, (node, [name, upstream]) => {
-      put(node.title_, name);
+      put(node.main, name);
       const sources = (upstream.discovery?.sources ?? []).filter(({ state }) => state !== "current");
       put(node.small, [upstream.required ? "required" : "", ...sources.map(({ source, state }) => `${source}: ${state}`)].filter(Boolean).join(" · "));
       const counted = numbers.counters.upstreams[name];
@@ -373,7 +413,7 @@
     const rank = { open: 0, half_open: 1, closed: 2 };
     const all = [...circuits].sort((a, b) => rank[a.state] - rank[b.state]);
     list($("circuits"), all, ({ filter, upstream }) => JSON.stringify([filter, upstream]), row("", "num"), (node, circuit) => {
-      put(node.title_, circuit.filter);
+      put(node.main, circuit.filter);
       put(node.small, `before ${circuit.upstream}`);
       const words = [circuit.state.replace("_", "-")];
       if (circuit.open_for_ms) words.push(`for ${span(Math.ceil(circuit.open_for_ms / 1000))} more`);
@@ -394,7 +434,7 @@
     $("limits-part").hidden = limits.length === 0;
     const all = [...limits].sort((a, b) => b.refused - a.refused);
     list($("limits"), all, ({ filter, tier }) => JSON.stringify([filter, tier]), row("num", "num", "num"), (node, limit) => {
-      put(node.title_, limit.filter);
+      put(node.main, limit.filter);
       put(node.small, limit.tier === "_none" ? "" : `tier ${limit.tier}`);
       const old = before.limits.get(JSON.stringify([limit.filter, limit.tier]));
       const [passed, refused] = [grown(limit.allowed, old?.allowed), grown(limit.refused, old?.refused)];
@@ -427,7 +467,7 @@
     const ofRoute = new Map();
     for (const { route, recent } of used) ofRoute.set(route, (ofRoute.get(route) ?? 0) + recent);
     list($("versions"), used, ({ route, version }) => JSON.stringify([route, version]), row("num", "num", "num", "num"), (node, version) => {
-      put(node.title_, version.version);
+      put(node.main, version.version);
       put(node.small, version.route);
       const all = ofRoute.get(version.route);
       const ratio = seconds > 0 && version.recent ? version.failed / version.recent : null;
@@ -442,7 +482,7 @@
     const { trimmed } = numbers.counters;
     $("trimmed-part").hidden = trimmed.length === 0;
     list($("trimmed"), trimmed, ({ route, profile }) => JSON.stringify([route, profile]), row("num", "num", "num", "num"), (node, trim) => {
-      put(node.title_, trim.route);
+      put(node.main, trim.route);
       put(node.small, trim.profile === "_none" ? "" : trim.profile);
       const old = before.trimmed.get(JSON.stringify([trim.route, trim.profile]));
       const [came, left] = [grown(trim.input, old?.input), grown(trim.output, old?.output)];
@@ -456,14 +496,14 @@
   const showRest = (numbers) => {
     const { listeners } = numbers.counters;
     list($("listeners"), listeners, ({ address }) => address, row("num", "num", "num"), (node, listener) => {
-      put(node.title_, listener.address);
+      put(node.main, listener.address);
       figure(node.parts[0], whole.format(listener.connections), listener.connections ? "" : "zero");
       figure(node.parts[1], whole.format(listener.requests), listener.requests ? "" : "zero");
       figure(node.parts[2], whole.format(listener.refused), listener.refused ? "" : "zero");
     });
     const secrets = Object.entries(numbers.certificates).map(([name, end]) => {
       const left = end - numbers.now_ms / 1000;
-      return { name, words: left > 0 ? `ends in ${span(left)}` : "has ended", level: left < 7 * 86400 ? "bad" : left < 30 * 86400 ? "warn" : "" };
+      return { name, words: left > 0 ? `ends in ${span(left)}` : "has ended", level: left < SOON ? "bad" : left < 30 * 86400 ? "warn" : "" };
     }).concat(Object.entries(numbers.status.key_sets).map(([name, { age_seconds }]) => (
       { name, words: `keys are ${span(age_seconds)} old`, level: "" }
     )));
@@ -481,7 +521,8 @@
       put(node.at, clock(reload.at_ms));
       put(node.code, reload.config ?? "refused");
       node.code.className = reload.config ? "" : "bad";
-      put(node.words, reload.why ?? (reload.changed.join(", ") || "nothing has changed"));
+      const by = [reload.how && reload.how !== "start" ? `by ${reload.how}` : "", reload.who ? `(${reload.who})` : ""].filter(Boolean).join(" ");
+      tell(node.words, reload.why ?? `${reload.changed.join(", ") || "nothing has changed"}${by ? `, ${by}` : ""}`);
     });
   };
 
@@ -495,7 +536,7 @@
     const { bounds } = numbers.counters;
     const all = trafficOf(now.all, before.all, seconds, bounds);
     const traffics = new Map(numbers.counters.routes.map((route) => [route.name, trafficOf(route, before.routes.get(route.name), seconds, bounds)]));
-    showHead(numbers, all);
+    showHead(numbers, all, traffics);
     showOverview(numbers, all);
     showRoutes(numbers, traffics);
     showUpstreams(numbers, before, seconds);

@@ -1,8 +1,9 @@
-//! `frontgate status`, `upstreams`, `limits`, `reload`, `config history|rollback`, `log`, `drain`, `circuit`, `hash`: a running gateway asked through its admin address. None of
+//! `frontgate status`, `upstreams`, `limits`, `reload`, `config history|rollback`, `log`, `drain`, `circuit`, `hash`, `tap`: a running gateway asked through its admin address. None of
 //! them needs a configuration that is a good one.
 
 mod reach;
 mod tables;
+pub(super) mod tap;
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -18,6 +19,7 @@ use self::reach::{Answered, Gateway};
 use super::{Admin, OnUpstream, Whom, exit, fail};
 use crate::changes::Portrait;
 use crate::cli::check::Format;
+use crate::explain::{Explanation, Posted};
 use crate::status::{Force, Health, HistoryStatus, Level, LimitsStatus, Status};
 
 /// What a running gateway is asked for.
@@ -167,6 +169,28 @@ pub(super) fn in_force(path: Option<&Path>, admin: &Admin) -> Result<Portrait, S
             Err(json["detail"].as_str().map_or_else(|| gateway.is_another(), str::to_owned))
         }
     }
+}
+
+/// What the running gateway says becomes of a request; else the exit code, once it was said why.
+pub(super) fn explain(path: Option<&Path>, admin: &Admin, posted: &Posted) -> Result<Explanation, ExitCode> {
+    let gateway = Gateway::find(path, admin);
+    let body = serde_json::to_vec(posted).unwrap_or_default();
+    let Answered { code, body } = gateway.ask_with("POST", "/-/explain", &body).map_err(|why| fail(exit::UNAVAILABLE, &why))?;
+    match serde_json::from_slice::<Explanation>(&body) {
+        Ok(told) if code == 200 => Ok(told),
+        _ if is_refusal(&body) => {
+            let _ = std::io::stderr().write_all(refusal(&body).as_bytes());
+            Err(ExitCode::from(exit::RUNTIME))
+        }
+        _ => Err(fail(exit::UNAVAILABLE, &gateway.is_another())),
+    }
+}
+
+/// Whether a body is a refusal of an admin address.
+fn is_refusal(body: &[u8]) -> bool {
+    let Ok(json) = serde_json::from_slice::<Value>(body) else { return false };
+    // There are no routes on an admin address.
+    ["title", "detail", "code"].iter().all(|key| json.get(key).is_some()) && json["code"] != "no_route"
 }
 
 /// Prints a value as the logs of the running gateway show it.

@@ -1,8 +1,9 @@
 //! Where a running gateway is asked: as was typed, as the environment says, as the configuration says as far as it can be read, else where it
 //! usually is.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +20,10 @@ const TOKEN: &str = "FRONTGATE_ADMIN_TOKEN";
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The most of an answer that is read.
 const LARGEST: u64 = 64 << 20;
+/// The longest line of a head, or of what is followed.
+const LONGEST_LINE: u64 = 64 << 10;
+/// The most lines of a head.
+const MOST_LINES: usize = 256;
 
 /// A gateway that is asked through its admin address.
 pub(super) struct Gateway {
@@ -64,6 +69,20 @@ impl Gateway {
 
     /// Asks it. The error is a sentence.
     pub(super) fn ask(&self, method: &str, target: &str) -> Result<Answered, String> {
+        self.ask_with(method, target, &[])
+    }
+
+    /// The same with a body of JSON.
+    pub(super) fn ask_with(&self, method: &str, target: &str, body: &[u8]) -> Result<Answered, String> {
+        self.reach(|address| exchange(address, self.token.as_deref(), method, target, body))
+    }
+
+    /// Asks for what has no end but the one that it says itself, and hands over each line as it comes. The error is a sentence.
+    pub(super) fn follow(&self, target: &str, line: impl FnMut(&str) -> ControlFlow<()>) -> Result<Followed, String> {
+        self.reach(|address| follow(address, self.token.as_deref(), target, line))
+    }
+
+    fn reach<T>(&self, with: impl FnOnce(SocketAddr) -> std::io::Result<T>) -> Result<T, String> {
         let address = self.address.clone().map_err(|why| format!("{ADDRESS}: {why}"))?;
         // An address to listen on everywhere is reached through loopback.
         let address = match address {
@@ -71,36 +90,139 @@ impl Gateway {
             SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, v6.port())),
             other => other,
         };
-        exchange(address, self.token.as_deref(), method, target)
-            .map_err(|error| format!("nothing answers on {address} ({}): {error}", self.from))
+        with(address).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => format!("the gateway on {address} ({}) has gone away", self.from),
+            _ => format!("nothing answers on {address} ({}): {error}", self.from),
+        })
     }
 }
 
-fn exchange(address: SocketAddr, token: Option<&str>, method: &str, target: &str) -> std::io::Result<Answered> {
+/// What came of following.
+pub(super) enum Followed {
+    /// All was told, or whoever asked has heard enough.
+    Ended,
+    /// It was refused, with this body.
+    Refused(Vec<u8>),
+    /// Another server is there.
+    Another,
+}
+
+/// The head of an answer, as far as it matters here.
+struct Head {
+    code: u16,
+    length: Option<u64>,
+    chunked: bool,
+    kind: String,
+}
+
+/// Sends a request and reads the head of the answer.
+fn send(
+    address: SocketAddr,
+    token: Option<&str>,
+    method: &str,
+    target: &str,
+    body: &[u8],
+) -> std::io::Result<(Head, BufReader<TcpStream>)> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(3))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\n{authorization}Content-Length: 0\r\nConnection: close\r\n\r\n");
+    let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+    let length = body.len();
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nHost: {address}\r\n{authorization}{kind}Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(head.as_bytes())?;
-    let broken = || std::io::Error::new(std::io::ErrorKind::InvalidData, "it does not speak HTTP");
-    let mut stream = BufReader::new((&stream).take(LARGEST));
+    stream.write_all(body)?;
+    let broken = || std::io::Error::new(ErrorKind::InvalidData, "it does not speak HTTP");
+    let mut stream = BufReader::new(stream);
     let mut line = String::new();
-    stream.read_line(&mut line)?;
+    (&mut stream).take(LONGEST_LINE).read_line(&mut line)?;
     let code = line.strip_prefix("HTTP/1.").and_then(|line| line.split(' ').nth(1)?.parse().ok()).ok_or_else(broken)?;
-    let mut length = None;
-    loop {
+    let mut head = Head { code, length: None, chunked: false, kind: String::new() };
+    for _ in 0..MOST_LINES {
         line.clear();
-        stream.read_line(&mut line)?;
+        (&mut stream).take(LONGEST_LINE).read_line(&mut line)?;
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.trim().parse::<u64>().ok();
+        let value = value.trim();
+        match name {
+            _ if name.eq_ignore_ascii_case("content-length") => head.length = value.parse().ok(),
+            _ if name.eq_ignore_ascii_case("transfer-encoding") => head.chunked = value.eq_ignore_ascii_case("chunked"),
+            _ if name.eq_ignore_ascii_case("content-type") => value.clone_into(&mut head.kind),
+            _ => {}
         }
     }
+    Ok((head, stream))
+}
+
+fn exchange(address: SocketAddr, token: Option<&str>, method: &str, target: &str, body: &[u8]) -> std::io::Result<Answered> {
+    let (head, stream) = send(address, token, method, target, body)?;
     let mut body = Vec::new();
     // Whoever does not close the connection, as it is asked to, says how long its answer is.
-    stream.take(length.unwrap_or(LARGEST)).read_to_end(&mut body)?;
-    Ok(Answered { code, body })
+    stream.take(head.length.unwrap_or(LARGEST).min(LARGEST)).read_to_end(&mut body)?;
+    Ok(Answered { code: head.code, body })
+}
+
+fn follow(
+    address: SocketAddr,
+    token: Option<&str>,
+    target: &str,
+    mut on: impl FnMut(&str) -> ControlFlow<()>,
+) -> std::io::Result<Followed> {
+    let (head, stream) = send(address, token, "GET", target, &[])?;
+    if head.kind == "application/problem+json" {
+        let mut body = Vec::new();
+        stream.take(head.length.unwrap_or(LARGEST).min(LARGEST)).read_to_end(&mut body)?;
+        return Ok(Followed::Refused(body));
+    }
+    if head.code != 200 || !head.chunked || head.kind != "application/x-ndjson" {
+        return Ok(Followed::Another);
+    }
+    let mut lines = BufReader::new(Chunks { stream, left: 0, ended: false });
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if (&mut lines).take(LONGEST_LINE).read_line(&mut line)? == 0 || on(line.trim_end()).is_break() {
+            return Ok(Followed::Ended);
+        }
+    }
+}
+
+/// The inside of a chunked body (RFC 9112, section 7.1). An end that is not said is an error.
+struct Chunks<R> {
+    stream: R,
+    left: u64,
+    ended: bool,
+}
+
+impl<R: BufRead> Read for Chunks<R> {
+    fn read(&mut self, space: &mut [u8]) -> std::io::Result<usize> {
+        if self.ended {
+            return Ok(0);
+        }
+        if self.left == 0 {
+            let mut line = String::new();
+            (&mut self.stream).take(LONGEST_LINE).read_line(&mut line)?;
+            let size = line.trim_end().split(';').next().unwrap_or_default();
+            // Of an answer that broke off there is no such line.
+            self.left = u64::from_str_radix(size, 16).map_err(|_| ErrorKind::UnexpectedEof)?;
+            if self.left == 0 {
+                self.ended = true;
+                return Ok(0);
+            }
+        }
+        let most = space.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let count = self.stream.read(&mut space[..most])?;
+        if count == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        self.left -= count as u64;
+        if self.left == 0 {
+            // The line's end after the chunk.
+            self.stream.read_exact(&mut [0; 2])?;
+        }
+        Ok(count)
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +234,20 @@ mod tests {
         assert_eq!(admin_address("127.0.0.1:7001").map(|address| address.to_string()).as_deref(), Ok("127.0.0.1:7001"));
         assert!(admin_address("localhost:7001").is_ok_and(|address| address.ip().is_loopback() && address.port() == 7001));
         assert!(admin_address("7001").is_err_and(|why| why.contains("`7001`")));
+    }
+
+    #[test]
+    fn what_comes_in_chunks_is_put_together_and_an_end_that_is_not_said_is_none() {
+        let read = |wire: &str| {
+            let mut text = String::new();
+            let read = Chunks { stream: wire.as_bytes(), left: 0, ended: false }.read_to_string(&mut text);
+            (text, read.map_err(|error| error.kind()).err())
+        };
+
+        assert_eq!(read("5\r\na\nbcd\r\n2;x=y\r\n\nz\r\n0\r\n\r\n"), ("a\nbcd\nz".to_owned(), None));
+        for broken in ["", "5\r\nab", "2\r\nab\r\n", "2\r\nab", "no\r\n"] {
+            assert_eq!(read(broken).1, Some(ErrorKind::UnexpectedEof), "{broken:?}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod report;
 mod routes;
 mod server;
 mod telemetry;
+mod tracing;
 mod when;
 
 use std::collections::HashSet;
@@ -23,6 +24,7 @@ use super::diagnostics::{Diagnostic, nearest};
 use super::model::{Config, FilterUse, FirstByte, Upstream, UpstreamProtocol};
 use super::read::tree::{Node, Value};
 pub use report::{Check, Report, Tree};
+pub(crate) use telemetry::strangers;
 
 /// Adds everything that is wrong with `config` to `problems`.
 pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>) {
@@ -46,6 +48,7 @@ pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>) {
     canary::check(config, report);
     circles::check(config, report);
     telemetry::check(config, report);
+    tracing::check(config, report);
     references(config, report);
     doubts::check(config, report);
 }

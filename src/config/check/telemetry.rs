@@ -1,20 +1,33 @@
 //! `telemetry`: filters of lines ask for routes, upstreams and limits that there are.
 
+use std::fmt;
+
 use frontgate_filters::registry::FilterConfig;
 
 use super::Report;
 use crate::config::model::{AccessLog, Config, FilterUse};
+use crate::nearest::nearest;
 use crate::router::UNMATCHED;
 use crate::telemetry::LineFilter;
 
 /// A name in a filter of lines that nothing has.
-struct Stranger<'s> {
+pub(crate) struct Stranger<'s> {
     /// What it would be the name of.
     what: &'static str,
     /// The name.
     name: &'s str,
     /// The names that there are.
     known: Vec<&'s str>,
+}
+
+impl fmt::Display for Stranger<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "There is no {} `{}`", self.what, self.name)?;
+        match nearest(self.name, self.known.iter().copied()) {
+            Some(near) => write!(f, ": did you mean `{near}`?"),
+            None => f.write_str("."),
+        }
+    }
 }
 
 /// Checks which lines the access log has.
@@ -30,7 +43,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
 }
 
 /// The names in a filter of lines that lead nowhere: no line would ever have them.
-fn strangers<'s>(config: &'s Config, filter: &'s LineFilter) -> Vec<Stranger<'s>> {
+pub(crate) fn strangers<'s>(config: &'s Config, filter: &'s LineFilter) -> Vec<Stranger<'s>> {
     let routes = config.routes.iter().map(|route| route.name.as_str()).chain([UNMATCHED]);
     let named = config.filters.iter().map(|(name, entry)| (name.as_str(), &entry.value));
     // One that is written in place has the name of its kind.

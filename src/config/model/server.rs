@@ -33,7 +33,7 @@ pub struct Server {
     /// Number of worker threads, at most 1024, or `auto`: as many as the control group (cgroup) allows.
     pub threads: Threads,
     /// Proxies in front of the gateway that may set X-Forwarded-*, Forwarded, X-Real-IP, X-Client-Cert*, X-SSL-*, X-Request-Id, X-BFF-Version,
-    /// traceparent and tracestate. From everybody else these are removed, in every spelling.
+    /// traceparent, tracestate and baggage. From everybody else these are removed, in every spelling.
     pub trusted_proxies: Vec<Spanned<Network>>,
     /// Maximum sizes of a request.
     pub limits: Limits,

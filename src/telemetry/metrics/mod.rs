@@ -13,13 +13,14 @@ mod overload;
 mod process;
 mod route;
 mod scrape;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use frontgate_filters::count::metrics::Families;
@@ -39,6 +40,7 @@ pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
 pub(crate) use mirror::{Compared, MirrorMetrics, Place, Skipped};
 pub(crate) use overload::OverloadMetrics;
 pub(crate) use route::{RouteMetrics, VariantMetrics};
+pub(crate) use spans::{SpanLoss, SpanMetrics};
 pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
 
 /// All metrics of one gateway; another gateway in the same process has its own.
@@ -54,6 +56,8 @@ pub(crate) struct Metrics {
     log_dropped: IntCounter,
     /// What runs short.
     pub overload: OverloadMetrics,
+    /// Only where spans were ever made.
+    spans: OnceLock<Arc<SpanMetrics>>,
     /// The families that filters count in.
     pub filters: Families,
     /// Where other parts, such as filters, register metrics of their own. They bring the whole name, `frontgate_` included.
@@ -77,6 +81,7 @@ impl Metrics {
             reload: Mutex::default(),
             log_dropped,
             overload: OverloadMetrics::default(),
+            spans: OnceLock::new(),
             filters: Families::new(&registry),
             registry,
         })
@@ -148,6 +153,12 @@ impl Metrics {
         self.log_dropped.clone()
     }
 
+    /// The counters of spans.
+    #[cfg_attr(not(feature = "otel"), allow(dead_code, reason = "nobody makes spans"))]
+    pub(crate) fn spans(&self) -> Arc<SpanMetrics> {
+        self.spans.get_or_init(Arc::default).clone()
+    }
+
     /// The page for Prometheus, in the text format 0.0.4, with the ages of key sets by the filters that use them, the ends of certificates by
     /// their files, and whether reading those again has failed, by the label and the name of whose they are.
     pub(crate) fn render(
@@ -177,6 +188,9 @@ impl Metrics {
         self.discoveries.each(|upstream, discovery| discovery.scrape(upstream, &mut scrape));
         self.listeners.each(|address, listener| listener.scrape(address, &mut scrape));
         self.overload.scrape(&mut scrape);
+        if let Some(spans) = self.spans.get() {
+            spans.scrape(&mut scrape);
+        }
         self.reload.lock().scrape(&mut scrape);
         let help = "The version of the gateway.";
         scrape.gauge("frontgate_build_info", help, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);

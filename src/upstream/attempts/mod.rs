@@ -18,7 +18,7 @@ use http::HeaderValue;
 use pingora_http::ResponseHeader;
 
 use super::cause::Cause;
-use super::pool::Subset;
+use super::pool::{Endpoint, Subset};
 use super::{NoPick, Pick, Pool, RetryPermit};
 use crate::telemetry;
 
@@ -103,6 +103,30 @@ pub(crate) struct Attempts {
     /// Since when nothing but the upstream or the client is waited for, and how long that was in all.
     waiting: Option<Instant>,
     waited: Duration,
+    /// Whether those that are over are remembered, and those that were.
+    recorded: bool,
+    past: Vec<Tried>,
+}
+
+/// An attempt as it is told of once it is over.
+#[cfg_attr(not(feature = "otel"), allow(dead_code, reason = "spans alone tell of it"))]
+pub(crate) struct Tried {
+    /// Which of the request's attempts it is, from 1 on.
+    pub number: u32,
+    /// The upstream.
+    pub upstream: Arc<str>,
+    /// The endpoint that was asked.
+    pub endpoint: Arc<Endpoint>,
+    /// When it began.
+    pub began: Instant,
+    /// When it was over.
+    pub ended: Instant,
+    /// The status of its answer.
+    pub status: Option<u16>,
+    /// How it ended, where that was seen.
+    pub result: Option<telemetry::Attempt>,
+    /// Why there was no connection, or no answer that can be read, where that is known.
+    pub why: Option<Cause>,
 }
 
 /// The attempt in progress, or the last one.
@@ -113,8 +137,9 @@ pub(crate) struct Current {
     deadline: Option<Instant>,
     /// Whether the whole request was sent.
     sent: bool,
-    /// How it ended, once that was counted.
+    /// How it ended, once that was counted, and when.
     ended: Option<telemetry::Attempt>,
+    over: Option<Instant>,
     /// Why there is no connection, or no answer that can be read, where that is known.
     why: Option<Cause>,
     status: Option<u16>,
@@ -146,6 +171,19 @@ impl Current {
         }
     }
 
+    fn told(&self, number: u32, now: Instant) -> Tried {
+        Tried {
+            number,
+            upstream: self.pick.pool().name.clone(),
+            endpoint: self.pick.endpoint_ref(),
+            began: self.began,
+            ended: self.over.unwrap_or(now),
+            status: self.status,
+            result: self.ended,
+            why: self.why,
+        }
+    }
+
     /// The status of the head that it brought.
     pub(crate) fn status(&self) -> Option<u16> {
         self.status
@@ -156,6 +194,18 @@ impl Attempts {
     /// All attempts together may take until then.
     pub(crate) fn limit(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
+    }
+
+    /// Attempts that are over are remembered from now on, or not.
+    pub(crate) fn record(&mut self, recorded: bool) {
+        self.recorded = recorded;
+    }
+
+    /// What is told of the attempts: of all of them where they were remembered, else of the last one.
+    pub(crate) fn told(&mut self, now: Instant) -> Vec<Tried> {
+        let mut all = std::mem::take(&mut self.past);
+        all.extend(self.current.as_ref().map(|current| current.told(self.all, now)));
+        all
     }
 
     /// This pool is asked, with this hash of the request where it balances by one.
@@ -192,14 +242,16 @@ impl Attempts {
     /// Begins the next attempt: the endpoint of the last one is free for other requests.
     pub(crate) fn next(&mut self, now: Instant) -> Result<&Current, NoPick> {
         self.rest(now);
-        self.current = None;
+        if let Some(current) = self.current.take().filter(|_| self.recorded) {
+            self.past.push(current.told(self.all, now));
+        }
         self.made += 1;
         let pick = self.pool.as_ref().ok_or(NoPick::NoEndpoint)?.choose(self.hash, self.subset.as_ref(), &self.tried, now)?;
         let total = pick.pool().timeouts.total.map(|total| now + total.0);
         let deadline = [total, self.deadline].into_iter().flatten().min();
         self.all += 1;
         self.waiting = Some(now);
-        Ok(self.current.insert(Current { pick, began: now, deadline, sent: false, ended: None, why: None, status: None }))
+        Ok(self.current.insert(Current { pick, began: now, deadline, sent: false, ended: None, over: None, why: None, status: None }))
     }
 
     /// The request's last byte is on its way. How long the head may take from here, where it is not there already; none where this was
@@ -254,7 +306,7 @@ impl Attempts {
         if current.ended.is_some() {
             return;
         }
-        current.ended = Some(result);
+        (current.ended, current.over) = (Some(result), Some(now));
         let metrics = &current.pick.pool().metrics;
         metrics.attempt(result);
         if result == telemetry::Attempt::Ok {

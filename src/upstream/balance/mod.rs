@@ -63,6 +63,19 @@ pub(crate) struct Listed<'l> {
     pub written: u64,
 }
 
+/// A choice that was not made yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Foreseen {
+    /// The endpoint whose turn it is, at this index.
+    Next(usize),
+    /// The endpoint that the request's hash leads to.
+    Hashed(usize),
+    /// Any, by chance.
+    Drawn,
+    /// The less busy one of two that are drawn.
+    LessBusy,
+}
+
 /// What a choice depends on beside the rule.
 pub(crate) trait Candidates {
     /// Whether the endpoint may be chosen.
@@ -180,6 +193,24 @@ impl Balancer {
             part ^ (part >> (STRATA_BITS / 2))
         });
         (part << (64 - STRATA_BITS)) | (random() >> STRATA_BITS)
+    }
+
+    /// What [`Balancer::choose`] would do now: no turn is taken. `None` where no endpoint takes the request.
+    pub(crate) fn foresee(&self, hash: Option<u64>, candidates: &impl Candidates) -> Option<Foreseen> {
+        let any = self.all.iter().map(|index| *index as usize).find(|index| candidates.takes(*index))?;
+        Some(match &self.rule {
+            Rule::RoundRobin(shares) => {
+                let turn = self.turn.load(Ordering::Relaxed);
+                let mut turns = (0..PASSED_OVER).map(|ahead| shares.turn(turn.wrapping_add(ahead)));
+                turns.find(|index| candidates.takes(*index)).map_or(Foreseen::Drawn, Foreseen::Next)
+            }
+            Rule::Random(_) => Foreseen::Drawn,
+            Rule::LeastRequest(_) => Foreseen::LessBusy,
+            Rule::Ring(ring) => match hash {
+                Some(hash) => Foreseen::Hashed(around(ring, hash, candidates).unwrap_or(any)),
+                None => Foreseen::Drawn,
+            },
+        })
     }
 
     /// One that takes the request, beginning at this one of all.

@@ -9,7 +9,7 @@ use super::budget::Place;
 use super::endpoint::Endpoint;
 use super::members::{Members, View};
 use super::subset::{InPart, Subset};
-use crate::upstream::balance::{Candidates, UNIT, random};
+use crate::upstream::balance::{Candidates, Foreseen, UNIT, random};
 use crate::upstream::cause::Cause;
 
 /// An endpoint chosen for one attempt, counted as in flight until it is dropped.
@@ -112,6 +112,31 @@ impl Pool {
         let endpoint = members.endpoints[index].clone();
         endpoint.known.in_flight.fetch_add(1, Ordering::Relaxed);
         Ok(Pick { place, endpoint, _part: subset.map(InPart::of) })
+    }
+
+    /// What [`Pool::choose`] would do now, in words; nothing is taken for it, and no turn.
+    pub(crate) fn foresee(&self, hash: Option<u64>, subset: Option<&Subset>, now: Instant) -> String {
+        let most = self.settings.max_connections.map(|most| u64::from(most.get()));
+        if most.is_some_and(|most| self.load.in_flight.load(Ordering::Relaxed) >= most) {
+            return "nobody: the upstream has as many requests as it may".to_owned();
+        }
+        let (now, members) = (self.millis(now), self.members.load());
+        let view = subset.map_or(Some(&members.whole), |subset| self.part(&members, subset));
+        let Some(view) = view else { return "nobody".to_owned() };
+        for &choosy in if self.settings.panic { ALL } else { HEALTHY } {
+            let balancer = if matches!(choosy, Choosy::Untried | Choosy::Not) { &view.everything } else { &view.usable };
+            let choice = Choice { pool: self, members: &members, view, subset, tried: &[], now, choosy };
+            let Some(foreseen) = balancer.foresee(hash, &choice) else { continue };
+            let panics = if choosy == Choosy::Untried { ", since none is healthy and all are tried" } else { "" };
+            let text = |index: usize| &members.endpoints[index].text;
+            return match foreseen {
+                Foreseen::Next(index) => format!("{}, whose turn it is{panics}", text(index)),
+                Foreseen::Hashed(index) => format!("{}, where its hash leads{panics}", text(index)),
+                Foreseen::Drawn => format!("one that is drawn{panics}"),
+                Foreseen::LessBusy => format!("the less busy one of two that are drawn{panics}"),
+            };
+        }
+        "nobody: no endpoint takes requests".to_owned()
     }
 
     /// The tables of a part of this pool; none where it is another pool's.

@@ -71,6 +71,21 @@ impl Gate {
         }
     }
 
+    /// What [`Gate::admit`] would say, changing nothing: neither a state nor how many probes there may be.
+    pub fn look(&self, now: u64) -> Admission {
+        let word = self.load();
+        let ticket = |probe| Ticket { epoch: word.epoch(), probe, held: false, counted: None };
+        match (word.forced(), word.state()) {
+            (None, State::Closed) | (Some(Forced::Closed), _) => Admission::Pass(ticket(false)),
+            (Some(Forced::Open), _) => Admission::Refuse { state: State::Open, left: None },
+            (None, State::Open) if now < word.own() => Admission::Refuse { state: State::Open, left: Some(word.own() - now) },
+            (None, State::Open | State::HalfOpen) if self.probes.load(Ordering::Acquire) < self.rules.probes => {
+                Admission::Pass(ticket(true))
+            }
+            (None, State::Open | State::HalfOpen) => Admission::Refuse { state: State::HalfOpen, left: None },
+        }
+    }
+
     /// Says what came of a request, once. What was let through before the last change of state is not counted: it tells of another time.
     pub fn report(&self, ticket: &mut Ticket, finding: Finding, now: u64, chance: impl Fn() -> f64) -> Option<Change> {
         if let Finding::Failure { retry_after: Some(millis), .. } = finding {

@@ -268,14 +268,27 @@ fn keeps_counts_across_a_reload() {
 fn says_why() {
     let bench = Bench::new(r#"{"key": ["claim.sub", "client_ip"], "tier": "claim.plan", "rates": {"free": "1/h"}, "otherwise": "free"}"#);
     let mut told = Vec::new();
-    for _ in 0..2 {
+    let mut explain = |live| {
         let (mut head, mut facts) = (RequestHeader::build("GET", b"/", None).expect("a head"), facts("2001:db8::1"));
-        let _ = bench.filter.request(&mut Request::new(&mut head, &mut facts, bench.now).explained(&mut told));
-    }
+        let mut request = Request::new(&mut head, &mut facts, bench.now).explained(&mut told).live(live);
+        matches!(bench.filter.request(&mut request), crate::filter::Verdict::Reply(_))
+    };
+    // However often it is explained, nothing is taken.
+    assert!(!explain(false) && !explain(true));
+    assert!(bench.from("2001:db8::1").passed());
+    assert!(explain(false) && explain(true));
+    assert!(!bench.from("2001:db8::1").passed());
+    assert_eq!(bench.filter.inspect().refused[0].refused, 1, "only the request that was refused is counted");
 
     let account =
         "tier free: 1/h with a burst of 1, exact, by claim.sub is missing, client_ip=2001:db8::1 (its /64), so client_ip=2001:db8::1";
-    assert_eq!(told, [format!("allowed: {account}"), format!("over the limit: {account}")]);
+    let lines = [
+        format!("allowed: {account}"),
+        format!("allowed: {account}; 1 of 1 are left"),
+        format!("over the limit: {account}"),
+        format!("over the limit: {account}; 0 of 1 are left, the next one in 3600 s"),
+    ];
+    assert_eq!(told, lines);
 }
 
 #[test]

@@ -195,6 +195,9 @@ impl Filter for Trim {
         let coding = if policy.is_noop() { None } else { ask_for_plain(request.head, fingerprint) };
         // What a filter outside of this one packs comes to it plain.
         let coding = coding.filter(|_| !request.facts.packed);
+        if request.is_explained() {
+            return Verdict::Continue;
+        }
         let on_malformed = match self.malformed {
             _ if policy.hides() => OnMalformed::Abort,
             Some(chosen) => chosen,

@@ -89,10 +89,10 @@ impl Split {
         Ok(Self { read, write, spills: written.spill, reads, after })
     }
 
-    /// Where this request is sent.
-    pub(super) fn sends(&self, head: &RequestHeader, facts: &Facts, now: Instant) -> Sent {
+    /// Where this request is sent. Who has written is noted, unless it is only explained.
+    pub(super) fn sends(&self, head: &RequestHeader, facts: &Facts, now: Instant, explained: bool) -> Sent {
         if websocket::asks_for_another(head) || !self.reads.contains(&head.method) {
-            return Sent::Write(self.after.as_ref().map(|after| after.written(head, facts)));
+            return Sent::Write(self.after.as_ref().filter(|_| !explained).map(|after| after.written(head, facts)));
         }
         match self.after.as_ref().and_then(|after| after.pinned(head, facts, now)) {
             Some(why) => Sent::Pinned(why),
