@@ -4,6 +4,7 @@ mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -17,6 +18,7 @@ use frontgate_filters::words::spanned::Spanned;
 use http::Method;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
+use serde_json::json;
 use tokio::sync::watch;
 
 use crate::certificates::Renewed;
@@ -31,7 +33,7 @@ use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
 use crate::status::Reloaded;
-use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics, Taps};
+use crate::telemetry::{Came, Gauge, Line, ListenerMetrics, Metrics, Recent, Taps};
 use crate::upstream::{Documents, timer};
 
 /// The shared state of a running gateway.
@@ -53,6 +55,8 @@ pub(crate) struct Gateway {
     pub http2: Arc<AtomicUsize>,
     /// Who watches the lines of the access log.
     pub taps: Arc<Taps>,
+    /// What became of the last requests that were refused or failed.
+    pub recent: Recent,
     draining: AtomicBool,
     drain_asked: tokio::sync::Notify,
     /// Whether the tunnels are to come to their end.
@@ -115,6 +119,7 @@ impl Gateway {
             fresh: Arc::default(),
             caps: Arc::default(),
             taps: Arc::default(),
+            recent: Recent::default(),
             http2: Arc::default(),
             draining: AtomicBool::new(false),
             drain_asked: tokio::sync::Notify::new(),
@@ -373,6 +378,13 @@ impl Keeper for Gateway {
         if self.taps.is_any() {
             self.taps.offer(&line);
         }
+        self.recent.keep(Came::Refused, line.request_id, line.ts, |out| {
+            // A Vec takes whatever is written to it.
+            let told = json!({"status": refusal.status, "code": refusal.code, "detail": refusal.detail});
+            out.extend_from_slice(b"{\"line\":");
+            line.write(out);
+            let _ = write!(out, ",\"refusal\":{told},\"circuit\":null,\"filters\":[],\"attempts\":[]}}");
+        });
         page(&head, &body)
     }
 }

@@ -55,6 +55,8 @@ mod interim;
 mod leaving;
 /// Reload, drain, health, metrics, and the binary itself.
 mod lifecycle;
+/// What a running gateway says it would do, and that it does nothing by that.
+mod live;
 /// Rate limits: refusals, headers, requests in flight, reload.
 mod limits;
 /// What becomes of single messages: lengths, connection options, trailers, ends.
@@ -103,5 +105,7 @@ mod tunnels;
 mod vectors;
 /// Every wait for a client has its own deadline: clients that stop, do not read, leave, or come too late or too many.
 mod waits;
+/// Why a request was refused or failed, asked later or with the request.
+mod why;
 /// WebSockets over HTTP/1 and HTTP/2: who gets one, what passes, how they end.
 mod websocket;

@@ -15,6 +15,7 @@ use super::tap::{self, Lines};
 use crate::explain::Posted;
 use crate::reload::Refused;
 use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force};
+use crate::telemetry::{Reach, rfc3339};
 use crate::upstream::pool::{NotObeyed, Order};
 
 /// Something that can be asked for.
@@ -65,6 +66,7 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/-/upstreams/weight", takes: Takes::Post, open: false, act: Act::Now(by_hand) },
     Resource { path: "/-/limits", takes: Takes::Get, open: false, act: Act::Now(limits) },
     Resource { path: "/-/explain", takes: Takes::Post, open: false, act: Act::Asked(explain) },
+    Resource { path: "/-/why", takes: Takes::Get, open: false, act: Act::Now(why) },
     Resource { path: "/-/tap", takes: Takes::Get, open: false, act: Act::Lines(tap::open) },
     Resource { path: "/-/hash", takes: Takes::Post, open: false, act: Act::Now(hash) },
 ];
@@ -221,6 +223,28 @@ fn explain(admin: &Admin, body: &[u8]) -> Answer {
         },
         Err(error) => bad(&format!("The request to explain cannot be read: {error}")),
     }
+}
+
+/// What became of the request that `id` names, where it was refused or failed of late.
+fn why(admin: &Admin, head: &RequestHeader) -> Answer {
+    let id = parameter(head, "id").unwrap_or_default();
+    let recent = &admin.gateway.recent;
+    let found = recent.find(&id);
+    if found.is_empty() {
+        let (refusals, failures) = recent.reach();
+        let told = |what: &str, reach: Reach| match reach.since {
+            Some(since) => format!("the last {} {what}, since {}, are kept", reach.kept, rfc3339(since)),
+            None => format!("all {} {what} since the gateway began are kept", reach.kept),
+        };
+        let (refusals, failures) = (told("refusals", refusals), told("failures", failures));
+        return refusal(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            &format!("No request of this identifier was refused or failed of late: {refusals}, and {failures}."),
+        );
+    }
+    let found = found.join(&b',');
+    answer(StatusCode::OK, "application/json", [b"{\"found\":[", &found[..], b"]}"].concat())
 }
 
 /// `value` as the access log shows it.

@@ -8,11 +8,13 @@ use frontgate_filters::chain::Exchange;
 use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Facts, Outcome};
 use frontgate_filters::grpc::Status;
+use frontgate_filters::reply::Reply;
 use frontgate_filters::words::fields;
 use http::{HeaderValue, StatusCode, Version};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
+use super::kept;
 use crate::action::Chosen;
 use crate::door::{Seat, seat_of};
 use crate::gateway::{Gateway, InFlight};
@@ -34,6 +36,8 @@ pub(crate) struct Ctx {
     /// The path to send where the route rewrites it.
     pub(super) rewritten: Option<String>,
     pub(super) reason: &'static str,
+    /// What the gateway itself refused it with.
+    pub(super) refusal: Option<Reply>,
     /// Whether an open circuit kept its upstream from being asked.
     pub(super) kept_back: bool,
     pub(super) flag: Option<Flag>,
@@ -63,6 +67,7 @@ impl Ctx {
             chosen: None,
             rewritten: None,
             reason: "",
+            refusal: None,
             kept_back: false,
             flag: None,
             from_trusted: false,
@@ -137,7 +142,8 @@ impl Ctx {
             chosen.count(status);
         }
         let tapped = self.gateway.taps.is_any();
-        if self.snapshot.access_log.is_off() && !tapped {
+        let came = kept::came(self, status);
+        if self.snapshot.access_log.is_off() && !tapped && came.is_none() {
             return;
         }
         let pick = current.map(|current| current.pick());
@@ -178,7 +184,7 @@ impl Ctx {
             ..Line::at(SystemTime::now())
         };
         let logged = self.snapshot.logs(&line, false);
-        if logged == Some(false) && !tapped {
+        if logged == Some(false) && !tapped && came.is_none() {
             return;
         }
         let names = &self.snapshot.pseudonyms;
@@ -190,6 +196,9 @@ impl Ctx {
         }
         if tapped {
             self.gateway.taps.offer(&line);
+        }
+        if let Some(came) = came {
+            self.gateway.recent.keep(came, line.request_id, line.ts, |out| kept::write(out, self, &line));
         }
     }
 }

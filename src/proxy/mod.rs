@@ -6,6 +6,7 @@
 mod answer;
 mod ctx;
 mod http2;
+mod kept;
 mod open;
 mod receive;
 mod serve;

@@ -17,7 +17,7 @@ use http::HeaderValue;
 use pingora_http::ResponseHeader;
 
 use super::cause::Cause;
-use super::pool::Subset;
+use super::pool::{Endpoint, Subset};
 use super::{NoPick, Pick, Pool, RetryPermit};
 use crate::telemetry;
 
@@ -99,9 +99,37 @@ pub(crate) struct Attempts {
     rescued: bool,
     permit: Option<RetryPermit>,
     current: Option<Current>,
+    /// Those before it; nothing as long as one is enough.
+    past: Vec<Past>,
     /// Since when nothing but the upstream or the client is waited for, and how long that was in all.
     waiting: Option<Instant>,
     waited: Duration,
+}
+
+/// How many attempts of one request are remembered.
+const REMEMBERED: usize = 10;
+
+/// An attempt that another one followed.
+struct Past {
+    pool: Arc<Pool>,
+    endpoint: Arc<Endpoint>,
+    status: Option<u16>,
+    cause: Option<Cause>,
+    took: Duration,
+}
+
+/// An attempt, for those who want to know how a request fared.
+pub(crate) struct Made<'m> {
+    /// The upstream.
+    pub upstream: &'m str,
+    /// The endpoint.
+    pub endpoint: &'m str,
+    /// The status of the head that it brought.
+    pub status: Option<u16>,
+    /// Why it brought none, or no whole answer.
+    pub cause: Option<Cause>,
+    /// How long it took until that was known.
+    pub took: Duration,
 }
 
 /// The attempt in progress, or the last one.
@@ -117,6 +145,8 @@ pub(crate) struct Current {
     /// Why there is no connection, or no answer that can be read, where that is known.
     why: Option<Cause>,
     status: Option<u16>,
+    /// How long it took until its head came or it failed.
+    took: Option<Duration>,
 }
 
 impl Current {
@@ -148,6 +178,12 @@ impl Current {
     /// The status of the head that it brought.
     pub(crate) fn status(&self) -> Option<u16> {
         self.status
+    }
+
+    /// Why it has failed, where it has.
+    fn fault(&self) -> Option<Cause> {
+        let has_failed = self.why.is_some() || self.ended.is_some_and(|ended| ended != telemetry::Attempt::Ok);
+        has_failed.then(|| self.cause())
     }
 }
 
@@ -191,14 +227,24 @@ impl Attempts {
     /// Begins the next attempt: the endpoint of the last one is free for other requests.
     pub(crate) fn next(&mut self, now: Instant) -> Result<&Current, NoPick> {
         self.rest(now);
-        self.current = None;
+        if let Some(before) = self.current.take()
+            && self.past.len() < REMEMBERED
+        {
+            self.past.push(Past {
+                pool: before.pick.pool().clone(),
+                endpoint: before.pick.endpoint_ref(),
+                status: before.status,
+                cause: before.fault(),
+                took: before.took.unwrap_or_else(|| now.saturating_duration_since(before.began)),
+            });
+        }
         self.made += 1;
         let pick = self.pool.as_ref().ok_or(NoPick::NoEndpoint)?.choose(self.hash, self.subset.as_ref(), &self.tried, now)?;
         let total = pick.pool().timeouts.total.map(|total| now + total.0);
         let deadline = [total, self.deadline].into_iter().flatten().min();
         self.all += 1;
         self.waiting = Some(now);
-        Ok(self.current.insert(Current { pick, began: now, deadline, sent: false, ended: None, why: None, status: None }))
+        Ok(self.current.insert(Current { pick, began: now, deadline, sent: false, ended: None, why: None, status: None, took: None }))
     }
 
     /// The request's last byte is on its way. How long the head may take from here, where it is not there already; none where this was
@@ -216,6 +262,7 @@ impl Attempts {
         self.rest(now);
         if let Some(current) = &mut self.current {
             current.status = Some(status);
+            current.took = Some(now.saturating_duration_since(current.began));
         }
     }
 
@@ -254,6 +301,7 @@ impl Attempts {
             return;
         }
         current.ended = Some(result);
+        current.took.get_or_insert_with(|| now.saturating_duration_since(current.began));
         let metrics = &current.pick.pool().metrics;
         metrics.attempt(result);
         if result == telemetry::Attempt::Ok {
@@ -393,6 +441,25 @@ impl Attempts {
     /// The attempt in progress, or the last one; none where there was no endpoint for it.
     pub(crate) fn current(&self) -> Option<&Current> {
         self.current.as_ref()
+    }
+
+    /// Every attempt that had an endpoint, the first one first.
+    pub(crate) fn each(&self, now: Instant) -> impl Iterator<Item = Made<'_>> {
+        let past = self.past.iter().map(|past| Made {
+            upstream: &past.pool.name,
+            endpoint: &past.endpoint.text,
+            status: past.status,
+            cause: past.cause,
+            took: past.took,
+        });
+        let current = self.current.iter().map(move |current| Made {
+            upstream: &current.pick.pool().name,
+            endpoint: &current.pick.endpoint().text,
+            status: current.status,
+            cause: current.fault(),
+            took: current.took.unwrap_or_else(|| now.saturating_duration_since(current.began)),
+        });
+        past.chain(current)
     }
 
     /// Whether a fallback upstream was asked.
