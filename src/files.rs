@@ -3,8 +3,8 @@
 //! A FIFO, a device or a network mount that hangs would hold its reader for ever, and a reload and every signal behind it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
@@ -34,6 +34,27 @@ pub(crate) fn append(path: &Path) -> io::Result<File> {
     // What is told of clients is not for everyone on the machine.
     let open = move || Ok(OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(libc::O_NONBLOCK).open(file));
     within(PATIENCE, path, open).unwrap_or_else(|why| Err(io::Error::other(why)))
+}
+
+/// Puts a file with these bytes, for its owner alone, in the place of the one that is there: all of it or nothing. Its folder is made where
+/// there is none.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let new = folder.join(format!(".{name}.new"));
+    // Left there by a process that ended in the middle of it.
+    let _ = std::fs::remove_file(&new);
+    let written = (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)
+    })();
+    if written.is_err() {
+        let _ = std::fs::remove_file(&new);
+    }
+    written
 }
 
 /// What `work` makes of this path, unless its file system takes too long.

@@ -1,11 +1,14 @@
 //! What all requests of one running gateway share: the snapshot in force, the metrics, the deadlines, the count of requests in flight.
 
+mod entrances;
+mod reloads;
+mod strain;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::io::Write as _;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,27 +17,28 @@ use arc_swap::ArcSwap;
 use frontgate_filters::filter::Facts;
 use frontgate_filters::reply::Form;
 use frontgate_filters::words::fields;
-use frontgate_filters::words::spanned::Spanned;
 use http::Method;
 use parking_lot::Mutex;
-use rustls::ServerConfig;
 use serde_json::json;
 use tokio::sync::watch;
 
+use self::reloads::Reloads;
 use crate::certificates::Renewed;
 use crate::changes::changes;
 use crate::config::Loaded;
-use crate::config::model::{Listener, Protocol};
 use crate::discovery::dns::Places;
-use crate::door::tls::Kept;
 use crate::door::wire::Refusal;
-use crate::door::{Caps, Conn, Introduction, Keeper, Rules, spread};
-use crate::refusals::{page, unreadable};
+use crate::door::{Caps, Conn, Inherited, Keeper, Rules, spread};
+use crate::overload::{Overload, Stage};
+use crate::refusals::{self, page, unreadable};
 use crate::request_id::new_request_id;
 use crate::snapshot::Snapshot;
-use crate::status::Reloaded;
-use crate::telemetry::{Came, Gauge, Line, ListenerMetrics, Metrics, Recent, Taps};
+use crate::status::{InForce, Reloaded};
+use crate::supervisor::Supervisor;
+use crate::telemetry::{Came, Gauge, Line, ListenerMetrics, Metrics, Recent, Taps, own_log, timestamp, trace};
+use crate::upstream::balance::random;
 use crate::upstream::{Documents, timer};
+pub(crate) use entrances::{Entrances, Order, Passed};
 
 /// The shared state of a running gateway.
 pub(crate) struct Gateway {
@@ -45,7 +49,8 @@ pub(crate) struct Gateway {
     pub documents: Arc<Documents>,
     /// How often the workers look for deadlines that are over, in milliseconds.
     pace: AtomicU64,
-    listeners: Box<[Arc<ListenerMetrics>]>,
+    /// The listeners that are open.
+    pub entrances: Entrances,
     in_flight: Arc<AtomicUsize>,
     /// Connections that have not asked for anything yet.
     pub fresh: Arc<AtomicUsize>,
@@ -53,6 +58,8 @@ pub(crate) struct Gateway {
     pub caps: Arc<Caps>,
     /// How many of them are of HTTP/2.
     pub http2: Arc<AtomicUsize>,
+    /// Whether it has more to do than it can.
+    pub overload: Overload,
     /// Who watches the lines of the access log.
     pub taps: Arc<Taps>,
     /// What became of the last requests that were refused or failed.
@@ -65,12 +72,20 @@ pub(crate) struct Gateway {
     reloading: Mutex<()>,
     /// Why the last reload was refused, where it was.
     refused: Mutex<Option<String>>,
+    /// How the configuration in force came to be so.
+    in_force: Mutex<InForce>,
+    /// Whether files are looked at again without anybody asking for it.
+    watches: AtomicBool,
+    /// The last reloads.
+    pub reloads: Reloads,
     /// Until when operators hold circuits, by filter and upstream.
     held: Mutex<BTreeMap<(String, String), Instant>>,
     /// The filters of which the log has said that they have no keys.
     keyless: Mutex<BTreeSet<String>>,
     /// Where what no request waits for runs: probes.
     background: OnceLock<tokio::runtime::Handle>,
+    /// Who is told what the gateway is about.
+    supervisor: OnceLock<Supervisor>,
 }
 
 /// A request in flight, until it is dropped.
@@ -106,29 +121,34 @@ fn pace(snapshot: &Snapshot) -> u64 {
 impl Gateway {
     /// The state of a gateway that begins with this snapshot.
     pub(crate) fn new(snapshot: Snapshot, metrics: Arc<Metrics>, documents: Arc<Documents>) -> Arc<Self> {
-        let listeners = snapshot.loaded.config.server.listeners.iter().map(|l| metrics.listener(&l.address.to_string())).collect();
         metrics.reloaded(&snapshot.loaded.hash, SystemTime::now());
         let pace = AtomicU64::new(pace(&snapshot));
+        let reloads = Reloads::begin(&snapshot.loaded.hash);
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             metrics,
             documents,
             pace,
-            listeners,
+            entrances: Entrances::default(),
             in_flight: Arc::default(),
             fresh: Arc::default(),
             caps: Arc::default(),
             taps: Arc::default(),
             recent: Recent::default(),
             http2: Arc::default(),
+            overload: Overload::default(),
             draining: AtomicBool::new(false),
             drain_asked: tokio::sync::Notify::new(),
             leaving: watch::Sender::new(false),
             reloading: Mutex::new(()),
             refused: Mutex::default(),
+            in_force: Mutex::new(InForce { how: "start".to_owned(), who: None, since: timestamp(SystemTime::now()), on_disk: None }),
+            watches: AtomicBool::new(true),
+            reloads,
             held: Mutex::default(),
             keyless: Mutex::default(),
             background: OnceLock::new(),
+            supervisor: OnceLock::new(),
         })
     }
 
@@ -163,6 +183,7 @@ impl Gateway {
         snapshot.pools.values().for_each(|pool| pool.tick(now));
         self.watch_keys(&snapshot);
         self.let_go(&snapshot, now);
+        own_log::tick(now);
     }
 
     /// Reads the files of certificates again, and uses those that are there now.
@@ -187,6 +208,16 @@ impl Gateway {
         self.snapshot().pools.values().find(|pool| pool.is_required() && !pool.is_alive(now)).map(|pool| pool.name.clone())
     }
 
+    /// From now on this one is told what the gateway is about.
+    pub(crate) fn is_told_to(&self, supervisor: Supervisor) {
+        let _ = self.supervisor.set(supervisor);
+    }
+
+    /// Who is told what the gateway is about, where somebody is.
+    pub(crate) fn supervisor(&self) -> Option<&Supervisor> {
+        self.supervisor.get()
+    }
+
     /// Waits until somebody asks the gateway to end.
     pub(crate) async fn asked_to_drain(&self) {
         self.drain_asked.notified().await;
@@ -198,14 +229,18 @@ impl Gateway {
     }
 
     /// Counts a request on this listener.
-    pub(crate) fn in_flight(&self, listener: usize) -> InFlight {
+    pub(crate) fn in_flight(&self, listener: Option<&Arc<ListenerMetrics>>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
-        InFlight { all: self.in_flight.clone(), _listener: self.listeners.get(listener).map(|metrics| metrics.request()) }
+        InFlight { all: self.in_flight.clone(), _listener: listener.map(ListenerMetrics::request) }
     }
 
-    /// The metrics of a listener.
-    pub(crate) fn listener(&self, index: usize) -> Arc<ListenerMetrics> {
-        self.listeners[index].clone()
+    /// Opens the listeners of the configuration in force, with the inherited sockets where there are some. All or nothing.
+    pub(crate) fn open(&self, inherited: &mut Inherited) -> Result<(), String> {
+        let snapshot = self.snapshot();
+        let listeners = &snapshot.loaded.config.server.listeners;
+        let plan = self.entrances.plan(listeners, inherited)?;
+        self.entrances.open(plan, listeners, &snapshot.certificates, &self.metrics);
+        Ok(())
     }
 
     /// Whether some connection has not asked for anything yet.
@@ -233,14 +268,32 @@ impl Gateway {
         self.draining.load(Ordering::Acquire)
     }
 
+    /// Whether there is more to do than can be done.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.overload.stage() > Stage::Calm
+    }
+
     /// The page for Prometheus.
     pub(crate) fn scrape(&self) -> String {
         let snapshot = self.snapshot();
-        let servers = snapshot.certificates.iter().flatten().map(Kept::server);
-        let ends = servers.flat_map(|server| server.ends.clone());
-        let ends = ends.chain(snapshot.pools.values().filter_map(|pool| pool.tls()?.end.clone())).collect();
         let renewals = snapshot.renewals().map(|(label, name, why)| (label, name, why.is_some())).collect::<Vec<_>>();
-        self.metrics.render(&snapshot.key_ages(), &ends, &renewals)
+        self.metrics.render(&snapshot.key_ages(), &self.certificate_ends(), &renewals)
+    }
+
+    /// When the certificates that clients and upstreams are shown end, in seconds since 1970, by their files.
+    pub(crate) fn certificate_ends(&self) -> BTreeMap<String, i64> {
+        let snapshot = self.snapshot();
+        let servers = snapshot.certificates.iter().flatten().map(|kept| kept.server());
+        let ends = servers.flat_map(|server| server.ends.clone());
+        ends.chain(snapshot.pools.values().filter_map(|pool| pool.tls()?.end.clone())).collect()
+    }
+
+    /// Sends the spans that are left, until then at the latest.
+    pub(crate) async fn send_spans(&self, until: Instant) {
+        let snapshot = self.snapshot();
+        if let Some(tracing) = &snapshot.tracing {
+            tracing.flush(until).await;
+        }
     }
 
     /// From now on readiness fails and answers close their connections.
@@ -259,9 +312,31 @@ impl Gateway {
         let _ = self.leaving.subscribe().wait_for(|leaving| *leaving).await;
     }
 
+    /// How the configuration in force came to be so, for whoever asks.
+    pub(crate) fn came_into_force(&self, how: InForce) {
+        self.reloads.came(&how);
+        *self.in_force.lock() = how;
+    }
+
+    /// How the configuration in force came to be so.
+    pub(crate) fn in_force(&self) -> InForce {
+        self.in_force.lock().clone()
+    }
+
+    /// From now on files are read when somebody asks for it, and never because they changed.
+    pub(crate) fn watch_nothing(&self) {
+        self.watches.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether files are read because they changed.
+    pub(crate) fn watches(&self) -> bool {
+        self.watches.load(Ordering::Relaxed)
+    }
+
     /// A reload was refused for this reason, and the configuration before it stays.
     pub(crate) fn reload_refused(&self, why: String) {
         self.metrics.reload_failed();
+        self.reloads.refused(&why);
         *self.refused.lock() = Some(why);
     }
 
@@ -270,42 +345,59 @@ impl Gateway {
         let _one = self.reloading.lock();
         let current = self.snapshot();
         let result = fixed_parts(&current.loaded, &loaded)
-            .and_then(|()| Snapshot::compile(loaded, Some(&current), &self.metrics, Some(&self.documents)));
+            .and_then(|()| Snapshot::compile(loaded, Some(&current), &self.metrics, Some(&self.documents)))
+            .and_then(|next| {
+                // The last thing that can fail: whoever connects to a socket that was bound here is served.
+                let plan = self.entrances.plan(&next.loaded.config.server.listeners, &mut Inherited::default())?;
+                Ok((plan, next))
+            });
         match result {
-            Ok(next) => {
+            Ok((plan, next)) => {
                 let hash = next.loaded.hash.clone();
                 let changed = changes(&current.loaded.config, &next.loaded.config);
                 next.warm_up();
                 self.pace.store(pace(&next), Ordering::Relaxed);
                 let next = Arc::new(next);
                 self.snapshot.store(next.clone());
+                self.entrances.open(plan, &next.loaded.config.server.listeners, &next.certificates, &self.metrics);
                 self.documents.dns().set(Places::of(&next.loaded));
                 current.leaves_force(&next);
                 next.entered_force();
                 if let Some(runtime) = self.background.get() {
                     next.run(runtime);
                 }
-                self.metrics.retire(&|name| next.loaded.config.routes.iter().any(|route| route.name.value == name), &|name| {
-                    next.pools.contains_key(name) || self.documents.ask(name)
-                });
-                self.metrics.retire_discoveries(&|name| next.keepers.contains_key(name));
+                self.retire(&next);
                 self.metrics.reloaded(&hash, SystemTime::now());
                 *self.refused.lock() = None;
-                Ok(Reloaded { hash, changed })
+                let reloaded = Reloaded { hash, changed };
+                self.reloads.accepted(&reloaded);
+                Ok(reloaded)
             }
             Err(why) => {
+                // What was made for what is not in force.
+                self.retire(&current);
                 self.reload_refused(why.clone());
                 Err(why)
             }
         }
     }
+
+    /// Takes the metrics of what this configuration has not off their page.
+    fn retire(&self, snapshot: &Snapshot) {
+        let config = &snapshot.loaded.config;
+        self.metrics.retire(&|name| config.routes.iter().any(|route| route.name.value == name), &|name| {
+            let is_collector = snapshot.tracing.as_ref().is_some_and(|tracing| tracing.asks(name));
+            snapshot.pools.contains_key(name) || self.documents.ask(name) || is_collector
+        });
+        self.metrics.retire_discoveries(&|name| snapshot.keepers.contains_key(name));
+        self.metrics.retire_listeners(&|address| config.server.listeners.iter().any(|listener| listener.address.to_string() == address));
+    }
 }
 
-/// Listeners, admin address and threads belong to the process: changing them takes a new one.
+/// The operators' addresses and threads belong to the process: changing them takes a new one.
 fn fixed_parts(old: &Loaded, new: &Loaded) -> Result<(), String> {
     let (old, new) = (&old.config.server, &new.config.server);
     let changed = [
-        ("server.listeners", !same_listeners(&old.listeners, &new.listeners)),
         ("server.admin", old.admin != new.admin),
         ("server.status", old.status != new.status),
         ("server.threads", old.threads != new.threads),
@@ -317,35 +409,26 @@ fn fixed_parts(old: &Loaded, new: &Loaded) -> Result<(), String> {
     Err(format!("{} cannot be changed by a reload: start a new process for it", names.join(" and ")))
 }
 
-/// Whether the same addresses speak the same protocols, with TLS or without it; everything else of a listener may change.
-fn same_listeners(old: &[Spanned<Listener>], new: &[Spanned<Listener>]) -> bool {
-    let fixed = |listener: &Spanned<Listener>| {
-        (listener.address, listener.tls.is_some(), [Protocol::Http1, Protocol::H2].map(|protocol| listener.speaks(protocol)))
-    };
-    old.iter().map(fixed).eq(new.iter().map(fixed))
-}
-
 impl Keeper for Gateway {
     fn is_draining(&self) -> bool {
         Self::is_draining(self)
     }
 
+    fn is_overloaded(&self) -> bool {
+        Self::is_overloaded(self)
+    }
+
+    fn has_no_room(&self, client: SocketAddr) -> Vec<u8> {
+        let facts = Facts::new(client.ip().to_canonical(), new_request_id());
+        let (mut head, body) = refusals::overloaded().render(Form::default(), &facts.request_id);
+        self.snapshot().unmatched.chain.mark(&mut head, &facts);
+        head.insert_header("Connection", "close").expect("a valid header");
+        head.insert_header("Date", httpdate::fmt_http_date(SystemTime::now())).expect("a valid header");
+        page(&head, &body)
+    }
+
     fn rules(&self) -> Rules {
         self.snapshot.load().rules
-    }
-
-    fn introduction(&self, listener: usize, from: IpAddr) -> Introduction {
-        let snapshot = self.snapshot.load();
-        let listener = snapshot.loaded.config.server.listeners.get(listener);
-        match listener.and_then(|listener| listener.proxy_protocol.as_ref()) {
-            None => Introduction::None,
-            Some(proxies) if proxies.from.iter().any(|network| network.0.contains(&from)) => Introduction::Required,
-            Some(_) => Introduction::Refused,
-        }
-    }
-
-    fn tls(&self, listener: usize) -> Option<Arc<ServerConfig>> {
-        self.snapshot.load().certificates.get(listener)?.as_ref().map(Kept::config)
     }
 
     fn refuse(&self, refusal: Refusal, conn: &Conn) -> Vec<u8> {
@@ -360,8 +443,10 @@ impl Keeper for Gateway {
         // The method was not read; it counts as an odd one.
         let odd = Method::from_bytes(b"UNREAD").unwrap_or(Method::GET);
         snapshot.unmatched.metrics.record(&odd, refusal.status, began.elapsed(), began.elapsed());
+        let trace = trace::id(trace::begun_by(Some(&facts.request_id), random));
         let line = Line {
             request_id: fields::text(&facts.request_id).unwrap_or_default(),
+            trace_id: std::str::from_utf8(&trace).ok(),
             client_ip: Some(facts.client_ip),
             proxy_ip: conn.balancer.map(|balancer| balancer.ip().to_canonical()),
             method: "-",

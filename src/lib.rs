@@ -10,9 +10,13 @@
 //!   it the same without serving.
 //! - `proxy` translates Pingora's phases; the `exchange` behind it makes attempts at an `upstream` and brings the answer back.
 //! - `discovery` asks the sources of an upstream's endpoints, and gives its pool what they come to.
+//! - `tracing` makes spans of requests and sends them to a collector.
 //! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
+//! - `history` keeps the configurations that were accepted of late, so that `reload` can put one of them in force again.
 //! - `files` reads what a configuration names, within bounds; `watch` tells when a file may have changed; `certificates` what is in such files for TLS.
-//! - `server` starts and drains all of it; `cli` is what people type.
+//! - `overload` measures whether there is more to do than can be done, and says what is refused for it.
+//! - `supervisor` tells systemd what the process is about, where that wants to know.
+//! - `server` starts and drains all of it, and takes over sockets of others; `cli` is what people type.
 
 #![warn(unreachable_pub)]
 
@@ -30,8 +34,10 @@ mod explain;
 mod files;
 mod gateway;
 mod gathered;
+mod history;
 mod mirror;
 mod nearest;
+mod overload;
 mod panics;
 mod proxy;
 #[cfg(test)]
@@ -43,10 +49,13 @@ mod router;
 mod server;
 mod snapshot;
 mod status;
+mod supervisor;
 mod telemetry;
+mod tracing;
 mod upstream;
 mod via;
 mod watch;
 mod websocket;
+mod who;
 
 pub use server::{Running, start};

@@ -45,6 +45,12 @@ pub(crate) fn wrong_method(allow: &str) -> Reply {
     reply.with(ALLOW, HeaderValue::from_str(allow).expect("method names are tokens"))
 }
 
+/// The answer to a request that is refused so that others, which matter more, are served.
+pub(crate) fn overloaded() -> Reply {
+    let detail = "The gateway has more to do than it can, and serves what matters more.";
+    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).with(RETRY_AFTER, HeaderValue::from_static("5"))
+}
+
 /// The answer to a body over the limit.
 pub(crate) fn body_too_large() -> Reply {
     Reply::problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is larger than allowed.")

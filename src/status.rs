@@ -22,16 +22,105 @@ pub(crate) struct Status {
     pub version: String,
     /// The hash of the configuration in force.
     pub config: String,
+    /// How it came to be so.
+    #[serde(default)]
+    pub in_force: Option<InForce>,
+    /// What an operator has set the level of the gateway's own log to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_level: Option<LogLevel>,
     /// Requests in flight.
     pub requests_in_flight: usize,
     /// Lines of the access log that were lost.
     pub log_lines_dropped: u64,
+    /// Whether there is more to do than it can.
+    #[serde(default)]
+    pub overload: OverloadStatus,
     /// The upstreams, by name.
     pub upstreams: BTreeMap<String, UpstreamStatus>,
     /// The circuits that were ever asked.
     pub circuits: Vec<CircuitStatus>,
     /// The key sets from elsewhere, by the filters that use them.
     pub key_sets: BTreeMap<String, KeySetStatus>,
+}
+
+/// How the configuration in force came to be so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct InForce {
+    /// `start`, `watch`, `signal`, `admin` or `rollback`.
+    pub how: String,
+    /// The operator who asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// Since when (RFC 3339).
+    pub since: String,
+    /// What the files hold in its place, after a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_disk: Option<String>,
+}
+
+/// What an operator has set the level of the gateway's own log to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LogLevel {
+    /// The level.
+    pub level: Level,
+    /// How much longer, in milliseconds.
+    pub for_ms: u64,
+}
+
+/// The answer to an operator who sets the level of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct LogLevelSet {
+    /// The level.
+    pub level: Level,
+    /// How long, in milliseconds, where it has an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub for_ms: Option<u64>,
+}
+
+/// How much the gateway's own log tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Level {
+    /// What went wrong.
+    Error,
+    /// And what may go wrong, and what operators do.
+    Warn,
+    /// And what happens.
+    Info,
+    /// And why single attempts at upstreams fail.
+    Debug,
+    /// What the process was started with.
+    Usual,
+}
+
+/// The configurations that were accepted of late.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HistoryStatus {
+    /// Those that are kept, the last one first.
+    pub configurations: Vec<KeptConfiguration>,
+    /// How the one in force came to be so.
+    pub in_force: InForce,
+    /// What of the history cannot be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}
+
+/// A configuration that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeptConfiguration {
+    /// Its hash.
+    pub hash: String,
+    /// When it was accepted (RFC 3339).
+    pub at: String,
+    /// How it came: `start`, `watch`, `signal` or `admin`.
+    pub how: String,
+    /// The operator who asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// Whether it is in force.
+    pub in_force: bool,
+    /// The files that it was read from.
+    pub files: Vec<String>,
 }
 
 /// Whether the gateway serves.
@@ -46,6 +135,36 @@ pub(crate) enum Health {
     Down,
     /// It is about to end.
     Draining,
+}
+
+/// What can run short, and what is given up for it: nothing (0), routes of low priority (1), those of normal priority, too (2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OverloadStatus {
+    /// What is given up in all.
+    pub stage: u8,
+    /// Since when something runs short, in milliseconds.
+    pub for_ms: Option<u64>,
+    /// Memory, in bytes.
+    pub memory: Option<UsedStatus>,
+    /// Files and sockets.
+    pub descriptors: Option<UsedStatus>,
+    /// How late the latest worker thread comes to what is due, in milliseconds.
+    pub lag_ms: Option<u64>,
+    /// What is given up for that.
+    pub lag_stage: u8,
+}
+
+/// How much of something is in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UsedStatus {
+    /// So much.
+    pub used: u64,
+    /// Of so much.
+    pub most: u64,
+    /// Whose bound that is.
+    pub of: String,
+    /// What is given up for it.
+    pub stage: u8,
 }
 
 /// What is known of an upstream.
@@ -105,6 +224,8 @@ pub(crate) enum SourceState {
     Doubtful,
     /// It cannot be asked: its last endpoints stay.
     Away,
+    /// It answers, but what it says holds a mistake: its last endpoints stay.
+    Invalid,
     /// It has not answered yet: its endpoints are what was kept on disk.
     Warm,
     /// It has not answered yet, and has no endpoints.
@@ -237,6 +358,34 @@ pub(crate) struct Reloaded {
     pub changed: Vec<String>,
 }
 
+/// The answer to a rollback.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct RolledBack {
+    /// The hash of the configuration in force.
+    pub hash: String,
+    /// What is not as before, an entry each.
+    pub changed: Vec<String>,
+    /// What the files hold in its place.
+    pub on_disk: Option<String>,
+}
+
+/// A reload of late, or the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ReloadStatus {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The hash of what came into force; nothing where it was refused.
+    pub config: Option<String>,
+    /// What was not as before, an entry each.
+    pub changed: Vec<String>,
+    /// How it came to be so, as of what is in force.
+    pub how: Option<String>,
+    /// The operator who asked for it.
+    pub who: Option<String>,
+    /// Why it was refused.
+    pub why: Option<String>,
+}
+
 /// The answer to a drain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Draining {
@@ -288,6 +437,24 @@ impl From<State> for CircuitState {
     }
 }
 
+impl Level {
+    /// As it is written.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Usual => "usual",
+        }
+    }
+
+    /// The level of this name.
+    pub(crate) fn parse(label: &str) -> Option<Self> {
+        [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Usual].into_iter().find(|level| level.label() == label)
+    }
+}
+
 impl CircuitState {
     /// As logs and metrics write it.
     pub(crate) fn label(self) -> &'static str {
@@ -315,6 +482,7 @@ impl SourceState {
             Self::Current => "current",
             Self::Doubtful => "doubtful",
             Self::Away => "away",
+            Self::Invalid => "invalid",
             Self::Warm => "warm",
             Self::Waiting => "waiting",
         }
@@ -350,7 +518,7 @@ impl Force {
 mod tests {
     use super::*;
 
-    const WIRE: &str = r#"{"status":"down","reasons":["the required upstream `main` has no endpoint that takes requests"],"version":"0.1.0","config":"abc123","requests_in_flight":2,"log_lines_dropped":0,"upstreams":{"main":{"alive":false,"required":true,"in_flight":3,"retrying":1,"first_byte_ms":15000,"adaptive":false,"endpoints":[{"address":"10.0.0.1:80","state":"ejected","weight":1,"in_flight":0,"ejected_for_ms":1500,"version":null,"last_error":"status 503","last_error_ms_ago":1200,"protocol":"h2","drained_for_ms":null,"weighed_by_hand":true,"weighed_for_ms":2500},{"address":"10.0.0.2:80","name":"users.internal:80","state":"unhealthy","weight":2,"in_flight":3,"ejected_for_ms":null,"version":"v2","last_error":null,"last_error_ms_ago":null,"protocol":null,"drained_for_ms":null,"weighed_by_hand":false,"weighed_for_ms":null}],"discovery":{"sources":[{"source":"file targets.json","state":"away","age_seconds":7,"endpoints":2,"held":1,"why":"it does not exist"}]}}},"circuits":[{"filter":"guard","upstream":"main","state":"half_open","requests":20,"failures":11,"slow":0,"probes":1,"open_for_ms":null,"forced":"open","forced_for_ms":60000}],"key_sets":{"login":{"age_seconds":61}}}"#;
+    const WIRE: &str = r#"{"status":"down","reasons":["the required upstream `main` has no endpoint that takes requests"],"version":"0.1.0","config":"abc123","in_force":{"how":"rollback","who":"127.0.0.1:4711 without a token","since":"2026-02-03T04:05:06Z","on_disk":"the files hold another"},"log_level":{"level":"debug","for_ms":60000},"requests_in_flight":2,"log_lines_dropped":0,"overload":{"stage":1,"for_ms":1500,"memory":{"used":95,"most":100,"of":"the limit of the control group","stage":1},"descriptors":null,"lag_ms":3,"lag_stage":0},"upstreams":{"main":{"alive":false,"required":true,"in_flight":3,"retrying":1,"first_byte_ms":15000,"adaptive":false,"endpoints":[{"address":"10.0.0.1:80","state":"ejected","weight":1,"in_flight":0,"ejected_for_ms":1500,"version":null,"last_error":"status 503","last_error_ms_ago":1200,"protocol":"h2","drained_for_ms":null,"weighed_by_hand":true,"weighed_for_ms":2500},{"address":"10.0.0.2:80","name":"users.internal:80","state":"unhealthy","weight":2,"in_flight":3,"ejected_for_ms":null,"version":"v2","last_error":null,"last_error_ms_ago":null,"protocol":null,"drained_for_ms":null,"weighed_by_hand":false,"weighed_for_ms":null}],"discovery":{"sources":[{"source":"file targets.json","state":"away","age_seconds":7,"endpoints":2,"held":1,"why":"it does not exist"}]}}},"circuits":[{"filter":"guard","upstream":"main","state":"half_open","requests":20,"failures":11,"slow":0,"probes":1,"open_for_ms":null,"forced":"open","forced_for_ms":60000}],"key_sets":{"login":{"age_seconds":61}}}"#;
 
     #[test]
     fn what_is_written_is_what_programs_know_and_is_read_back_whole() {
@@ -378,13 +546,17 @@ mod tests {
             let told = CircuitState::from(state);
             assert_eq!((serde_json::to_value(told).expect("JSON"), told.label()), (state.name().into(), state.name()));
         }
-        use SourceState::{Away, Current, Doubtful, Waiting, Warm};
-        for state in [Current, Doubtful, Away, Warm, Waiting] {
+        use SourceState::{Away, Current, Doubtful, Invalid, Waiting, Warm};
+        for state in [Current, Doubtful, Away, Invalid, Warm, Waiting] {
             assert_eq!(serde_json::to_value(state).expect("JSON"), state.label());
         }
         for state in EndpointState::ALL {
             assert_eq!(serde_json::to_value(state).expect("JSON"), state.label());
         }
-        assert_eq!(Force::parse("ajar"), None);
+        for level in [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Usual] {
+            assert_eq!(serde_json::to_value(level).expect("JSON"), level.label());
+            assert_eq!(Level::parse(level.label()), Some(level));
+        }
+        assert_eq!((Force::parse("ajar"), Level::parse("loud")), (None, None));
     }
 }

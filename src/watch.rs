@@ -4,7 +4,8 @@
 //! that folders are watched, never files. Not every file system says what happens in it: whoever waits looks from time to time all the same,
 //! and compares contents, not times.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
@@ -31,31 +32,51 @@ struct Shared {
     waiting: Arc<Mutex<Waiting>>,
 }
 
-/// Who wants to know of a folder.
-type Waiting = HashMap<PathBuf, Vec<Weak<Notify>>>;
+/// Who wants to know of a folder, and of which names in it.
+type Waiting = HashMap<PathBuf, Vec<(Weak<Notify>, Names)>>;
 
-/// Watches one file for as long as it is held.
+/// Names in a folder; [`EVERY_YAML`] is every name with this ending. What happens to others, such as logs, wakes nobody.
+type Names = BTreeSet<OsString>;
+
+/// In place of a file's name: every one that ends like it.
+pub(crate) const EVERY_YAML: &str = "*.yaml";
+
+/// Watches files for as long as it is held.
 pub(crate) struct Watch {
-    path: PathBuf,
-    folders: BTreeSet<PathBuf>,
+    paths: Vec<PathBuf>,
+    folders: BTreeMap<PathBuf, Names>,
     woken: Arc<Notify>,
 }
 
 impl Watch {
-    /// Nothing is watched before [`Self::follow`].
-    pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), folders: BTreeSet::new(), woken: Arc::default() }
+    /// One of no file yet.
+    pub(crate) fn none() -> Self {
+        Self { paths: Vec::new(), folders: BTreeMap::new(), woken: Arc::default() }
     }
 
-    /// Finds out where the file lies now, and watches there. To be called before the file is read, and where file systems may be waited for.
+    /// Nothing is watched before [`Self::follow`].
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { paths: vec![path.to_owned()], folders: BTreeMap::new(), woken: Arc::default() }
+    }
+
+    /// Watches these files from now on, and follows them.
+    pub(crate) fn follow_these(&mut self, paths: Vec<PathBuf>) {
+        self.paths = paths;
+        self.follow();
+    }
+
+    /// Finds out where the files lie now, and watches there. To be called before they are read, and where file systems may be waited for.
     pub(crate) fn follow(&mut self) {
-        let folders = folders(&self.path);
+        let mut folders: BTreeMap<PathBuf, Names> = BTreeMap::new();
+        for (folder, names) in self.paths.iter().flat_map(|path| folders_of(path)) {
+            folders.entry(folder).or_default().extend(names);
+        }
         if let Some(shared) = &*WATCHER {
-            for gone in self.folders.difference(&folders) {
+            for gone in self.folders.keys().filter(|folder| !folders.contains_key(*folder)) {
                 shared.leave(gone, &self.woken);
             }
-            for new in folders.difference(&self.folders) {
-                shared.join(new, &self.woken);
+            for (folder, names) in folders.iter().filter(|(folder, names)| self.folders.get(*folder) != Some(names)) {
+                shared.join(folder, names, &self.woken);
             }
         }
         self.folders = folders;
@@ -70,12 +91,12 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         if let Some(shared) = &*WATCHER {
-            self.folders.iter().for_each(|folder| shared.leave(folder, &self.woken));
+            self.folders.keys().for_each(|folder| shared.leave(folder, &self.woken));
         }
     }
 }
 
-/// Waits until the file may have changed.
+/// Waits until the files may have changed.
 pub(crate) async fn changed(woken: &Notify) {
     if timeout(POLL, woken.notified()).await.is_ok() {
         let end = Instant::now() + LOUD;
@@ -97,14 +118,17 @@ impl Shared {
         }
     }
 
-    fn join(&self, folder: &Path, woken: &Arc<Notify>) {
+    /// From now on these names are what this one waits for in the folder.
+    fn join(&self, folder: &Path, names: &Names, woken: &Arc<Notify>) {
         // Before the other lock, which the watcher's own thread takes: what is watched and who waits for it change together.
         let mut watcher = self.watcher.lock();
         let is_first = {
             let mut waiting = self.waiting.lock();
             let who = waiting.entry(folder.to_owned()).or_default();
-            who.push(Arc::downgrade(woken));
-            who.len() == 1
+            let is_first = who.is_empty();
+            who.retain(|(other, _)| !is_of(other, woken));
+            who.push((Arc::downgrade(woken), names.clone()));
+            is_first
         };
         // What cannot be watched is looked at all the same.
         if is_first && let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
@@ -117,7 +141,7 @@ impl Shared {
         let is_last = {
             let mut waiting = self.waiting.lock();
             let Some(who) = waiting.get_mut(folder) else { return };
-            who.retain(|other| other.strong_count() > 0 && !std::ptr::eq(other.as_ptr(), Arc::as_ptr(woken)));
+            who.retain(|(other, _)| other.strong_count() > 0 && !is_of(other, woken));
             let is_last = who.is_empty();
             if is_last {
                 waiting.remove(folder);
@@ -131,7 +155,16 @@ impl Shared {
     }
 }
 
-/// Wakes whoever waits for something in the folders that this is about; where that is not known, everybody.
+fn is_of(one: &Weak<Notify>, woken: &Arc<Notify>) -> bool {
+    std::ptr::eq(one.as_ptr(), Arc::as_ptr(woken))
+}
+
+fn has(names: &Names, name: &OsStr) -> bool {
+    let ends = || name.as_encoded_bytes().ends_with(EVERY_YAML.trim_start_matches('*').as_bytes());
+    names.contains(name) || names.contains(OsStr::new(EVERY_YAML)) && ends()
+}
+
+/// Wakes whoever waits for what this is about; where that is not known, everybody.
 fn hear(waiting: &Mutex<Waiting>, event: notify::Result<notify::Event>) {
     let event = match event {
         Ok(event) if matches!(event.kind, EventKind::Access(_)) => return,
@@ -139,20 +172,23 @@ fn hear(waiting: &Mutex<Waiting>, event: notify::Result<notify::Event>) {
         _ => None,
     };
     let waiting = waiting.lock();
-    let wake = |who: &Vec<Weak<Notify>>| who.iter().filter_map(Weak::upgrade).for_each(|woken| woken.notify_one());
-    match event {
-        None => waiting.values().for_each(wake),
-        Some(event) => {
-            let folders = event.paths.iter().flat_map(|path| [path.parent(), Some(path.as_path())]).flatten();
-            folders.filter_map(|folder| waiting.get(folder)).for_each(wake);
+    let wake = |woken: &Weak<Notify>| woken.upgrade().into_iter().for_each(|woken| woken.notify_one());
+    let everybody = |who: &Vec<(Weak<Notify>, Names)>| who.iter().for_each(|(woken, _)| wake(woken));
+    let Some(event) = event else { return waiting.values().for_each(everybody) };
+    for path in &event.paths {
+        // Of a folder itself, or of something in one.
+        waiting.get(path).into_iter().for_each(everybody);
+        let inside = path.parent().and_then(|folder| waiting.get(folder)).zip(path.file_name());
+        if let Some((who, name)) = inside {
+            who.iter().filter(|(_, names)| has(names, name)).for_each(|(woken, _)| wake(woken));
         }
     }
 }
 
-/// The folders in which something has to happen before this path leads to other contents: those of the file itself and of every link on the
-/// way to it, each under its own name.
-fn folders(path: &Path) -> BTreeSet<PathBuf> {
-    let mut found = BTreeSet::new();
+/// The folders in which something has to happen before this path leads to other contents, and to which names there: those of the file itself
+/// and of every link on the way to it.
+fn folders_of(path: &Path) -> BTreeMap<PathBuf, Names> {
+    let mut found: Vec<(PathBuf, OsString)> = Vec::new();
     let mut next = vec![std::path::absolute(path).unwrap_or_else(|_| path.to_owned())];
     let mut links = 0;
     while let Some(path) = next.pop() {
@@ -165,13 +201,19 @@ fn folders(path: &Path) -> BTreeSet<PathBuf> {
             {
                 links += 1;
                 next.push(folder.join(target));
-                found.insert(folder);
+                found.push((folder, part.as_os_str().to_owned()));
             }
         }
-        found.extend(so_far.parent().map(Path::to_owned));
+        found.extend(so_far.parent().map(Path::to_owned).zip(so_far.file_name().map(OsStr::to_owned)));
     }
     // A link that leads elsewhere later on is another folder then.
-    found.into_iter().filter_map(|folder| std::fs::canonicalize(folder).ok()).collect()
+    let mut folders: BTreeMap<PathBuf, Names> = BTreeMap::new();
+    for (folder, name) in found {
+        if let Ok(folder) = std::fs::canonicalize(folder) {
+            folders.entry(folder).or_default().insert(name);
+        }
+    }
+    folders
 }
 
 #[cfg(test)]
@@ -240,7 +282,31 @@ mod tests {
         symlink("b", folder.join("a")).expect("a link");
         symlink("a", folder.join("b")).expect("a link");
 
-        assert_eq!(folders(&folder.join("a")), BTreeSet::from([folder.clone()]));
+        assert_eq!(folders_of(&folder.join("a")).into_keys().collect::<Vec<_>>(), [folder.clone()]);
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[tokio::test]
+    async fn what_happens_to_others_in_a_folder_wakes_nobody() {
+        let folder = scratch("others");
+        let (mut one, mut all) = (Watch::new(&folder.join("one.key")), Watch::new(&folder.join(EVERY_YAML)));
+        one.follow();
+        all.follow();
+        let (one_woken, all_woken) = (one.woken(), all.woken());
+
+        std::fs::write(folder.join("access.log"), "a line").expect("written");
+        std::fs::write(folder.join("new.yaml"), "text").expect("written");
+        assert!(hears(&all_woken).await, "a new one of its kind");
+        assert!(timeout(QUIET, one_woken.notified()).await.is_err(), "neither is it");
+        std::fs::write(folder.join("access.log"), "another line").expect("written");
+        std::fs::write(folder.join("one.key"), "text").expect("written");
+        assert!(hears(&one_woken).await, "it");
+        assert!(timeout(QUIET, all_woken.notified()).await.is_err(), "neither is of its kind");
+
+        // What is followed may be another one without being missed in between.
+        one.follow_these(vec![folder.join("two.key")]);
+        std::fs::write(folder.join("two.key"), "text").expect("written");
+        assert!(hears(&one_woken).await, "the other one");
         std::fs::remove_dir_all(&folder).expect("removed");
     }
 

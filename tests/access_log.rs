@@ -40,7 +40,8 @@ telemetry:
 fn a_trace_goes_on_from_trusted_proxies_alone() {
     let origin = Origin::json("{}");
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let request = format!("GET / HTTP/1.1\r\nHost: a\r\nTraceparent: {parent}\r\nTracestate: vendor=1\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET / HTTP/1.1\r\nHost: a\r\nTraceparent: {parent}\r\nTracestate: vendor=1\r\nBaggage: a=b\r\nConnection: close\r\n\r\n");
     let trusting = PLAIN.replace("server:\n", "server:\n  trusted_proxies: [127.0.0.1]\n");
 
     let strange = lines_of("trace-strange", PLAIN, &origin, &[&request]);
@@ -48,16 +49,55 @@ fn a_trace_goes_on_from_trusted_proxies_alone() {
     let known = lines_of("trace-known", &trusting, &origin, &[&request]);
     let seen_from_a_proxy = origin.last();
 
-    assert_eq!(strange[0].get("trace_id"), None);
+    assert_eq!(strange[0]["trace_id"], of_its_own(&strange[0]));
     assert_eq!(seen_from_a_stranger.header("traceparent"), [""; 0]);
     assert_eq!(seen_from_a_stranger.header("tracestate"), [""; 0]);
+    assert_eq!(seen_from_a_stranger.header("baggage"), [""; 0]);
     assert_eq!(known[0]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
     assert_eq!(seen_from_a_proxy.header("traceparent"), [parent]);
     assert_eq!(seen_from_a_proxy.header("tracestate"), ["vendor=1"]);
+    assert_eq!(seen_from_a_proxy.header("baggage"), ["a=b"]);
+}
+
+/// The trace that a request begins which belongs to none: its identifier without the hyphens.
+fn of_its_own(line: &Value) -> String {
+    let id = line["request_id"].as_str().unwrap().replace('-', "");
+    assert!(id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{line}");
+    id
 }
 
 #[test]
-fn a_trace_that_is_malformed_or_told_twice_is_not_logged() {
+fn every_line_has_a_trace_whatever_became_of_its_request() {
+    let origin = Origin::json("{}");
+    let trusting = PLAIN.replace("server:\n", "server:\n  trusted_proxies: [127.0.0.1]\n").replace("\"/**\"", "/a");
+    let plain = "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let named = |id: &str| plain.replace("Host: a\r\n", &format!("Host: a\r\nX-Request-Id: {id}\r\n"));
+    let id = "ffffffff-ffff-7fff-bfff-ffffffffffff";
+
+    let lines = lines_of(
+        "trace-always",
+        &trusting,
+        &origin,
+        &[
+            plain,
+            &plain.replace("/a", "/nothing"),
+            &plain.replace("Host: a", "Host: /"),
+            "GET /a HTTP/1.1\r\nHost : a\r\n\r\n",
+            &named("chosen-by-a-proxy"),
+            &named(id),
+        ],
+    );
+
+    for line in &lines[..4] {
+        assert_eq!(line["trace_id"], of_its_own(line), "{line}");
+    }
+    let chosen: Vec<&str> = lines[4..].iter().map(|line| line["trace_id"].as_str().unwrap()).collect();
+    assert!(chosen.iter().all(|trace| trace.len() == 32 && *trace != id.replace('-', "")), "{chosen:?}");
+    assert_eq!(lines[5]["request_id"], id);
+}
+
+#[test]
+fn a_trace_that_is_malformed_or_told_twice_is_none() {
     let origin = Origin::json("{}");
     let trusting = PLAIN.replace("server:\n", "server:\n  trusted_proxies: [127.0.0.1]\n");
     let request = |traceparent: &str| format!("GET / HTTP/1.1\r\nHost: a\r\n{traceparent}Connection: close\r\n\r\n");
@@ -76,7 +116,7 @@ fn a_trace_that_is_malformed_or_told_twice_is_not_logged() {
     );
 
     assert_eq!(lines.len(), 4);
-    assert!(lines.iter().all(|line| line.get("trace_id").is_none()), "{lines:?}");
+    assert!(lines.iter().all(|line| line["trace_id"] == of_its_own(line)), "{lines:?}");
 }
 
 /// An address where nothing listens.

@@ -44,6 +44,10 @@ const FIVE: f64 = 6.0;
 const BY_FACTS: f64 = 0.0;
 /// What the choice of a version may add: what was chosen, who is asked where that cannot be reached, and the header that says it, each way.
 const CANARY: f64 = 4.0;
+/// Spans of no request, but of those that fail or take a minute.
+const OF_NONE: &str = "tracing: {otlp: http://127.0.0.1:1, sample: 0%, keep: {errors: true, over: 1m}}";
+/// What tracing may add to a request whose trace is not recorded.
+const NOT_RECORDED: f64 = 0.0;
 /// What the choice between reads and writes may add: what was chosen, and who is asked where that cannot be reached.
 const SPLIT: f64 = 2.0;
 /// What a mirror may add that hangs: nothing, once there are as many copies as there may be.
@@ -236,6 +240,23 @@ fn mirrored(origin: SocketAddr) -> frontgate::Running {
     ))
 }
 
+/// A route whose clients may say which trace their requests belong to; `tracing` says what is recorded.
+fn traced(origin: SocketAddr, tracing: &str) -> frontgate::Running {
+    start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}], threads: 1, trusted_proxies: [127.0.0.1]}
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+        routes:
+          - {name: all, path: /**, upstream: main}
+        telemetry:
+          access_log: \"off\"
+          $TRACING
+        ",
+        &[("$ORIGIN", &origin), ("$TRACING", &tracing)],
+    ))
+}
+
 /// Takes connections and is silent on all of them.
 fn hung() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -381,6 +402,7 @@ fn serve(kind: &str, origin: SocketAddr) {
     let running = match kind {
         "bare" => None,
         "mirrored" => Some(mirrored(origin)),
+        "traced" => Some(traced(origin, OF_NONE)),
         _ => Some(gateway(origin, filters)),
     };
     let address = running.as_ref().map_or_else(|| bare(origin), |running| running.addresses()[0]);
@@ -463,6 +485,15 @@ fn main() {
     let refused = allocations_to(limited.addresses()[0], "X-None: 1\r\n", "429");
     println!("allocations a request: refused by a limit {refused:.2}");
     good &= holds("allocations of a refusal", refused, REFUSAL + STRAY);
+    if cfg!(feature = "otel") {
+        let (plain, traced) = (traced(origin, ""), traced(origin, OF_NONE));
+        let parent = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00\r\n";
+        for (what, more) in [("that begins here", ""), ("of a trusted proxy's", parent)] {
+            let (plain, count) = (allocations(plain.addresses()[0], more), allocations(traced.addresses()[0], more));
+            println!("allocations a request: in a trace {what} and is not recorded: {:+.2}", count - plain);
+            good &= holds("allocations of a request that is not recorded", count - plain, NOT_RECORDED + STRAY);
+        }
+    }
     if let Some(strace) = tool("strace") {
         let [bare, ours, trimmed, mirrored] = ["bare", "gateway", "trimming", "mirrored"].map(|kind| system_calls(&strace, kind, origin));
         for (what, calls) in
@@ -473,6 +504,11 @@ fn main() {
         good &= holds("system calls of a filterless route", ours.done, SYSTEM_CALLS + TICK);
         good &= holds("system calls of a trimmed answer", trimmed.done - ours.done, TRIMMED_CALLS + TICK);
         good &= holds("system calls beside a mirror that hangs", mirrored.done - ours.done, HUNG_MIRROR + TICK);
+        if cfg!(feature = "otel") {
+            let traced = system_calls(&strace, "traced", origin);
+            println!("system calls a request: in a trace that is not recorded {:.2}", traced.done);
+            good &= holds("system calls of a request that is not recorded", traced.done - ours.done, TICK);
+        }
         good &= holds("sends of a trimmed answer", trimmed.sends - 1.0, 1.0 + TICK);
     }
     println!("{} passed, {} failed", u8::from(good), u8::from(!good));

@@ -52,7 +52,8 @@ fn a_reload_swaps_all_or_nothing() {
 
     for (broken, word) in [
         (text.replace("upstream: main", "upstrem: main"), "upstrem"),
-        (text.replace("{address: 127.0.0.1:0}", "{address: 127.0.0.1:1}"), "server.listeners"),
+        (text.replace("admin: 127.0.0.1:0", "admin: 127.0.0.1:1"), "server.admin cannot be changed by a reload"),
+        (text.replace("  admin:", "  threads: 1\n  admin:"), "server.threads cannot be changed by a reload"),
     ] {
         process.write(&broken);
         let refused = process.ask("POST", "/-/reload");

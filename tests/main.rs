@@ -19,10 +19,14 @@ mod chaos;
 mod check;
 /// Answers that are compressed on their way.
 mod compress;
+/// The page that the admin address shows, in a real browser.
+mod dashboard;
 /// Endpoints that come and go by themselves: from files and from etcd, kept over a restart, under load.
 mod discovery;
 /// What people copy: the pages' YAML and every configuration that is shipped.
 mod documents;
+/// Listeners that come, change and go; processes that take each other's place; what systemd gives and hears.
+mod doors;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
 mod endpoints;
 /// Streams of events, which nothing holds back and no pause ends.
@@ -55,18 +59,24 @@ mod interim;
 mod leaving;
 /// Reload, drain, health, metrics, and the binary itself.
 mod lifecycle;
-/// What a running gateway says it would do, and that it does nothing by that.
-mod live;
 /// Rate limits: refusals, headers, requests in flight, reload.
 mod limits;
+/// What a running gateway says it would do, and that it does nothing by that.
+mod live;
+/// The access log that is rotated, a disk that is full, and how much the gateway's own log tells.
+mod logs;
 /// What becomes of single messages: lengths, connection options, trailers, ends.
 mod messages;
+/// What a scrape of a busy gateway shows.
+mod metrics;
 /// Copies of requests for another upstream.
 mod mirrors;
 /// Endpoints that are names, and services that the DNS knows.
 mod names;
 /// What operators ask a running gateway, and who is none.
 mod operators;
+/// More to do than can be done: what runs short, what is refused for it, and how it ends.
+mod overload;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
 /// Upstreams of many endpoints that come and go, and what operators set for single ones.
@@ -95,6 +105,9 @@ mod suites;
 mod tap;
 /// Listeners with TLS: certificates by name, clients that show their own, renewal, HTTP/2.
 mod tls;
+/// Spans of requests for a collector of OpenTelemetry.
+#[cfg(feature = "otel")]
+mod tracing;
 /// Requests through to an origin and back: upstreams, rewrites, filters, keep-alive.
 mod traffic;
 /// JSON answers that are trimmed on their way.
@@ -105,7 +118,9 @@ mod tunnels;
 mod vectors;
 /// Every wait for a client has its own deadline: clients that stop, do not read, leave, or come too late or too many.
 mod waits;
-/// Why a request was refused or failed, asked later or with the request.
-mod why;
+/// Configurations that are put in force when their files change, kept, and rolled back to.
+mod watching;
 /// WebSockets over HTTP/1 and HTTP/2: who gets one, what passes, how they end.
 mod websocket;
+/// Why a request was refused or failed, asked later or with the request.
+mod why;

@@ -91,6 +91,68 @@ fn the_commands_find_the_gateway_whatever_is_wrong_with_the_file() {
 }
 
 #[test]
+fn the_log_says_which_operator_changed_what() {
+    let origin = Origin::json("{}");
+    let folder = Process::folder("who");
+    std::fs::write(folder.join("admin.token"), "of the night shift\n").unwrap();
+    let text = simple(origin.address, "admin: {address: 127.0.0.1:0, token: {file: admin.token}}\nstate_dir: state", "filters: [guard]")
+        .replace("routes:", "filters: {guard: {circuit_breaker: {}}}\nroutes:");
+    let mut process = Process::start("who", &text);
+    assert_eq!(get(process.address, "/").status, 200);
+    let admin = process.admin.to_string();
+    let endpoint = origin.address.to_string();
+    let run =
+        |words: &[&str]| code_of(&frontgate(&[words, &["--admin", &admin]].concat(), &[("FRONTGATE_ADMIN_TOKEN", "of the night shift")]));
+    process.write(&text.replace("    upstream: main\n", "    upstream: main\n    timeout: 7s\n"));
+    until("it to be in force by itself", || run(&["config", "history", "--format", "json"]).1.matches("\"hash\"").count() == 2);
+
+    for (words, code, said) in [
+        (&["reload"][..], 0, "is in force, as the operator 127.0.0.1:"),
+        (&["config", "rollback"], 0, "rolled back to it: the route `all` has changed"),
+        (&["circuit", "guard", "main", "open", "--for", "1h"], 0, "set the circuit of filter `guard` and upstream `main` to open for 1h"),
+        (&["circuit", "guard", "main", "auto"], 0, "set the circuit of filter `guard` and upstream `main` to auto"),
+        (&["upstreams", "drain", "main", &endpoint], 0, "took out endpoint"),
+        (&["upstreams", "weight", "main", &endpoint, "7", "--for", "90s"], 0, "gave the weight 7 to endpoint"),
+        (&["upstreams", "ready", "main", &endpoint], 0, "put back endpoint"),
+        (&["log", "info", "--for", "1m"], 0, "set the log to `info` for 1m"),
+        (&["log", "usual"], 0, "set the log back to what is usual"),
+        (&["config", "rollback", "none"], 1, ""),
+        (&["drain"], 0, "asks for the end"),
+    ] {
+        let before = process.said().lines().count();
+        let (found, words_said) = run(words);
+        assert_eq!(found, Some(code), "{words:?} {words_said}");
+        let whose = " with the token of `admin.token`";
+        let tells = || {
+            process
+                .said()
+                .lines()
+                .skip(before)
+                .any(|line| line.contains(said) && line.contains(whose) && line.contains("operator 127.0.0.1:"))
+        };
+        if !said.is_empty() {
+            until(&format!("{words:?} in the log"), tells);
+        }
+    }
+    assert_eq!(process.end(), Some(0));
+    assert!(!process.said().contains("night shift"), "{}", process.said());
+}
+
+#[test]
+fn a_reload_that_an_operator_asks_for_and_that_is_refused_is_told_with_who_asked() {
+    let origin = Origin::json("{}");
+    let text = simple(origin.address, "admin: 127.0.0.1:0", "");
+    let process = Process::start_by("who-refused", &text, &["--no-watch"]);
+
+    process.write(&text.replace("upstream: main", "upstrem: main"));
+    assert_eq!(process.ask("POST", "/-/reload").status, 422);
+
+    let said = process.said();
+    let line = said.lines().find(|line| line.contains("not reloaded")).unwrap();
+    assert!(line.contains("as the operator 127.0.0.1:") && line.contains(" without a token asks: ") && line.contains("upstrem"), "{line}");
+}
+
+#[test]
 fn without_any_configuration_the_usual_address_is_asked() {
     let (code, words) = code_of(&frontgate(&["status", "-c", "/nowhere.yaml"], &[]));
 

@@ -41,7 +41,7 @@ fn slow(gate: &Gate) -> Origin {
 fn usr1_opens_the_log_anew_and_reads_no_configuration() {
     let origin = Origin::json("{}");
     let good = text(&origin, "");
-    let process = Process::start("usr1", &good);
+    let process = Process::start_by("usr1", &good, &["--no-watch"]);
     assert_eq!(get(process.address, "/one").status, 200);
     until("a line", || paths(&process, "access.log") == ["/one"]);
 

@@ -147,7 +147,10 @@ fn what_is_not_known_is_answered_with_how_far_back_one_can_ask() {
 
     let (words, code) = why(admin, &[good.header("x-request-id").unwrap()]);
     assert_eq!(code, Some(1));
-    assert!(words.contains("was refused or failed of late: all 0 refusals since the gateway began are kept, and all 0 failures"), "{words}");
+    assert!(
+        words.contains("was refused or failed of late: all 0 refusals since the gateway began are kept, and all 0 failures"),
+        "{words}"
+    );
 
     // More refusals than are kept, by an identifier each; a failure before them is not driven out.
     let failure = asked(gateway.address, "/all/bad", "X-Request-Id: first-failure\r\n");
@@ -168,7 +171,8 @@ fn what_is_not_known_is_answered_with_how_far_back_one_can_ask() {
 
 /// The members of an answer's `X-Frontgate-Explain`, each as its name and its parameters. RFC 9110's grammar of tokens and quoted strings.
 fn members(value: &str) -> Vec<(String, Vec<(String, String)>)> {
-    let is_token = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+    let is_token =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
     let (mut members, mut letters) = (Vec::new(), value.chars().peekable());
     loop {
         let mut name = String::new();

@@ -1,12 +1,12 @@
 //! Answers on the operators' addresses.
 
 use frontgate_filters::reply::{Form, Reply};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
-use serde_json::json;
 
+use crate::config::diagnostics::nearest;
 use crate::request_id::new_request_id;
 
 /// An answer with its whole body.
@@ -39,9 +39,27 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
 
 /// A refusal in words that are not always the same.
 pub(super) fn refusal(status: StatusCode, code: &'static str, detail: &str) -> Answer {
-    let title = status.canonical_reason().unwrap_or_default();
-    let problem = json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "code": code});
-    answer(status, "application/problem+json", problem.to_string())
+    let mut answer = problem(status, code, "", None);
+    // The same but for the text, which is no fixed one here.
+    let body = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(answer.body());
+    if let Ok(mut body) = body {
+        body.insert("detail".to_owned(), detail.into());
+        *answer.body_mut() = serde_json::to_vec(&body).unwrap_or_default();
+        let length = answer.body().len();
+        answer.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    answer
+}
+
+/// There is nothing of this name among those that there are.
+pub(super) fn no_such<'n>(what: &str, name: &str, names: impl Iterator<Item = &'n str> + Clone) -> Answer {
+    let name: String = name.chars().take(100).collect();
+    let help = match (nearest(&name, names.clone()), names.take(20).collect::<Vec<_>>()) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, all) if all.is_empty() => "there is none.".to_owned(),
+        (None, all) => format!("there is `{}`.", all.join("`, `")),
+    };
+    refusal(StatusCode::NOT_FOUND, "not_found", &format!("There is no {what} `{name}`: {help}"))
 }
 
 /// A refusal, with one more header where it needs one.

@@ -17,16 +17,21 @@ use super::answer::problem;
 use super::resources::{Act, Resource};
 use super::{Admin, Scope};
 use crate::door::wire::Refusal;
-use crate::door::{Conn, For, H1, Held, Keeper, Next, Rules, accept};
+use crate::door::{Conn, For, H1, Held, Keeper, Listening, Next, Rules, accept};
 use crate::exchange::client::{Client as _, Lost};
 use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
-use crate::telemetry::ListenerMetrics;
+use crate::telemetry::{ListenerMetrics, TurnedAway};
 use crate::upstream::h1::Io;
 
 impl Admin {
-    /// Accepts connections until `shut` says so.
-    pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener, metrics: Arc<ListenerMetrics>, shut: watch::Receiver<bool>) {
+    /// Accepts connections for as long as `listening` says so.
+    pub(crate) async fn listen(
+        self: Arc<Self>,
+        listener: TcpListener,
+        metrics: Arc<ListenerMetrics>,
+        listening: watch::Receiver<Listening>,
+    ) {
         let whom = match self.scope {
             Scope::All { .. } => For::Operators,
             Scope::ReadOnly => For::Probes,
@@ -34,13 +39,15 @@ impl Admin {
         let take = move |socket, peer| {
             tokio::spawn(self.clone().serve(socket, peer));
         };
-        accept(listener, whom, metrics, shut, take).await;
+        let dismissed = metrics.clone();
+        let dismiss = move |_, _| _ = dismissed.turned_away(TurnedAway::Descriptors);
+        accept(listener, whom, metrics, listening, take, dismiss).await;
     }
 
     /// One connection, one request after the other.
     async fn serve(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
         let _ = socket.set_nodelay(true);
-        let conn = Arc::new(Conn::new(0, Some(peer), None, None));
+        let conn = Arc::new(Conn::elsewhere(self.ending.clone(), peer));
         let mut h1 = Box::new(H1::new(Io::Tcp(socket), conn, self.clone(), Box::new(())));
         loop {
             let request = match poll_fn(|cx| h1.poll_next(cx, false)).await {
@@ -49,7 +56,7 @@ impl Admin {
                 Next::End | Next::Http2 => return,
             };
             let mut held = Held { h1, request: &request };
-            if self.respond(&mut held).await.is_err() {
+            if self.respond(&mut held, peer).await.is_err() {
                 return;
             }
             h1 = held.h1;
@@ -63,20 +70,20 @@ impl Admin {
     }
 
     /// Answers a request: to HEAD without the body that GET would have, though with its length. An error where the client has left.
-    async fn respond(&self, held: &mut Held<'_>) -> Result<(), Lost> {
+    async fn respond(&self, held: &mut Held<'_>, peer: SocketAddr) -> Result<(), Lost> {
         let request = held.request;
-        let answer = match self.find(request) {
-            Ok(Resource { act: Act::Lines(open), .. }) if request.method == Method::GET => match open(self, request) {
+        let answer = match self.find(request, peer) {
+            Ok((Resource { act: Act::Lines(open), .. }, _)) if request.method == Method::GET => match open(self, request) {
                 Ok(lines) => return lines.send(held).await,
                 Err(refusal) => refusal,
             },
-            Ok(Resource { act: Act::Asked(act), .. }) => match body_of(held).await? {
+            Ok((Resource { act: Act::Asked(act), .. }, _)) => match body_of(held).await? {
                 Some(body) => act(self, &body),
                 None => {
                     problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request is larger than any that is asked here.", None)
                 }
             },
-            _ => self.answer(request).await,
+            _ => self.answer(request, peer).await,
         };
         let (mut parts, body) = answer.into_parts();
         parts.headers.insert(CONTENT_LENGTH, body.len().into());

@@ -1,11 +1,12 @@
 //! The operators' addresses: health, metrics, reload. `server.status` has the same without what changes anything.
 
 mod answer;
+mod dashboard;
 mod listen;
 mod resources;
 mod tap;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::header::{ALLOW, AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
@@ -14,17 +15,22 @@ use pingora_http::RequestHeader;
 
 use self::answer::{Answer, NDJSON, answer, problem};
 use self::resources::{Act, RESOURCES, Resource, Takes};
+use crate::door::Ending;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
+use crate::who::Who;
 
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Where the dashboard is. It says nothing of the gateway, and asks for the token itself.
+const PAGE: &str = "/";
 
 /// Who may ask for what.
 pub(crate) enum Scope {
-    /// Everything.
+    /// Everything, for those who have the configuration's token where it names one.
     All {
-        /// For those who have this token, where there is one.
-        token: Option<String>,
         /// Whether the address is on loopback, so that it can only be meant by who is there.
         local: bool,
     },
@@ -37,31 +43,37 @@ pub(crate) struct Admin {
     gateway: Arc<Gateway>,
     reloader: Arc<Reloader>,
     scope: Scope,
+    /// Whether its connections are to end, as others answer here from now on.
+    ending: Arc<Ending>,
 }
 
 impl Admin {
-    /// The application with this scope.
-    pub(crate) fn new(gateway: Arc<Gateway>, reloader: Arc<Reloader>, scope: Scope) -> Self {
-        Self { gateway, reloader, scope }
+    /// The application with this scope; its connections end when `ending` says so.
+    pub(crate) fn new(gateway: Arc<Gateway>, reloader: Arc<Reloader>, scope: Scope, ending: Arc<Ending>) -> Self {
+        Self { gateway, reloader, scope, ending }
     }
 
     /// The answer to a request; to HEAD with the body that GET would have, but for what has no end.
-    async fn answer(&self, head: &RequestHeader) -> Answer {
-        match self.find(head) {
-            Ok(Resource { act: Act::Now(act), .. }) => act(self, head),
-            Ok(Resource { act: Act::Later(act), .. }) => act(self).await,
-            Ok(Resource { act: Act::Asked(act), .. }) => act(self, &[]),
-            Ok(Resource { act: Act::Lines(_), .. }) => answer(StatusCode::OK, NDJSON, ""),
-            Err(refusal) => refusal,
+    async fn answer(&self, head: &RequestHeader, peer: SocketAddr) -> Answer {
+        let (resource, who) = match self.find(head, peer) {
+            Ok(found) => found,
+            Err(refusal) => return refusal,
+        };
+        match resource.act {
+            Act::Now(act) => act(self, head),
+            Act::By(act) => act(self, head, &who),
+            Act::LaterBy(act) => act(self, head, who).await,
+            Act::Asked(act) => act(self, &[]),
+            Act::Lines(_) => answer(StatusCode::OK, NDJSON, ""),
         }
     }
 
-    /// What is asked for, by somebody who may ask for it and in the way that it is asked for.
-    fn find(&self, head: &RequestHeader) -> Result<&'static Resource, Answer> {
+    /// What is asked for and by whom, who may ask for it and does so in the way that it is asked for.
+    fn find(&self, head: &RequestHeader, peer: SocketAddr) -> Result<(&'static Resource, Who), Answer> {
         if let Some(why) = self.stranger(head) {
             return Err(problem(StatusCode::FORBIDDEN, "forbidden", why, None));
         }
-        if !self.allows(head) {
+        let Some(who) = self.who(head, peer).or_else(|| (head.uri.path() == PAGE).then(|| Who::new(peer, None))) else {
             let challenge = HeaderValue::from_static("Bearer realm=\"frontgate\"");
             return Err(problem(
                 StatusCode::UNAUTHORIZED,
@@ -69,29 +81,32 @@ impl Admin {
                 "The admin address needs its token.",
                 Some((WWW_AUTHENTICATE, challenge)),
             ));
-        }
+        };
         let path = head.uri.path();
         let Some(resource) = RESOURCES.iter().find(|resource| resource.path == path && (resource.open || self.has_all())) else {
             return Err(problem(StatusCode::NOT_FOUND, "not_found", "There is no such resource.", None));
         };
         match (resource.takes, &head.method) {
-            (Takes::Get, &Method::GET | &Method::HEAD) | (Takes::Post, &Method::POST) => Ok(resource),
+            (Takes::Get, &Method::GET | &Method::HEAD) | (Takes::Post, &Method::POST) => Ok((resource, who)),
             (Takes::Get, _) => Err(wrong_method("This resource takes GET.", "GET, HEAD")),
             (Takes::Post, _) => Err(wrong_method("This resource takes POST.", "POST")),
         }
     }
 
-    fn allows(&self, head: &RequestHeader) -> bool {
-        let Scope::All { token: Some(token), .. } = &self.scope else { return true };
+    /// Who asks; nobody where the token is another than the one that is asked for.
+    fn who(&self, head: &RequestHeader, peer: SocketAddr) -> Option<Who> {
+        let snapshot = self.gateway.snapshot();
+        let Some(token) = snapshot.token.as_ref().filter(|_| self.has_all()) else { return Some(Who::new(peer, None)) };
         let header = head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        header.and_then(|value| value.strip_prefix(b"Bearer ")).is_some_and(|given| same(given, token.as_bytes()))
+        let given = header.and_then(|value| value.strip_prefix(b"Bearer "))?;
+        same(given, token.value.as_bytes()).then(|| Who::new(peer, Some(token.name.clone())))
     }
 
     /// Why a request comes from a page that a browser shows, and not from an operator. Such a page can name the address, under a name of its own
     /// as well; it cannot keep its browser from saying who asks.
     fn stranger(&self, head: &RequestHeader) -> Option<&'static str> {
-        let Scope::All { local, .. } = self.scope else { return None };
-        if head.headers.contains_key(ORIGIN) || head.headers.get_all(SEC_FETCH_SITE).iter().any(|site| !is_own(site)) {
+        let Scope::All { local } = self.scope else { return None };
+        if head.headers.contains_key(ORIGIN) || head.headers.get_all(SEC_FETCH_SITE).iter().any(|site| !is_own(site)) && !opens_page(head) {
             return Some("The admin address takes no requests of web pages.");
         }
         // Probes and scrapes come under whatever name they have for the machine, and ask for nothing that another may not know.
@@ -111,6 +126,15 @@ fn wrong_method(detail: &'static str, allow: &'static str) -> Answer {
 fn is_public(head: &RequestHeader) -> bool {
     let asks = matches!(head.method, Method::GET | Method::HEAD) && head.uri.query().is_none();
     asks && matches!(head.uri.path(), "/livez" | "/readyz" | "/healthz" | "/metrics")
+}
+
+/// Whether a browser opens the dashboard in a window, for a link that its user has followed: no other page sees anything of that.
+fn opens_page(head: &RequestHeader) -> bool {
+    let says = |name: HeaderName, value: &str| {
+        let mut values = head.headers.get_all(name).iter();
+        values.next().is_some_and(|said| said == value) && values.next().is_none()
+    };
+    head.method == Method::GET && head.uri == PAGE && says(SEC_FETCH_MODE, "navigate") && says(SEC_FETCH_DEST, "document")
 }
 
 /// Whether a browser says that its user asked, or a page of this address itself.

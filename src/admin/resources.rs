@@ -10,13 +10,16 @@ use pingora_http::RequestHeader;
 use serde_json::json;
 
 use super::Admin;
-use super::answer::{Answer, TEXT, answer, json, problem, refusal, text};
+use super::answer::{Answer, TEXT, answer, json, no_such, problem, refusal, text};
+use super::dashboard;
 use super::tap::{self, Lines};
+use crate::discovery::in_words;
 use crate::explain::Posted;
-use crate::reload::Refused;
-use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force};
-use crate::telemetry::{Reach, rfc3339};
+use crate::reload::{Cause, NotRolledBack, Refused};
+use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force, Level, LogLevelSet};
+use crate::telemetry::{Reach, own_log, timestamp};
 use crate::upstream::pool::{NotObeyed, Order};
+use crate::who::Who;
 
 /// Something that can be asked for.
 pub(super) struct Resource {
@@ -43,8 +46,10 @@ pub(super) enum Takes {
 pub(super) enum Act {
     /// At once.
     Now(fn(&Admin, &RequestHeader) -> Answer),
-    /// After a wait.
-    Later(for<'a> fn(&'a Admin) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>),
+    /// At once, and the log says who asked for it: it changes something.
+    By(fn(&Admin, &RequestHeader, &Who) -> Answer),
+    /// The same after a wait.
+    LaterBy(for<'a> fn(&'a Admin, &'a RequestHeader, Who) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>),
     /// At once, to what comes as the request's body.
     Asked(fn(&Admin, &[u8]) -> Answer),
     /// As lines that come, or a refusal.
@@ -57,13 +62,23 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/readyz", takes: Takes::Get, open: true, act: Act::Now(|admin, _| ready(admin)) },
     Resource { path: "/healthz", takes: Takes::Get, open: true, act: Act::Now(health) },
     Resource { path: "/metrics", takes: Takes::Get, open: true, act: Act::Now(|admin, _| metrics(admin)) },
-    Resource { path: "/-/reload", takes: Takes::Post, open: false, act: Act::Later(|admin| Box::pin(reload(admin))) },
-    Resource { path: "/-/drain", takes: Takes::Post, open: false, act: Act::Now(|admin, _| drain(admin)) },
-    Resource { path: "/-/circuit", takes: Takes::Post, open: false, act: Act::Now(circuit) },
-    Resource { path: "/-/upstreams/accept", takes: Takes::Post, open: false, act: Act::Now(accept) },
-    Resource { path: "/-/upstreams/drain", takes: Takes::Post, open: false, act: Act::Now(by_hand) },
-    Resource { path: "/-/upstreams/ready", takes: Takes::Post, open: false, act: Act::Now(by_hand) },
-    Resource { path: "/-/upstreams/weight", takes: Takes::Post, open: false, act: Act::Now(by_hand) },
+    Resource { path: super::PAGE, takes: Takes::Get, open: false, act: Act::Now(dashboard::page) },
+    Resource { path: "/-/dashboard", takes: Takes::Get, open: false, act: Act::Now(dashboard::numbers) },
+    Resource { path: "/-/reload", takes: Takes::Post, open: false, act: Act::LaterBy(|admin, _, who| Box::pin(reload(admin, who))) },
+    Resource { path: "/-/history", takes: Takes::Get, open: false, act: Act::LaterBy(|admin, _, _| Box::pin(history(admin))) },
+    Resource {
+        path: "/-/rollback",
+        takes: Takes::Post,
+        open: false,
+        act: Act::LaterBy(|admin, head, who| Box::pin(rollback(admin, head, who))),
+    },
+    Resource { path: "/-/log", takes: Takes::Post, open: false, act: Act::By(log_level) },
+    Resource { path: "/-/drain", takes: Takes::Post, open: false, act: Act::By(drain) },
+    Resource { path: "/-/circuit", takes: Takes::Post, open: false, act: Act::By(circuit) },
+    Resource { path: "/-/upstreams/accept", takes: Takes::Post, open: false, act: Act::By(accept) },
+    Resource { path: "/-/upstreams/drain", takes: Takes::Post, open: false, act: Act::By(by_hand) },
+    Resource { path: "/-/upstreams/ready", takes: Takes::Post, open: false, act: Act::By(by_hand) },
+    Resource { path: "/-/upstreams/weight", takes: Takes::Post, open: false, act: Act::By(by_hand) },
     Resource { path: "/-/limits", takes: Takes::Get, open: false, act: Act::Now(limits) },
     Resource { path: "/-/explain", takes: Takes::Post, open: false, act: Act::Asked(explain) },
     Resource { path: "/-/why", takes: Takes::Get, open: false, act: Act::Now(why) },
@@ -95,20 +110,81 @@ fn metrics(admin: &Admin) -> Answer {
     answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", admin.gateway.scrape())
 }
 
-async fn reload(admin: &Admin) -> Answer {
+async fn reload(admin: &Admin, who: Who) -> Answer {
     let reloader = admin.reloader.clone();
     // Reading and compiling take their time; the workers go on serving.
-    match tokio::task::spawn_blocking(move || reloader.reload()).await {
+    match tokio::task::spawn_blocking(move || reloader.reload(&Cause::Admin(who))).await {
         Ok(Ok(reloaded)) => json(StatusCode::OK, &reloaded),
-        Ok(Err(Refused::Problems(problems))) => json(StatusCode::UNPROCESSABLE_ENTITY, &json!({"problems": problems.to_json()})),
-        Ok(Err(Refused::Because(why))) => {
-            json(StatusCode::UNPROCESSABLE_ENTITY, &json!({"problems": [{"severity": "error", "code": "reload", "message": why}]}))
-        }
+        Ok(Err(refused)) => unprocessable(&refused),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The reload failed inside the gateway.", None),
     }
 }
 
-fn drain(admin: &Admin) -> Answer {
+/// A configuration that cannot be put in force.
+fn unprocessable(refused: &Refused) -> Answer {
+    let problems = match refused {
+        Refused::Problems(problems) => json!({"problems": problems.to_json()}),
+        Refused::Because(why) => json!({"problems": [{"severity": "error", "code": "reload", "message": why}]}),
+    };
+    json(StatusCode::UNPROCESSABLE_ENTITY, &problems)
+}
+
+/// The configurations that were accepted of late.
+async fn history(admin: &Admin) -> Answer {
+    let reloader = admin.reloader.clone();
+    match tokio::task::spawn_blocking(move || reloader.history()).await {
+        Ok(Some(history)) => json(StatusCode::OK, &history),
+        Ok(None) => {
+            let why = "No history is kept: that takes `server.state_dir` in the configuration.";
+            problem(StatusCode::NOT_FOUND, "not_found", why, None)
+        }
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The history cannot be read.", None),
+    }
+}
+
+/// Puts a configuration from before in force: the one of `hash` in the query, else the one before.
+async fn rollback(admin: &Admin, head: &RequestHeader, who: Who) -> Answer {
+    let (reloader, hash) = (admin.reloader.clone(), parameter(head, "hash"));
+    match tokio::task::spawn_blocking(move || reloader.rollback(hash.as_deref(), &who)).await {
+        Ok(Ok(rolled_back)) => json(StatusCode::OK, &rolled_back),
+        Ok(Err(NotRolledBack::Unknown(why))) => problem(StatusCode::NOT_FOUND, "not_found", why, None),
+        Ok(Err(NotRolledBack::Refused(refused))) => unprocessable(&refused),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The rollback failed inside the gateway.", None),
+    }
+}
+
+/// Sets how much the gateway's own log tells: `level`, and perhaps `for` in the query.
+fn log_level(_: &Admin, head: &RequestHeader, who: &Who) -> Answer {
+    let bad = |why| problem(StatusCode::BAD_REQUEST, "bad_request", why, None);
+    let Some(level) = Level::parse(&parameter(head, "level").unwrap_or_default()) else {
+        return bad("`level` must be error, warn, info, debug or usual.");
+    };
+    let time = match time(head) {
+        Ok(time) => time.unwrap_or(own_log::SPAN),
+        Err(why) => return bad(why),
+    };
+    if time > own_log::LONGEST {
+        return bad("`for` must be a day at most.");
+    }
+    let now = Instant::now();
+    // Before and after, so that it is told whichever of the two tells more.
+    let said = match level {
+        Level::Usual => format!("the operator {who} set the log back to what is usual"),
+        _ => format!("the operator {who} set the log to `{}` for {}", level.label(), Duration(time)),
+    };
+    let heard = log::log_enabled!(log::Level::Warn);
+    if heard {
+        log::warn!("{said}");
+    }
+    own_log::hold(level, time, now);
+    if !heard {
+        log::warn!("{said}");
+    }
+    json(StatusCode::OK, &LogLevelSet { level, for_ms: own_log::held(now).map(|held| held.for_ms) })
+}
+
+fn drain(admin: &Admin, _: &RequestHeader, who: &Who) -> Answer {
+    log::warn!("the operator {who} asks for the end: the gateway drains");
     // At once, so that whoever asks next is told so.
     admin.gateway.drain();
     admin.gateway.ask_to_drain();
@@ -116,7 +192,7 @@ fn drain(admin: &Admin) -> Answer {
 }
 
 /// Forces a circuit open or closed, or lets it decide by itself again: `filter`, `upstream`, `force`, and perhaps `for` in the query.
-fn circuit(admin: &Admin, head: &RequestHeader) -> Answer {
+fn circuit(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
     let value = |name: &str| parameter(head, name).unwrap_or_default();
     let (filter, upstream) = (value("filter"), value("upstream"));
     let Some(force) = Force::parse(&value("force")) else {
@@ -130,24 +206,25 @@ fn circuit(admin: &Admin, head: &RequestHeader) -> Answer {
         return problem(StatusCode::NOT_FOUND, "not_found", "There is no circuit of this filter and upstream.", None);
     }
     log::warn!(
-        "an operator set the circuit of filter `{filter}` and upstream `{upstream}` to {}{}",
+        "the operator {who} set the circuit of filter `{filter}` and upstream `{upstream}` to {}{}",
         force.label(),
-        time.map_or(String::new(), |time| format!(" for {time:?}"))
+        time.map_or(String::new(), |time| format!(" for {}", Duration(time)))
     );
     json(StatusCode::OK, &CircuitForced { filter: &filter, upstream: &upstream, force })
 }
 
 /// Lets go of the endpoints of `upstream` that its sources no longer name.
-fn accept(admin: &Admin, head: &RequestHeader) -> Answer {
+fn accept(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
     let upstream = parameter(head, "upstream").unwrap_or_default();
     let Some(left) = admin.gateway.accept(&upstream) else {
-        let why = match admin.gateway.snapshot().pools.contains_key(&upstream) {
-            true => "All endpoints of this upstream are written as addresses: there is no source to believe.",
-            false => "There is no upstream of this name.",
-        };
+        let snapshot = admin.gateway.snapshot();
+        if !snapshot.pools.contains_key(&upstream) {
+            return no_such("upstream", &upstream, snapshot.pools.keys().map(|name| &**name));
+        }
+        let why = "All endpoints of this upstream are written as addresses: there is no source to believe.";
         return problem(StatusCode::NOT_FOUND, "not_found", why, None);
     };
-    log::warn!("an operator let go {left} endpoints of upstream `{upstream}` that its sources no longer name");
+    log::warn!("the operator {who} let go {} of upstream `{upstream}` that its sources no longer name", in_words(left));
     json(StatusCode::OK, &Accepted { upstream: &upstream, left })
 }
 
@@ -162,7 +239,7 @@ fn time(head: &RequestHeader) -> Result<Option<std::time::Duration>, &'static st
 
 /// Takes an endpoint out, puts it back or gives it another weight, as the path's last word says: `upstream`, `endpoint`, perhaps `weight` and
 /// `for` in the query.
-fn by_hand(admin: &Admin, head: &RequestHeader) -> Answer {
+fn by_hand(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
     let value = |name: &str| parameter(head, name).unwrap_or_default();
     let (upstream, endpoint) = (value("upstream"), value("endpoint"));
     let bad = |why| problem(StatusCode::BAD_REQUEST, "bad_request", why, None);
@@ -179,8 +256,9 @@ fn by_hand(admin: &Admin, head: &RequestHeader) -> Answer {
         _ if time.is_some() => return bad("`for` says nothing where an endpoint is put back."),
         _ => Order::Ready,
     };
-    let Some(pool) = admin.gateway.snapshot().pools.get(&upstream).cloned() else {
-        return problem(StatusCode::NOT_FOUND, "not_found", "There is no upstream of this name.", None);
+    let snapshot = admin.gateway.snapshot();
+    let Some(pool) = snapshot.pools.get(&upstream).cloned() else {
+        return no_such("upstream", &upstream, snapshot.pools.keys().map(|name| &**name));
     };
     let obeyed = match pool.obey(&endpoint, order, Instant::now()) {
         Ok(obeyed) => obeyed,
@@ -196,8 +274,8 @@ fn by_hand(admin: &Admin, head: &RequestHeader) -> Answer {
         Order::Weight(weight, _) => format!("gave the weight {weight} to"),
         Order::Ready => "put back".to_owned(),
     };
-    let span = time.map_or(String::new(), |time| format!(" for {time:?}"));
-    log::warn!("an operator {what} endpoint {endpoint} of upstream `{upstream}`{span}");
+    let span = time.map_or(String::new(), |time| format!(" for {}", Duration(time)));
+    log::warn!("the operator {who} {what} endpoint {endpoint} of upstream `{upstream}`{span}");
     let warning = (!obeyed.usable).then(|| format!("no endpoint of the upstream `{upstream}` takes requests"));
     if let Some(warning) = &warning {
         log::warn!("{warning}");
@@ -217,7 +295,7 @@ fn limits(admin: &Admin, head: &RequestHeader) -> Answer {
 fn explain(admin: &Admin, body: &[u8]) -> Answer {
     let bad = |why: &str| refusal(StatusCode::BAD_REQUEST, "bad_request", why);
     match serde_json::from_slice::<Posted>(body) {
-        Ok(posted) => match posted.explain(&admin.gateway.snapshot()) {
+        Ok(posted) => match posted.explain(&admin.gateway.snapshot(), admin.gateway.overload.stage()) {
             Ok(told) => json(StatusCode::OK, &told),
             Err(why) => bad(&why),
         },
@@ -233,7 +311,7 @@ fn why(admin: &Admin, head: &RequestHeader) -> Answer {
     if found.is_empty() {
         let (refusals, failures) = recent.reach();
         let told = |what: &str, reach: Reach| match reach.since {
-            Some(since) => format!("the last {} {what}, since {}, are kept", reach.kept, rfc3339(since)),
+            Some(since) => format!("the last {} {what}, since {}, are kept", reach.kept, timestamp(since)),
             None => format!("all {} {what} since the gateway began are kept", reach.kept),
         };
         let (refusals, failures) = (told("refusals", refusals), told("failures", failures));

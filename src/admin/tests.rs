@@ -12,6 +12,7 @@ use crate::status::{Health, Status};
 use crate::telemetry::Metrics;
 use crate::upstream::Documents;
 
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4711);
 const CONFIGURATION: &str = r#"
 version: 1
 server: {listeners: [{address: "127.0.0.1:0"}]}
@@ -23,20 +24,32 @@ telemetry: {access_log: "off"}
 "#;
 
 fn admin(scope: Scope) -> Admin {
-    let load = || load_text("test.yaml", CONFIGURATION);
+    admin_with(scope, "")
+}
+
+/// One that asks for a token: the whole text of a file.
+fn admin_with(scope: Scope, token: &str) -> Admin {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let file = std::env::temp_dir().join(format!("frontgate-admin-{}-{test}", std::process::id()));
+    let admin = format!("admin: {{address: \"127.0.0.1:1\", token: {{file: \"{}\"}}}}", file.display());
+    let text = match token {
+        "" => CONFIGURATION.to_owned(),
+        _ => CONFIGURATION.replace("server: {", &format!("server: {{{admin}, ")),
+    };
+    std::fs::write(&file, token).expect("written");
+    let load = move || load_text("test.yaml", &text);
     let loaded = load().unwrap_or_else(|problems| panic!("{}", problems.render(false)));
     let metrics = Metrics::new();
     let documents = Documents::new(metrics.clone(), Dns::new(Places::default()));
     let snapshot = Snapshot::compile(loaded, None, &metrics, Some(&documents)).expect("it compiles");
+    std::fs::remove_file(&file).expect("removed");
     let gateway = Gateway::new(snapshot, metrics, documents);
     let reloader = Arc::new(Reloader::new(gateway.clone(), Box::new(load)));
-    Admin::new(gateway, reloader, scope)
+    Admin::new(gateway, reloader, scope, Arc::default())
 }
 
 /// The scope of an admin address on loopback.
-fn all(token: Option<&str>) -> Scope {
-    Scope::All { token: token.map(str::to_owned), local: true }
-}
+const ALL: Scope = Scope::All { local: true };
 
 fn ask(admin: &Admin, method: &str, target: &str, token: Option<&str>) -> Answer {
     let token = token.map(|token| format!("Bearer {token}"));
@@ -50,7 +63,7 @@ fn ask_as(admin: &Admin, method: &str, target: &str, headers: &[(&'static str, &
     for (name, value) in headers {
         head.append_header(*name, *value).expect("a header");
     }
-    match pin!(admin.answer(&head)).poll(&mut Context::from_waker(Waker::noop())) {
+    match pin!(admin.answer(&head, PEER)).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => answer,
         Poll::Pending => panic!("it waits"),
     }
@@ -58,7 +71,7 @@ fn ask_as(admin: &Admin, method: &str, target: &str, headers: &[(&'static str, &
 
 #[test]
 fn every_resource_refuses_every_other_method_and_says_which_it_takes() {
-    let admin = admin(all(None));
+    let admin = admin(ALL);
 
     for resource in RESOURCES {
         let (wrong, allow) = match resource.takes {
@@ -69,7 +82,7 @@ fn every_resource_refuses_every_other_method_and_says_which_it_takes() {
         assert_eq!((refusal.status(), &refusal.headers()["allow"]), (StatusCode::METHOD_NOT_ALLOWED, &allow.parse().expect("a value")));
         assert_eq!(refusal.headers()["content-type"], "application/problem+json");
     }
-    assert_eq!(ask(&admin, "GET", "/", None).status(), StatusCode::NOT_FOUND);
+    assert_eq!(ask(&admin, "GET", "/nowhere", None).status(), StatusCode::NOT_FOUND);
 }
 
 #[test]
@@ -87,7 +100,7 @@ fn the_status_address_shows_nothing_that_changes_anything() {
 
 #[test]
 fn a_token_is_asked_for_before_anything_else_is_said() {
-    let admin = admin(all(Some("secret")));
+    let admin = admin_with(ALL, "secret");
 
     for path in ["/livez", "/-/drain", "/nowhere"] {
         for token in [None, Some("secreT"), Some("secret2"), Some("")] {
@@ -100,7 +113,7 @@ fn a_token_is_asked_for_before_anything_else_is_said() {
 
 #[test]
 fn only_who_is_there_operates_a_gateway_on_loopback() {
-    let admin = admin(all(None));
+    let admin = admin(ALL);
     let status = |target: &str, headers: &[(&'static str, &str)]| ask_as(&admin, "GET", target, headers).status().as_u16();
 
     for host in ["127.0.0.1", "127.0.0.1:9901", "127.9.8.7:1", "localhost", "LocalHost:9901", "[::1]", "[::1]:9901", "[::ffff:127.0.0.1]:1"]
@@ -154,7 +167,7 @@ fn only_who_is_there_operates_a_gateway_on_loopback() {
 
 #[test]
 fn elsewhere_the_token_says_who_operates_and_pages_are_refused_all_the_same() {
-    let remote = admin(Scope::All { token: Some("secret".to_owned()), local: false });
+    let remote = admin_with(Scope::All { local: false }, "secret");
     let ask = |headers: &[(&'static str, &str)]| ask_as(&remote, "GET", "/livez", headers).status().as_u16();
     let token = ("Authorization", "Bearer secret");
 
@@ -166,8 +179,76 @@ fn elsewhere_the_token_says_who_operates_and_pages_are_refused_all_the_same() {
 }
 
 #[test]
+fn the_page_of_the_dashboard_is_shown_without_the_token_and_its_numbers_are_not() {
+    let admin = admin_with(ALL, "secret");
+
+    let page = ask(&admin, "GET", "/", None);
+
+    assert_eq!((page.status(), page.headers()["content-type"].as_bytes()), (StatusCode::OK, &b"text/html; charset=utf-8"[..]));
+    for (name, value) in [
+        ("x-frame-options", "DENY"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        assert_eq!(page.headers()[name], value);
+    }
+    let policy = page.headers()["content-security-policy"].to_str().expect("text");
+    assert!(policy.starts_with("default-src 'none'; script-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
+    for (method, path) in [("GET", "/-/dashboard"), ("GET", "//"), ("POST", "/-/drain")] {
+        assert_eq!(ask(&admin, method, path, None).status(), StatusCode::UNAUTHORIZED, "{path}");
+    }
+    assert_eq!(ask(&admin, "POST", "/", None).status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(ask(&admin, "GET", "/-/dashboard", Some("secret")).status(), StatusCode::OK);
+}
+
+#[test]
+fn a_link_opens_the_page_and_nothing_else_that_a_page_does() {
+    let admin = admin(ALL);
+    let status = |method: &str, target: &str, host: &'static str, site: &'static str, mode: &'static str, dest: &'static str| {
+        let headers = [("Host", host), ("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest)];
+        ask_as(&admin, method, target, &headers).status().as_u16()
+    };
+
+    assert_eq!(status("GET", "/", "localhost:9901", "cross-site", "navigate", "document"), 200);
+    for (method, target, host, mode, dest) in [
+        ("GET", "/", "rebound.example", "navigate", "document"),
+        ("GET", "/", "localhost", "navigate", "iframe"),
+        ("GET", "/", "localhost", "no-cors", "script"),
+        ("GET", "/", "localhost", "cors", "empty"),
+        ("GET", "/?x", "localhost", "navigate", "document"),
+        ("POST", "/", "localhost", "navigate", "document"),
+        ("GET", "/-/dashboard", "localhost", "navigate", "document"),
+        ("GET", "/metrics", "localhost", "navigate", "document"),
+    ] {
+        assert_eq!(status(method, target, host, "cross-site", mode, dest), 403, "{method} {target} {host} {mode} {dest}");
+    }
+}
+
+#[test]
+fn the_numbers_of_the_dashboard_are_those_of_the_gateway() {
+    let admin = admin(ALL);
+    for (name, requests) in [("all", 3), (crate::router::UNMATCHED, 1)] {
+        let route = admin.gateway.metrics.route(name);
+        (0..requests).for_each(|_| route.record(&Method::GET, 200, std::time::Duration::ZERO, std::time::Duration::ZERO));
+    }
+
+    let numbers = |target: &str| -> serde_json::Value { serde_json::from_slice(ask(&admin, "GET", target, None).body()).expect("JSON") };
+    let all = numbers("/-/dashboard");
+
+    assert_eq!(all["counters"]["routes"][1]["answers"], serde_json::json!([0, 3, 0, 0, 0, 0]));
+    assert_eq!(all["written"]["all"], serde_json::json!({"host": null, "path": "/**", "to": ["main"]}));
+    assert_eq!((&all["quiet_routes"], &all["status"]["upstreams"]["main"]["alive"]), (&0.into(), &true.into()));
+    assert_eq!(all["reloads"][0]["config"], all["status"]["config"]);
+    assert!(all["started_ms"].as_u64() > Some(1_600_000_000_000) && all["uptime_ms"].is_u64(), "{all}");
+    let some = numbers("/-/dashboard?match=_N");
+    assert_eq!((some["counters"]["routes"].as_array().map(Vec::len), &some["counters"]["routes"][0]["name"]), (Some(1), &"_none".into()));
+}
+
+#[test]
 fn a_value_is_shown_as_the_log_shows_it() {
-    let admin = admin(all(None));
+    let admin = admin(ALL);
 
     let shown = ask(&admin, "POST", "/-/hash?value=user%2F1", None);
 
@@ -179,7 +260,7 @@ fn a_value_is_shown_as_the_log_shows_it() {
 
 #[test]
 fn the_full_state_of_health_is_what_the_command_line_reads() {
-    let admin = admin(all(None));
+    let admin = admin(ALL);
 
     let full = ask(&admin, "GET", "/healthz?x&full=1", None);
     let status: Status = serde_json::from_slice(full.body()).expect("a status");

@@ -1,4 +1,4 @@
-//! `frontgate config`: the language's schema, and a configuration merged with its defaults.
+//! `frontgate config`: the language's schema, a configuration merged with its defaults, and what the running gateway had in force before.
 
 use std::io::Write;
 use std::path::Path;
@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{exit, loaded};
+use super::check::Format;
+use super::{Admin, exit, loaded, operate};
 use crate::config;
 
 /// What is shown.
@@ -16,11 +17,28 @@ pub(super) enum What {
     Show,
     /// The JSON Schema of the language, for editors
     Schema,
+    /// The configurations that the running gateway accepted of late, the last one first; kept where there is `server.state_dir`
+    History {
+        #[command(flatten)]
+        admin: Admin,
+        /// For people, or as JSON for programs
+        #[arg(long, value_enum, default_value = "human")]
+        format: Format,
+    },
+    /// Put a configuration from the history in force; it stays until the files change or are reloaded
+    Rollback {
+        #[command(flatten)]
+        admin: Admin,
+        /// Its hash, or how that begins; by default the one before the one in force
+        hash: Option<String>,
+    },
 }
 
 /// Prints it.
 pub(super) fn run(path: Option<&Path>, what: What) -> ExitCode {
     let text = match what {
+        What::History { admin, format } => return operate::run(path, &admin, &operate::Ask::History(format)),
+        What::Rollback { admin, hash } => return operate::run(path, &admin, &operate::Ask::Rollback(hash)),
         What::Schema => config::schema::json(),
         What::Show => match loaded(path) {
             Ok(loaded) => format!("{:#}\n", serde_json::to_value(&loaded.config).unwrap_or_default()),

@@ -8,6 +8,7 @@ mod hash;
 mod operate;
 mod run;
 mod table;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -19,7 +20,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::Loaded;
 use crate::config::diagnostics::Diagnostics;
-use crate::status::Force;
+use crate::status::{Force, Level};
 
 /// A BFF edge gateway: routes, filters and upstreams from one YAML file.
 #[derive(Parser)]
@@ -40,7 +41,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Serve in the foreground (the default)
-    Run,
+    Run(run::Options),
     /// Serve an embedded configuration with embedded upstreams, and print what to try
     Demo,
     /// Check a configuration, open what it names, and report every problem
@@ -53,7 +54,7 @@ enum Command {
     },
     /// Explain which route takes a request and what every filter decides: offline, or by the running gateway
     Explain(explain::Arguments),
-    /// Show the configuration, or the schema of its language
+    /// Show the configuration, the schema of its language, or what was in force before, which it can put back
     Config {
         #[command(subcommand)]
         what: config::What,
@@ -110,6 +111,17 @@ enum Command {
         #[arg(long = "for", value_name = "TIME")]
         time: Option<frontgate_filters::words::units::Duration>,
     },
+    /// Set for a time how much the log of the running gateway tells, but for the access log
+    Log {
+        #[command(flatten)]
+        admin: Admin,
+        /// From now on everything up to this level
+        #[arg(value_enum)]
+        level: Level,
+        /// How long, such as 1h; a day at most
+        #[arg(long = "for", value_name = "TIME", default_value = "10m")]
+        time: frontgate_filters::words::units::Duration,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -134,6 +146,7 @@ enum OnUpstream {
         time: Option<frontgate_filters::words::units::Duration>,
     },
     /// Put an endpoint back: nothing that was set for it by hand holds any more
+    #[command(alias = "undrain")]
     Ready {
         #[command(flatten)]
         whom: Whom,
@@ -240,7 +253,8 @@ pub fn main() -> ExitCode {
     let path = arguments.config.as_deref();
     match arguments.command {
         None if arguments.test => check::run(path, &arguments.check),
-        None | Some(Command::Run) => run::run(path),
+        None => run::run(path, run::Options::default()),
+        Some(Command::Run(options)) => run::run(path, options),
         Some(Command::Demo) => demo::run(),
         Some(Command::Check { options, file }) => check::run(file.as_deref().or(path), &options),
         Some(Command::Explain(request)) => explain::run(path, &request),
@@ -257,6 +271,7 @@ pub fn main() -> ExitCode {
         Some(Command::Circuit { admin, filter, upstream, force, time }) => {
             operate::run(path, &admin, &operate::Ask::Circuit { filter, upstream, force, time })
         }
+        Some(Command::Log { admin, level, time }) => operate::run(path, &admin, &operate::Ask::Log { level, time }),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Arguments::command(), "frontgate", &mut std::io::stdout());
             ExitCode::SUCCESS

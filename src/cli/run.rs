@@ -8,14 +8,33 @@ use std::task::Poll;
 
 use tokio::signal::unix::{self, SignalKind};
 
-use super::{exit, fail, opened};
+use super::{exit, fail, opened, upgrade};
 use crate::config;
 use crate::gateway::Gateway;
-use crate::server::{Running, start};
+use crate::reload::{self, Cause, in_force};
+use crate::server::handover::{NotGiven, Peer, Taken};
+use crate::server::{Running, Surroundings, activation, start_in};
 use crate::snapshot;
+use crate::supervisor::Supervisor;
+use crate::telemetry::own_log;
+
+/// How it is served.
+#[derive(clap::Args, Default)]
+pub(super) struct Options {
+    /// Read the configuration, certificates, keys and secrets again when that is asked for, and not because their files change
+    #[arg(long)]
+    no_watch: bool,
+    #[command(flatten)]
+    upgrade: upgrade::Takeover,
+}
 
 /// Serves the configuration at `path`.
-pub(super) fn run(path: Option<&Path>) -> ExitCode {
+pub(super) fn run(path: Option<&Path>, options: Options) -> ExitCode {
+    // Before anything else is opened: they are there under their numbers.
+    let inherited = match activation::inherited() {
+        Ok(inherited) => inherited,
+        Err(why) => return fail(exit::RUNTIME, &why),
+    };
     let loaded = match opened(path) {
         Ok(loaded) => loaded,
         Err(code) => return code,
@@ -27,17 +46,36 @@ pub(super) fn run(path: Option<&Path>) -> ExitCode {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     small_pages();
     let path = path.map(Path::to_owned);
-    serve(|| start(loaded, Box::new(move || config::load(path.as_deref()).and_then(snapshot::opened))))
-}
-
-/// Starts a gateway and runs it until a signal or an operator ends it. 0 where no request was cut off.
-pub(super) fn serve(start: impl FnOnce() -> Result<Running, String>) -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,pingora_core=warn,pingora_proxy=warn")).init();
-    let running = match start() {
+    own_log::init();
+    let (inherited, taken) = match options.upgrade.taken() {
+        Ok(None) => (inherited, None),
+        Ok(Some(Some(mut taken))) => (std::mem::take(&mut taken.inherited).and(inherited), Some(taken)),
+        // Nothing was taken, so nothing is to be ended.
+        Ok(Some(None)) => return ExitCode::SUCCESS,
+        Err(why) => return fail(exit::RUNTIME, &why),
+    };
+    let supervisor = Supervisor::of_environment(taken.as_ref().map(|taken| taken.peer.process));
+    let (loaded, beginning) = reload::begin(loaded);
+    let again = path.clone();
+    let read = Box::new(move || config::load(again.as_deref()).and_then(snapshot::opened));
+    let running = match start_in(loaded, read, Surroundings { inherited, supervisor }) {
         Ok(running) => running,
         Err(why) => return fail(exit::RUNTIME, &why),
     };
-    match govern(running) {
+    running.reloader.begins(path, beginning);
+    if options.no_watch {
+        running.gateway.watch_nothing();
+    } else if let Err(error) = reload::watch(running.reloader.clone()) {
+        return fail(exit::RUNTIME, &format!("files cannot be watched: {error}"));
+    }
+    serve(running, taken, &options.upgrade.place())
+}
+
+/// Runs a gateway until a signal or an operator ends it, in the place of the process that it was taken from where there was one. 0 where no
+/// request was cut off. `place` is where a process waits that takes this one's.
+pub(super) fn serve(running: Running, taken: Option<Taken>, place: &Path) -> ExitCode {
+    match govern(running, taken, place) {
+        Ok(End::NotTaken(why)) => fail(exit::RUNTIME, &why),
         Ok(End::Drained { cut_off: 0 }) => ExitCode::SUCCESS,
         Ok(End::Drained { cut_off }) => {
             log::error!("the drain timeout is over, and {cut_off} requests were cut off");
@@ -61,6 +99,9 @@ fn small_pages() {
 #[cfg(not(target_os = "linux"))]
 fn small_pages() {}
 
+/// Tells what has come of handing over the sockets.
+type Handing = tokio::sync::oneshot::Receiver<Result<Peer, NotGiven>>;
+
 /// How the gateway ended.
 enum End {
     /// It took no more requests and waited for those that it had.
@@ -70,17 +111,19 @@ enum End {
     },
     /// At once.
     Now,
+    /// The process whose place it should have taken goes on.
+    NotTaken(String),
 }
 
 /// Does what signals and operators ask for, until one of them ends it. What may have to wait is done elsewhere, so that none is kept waiting.
-fn govern(running: Running) -> std::io::Result<End> {
+fn govern(running: Running, taken: Option<Taken>, place: &Path) -> std::io::Result<End> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
         let gateway = running.gateway.clone();
         let reloader = running.reloader.clone();
         // The reasons of a refusal are in the log already.
-        let reload = Chore::new("reload", move || drop(reloader.reload()))?;
+        let reload = Chore::new("reload", move || drop(reloader.reload(&Cause::Signal)))?;
         let log = gateway.clone();
         let reopen = Chore::new("reopen-logs", move || reopen(&log))?;
         for address in running.addresses() {
@@ -89,25 +132,63 @@ fn govern(running: Running) -> std::io::Result<End> {
         if let Some(admin) = running.admin() {
             log::info!("admin on {admin}");
         }
+        if let Some(taken) = taken {
+            let before = taken.peer.process;
+            match taken.served() {
+                Ok(()) => log::info!("process {before} leaves its sockets to this one, and drains"),
+                Err(why) if upgrade::is_gone(before) => log::warn!("process {before} is gone, and this one serves: {why}"),
+                Err(why) => {
+                    // What was accepted meanwhile is answered.
+                    running.leave();
+                    return Ok(End::NotTaken(why));
+                }
+            }
+        }
+        if let Some(supervisor) = gateway.supervisor() {
+            supervisor.ready(&in_force(&gateway.snapshot().loaded.hash));
+        }
         let (ended, mut end) = tokio::sync::oneshot::channel();
         let mut waiting = Some((running, ended));
+        let mut handing = None;
         loop {
             let signal = tokio::select! {
                 signal = signals.next() => signal,
                 () = gateway.asked_to_drain() => Signal::Drain,
                 cut_off = &mut end => return Ok(End::Drained { cut_off: cut_off.unwrap_or_default() }),
+                given = handed(&mut handing) => {
+                    handing = None;
+                    match (given, waiting.take()) {
+                        (Ok(successor), Some((running, ended))) => {
+                            log::info!("process {} serves with the same sockets", successor.process);
+                            if let Some(supervisor) = gateway.supervisor() {
+                                supervisor.replaced_by(successor.process);
+                            }
+                            drain(running, Way::Leave, ended)?;
+                        }
+                        (Err(NotGiven::Nobody(why)), Some((running, ended))) => {
+                            let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+                            log::info!("QUIT: no process waits at `{}` to take over{why}, so this one drains", place.display());
+                            drain(running, Way::Close, ended)?;
+                        }
+                        (Err(NotGiven::Failed(why)), stays) => {
+                            log::error!("QUIT: no other process has taken over, and this one serves on: {why}");
+                            waiting = stays;
+                        }
+                        (_, None) => {}
+                    }
+                    continue;
+                }
             };
             match signal {
                 Signal::Now => return Ok(End::Now),
-                Signal::Drain | Signal::HandOver => match waiting.take() {
-                    Some((running, ended)) => {
-                        if matches!(signal, Signal::HandOver) {
-                            log::info!(
-                                "QUIT: there is no other process to hand the listeners over to, so the requests in flight are drained"
-                            );
-                        }
-                        drain(running, ended)?;
+                Signal::HandOver if waiting.is_some() => {
+                    if handing.is_none() {
+                        handing = Some(upgrade::hand_over(&gateway, place)?);
                     }
+                }
+                Signal::Drain | Signal::HandOver => match waiting.take() {
+                    // Another process may have the sockets by now, and must not find them closed.
+                    Some((running, ended)) => drain(running, if handing.is_some() { Way::Leave } else { Way::Close }, ended)?,
                     None => log::info!("still draining: {} requests in flight", gateway.requests()),
                 },
                 Signal::Reload => {
@@ -117,24 +198,46 @@ fn govern(running: Running) -> std::io::Result<End> {
                     }
                 }
                 Signal::Reopen => reopen.ask(),
+                // Whoever writes the file tells of it.
+                Signal::TooLarge => {}
                 Signal::Unknown => log::warn!("USR2 is ignored: it means nothing here"),
             }
         }
     })
 }
 
+/// What has come of handing over the sockets, while that is under way.
+async fn handed(handing: &mut Option<Handing>) -> Result<Peer, NotGiven> {
+    match handing {
+        Some(handing) => handing.await.unwrap_or_else(|_| Err(NotGiven::Failed("it was given up".to_owned()))),
+        None => std::future::pending().await,
+    }
+}
+
+/// What becomes of the sockets in a drain.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// They are closed.
+    Close,
+    /// Another process has them.
+    Leave,
+}
+
 /// Drains on a thread of its own, which says how many requests were cut off.
-fn drain(running: Running, ended: tokio::sync::oneshot::Sender<usize>) -> std::io::Result<()> {
+fn drain(running: Running, way: Way, ended: tokio::sync::oneshot::Sender<usize>) -> std::io::Result<()> {
     let notice = running.gateway.snapshot().loaded.config.server.drain.notice;
     let requests = running.requests();
-    if notice.0.is_zero() {
+    if let Some(supervisor) = running.gateway.supervisor() {
+        supervisor.stopping(&format!("draining: {requests} requests in flight"));
+    }
+    if notice.0.is_zero() || way == Way::Leave {
         log::info!("draining: no new connections, {requests} requests in flight");
     } else {
         log::info!("draining: not ready any more, and no new connections in {notice}; {requests} requests in flight");
     }
     let work = move || {
         // Whoever asked is there until it hears of it.
-        let _ = ended.send(running.drain());
+        let _ = ended.send(if way == Way::Leave { running.leave() } else { running.drain() });
     };
     std::thread::Builder::new().name("drain".to_owned()).spawn(work).map(drop)
 }
@@ -171,7 +274,7 @@ enum Signal {
     Now,
     /// TERM: end when the requests in flight have.
     Drain,
-    /// QUIT: the same, since there is nobody to take over.
+    /// QUIT: the same, once another process serves with the sockets where one waits for them.
     HandOver,
     /// HUP: open the log anew and read the configuration again.
     Reload,
@@ -179,10 +282,12 @@ enum Signal {
     Reopen,
     /// USR2.
     Unknown,
+    /// XFSZ: a file may not grow any more. Who takes it gets an error from the kernel, and is not ended.
+    TooLarge,
 }
 
 /// The signals that are taken from now on.
-struct Signals([(unix::Signal, Signal); 6]);
+struct Signals([(unix::Signal, Signal); 7]);
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
@@ -194,6 +299,7 @@ impl Signals {
             take(SignalKind::hangup(), Signal::Reload)?,
             take(SignalKind::user_defined1(), Signal::Reopen)?,
             take(SignalKind::user_defined2(), Signal::Unknown)?,
+            take(SignalKind::from_raw(libc::SIGXFSZ), Signal::TooLarge)?,
         ]))
     }
 

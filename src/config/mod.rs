@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod diagnostics;
+pub(crate) mod ledger;
 mod lenient;
 pub mod model;
 mod places;
@@ -25,12 +26,13 @@ use frontgate_filters::words::fnv;
 use frontgate_filters::words::spanned::{Place, Problem, Spanned};
 
 use self::diagnostics::{Code, Diagnostic, Diagnostics, Severity};
+use self::ledger::Ledger;
 pub(crate) use self::lenient::admin;
 use self::model::{Config, Secret};
-use self::places::{At, Places, Source};
+pub(crate) use self::places::Source;
+use self::places::{At, Places};
 use self::read::tree::{Builder, Node, Value};
 use self::read::{collect, yaml};
-use crate::files;
 
 /// A configuration without errors, and where each of its values is written.
 #[derive(Debug)]
@@ -43,12 +45,23 @@ pub struct Loaded {
     pub hash: String,
     places: Places,
     sources: Arc<Vec<Source>>,
+    ledger: Arc<Ledger>,
 }
 
 /// Reads a file or a directory; without a path ./frontgate.yaml, else /etc/frontgate/.
 pub fn load(path: Option<&Path>) -> Result<Loaded, Diagnostics> {
     let found = source::read(path)?;
     load_sources(found.sources, found.warnings, &|name| std::env::var(name).ok())
+}
+
+/// The texts of a configuration as its files hold them, whatever is wrong with them. The error says why they are not to be had.
+pub(crate) fn texts(path: Option<&Path>) -> Result<Vec<Source>, Diagnostics> {
+    source::read(path).map(|found| found.sources)
+}
+
+/// Reads texts that were kept as if their files held them.
+pub(crate) fn load_texts(texts: Vec<Source>) -> Result<Loaded, Diagnostics> {
+    load_sources(texts, Vec::new(), &|name| std::env::var(name).ok())
 }
 
 /// Reads a text as if it were a file of this name in the current directory.
@@ -89,7 +102,7 @@ fn load_sources(sources: Vec<Source>, mut problems: Vec<Diagnostic>, env: &dyn F
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error && !problem.tolerated);
     let found = Diagnostics::new(problems, sources.clone());
     match config {
-        Some(config) if !failed => Ok(Loaded { hash: hash(&config), config, warnings: found, places, sources }),
+        Some(config) if !failed => Ok(Loaded { hash: hash(&config), config, warnings: found, places, sources, ledger: Arc::default() }),
         _ => Err(found),
     }
 }
@@ -139,18 +152,29 @@ impl Loaded {
 
     /// The contents of a file that a value names; an error says why it cannot be had.
     pub fn file(&self, path: &Spanned<PathBuf>) -> Result<Vec<u8>, String> {
-        files::read(&self.resolve_path(path.place, path), files::SMALL)
+        self.ledger.read_followed(&self.resolve_path(path.place, path))
     }
 
     /// What was found wrong with these values after they were loaded: secrets and files that cannot be had.
     pub fn diagnose(&self, problems: Vec<Problem>) -> Diagnostics {
         let told = |problem| Diagnostic::from_problem(problem, &self.places).code(Code::Outside);
-        Diagnostics::new(problems.into_iter().map(told).collect(), self.sources.clone())
+        Diagnostics::new(problems.into_iter().map(told).collect(), self.sources.clone()).of(&self.ledger)
+    }
+
+    /// The files that it was read from, with their texts.
+    pub(crate) fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// The keys and secrets in files that were read for it so far.
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
     }
 
     /// The present value of a secret, read anew; an error says why it cannot be had.
     pub fn secret(&self, secret: &Secret) -> Result<String, String> {
-        read_secret(secret, &self.places, &self.sources, &|name| std::env::var(name).ok())
+        let file = |path: &Spanned<PathBuf>| self.ledger.read(&self.resolve_path(path.place, path));
+        read_secret(secret, &file, &|name| std::env::var(name).ok())
     }
 }
 
@@ -160,17 +184,17 @@ fn resolve(place: Place, path: &Path, places: &Places, sources: &[Source]) -> Pa
 }
 
 /// A secret without one line break at its end, as editors and `echo` leave it there.
-fn read_secret(secret: &Secret, places: &Places, sources: &[Source], env: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+fn read_secret(
+    secret: &Secret,
+    file: &dyn Fn(&Spanned<PathBuf>) -> Result<Vec<u8>, String>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, String> {
     let mut value = match secret {
         Secret::Env(name) if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
             return Err("this is not the name of an environment variable".to_owned());
         }
         Secret::Env(name) => env(name).ok_or_else(|| format!("the environment variable `{}` is not set", name.value))?,
-        Secret::File(path) => {
-            let path = resolve(path.place, path, places, sources);
-            let bytes = files::read(&path, files::SMALL)?;
-            String::from_utf8(bytes).map_err(|_| format!("`{}` is not UTF-8", path.display()))?
-        }
+        Secret::File(path) => String::from_utf8(file(path)?).map_err(|_| format!("`{}` is not UTF-8", path.display()))?,
     };
     if value.ends_with('\n') {
         value.pop();

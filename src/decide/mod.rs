@@ -20,6 +20,7 @@ use pingora_http::RequestHeader;
 
 use crate::action::{Act, Ask, Chosen};
 use crate::door::wire::Refusal;
+use crate::overload::Stage;
 use crate::refusals;
 use crate::request_id::new_request_id;
 use crate::router::Found;
@@ -43,6 +44,8 @@ pub(crate) struct Asked<'a> {
     pub trusted: &'a mut bool,
     /// The port that the listener sends every client to, over HTTPS.
     pub redirect: Option<NonZeroU16>,
+    /// How much is given up under overload.
+    pub overload: Stage,
     /// When the request began.
     pub now: Instant,
     /// Where the reasons go while the decision is being explained.
@@ -68,6 +71,8 @@ pub(crate) enum By {
     Unmet,
     /// Its host and path have other methods.
     WrongMethod,
+    /// The gateway is overloaded, and other routes matter more.
+    Overload,
     /// A filter.
     Filter,
     /// What the route leads to.
@@ -185,6 +190,9 @@ fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<(&'s Route,
     *asked.route = Some(index);
     let route = &snapshot.routes[index];
     route.introduce(index, asked.facts);
+    if asked.overload.refuses(route.priority) {
+        return Err((refusals::overloaded(), By::Overload));
+    }
     if via::is_loop(&head.headers) {
         return Err((refusals::loops(), By::Request));
     }

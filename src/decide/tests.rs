@@ -40,6 +40,7 @@ struct Known {
     exchange: Exchange,
     route: Option<usize>,
     trusted: bool,
+    overload: Stage,
 }
 
 impl Known {
@@ -50,11 +51,16 @@ impl Known {
             head.append_header(*name, *value).expect("a header");
         }
         let facts = Facts::new(IpAddr::from([192, 0, 2, 1]), HeaderValue::from_static("-"));
-        Self { head, facts, exchange: Exchange::default(), route: None, trusted: false }
+        Self { head, facts, exchange: Exchange::default(), route: None, trusted: false, overload: Stage::Calm }
     }
 
     fn from(mut self, peer: [u8; 4]) -> Self {
         self.facts.client_ip = IpAddr::from(peer);
+        self
+    }
+
+    fn under(mut self, stage: Stage) -> Self {
+        self.overload = stage;
         self
     }
 
@@ -73,6 +79,7 @@ impl Known {
             chosen: &mut None,
             trusted: &mut self.trusted,
             redirect: None,
+            overload: self.overload,
             now: Instant::now(),
             trace,
         };
@@ -88,6 +95,20 @@ fn now<T>(future: impl Future<Output = T>) -> T {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("it waits"),
     }
+}
+
+#[test]
+fn under_overload_the_route_s_priority_decides_before_any_filter_is_asked() {
+    let text = CONFIGURATION.replace("upstream: main, filters: [few]", "upstream: main, filters: [few], priority: low");
+    let loaded = load_text("test.yaml", &text).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+    let snapshot = Snapshot::compile(loaded, None, &Metrics::new(), None).expect("it compiles");
+    let decided = |line: &str, stage| Known::new(line, &[HOST]).under(stage).decide(&snapshot, None);
+
+    assert_eq!(decided("GET /limited/a", Stage::First), "503 Overload");
+    assert_eq!(decided("GET /limited/a", Stage::Calm), "main /limited/a", "nothing was taken from the limit");
+    assert_eq!(decided("GET /limited/a", Stage::Calm), "429 Filter");
+    assert_eq!((decided("GET /open/a", Stage::First), decided("GET /open/a", Stage::Second)), ("main /a".into(), "503 Overload".into()));
+    assert_eq!(decided("GET /nowhere", Stage::Second), "404 NoRoute");
 }
 
 const HOST: (&str, &str) = ("Host", "shop.example");
@@ -160,7 +181,7 @@ fn a_trusted_proxy_says_who_its_client_is() {
 }
 
 #[test]
-fn a_trace_changes_no_decision() {
+fn an_explanation_is_what_becomes_of_the_next_request_and_changes_nothing_of_it() {
     for (line, headers) in [
         ("GET /open/x", &[HOST][..]),
         ("GET /limited/x", &[HOST]),
@@ -174,9 +195,14 @@ fn a_trace_changes_no_decision() {
 
         // Twice, so that the limit is met.
         let plain = [(); 2].map(|()| Known::new(line, headers).decide(&served, None));
-        let traced = [(); 2].map(|()| Known::new(line, headers).decide(&explained, Some(&mut trace)));
+        let both = [(); 2].map(|()| {
+            let told = Known::new(line, headers).decide(&explained, Some(&mut trace));
+            assert_eq!(Known::new(line, headers).decide(&explained, Some(&mut trace)), told, "{line}");
+            (told, Known::new(line, headers).decide(&explained, None))
+        });
 
-        assert_eq!(plain, traced, "{line}");
-        assert_eq!(trace.filters.len(), if plain[0].starts_with("main /limited") { 2 } else { 0 }, "{line}: {trace:?}");
+        assert_eq!(both.clone().map(|(_, done)| done), plain, "{line}");
+        assert_eq!(both.map(|(told, _)| told), plain, "{line}");
+        assert_eq!(trace.filters.len(), if plain[0].starts_with("main /limited") { 4 } else { 0 }, "{line}: {trace:?}");
     }
 }

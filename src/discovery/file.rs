@@ -58,6 +58,7 @@ enum Came {
     Same,
     Other(Vec<Found>, Vec<u8>),
     Failed(String),
+    Invalid(String),
 }
 
 async fn run(reporter: Reporter, path: Arc<Path>) {
@@ -80,6 +81,7 @@ async fn run(reporter: Reporter, path: Arc<Path>) {
                 held = Some(Arc::new(bytes));
             }
             Came::Failed(why) => reporter.failed(why),
+            Came::Invalid(why) => reporter.invalid(why),
         }
         changed(&woken).await;
     }
@@ -93,7 +95,7 @@ fn look(path: &Path, before: Option<&Vec<u8>>) -> Came {
     };
     match parse(path, &bytes) {
         Ok(endpoints) => Came::Other(endpoints, bytes),
-        Err(Unusable::Unreadable(why)) => Came::Failed(why),
-        Err(Unusable::Wrong(problems)) => Came::Failed(problems.in_a_line()),
+        Err(Unusable::Unreadable(why)) => Came::Invalid(why),
+        Err(Unusable::Wrong(problems)) => Came::Invalid(problems.in_a_line()),
     }
 }

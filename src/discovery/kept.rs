@@ -3,10 +3,9 @@
 //! One file an upstream in `server.state_dir`, replaced whole, for its owner alone. What cannot be read or belongs to something else is not
 //! used, and is written over in time.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -98,27 +97,7 @@ pub(super) fn write(folder: &Path, upstream: &str, sources: Vec<Kept>, now: Syst
     if bytes.len() as u64 > LARGEST {
         return Err(format!("`{}` is not written: it would be larger than {} MiB", path.display(), LARGEST >> 20));
     }
-    replace(&path, &bytes).map_err(|error| cannot(&error))
-}
-
-/// Puts a file with these bytes in the place of the one that is there.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let new = folder.join(format!(".{name}.new"));
-    // Left there by a process that ended in the middle of it.
-    let _ = fs::remove_file(&new);
-    let written = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    written
+    files::replace(&path, &bytes).map_err(|error| cannot(&error))
 }
 
 impl Endpoint {

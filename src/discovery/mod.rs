@@ -24,7 +24,7 @@ use crate::config::model::{Endpoint, Upstream};
 pub(crate) use crate::upstream::Found;
 use crate::upstream::pool::Versions;
 
-pub(crate) use self::keeper::{Keeper, Part, Reporter};
+pub(crate) use self::keeper::{Keeper, Part, Reporter, in_words};
 
 /// What the endpoints of an upstream that are names are called over TLS.
 pub(crate) fn hosts(upstream: &Upstream) -> Vec<String> {

@@ -17,9 +17,6 @@ use crate::upstream::{h1, timer};
 const REST: Duration = Duration::from_millis(50);
 /// How long those who have begun to connect are let in once nobody else is: about as long as their last word of the handshake travels.
 const TRAVELS: Duration = Duration::from_millis(200);
-/// How many descriptors are held for operators, so that one can be let go at any time.
-const SPARES: usize = 4;
-
 /// Whom a listener is for. Where descriptors run short, each leaves some to those before it, and to what its own connections need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum For {
@@ -32,6 +29,16 @@ pub(crate) enum For {
 }
 
 impl For {
+    /// How many descriptors are held for it, so that one can be let go at any time: for operators, who are then served, and for clients, who are
+    /// told that they are not.
+    fn spares(self) -> usize {
+        match self {
+            Self::Operators => 4,
+            Self::Probes => 0,
+            Self::Clients => 1,
+        }
+    }
+
     /// The first descriptor for which somebody idle should make room, and the first that is too many for a connection here, where there may be
     /// `most` of them.
     fn bounds(self, most: u64) -> (u64, u64) {
@@ -45,25 +52,42 @@ impl For {
     }
 }
 
-/// Accepts connections until `shut` says so, and then those that have begun by then.
+/// Whether a socket is accepted on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Listening {
+    /// It is.
+    #[default]
+    On,
+    /// Nobody begins to connect any more; who has begun is taken.
+    Ends,
+    /// Somebody else accepts there: who waits is theirs.
+    Left,
+}
+
+/// Accepts connections for as long as `listening` says so, and then those that have begun by then, unless they are somebody else's. Those for
+/// which there is no descriptor to keep are handed to `dismiss` instead.
 pub(crate) async fn accept(
     listener: TcpListener,
     whom: For,
     metrics: Arc<ListenerMetrics>,
-    mut shut: watch::Receiver<bool>,
+    mut listening: watch::Receiver<Listening>,
     mut take: impl FnMut(TcpStream, SocketAddr),
+    mut dismiss: impl FnMut(TcpStream, SocketAddr),
 ) {
     let mut accepting = Accepting { whom, metrics, bounds: whom.bounds(descriptors()), short: false, spares: Vec::new() };
-    loop {
+    let how = loop {
         accepting.hold_spares(&listener);
         let accepted = tokio::select! {
             biased;
             // A sender that is gone is an end, too.
-            _ = shut.wait_for(|shut| *shut) => break,
+            how = listening.wait_for(|how| *how != Listening::On) => break how.map_or(Listening::Ends, |how| *how),
             accepted = listener.accept() => accepted,
             () = tokio::time::sleep(REST), if accepting.wants_spares() => continue,
         };
-        accepting.took(accepted, &mut take).await;
+        accepting.took(accepted, &mut take, &mut dismiss).await;
+    };
+    if how == Listening::Left {
+        return;
     }
     socket::let_nobody_begin(&listener);
     let last_call = tokio::time::sleep(TRAVELS);
@@ -74,7 +98,7 @@ pub(crate) async fn accept(
             accepted = listener.accept() => accepted,
             () = &mut last_call => return,
         };
-        accepting.took(accepted, &mut take).await;
+        accepting.took(accepted, &mut take, &mut dismiss).await;
     }
 }
 
@@ -90,7 +114,12 @@ struct Accepting {
 }
 
 impl Accepting {
-    async fn took(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>, take: &mut impl FnMut(TcpStream, SocketAddr)) {
+    async fn took(
+        &mut self,
+        accepted: io::Result<(TcpStream, SocketAddr)>,
+        take: &mut impl FnMut(TcpStream, SocketAddr),
+        dismiss: &mut impl FnMut(TcpStream, SocketAddr),
+    ) {
         match accepted {
             Ok((socket, peer)) if self.has_room_for(&socket) => {
                 self.short = false;
@@ -101,15 +130,16 @@ impl Accepting {
                 if self.end_idle() > 0 || number(&socket) < self.bounds.1 {
                     take(socket, peer);
                 } else {
-                    self.metrics.turned_away(TurnedAway::Descriptors);
+                    dismiss(socket, peer);
                 }
                 // Who is to end must run for it.
                 tokio::task::yield_now().await;
             }
             Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-                self.metrics.turned_away(TurnedAway::Descriptors);
                 self.end_idle();
+                // With one more it is accepted after all, if only to be turned away.
                 if self.spares.pop().is_none() {
+                    self.metrics.turned_away(TurnedAway::Descriptors);
                     tokio::time::sleep(REST).await;
                 }
             }
@@ -148,7 +178,7 @@ impl Accepting {
     }
 
     fn wants_spares(&self) -> bool {
-        self.whom == For::Operators && self.spares.len() < SPARES
+        self.spares.len() < self.whom.spares()
     }
 
     /// Takes descriptors for bad times, as many as are to be had.

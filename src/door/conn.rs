@@ -1,6 +1,7 @@
 //! What is known of one connection on both sides of the proxy.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -8,10 +9,15 @@ use bytes::Bytes;
 use frontgate_filters::filter::Tls;
 use http::HeaderValue;
 
+use super::entrance::{Ending, Entrance};
+use crate::telemetry::ListenerMetrics;
+
 /// What a listener and the request hooks tell each other about one connection.
 pub(crate) struct Conn {
-    /// Which listener took it.
-    pub listener: usize,
+    /// Which listener took it; none of the operators' addresses.
+    entrance: Option<Arc<Entrance>>,
+    /// Whether it is to end.
+    ending: Arc<Ending>,
     /// The client's address.
     pub peer: Option<SocketAddr>,
     /// The address of the load balancer that connected for the client and said so.
@@ -22,9 +28,35 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    /// A connection of this listener.
-    pub(crate) fn new(listener: usize, peer: Option<SocketAddr>, balancer: Option<SocketAddr>, tls: Option<Arc<Tls>>) -> Self {
-        Self { listener, peer, balancer, tls, peer_value: OnceLock::new() }
+    /// A connection that this listener took, under terms of which it ends when `ending` says so.
+    pub(crate) fn new(
+        entrance: Arc<Entrance>,
+        ending: Arc<Ending>,
+        peer: Option<SocketAddr>,
+        balancer: Option<SocketAddr>,
+        tls: Option<Arc<Tls>>,
+    ) -> Self {
+        Self { entrance: Some(entrance), ending, peer, balancer, tls, peer_value: OnceLock::new() }
+    }
+
+    /// A connection to an address that is no listener of the configuration.
+    pub(crate) fn elsewhere(ending: Arc<Ending>, peer: SocketAddr) -> Self {
+        Self { entrance: None, ending, peer: Some(peer), balancer: None, tls: None, peer_value: OnceLock::new() }
+    }
+
+    /// Whether it is to end after the answer that it waits for.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.is_now()
+    }
+
+    /// The port for HTTPS that its requests are sent to.
+    pub(crate) fn redirect(&self) -> Option<NonZeroU16> {
+        self.entrance.as_ref()?.redirect()
+    }
+
+    /// What is counted of its listener.
+    pub(crate) fn metrics(&self) -> Option<&Arc<ListenerMetrics>> {
+        self.entrance.as_ref().map(|entrance| &entrance.metrics)
     }
 
     /// The client's address as a header value, made once a connection.

@@ -8,8 +8,11 @@
 //! same bounds ([`Caps`]), give a [`Conn`] to their requests, and bring those to the proxy as sessions of ours, as HTTP/1 does.
 
 mod accept;
+mod bound;
 mod caps;
 mod conn;
+mod entrance;
+mod farewell;
 pub(crate) mod h1;
 pub(crate) mod h2;
 mod patience;
@@ -31,16 +34,18 @@ use pingora_core::apps::HttpServerApp as _;
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::raw_connect::ProxyDigest;
-use pingora_core::server::ShutdownWatch;
 use pingora_http::ResponseHeader;
 use pingora_proxy::{HttpProxy, ProxyHttp};
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::telemetry::{ListenerMetrics, NoHandshake, Sparing, TurnedAway};
+use crate::telemetry::{NoHandshake, Sparing, TurnedAway};
 use crate::upstream::h1::Io;
-pub(crate) use accept::{For, accept};
+pub(crate) use accept::{For, Listening, accept};
+pub(crate) use bound::{Bound, Handed, Inherited, Role, cannot};
 pub(crate) use caps::{Caps, Place};
 pub(crate) use conn::{Conn, Fresh};
+pub(crate) use entrance::{Ending, Entrance, Terms};
 use h1::Down;
 pub(crate) use h1::{H1, Held, Next, Seat};
 pub(crate) use h2::spread;
@@ -52,20 +57,12 @@ use wire::Refusal;
 
 /// One listener on one worker thread.
 pub(crate) struct Door<P: ProxyHttp> {
-    /// Its number in the configuration.
-    pub number: usize,
-    /// Where it listens, as the configuration says.
-    pub address: SocketAddr,
+    /// The listener, on all threads.
+    pub entrance: Arc<Entrance>,
     /// What every listener of the thread leads to.
     pub proxy: Arc<HttpProxy<P>>,
     /// Who knows the rules for clients.
     pub keeper: Arc<dyn Keeper>,
-    /// Whether HTTP/2 with prior knowledge is spoken beside HTTP/1.
-    pub h2: bool,
-    /// Whether TLS is spoken.
-    pub tls: bool,
-    /// What is counted of it.
-    pub metrics: Arc<ListenerMetrics>,
     /// How many connections there are, on all listeners, that have not asked for anything yet.
     pub fresh: Arc<AtomicUsize>,
     /// How many connections there may be, on all listeners.
@@ -84,30 +81,31 @@ where
     P: ProxyHttp + Send + Sync + 'static,
     P::CTX: Send + Sync,
 {
-    /// Accepts connections until `shut` says so.
-    pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener, shut: ShutdownWatch) {
-        let (door, metrics, closing) = (self.clone(), self.metrics.clone(), shut.clone());
+    /// Accepts connections for as long as the listener is open.
+    pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener) {
+        let (door, metrics, listening) = (self.clone(), self.entrance.metrics.clone(), self.entrance.listening());
         let take = move |socket, peer| {
             let Some(place) = door.caps.enter(door.keeper.rules().connections) else {
-                door.turn_away(TurnedAway::Connections, Some(peer));
-                return;
+                return door.dismiss(socket, peer, TurnedAway::Connections);
             };
             // Counted before anything else runs.
             let fresh = Fresh::new(&door.fresh);
-            tokio::spawn(door.clone().serve(socket, peer, place, fresh, closing.clone()));
+            tokio::spawn(door.clone().serve(socket, peer, place, fresh, door.entrance.terms()));
         };
-        accept(listener, For::Clients, metrics, shut, take).await;
+        let door = self.clone();
+        let dismiss = move |socket, peer| door.dismiss(socket, peer, TurnedAway::Descriptors);
+        accept(listener, For::Clients, metrics, listening, take, dismiss).await;
     }
 
     /// One connection, one request after the other.
-    async fn serve(self: Arc<Self>, mut socket: TcpStream, peer: SocketAddr, mut place: Place, fresh: Fresh, shut: ShutdownWatch) {
+    async fn serve(self: Arc<Self>, mut socket: TcpStream, peer: SocketAddr, mut place: Place, fresh: Fresh, terms: Arc<Terms>) {
         // Heads and bodies leave in one piece each: nothing is gained by waiting for more.
         let _ = socket.set_nodelay(true);
-        let connected = self.metrics.connection();
+        let connected = self.entrance.metrics.connection();
         let rules = self.keeper.rules();
         let until = Instant::now() + rules.handshake_timeout;
         // On the heap, as all that is rare: what stands in this future is there for as long as the connection.
-        let (client, balancer) = match self.keeper.introduction(self.number, peer.ip().to_canonical()) {
+        let (client, balancer) = match terms.introduction(peer.ip().to_canonical()) {
             Introduction::None => (peer, None),
             Introduction::Required => match Box::pin(introduced(&mut socket, until)).await {
                 Some(Some(client)) => (client, Some(peer)),
@@ -117,27 +115,30 @@ where
             Introduction::Refused => return self.turn_away(TurnedAway::ProxyPeer, Some(peer)),
         };
         if !place.of(client.ip(), rules.connections_per_client) {
-            return self.turn_away(TurnedAway::ConnectionsPerClient, Some(client));
+            return self.dismiss(socket, client, TurnedAway::ConnectionsPerClient);
         }
-        let (io, tls, h2) = if self.tls {
-            match Box::pin(self.handshake(socket, client, until)).await {
+        let conn = |tls| Arc::new(Conn::new(self.entrance.clone(), terms.ending.clone(), Some(client), balancer, tls));
+        let config = terms.tls();
+        let is_secure = config.is_some();
+        let (io, tls, h2) = if let Some(config) = config {
+            match Box::pin(self.handshake(socket, config, client, until)).await {
                 Shaken::Tls(accepted) => (Io::Tls(accepted.stream), Some(accepted.facts), accepted.h2),
                 Shaken::Clear(socket) => {
-                    let conn = Arc::new(Conn::new(self.number, Some(client), balancer, None));
-                    let h1 = Box::new(H1::new(Io::Tcp(socket), conn, self.keeper.clone(), Box::new((connected, place))));
+                    let h1 = Box::new(H1::new(Io::Tcp(socket), conn(None), self.keeper.clone(), Box::new((connected, place))));
                     return Box::pin(h1.refuse(Refusal::PLAIN_HTTP)).await;
                 }
                 Shaken::Not => return,
             }
         } else {
-            (Io::Tcp(socket), None, self.h2)
+            (Io::Tcp(socket), None, terms.h2())
         };
-        let conn = Arc::new(Conn::new(self.number, Some(client), balancer, tls));
+        let conn = conn(tls);
         let seat = Arc::new(Seat::new(conn.clone(), fresh));
         let nothing = ResponseHeader::build_no_case(200, Some(0)).expect("200 is a status");
         let proxy_digest = Arc::new(ProxyDigest::new(Box::new(nothing), Some(Box::new(seat.clone()))));
         let mut h1 = Box::new(H1::new(io, conn, self.keeper.clone(), Box::new((connected, place))));
         let mut first = true;
+        let shut = terms.ending.watch();
         let mut closing = shut.clone();
         let closed = closing.wait_for(|shut| *shut);
         tokio::pin!(closed);
@@ -164,7 +165,7 @@ where
             .await;
             let request = match next {
                 // HTTP/2 was agreed upon, and is not what came: no answer of HTTP/1 would be understood.
-                Next::Request(_) | Next::Refused(_) if first && h2 && self.tls => return,
+                Next::Request(_) | Next::Refused(_) if first && h2 && is_secure => return,
                 Next::Request(request) => request,
                 Next::End => return h1.part(),
                 Next::Refused(refusal) => return Box::pin(h1.refuse(refusal)).await,
@@ -202,16 +203,24 @@ enum Shaken {
 impl<P: ProxyHttp> Door<P> {
     /// Counts a connection that is closed without a word; the log says so now and then.
     fn turn_away(&self, why: TurnedAway, who: Option<SocketAddr>) {
-        if let Some(untold) = self.metrics.turned_away(why) {
+        if let Some(untold) = self.entrance.metrics.turned_away(why) {
             let (who, why) = (who.map_or(Ipv4Addr::UNSPECIFIED.into(), |who| who.ip().to_canonical()), why.words());
             let counted = Sparing::words(untold, "frontgate_connections_refused_total");
-            log::warn!("{}: a connection of {who} was closed: {why}. {counted}", self.address);
+            log::warn!("{}: a connection of {who} was closed: {why}. {counted}", self.entrance.address);
+        }
+    }
+
+    /// Counts a connection for which there is no room, and closes it: with a word where its client has asked already.
+    fn dismiss(&self, socket: TcpStream, client: SocketAddr, why: TurnedAway) {
+        self.turn_away(why, Some(client));
+        // With what it is registered for goes the descriptor that this takes, too.
+        if let Ok(socket) = socket.into_std() {
+            farewell::part(socket, self.entrance.terms().tls().is_none().then_some(|| self.keeper.has_no_room(client)));
         }
     }
 
     /// The handshake of a connection over TLS.
-    async fn handshake(&self, socket: TcpStream, client: SocketAddr, until: Instant) -> Shaken {
-        let Some(config) = self.keeper.tls(self.number) else { return Shaken::Not };
+    async fn handshake(&self, socket: TcpStream, config: Arc<ServerConfig>, client: SocketAddr, until: Instant) -> Shaken {
         let began = Instant::now();
         let (shaken, result) = match tls::greeted(&socket, until).await {
             Err(why) => (if why == NoHandshake::PlainHttp { Shaken::Clear(socket) } else { Shaken::Not }, Err(why)),
@@ -223,8 +232,8 @@ impl<P: ProxyHttp> Door<P> {
                 Err(why) => (Shaken::Not, Err(why)),
             },
         };
-        if let (Some((words, untold)), Err(why)) = (self.metrics.handshake(result, began.elapsed()), result) {
-            tls::tell(self.address, client, why, words, untold);
+        if let (Some((words, untold)), Err(why)) = (self.entrance.metrics.handshake(result, began.elapsed()), result) {
+            tls::tell(self.entrance.address, client, why, words, untold);
         }
         shaken
     }

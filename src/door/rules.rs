@@ -1,11 +1,8 @@
 //! What a listener asks of the gateway: the rules for its clients, and the answer to what is no request.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
-
-use rustls::ServerConfig;
 
 use super::conn::Conn;
 use super::wire::{HeadLimits, Refusal};
@@ -25,18 +22,19 @@ pub(crate) enum Introduction {
 pub(crate) trait Keeper: Send + Sync + 'static {
     /// The rules in force, asked once a request.
     fn rules(&self) -> Rules;
-    /// How a connection from this address begins on this listener, asked once a connection.
-    fn introduction(&self, _listener: usize, _from: IpAddr) -> Introduction {
-        Introduction::None
-    }
-    /// How handshakes are made on this listener, asked once a connection.
-    fn tls(&self, _listener: usize) -> Option<Arc<ServerConfig>> {
-        None
-    }
     /// The answer to a request that no hook will see, counted and logged: a whole HTTP/1.1 response that closes the connection.
     fn refuse(&self, refusal: Refusal, conn: &Conn) -> Vec<u8>;
+    /// The answer to a request on a connection for which there is no room: a whole HTTP/1.1 response that closes it. Neither counted among the
+    /// requests nor logged: it may be one of a flood.
+    fn has_no_room(&self, _client: SocketAddr) -> Vec<u8> {
+        Vec::new()
+    }
     /// Whether the process is on its way out: then answers close their connections.
     fn is_draining(&self) -> bool;
+    /// Whether there is more to do than can be done: then answers close their connections, too.
+    fn is_overloaded(&self) -> bool {
+        false
+    }
 }
 
 /// What a client may send, and how slowly.

@@ -18,6 +18,8 @@ use super::client::Client;
 use crate::action::{Chosen, X_BFF_VERSION};
 use crate::mirror::{Copied, Mirror};
 use crate::request_id::X_REQUEST_ID;
+use crate::telemetry::Traced;
+use crate::telemetry::trace::{BAGGAGE, TRACEPARENT, TRACESTATE, baggage, state};
 use crate::upstream::Pool;
 use crate::upstream::h1::{Upload, is_of_this_hop};
 use crate::upstream::line::{Fields, Line, Said};
@@ -120,6 +122,7 @@ fn fields<F: Fields>(out: &mut F, received: &RequestHeader, order: &Order<'_>, p
         if is_ours(name)
             || chosen.is_some() && *name == X_BFF_VERSION
             || is_of_this_hop(name)
+            || order.traced.is_some() && is_of_traces(name)
             || *name == GRPC_TIMEOUT && order.is_call()
             || crumbs && *name == COOKIE
             || nominated && is_nominated(map, name)
@@ -138,6 +141,9 @@ fn fields<F: Fields>(out: &mut F, received: &RequestHeader, order: &Order<'_>, p
     let passed = map.get_all(VIA).iter().map(HeaderValue::as_bytes);
     out.list(&VIA, passed.chain([via::member(received.version)]), b", ");
     identify(out, received, order);
+    if let Some(traced) = order.traced {
+        trace(out, received, traced, order);
+    }
     if let Some(variant) = &order.facts.variant
         && (chosen.is_some() || !map.contains_key(X_BFF_VERSION))
     {
@@ -192,6 +198,23 @@ fn host<'r>(received: &'r RequestHeader, pool: &'r Pool, order: &'r Order<'_>) -
 fn asked_host(received: &RequestHeader) -> Option<&[u8]> {
     let header = received.headers.get(HOST).map(HeaderValue::as_bytes);
     header.or_else(|| received.uri.authority().map(|authority| authority.as_str().as_bytes()))
+}
+
+/// What is said anew where the gateway makes spans of its own.
+fn is_of_traces(name: &HeaderName) -> bool {
+    // Asked of every field: lengths tell most of them apart.
+    matches!(name.as_str(), "traceparent" | "tracestate" | "baggage")
+}
+
+/// Says which trace the request belongs to: who calls is this attempt. What came of it from a trusted proxy goes on as far as it is well-formed.
+fn trace(out: &mut impl Fields, received: &RequestHeader, traced: &Traced, order: &Order<'_>) {
+    out.say(&TRACEPARENT, &traced.header(order.attempts.count()));
+    if traced.parent.is_some() {
+        out.list(&TRACESTATE, state(&received.headers), b",");
+    }
+    if received.headers.contains_key(BAGGAGE) && !is_nominated(&received.headers, &BAGGAGE) {
+        out.list(&BAGGAGE, baggage(&received.headers), b",");
+    }
 }
 
 /// Says who asked.

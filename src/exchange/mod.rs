@@ -29,7 +29,7 @@ use crate::mirror::Tee;
 use crate::panics::{Panicked, caught};
 use crate::refusals;
 use crate::snapshot::{Route, Snapshot};
-use crate::telemetry::{self, Flag, Skipped};
+use crate::telemetry::{self, Flag, Skipped, Traced};
 use crate::upstream::attempts::{Asked, Attempts, Audience, Next};
 use crate::upstream::h1::Connection;
 use crate::upstream::{NoPick, Pool};
@@ -66,6 +66,8 @@ pub(crate) struct Order<'o> {
     pub streams: Option<Box<Streams>>,
     /// The copy that is made of it, where it was drawn for one.
     pub tee: Option<Box<Tee>>,
+    /// Where it stands in its trace, where spans are made.
+    pub traced: Option<&'o Traced>,
 }
 
 /// How an exchange ended.

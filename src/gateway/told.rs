@@ -7,6 +7,7 @@ use frontgate_filters::filter::inspect::Forced;
 use super::Gateway;
 use crate::snapshot::Snapshot;
 use crate::status::{CircuitStatus, Force, Health, KeySetStatus, LimitedKey, LimitsStatus, SourceState, Status, UpstreamStatus};
+use crate::telemetry::own_log;
 
 impl Gateway {
     /// The state of everything the gateway depends on, for operators.
@@ -43,8 +44,11 @@ impl Gateway {
             reasons: down.into_iter().chain(degraded).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config: snapshot.loaded.hash.clone(),
+            in_force: Some(self.in_force()),
+            log_level: own_log::held(now),
             requests_in_flight: self.requests(),
             log_lines_dropped: self.metrics.log_dropped().get(),
+            overload: self.overload_status(now),
             upstreams: snapshot
                 .pools
                 .iter()
@@ -66,6 +70,10 @@ impl Gateway {
         });
         let keyless = snapshot.keyless().into_iter().map(|(filter, why)| format!("the filter `{filter}` refuses every token: {why}"));
         let refused = self.refused.lock().clone().map(|why| format!("the last reload was refused: {why}"));
+        let in_force = self.in_force();
+        let rolled_back = in_force.on_disk.zip(in_force.who).map(|(on_disk, who)| {
+            format!("configuration {} is in force since the operator {who} rolled back to it: {on_disk}", snapshot.loaded.hash)
+        });
         let renewals = snapshot.renewals().filter_map(|(whose, name, why)| {
             Some(format!("changed certificates of {whose} `{name}` were refused, and the former ones stay in use: {}", why?))
         });
@@ -85,10 +93,13 @@ impl Gateway {
             };
             Some(format!("an operator {said} of the endpoints of upstream `{name}`"))
         });
-        away.into_iter()
+        self.overload_trouble()
+            .into_iter()
+            .chain(away)
             .chain(forced)
             .chain(by_hand)
             .chain(keyless)
+            .chain(rolled_back)
             .chain(refused)
             .chain(renewals)
             .chain(log)
@@ -103,9 +114,11 @@ impl Gateway {
         let troubles = all.filter_map(|(name, told)| {
             let why = told.why.map(|why| format!(": {why}")).unwrap_or_default();
             let said = match told.state {
+                SourceState::Current if told.endpoints == 0 => "names no endpoints".to_owned(),
                 SourceState::Current => return None,
                 SourceState::Doubtful => format!("no longer names {} of its endpoints, which stay in doubt", told.held),
                 SourceState::Away => format!("cannot be asked, its last endpoints stay{why}"),
+                SourceState::Invalid => format!("says what cannot be used, its last endpoints stay{why}"),
                 SourceState::Warm => format!("has not answered yet, its endpoints are those kept on disk{why}"),
                 SourceState::Waiting => format!("has named no endpoint yet{why}"),
             };

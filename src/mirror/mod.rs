@@ -19,16 +19,14 @@ use pingora_http::RequestHeader;
 
 use crate::action::Upstreams;
 use crate::config::model;
-use crate::telemetry::{MirrorMetrics, Place, Skipped, renewed};
+use crate::telemetry::trace::{TRACEPARENT, TRACESTATE, renewed};
+use crate::telemetry::{MirrorMetrics, Place, Skipped};
 use crate::upstream::balance::random;
 use crate::upstream::call::{Answered, Call, NoAnswer, call};
 use crate::upstream::h1::Upload;
 use crate::upstream::{NoPick, Pool, hash};
 use pair::Pair;
 pub(crate) use tee::Tee;
-
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The most of an answer to a copy that is read: one that is longer costs the connection.
 const LONGEST_ANSWER: usize = 1 << 20;
@@ -57,6 +55,8 @@ pub(crate) struct Drawn<'d> {
     pub upgrades: bool,
     /// Whether the gateway is on its way out.
     pub draining: bool,
+    /// Whether it has more to do than it can.
+    pub overloaded: bool,
 }
 
 /// A copy, as it is sent.
@@ -131,6 +131,7 @@ impl Mirror {
         match () {
             () if drawn.upgrades || drawn.facts.grpc.is_some() => Some(Skipped::Protocol),
             () if drawn.draining => Some(Skipped::Draining),
+            () if drawn.overloaded => Some(Skipped::Overload),
             () if is_too_large => Some(Skipped::Body),
             () => None,
         }

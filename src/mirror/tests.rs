@@ -47,7 +47,7 @@ fn facts() -> Facts {
 }
 
 fn draw(mirror: &Arc<Mirror>, method: &str, framing: Upload) -> Option<Box<Tee>> {
-    mirror.draw(&head(method), &Drawn { facts: &facts(), framing, upgrades: false, draining: false })
+    mirror.draw(&head(method), &Drawn { facts: &facts(), framing, upgrades: false, draining: false, overloaded: false })
 }
 
 #[test]
@@ -66,21 +66,21 @@ fn a_share_of_requests_is_drawn() {
 fn what_cannot_be_copied_is_counted_with_its_reason() {
     let (mirror, metrics) = mirror(", methods: [GET, POST], body: 10B, max_in_flight: 1");
     let skipped = |reason: &str| shown(&metrics, &format!("frontgate_mirror_skipped_total{{route=\"all\",reason=\"{reason}\"}}"));
-    let with = |upgrades, draining| {
-        let drawn = Drawn { facts: &facts(), framing: Upload::None, upgrades, draining };
+    let with = |upgrades, draining, overloaded| {
+        let drawn = Drawn { facts: &facts(), framing: Upload::None, upgrades, draining, overloaded };
         mirror.draw(&head("GET"), &drawn).is_some()
     };
 
     assert!(draw(&mirror, "DELETE", Upload::None).is_none());
     assert!(draw(&mirror, "POST", Upload::Length(11)).is_none());
-    assert!(!with(true, false) && !with(false, true));
+    assert!(!with(true, false, false) && !with(false, true, false) && !with(false, false, true));
     let held = draw(&mirror, "POST", Upload::Length(10)).expect("it fits");
     assert!(draw(&mirror, "GET", Upload::None).is_none(), "there is one already");
     drop(held);
     let again = draw(&mirror, "GET", Upload::None);
 
     assert!(again.is_some_and(|tee| tee.is_waiting()), "its place is free again");
-    assert_eq!(["body", "protocol", "draining", "in_flight", "original"].map(skipped), [1, 1, 1, 1, 2]);
+    assert_eq!(["body", "protocol", "draining", "overload", "in_flight", "original"].map(skipped), [1, 1, 1, 1, 1, 2]);
 }
 
 #[test]

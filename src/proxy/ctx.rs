@@ -18,9 +18,13 @@ use super::kept;
 use crate::action::Chosen;
 use crate::door::{Seat, seat_of};
 use crate::gateway::{Gateway, InFlight};
+use crate::request_id::X_REQUEST_ID;
 use crate::snapshot::Snapshot;
-use crate::telemetry::{Flag, Line, trace_id};
+use crate::telemetry::trace::{self, Parent, parent};
+use crate::telemetry::{Flag, Line, Traced};
+use crate::tracing::Ended;
 use crate::upstream::attempts::Attempts;
+use crate::upstream::balance::random;
 
 /// One request's state.
 pub(crate) struct Ctx {
@@ -42,6 +46,8 @@ pub(crate) struct Ctx {
     pub(super) kept_back: bool,
     pub(super) flag: Option<Flag>,
     pub(super) from_trusted: bool,
+    /// Where it stands in its trace, where spans are made: settled with its route.
+    pub(super) traced: Option<Traced>,
     pub(super) attempts: Attempts,
     /// The status that was sent, and whether all of the answer was.
     pub(super) status: Option<StatusCode>,
@@ -71,6 +77,7 @@ impl Ctx {
             kept_back: false,
             flag: None,
             from_trusted: false,
+            traced: None,
             attempts: Attempts::default(),
             status: None,
             complete: false,
@@ -85,7 +92,7 @@ impl Ctx {
     pub(super) fn enter(&mut self, session: &Session) {
         self.seat = seat_of(session.as_downstream());
         if let Some(seat) = &self.seat {
-            self.in_flight = Some(self.gateway.in_flight(seat.conn.listener));
+            self.in_flight = Some(self.gateway.in_flight(seat.conn.metrics()));
             // In this order: whoever waits for the end sees the connection or its request.
             seat.fresh.asked();
             if let Some(peer) = seat.conn.peer {
@@ -107,6 +114,37 @@ impl Ctx {
         self.exchange.done(&Outcome { status: status.as_u16(), complete: true, upstream_broke: false, grpc: None });
     }
 
+    /// Who has called in the request's trace, where spans are made. It counts only where the client turns out to be a trusted proxy.
+    pub(super) fn parent(&self, head: &RequestHeader) -> Option<Parent> {
+        self.snapshot.tracing.as_ref().and_then(|_| parent(&head.headers))
+    }
+
+    /// Settles where the request stands in its trace, now that its route is known.
+    pub(super) fn trace(&mut self, head: &RequestHeader, parent: Option<Parent>) {
+        let Some(tracing) = &self.snapshot.tracing else { return };
+        let parent = parent.filter(|_| self.from_trusted);
+        let trace = parent.map_or_else(|| self.own_trace(head), |parent| parent.trace);
+        let sampled = tracing.samples(self.route, parent, trace);
+        self.attempts.record(sampled);
+        self.traced = Some(Traced::new(trace, parent, random(), sampled));
+    }
+
+    /// The trace that begins with this request.
+    fn own_trace(&self, head: &RequestHeader) -> u128 {
+        let id = &self.facts.request_id;
+        // What a proxy has chosen as the request's identifier is not for it to choose as the trace's.
+        let is_chosen = self.from_trusted && head.headers.get(X_REQUEST_ID) == Some(id);
+        trace::begun_by(Some(id).filter(|_| !is_chosen), random)
+    }
+
+    /// The trace that the request belongs to, also where nobody makes spans.
+    fn trace_of(&self, head: &RequestHeader) -> u128 {
+        match self.traced {
+            Some(traced) => traced.trace,
+            None => parent(&head.headers).filter(|_| self.from_trusted).map_or_else(|| self.own_trace(head), |parent| parent.trace),
+        }
+    }
+
     /// The name of what the client speaks.
     fn protocol(&self, version: Version) -> &'static str {
         match version {
@@ -123,6 +161,10 @@ impl Ctx {
         let duration = now.saturating_duration_since(self.began);
         // Whoever left while somebody was waited for has ended that wait.
         self.attempts.rest(now);
+        if self.traced.is_none() {
+            let parent = self.parent(head);
+            self.trace(head, parent);
+        }
         let overhead = duration.saturating_sub(self.attempts.waited());
         let status = self.status.map_or(0, |status| status.as_u16());
         let route = self.snapshot.route(self.route);
@@ -143,16 +185,26 @@ impl Ctx {
         }
         let tapped = self.gateway.taps.is_any();
         let came = kept::came(self, status);
-        if self.snapshot.access_log.is_off() && !tapped && came.is_none() {
+        let spans = self.snapshot.tracing.as_ref().zip(self.traced).and_then(|(tracing, traced)| {
+            // What lasts as long as people like is not slow.
+            let took = Some(duration).filter(|_| !self.websocket);
+            let kept = || tracing.keeps(status, call.and_then(|call| call.status), upstream_broke, took);
+            let kept = if traced.sampled { None } else { Some(kept()?) };
+            Some((tracing, traced, kept))
+        });
+        if self.snapshot.access_log.is_off() && !tapped && came.is_none() && spans.is_none() {
             return;
         }
+        let tried = if spans.is_some() { self.attempts.told(now) } else { Vec::new() };
+        let current = self.attempts.current();
         let pick = current.map(|current| current.pick());
         let rescued = self.attempts.is_rescued() || self.kept_back && pick.is_some();
         let rescue = if rescued { "fallback_upstream" } else { "" };
         let spilled = if self.chosen.as_ref().is_some_and(|chosen| chosen.has_spilled()) { "spilled" } else { "" };
+        let trace = trace::id(self.trace_of(head));
         let line = Line {
             request_id: fields::text(&self.facts.request_id).unwrap_or_default(),
-            trace_id: if self.from_trusted { trace_id(&head.headers) } else { None },
+            trace_id: std::str::from_utf8(&trace).ok(),
             client_ip: Some(self.facts.client_ip),
             proxy_ip: self.seat.as_ref().and_then(|seat| seat.conn.balancer).map(|balancer| balancer.ip().to_canonical()),
             method: head.method.as_str(),
@@ -183,6 +235,22 @@ impl Ctx {
             flag: self.flag.or(self.kept_back.then_some(Flag::UpstreamOverflow)),
             ..Line::at(SystemTime::now())
         };
+        if let Some((tracing, traced, kept)) = spans {
+            tracing.record(&Ended {
+                traced: &traced,
+                kept,
+                broke: upstream_broke,
+                line: &line,
+                version: head.version,
+                route: self.route.map(|index| self.snapshot.loaded.config.routes[index].path.as_str()),
+                target: self.rewritten.as_deref().unwrap_or(head.uri.path()),
+                tried: &tried,
+                now,
+            });
+        }
+        if self.snapshot.access_log.is_off() && !tapped && came.is_none() {
+            return;
+        }
         let logged = self.snapshot.logs(&line, false);
         if logged == Some(false) && !tapped && came.is_none() {
             return;

@@ -22,8 +22,8 @@ const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy")
 pub(super) fn came(ctx: &Ctx, status: u16) -> Option<Came> {
     let called = ctx.facts.grpc.as_deref().and_then(|call| call.status);
     match &ctx.refusal {
-        // A call that the gateway refuses is answered with 200.
-        Some(reply) if reply.status.is_server_error() => Some(Came::Failed),
+        // What was tried has failed. A call that the gateway refuses is answered with 200.
+        Some(reply) if reply.status.is_server_error() && ctx.attempts.count() > 0 => Some(Came::Failed),
         Some(_) => Some(Came::Refused),
         None if status >= 500 || called.is_some_and(|status| status.is_failure()) => Some(Came::Failed),
         // Who left knows of no identifier.

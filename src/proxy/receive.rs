@@ -19,7 +19,7 @@ impl Proxy {
     /// Everything up to the choice of an endpoint: `Some` is the answer, made here.
     pub(super) async fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Reply> {
         let snapshot = ctx.snapshot.clone();
-        let listener = ctx.seat.as_ref().and_then(|seat| snapshot.loaded.config.server.listeners.get(seat.conn.listener));
+        let parent = ctx.parent(session.req_header());
         let asked = Asked {
             head: session.req_header_mut(),
             facts: &mut ctx.facts,
@@ -27,11 +27,14 @@ impl Proxy {
             route: &mut ctx.route,
             chosen: &mut ctx.chosen,
             trusted: &mut ctx.from_trusted,
-            redirect: listener.and_then(|listener| listener.redirect_to_https),
+            redirect: ctx.seat.as_ref().and_then(|seat| seat.conn.redirect()),
+            overload: self.0.overload.stage(),
             now: ctx.began,
             trace: None,
         };
-        match guarded(decide(&snapshot, asked)).await {
+        let decided = guarded(decide(&snapshot, asked)).await;
+        ctx.trace(session.req_header(), parent);
+        match decided {
             Ok(Decision::Ask(to)) => {
                 let route = snapshot.route(ctx.route);
                 let own = ctx.chosen.as_ref().map(|chosen| &chosen.pool().name).or(route.action.upstream());
@@ -50,6 +53,10 @@ impl Proxy {
                 ctx.flag = match by {
                     By::NoRoute | By::Unmet => Some(Flag::NoRoute),
                     By::Filter if limited && ctx.facts.limit.is_some() => Some(Flag::RateLimited),
+                    By::Overload => {
+                        self.0.overload.refused();
+                        Some(Flag::UpstreamOverflow)
+                    }
                     _ => None,
                 };
                 if by == By::Request && reply.status == StatusCode::BAD_REQUEST {

@@ -87,11 +87,13 @@ async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>)
                 reason: &mut ctx.reason,
                 streams: None,
                 tee: None,
+                traced: ctx.traced.as_ref(),
             };
             order.streams = (order.route.takes_calls && order.facts.grpc.is_some()).then(Box::default);
             if let Some(mirror) = &order.route.mirror {
                 let (upgrades, draining) = (client.upgrade().is_some(), ctx.gateway.is_draining());
-                let drawn = Drawn { facts: order.facts, framing: client.framing(), upgrades, draining };
+                let overloaded = ctx.gateway.is_overloaded();
+                let drawn = Drawn { facts: order.facts, framing: client.framing(), upgrades, draining, overloaded };
                 order.tee = mirror.draw(client.request(), &drawn);
             }
             let end = exchange(&mut order, client).await;

@@ -9,6 +9,7 @@ use http::Method;
 
 use super::markdown::{code, table};
 use crate::snapshot::Snapshot;
+use crate::telemetry::metrics::{OF_ALL, OF_ONE};
 use crate::telemetry::{Compared, Metrics, Skipped};
 
 #[derive(Default)]
@@ -54,6 +55,7 @@ fn families() -> BTreeMap<String, Family> {
     metrics.upstream("shown").first_byte(Duration::from_secs(1));
     metrics.discovery("shown").as_of(Some((std::time::Instant::now(), Duration::ZERO)));
     metrics.listener("shown").handshake(Ok("1.3"), Duration::ZERO);
+    metrics.spans();
     metrics.reloaded("shown", SystemTime::UNIX_EPOCH);
     let renewals = ["listener", "upstream"].map(|label| (label, "shown".to_owned(), false));
     let page = metrics.render(&BTreeMap::from([("shown", Duration::ZERO)]), &BTreeMap::from([("shop.pem".to_owned(), 0)]), &renewals);
@@ -108,7 +110,11 @@ pub(super) fn page() -> String {
     format!(
         "# Metrics\n\n{}\n\n`/metrics` at the admin and the status address, in Prometheus' text format. Labels are names from the configuration, \
          never what a client sent: a request that no route takes is `_none`, an odd method or status `_OTHER`. A family of which nothing was \
-         counted yet is not shown there.\n\n{}",
+         counted yet is not shown there, nor is a route that had no request.\n\n\
+         Clients choose methods and upstreams choose statuses, so `frontgate_requests_total` and `frontgate_canary_requests_total` have a bound: \
+         {OF_ONE} pairs of method and code of a route, or codes of a version, and {OF_ALL} of all of them. What comes after these counts under the \
+         code `_OTHER` of its method, and in `frontgate_series_folded_total`. Every other family has as many series as the configuration has \
+         names.\n\n{}",
         super::MADE,
         table(&["metric", "type", "labels", "meaning"], &rows),
     )

@@ -17,7 +17,7 @@ use http::HeaderName;
 use super::certificate::CertificateHeaders;
 use super::outside::FromConfig;
 use super::route::{Route, entry};
-use super::{Built, Snapshot};
+use super::{Built, Snapshot, Token};
 use crate::action::{self, Pins, Upstreams};
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
@@ -31,6 +31,7 @@ use crate::files;
 use crate::mirror::Mirror;
 use crate::router::{Entry, Pattern, Router, UNMATCHED};
 use crate::telemetry::{AccessLog, Metrics, Target};
+use crate::tracing::Tracing;
 use crate::upstream::tls::Tls;
 use crate::upstream::{Documents, Found, Pool};
 
@@ -46,6 +47,8 @@ impl Snapshot {
     ) -> Result<Self, String> {
         let config = &loaded.config;
         let access_log = open_log(&loaded, previous, metrics)?;
+        let before = previous.and_then(|previous| previous.tracing.as_deref());
+        let tracing = Tracing::compile(config, before, metrics, documents)?;
         let certificates = certificates(&loaded)?;
         let outside = FromConfig {
             documents,
@@ -119,6 +122,7 @@ impl Snapshot {
                 metrics: counts,
                 body_limit: route.limits.map_or(limits.body.0, |limits| limits.body.0),
                 takes_calls: takes_calls(config, route),
+                priority: route.priority,
                 timeout: route.timeout.map(|timeout| timeout.0),
             })
         };
@@ -140,6 +144,7 @@ impl Snapshot {
                 metrics: metrics.route(UNMATCHED),
                 body_limit: limits.body.0,
                 takes_calls: false,
+                priority: model::Priority::High,
                 timeout: None,
             },
             pools,
@@ -168,8 +173,10 @@ impl Snapshot {
             pins,
             certificate_headers,
             devices: devices(config)?,
+            token: token(&loaded)?,
             pseudonyms: pseudonyms(&loaded, previous)?,
             access_log,
+            tracing,
             logged: match &loaded.config.telemetry.access_log {
                 LogConfig::On { when, .. } => when.as_ref().map(|when| when.value.clone()),
                 LogConfig::Off => None,
@@ -291,9 +298,10 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
 }
 
 /// Reads the certificates that the listeners name.
-fn certificates(loaded: &Loaded) -> Result<Box<[Option<tls::Kept>]>, String> {
+fn certificates(loaded: &Loaded) -> Result<Box<[Option<Arc<tls::Kept>>]>, String> {
     let read = |listener: &Spanned<model::Listener>| {
-        tls::Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems))
+        let kept = tls::Kept::read(listener, &|path| loaded.file(path)).map_err(|problems| told(loaded, &problems))?;
+        Ok::<_, String>(kept.map(Arc::new))
     };
     loaded.config.server.listeners.iter().map(read).collect()
 }
@@ -302,6 +310,16 @@ fn certificates(loaded: &Loaded) -> Result<Box<[Option<tls::Kept>]>, String> {
 fn told(loaded: &Loaded, problems: &[Problem]) -> String {
     let lines = problems.iter().map(|problem| format!("{}: {}", loaded.describe(problem.place), problem.message));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The operators' token as it is now.
+fn token(loaded: &Loaded) -> Result<Option<Token>, String> {
+    let Some(secret) = loaded.config.server.admin.as_ref().and_then(|admin| admin.token.as_ref()) else { return Ok(None) };
+    let name = match secret {
+        model::Secret::File(path) => path.display().to_string(),
+        model::Secret::Env(name) => name.value.clone(),
+    };
+    Ok(Some(Token { name, value: loaded.secret(secret)? }))
 }
 
 /// Names under the configuration's key, else under one of this process. Under the same key they stay the same.

@@ -34,7 +34,16 @@ use crate::door::Rules;
 use crate::door::tls::Kept;
 use crate::router::{Found, Router};
 use crate::telemetry::{AccessLog, Line, LineFilter};
+use crate::tracing::Tracing;
 use crate::upstream::{self, health};
+
+/// What operators show that they are some.
+pub(crate) struct Token {
+    /// What it is called in the log: where it is kept.
+    pub name: String,
+    /// The token itself.
+    pub value: String,
+}
 
 /// A compiled configuration.
 pub(crate) struct Snapshot {
@@ -53,9 +62,13 @@ pub(crate) struct Snapshot {
     /// What a client may send, and how slowly.
     pub rules: Rules,
     /// The certificates of each listener, as its files are now; none where it speaks clear text.
-    pub certificates: Box<[Option<Kept>]>,
+    pub certificates: Box<[Option<Arc<Kept>>]>,
     /// Where the access log goes.
     pub access_log: Arc<AccessLog>,
+    /// What makes spans of requests, where something does.
+    pub tracing: Option<Arc<Tracing>>,
+    /// What operators show that they are some, where the configuration names it.
+    pub token: Option<Token>,
     /// Which requests have a line there; none where every one has.
     pub logged: Option<LineFilter>,
     /// What it shows in place of who somebody is.
@@ -255,6 +268,7 @@ impl Snapshot {
     pub(crate) fn run(&self, runtime: &tokio::runtime::Handle) {
         self.pools.values().for_each(|pool| health::watch(pool, runtime));
         self.keepers.values().for_each(|keeper| keeper.start(runtime));
+        self.tracing.iter().for_each(|tracing| tracing.start(runtime));
     }
 
     /// Whether a request has a line in the access log; unknown where that depends on who somebody is and the line is not `named` yet.

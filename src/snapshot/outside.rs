@@ -8,7 +8,6 @@ use frontgate_filters::words::spanned::Place;
 use frontgate_filters::words::url::Url;
 
 use crate::config::Loaded;
-use crate::files;
 use crate::upstream::Documents;
 
 /// What filters may ask of the configuration around them.
@@ -21,7 +20,7 @@ pub(super) struct FromConfig<'c> {
 
 impl Outside for FromConfig<'_> {
     fn read(&self, place: Place, path: &std::path::Path) -> Result<Vec<u8>, String> {
-        files::read(&self.loaded.resolve_path(place, path), files::SMALL)
+        self.loaded.ledger().read(&self.loaded.resolve_path(place, path))
     }
     fn secret(&self, secret: &Secret) -> Result<String, String> {
         self.loaded.secret(secret)

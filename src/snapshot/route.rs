@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue, Method};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use crate::action::Action;
-use crate::config::model;
+use crate::config::model::{self, Priority};
 use crate::mirror::Mirror;
 use crate::router::Entry;
 use crate::telemetry::RouteMetrics;
@@ -40,6 +40,8 @@ pub(crate) struct Route {
     pub body_limit: u64,
     /// Whether its upstream may be spoken to in HTTP/2. Elsewhere a gRPC call is a request like any other: what it says of itself lifts no limit.
     pub takes_calls: bool,
+    /// How late its requests are refused under overload.
+    pub priority: Priority,
     /// All attempts together.
     pub timeout: Option<Duration>,
 }

@@ -5,20 +5,23 @@
 
 pub(crate) mod access_log;
 pub(crate) mod metrics;
+pub(crate) mod own_log;
+pub(crate) mod trace;
 
 pub(crate) mod line_filter;
 mod recent;
 mod sparing;
 mod taps;
-mod trace_context;
 
-pub(crate) use access_log::{AccessLog, Flag, Line, Target, rfc3339};
+pub(crate) use access_log::{AccessLog, Flag, Line, Target, timestamp};
 pub(crate) use line_filter::LineFilter;
 pub(crate) use metrics::{
-    Attempt, Compared, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics,
+    Attempt, Board, Compared, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics,
     NoHandshake, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics, VariantMetrics,
 };
+#[cfg_attr(not(feature = "otel"), allow(unused_imports, reason = "nobody makes spans"))]
+pub(crate) use metrics::{SpanLoss, SpanMetrics};
 pub(crate) use recent::{Came, Reach, Recent};
 pub(crate) use sparing::Sparing;
 pub(crate) use taps::{Tapped, Taps};
-pub(crate) use trace_context::{renewed, trace_id};
+pub(crate) use trace::Traced;

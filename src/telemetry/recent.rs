@@ -22,9 +22,9 @@ pub(crate) struct Recent {
 /// Which of them a request belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Came {
-    /// The gateway refused it.
+    /// The gateway refused it, and asked nobody.
     Refused,
-    /// It failed: by an upstream, or in the gateway.
+    /// It failed at an upstream.
     Failed,
 }
 

@@ -8,6 +8,7 @@ pub mod http2_origin;
 pub mod log;
 pub mod origin;
 pub mod process;
+pub mod steady;
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -17,7 +18,8 @@ pub use frontgate_test_support::yaml;
 pub use gateway::{Gateway, load};
 pub use log::Log;
 pub use origin::Origin;
-pub use process::Process;
+pub use process::{Process, Starting};
+pub use steady::Steady;
 
 /// How long a test waits for what must come about. Not a measure of speed: no machine is so busy, and a test that hangs has an end.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -7,8 +7,98 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
 use super::client::{Reply, operate};
+use super::gateway::patient;
+use super::{PATIENCE, until};
+
+/// The real binary on its way to serve.
+pub struct Starting {
+    child: Option<Child>,
+    folder: PathBuf,
+    said: Arc<Mutex<String>>,
+    command: Option<Command>,
+}
+
+impl Starting {
+    /// Has this command, which is the binary or becomes it, run with these arguments more; `name` is the folder's.
+    pub fn new(mut command: Command, name: &str, text: &str, arguments: &[&str]) -> Self {
+        let folder = Process::folder(name);
+        std::fs::write(folder.join("frontgate.yaml"), patient(text)).unwrap();
+        command.args(["run", "-c"]).arg(folder.join("frontgate.yaml")).args(arguments);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        // All of it is read; a pipe that is full would stop it.
+        let said = Arc::new(Mutex::new(String::new()));
+        let (heard, lines) = (said.clone(), BufReader::new(child.stderr.take().unwrap()));
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                *heard.lock().unwrap() += &(line + "\n");
+            }
+        });
+        Self { child: Some(child), folder, said, command: Some(command) }
+    }
+
+    /// What it has said so far.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Waits until it says this.
+    #[track_caller]
+    pub fn says(&self, words: &str) {
+        until(&format!("`{words}` on standard error"), || self.said().contains(words));
+    }
+
+    /// Waits until it serves: it says where it listens, since the ports were its choice.
+    #[track_caller]
+    pub fn listening(mut self) -> Process {
+        let after = |said: &str, what: &str| -> Vec<SocketAddr> {
+            said.lines().filter_map(|line| line.split_once(what)).map(|(_, address)| address.trim().parse().unwrap()).collect()
+        };
+        let (mut addresses, mut admin) = (Vec::new(), Vec::new());
+        until("the process to say where it listens", || {
+            let ended = self.has_ended();
+            let said = self.said();
+            // Of a line all of it.
+            let whole = &said[..said.rfind('\n').map_or(0, |end| end + 1)];
+            (addresses, admin) = (after(whole, "] listening on "), after(whole, "] admin on "));
+            assert!(!admin.is_empty() || !ended, "the process ended before it said where it listens:\n{said}");
+            !admin.is_empty()
+        });
+        let (child, folder, said) = (self.child.take().unwrap(), self.folder.clone(), self.said.clone());
+        Process { child, folder, address: addresses[0], addresses, admin: admin[0], said, command: self.command.take().unwrap() }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.child.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
+    /// Waits for its end. Its exit code and what it said.
+    #[track_caller]
+    pub fn end(mut self) -> (Option<i32>, String) {
+        until("its end", || self.has_ended());
+        let code = self.child.as_mut().unwrap().wait().unwrap().code();
+        (code, self.said())
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        signal(self.child.as_ref().unwrap().id(), name);
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        let _ = child.kill();
+        let _ = child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status().unwrap();
+    assert!(sent.success());
+}
 
 /// The real binary with its configuration in a folder of its own.
 pub struct Process {
@@ -19,6 +109,33 @@ pub struct Process {
     pub addresses: Vec<SocketAddr>,
     pub admin: SocketAddr,
     said: Arc<Mutex<String>>,
+    command: Command,
+}
+
+/// Runs it until it says where it listens, since the ports are its choice.
+fn spawn(command: &mut Command) -> (Child, Vec<SocketAddr>, SocketAddr, Arc<Mutex<String>>) {
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let (mut addresses, mut first): (Vec<SocketAddr>, String) = Default::default();
+    let admin = loop {
+        let mut line = String::new();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "the process ended before it said where it listens:\n{first}");
+        first += &line;
+        let after = |what: &str| line.trim().split_once(what).map(|(_, address)| address.parse().unwrap());
+        addresses.extend(after("listening on "));
+        if let Some(admin) = after("admin on ") {
+            break admin;
+        }
+    };
+    // All of it is read; a pipe that is full would stop it.
+    let said = Arc::new(Mutex::new(first));
+    let heard = said.clone();
+    std::thread::spawn(move || {
+        for line in lines.lines().map_while(Result::ok) {
+            *heard.lock().unwrap() += &(line + "\n");
+        }
+    });
+    (child, addresses, admin, said)
 }
 
 impl Process {
@@ -38,53 +155,72 @@ impl Process {
         Self::start_with(most, "", name, text, &[])
     }
 
-    fn start_with(descriptors: usize, limit: &str, name: &str, text: &str, environment: &[(&str, &str)]) -> Self {
+    /// Starts it with these options of `run`.
+    pub fn start_by(name: &str, text: &str, options: &[&str]) -> Self {
+        let folder = Self::folder(name);
+        std::fs::write(folder.join("frontgate.yaml"), patient(text)).unwrap();
+        Self::start_at(folder, "frontgate.yaml", options, "true")
+    }
+
+    /// A folder for what it is to be started on.
+    pub fn folder(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("frontgate-test-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("frontgate.yaml"), text).unwrap();
-        let mut child = Command::new("sh")
-            .args(["-c", &format!(r#"ulimit {limit} -n {descriptors} && exec "$0" "$@""#), env!("CARGO_BIN_EXE_frontgate"), "run", "-c"])
+        folder
+    }
+
+    /// Starts it on what lies in its folder: a file or a directory there, with options of `run`, after a command of the shell.
+    pub fn start_at(folder: PathBuf, config: &str, options: &[&str], before: &str) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!(r#"{before} && ulimit -S -n 256 && exec "$0" "$@""#);
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_frontgate"), "run", "-c"]).arg(folder.join(config)).args(options);
+        Self::launch(command, folder)
+    }
+
+    /// Starts it after this command of the shell that becomes it.
+    pub fn start_after(before: &str, name: &str, text: &str) -> Self {
+        Self::start_within(before, name, text, &[])
+    }
+
+    fn start_with(descriptors: usize, limit: &str, name: &str, text: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_within(&format!("ulimit {limit} -n {descriptors}"), name, text, environment)
+    }
+
+    fn start_within(before: &str, name: &str, text: &str, environment: &[(&str, &str)]) -> Self {
+        let folder = Self::folder(name);
+        std::fs::write(folder.join("frontgate.yaml"), patient(text)).unwrap();
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!(r#"{before} && exec "$0" "$@""#), env!("CARGO_BIN_EXE_frontgate"), "run", "-c"])
             .arg(folder.join("frontgate.yaml"))
-            .envs(environment.iter().copied())
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        // It says where it listens, since the ports were its choice.
-        let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let mut addresses: Vec<SocketAddr> = Vec::new();
-        let admin = loop {
-            let mut line = String::new();
-            assert!(lines.read_line(&mut line).unwrap() > 0, "the process ended before it said where it listens");
-            let after = |what: &str| line.trim().split_once(what).map(|(_, address)| address.parse().unwrap());
-            addresses.extend(after("listening on "));
-            if let Some(admin) = after("admin on ") {
-                break admin;
-            }
-        };
-        // All of it is read; a pipe that is full would stop it.
-        let said = Arc::new(Mutex::new(String::new()));
-        let heard = said.clone();
-        std::thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                *heard.lock().unwrap() += &(line + "\n");
-            }
-        });
-        Self { child, folder, address: addresses[0], addresses, admin, said }
+            .envs(environment.iter().copied());
+        Self::launch(command, folder)
+    }
+
+    fn launch(mut command: Command, folder: PathBuf) -> Self {
+        let (child, addresses, admin, said) = spawn(&mut command);
+        Self { child, folder, address: addresses[0], addresses, admin, said, command }
+    }
+
+    /// Ends it and starts it anew on what is in its folder now. What it says then is all that it has said.
+    pub fn restart(&mut self) {
+        self.signal("INT");
+        self.end();
+        (self.child, self.addresses, self.admin, self.said) = spawn(&mut self.command);
+        self.address = self.addresses[0];
     }
 
     /// Changes its configuration file.
     pub fn write(&self, text: &str) {
-        std::fs::write(self.folder.join("frontgate.yaml"), text).unwrap();
+        std::fs::write(self.folder.join("frontgate.yaml"), patient(text)).unwrap();
     }
 
     /// Sends it a signal.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        signal(self.child.id(), name);
     }
 
-    /// What it has said so far on its standard error, since it began to listen.
+    /// What it has said so far on its standard error.
     pub fn said(&self) -> String {
         self.said.lock().unwrap().clone()
     }

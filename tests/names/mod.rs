@@ -6,14 +6,11 @@ mod spoken;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use frontgate_test_support::dns::{Answer, DnsServer};
 
-use crate::harness::client::read_reply;
-use crate::harness::{Gateway, Origin, get, operate, origin::response, raw, until, yaml};
+use crate::harness::{Gateway, Origin, Steady, get, operate, origin::response, until, yaml};
 
 /// Origins at these addresses of this machine and one port, each of which answers with its address.
 fn origins(addresses: &[&str]) -> (Vec<Origin>, u16) {
@@ -76,40 +73,6 @@ fn at(addresses: &[&str], port: u16) -> Vec<String> {
     addresses.iter().map(|ip| SocketAddr::new(ip.parse::<IpAddr>().unwrap(), port).to_string()).collect()
 }
 
-/// Five hundred requests a second while `act` goes on, over connections that are kept. What was answered, in words, where it was not a 200.
-fn under_load(gateway: SocketAddr, act: impl FnOnce()) -> (usize, Vec<String>) {
-    const CLIENTS: u32 = 5;
-    let over = Arc::new(AtomicBool::new(false));
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| {
-            let over = over.clone();
-            std::thread::spawn(move || {
-                let (mut client, mut asked, mut wrong) = (raw(gateway), 0_usize, Vec::new());
-                let began = Instant::now();
-                while !over.load(Ordering::Acquire) {
-                    client.write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").unwrap();
-                    match read_reply(&mut client, false) {
-                        Some(reply) if reply.status == 200 && reply.whole => {}
-                        Some(reply) => wrong.push(format!("{} {}", reply.status, reply.text())),
-                        None => {
-                            wrong.push("no answer".to_owned());
-                            client = raw(gateway);
-                        }
-                    }
-                    asked += 1;
-                    let due = began + Duration::from_secs(1) / 500 * CLIENTS * asked as u32;
-                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                }
-                (asked, wrong)
-            })
-        })
-        .collect();
-    act();
-    over.store(true, Ordering::Release);
-    let each = clients.into_iter().map(|client| client.join().unwrap());
-    each.fold((0, Vec::new()), |(asked, wrong), (more, of_it)| (asked + more, [wrong, of_it].concat()))
-}
-
 #[test]
 fn every_address_of_a_name_is_an_endpoint_and_operators_see_both() {
     let server = DnsServer::start();
@@ -137,22 +100,20 @@ fn addresses_come_and_go_under_load_without_one_failed_request() {
     let gateway = over(&server, &format!("discover: {{dns: users.internal, port: {port}, refresh: 1s}}"));
     wait_for(&gateway, &at(&["127.0.0.2"], port));
 
-    let (asked, wrong) = under_load(gateway.address, || {
-        // Where more than half go at once, they stay until that is said again.
-        for set in [
-            &["127.0.0.2", "127.0.0.3"][..],
-            &["127.0.0.3"],
-            &["127.0.0.4"],
-            &["127.0.0.2", "127.0.0.3", "127.0.0.4"],
-            &["127.0.0.2", "127.0.0.4"],
-        ] {
-            server.set("users.internal", Answer::addresses(1, set));
-            wait_for(&gateway, &at(set, port));
-        }
-    });
+    let load = Steady::five_hundred(gateway.address);
+    // Where more than half go at once, they stay until that is said again.
+    for set in [
+        &["127.0.0.2", "127.0.0.3"][..],
+        &["127.0.0.3"],
+        &["127.0.0.4"],
+        &["127.0.0.2", "127.0.0.3", "127.0.0.4"],
+        &["127.0.0.2", "127.0.0.4"],
+    ] {
+        server.set("users.internal", Answer::addresses(1, set));
+        wait_for(&gateway, &at(set, port));
+    }
 
-    assert!(wrong.is_empty(), "{} of {asked}: {:?}", wrong.len(), &wrong[..wrong.len().min(5)]);
-    assert!(asked > 100, "{asked}");
+    load.ends_well();
     assert!(origins.iter().all(|origin| !origin.received().is_empty()), "each of them was asked");
 }
 
@@ -166,26 +127,21 @@ fn a_server_that_fails_in_every_way_takes_no_endpoint_away() {
     let all = at(&["127.0.0.2", "127.0.0.3"], port);
     wait_for(&gateway, &all);
 
-    let (asked, wrong) = under_load(gateway.address, || {
-        for bad in [
-            Answer::NoName,
-            Answer::Empty,
-            Answer::Failure,
-            Answer::Late(Duration::from_millis(1500), Box::new(good.clone())),
-            Answer::Silence,
-        ] {
-            // Flapping: every way is met twice, with good answers between.
-            server.set("users.internal", bad);
-            let before = server.asked("users.internal");
-            until("it is asked again", || server.asked("users.internal") >= before + 4);
-            assert_eq!(endpoints(&gateway), all);
-            server.set("users.internal", good.clone());
-            let before = server.asked("users.internal");
-            until("it is asked again", || server.asked("users.internal") >= before + 2);
-        }
-    });
+    let load = Steady::five_hundred(gateway.address);
+    for bad in
+        [Answer::NoName, Answer::Empty, Answer::Failure, Answer::Late(Duration::from_millis(1500), Box::new(good.clone())), Answer::Silence]
+    {
+        // Flapping: every way is met twice, with good answers between.
+        server.set("users.internal", bad);
+        let before = server.asked("users.internal");
+        until("it is asked again", || server.asked("users.internal") >= before + 4);
+        assert_eq!(endpoints(&gateway), all);
+        server.set("users.internal", good.clone());
+        let before = server.asked("users.internal");
+        until("it is asked again", || server.asked("users.internal") >= before + 2);
+    }
 
-    assert!(wrong.is_empty(), "{} of {asked}: {:?}", wrong.len(), &wrong[..wrong.len().min(5)]);
+    load.ends_well();
     assert_eq!(endpoints(&gateway), all);
 }
 

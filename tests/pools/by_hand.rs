@@ -90,10 +90,7 @@ fn a_weight_by_hand_holds_in_place_of_the_one_that_is_written() {
         let shares = shares(&gateway, &farm, 500);
         assert!((400 - spread..=400 + spread).contains(&shares[0]) && shares[2] == 0, "{balance}: {shares:?}");
         let (_, table, _) = upstreams(&gateway, &[]);
-        assert!(
-            table.contains(" 4 by hand ") && (table.contains(" 0 by hand, 3600s left ") || table.contains(" 0 by hand, 3599s left ")),
-            "{table}"
-        );
+        assert!(table.contains(" 4 by hand ") && table.contains(" 0 by hand, 3"), "{table}");
         assert_eq!(full(&gateway)["reasons"][0], "an operator has set the weight of 2 of the endpoints of upstream `main`");
     }
 }
@@ -173,7 +170,10 @@ fn what_is_not_there_is_answered_with_what_is() {
     let first = farm.endpoint(0).to_string();
 
     let (code, _, complaint) = upstreams(&gateway, &["drain", "mian", &first]);
-    assert!(code == Some(1) && complaint.contains("There is no upstream of this name.") && complaint.contains(&first), "{complaint}");
+    assert!(
+        code == Some(1) && complaint.contains("There is no upstream `mian`: did you mean `main`?") && complaint.contains(&first),
+        "{complaint}"
+    );
     let (code, _, complaint) = upstreams(&gateway, &["weight", "main", "127.0.0.1:1", "2"]);
     assert!(code == Some(1) && complaint.contains("no endpoint of this address or name") && complaint.contains(&first), "{complaint}");
     assert_eq!(upstreams(&gateway, &["ready", "main", "127.0.0.1:1"]).0, Some(1));

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::authority::{Authority, Directory};
-use super::{SHOP, connect_with, gateway, get, put, shop, text};
-use crate::harness::{Gateway, Origin, PATIENCE, operate, until};
+use super::{SHOP, connect_with, gateway, get, put, shop, shown, text};
+use crate::harness::{Gateway, Origin, PATIENCE, Process, operate, until};
 
 /// Requests in a second, of all clients together.
 const RATE: u32 = 500;
@@ -53,6 +53,44 @@ fn a_renewal_that_fails_is_told_until_it_is_mended() {
     directory.put("ca.pem", &Authority::new().pem());
     until("all is well", || failed(upstream) == 0.0);
     assert_eq!(status(), ("ok".to_owned(), "[]".to_owned()));
+}
+
+#[test]
+fn a_certificate_that_comes_later_than_the_configuration_that_names_it_brings_that_into_force() {
+    let (authority, origin) = (Authority::new(), Origin::json("{}"));
+    let directory = shop(&authority);
+    let text = text(&directory, origin.address, SHOP, "admin: 127.0.0.1:0");
+    let process = Process::start("cert-later", &text);
+    let seen = || shown(process.address, &authority, "shop.example").unwrap();
+    let first = seen();
+
+    process.write(&text.replace("shop.pem", "next.pem").replace("shop.key", "next.key"));
+    until("it to be refused", || process.said().contains("was not reloaded"));
+    assert_eq!(seen(), first);
+    put(&directory, "next", &authority.issue(&["shop.example"]));
+
+    until("the certificate that came", || seen() != first);
+    until("health", || process.ask("GET", "/healthz?full=1").json()["status"] == "ok");
+}
+
+#[test]
+fn certificates_stay_as_they_are_where_nothing_is_watched_until_a_reload_is_asked_for() {
+    let (authority, origin) = (Authority::new(), Origin::json("{}"));
+    let directory = shop(&authority);
+    let text = text(&directory, origin.address, SHOP, "admin: 127.0.0.1:0");
+    let (still, watching) = (Process::start_by("cert-still", &text, &["--no-watch"]), Process::start("cert-watching", &text));
+    let seen = |process: &Process| shown(process.address, &authority, "shop.example").unwrap();
+    let first = seen(&still);
+
+    for _ in 0..2 {
+        let before = seen(&watching);
+        put(&directory, "shop", &authority.issue(&["shop.example"]));
+        until("the renewed one where files are watched", || seen(&watching) != before);
+        assert_eq!(seen(&still), first);
+    }
+
+    assert_eq!(still.ask("POST", "/-/reload").status, 200);
+    assert_eq!(seen(&still), seen(&watching));
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn a_wait_for_an_upstream_ends_with_the_client() {
     let gateway = both(origin.address, "");
 
     for address in gateway.running.addresses() {
-        let mut stream = raw(*address);
+        let mut stream = raw(address);
         stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         until("the request to be under way", || gateway.running.requests() == 1);
         stream.shutdown(Shutdown::Write).unwrap();
@@ -99,7 +99,7 @@ fn a_client_that_reads_nothing_is_ended_though_the_kernel_holds_its_answer() {
 
         let stuck: Vec<_> = ["", "Connection: close\r\n"]
             .into_iter()
-            .flat_map(|option| gateway.running.addresses().iter().map(move |address| (*address, option)))
+            .flat_map(|option| gateway.running.addresses().into_iter().map(move |address| (address, option)))
             .map(|(address, option)| {
                 // What is short must not fit into the client's own buffer.
                 let mut stream = if length < 1 << 20 { small(address) } else { raw(address) };

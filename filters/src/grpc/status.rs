@@ -55,6 +55,8 @@ impl Status {
     pub const INTERNAL: Self = Self(13);
     /// Nobody serves it just now.
     pub const UNAVAILABLE: Self = Self(14);
+    /// Something is lost for good.
+    pub const DATA_LOSS: Self = Self(15);
     /// The caller is not known.
     pub const UNAUTHENTICATED: Self = Self(16);
     /// How many have a name: the numbers below this.

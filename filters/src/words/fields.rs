@@ -29,7 +29,7 @@ pub fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The members of a list of tokens over all of its lines.
-pub fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
+pub fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> + use<'h> {
     headers.get_all(name).into_iter().flat_map(|value| members(value.as_bytes()))
 }
 

@@ -15,8 +15,10 @@ const REQUEST: &[&str] =
 /// What a client says about itself and its body.
 const CLIENT: &[&str] = &["authorization", "content-type", "cookie"];
 
-/// What only trusted proxies may say: who asked, how and for what, which version answers, which trace it belongs to.
+/// What only trusted proxies may say: who asked, how and for what, which version answers, which trace it belongs to and what services tell
+/// each other in it.
 const PROXIES: &[&str] = &[
+    "baggage",
     "client-cert",
     "client-cert-chain",
     "forwarded",
@@ -54,7 +56,7 @@ pub fn for_claims(name: &HeaderName) -> bool {
 /// Whether only a trusted proxy may say this.
 pub fn is_for_proxies(name: &HeaderName) -> bool {
     // Few names begin so, and this is asked of every header of every request.
-    matches!(name.as_str().as_bytes().first(), Some(b'c' | b'f' | b's' | b't' | b'x'))
+    matches!(name.as_str().as_bytes().first(), Some(b'b' | b'c' | b'f' | b's' | b't' | b'x'))
         && (is_one_of(name, PROXIES) || FAMILIES.iter().any(|family| begins_like(name.as_str(), family)))
 }
 
@@ -122,12 +124,23 @@ mod tests {
             "client_cert_chain",
             "traceparent",
             "x_frontgate-explain",
+            "baggage",
         ] {
             assert!(is_for_proxies(&HeaderName::from_static(name)), "{name}");
         }
-        for name in
-            ["x-forward", "x-forwardedfor", "x-real-ips", "x-client-id", "x-sslx", "user-agent", "x-api-key", "cookie", "x-user-id", "via"]
-        {
+        for name in [
+            "x-forward",
+            "bag",
+            "x-forwardedfor",
+            "x-real-ips",
+            "x-client-id",
+            "x-sslx",
+            "user-agent",
+            "x-api-key",
+            "cookie",
+            "x-user-id",
+            "via",
+        ] {
             assert!(!is_for_proxies(&HeaderName::from_static(name)), "{name}");
         }
     }

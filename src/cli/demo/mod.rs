@@ -31,11 +31,16 @@ pub(super) fn run() -> ExitCode {
     let text = upstreams.configuration();
     let read = move || config::load_text("conf/demo.yaml", &text);
     match read() {
-        Ok(loaded) => super::run::serve(|| {
-            let running = start(loaded, Box::new(read))?;
-            let _ = std::io::stdout().write_all(guide(&running, &upstreams.tokens).as_bytes());
-            Ok(running)
-        }),
+        Ok(loaded) => {
+            crate::telemetry::own_log::init();
+            match start(loaded, Box::new(read)) {
+                Ok(running) => {
+                    let _ = std::io::stdout().write_all(guide(&running, &upstreams.tokens).as_bytes());
+                    super::run::serve(running, None, &super::upgrade::Takeover::default().place())
+                }
+                Err(why) => fail(exit::RUNTIME, &why),
+            }
+        }
         Err(problems) => refused(&problems),
     }
 }

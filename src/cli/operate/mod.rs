@@ -1,4 +1,4 @@
-//! `frontgate status`, `upstreams`, `limits`, `reload`, `drain`, `circuit`, `hash`, `tap`, `why`: a running gateway asked through its admin address. None of
+//! `frontgate status`, `upstreams`, `limits`, `reload`, `config history|rollback`, `log`, `drain`, `circuit`, `hash`, `tap`, `why`: a running gateway asked through its admin address. None of
 //! them needs a configuration that is a good one.
 
 mod reach;
@@ -18,8 +18,9 @@ use serde_json::Value;
 pub(super) use self::reach::admin_address;
 use self::reach::{Answered, Gateway};
 use super::{Admin, OnUpstream, Whom, exit, fail};
+use crate::cli::check::Format;
 use crate::explain::{Explanation, Posted};
-use crate::status::{Force, Health, LimitsStatus, Status};
+use crate::status::{Force, Health, HistoryStatus, Level, LimitsStatus, Status};
 
 /// What a running gateway is asked for.
 pub(super) enum Ask {
@@ -46,6 +47,17 @@ pub(super) enum Ask {
     Limits(Option<String>),
     /// To read its configuration again.
     Reload,
+    /// Which configurations it accepted of late, and in which form that is shown.
+    History(Format),
+    /// To put the configuration of this hash in force again, or the one before.
+    Rollback(Option<String>),
+    /// How much its log is to tell, and how long.
+    Log {
+        /// The level.
+        level: Level,
+        /// How long.
+        time: frontgate_filters::words::units::Duration,
+    },
     /// To end once the requests in flight have, and perhaps to be waited for.
     Drain {
         /// Whether one waits until it has ended.
@@ -95,6 +107,10 @@ pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
             gateway.ask("POST", &format!("/-/upstreams/{what}?upstream={upstream}&endpoint={endpoint}{weight}{time}"))
         }
         Ask::Reload => gateway.ask("POST", "/-/reload"),
+        Ask::History(_) => gateway.ask("GET", "/-/history"),
+        Ask::Rollback(None) => gateway.ask("POST", "/-/rollback"),
+        Ask::Rollback(Some(hash)) => gateway.ask("POST", &format!("/-/rollback?hash={}", encoded(hash))),
+        Ask::Log { level, time } => gateway.ask("POST", &format!("/-/log?level={}&for={time}", level.label())),
         Ask::Drain { .. } => gateway.ask("POST", "/-/drain"),
         Ask::Circuit { filter, upstream, force, time } => {
             let [filter, upstream] = [filter, upstream].map(|name| encoded(name));
@@ -126,6 +142,10 @@ pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
     }
     let text = match (ask, &status) {
         (Ask::Upstreams, Some(status)) => tables::upstreams(status),
+        (Ask::History(Format::Human), _) => match serde_json::from_slice::<HistoryStatus>(&body) {
+            Ok(history) => tables::history(&history),
+            Err(_) => indented(&body),
+        },
         (Ask::Limits(_), _) => match serde_json::from_slice::<LimitsStatus>(&body) {
             Ok(limits) => tables::limits(&limits),
             Err(_) => indented(&body),
@@ -194,6 +214,9 @@ fn is_ours(ask: &Ask, code: u16, body: &[u8]) -> bool {
         Ask::Limits(_) => serde_json::from_slice::<LimitsStatus>(body).is_ok(),
         Ask::Accept(_) => tells(&["upstream", "left"]),
         Ask::ByHand { .. } => tells(&["upstream", "endpoint", "endpoints"]),
+        Ask::History(_) => serde_json::from_slice::<HistoryStatus>(body).is_ok(),
+        Ask::Rollback(_) => tells(&["hash", "on_disk"]),
+        Ask::Log { .. } => tells(&["level"]),
         Ask::Reload => tells(&["hash"]),
         Ask::Drain { .. } => tells(&["requests_in_flight"]),
         Ask::Circuit { .. } => tells(&["filter", "upstream", "force"]),

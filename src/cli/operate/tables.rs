@@ -2,7 +2,7 @@
 
 use crate::cli::table::{Column, table};
 use crate::config::model::UpstreamProtocol;
-use crate::status::{CircuitStatus, LimitsStatus, Status, UpstreamStatus};
+use crate::status::{CircuitStatus, HistoryStatus, LimitsStatus, Status, UpstreamStatus};
 use crate::telemetry::EndpointState;
 
 /// Upstreams and circuits, for people.
@@ -49,6 +49,30 @@ pub(super) fn endpoints(status: &Status) -> String {
         Column::Left("LAST ERROR"),
     ];
     table(columns, &rows)
+}
+
+/// The configurations that were accepted of late, and what is in force in place of the files.
+pub(super) fn history(history: &HistoryStatus) -> String {
+    let rows = history.configurations.iter().map(|kept| {
+        let in_force = match (kept.in_force, history.in_force.on_disk.is_some()) {
+            (true, true) => "rolled back",
+            (true, false) => "yes",
+            (false, _) => "-",
+        };
+        let who = kept.who.clone().unwrap_or_else(|| "-".to_owned());
+        [kept.hash.clone(), kept.at.clone(), kept.how.clone(), in_force.to_owned(), who]
+    });
+    let columns =
+        [Column::Left("HASH"), Column::Left("ACCEPTED"), Column::Left("HOW"), Column::Left("IN FORCE"), Column::Left("ASKED FOR BY")];
+    let mut text = table(columns, &rows.collect::<Vec<_>>());
+    if let (Some(on_disk), who) = (&history.in_force.on_disk, history.in_force.who.as_deref().unwrap_or("?")) {
+        let since = &history.in_force.since;
+        text += &format!(
+            "\nRolled back at {since} by the operator {who}; {on_disk}.\nIt holds until the files change, or `frontgate reload`.\n"
+        );
+    }
+    text.extend(history.problems.iter().map(|problem| format!("\nNot whole: {problem}\n")));
+    text
 }
 
 /// Where endpoints come from, where not all are written as addresses.

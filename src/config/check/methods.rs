@@ -24,9 +24,11 @@ pub(super) fn check(methods: &Spanned<Vec<Spanned<String>>>, otherwise: &str, re
 
 /// Whether this is a method; what is none is reported.
 pub(super) fn is_method(method: &Spanned<String>, report: &mut Report<'_, '_>) -> bool {
-    let is_method = Method::from_bytes(method.as_bytes()).is_ok() && !method.bytes().any(|byte| byte.is_ascii_lowercase());
+    // `*` may stand in a token, and people mean all methods by it.
+    let is_method = Method::from_bytes(method.as_bytes()).is_ok() && !method.bytes().any(|byte| byte.is_ascii_lowercase() || byte == b'*');
     if !is_method {
         let help = Method::from_bytes(method.to_uppercase().as_bytes()).ok().map(|method| format!("did you mean `{method}`?"));
+        let help = if method.value == "*" { Some("write the methods that are meant, one by one".to_owned()) } else { help };
         report.helped(method.place, format!("`{}` is not a method", method.value), help);
     }
     is_method

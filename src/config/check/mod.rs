@@ -11,6 +11,7 @@ mod report;
 mod routes;
 mod server;
 mod telemetry;
+mod tracing;
 mod when;
 
 use std::collections::HashSet;
@@ -47,6 +48,7 @@ pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>) {
     canary::check(config, report);
     circles::check(config, report);
     telemetry::check(config, report);
+    tracing::check(config, report);
     references(config, report);
     doubts::check(config, report);
 }

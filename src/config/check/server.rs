@@ -75,6 +75,21 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
             report.error(place, format!("`timeouts.{key}` is 0: no client could be served"));
         }
     }
+    overload(config, report);
+}
+
+/// Bounds that something can be below.
+fn overload(config: &Config, report: &mut Report<'_, '_>) {
+    let place =
+        report.tree.root.get("server").and_then(|server| server.get("overload")).map_or(config.version.place, |node| Place(node.id));
+    let overload = config.server.overload;
+    for (key, is_nothing) in
+        [("memory", overload.memory.0 == 0.0), ("descriptors", overload.descriptors.0 == 0.0), ("lag", overload.lag.0.is_zero())]
+    {
+        if is_nothing {
+            report.error(place, format!("`overload.{key}` is 0: the gateway would be overloaded all the time"));
+        }
+    }
 }
 
 /// Headers that say who has shown a certificate: each can be set, holds a fact of one, and the same on every listener.

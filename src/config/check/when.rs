@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use frontgate_filters::registry::{FilterEntry, Mode};
-use frontgate_filters::words::matching::{Fact, Match};
+use frontgate_filters::words::matching::{Fact, Match, Wanted};
 use frontgate_filters::words::preflight;
 use frontgate_filters::words::reserved;
 use frontgate_filters::words::selector::Selector;
@@ -30,7 +30,49 @@ pub(super) fn check(config: &Config, route: &Route, report: &mut Report<'_, '_>)
         {
             let message = format!("`{}` never holds: only trusted proxies may send this header, and there are none", fact.selector);
             report.warn(place, message, Some("name them in `server.trusted_proxies`".to_owned()));
+        } else if let Some(why) = never(config, route, fact) {
+            report.warn(place, format!("`{}` never holds: {why}", fact.selector), None);
         }
+    }
+}
+
+/// Why no request that the route gets has what is wanted of a fact.
+fn never(config: &Config, route: &Route, fact: &Fact) -> Option<String> {
+    let listeners = &config.server.listeners;
+    let lacks = |what: &str| Some(format!("no listener {what}"));
+    match &fact.selector {
+        Selector::ClientCertCn | Selector::ClientCertSubject | Selector::ClientCertSan => {
+            let asks = listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.client_auth.is_some()));
+            if asks { None } else { lacks("asks for client certificates (`client_auth`)") }
+        }
+        Selector::TlsSni | Selector::TlsVersion => {
+            if listeners.iter().any(|listener| listener.tls.is_some()) {
+                None
+            } else {
+                lacks("has `tls`")
+            }
+        }
+        Selector::Scheme => {
+            let comes = |value: &str| match value {
+                "https" => listeners.iter().any(|listener| listener.tls.is_some()),
+                _ => listeners.iter().any(|listener| listener.tls.is_none() && listener.redirect_to_https.is_none()),
+            };
+            let Wanted::OneOf(values) = &fact.wanted.value else { return None };
+            match values.iter().any(|value| comes(&value.value)) {
+                true => None,
+                false if values.iter().any(|value| value.value == "https") => lacks("has `tls`"),
+                false => lacks("takes requests in clear text"),
+            }
+        }
+        Selector::Host => {
+            let (host, Wanted::OneOf(values)) = (route.host.as_ref()?, &fact.wanted.value) else { return None };
+            let fits = |value: &str| match host.strip_prefix('*') {
+                Some(end) => value.len() > end.len() && value.to_ascii_lowercase().ends_with(&end.to_ascii_lowercase()),
+                None => value.eq_ignore_ascii_case(host),
+            };
+            (!values.iter().any(|value| fits(&value.value))).then(|| format!("the route is for the host `{}` alone", host.value))
+        }
+        _ => None,
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use frontgate_filters::words::spanned::{Place, Problem, Weight};
 
+use super::ledger::Ledger;
 use super::places::{At, Places, Source};
 use super::secrets::{self, Words};
 pub(crate) use crate::nearest::nearest;
@@ -181,6 +182,8 @@ pub struct Diagnostics {
     pub sources: Arc<Vec<Source>>,
     /// The lines of each file that are not shown.
     hidden: Vec<BTreeSet<usize>>,
+    /// Files beside the configuration's own that were read before this was found: it may be right when one of them changes.
+    ledger: Option<Arc<Ledger>>,
 }
 
 impl Diagnostics {
@@ -188,11 +191,21 @@ impl Diagnostics {
     pub fn new(mut items: Vec<Diagnostic>, sources: Arc<Vec<Source>>) -> Self {
         items.sort_by_key(|item| item.place.as_ref().map(|at| (at.file, at.range.start)));
         items.dedup_by(|later, earlier| later.message == earlier.message && later.place.is_some() && later.place == earlier.place);
-        let mut all = Self { items, sources, hidden: Vec::new() };
+        let mut all = Self { items, sources, hidden: Vec::new(), ledger: None };
         if !all.items.is_empty() {
             all.hide();
         }
         all
+    }
+
+    /// About a configuration that has read these files.
+    pub(super) fn of(self, ledger: &Arc<Ledger>) -> Self {
+        Self { ledger: Some(ledger.clone()), ..self }
+    }
+
+    /// The files beside the configuration's own that this may be about.
+    pub(crate) fn ledger(&self) -> Option<&Arc<Ledger>> {
+        self.ledger.as_ref()
     }
 
     /// Whether an error is among them.
@@ -223,9 +236,10 @@ impl Diagnostics {
         if other.items.is_empty() {
             return self;
         }
+        let ledger = self.ledger.take().or(other.ledger);
         if self.sources.is_empty() || other.sources.is_empty() || Arc::ptr_eq(&self.sources, &other.sources) {
             self.items.extend(other.items);
-            return Self::new(self.items, if self.sources.is_empty() { other.sources } else { self.sources });
+            return Self { ledger, ..Self::new(self.items, if self.sources.is_empty() { other.sources } else { self.sources }) };
         }
         let before = self.sources.len();
         self.items.extend(other.items.into_iter().map(|mut item| {
@@ -234,7 +248,7 @@ impl Diagnostics {
             item
         }));
         let sources = self.sources.iter().chain(other.sources.iter()).cloned().collect();
-        Self::new(self.items, Arc::new(sources))
+        Self { ledger, ..Self::new(self.items, Arc::new(sources)) }
     }
 
     /// The same as doubts: what they are about is no part of what is asked for.

@@ -31,10 +31,10 @@ pub use canary::{By, CanaryOptions, MOST_VARIANTS, Otherwise, Sticky, Variant};
 pub use discover::{Discover, Etcd, EtcdFormat, EtcdTls};
 pub use dns::{Dns, DnsServer};
 pub use mirror::{Mirror, MirrorHeaders};
-pub use route::{FilterUse, Redirect, Rewrite, Route, RouteLimits, Target};
-pub use server::{Admin, Drain, Limits, Listener, Network, Protocol, ProxyProtocol, Server, ServerTimeouts, Threads};
+pub use route::{FilterUse, Priority, Redirect, Rewrite, Route, RouteLimits, Target};
+pub use server::{Admin, Drain, Limits, Listener, Network, Overload, Protocol, ProxyProtocol, Server, ServerTimeouts, Threads};
 pub use split::{AfterWrite, Sent, Split};
-pub use telemetry::{AccessLog, LogFormat, LogTarget, Telemetry};
+pub use telemetry::{AccessLog, Keep, LogFormat, LogTarget, Sample, Shares, Telemetry, Tracing};
 pub use tls::{CertificatePair, ClientAuth, ClientAuthMode, ListenerTls, MinVersion};
 pub use upstream::{
     Adaptive, Balance, Endpoint, FirstByte, Health, Outlier, Retry, Start, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
@@ -62,7 +62,7 @@ pub struct Config {
     /// Which requests there are and where each goes.
     #[serde(default)]
     pub routes: Vec<Spanned<Route>>,
-    /// The access log.
+    /// The access log, and spans.
     #[serde(default)]
     pub telemetry: Telemetry,
 }

@@ -41,6 +41,8 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// Limits that override the server's.
     pub limits: Option<RouteLimits>,
+    /// How late its requests are refused under overload.
+    pub priority: Priority,
     /// Versions beside its upstream, in the order in which they are tried.
     pub canary: Vec<Spanned<Variant>>,
     /// What those have in common.
@@ -152,6 +154,9 @@ struct Keys {
     /// Limits that override the server's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     limits: Option<RouteLimits>,
+    /// What becomes of its requests while the gateway is overloaded; by default `normal`.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    priority: Priority,
     /// Versions beside its upstream, in the order in which they are tried; what none of them takes is the upstream's own, `stable`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     canary: Vec<Spanned<Variant>>,
@@ -181,6 +186,7 @@ impl From<Keys> for Route {
             mirror: keys.mirror,
             timeout: keys.timeout,
             limits: keys.limits,
+            priority: keys.priority,
             canary: keys.canary,
             canary_options: keys.canary_options,
         }
@@ -203,6 +209,7 @@ impl From<Route> for Keys {
             mirror: route.mirror,
             timeout: route.timeout,
             limits: route.limits,
+            priority: route.priority,
             canary: route.canary,
             canary_options: route.canary_options,
         };
@@ -216,6 +223,25 @@ impl From<Route> for Keys {
             }
         }
         keys
+    }
+}
+
+/// How much a route's requests matter while the gateway is overloaded.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// They are the first that are refused.
+    Low,
+    /// They are refused where that was not enough.
+    #[default]
+    Normal,
+    /// They are always served.
+    High,
+}
+
+impl Priority {
+    fn is_normal(&self) -> bool {
+        *self == Self::Normal
     }
 }
 

@@ -9,7 +9,7 @@ use frontgate_filters::filter::build::Secret;
 pub use frontgate_filters::words::network::Network;
 use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::Spanned;
-use frontgate_filters::words::units::{Duration, Size};
+use frontgate_filters::words::units::{Duration, Share, Size};
 use schemars::{JsonSchema, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -33,7 +33,7 @@ pub struct Server {
     /// Number of worker threads, at most 1024, or `auto`: as many as the control group (cgroup) allows.
     pub threads: Threads,
     /// Proxies in front of the gateway that may set X-Forwarded-*, Forwarded, X-Real-IP, X-Client-Cert*, X-SSL-*, X-Request-Id, X-BFF-Version,
-    /// traceparent and tracestate. From everybody else these are removed, in every spelling.
+    /// traceparent, tracestate and baggage. From everybody else these are removed, in every spelling.
     pub trusted_proxies: Vec<Spanned<Network>>,
     /// Maximum sizes of a request.
     pub limits: Limits,
@@ -42,13 +42,15 @@ pub struct Server {
     /// Whether a client that closed its half of the connection still gets its answer, however long that takes; otherwise it counts as one
     /// that has left where the answer is not there within 0.3 s.
     pub half_close: bool,
-    /// A directory for what a restart shall not lose: the endpoints that were discovered last. It is made where it does not exist; without it
-    /// nothing is written to disk.
+    /// A directory for what a restart shall not lose: the last five configurations that were accepted, as their files held them, and the
+    /// endpoints that were discovered last. It is made where it does not exist; without it nothing is written to disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<Spanned<PathBuf>>,
     /// How names are resolved: those of endpoints, and those of the hosts that key sets come from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dns: Option<Spanned<Dns>>,
+    /// From where on the gateway counts as overloaded: then routes of low `priority` are refused, and connections are not kept alive.
+    pub overload: Overload,
     /// How the process shuts down.
     pub drain: Drain,
     /// Filters that run before those of every route. Their marks are also on 404, 405 and 400.
@@ -68,6 +70,7 @@ impl Default for Server {
             half_close: false,
             state_dir: None,
             dns: None,
+            overload: Overload::default(),
             drain: Drain::default(),
             filters: Vec::new(),
         }
@@ -294,6 +297,26 @@ impl Default for ServerTimeouts {
             write: seconds(30),
             tunnel: seconds(3600),
         }
+    }
+}
+
+/// From where on the gateway counts as overloaded. Above a bound routes of `priority: low` are refused with 503, and connections are closed
+/// after their answers; half-way from there to all there is (of `lag` at four times as much) those of normal priority are refused, too.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Overload {
+    /// Share of the memory that the process may have: of the control group's limit, of its own limits (RLIMIT_AS, RLIMIT_DATA), or of its own
+    /// and what the machine has left, whichever is nearest. 100% is never passed.
+    pub memory: Share,
+    /// Share of the files and sockets that the process may have open (RLIMIT_NOFILE). 100% is never passed.
+    pub descriptors: Share,
+    /// How late a worker thread comes to what is due, for a second on end.
+    pub lag: Duration,
+}
+
+impl Default for Overload {
+    fn default() -> Self {
+        Self { memory: Share(0.9), descriptors: Share(0.9), lag: Duration(std::time::Duration::from_millis(100)) }
     }
 }
 

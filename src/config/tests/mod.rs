@@ -8,6 +8,7 @@ mod mistakes;
 mod names;
 mod routes;
 mod size;
+mod tracing;
 
 use super::*;
 

@@ -55,7 +55,8 @@ fn ten_times_the_routes_take_about_ten_times_as_long_to_load() {
         }
         let began = busy();
         let loaded = load_text("many.yaml", &text).unwrap_or_else(|found| panic!("{}", found.render(false)));
-        let config = Config { telemetry: model::Telemetry { access_log: model::AccessLog::Off, hash_key: None }, ..loaded.config.clone() };
+        let config =
+            Config { telemetry: model::Telemetry { access_log: model::AccessLog::Off, ..Default::default() }, ..loaded.config.clone() };
         let snapshot = Snapshot::compile(Loaded { config, ..loaded }, None, &Metrics::new(), None).expect("a snapshot");
         let took = busy() - began;
         assert_eq!(snapshot.routes.len(), count);

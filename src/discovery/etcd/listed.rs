@@ -24,8 +24,8 @@ impl Listed {
         let named = value::endpoint(value, spec.format, spec.http2);
         if named.is_none() {
             self.skipped += 1;
-            let key = String::from_utf8_lossy(key);
-            self.such = format!("the value of `{}`", key.chars().take(100).collect::<String>().replace(char::is_control, "?"));
+            let key = String::from_utf8_lossy(key).chars().take(100).collect::<String>().replace(char::is_control, "?");
+            self.such = format!("the value of `{key}`: {}", value::why_not(value, spec.format));
         }
         self.keys.insert(key.to_vec(), named.flatten());
         if self.keys.len() > MOST { Err(format!("there are more than {MOST} keys")) } else { Ok(()) }

@@ -62,6 +62,37 @@ pub(super) fn endpoint(value: &[u8], format: EtcdFormat, http2: bool) -> Option<
     }
 }
 
+/// Why a value names no endpoint, of which nothing is told but where it is wrong.
+pub(super) fn why_not(value: &[u8], format: EtcdFormat) -> String {
+    let looks_like_json = value.trim_ascii_start().first() == Some(&b'{');
+    match format {
+        _ if value.len() > LONGEST => format!("it is longer than {} KiB", LONGEST >> 10),
+        EtcdFormat::Plain => "it is no address such as 10.0.0.1:8080".to_owned(),
+        EtcdFormat::Auto if !looks_like_json => "it is neither an address such as 10.0.0.1:8080 nor a JSON object".to_owned(),
+        _ => match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(value) {
+            Err(error) => format!("it is no JSON object (line {}, column {})", error.line(), error.column()),
+            Ok(map) => {
+                let keys = match format {
+                    EtcdFormat::Json => &["addr", "address"][..],
+                    EtcdFormat::Grpc => &["Addr"],
+                    EtcdFormat::Kratos => &["endpoints"],
+                    EtcdFormat::Plain | EtcdFormat::Auto => &["addr", "address", "Addr", "endpoints"],
+                };
+                match keys.iter().find(|key| map.contains_key(**key)) {
+                    None => format!("it has no key `{}`", keys.join("`, `")),
+                    Some(&"endpoints") => "`endpoints` has no URL of http, https, grpc or grpcs with an IP address and a port".to_owned(),
+                    Some(key) if !map[*key].as_str().is_some_and(is_address) => format!("`{key}` is no IP address with a port"),
+                    Some(_) => "`weight` is no whole number of 0 or more, or `version` is no printable ASCII without spaces".to_owned(),
+                }
+            }
+        },
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    text.parse::<SocketAddr>().is_ok_and(|address| address.port() > 0)
+}
+
 fn plain(value: &[u8]) -> Option<Option<Found>> {
     found(std::str::from_utf8(value).ok()?.trim().parse().ok()?, None, 1)
 }
@@ -152,6 +183,25 @@ mod tests {
         }
         assert_eq!(endpoint(&[0xff, 0xfe], EtcdFormat::Auto, false), None);
         assert_eq!(endpoint(&[b' '; LONGEST + 1], EtcdFormat::Auto, false), None);
+    }
+
+    #[test]
+    fn why_a_value_is_not_understood_is_told_without_the_value() {
+        for (value, format, words) in [
+            ("shop.internal:80", EtcdFormat::Auto, "it is neither an address such as 10.0.0.1:8080 nor a JSON object"),
+            ("shop", EtcdFormat::Plain, "it is no address such as 10.0.0.1:8080"),
+            (r#"{"addr":"10.0.0.1:80""#, EtcdFormat::Auto, "it is no JSON object (line 1, column 21)"),
+            (r#"{"adr":"10.0.0.1:80"}"#, EtcdFormat::Json, "it has no key `addr`, `address`"),
+            (r#"{"addr":"shop:80"}"#, EtcdFormat::Auto, "`addr` is no IP address with a port"),
+            (r#"{"Addr":"10.0.0.1:0"}"#, EtcdFormat::Grpc, "`Addr` is no IP address with a port"),
+            (r#"{"addr":"10.0.0.1:80","weight":-1}"#, EtcdFormat::Auto, "`weight` is no whole number"),
+            (r#"{"endpoints":["tcp://10.0.0.1:80"]}"#, EtcdFormat::Kratos, "`endpoints` has no URL of http"),
+        ] {
+            assert_eq!(endpoint(value.as_bytes(), format, false), None, "{value}");
+            let why = why_not(value.as_bytes(), format);
+            assert!(why.contains(words), "{value}: {why}");
+        }
+        assert_eq!(why_not(&[b' '; LONGEST + 1], EtcdFormat::Auto), "it is longer than 64 KiB");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use self::keeping::Keeping;
-use self::set::{Asked, Set};
+use self::set::{Asked, Failed, Set};
 use super::Found;
 use super::judge::Passes;
 use super::kept::{self, Kept};
@@ -148,7 +148,8 @@ impl Keeper {
     /// What a source says that its endpoints are, all of them.
     pub(crate) fn found(&self, part: usize, endpoints: Vec<Found>) {
         if endpoints.len() > MOST {
-            return self.failed(part, format!("it names {} endpoints, and {MOST} are the most", endpoints.len()));
+            let why = format!("it names {} endpoints, and {MOST} are the most", endpoints.len());
+            return self.failed(part, Failed { why, is_invalid: true });
         }
         let now = Instant::now();
         let count = endpoints.len();
@@ -159,8 +160,9 @@ impl Keeper {
         if judged.doubted > 0 {
             let (source, upstream) = (self.source(part), &self.upstream);
             log::warn!(
-                "upstream `{upstream}`: {source} names {count} endpoints now, and {} no longer that it named before. In doubt these stay while \
+                "upstream `{upstream}`: {source} names {} now, and {} no longer that it named before. In doubt these stay while \
                  they pass their health checks, without such until nobody can be reached there or it says so again; `frontgate upstreams accept {upstream}` lets them go now",
+                in_words(count),
                 judged.doubted
             );
         }
@@ -174,10 +176,11 @@ impl Keeper {
         self.have_changed(changed.unwrap_or_default());
     }
 
-    /// A source cannot be asked, for this reason: what it said last stays.
-    pub(crate) fn failed(&self, part: usize, why: String) {
+    /// A source is of no use, for this reason: what it said last stays.
+    pub(crate) fn failed(&self, part: usize, failed: Failed) {
         self.metrics.count(DiscoveryResult::Failed, 1);
-        let news = self.on(part, |asked| asked.failed(why.clone()).then(|| asked.judge.len()));
+        let why = failed.why.clone();
+        let news = self.on(part, |asked| asked.failed(failed).then(|| asked.judge.len()));
         if let Some(left) = news.flatten() {
             let stays = if left == 0 { "it has named no endpoint yet".to_owned() } else { format!("its last endpoints stay ({left})") };
             log::warn!("upstream `{}`: {}: {why}; {stays}", self.upstream, self.source(part));
@@ -255,7 +258,7 @@ impl Keeper {
         };
         if let Some(told) = serving.replace(&next, Instant::now()) {
             self.metrics.count(DiscoveryResult::Changed, 1);
-            log::info!("upstream `{}` has {} endpoints now: {} came and {} went", self.upstream, next.len(), told.came, told.went);
+            log::info!("upstream `{}` has {} now: {} came and {} went", self.upstream, in_words(next.len()), told.came, told.went);
         }
         if let Some(runtime) = runtime {
             health::watch(&serving, runtime);
@@ -324,7 +327,12 @@ impl Reporter {
 
     /// The source cannot be asked, for this reason, which holds nothing secret.
     pub(crate) fn failed(&self, why: String) {
-        self.tell(|keeper| keeper.failed(self.part, why));
+        self.tell(|keeper| keeper.failed(self.part, Failed { why, is_invalid: false }));
+    }
+
+    /// The source answers, and what it says cannot be used, for this reason, which holds nothing secret.
+    pub(crate) fn invalid(&self, why: String) {
+        self.tell(|keeper| keeper.failed(self.part, Failed { why, is_invalid: true }));
     }
 
     /// It names this many endpoints that cannot be understood, such as this one.
@@ -338,6 +346,11 @@ impl Reporter {
             tell(&keeper);
         }
     }
+}
+
+/// So many endpoints, in words.
+pub(crate) fn in_words(count: usize) -> String {
+    format!("{count} endpoint{}", if count == 1 { "" } else { "s" })
 }
 
 /// Gives the pool what has changed, as soon as may be.

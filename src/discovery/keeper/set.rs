@@ -33,13 +33,22 @@ pub(super) struct Asked {
     pub as_of: Age,
     /// Whether it has said so since the process began.
     pub answers: bool,
-    /// Why it could not be asked the last time.
-    pub why: Option<String>,
+    /// Why it was of no use the last time.
+    pub why: Option<Failed>,
     /// Why it could not be asked since it last could, as far as the log was told.
     told: Vec<String>,
     /// Whether the log has said that something of it cannot be understood.
     #[cfg(feature = "etcd")]
     told_of_skipped: bool,
+}
+
+/// Why a source is of no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failed {
+    /// For people; nothing secret is in it.
+    pub why: String,
+    /// It answered, and said what cannot be used; else it cannot be asked.
+    pub is_invalid: bool,
 }
 
 /// Since when something is so.
@@ -129,9 +138,10 @@ impl Asked {
         self.judge.again(passes, now)
     }
 
-    /// It could not be asked. Whether that is news.
-    pub(super) fn failed(&mut self, why: String) -> bool {
-        self.why = Some(why.clone());
+    /// It was of no use. Whether that is news.
+    pub(super) fn failed(&mut self, failed: Failed) -> bool {
+        let why = failed.why.clone();
+        self.why = Some(failed);
         // Of several members of a cluster each may have its own.
         let is_news = self.told.len() < REASONS && !self.told.contains(&why);
         self.told.extend(is_news.then_some(why));

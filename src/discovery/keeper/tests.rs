@@ -63,7 +63,7 @@ fn a_source_that_fails_changes_nothing_and_says_why() {
     keeper.found(0, these([1, 2]));
     assert_eq!(state(&keeper).state, SourceState::Current);
 
-    keeper.failed(0, "it is away".to_owned());
+    keeper.failed(0, Failed { why: "it is away".to_owned(), is_invalid: false });
     keeper.give(None);
 
     assert_eq!(of(&pool), [1, 2]);

@@ -13,6 +13,7 @@ impl Keeper {
             state: match (asked.answers, &asked.why, asked.judge.len(), asked.judge.doubted()) {
                 (false, _, 0, _) => SourceState::Waiting,
                 (false, ..) => SourceState::Warm,
+                (true, Some(failed), ..) if failed.is_invalid => SourceState::Invalid,
                 (true, Some(_), ..) => SourceState::Away,
                 (true, None, _, 0) => SourceState::Current,
                 (true, None, ..) => SourceState::Doubtful,
@@ -20,7 +21,7 @@ impl Keeper {
             age_seconds: asked.as_of.now(now).as_secs(),
             endpoints: asked.judge.len(),
             held: asked.judge.doubted(),
-            why: asked.why.clone(),
+            why: asked.why.as_ref().map(|failed| failed.why.clone()),
         });
         DiscoveryStatus { sources }
     }

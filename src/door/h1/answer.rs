@@ -138,7 +138,8 @@ impl H1 {
         let unread =
             !self.scan.is_done() && (self.expects && self.read == 0 || self.left_to_read().is_none_or(|left| left > super::DISCARD));
         let is_last = self.half_closed.is_some() && self.input.is_empty();
-        self.keep &= framed != Framed::Close && !unread && !is_last && !self.keeper.is_draining();
+        self.keep &= framed != Framed::Close && !unread && !is_last && !self.conn.is_ending();
+        self.keep &= !self.keeper.is_draining() && !self.keeper.is_overloaded();
         self.end_by_reset(framed == Framed::Close);
         self.answer.begins = self.answer.written + self.answer.len() as u64;
         self.answer.status_line(head);

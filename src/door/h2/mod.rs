@@ -192,6 +192,10 @@ where
         };
         match accepted {
             Some(Ok((request, answer))) => {
+                if !is_leaving && keeper.is_overloaded() {
+                    connection.graceful_shutdown();
+                    is_leaving = true;
+                }
                 let session = stream::session(request, answer, digest.clone());
                 let (proxy, shut, open) = (proxy.clone(), shut.clone(), Open::new(&streams));
                 tokio::spawn(async move {

@@ -7,7 +7,7 @@ pub(crate) enum Flag {
     NoRoute,
     /// A rate limit refused it.
     RateLimited,
-    /// The upstream is not asked: it has as many requests as it may, or its circuit is open.
+    /// The upstream is not asked: it has as many requests as it may, its circuit is open, or the gateway is overloaded.
     UpstreamOverflow,
     /// No connection to the upstream could be made.
     UpstreamConnectionFailure,

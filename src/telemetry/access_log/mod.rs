@@ -18,7 +18,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::IntCounter;
@@ -26,15 +26,9 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 
 pub(crate) use self::flag::Flag;
 pub(crate) use self::line::Line;
+pub(crate) use self::timestamp::text as timestamp;
 use self::trouble::Trouble;
 use crate::files;
-
-/// A point in time as lines have it.
-pub(crate) fn rfc3339(time: SystemTime) -> String {
-    let mut text = Vec::new();
-    timestamp::write(&mut text, time);
-    String::from_utf8(text).unwrap_or_default()
-}
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]

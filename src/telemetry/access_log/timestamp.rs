@@ -22,6 +22,12 @@ pub(super) fn write(out: &mut Vec<u8>, time: SystemTime) {
     out.extend_from_slice(&[b'.', digit(millis / 100), digit(millis / 10), digit(millis), b'Z']);
 }
 
+/// The second of `time` as `2026-02-03T04:05:06Z`; a time before 1970 becomes 1970.
+pub(crate) fn text(time: SystemTime) -> String {
+    let second = format(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    second.iter().map(|byte| char::from(*byte)).chain(['Z']).collect()
+}
+
 /// The civil date of a day count, by Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms": years begin in March, so
 /// that the leap day comes last.
 fn format(second: u64) -> [u8; 19] {

@@ -173,6 +173,6 @@ fn what_is_asked_as_a_whole_is_told_to_those_who_know_all_names() {
     assert_eq!(filter.named("route").collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(filter.named("upstream").collect::<Vec<_>>(), ["c"]);
     assert!(filter.reads_names());
-    assert!(super::LineFilter::from_str("sub~a").is_ok_and(|filter| filter.reads_names()));
-    assert!(!super::LineFilter::from_str("route=a").is_ok_and(|filter| filter.reads_names()));
+    assert!(LineFilter::from_str("sub~a").is_ok_and(|filter| filter.reads_names()));
+    assert!(!LineFilter::from_str("route=a").is_ok_and(|filter| filter.reads_names()));
 }

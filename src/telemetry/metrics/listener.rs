@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::board::ListenerBoard;
 use super::handshakes::{Handshakes, NoHandshake};
 use super::scrape::Scrape;
 use crate::telemetry::Sparing;
@@ -75,6 +76,11 @@ impl ListenerMetrics {
         Self { is_operators: true, ..Self::default() }
     }
 
+    /// Whether it is one of theirs.
+    pub(super) fn is_of_operators(&self) -> bool {
+        self.is_operators
+    }
+
     /// Counts a connection for as long as the result lives.
     pub(crate) fn connection(self: &Arc<Self>) -> Gauge {
         Gauge::new(self, |listener| &listener.connections)
@@ -95,6 +101,13 @@ impl ListenerMetrics {
     /// not.
     pub(crate) fn handshake(&self, result: Result<&str, NoHandshake>, took: Duration) -> Option<(&'static str, u64)> {
         self.handshakes.count(result, took)
+    }
+
+    /// For the dashboard; nothing of the operators'.
+    pub(super) fn board(&self, address: &str) -> Option<ListenerBoard> {
+        let refused = self.turned_away.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        let [connections, requests] = [&self.connections, &self.requests].map(|gauge| gauge.load(Ordering::Relaxed));
+        (!self.is_operators).then(|| ListenerBoard { address: address.to_owned(), connections, requests, refused })
     }
 
     pub(super) fn scrape(&self, address: &str, scrape: &mut Scrape) {

@@ -34,6 +34,8 @@ pub(crate) enum Skipped {
     Body,
     /// The gateway is on its way out.
     Draining,
+    /// The gateway is overloaded.
+    Overload,
     /// It is a gRPC call, or asks for another protocol.
     Protocol,
     /// The mirror's upstream has as many requests as it may.
@@ -59,14 +61,15 @@ impl Compared {
 
 impl Skipped {
     /// All there are.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::InFlight, Self::Body, Self::Draining, Self::Protocol, Self::Limit, Self::NoEndpoint, Self::Original];
+    pub(crate) const ALL: [Self; 8] =
+        [Self::InFlight, Self::Body, Self::Draining, Self::Overload, Self::Protocol, Self::Limit, Self::NoEndpoint, Self::Original];
 
     fn label(self) -> &'static str {
         match self {
             Self::InFlight => "in_flight",
             Self::Body => "body",
             Self::Draining => "draining",
+            Self::Overload => "overload",
             Self::Protocol => "protocol",
             Self::Limit => "limit",
             Self::NoEndpoint => "no_endpoint",

@@ -3,45 +3,61 @@
 //! A handle is resolved when the configuration is compiled. Recording then looks up no string, takes no lock and allocates
 //! nothing, except for the first answer of a method and status on a route.
 
+mod answers;
+mod board;
 mod discovery;
 mod handshakes;
 mod listener;
 mod mirror;
+mod overload;
 mod process;
 mod route;
 mod scrape;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use frontgate_filters::count::metrics::Families;
 use parking_lot::Mutex;
 use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
 
+use self::answers::{Counted, Room, Series};
 use self::scrape::Scrape;
 use crate::router::UNMATCHED;
 
+#[cfg(test)]
+pub(crate) use answers::{OF_ALL, OF_ONE};
+pub(crate) use board::Board;
 pub(crate) use discovery::{DiscoveryMetrics, DiscoveryResult};
 pub(crate) use handshakes::{FAMILY as HANDSHAKES, NoHandshake};
 pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
 pub(crate) use mirror::{Compared, MirrorMetrics, Place, Skipped};
+pub(crate) use overload::OverloadMetrics;
 pub(crate) use route::{RouteMetrics, VariantMetrics};
+pub(crate) use spans::{SpanLoss, SpanMetrics};
 pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
 
 /// All metrics of one gateway; another gateway in the same process has its own.
 pub(crate) struct Metrics {
     routes: Handles<RouteMetrics>,
     variants: Handles<VariantMetrics>,
+    /// The series of their answers.
+    series: Arc<Series>,
     upstreams: Handles<UpstreamMetrics>,
     discoveries: Handles<DiscoveryMetrics>,
     listeners: Handles<ListenerMetrics>,
     reload: Mutex<Reload>,
     log_dropped: IntCounter,
+    /// What runs short.
+    pub overload: OverloadMetrics,
+    /// Only where spans were ever made.
+    spans: OnceLock<Arc<SpanMetrics>>,
     /// The families that filters count in.
     pub filters: Families,
     /// Where other parts, such as filters, register metrics of their own. They bring the whole name, `frontgate_` included.
@@ -58,11 +74,14 @@ impl Metrics {
         Arc::new(Self {
             routes: Handles::default(),
             variants: Handles::default(),
+            series: Arc::default(),
             upstreams: Handles::default(),
             discoveries: Handles::default(),
             listeners: Handles::default(),
             reload: Mutex::default(),
             log_dropped,
+            overload: OverloadMetrics::default(),
+            spans: OnceLock::new(),
             filters: Families::new(&registry),
             registry,
         })
@@ -70,12 +89,12 @@ impl Metrics {
 
     /// The handle of a route: always the same for a name, so that counts survive a reload, and a route's removal until it is back.
     pub(crate) fn route(&self, name: &str) -> Arc<RouteMetrics> {
-        self.routes.get(name, RouteMetrics::new)
+        self.routes.get(name, || RouteMetrics::new(Room::new(&self.series, Counted::Requests)))
     }
 
     /// The handle of a version that a route's canary chooses: always the same for both names.
     pub(crate) fn variant(&self, route: &str, version: &str) -> Arc<VariantMetrics> {
-        self.variants.get(&format!("{route}/{version}"), VariantMetrics::default)
+        self.variants.get(&format!("{route}/{version}"), || VariantMetrics::new(Room::new(&self.series, Counted::Versions)))
     }
 
     /// The handle of an upstream: always the same for a name.
@@ -123,9 +142,21 @@ impl Metrics {
         self.discoveries.retire(kept);
     }
 
+    /// The same for listeners; the addresses of operators stay.
+    pub(crate) fn retire_listeners(&self, kept: &dyn Fn(&str) -> bool) {
+        let operators = self.listeners.named(ListenerMetrics::is_of_operators);
+        self.listeners.retire(|address| operators.contains(address) || kept(address));
+    }
+
     /// The counter of lines that the access log lost.
     pub(crate) fn log_dropped(&self) -> IntCounter {
         self.log_dropped.clone()
+    }
+
+    /// The counters of spans.
+    #[cfg_attr(not(feature = "otel"), allow(dead_code, reason = "nobody makes spans"))]
+    pub(crate) fn spans(&self) -> Arc<SpanMetrics> {
+        self.spans.get_or_init(Arc::default).clone()
     }
 
     /// The page for Prometheus, in the text format 0.0.4, with the ages of key sets by the filters that use them, the ends of certificates by
@@ -152,9 +183,14 @@ impl Metrics {
         scrape.families(self.registry.gather());
         self.routes.each(|name, route| route.scrape(name, &mut scrape));
         self.variants.each(|name, variant| variant.scrape(name, &mut scrape));
+        self.series.scrape(&mut scrape);
         self.upstreams.each(|name, upstream| upstream.scrape(name, &mut scrape));
         self.discoveries.each(|upstream, discovery| discovery.scrape(upstream, &mut scrape));
         self.listeners.each(|address, listener| listener.scrape(address, &mut scrape));
+        self.overload.scrape(&mut scrape);
+        if let Some(spans) = self.spans.get() {
+            spans.scrape(&mut scrape);
+        }
         self.reload.lock().scrape(&mut scrape);
         let help = "The version of the gateway.";
         scrape.gauge("frontgate_build_info", help, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
@@ -215,6 +251,11 @@ impl<T> Handles<T> {
         let held: BTreeSet<String> =
             self.0.lock().shown.iter().filter(|(_, handle)| Arc::strong_count(handle) > 1).map(|(name, _)| name.clone()).collect();
         self.retire(|name| held.contains(name));
+    }
+
+    /// The names of those of which this is true.
+    fn named(&self, is: impl Fn(&T) -> bool) -> BTreeSet<String> {
+        self.0.lock().shown.iter().filter(|(_, handle)| is(handle)).map(|(name, _)| name.clone()).collect()
     }
 
     fn each(&self, mut each: impl FnMut(&str, &T)) {

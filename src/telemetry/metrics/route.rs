@@ -8,6 +8,8 @@ use frontgate_filters::grpc::Status;
 use http::Method;
 use prometheus::Histogram;
 
+use super::answers::{Answers, METHODS, OTHER, Room, method_index};
+use super::board::{Durations, RouteBoard, VersionBoard};
 use super::mirror::MirrorMetrics;
 use super::scrape::Scrape;
 use super::{DURATION, OVERHEAD, histogram};
@@ -16,6 +18,7 @@ use crate::router::UNMATCHED;
 /// A route's counters.
 pub(crate) struct RouteMetrics {
     answers: [Answers; METHODS.len()],
+    room: Room,
     duration: Histogram,
     overhead: Histogram,
     /// gRPC calls by their status; there once the route has one.
@@ -27,10 +30,16 @@ pub(crate) struct RouteMetrics {
 /// Calls by the number of their status, then those of other numbers, then those that brought none.
 type Calls = [AtomicU64; Status::NAMED + 2];
 
+/// The statuses of calls that failed by the server's fault, as OpenTelemetry has them: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL,
+/// UNAVAILABLE, DATA_LOSS.
+const FAILURES: [u16; 6] = [2, 4, 12, 13, 14, 15];
+
 impl RouteMetrics {
-    pub(super) fn new() -> Self {
+    /// Counters whose answers take their series from this room.
+    pub(super) fn new(room: Room) -> Self {
         Self {
             answers: Default::default(),
+            room,
             duration: histogram(DURATION),
             overhead: histogram(OVERHEAD),
             calls: OnceLock::new(),
@@ -45,9 +54,9 @@ impl RouteMetrics {
 
     /// Counts a request that was answered with `status` after `duration`, of which `overhead` was the gateway's own.
     ///
-    /// A method outside RFC 9110 and PATCH counts as `_OTHER`, and so does a status outside 100 to 599.
+    /// A method outside RFC 9110 and PATCH counts as `_OTHER`, and so does a status outside 100 to 599, or one for which there is no room.
     pub(crate) fn record(&self, method: &Method, status: u16, duration: Duration, overhead: Duration) {
-        self.answers[method_index(method)].count(status);
+        self.answers[method_index(method)].count(status, &self.room);
         self.duration.observe(duration.as_secs_f64());
         self.overhead.observe(overhead.as_secs_f64());
     }
@@ -60,9 +69,26 @@ impl RouteMetrics {
         self.calls.get_or_init(|| Box::new([const { AtomicU64::new(0) }; Status::NAMED + 2]))[index].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How many requests there were.
+    pub(super) fn requests(&self) -> u64 {
+        self.duration.get_sample_count()
+    }
+
+    /// For the dashboard.
+    pub(super) fn board(&self, name: &str) -> RouteBoard {
+        let mut answers = [0; 6];
+        for method in &self.answers {
+            answers.iter_mut().zip(method.by_class()).for_each(|(sum, count)| *sum += count);
+        }
+        let count = |calls: &Calls, status: u16| calls[usize::from(status)].load(Ordering::Relaxed);
+        let failed_calls = self.calls.get().map_or(0, |calls| FAILURES.iter().map(|status| count(calls, *status)).sum());
+        let durations = Durations::of(&self.duration);
+        RouteBoard { name: name.to_owned(), answers, failed_calls, durations, overhead: self.overhead.get_sample_sum() }
+    }
+
     /// Nothing where there was no request: of hundreds of routes most are quiet, and each is forty series.
     pub(super) fn scrape(&self, route: &str, scrape: &mut Scrape) {
-        if self.duration.get_sample_count() == 0 {
+        if self.requests() == 0 {
             return;
         }
         let help = "Requests that were answered.";
@@ -95,21 +121,32 @@ impl RouteMetrics {
 }
 
 /// Counters of a version that a route's canary chooses.
-#[derive(Default)]
 pub(crate) struct VariantMetrics {
     answers: Answers,
+    room: Room,
     spilled: AtomicU64,
 }
 
 impl VariantMetrics {
+    /// Counters whose answers take their series from this room.
+    pub(super) fn new(room: Room) -> Self {
+        Self { answers: Answers::default(), room, spilled: AtomicU64::new(0) }
+    }
+
     /// Counts a request that was answered with this status.
     pub(crate) fn count(&self, status: u16) {
-        self.answers.count(status);
+        self.answers.count(status, &self.room);
     }
 
     /// Counts a request that was chosen for it, and that stable answers since nobody else could.
     pub(crate) fn spilled(&self) {
         self.spilled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// For the dashboard.
+    pub(super) fn board(&self, route: &str, version: &str) -> VersionBoard {
+        let (answers, spilled) = (self.answers.by_class(), self.spilled.load(Ordering::Relaxed));
+        VersionBoard { route: route.to_owned(), version: version.to_owned(), answers, spilled }
     }
 
     /// `name` is the route's and the version's, with the slash between them that no route's name holds.
@@ -129,69 +166,17 @@ impl VariantMetrics {
     }
 }
 
-/// The methods told apart; anyone can send others, so they share the last label.
-const METHODS: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", OTHER];
-const OTHER: &str = "_OTHER";
-
-fn method_index(method: &Method) -> usize {
-    match *method {
-        Method::GET => 0,
-        Method::HEAD => 1,
-        Method::POST => 2,
-        Method::PUT => 3,
-        Method::DELETE => 4,
-        Method::CONNECT => 5,
-        Method::OPTIONS => 6,
-        Method::TRACE => 7,
-        Method::PATCH => 8,
-        _ => METHODS.len() - 1,
-    }
-}
-
-/// The answers to one method, by status. A class takes its 800 bytes when it first occurs: a route sees few of the fifty there
-/// are.
-#[derive(Default)]
-struct Answers {
-    classes: [OnceLock<Box<Class>>; 5],
-    other: AtomicU64,
-}
-
-/// One class of statuses, such as 200 to 299.
-type Class = [AtomicU64; 100];
-
-impl Answers {
-    fn count(&self, status: u16) {
-        let (class, code) = (usize::from(status / 100), usize::from(status % 100));
-        let counter = match class.checked_sub(1).and_then(|class| self.classes.get(class)) {
-            Some(class) => &class.get_or_init(|| Box::new([const { AtomicU64::new(0) }; 100]))[code],
-            None => &self.other,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Calls `each` with every status that occurred, as a label, and how often it did.
-    fn each(&self, mut each: impl FnMut(&str, u64)) {
-        for (index, class) in self.classes.iter().enumerate() {
-            for (code, counter) in class.get().into_iter().flat_map(|class| class.iter()).enumerate() {
-                let count = counter.load(Ordering::Relaxed);
-                if count > 0 {
-                    each(&((index + 1) * 100 + code).to_string(), count);
-                }
-            }
-        }
-        let other = self.other.load(Ordering::Relaxed);
-        if other > 0 {
-            each(OTHER, other);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::answers::Counted;
     use super::*;
 
+    fn fresh() -> RouteMetrics {
+        RouteMetrics::new(Room::new(&Arc::default(), Counted::Requests))
+    }
+
     fn page(requests: &[(Method, u16)]) -> String {
-        let route = RouteMetrics::new();
+        let route = fresh();
         for (method, status) in requests {
             route.record(method, *status, Duration::ZERO, Duration::ZERO);
         }
@@ -214,7 +199,7 @@ mod tests {
 
     #[test]
     fn calls_count_by_their_status_and_odd_ones_together() {
-        let route = RouteMetrics::new();
+        let route = fresh();
         route.record(&Method::POST, 200, Duration::ZERO, Duration::ZERO);
         for status in (0..20).map(Status::named).chain([Some(Status::UNAVAILABLE)]) {
             route.called(status);
@@ -245,14 +230,17 @@ mod tests {
 
     #[test]
     fn every_status_counts_for_itself_and_odd_ones_together() {
-        let statuses: Vec<_> = (0..=999).map(|status| (Method::GET, status)).collect();
-
-        let page = page(&statuses);
-
         for status in 100..=599 {
+            let page = page(&[(Method::GET, status)]);
+
             assert!(page.contains(&format!(r#"code="{status}"}} 1"#)), "{status}");
         }
-        assert!(page.contains(r#"{route="r",method="GET",code="_OTHER"} 500"#));
-        assert_eq!(page.matches("frontgate_requests_total{").count(), 501);
+
+        let odd: Vec<_> = (0..100).chain(600..=999).map(|status| (Method::GET, status)).collect();
+
+        let page = page(&odd);
+
+        assert!(page.contains(r#"method="GET",code="_OTHER"} 500"#), "{page}");
+        assert_eq!(page.matches("frontgate_requests_total{").count(), 1);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus::Histogram;
 use serde::{Deserialize, Serialize};
 
+use super::board::{Durations, UpstreamBoard};
 use super::scrape::Scrape;
 use super::{DURATION, histogram};
 
@@ -100,6 +101,13 @@ impl UpstreamMetrics {
     /// Sets how long a response's head may take, where that is adaptive.
     pub(crate) fn first_byte(&self, timeout: Duration) {
         self.first_byte.store(timeout.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// For the dashboard.
+    pub(super) fn board(&self) -> UpstreamBoard {
+        let attempts = Attempt::ALL.iter().map(|result| (result.label(), self.attempts[*result as usize].load(Ordering::Relaxed)));
+        let states = EndpointState::ALL.iter().map(|state| (state.label(), self.endpoints[*state as usize].load(Ordering::Relaxed)));
+        UpstreamBoard { attempts: attempts.collect(), states: states.collect(), durations: Durations::of(&self.duration) }
     }
 
     pub(super) fn scrape(&self, upstream: &str, scrape: &mut Scrape) {

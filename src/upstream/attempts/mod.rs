@@ -99,24 +99,16 @@ pub(crate) struct Attempts {
     rescued: bool,
     permit: Option<RetryPermit>,
     current: Option<Current>,
-    /// Those before it; nothing as long as one is enough.
-    past: Vec<Past>,
     /// Since when nothing but the upstream or the client is waited for, and how long that was in all.
     waiting: Option<Instant>,
     waited: Duration,
+    /// Whether those that are over are told of, and those that were, as long as they are few.
+    recorded: bool,
+    past: Vec<Tried>,
 }
 
 /// How many attempts of one request are remembered.
 const REMEMBERED: usize = 10;
-
-/// An attempt that another one followed.
-struct Past {
-    pool: Arc<Pool>,
-    endpoint: Arc<Endpoint>,
-    status: Option<u16>,
-    cause: Option<Cause>,
-    took: Duration,
-}
 
 /// An attempt, for those who want to know how a request fared.
 pub(crate) struct Made<'m> {
@@ -128,8 +120,30 @@ pub(crate) struct Made<'m> {
     pub status: Option<u16>,
     /// Why it brought none, or no whole answer.
     pub cause: Option<Cause>,
-    /// How long it took until that was known.
+    /// How long it took.
     pub took: Duration,
+}
+
+/// An attempt as it is told of once it is over.
+#[derive(Clone)]
+#[cfg_attr(not(feature = "otel"), allow(dead_code, reason = "spans alone tell of it"))]
+pub(crate) struct Tried {
+    /// Which of the request's attempts it is, from 1 on.
+    pub number: u32,
+    /// The upstream.
+    pub upstream: Arc<str>,
+    /// The endpoint that was asked.
+    pub endpoint: Arc<Endpoint>,
+    /// When it began.
+    pub began: Instant,
+    /// When it was over.
+    pub ended: Instant,
+    /// The status of its answer.
+    pub status: Option<u16>,
+    /// How it ended, where that was seen.
+    pub result: Option<telemetry::Attempt>,
+    /// Why there was no connection, or no answer that can be read, where that is known.
+    pub why: Option<Cause>,
 }
 
 /// The attempt in progress, or the last one.
@@ -140,13 +154,12 @@ pub(crate) struct Current {
     deadline: Option<Instant>,
     /// Whether the whole request was sent.
     sent: bool,
-    /// How it ended, once that was counted.
+    /// How it ended, once that was counted, and when.
     ended: Option<telemetry::Attempt>,
+    over: Option<Instant>,
     /// Why there is no connection, or no answer that can be read, where that is known.
     why: Option<Cause>,
     status: Option<u16>,
-    /// How long it took until its head came or it failed.
-    took: Option<Duration>,
 }
 
 impl Current {
@@ -167,11 +180,19 @@ impl Current {
 
     /// Why it brought no head, where that is its upstream's fault.
     fn cause(&self) -> Cause {
-        match self.ended {
-            Some(telemetry::Attempt::Reset) => Cause::Closed,
-            Some(telemetry::Attempt::Timeout) => Cause::TooSlow,
-            Some(telemetry::Attempt::Error) => self.why.unwrap_or(Cause::Unreadable),
-            _ => self.why.unwrap_or(Cause::Unreachable),
+        cause(self.ended, self.why)
+    }
+
+    fn told(&self, number: u32, now: Instant) -> Tried {
+        Tried {
+            number,
+            upstream: self.pick.pool().name.clone(),
+            endpoint: self.pick.endpoint_ref(),
+            began: self.began,
+            ended: self.over.unwrap_or(now),
+            status: self.status,
+            result: self.ended,
+            why: self.why,
         }
     }
 
@@ -179,11 +200,15 @@ impl Current {
     pub(crate) fn status(&self) -> Option<u16> {
         self.status
     }
+}
 
-    /// Why it has failed, where it has.
-    fn fault(&self) -> Option<Cause> {
-        let has_failed = self.why.is_some() || self.ended.is_some_and(|ended| ended != telemetry::Attempt::Ok);
-        has_failed.then(|| self.cause())
+/// Why an attempt brought no head that ended so, for this reason where that is known.
+fn cause(ended: Option<telemetry::Attempt>, why: Option<Cause>) -> Cause {
+    match ended {
+        Some(telemetry::Attempt::Reset) => Cause::Closed,
+        Some(telemetry::Attempt::Timeout) => Cause::TooSlow,
+        Some(telemetry::Attempt::Error) => why.unwrap_or(Cause::Unreadable),
+        _ => why.unwrap_or(Cause::Unreachable),
     }
 }
 
@@ -191,6 +216,40 @@ impl Attempts {
     /// All attempts together may take until then.
     pub(crate) fn limit(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
+    }
+
+    /// Attempts that are over are told of from now on, or not.
+    pub(crate) fn record(&mut self, recorded: bool) {
+        self.recorded = recorded;
+    }
+
+    /// Every attempt that had an endpoint, the first one first.
+    pub(crate) fn each(&self, now: Instant) -> impl Iterator<Item = Made<'_>> {
+        let has_failed = |ended: Option<telemetry::Attempt>, why: Option<Cause>| {
+            (why.is_some() || ended.is_some_and(|ended| ended != telemetry::Attempt::Ok)).then(|| cause(ended, why))
+        };
+        let past = self.past.iter().map(move |past| Made {
+            upstream: &past.upstream,
+            endpoint: &past.endpoint.text,
+            status: past.status,
+            cause: has_failed(past.result, past.why),
+            took: past.ended.saturating_duration_since(past.began),
+        });
+        let current = self.current.iter().map(move |current| Made {
+            upstream: &current.pick.pool().name,
+            endpoint: &current.pick.endpoint().text,
+            status: current.status,
+            cause: has_failed(current.ended, current.why),
+            took: current.over.unwrap_or(now).saturating_duration_since(current.began),
+        });
+        past.chain(current)
+    }
+
+    /// What is told of the attempts: of all of them where they were remembered, else of the last one.
+    pub(crate) fn told(&self, now: Instant) -> Vec<Tried> {
+        let mut all = if self.recorded { self.past.clone() } else { Vec::new() };
+        all.extend(self.current.as_ref().map(|current| current.told(self.all, now)));
+        all
     }
 
     /// This pool is asked, with this hash of the request where it balances by one.
@@ -227,16 +286,10 @@ impl Attempts {
     /// Begins the next attempt: the endpoint of the last one is free for other requests.
     pub(crate) fn next(&mut self, now: Instant) -> Result<&Current, NoPick> {
         self.rest(now);
-        if let Some(before) = self.current.take()
-            && self.past.len() < REMEMBERED
+        if let Some(current) = self.current.take()
+            && (self.recorded || self.past.len() < REMEMBERED)
         {
-            self.past.push(Past {
-                pool: before.pick.pool().clone(),
-                endpoint: before.pick.endpoint_ref(),
-                status: before.status,
-                cause: before.fault(),
-                took: before.took.unwrap_or_else(|| now.saturating_duration_since(before.began)),
-            });
+            self.past.push(current.told(self.all, now));
         }
         self.made += 1;
         let pick = self.pool.as_ref().ok_or(NoPick::NoEndpoint)?.choose(self.hash, self.subset.as_ref(), &self.tried, now)?;
@@ -244,7 +297,7 @@ impl Attempts {
         let deadline = [total, self.deadline].into_iter().flatten().min();
         self.all += 1;
         self.waiting = Some(now);
-        Ok(self.current.insert(Current { pick, began: now, deadline, sent: false, ended: None, why: None, status: None, took: None }))
+        Ok(self.current.insert(Current { pick, began: now, deadline, sent: false, ended: None, over: None, why: None, status: None }))
     }
 
     /// The request's last byte is on its way. How long the head may take from here, where it is not there already; none where this was
@@ -262,7 +315,6 @@ impl Attempts {
         self.rest(now);
         if let Some(current) = &mut self.current {
             current.status = Some(status);
-            current.took = Some(now.saturating_duration_since(current.began));
         }
     }
 
@@ -300,8 +352,7 @@ impl Attempts {
         if current.ended.is_some() {
             return;
         }
-        current.ended = Some(result);
-        current.took.get_or_insert_with(|| now.saturating_duration_since(current.began));
+        (current.ended, current.over) = (Some(result), Some(now));
         let metrics = &current.pick.pool().metrics;
         metrics.attempt(result);
         if result == telemetry::Attempt::Ok {
@@ -441,25 +492,6 @@ impl Attempts {
     /// The attempt in progress, or the last one; none where there was no endpoint for it.
     pub(crate) fn current(&self) -> Option<&Current> {
         self.current.as_ref()
-    }
-
-    /// Every attempt that had an endpoint, the first one first.
-    pub(crate) fn each(&self, now: Instant) -> impl Iterator<Item = Made<'_>> {
-        let past = self.past.iter().map(|past| Made {
-            upstream: &past.pool.name,
-            endpoint: &past.endpoint.text,
-            status: past.status,
-            cause: past.cause,
-            took: past.took,
-        });
-        let current = self.current.iter().map(move |current| Made {
-            upstream: &current.pick.pool().name,
-            endpoint: &current.pick.endpoint().text,
-            status: current.status,
-            cause: current.fault(),
-            took: current.took.unwrap_or_else(|| now.saturating_duration_since(current.began)),
-        });
-        past.chain(current)
     }
 
     /// Whether a fallback upstream was asked.

@@ -18,6 +18,9 @@ use crate::config::model::Balance;
 
 /// How often one draws again before others are looked at in a row.
 const DRAWS: usize = 4;
+/// How many draws in a row fall into parts of all numbers that differ.
+const STRATA: u64 = 1 << STRATA_BITS;
+const STRATA_BITS: u32 = 12;
 /// How many turns, or points of a ring, are passed over before others are looked at in a row.
 const PASSED_OVER: usize = 256;
 /// How many are looked at in a row.
@@ -39,6 +42,8 @@ pub(crate) struct Balancer {
     /// Those to choose from.
     all: Box<[u32]>,
     turn: AtomicUsize,
+    /// How its draws are shuffled.
+    seed: u64,
 }
 
 enum Rule {
@@ -92,7 +97,7 @@ impl Balancer {
             Balance::ConsistentHash(_) => Rule::Ring(Ring::new(listed)),
         };
         // Every process begins elsewhere, lest a restart of many sends all first requests to one endpoint.
-        Self::over(rule, listed.weights, random() as usize % (1 << 20))
+        Self::over(rule, listed.weights, random() as usize % (1 << 20), random())
     }
 
     /// The same rule over other endpoints: `was` says which of the earlier ones each of them was. The turn goes on where it is.
@@ -101,7 +106,7 @@ impl Balancer {
             Rule::Ring(ring) => Rule::Ring(ring.next(&self.weights, listed, was)),
             other => other.again(listed.weights),
         };
-        Self::over(rule, listed.weights, self.turn.load(Ordering::Relaxed))
+        Self::over(rule, listed.weights, self.turn.load(Ordering::Relaxed), self.seed)
     }
 
     /// The same rule over some of its endpoints: those that have a weight here, which is their own. The turn goes on where `before` is.
@@ -110,12 +115,12 @@ impl Balancer {
             Rule::Ring(ring) => Rule::Ring(ring.only(weights)),
             other => other.again(weights),
         };
-        Self::over(rule, weights, before.turn.load(Ordering::Relaxed))
+        Self::over(rule, weights, before.turn.load(Ordering::Relaxed), before.seed)
     }
 
-    fn over(rule: Rule, weights: &[u32], turn: usize) -> Self {
+    fn over(rule: Rule, weights: &[u32], turn: usize, seed: u64) -> Self {
         let all = weights.iter().enumerate().filter(|(_, weight)| **weight > 0).map(|(index, _)| index as u32).collect();
-        Self { rule, weights: weights.into(), all, turn: AtomicUsize::new(turn) }
+        Self { rule, weights: weights.into(), all, turn: AtomicUsize::new(turn), seed }
     }
 
     /// By the endpoint's index; 0 for one that is not among those to choose from.
@@ -152,14 +157,42 @@ impl Balancer {
                 let mut turns = (0..PASSED_OVER).map(|_| shares.turn(self.turn.fetch_add(1, Ordering::Relaxed)));
                 turns.find(takes)
             }
-            Rule::Random(shares) => (0..DRAWS).map(|_| shares.drawn(random())).find(takes),
-            Rule::LeastRequest(shares) => least_request(shares, candidates),
+            Rule::Random(shares) => (0..DRAWS).map(|_| shares.drawn(self.drawn())).find(takes),
+            Rule::LeastRequest(shares) => self.least_request(shares, candidates),
             Rule::Ring(ring) => {
                 let hash = hash.unwrap_or_else(random);
                 return around(ring, hash, candidates).or_else(|| self.any(hash, candidates));
             }
         };
         found.or_else(|| self.any(random(), candidates))
+    }
+
+    /// The power of two choices (Mitzenmacher, 2001): nearly as even as asking all, and no herd.
+    fn least_request(&self, shares: &Shares, candidates: &impl Candidates) -> Option<usize> {
+        for _ in 0..DRAWS {
+            let (first, second) = (shares.drawn(self.drawn()), shares.drawn(random()));
+            match (candidates.takes(first), candidates.takes(second)) {
+                (true, true) if candidates.load(second) < candidates.load(first) => return Some(second),
+                (true, _) => return Some(first),
+                (false, true) => return Some(second),
+                (false, false) => {}
+            }
+        }
+        None
+    }
+
+    /// A number among all numbers that nobody foresees. So many in a row fall one into each part of all numbers, shuffled (stratified
+    /// sampling), so that many draws keep the weights far better than draws that know nothing of each other.
+    fn drawn(&self) -> u64 {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) as u64;
+        let key = mixed((turn >> STRATA_BITS) ^ self.seed);
+        // Each step leads all parts to all parts: an odd factor, a sum, an exclusive or with the upper half of it.
+        let part = (0..3).fold(turn, |part, step| {
+            let key = key.rotate_left(21 * step);
+            let part = (part.wrapping_mul(key | 1).wrapping_add(key >> 32)) & (STRATA - 1);
+            part ^ (part >> (STRATA_BITS / 2))
+        });
+        (part << (64 - STRATA_BITS)) | (random() >> STRATA_BITS)
     }
 
     /// What [`Balancer::choose`] would do now: no turn is taken. `None` where no endpoint takes the request.
@@ -197,20 +230,6 @@ impl Rule {
             Self::RoundRobin(_) | Self::Ring(_) => Self::RoundRobin(shares),
         }
     }
-}
-
-/// The power of two choices (Mitzenmacher, 2001): nearly as even as asking all, and no herd.
-fn least_request(shares: &Shares, candidates: &impl Candidates) -> Option<usize> {
-    for _ in 0..DRAWS {
-        let (first, second) = (shares.drawn(random()), shares.drawn(random()));
-        match (candidates.takes(first), candidates.takes(second)) {
-            (true, true) if candidates.load(second) < candidates.load(first) => return Some(second),
-            (true, _) => return Some(first),
-            (false, true) => return Some(second),
-            (false, false) => {}
-        }
-    }
-    None
 }
 
 /// The first one on the way of this hash that is not overloaded, or else the first one.

@@ -1,7 +1,7 @@
 //! Documents that live behind a URL, such as key sets: fetched before they are needed, kept while they cannot be had, and never asked for
 //! by a crowd.
 
-mod fetch;
+pub(crate) mod fetch;
 mod remote;
 
 use std::collections::HashMap;

@@ -66,7 +66,7 @@ impl Remote {
         // No upstream of a configuration has a colon in its name.
         let name = format!("{}:{}", wanted.what.replace(' ', "_"), url.authority);
         Self {
-            pool: fetch::pool(&name, &url, metrics),
+            pool: fetch::pool(&name, &url, metrics, fetch::LONGEST),
             url,
             wanted,
             dns,

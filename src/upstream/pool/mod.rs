@@ -33,7 +33,7 @@ use super::found::Found;
 use super::tls::{self, Tls};
 use crate::certificates::{Files, Refused, Renewed};
 use crate::config::model::{Balance, FirstByte, Health, Retry, Start, Upstream, UpstreamTimeouts};
-use crate::telemetry::{Metrics, UpstreamMetrics};
+use crate::telemetry::{Metrics, UpstreamMetrics, own_log};
 use budget::Load;
 pub(crate) use budget::RetryPermit;
 use by_hand::ByHand;
@@ -311,6 +311,7 @@ impl Pool {
         let (now, told) = (self.millis(now), &endpoint.known.told_at);
         endpoint.known.last_error.store(cause.number(), Ordering::Relaxed);
         endpoint.known.failed_at.store(now, Ordering::Relaxed);
+        own_log::detail(module_path!(), format_args!("endpoint {} of upstream `{}` failed: {cause}", endpoint.text, self.name));
         let what = match cause {
             Cause::OtherProtocol => "HTTP/2",
             Cause::SpeaksTls | Cause::SpeaksHttp2 => "HTTP",

@@ -71,7 +71,7 @@ impl Pair {
         let (server, peer) = listener.accept().await.expect("a connection");
         client.set_nodelay(true).expect("a flag");
         let house = Arc::new(House { rules: Mutex::new(rules()), draining: AtomicBool::new(false) });
-        let conn = Arc::new(Conn::new(0, Some(peer), None, None));
+        let conn = Arc::new(Conn::elsewhere(Arc::default(), peer));
         Self { h1: Box::new(H1::new(Io::Tcp(server), conn, house.clone(), Box::new(()))), client, house }
     }
 

@@ -1,0 +1,84 @@
+//! Taking another process's place: `frontgate run --upgrade`, and QUIT to the one that runs.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::gateway::Gateway;
+use crate::server::handover::{self, NotGiven, Peer, Taken, Waiting};
+
+/// How processes take each other's place.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Takeover {
+    /// Take the place of the gateway that runs, with its listening sockets: wait until that one is sent QUIT, then serve, while it drains
+    #[arg(long)]
+    upgrade: bool,
+    /// Where both find each other; by default FRONTGATE_UPGRADE_SOCKET, else `upgrade.sock` in RUNTIME_DIRECTORY, in `frontgate` of
+    /// XDG_RUNTIME_DIR, in /run/frontgate (root) or in /tmp/frontgate-UID. Nobody else may write to its directory
+    #[arg(long, value_name = "PATH")]
+    upgrade_socket: Option<PathBuf>,
+}
+
+impl Takeover {
+    /// Where a process that takes over waits.
+    pub(super) fn place(&self) -> PathBuf {
+        handover::place(self.upgrade_socket.as_deref())
+    }
+
+    /// The sockets of the process whose place this one takes, where it is to take one's: once that hands them over. An error in words; `None`
+    /// inside where a signal ended the wait.
+    pub(super) fn taken(&self) -> Result<Option<Option<Taken>>, String> {
+        if !self.upgrade {
+            return Ok(None);
+        }
+        wait(&self.place()).map(Some)
+    }
+}
+
+fn wait(place: &Path) -> Result<Option<Taken>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let waiting = Waiting::at(place)?;
+    log::info!("waiting at `{}` for the sockets of the gateway that runs: send it QUIT", place.display());
+    runtime.block_on(async {
+        let take = |kind| signal(kind).map_err(|error| format!("signals cannot be received: {error}"));
+        let (mut term, mut int, mut quit) = (take(SignalKind::terminate())?, take(SignalKind::interrupt())?, take(SignalKind::quit())?);
+        tokio::select! {
+            taken = waiting.taken() => taken.map(Some).map_err(|error| format!("`{}` cannot be waited at: {error}", place.display())),
+            _ = term.recv() => Ok(None),
+            _ = int.recv() => Ok(None),
+            _ = quit.recv() => Ok(None),
+        }
+    })
+}
+
+/// Whether this process has ended, or does so now.
+pub(super) fn is_gone(process: u32) -> bool {
+    let end = Instant::now() + Duration::from_secs(1);
+    loop {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        // Behind its name, which may hold anything: Z and X are of those that have ended.
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        if state.is_none_or(|state| matches!(state, 'Z' | 'X')) {
+            return true;
+        }
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Hands all sockets over to the process that waits at this place, on a thread of its own. What has come of it.
+pub(super) fn hand_over(gateway: &Gateway, place: &Path) -> std::io::Result<oneshot::Receiver<Result<Peer, NotGiven>>> {
+    let (tell, told) = oneshot::channel();
+    let (sockets, place) = (gateway.entrances.pass(), place.to_owned());
+    let work = move || {
+        let given = sockets.map_err(NotGiven::Failed).and_then(|sockets| handover::give(&place, &sockets));
+        // Whoever asked is there until it hears of it.
+        let _ = tell.send(given);
+    };
+    std::thread::Builder::new().name("hand-over".to_owned()).spawn(work)?;
+    Ok(told)
+}

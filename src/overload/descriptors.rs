@@ -1,0 +1,68 @@
+//! How many of the files and sockets that the process may have open it has.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::Measured;
+
+const FOLDER: &str = "/proc/self/fd";
+/// How many times as long as a count took there is none, where it takes long: a hundredth of a processor's time at most is for counting.
+const PAUSE: u32 = 100;
+
+/// What was counted.
+#[derive(Default)]
+pub(super) struct Descriptors {
+    /// Where each has to be looked at: how many there were, and until when that holds.
+    counted: Option<(u64, Instant)>,
+}
+
+impl Descriptors {
+    /// How many there are, and may be.
+    pub(super) fn used(&mut self, now: Instant) -> Option<Measured> {
+        let most = rlimit::Resource::NOFILE.get_soft().ok()?;
+        Some(Measured::Used { used: self.count(now)?, most, of: "the limit of open files" })
+    }
+
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        // From Linux 6.2 on the folder's size says it.
+        if let Some(count) = fs::metadata(FOLDER).ok().map(|folder| folder.len()).filter(|count| *count > 0) {
+            return Some(count);
+        }
+        match self.counted {
+            Some((count, until)) if now < until => Some(count),
+            _ => self.list(),
+        }
+    }
+
+    fn list(&mut self) -> Option<u64> {
+        let began = Instant::now();
+        // One of them is this very listing.
+        let count = (fs::read_dir(FOLDER).ok()?.count() as u64).saturating_sub(1);
+        let took = began.elapsed();
+        self.counted = Some((count, began + took.saturating_mul(PAUSE).min(Duration::from_secs(60))));
+        Some(count)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_of_counting_see_what_is_opened() {
+        let (mut counts, mut lists) = (Descriptors::default(), Descriptors::default());
+        let now = Instant::now();
+        // Other tests of this process open and close some, too.
+        const MANY: usize = 400;
+        let before = (counts.count(now).expect("a count"), lists.list().expect("a list"));
+
+        let files: Vec<_> = (0..MANY).map(|_| fs::File::open("/dev/null").expect("a file")).collect();
+        let after = (counts.count(now + Duration::from_secs(61)).expect("a count"), lists.list().expect("a list"));
+
+        assert!(after.0 > before.0 + 200 && after.1 > before.1 + 200, "{before:?} {after:?}");
+        drop(files);
+        let (count, until) = lists.counted.expect("it was counted");
+        assert_eq!(count, after.1);
+        assert!(until > now);
+    }
+}

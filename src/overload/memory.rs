@@ -1,0 +1,156 @@
+//! How much of the memory that the process may have is in use: by its control group, by its own limits, and by what the machine has left.
+//!
+//! Of several bounds the one that is nearest counts. All of it is Linux's; elsewhere nothing is known, and nothing is given up for it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Measured;
+
+/// Where control groups are mounted.
+const GROUPS: &str = "/sys/fs/cgroup";
+
+/// What is in use of the nearest bound.
+pub(super) fn used() -> Option<Measured> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let groups = fs::read_to_string("/proc/self/cgroup").ok();
+    let groups = groups.iter().flat_map(|text| folders(text, Path::new(GROUPS))).filter_map(|(kind, folder)| kind.used(&folder));
+    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| of_machine(&status, &text));
+    groups.chain(of_limits(&status)).chain(machine).max_by(|a, b| a.value().total_cmp(&b.value()))
+}
+
+/// A version of control groups, by the names of its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kind {
+    most: &'static str,
+    used: &'static str,
+    /// What the kernel would give up without a word, in `memory.stat`.
+    spare: &'static str,
+}
+
+const SECOND: Kind = Kind { most: "memory.max", used: "memory.current", spare: "inactive_file" };
+const FIRST: Kind = Kind { most: "memory.limit_in_bytes", used: "memory.usage_in_bytes", spare: "total_inactive_file" };
+
+impl Kind {
+    /// What is in use of a group's bound, where it has one.
+    fn used(self, folder: &Path) -> Option<Measured> {
+        // Above it is what the first version says where there is no bound; the second says `max`.
+        const NONE: u64 = 1 << 60;
+        let read = |name| fs::read_to_string(folder.join(name)).ok();
+        let most = read(self.most)?.trim().parse().ok().filter(|most| *most < NONE)?;
+        let used: u64 = read(self.used)?.trim().parse().ok()?;
+        let spare = read("memory.stat").and_then(|text| number(&text, self.spare)).unwrap_or(0);
+        Some(Measured::Used { used: used.saturating_sub(spare), most, of: "the limit of the control group" })
+    }
+}
+
+/// The groups that the process is in, itself and all above it.
+fn folders(groups: &str, mount: &Path) -> Vec<(Kind, PathBuf)> {
+    let mut folders = Vec::new();
+    for line in groups.lines() {
+        // `hierarchy:controllers:path`
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let (kind, base) = match controllers {
+            "" => (SECOND, mount.to_owned()),
+            _ if controllers.split(',').any(|name| name == "memory") => (FIRST, mount.join("memory")),
+            _ => continue,
+        };
+        // A container may see its own group as the top, and yet be told its path from the machine's.
+        let own = base.join(path.trim_start_matches('/'));
+        let own = if own.is_dir() { own } else { base.clone() };
+        folders.extend(own.ancestors().take_while(|folder| folder.starts_with(&base)).map(|folder| (kind, folder.to_owned())));
+    }
+    folders
+}
+
+/// What is in use of the limits that the process was given.
+fn of_limits(status: &str) -> impl Iterator<Item = Measured> {
+    use rlimit::{INFINITY, Resource};
+    let limits = [(Resource::AS, "VmSize:", "the limit of address space"), (Resource::DATA, "VmData:", "the limit of data")];
+    limits.into_iter().filter_map(move |(resource, name, of)| {
+        let most = resource.get_soft().ok().filter(|most| *most != INFINITY)?;
+        Some(Measured::Used { used: kibibytes(status, name)?, most, of })
+    })
+}
+
+/// What the process has of what it could have: its own, and what is left on the machine. What others have is not its doing.
+fn of_machine(status: &str, memory: &str) -> Option<Measured> {
+    let used = kibibytes(status, "VmRSS:")?;
+    Some(Measured::Used { used, most: used + kibibytes(memory, "MemAvailable:")?, of: "its own and what is left on the machine" })
+}
+
+/// The first number on the line that begins with this word.
+fn number(text: &str, name: &str) -> Option<u64> {
+    let mut words = text.lines().map(str::split_whitespace).find_map(|mut words| (words.next()? == name).then_some(words))?;
+    words.next()?.parse().ok()
+}
+
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    number(text, name)?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("frontgate-groups-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("a folder");
+        folder
+    }
+
+    fn write(folder: &Path, files: &[(&str, &str)]) {
+        fs::create_dir_all(folder).expect("a folder");
+        files.iter().for_each(|(name, text)| fs::write(folder.join(name), text).expect("a file"));
+    }
+
+    #[test]
+    fn the_groups_of_both_versions_are_found_with_all_above_them() {
+        let mount = folder("found");
+        write(&mount.join("a/b"), &[]);
+        write(&mount.join("memory/c"), &[]);
+
+        let found = folders("5:devices:/x\n4:cpu,memory:/c\n0::/a/b\n", &mount);
+
+        let names: Vec<_> = found.iter().map(|(kind, path)| (*kind, path.strip_prefix(&mount).unwrap().to_str().unwrap())).collect();
+        assert_eq!(names, [(FIRST, "memory/c"), (FIRST, "memory"), (SECOND, "a/b"), (SECOND, "a"), (SECOND, "")]);
+        let elsewhere = folders("0::/system.slice/of-the-machine\n", &mount);
+        assert_eq!(elsewhere, [(SECOND, mount.clone())], "the path is not one that is seen here");
+        fs::remove_dir_all(mount).expect("it is there");
+    }
+
+    #[test]
+    fn what_the_kernel_would_give_up_is_not_in_use_and_no_bound_is_none() {
+        let mount = folder("used");
+        let stat = ("memory.stat", "anon 5\ninactive_file 30\ntotal_inactive_file 40\n");
+        write(&mount.join("two"), &[("memory.max", "200\n"), ("memory.current", "150\n"), stat]);
+        write(&mount.join("one"), &[("memory.limit_in_bytes", "200\n"), ("memory.usage_in_bytes", "150\n"), stat]);
+        write(&mount.join("max"), &[("memory.max", "max\n"), ("memory.current", "150\n"), stat]);
+        write(&mount.join("much"), &[("memory.limit_in_bytes", "9223372036854771712\n"), ("memory.usage_in_bytes", "1\n"), stat]);
+
+        let used = |kind: Kind, name| kind.used(&mount.join(name)).map(Measured::value);
+        assert_eq!((used(SECOND, "two"), used(FIRST, "one")), (Some(0.6), Some(0.55)));
+        assert_eq!((used(SECOND, "max"), used(FIRST, "much"), used(SECOND, "nowhere")), (None, None, None));
+        fs::remove_dir_all(mount).expect("it is there");
+    }
+
+    #[test]
+    fn what_others_have_of_the_machine_is_not_ours() {
+        let status = "Name:\tfrontgate\nVmRSS:\t   100 kB\n";
+
+        let share = |left: &str| of_machine(status, &format!("MemTotal: 10000 kB\nMemAvailable: {left} kB\n")).map(Measured::value);
+
+        assert_eq!((share("900"), share("100")), (Some(0.1), Some(0.5)));
+        assert_eq!(of_machine(status, "MemTotal: 10000 kB\n"), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn something_is_known_of_this_very_process() {
+        let share = used().expect("a measure").value();
+
+        assert!(share > 0.0 && share < 1.0, "{share}");
+    }
+}

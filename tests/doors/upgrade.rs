@@ -1,0 +1,222 @@
+//! A process that takes another one's place, with its sockets, while clients ask all the time.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::clients::{self, Tally};
+use super::{is_long, text};
+use crate::harness::{Origin, PATIENCE, Process, Starting, get, raw, until};
+use crate::tls::authority::{Authority, Directory};
+use crate::websocket::socket;
+
+/// A folder that nobody else can write to, gone with its test.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("frontgate-upgrade-{}-{name}", std::process::id()));
+        std::fs::DirBuilder::new().mode(0o700).create(&folder).unwrap();
+        Self(folder)
+    }
+
+    /// Where both processes find each other.
+    fn socket(&self) -> String {
+        self.0.join("upgrade.sock").display().to_string()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The binary, about to run as the next one after some.
+fn next(name: &str, text: &str, place: &Place, environment: &[(&str, &str)]) -> Starting {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_frontgate"));
+    command.stdout(Stdio::null()).envs(environment.iter().copied());
+    let starting = Starting::new(command, name, text, &["--upgrade", "--upgrade-socket", &place.socket()]);
+    starting.says("send it QUIT");
+    starting
+}
+
+#[test]
+fn no_request_fails_while_one_process_takes_the_place_of_another() {
+    const EACH: usize = 3;
+    let rounds = if is_long() { 10 } else { 3 };
+    let (place, authority, directory) = (Place::new("load"), Authority::new(), Directory::new());
+    let origin = socket::origin(|_, stream| {
+        // Messages come back without their mask.
+        while let Some((opcode, said)) = socket::read_frame(stream) {
+            let _ = std::io::Write::write_all(stream, &[&[0x80 | opcode, said.len() as u8], &said[..]].concat());
+            if opcode == 8 {
+                return;
+            }
+        }
+    });
+    let issued = authority.issue(&["shop.example"]);
+    directory.put("shop.pem", &issued.cert);
+    directory.put("shop.key", &issued.key);
+    let folder = directory.display();
+    let listeners = format!(
+        "{{address: 127.0.0.1:0, protocols: [h2, http1]}}, {{address: 127.0.0.1:0, tls: {{cert: \"{folder}/shop.pem\", key: \"{folder}/shop.key\"}}}}"
+    );
+    let configured = text(origin.address, &listeners, "drain: {timeout: 1m}");
+    let environment = [("FRONTGATE_UPGRADE_SOCKET", place.socket())];
+    let mut running = Process::start_in("load-0", &configured, &environment.each_ref().map(|(name, path)| (*name, path.as_str())));
+    let [clear, secure]: [SocketAddr; 2] = running.addresses[..].try_into().unwrap();
+    let admin = running.admin;
+    let tally = Tally::default();
+    let began = Instant::now();
+
+    std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for _ in 0..EACH {
+            threads.push(scope.spawn(|| clients::over_http1(&tally, || raw(clear))));
+            threads.push(scope.spawn(|| clients::over_http1(&tally, || clients::secure(&authority, secure))));
+            threads.push(scope.spawn(|| clients::over_http2(&tally, clear)));
+            threads.push(scope.spawn(|| clients::over_websockets(&tally, clear)));
+        }
+        let stop = Stop(&tally);
+        for round in 1..=rounds {
+            let before = tally.answered.load(Ordering::SeqCst);
+            until("traffic", || tally.answered.load(Ordering::SeqCst) > before + 100 || threads.iter().any(|thread| thread.is_finished()));
+            let starting = next(&format!("load-{round}"), &configured, &place, &[]);
+            running.signal("QUIT");
+            let new = starting.listening();
+            assert_eq!((&new.addresses, new.admin), (&running.addresses, admin), "the same sockets");
+            assert_eq!(running.end(), Some(0), "{}", running.said());
+            assert!(running.said().contains("serves with the same sockets"), "{}", running.said());
+            assert_eq!(new.ask("GET", "/readyz").status, 200);
+            running = new;
+        }
+        drop(stop);
+        threads.into_iter().for_each(|thread| thread.join().expect("no request failed"));
+    });
+
+    let (answered, connections) = (tally.answered.load(Ordering::SeqCst), tally.connections.load(Ordering::SeqCst));
+    println!("{answered} answers in {:?} over {connections} connections and {rounds} upgrades", began.elapsed());
+    assert!(connections >= 4 * EACH * (rounds + 1), "{connections} connections: everybody met every process");
+}
+
+/// Stops the clients, also where the test fails.
+struct Stop<'a>(&'a Tally);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_process_that_fails_to_start_leaves_the_old_one_serving() {
+    let place = Place::new("fails");
+    let origin = Origin::json("{}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let configured = text(origin.address, "{address: 127.0.0.1:0}", "drain: {timeout: 1m}");
+    let path = place.socket();
+    let mut old = Process::start_in("fails", &configured, &[("FRONTGATE_UPGRADE_SOCKET", &path)]);
+    let mut stays = raw(old.address);
+    assert_eq!(clients::ask(&mut stays, "/").unwrap().status, 200);
+
+    let more = format!("{{address: 127.0.0.1:0}}, {{address: \"{}\"}}", taken.local_addr().unwrap());
+    let new = next("fails-new", &text(origin.address, &more, ""), &place, &[]);
+    old.signal("QUIT");
+    let (code, said) = new.end();
+
+    assert_eq!(code, Some(1));
+    assert!(said.contains("cannot listen on"), "{said}");
+    until("words", || old.said().contains("no other process has taken over, and this one serves on"));
+    assert_eq!(clients::ask(&mut stays, "/").unwrap().header("connection"), None);
+    assert_eq!(get(old.address, "/").status, 200);
+    assert_eq!(old.ask("GET", "/readyz").status, 200);
+
+    // One that was killed while it waited leaves its socket there, and nobody at it.
+    let killed = next("fails-killed", &configured, &place, &[]);
+    killed.signal("KILL");
+    assert_eq!(killed.end().0, None);
+    assert!(std::path::Path::new(&path).exists());
+    let waits = next("fails-waits", &configured, &place, &[]);
+    waits.signal("TERM");
+    assert_eq!(waits.end().0, Some(0));
+    assert!(!std::path::Path::new(&path).exists(), "who ends clears up");
+
+    // Nobody waits any more.
+    old.signal("QUIT");
+    assert_eq!(old.end(), Some(0));
+    assert!(old.said().contains("no process waits at"), "{}", old.said());
+}
+
+#[test]
+fn listeners_of_the_new_configuration_are_opened_and_those_it_lacks_are_closed() {
+    let place = Place::new("other");
+    let origin = Origin::json("{}");
+    let [first, second, third] = [(); 3].map(|()| super::free());
+    let listeners = |addresses: &[SocketAddr]| addresses.iter().map(|address| super::at(*address)).collect::<Vec<_>>().join(", ");
+    let old_text = text(origin.address, &listeners(&[first, second]), "status: 127.0.0.1:0");
+    let path = place.socket();
+    let mut old = Process::start_in("other", &old_text, &[("FRONTGATE_UPGRADE_SOCKET", &path)]);
+
+    let new = next("other-new", &text(origin.address, &listeners(&[second, third]), "threads: 1"), &place, &[]);
+    old.signal("QUIT");
+    let new = new.listening();
+    assert_eq!(old.end(), Some(0));
+
+    assert_eq!(new.addresses, [second, third]);
+    assert_eq!([second, third].map(|address| get(address, "/").status), [200, 200]);
+    assert!(std::net::TcpStream::connect(first).is_err());
+    assert!(new.said().contains(&format!("the socket of {first} that was handed over is closed")), "{}", new.said());
+}
+
+#[test]
+fn systemd_hears_which_process_is_the_main_one_from_now_on() {
+    let place = Place::new("main");
+    let origin = Origin::json("{}");
+    let notify = place.0.join("notify");
+    let heard = UnixDatagram::bind(&notify).unwrap();
+    heard.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (path, notify) = (place.socket(), notify.display().to_string());
+    let configured = text(origin.address, "{address: 127.0.0.1:0}", "");
+    let mut old = Process::start_in("main", &configured, &[("FRONTGATE_UPGRADE_SOCKET", &path), ("NOTIFY_SOCKET", &notify)]);
+    let watched = [("NOTIFY_SOCKET", notify.as_str()), ("WATCHDOG_USEC", "200000"), ("WATCHDOG_PID", &old.child.id().to_string())];
+
+    let new = next("main-new", &configured, &place, &watched);
+    old.signal("QUIT");
+    let new = new.listening();
+    assert_eq!(old.end(), Some(0));
+
+    let mut said: Vec<String> = Vec::new();
+    let end = Instant::now() + PATIENCE;
+    let main = format!("MAINPID={}\n", new.child.id());
+    let ready = format!("READY=1\n{main}");
+    let all = |said: &[String]| {
+        said.contains(&main) && said.iter().any(|word| word.starts_with(&ready)) && said.iter().any(|word| word == "WATCHDOG=1\n")
+    };
+    while !all(&said) {
+        assert!(Instant::now() < end, "{said:?}");
+        let mut space = [0; 4096];
+        let count = heard.recv(&mut space).expect("something is said");
+        said.push(String::from_utf8_lossy(&space[..count]).into_owned());
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(!said.iter().any(|word| word.contains("STOPPING")), "the unit goes on: {said:?}");
+}
+
+#[test]
+fn a_place_that_others_can_write_to_is_refused() {
+    let place = Place::new("unsafe");
+    std::fs::set_permissions(&place.0, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_frontgate"));
+    command.stdout(Stdio::null()).env("FRONTGATE_UPGRADE_SOCKET", place.socket());
+
+    let configured = text("127.0.0.1:9".parse().unwrap(), "{address: 127.0.0.1:0}", "");
+    let (code, said) = Starting::new(command, "unsafe", &configured, &["--upgrade"]).end();
+
+    assert_eq!(code, Some(1));
+    assert!(said.contains("others can write to it"), "{said}");
+}

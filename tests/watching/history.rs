@@ -1,0 +1,226 @@
+//! What was accepted of late, and back to it: while the files hold something else, through restarts, and not where it is no good any more.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{answers, lines, number, says, status, text};
+use crate::harness::{Process, until};
+
+/// The same with a history.
+fn kept(number: u32) -> String {
+    text(number).replace("server:\n", "server:\n  state_dir: state\n")
+}
+
+/// A command of `frontgate` to this process: its exit code and what it said.
+fn frontgate(process: &Process, words: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_frontgate"));
+    let output = command.args(words).args(["--admin", &process.admin.to_string()]).output().unwrap();
+    (output.status.code(), String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap())
+}
+
+fn history(process: &Process) -> Vec<Value> {
+    let (code, said) = frontgate(process, &["config", "history", "--format", "json"]);
+    assert_eq!(code, Some(0), "{said}");
+    serde_json::from_str::<Value>(&said).unwrap()["configurations"].as_array().unwrap().clone()
+}
+
+fn told<'v>(configuration: &'v Value, key: &str) -> &'v str {
+    configuration[key].as_str().unwrap_or_default()
+}
+
+/// A process that has accepted these, one after the other.
+fn accepted(name: &str, numbers: std::ops::Range<u32>) -> Process {
+    let process = Process::start(name, &kept(numbers.start));
+    for number in numbers.skip(1) {
+        process.write(&kept(number));
+        answers(&process, number.into());
+    }
+    process
+}
+
+#[test]
+fn the_last_five_are_listed_with_when_how_and_who() {
+    let mut process = accepted("history", 1..3);
+    process.write(&kept(3));
+    let (code, said) = frontgate(&process, &["reload"]);
+    assert_eq!(code, Some(0), "{said}");
+    process.write(&kept(4));
+    process.signal("HUP");
+    answers(&process, 4);
+    for number in 5..7 {
+        process.write(&kept(number));
+        answers(&process, number.into());
+    }
+    until("all of them to be kept", || history(&process).len() == 5);
+
+    let kept_now = history(&process);
+    let hows: Vec<&str> = kept_now.iter().map(|kept| told(kept, "how")).collect();
+    // Whoever was first, the one who watches or the one who asks.
+    assert!(hows[0] == "watch" && ["signal", "watch"].contains(&hows[2]) && ["admin", "watch"].contains(&hows[3]), "{hows:?}");
+    assert_eq!(kept_now.iter().map(|kept| kept["in_force"].as_bool().unwrap()).collect::<Vec<_>>(), [true, false, false, false, false]);
+    assert!(told(&kept_now[0], "at").ends_with('Z') && told(&kept_now[0]["files"], "0").is_empty());
+    let (_, table) = frontgate(&process, &["config", "history"]);
+    assert!(table.starts_with("HASH") && table.lines().count() == 6 && table.lines().nth(1).unwrap().contains("  yes"), "{table}");
+    for entry in std::fs::read_dir(process.folder.join("state/configurations")).unwrap().flatten() {
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+    }
+
+    process.restart();
+    assert_eq!(history(&process), kept_now, "what is in force is what it was");
+}
+
+#[test]
+fn a_rollback_holds_though_the_bad_file_lies_there_and_through_a_restart_until_that_changes() {
+    let mut process = accepted("rollback", 1..4);
+
+    let (code, said) = frontgate(&process, &["config", "rollback"]);
+    assert!(code == Some(0) && said.contains("the route `all` has changed"), "{said}");
+    assert_eq!(number(&process), 2);
+    // What is written over and over is the same bad file; what is another file beside it has nothing to do with it.
+    for _ in 0..3 {
+        process.write(&kept(3));
+        std::fs::write(process.folder.join("notes"), "").unwrap();
+    }
+    let (_, table) = frontgate(&process, &["config", "history"]);
+    assert!(table.contains("  rolled back") && table.contains("which is not in force: the route `all` has changed"), "{table}");
+    let state = status(&process);
+    assert!(state["reasons"][0].as_str().unwrap().contains("since the operator 127.0.0.1:"), "{state}");
+    assert_eq!((state["status"].as_str(), state["in_force"]["how"].as_str()), (Some("degraded"), Some("rollback")));
+    assert!(!lines(&process, "holds until the files change").is_empty(), "{}", process.said());
+    assert_eq!(number(&process), 2);
+
+    process.restart();
+    assert_eq!(number(&process), 2, "{}", process.said());
+    says(&process, "holds until the files change");
+    assert_eq!(status(&process)["in_force"]["how"], "rollback");
+
+    process.write(&kept(4));
+    answers(&process, 4);
+    says(&process, "the rollback to configuration");
+    until("health", || status(&process)["status"] == "ok");
+    process.restart();
+    assert_eq!((number(&process), told(&history(&process)[0], "how").to_owned()), (4, "watch".to_owned()));
+}
+
+#[test]
+fn what_was_rolled_back_from_is_not_put_in_force_by_a_mistake_that_is_taken_back() {
+    let process = accepted("taken-back", 1..3);
+    assert_eq!((frontgate(&process, &["config", "rollback"]).0, number(&process)), (Some(0), 1));
+
+    process.write(&kept(2).replace("respond:", "respnd:"));
+    says(&process, "not reloaded");
+    process.write(&kept(2));
+
+    until("the mistake to be no reason any more", || status(&process)["reasons"].as_array().unwrap().len() == 1);
+    assert_eq!((number(&process), status(&process)["in_force"]["how"].clone()), (1, "rollback".into()));
+}
+
+#[test]
+fn a_second_rollback_goes_further_back_and_a_hash_goes_wherever_one_wants() {
+    let process = accepted("further", 1..4);
+    let hashes: Vec<String> = history(&process).iter().map(|kept| told(kept, "hash").to_owned()).collect();
+
+    for expected in [2, 1] {
+        assert_eq!(frontgate(&process, &["config", "rollback"]).0, Some(0));
+        assert_eq!(number(&process), expected);
+    }
+    let (code, said) = frontgate(&process, &["config", "rollback"]);
+    assert!(code == Some(1) && said.contains("None is kept from before"), "{said}");
+    assert_eq!(frontgate(&process, &["config", "rollback", &hashes[1][..8]]).0, Some(0));
+    assert_eq!(number(&process), 2);
+    for (hash, words) in
+        [("zzz", "No configuration of this hash"), (hashes[1].as_str(), "the configuration in force"), ("", "No configuration")]
+    {
+        let (code, said) = frontgate(&process, &["config", "rollback", hash]);
+        assert!(code == Some(1) && said.contains(words), "{said}");
+    }
+    // That is what the file holds: there is nothing that it differs from.
+    assert_eq!(frontgate(&process, &["config", "rollback", &hashes[0]]).0, Some(0));
+    assert_eq!((number(&process), status(&process)["status"].as_str().unwrap().to_owned()), (3, "ok".to_owned()));
+    assert_eq!(history(&process).iter().map(|kept| told(kept, "hash")).collect::<Vec<_>>(), hashes);
+}
+
+#[test]
+fn a_reload_that_is_asked_for_ends_a_rollback() {
+    let process = accepted("ended", 1..3);
+    for ask in ["reload", "HUP"] {
+        assert_eq!((frontgate(&process, &["config", "rollback"]).0, number(&process)), (Some(0), 1));
+
+        match ask {
+            "reload" => assert_eq!(frontgate(&process, &["reload"]).0, Some(0)),
+            signal => process.signal(signal),
+        }
+
+        answers(&process, 2);
+        until("health", || status(&process)["status"] == "ok");
+        assert!(!process.folder.join("state/configurations/rollback.json").exists());
+    }
+}
+
+#[test]
+fn one_that_is_accepted_no_more_is_refused_with_what_is_wrong_with_it() {
+    let folder = Process::folder("refused");
+    std::fs::write(folder.join("hs.key"), "0123456789abcdef0123456789abcdef").unwrap();
+    let login = "filters: {login: {jwt: {issuer: any, audience: any, algorithms: [HS256], keys: {secret: {file: hs.key}}}}}\n";
+    let old = kept(1).replace("respond:", "filters: [login], respond:") + login;
+    std::fs::write(folder.join("frontgate.yaml"), old).unwrap();
+    let mut process = Process::start_at(folder, "frontgate.yaml", &[], "true");
+    process.write(&kept(2));
+    answers(&process, 2);
+    let state = process.folder.join("state/configurations");
+    let all: String = std::fs::read_dir(&state).unwrap().flatten().map(|entry| std::fs::read_to_string(entry.path()).unwrap()).collect();
+    assert!(all.contains("hs.key") && !all.contains("0123456789abcdef0123"), "no secret is kept there");
+
+    std::fs::remove_file(process.folder.join("hs.key")).unwrap();
+    let (code, said) = frontgate(&process, &["config", "rollback"]);
+
+    assert!(code == Some(78) && said.contains("frontgate.yaml:") && said.contains("hs.key") && said.contains("error: "), "{said}");
+    assert_eq!(number(&process), 2);
+    says(&process, "could not roll back to configuration");
+    // One that held before the process ended, likewise: the files are in force then.
+    std::fs::write(process.folder.join("hs.key"), "0123456789abcdef0123456789abcdef").unwrap();
+    assert_eq!(frontgate(&process, &["config", "rollback"]).0, Some(0));
+    std::fs::remove_file(process.folder.join("hs.key")).unwrap();
+    process.restart();
+    says(&process, "cannot be used any more, so that the files are in force");
+    assert_eq!(number(&process), 2);
+}
+
+#[test]
+fn secrets_of_what_was_rolled_back_to_are_watched() {
+    let process = super::with_secrets("held-secrets");
+    let file = process.folder.join("frontgate.yaml");
+    let old = std::fs::read_to_string(&file).unwrap();
+    let operate = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_frontgate"));
+        let command = command.args(words).args(["--admin", &process.admin.to_string()]).env("FRONTGATE_ADMIN_TOKEN", "one");
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap())
+    };
+    for (more, _) in [("state_dir: state", 1), ("state_dir: state\n  threads: auto", 2)] {
+        process.write(&old.replace("server:\n", &format!("server:\n  {more}\n  half_close: {}\n", more.contains("threads"))));
+        let how = || operate(&["config", "history", "--format", "json"]).1;
+        until("it to be kept", || how().matches("\"hash\"").count() == 1 + usize::from(more.contains("threads")));
+    }
+    let (code, said) = operate(&["config", "rollback"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(process.said().contains("with the token of `admin.token`"), "{}", process.said());
+
+    std::fs::write(process.folder.join("hs.key"), super::SECRETS[1]).unwrap();
+
+    until("the other secret", || super::SECRETS.map(|secret| super::asked_with(&process, secret)) == [401, 200]);
+    let (_, table) = operate(&["config", "history"]);
+    assert!(table.contains("rolled back"), "it holds all the same: {table}");
+}
+
+#[test]
+fn without_a_directory_nothing_is_kept_and_the_words_say_so() {
+    let process = Process::start("none", &text(1));
+
+    for words in [&["config", "history"][..], &["config", "rollback"]] {
+        let (code, said) = frontgate(&process, words);
+        assert!(code == Some(1) && said.contains("server.state_dir"), "{said}");
+    }
+}
