@@ -86,7 +86,7 @@ fn what_a_limit_has_left_is_told_and_nothing_of_it_taken() {
 
     for _ in 0..5 {
         let told = live.told(&["GET", "/x?lang=en", "-H", "Host: a", "-H", "X-Api-Key: k-1"]);
-        assert!(told.contains("by header.X-Api-Key=k-1; 2 of 3 are left"), "{told}");
+        assert!(told.contains("by header.x-api-key=k-1; 2 of 3 are left"), "{told}");
         assert!(told.contains("requests of this key are on their way") && told.contains(" of 200 are left\n"), "{told}");
         assert!(told.contains("filter    per_key (rate_limit): goes on, in ") && told.contains(" µs\n"), "{told}");
     }
