@@ -1,5 +1,5 @@
 # `make demo` shows the gateway at work, `make test` runs every test, `make check` formats and lints, `make bench` measures the filters,
-# `make dist` makes what is released. As root they install a missing C compiler or cmake; otherwise they say what to install.
+# `make dist` makes what is released, `make deb` a Debian package of it. As root they install a missing C compiler or cmake; otherwise they say what to install.
 CARGO ?= cargo
 # What `make dist` strips; for example target/pgo/release/frontgate after loadtest/pgo.
 BINARY ?= target/release/frontgate
@@ -8,7 +8,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 FEATURES ?= full
 BUILT = $(addprefix --features frontgate/,$(FEATURES))
 
-.PHONY: demo test check long soak bench compare dist deps
+.PHONY: demo test check long soak bench compare dist deb package deps
 
 # Quickly: without what is optional.
 demo: FEATURES =
@@ -49,6 +49,21 @@ dist: deps
 	objcopy --strip-all $(BINARY) target/dist/frontgate
 	cd target/dist && objcopy --add-gnu-debuglink=frontgate.debug frontgate
 	@ls -l target/dist
+
+# A Debian package: target/debian/frontgate_*.deb. cargo-deb is had by `cargo install cargo-deb --locked`.
+deb: deps
+	@command -v cargo-deb >/dev/null 2>&1 || { echo "Missing: cargo-deb. To install it: $(CARGO) install cargo-deb --locked"; exit 1; }
+	$(CARGO) build --release $(BUILT) --bin frontgate
+	$(MAKE) package BINARY=$(TARGET)/release/frontgate PROFILE=release
+
+# The same of a binary that is there already, of the profile PROFILE; PACKED says more to cargo-deb.
+package:
+	rm -rf target/package && mkdir -p target/package/man
+	$(BINARY) man --into target/package/man
+	$(BINARY) completions bash > target/package/frontgate.bash
+	$(BINARY) completions zsh > target/package/_frontgate
+	$(BINARY) completions fish > target/package/frontgate.fish
+	cargo-deb --no-build --profile $(PROFILE) $(PACKED)
 
 # A C compiler and cmake build the compression and cryptography libraries, protoc the messages of etcd.
 deps:

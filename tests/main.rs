@@ -13,6 +13,8 @@ mod both_ways;
 mod breaker;
 /// Versions beside a route's own upstream: who gets which, who may choose, what gives way to what.
 mod canary;
+/// What `frontgate test` plays, tells and refuses.
+mod cases;
 /// An upstream that fails in every way there is, under steady load, over and over.
 mod chaos;
 /// What `frontgate check` opens, says and does not say.
@@ -77,6 +79,8 @@ mod names;
 mod operators;
 /// More to do than can be done: what runs short, what is refused for it, and how it ends.
 mod overload;
+/// What the gateway is shipped in: the Debian package, the image, the manifests for Kubernetes, the rotation of its log.
+mod packaging;
 /// Real peers from their packages: nginx, Python, curl, wrk.
 mod peers;
 /// Upstreams of many endpoints that come and go, and what operators set for single ones.
@@ -87,6 +91,8 @@ mod proxied;
 mod readmes;
 /// Why a line of the access log is as it is, and whom it is about.
 mod reasons;
+/// What `frontgate config` shows and compares, and what `check --strict` refuses.
+mod shown;
 /// What signals do, and what never keeps them waiting.
 mod signals;
 /// Streams of many small frames, which are no attack.
@@ -118,6 +124,8 @@ mod tunnels;
 mod vectors;
 /// Every wait for a client has its own deadline: clients that stop, do not read, leave, or come too late or too many.
 mod waits;
+/// The pages for operators, walked: their configurations are served, their commands run.
+mod walks;
 /// Configurations that are put in force when their files change, kept, and rolled back to.
 mod watching;
 /// WebSockets over HTTP/1 and HTTP/2: who gets one, what passes, how they end.

@@ -12,15 +12,20 @@ const PAUSE: u32 = 100;
 /// What was counted.
 #[derive(Default)]
 pub(super) struct Descriptors {
+    most: u64,
     /// Where each has to be looked at: how many there were, and until when that holds.
     counted: Option<(u64, Instant)>,
 }
 
 impl Descriptors {
-    /// How many there are, and may be.
+    /// Looks how many there may be.
+    pub(super) fn refresh(&mut self) {
+        self.most = rlimit::Resource::NOFILE.get_soft().unwrap_or(0);
+    }
+
+    /// How many there are.
     pub(super) fn used(&mut self, now: Instant) -> Option<Measured> {
-        let most = rlimit::Resource::NOFILE.get_soft().ok()?;
-        Some(Measured::Used { used: self.count(now)?, most, of: "the limit of open files" })
+        Some(Measured::Used { used: self.count(now)?, most: self.most, of: "the limit of open files" })
     }
 
     fn count(&mut self, now: Instant) -> Option<u64> {
@@ -64,5 +69,15 @@ mod tests {
         let (count, until) = lists.counted.expect("it was counted");
         assert_eq!(count, after.1);
         assert!(until > now);
+    }
+
+    #[test]
+    fn how_many_there_may_be_is_the_process_s_limit() {
+        let mut descriptors = Descriptors::default();
+        assert_eq!(descriptors.used(Instant::now()).map(Measured::value), Some(0.0), "nothing is known of a limit yet");
+
+        descriptors.refresh();
+
+        assert!(descriptors.used(Instant::now()).is_some_and(|used| used.value() > 0.0));
     }
 }

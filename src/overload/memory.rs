@@ -6,17 +6,55 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Measured;
+use super::source::{Source, kibibytes, number};
 
 /// Where control groups are mounted.
 const GROUPS: &str = "/sys/fs/cgroup";
 
-/// What is in use of the nearest bound.
-pub(super) fn used() -> Option<Measured> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let groups = fs::read_to_string("/proc/self/cgroup").ok();
-    let groups = groups.iter().flat_map(|text| folders(text, Path::new(GROUPS))).filter_map(|(kind, folder)| kind.used(&folder));
-    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| of_machine(&status, &text));
-    groups.chain(of_limits(&status)).chain(machine).max_by(|a, b| a.value().total_cmp(&b.value()))
+/// Where it is read.
+pub(super) struct Memory {
+    process: Option<Source>,
+    machine: Option<Source>,
+    groups: Vec<Group>,
+    /// The limits that the process was given: how much of what, and whose bound that is.
+    limits: Vec<(u64, &'static str, &'static str)>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        Self {
+            process: Source::open(Path::new("/proc/self/status")),
+            machine: Source::open(Path::new("/proc/meminfo")),
+            groups: folders(&groups, Path::new(GROUPS)).into_iter().filter_map(|(kind, folder)| Group::open(kind, &folder)).collect(),
+            limits: Vec::new(),
+        }
+    }
+}
+
+impl Memory {
+    /// Looks what bounds there are: they may be changed while the process runs.
+    pub(super) fn refresh(&mut self) {
+        use rlimit::{INFINITY, Resource};
+        self.groups.iter_mut().for_each(Group::refresh);
+        let limits = [(Resource::AS, "VmSize:", "the limit of address space"), (Resource::DATA, "VmData:", "the limit of data")];
+        let limits = limits.into_iter().filter_map(|(resource, name, of)| {
+            let most = resource.get_soft().ok().filter(|most| *most != INFINITY)?;
+            Some((most, name, of))
+        });
+        self.limits.clear();
+        self.limits.extend(limits);
+    }
+
+    /// What is in use of the nearest bound.
+    pub(super) fn used(&mut self) -> Option<Measured> {
+        let status = self.process.as_mut()?.read()?;
+        let limits =
+            self.limits.iter().filter_map(|(most, name, of)| Some(Measured::Used { used: kibibytes(status, name)?, most: *most, of }));
+        let machine = self.machine.as_mut().and_then(|machine| of_machine(status, machine.read()?));
+        let groups = self.groups.iter_mut().filter_map(Group::used);
+        groups.chain(limits).chain(machine).max_by(|a, b| a.value().total_cmp(&b.value()))
+    }
 }
 
 /// A version of control groups, by the names of its files.
@@ -31,16 +69,32 @@ struct Kind {
 const SECOND: Kind = Kind { most: "memory.max", used: "memory.current", spare: "inactive_file" };
 const FIRST: Kind = Kind { most: "memory.limit_in_bytes", used: "memory.usage_in_bytes", spare: "total_inactive_file" };
 
-impl Kind {
-    /// What is in use of a group's bound, where it has one.
-    fn used(self, folder: &Path) -> Option<Measured> {
+/// A control group.
+struct Group {
+    kind: Kind,
+    most: Source,
+    used: Source,
+    stat: Option<Source>,
+    bound: Option<u64>,
+}
+
+impl Group {
+    fn open(kind: Kind, folder: &Path) -> Option<Self> {
+        let open = |name| Source::open(&folder.join(name));
+        Some(Self { kind, most: open(kind.most)?, used: open(kind.used)?, stat: open("memory.stat"), bound: None })
+    }
+
+    fn refresh(&mut self) {
         // Above it is what the first version says where there is no bound; the second says `max`.
         const NONE: u64 = 1 << 60;
-        let read = |name| fs::read_to_string(folder.join(name)).ok();
-        let most = read(self.most)?.trim().parse().ok().filter(|most| *most < NONE)?;
-        let used: u64 = read(self.used)?.trim().parse().ok()?;
-        let spare = read("memory.stat").and_then(|text| number(&text, self.spare)).unwrap_or(0);
-        Some(Measured::Used { used: used.saturating_sub(spare), most, of: "the limit of the control group" })
+        self.bound = self.most.number().filter(|most| *most < NONE);
+    }
+
+    /// What is in use of its bound, where it has one.
+    fn used(&mut self) -> Option<Measured> {
+        let most = self.bound?;
+        let spare = self.stat.as_mut().and_then(|stat| number(stat.read()?, self.kind.spare)).unwrap_or(0);
+        Some(Measured::Used { used: self.used.number()?.saturating_sub(spare), most, of: "the limit of the control group" })
     }
 }
 
@@ -64,30 +118,10 @@ fn folders(groups: &str, mount: &Path) -> Vec<(Kind, PathBuf)> {
     folders
 }
 
-/// What is in use of the limits that the process was given.
-fn of_limits(status: &str) -> impl Iterator<Item = Measured> {
-    use rlimit::{INFINITY, Resource};
-    let limits = [(Resource::AS, "VmSize:", "the limit of address space"), (Resource::DATA, "VmData:", "the limit of data")];
-    limits.into_iter().filter_map(move |(resource, name, of)| {
-        let most = resource.get_soft().ok().filter(|most| *most != INFINITY)?;
-        Some(Measured::Used { used: kibibytes(status, name)?, most, of })
-    })
-}
-
 /// What the process has of what it could have: its own, and what is left on the machine. What others have is not its doing.
 fn of_machine(status: &str, memory: &str) -> Option<Measured> {
     let used = kibibytes(status, "VmRSS:")?;
     Some(Measured::Used { used, most: used + kibibytes(memory, "MemAvailable:")?, of: "its own and what is left on the machine" })
-}
-
-/// The first number on the line that begins with this word.
-fn number(text: &str, name: &str) -> Option<u64> {
-    let mut words = text.lines().map(str::split_whitespace).find_map(|mut words| (words.next()? == name).then_some(words))?;
-    words.next()?.parse().ok()
-}
-
-fn kibibytes(text: &str, name: &str) -> Option<u64> {
-    number(text, name)?.checked_mul(1024)
 }
 
 #[cfg(test)]
@@ -130,7 +164,12 @@ mod tests {
         write(&mount.join("max"), &[("memory.max", "max\n"), ("memory.current", "150\n"), stat]);
         write(&mount.join("much"), &[("memory.limit_in_bytes", "9223372036854771712\n"), ("memory.usage_in_bytes", "1\n"), stat]);
 
-        let used = |kind: Kind, name| kind.used(&mount.join(name)).map(Measured::value);
+        let used = |kind: Kind, name| {
+            let mut group = Group::open(kind, &mount.join(name))?;
+            assert!(group.used().is_none(), "nothing is known of a bound yet");
+            group.refresh();
+            group.used().map(Measured::value)
+        };
         assert_eq!((used(SECOND, "two"), used(FIRST, "one")), (Some(0.6), Some(0.55)));
         assert_eq!((used(SECOND, "max"), used(FIRST, "much"), used(SECOND, "nowhere")), (None, None, None));
         fs::remove_dir_all(mount).expect("it is there");
@@ -149,7 +188,10 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn something_is_known_of_this_very_process() {
-        let share = used().expect("a measure").value();
+        let mut memory = Memory::default();
+        memory.refresh();
+
+        let share = memory.used().expect("a measure").value();
 
         assert!(share > 0.0 && share < 1.0, "{share}");
     }

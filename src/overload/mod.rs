@@ -1,12 +1,13 @@
 //! Whether the gateway has more to do than it can: memory, descriptors or the workers' time run short. Then it keeps no connection open beyond
 //! its answer, and refuses requests of routes that matter less, so that those that matter most are still served.
 //!
-//! It is measured in the background, four times a second. A request reads one number.
+//! It is measured in the background: lateness four times a second, which costs nothing, and the rest once. A request reads one number.
 
 mod beat;
 mod descriptors;
 mod judge;
 mod memory;
+mod source;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -18,10 +19,15 @@ use parking_lot::Mutex;
 pub(crate) use self::beat::Beat;
 use self::descriptors::Descriptors;
 use self::judge::{Bounds, Judge};
+use self::memory::Memory;
 use crate::config::model::{self, Priority};
 
-/// How often it is measured.
+/// How often one looks.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
+/// How often the kernel is asked how much is in use.
+const ASKED: Duration = Duration::from_secs(1);
+/// How often it is asked how much there may be, while nothing runs short.
+const REFRESHED: Duration = Duration::from_secs(10);
 /// How long every beat of some worker has to come late before that counts: one that is late alone passes by itself.
 const LASTING: Duration = Duration::from_secs(1);
 
@@ -135,10 +141,31 @@ pub(crate) struct Overload {
 struct State {
     judges: [Judge; Resource::ALL.len()],
     known: [Known; Resource::ALL.len()],
+    memory: Memory,
     descriptors: Descriptors,
+    /// When the kernel was asked last how much is in use, and how much there may be.
+    asked: Option<Instant>,
+    refreshed: Option<Instant>,
     since: Option<Instant>,
     /// The worst stage that the log was told of.
     told: Stage,
+}
+
+impl State {
+    /// What is in use of memory and of descriptors.
+    fn measure(&mut self, now: Instant) -> [Option<Measured>; 2] {
+        let is_due = |last: Option<Instant>, every: Duration| last.is_none_or(|last| now.saturating_duration_since(last) >= every);
+        if !is_due(self.asked, ASKED) {
+            return [self.known[0].measured, self.known[1].measured];
+        }
+        self.asked = Some(now);
+        if self.since.is_some() || is_due(self.refreshed, REFRESHED) {
+            self.refreshed = Some(now);
+            self.memory.refresh();
+            self.descriptors.refresh();
+        }
+        [self.memory.used(), self.descriptors.used(now)]
+    }
 }
 
 impl Overload {
@@ -169,8 +196,8 @@ impl Overload {
     pub(crate) fn look(&self, bounds: &model::Overload, now: Instant) -> Turn {
         let late = self.late(now);
         let mut state = self.state.lock();
-        let measured = [memory::used(), state.descriptors.used(now), late.map(Measured::Late)];
-        self.judge(&mut state, bounds, measured, now)
+        let [memory, descriptors] = state.measure(now);
+        self.judge(&mut state, bounds, [memory, descriptors, late.map(Measured::Late)], now)
     }
 
     /// How late the latest of the workers is.

@@ -1,0 +1,117 @@
+//! The pages for operators, walked: their configurations are served, their commands run as they are written.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use frontgate_test_support::tool;
+
+use crate::harness::{Origin, Process, Reply, exchange, get, until};
+
+/// What a page of the README shows in this language, block by block.
+fn blocks(heading: &str, language: &str) -> Vec<String> {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, page) = readme.split_once(&format!("\n### {heading}\n")).unwrap_or_else(|| panic!("there is no page `{heading}`"));
+    let page = page.find("\n### ").or(page.find("\n## ")).map_or(page, |end| &page[..end]);
+    page.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix(&format!("{language}\n"))).map(str::to_owned).collect()
+}
+
+/// The gateway of a page, with these endpoints in place of those on it.
+fn serve(name: &str, configuration: &str, endpoints: &[(&str, &Origin)]) -> Process {
+    let text = endpoints.iter().fold(configuration.to_owned(), |text, (written, origin)| {
+        assert!(text.contains(written), "{written} is not on the page");
+        text.replace(written, &origin.address.to_string())
+    });
+    Process::start(name, &text.replace("0.0.0.0:8080", "127.0.0.1:0").replace("127.0.0.1:9901", "127.0.0.1:0"))
+}
+
+/// Runs the commands where the configuration is; what they say.
+#[track_caller]
+fn walk(process: &Process, commands: &str, environment: &[(&str, &str)]) -> String {
+    let bin = Path::new(env!("CARGO_BIN_EXE_frontgate")).parent().unwrap();
+    let path = std::env::join_paths([bin.to_owned()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()))).unwrap();
+    let mut shell = Command::new("sh");
+    shell.current_dir(&process.folder).args(["-ec", commands]).env("PATH", path).env("FRONTGATE_ADMIN", process.admin.to_string());
+    let output = shell.envs(environment.iter().copied()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{commands}{}:\n{said}", output.status);
+    said
+}
+
+/// The statuses of so many requests, one after the other.
+fn ask(process: &Process, count: usize) -> Vec<Reply> {
+    (0..count).map(|_| get(process.address, "/products/7")).collect()
+}
+
+#[test]
+fn a_limit_is_changed_in_four_commands() {
+    const PAGE: &str = "Change a limit in production in four commands";
+    let (origin, commands) = (Origin::json("{}"), blocks(PAGE, "sh"));
+    assert_eq!(commands[0].lines().count(), 4, "four commands");
+    let process = serve("walk-limit", &blocks(PAGE, "yaml")[0], &[("10.0.1.11:8080", &origin)]);
+    assert!(ask(&process, 30).iter().any(|reply| reply.status == 429));
+
+    let said = walk(&process, &commands[0], &[]);
+
+    assert!(said.contains("the configuration is valid") && said.contains("\"hash\"") && said.contains("No limit has refused"), "{said}");
+    let refused = ask(&process, 30).iter().filter(|reply| reply.status != 200).count();
+    assert_eq!(refused, 0, "fifty a second");
+}
+
+#[test]
+fn why_a_request_was_refused_is_found_out() {
+    const PAGE: &str = "Find out why a request was refused";
+    let configuration = &blocks("Change a limit in production in four commands", "yaml")[0];
+    let origin = Origin::json("{}");
+    let process = serve("walk-why", configuration, &[("10.0.1.11:8080", &origin)]);
+    let replies = ask(&process, 30);
+    let refused = replies.iter().find(|reply| reply.status == 429).expect("one too many");
+    let id = refused.header("x-request-id").expect("its name").to_owned();
+    assert_eq!(refused.json()["request_id"], *id);
+    until("its line", || std::fs::read_to_string(process.folder.join("access.log")).is_ok_and(|log| log.contains(&id)));
+
+    let said = walk(&process, &blocks(PAGE, "sh")[0], &[("ID", &id)]);
+
+    for word in [r#""reason":"rate_limited""#, r#""limit":"per_client""#, r#""flags":"RL""#, "products", r#""status": "ok""#] {
+        assert!(said.contains(word), "`{word}` is missing:\n{said}");
+    }
+    assert!(said.lines().any(|line| line.starts_with("per_client") && line.contains("127.0.0.1")), "whom it refuses:\n{said}");
+}
+
+#[test]
+fn a_canary_grows_from_a_few_to_all_and_goes_back() {
+    const PAGE: &str = "A canary from 5 to 100 %";
+    if tool("curl").is_none() {
+        return;
+    }
+    let (stable, next) = (Origin::json(r#""stable""#), Origin::json(r#""next""#));
+    let process = serve("walk-canary", &blocks(PAGE, "yaml")[0], &[("10.0.1.11:8080", &stable), ("10.0.1.21:8080", &next)]);
+    const USERS: usize = 400;
+    let drawn = || -> BTreeSet<usize> {
+        let is_drawn = |user: &usize| {
+            let ask = format!("GET /products/7 HTTP/1.1\r\nHost: a\r\nCookie: sid={user}\r\nConnection: close\r\n\r\n");
+            exchange(process.address, ask.as_bytes()).expect("an answer").text() == r#""next""#
+        };
+        (0..USERS).filter(is_drawn).collect()
+    };
+    let commands = blocks(PAGE, "sh");
+    let steps: Vec<&str> = commands[0].lines().collect();
+    assert_eq!((steps.len(), commands.len()), (4, 2));
+
+    let few = drawn();
+    walk(&process, steps[0], &[]);
+    let more = drawn();
+    let said = walk(&process, steps[1], &[]);
+    walk(&process, steps[2], &[]);
+    let all = drawn();
+    walk(&process, steps[3], &[]);
+    walk(&process, &commands[1], &[]);
+    let none = drawn();
+
+    assert!((5..=40).contains(&few.len()) && (60..=140).contains(&more.len()), "{} and {} of {USERS}", few.len(), more.len());
+    assert!(few.is_subset(&more), "who was drawn stays drawn");
+    assert_eq!((all.len(), none.len()), (USERS, 0));
+    for version in ["v2.5", "stable"] {
+        assert!(said.contains(&format!("version=\"{version}\"")) && said.contains("code=\"200\""), "{said}");
+    }
+}
