@@ -30,7 +30,7 @@ use crate::door::{Caps, Conn, Inherited, Keeper, Rules, spread};
 use crate::overload::{Overload, Stage};
 use crate::refusals::{self, page, unreadable};
 use crate::request_id::new_request_id;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, fixed};
 use crate::status::{InForce, Reloaded};
 use crate::supervisor::Supervisor;
 use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics, Taps, own_log, timestamp, trace};
@@ -391,13 +391,8 @@ impl Gateway {
 
 /// The operators' addresses and threads belong to the process: changing them takes a new one.
 fn fixed_parts(old: &Loaded, new: &Loaded) -> Result<(), String> {
-    let (old, new) = (&old.config.server, &new.config.server);
-    let changed = [
-        ("server.admin", old.admin != new.admin),
-        ("server.status", old.status != new.status),
-        ("server.threads", old.threads != new.threads),
-    ];
-    let names: Vec<&str> = changed.iter().filter(|(_, changed)| *changed).map(|(name, _)| *name).collect();
+    let (old, new) = (fixed(&old.config), fixed(&new.config));
+    let names: Vec<&str> = old.iter().zip(&new).filter(|(old, new)| old != new).map(|((name, _), _)| *name).collect();
     if names.is_empty() {
         return Ok(());
     }

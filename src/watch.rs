@@ -282,7 +282,7 @@ mod tests {
         symlink("b", folder.join("a")).expect("a link");
         symlink("a", folder.join("b")).expect("a link");
 
-        assert_eq!(folders_of(&folder.join("a")).into_keys().collect::<Vec<_>>(), [folder.clone()]);
+        assert!(folders_of(&folder.join("a")).keys().eq([&folder]));
         std::fs::remove_dir_all(&folder).expect("removed");
     }
 

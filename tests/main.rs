@@ -13,6 +13,8 @@ mod both_ways;
 mod breaker;
 /// Versions beside a route's own upstream: who gets which, who may choose, what gives way to what.
 mod canary;
+/// What `frontgate test` plays, tells and refuses.
+mod cases;
 /// An upstream that fails in every way there is, under steady load, over and over.
 mod chaos;
 /// What `frontgate check` opens, says and does not say.
@@ -87,6 +89,8 @@ mod proxied;
 mod readmes;
 /// Why a line of the access log is as it is, and whom it is about.
 mod reasons;
+/// What `frontgate config` shows and compares, and what `check --strict` refuses.
+mod shown;
 /// What signals do, and what never keeps them waiting.
 mod signals;
 /// Streams of many small frames, which are no attack.

@@ -13,6 +13,7 @@ use super::Admin;
 use super::answer::{Answer, TEXT, answer, json, no_such, problem, refusal, text};
 use super::dashboard;
 use super::tap::{self, Lines};
+use crate::changes::{Key, Portrait};
 use crate::discovery::in_words;
 use crate::explain::Posted;
 use crate::reload::{Cause, NotRolledBack, Refused};
@@ -42,6 +43,9 @@ pub(super) enum Takes {
     Post,
 }
 
+/// An answer that is being made.
+type Pending<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
 /// How an answer is made.
 pub(super) enum Act {
     /// At once.
@@ -49,7 +53,7 @@ pub(super) enum Act {
     /// At once, and the log says who asked for it: it changes something.
     By(fn(&Admin, &RequestHeader, &Who) -> Answer),
     /// The same after a wait.
-    LaterBy(for<'a> fn(&'a Admin, &'a RequestHeader, Who) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>),
+    LaterBy(for<'a> fn(&'a Admin, &'a RequestHeader, Who) -> Pending<'a>),
     /// At once, to what comes as the request's body.
     Asked(fn(&Admin, &[u8]) -> Answer),
     /// As lines that come, or a refusal.
@@ -79,6 +83,7 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/-/upstreams/drain", takes: Takes::Post, open: false, act: Act::By(by_hand) },
     Resource { path: "/-/upstreams/ready", takes: Takes::Post, open: false, act: Act::By(by_hand) },
     Resource { path: "/-/upstreams/weight", takes: Takes::Post, open: false, act: Act::By(by_hand) },
+    Resource { path: "/-/config", takes: Takes::Get, open: false, act: Act::LaterBy(|admin, _, _| Box::pin(config(admin))) },
     Resource { path: "/-/limits", takes: Takes::Get, open: false, act: Act::Now(limits) },
     Resource { path: "/-/explain", takes: Takes::Post, open: false, act: Act::Asked(explain) },
     Resource { path: "/-/tap", takes: Takes::Get, open: false, act: Act::Lines(tap::open) },
@@ -280,6 +285,16 @@ fn by_hand(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
         log::warn!("{warning}");
     }
     json(StatusCode::OK, &ByHand { upstream: &upstream, endpoint: &endpoint, endpoints: obeyed.endpoints, warning })
+}
+
+/// The configuration in force as it may be shown: what came from the environment is marked alone, under a key that only this answer has.
+async fn config(admin: &Admin) -> Answer {
+    let snapshot = admin.gateway.snapshot();
+    // A large one takes its time.
+    match tokio::task::spawn_blocking(move || Portrait::of(&snapshot.loaded, &Key::fresh())).await {
+        Ok(portrait) => json(StatusCode::OK, &portrait),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The configuration cannot be shown.", None),
+    }
 }
 
 /// Whom limits refused of late: all, or the one that `filter` names.

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod diagnostics;
+pub(crate) mod document;
 pub(crate) mod ledger;
 mod lenient;
 pub mod model;
@@ -12,6 +13,7 @@ mod places;
 mod read;
 pub mod schema;
 mod secrets;
+pub(crate) mod show;
 mod source;
 pub(crate) mod targets;
 #[cfg(test)]
@@ -145,6 +147,20 @@ impl Loaded {
         resolve(place, path, &self.places, &self.sources)
     }
 
+    /// The values as they are written, read once more, with their places; nothing where the environment has changed so that they cannot be.
+    fn written(&self) -> (Option<Node>, Places) {
+        let (mut places, mut problems, mut skip, mut roots) = (Places::default(), Vec::new(), HashSet::new(), Vec::new());
+        let env = |name: &str| std::env::var(name).ok();
+        for (file, source) in self.sources.iter().enumerate() {
+            let Ok(raw) = yaml::read(&source.text) else { return (None, places) };
+            let source = &source.text;
+            let mut builder = Builder { places: &mut places, file, source, env: &env, problems: &mut problems, skip: &mut skip };
+            roots.push(builder.build(raw));
+        }
+        let root = (!roots.is_empty()).then(|| read::unite(roots, &mut places, &mut problems));
+        (root, places)
+    }
+
     /// Where is kept what a restart shall not lose, if anywhere.
     pub(crate) fn state_dir(&self) -> Option<PathBuf> {
         self.config.server.state_dir.as_ref().map(|path| self.resolve_path(path.place, path))
@@ -171,36 +187,30 @@ impl Loaded {
         &self.ledger
     }
 
-    /// The present value of a secret, read anew; an error says why it cannot be had.
+    /// The present value of a secret, read anew, without one line break at its end, as editors and `echo` leave it there; an error says why it
+    /// cannot be had.
     pub fn secret(&self, secret: &Secret) -> Result<String, String> {
-        let file = |path: &Spanned<PathBuf>| self.ledger.read(&self.resolve_path(path.place, path));
-        read_secret(secret, &file, &|name| std::env::var(name).ok())
+        let mut value = match secret {
+            Secret::Env(name) if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
+                return Err("this is not the name of an environment variable".to_owned());
+            }
+            Secret::Env(name) => std::env::var(&name.value).map_err(|_| format!("the environment variable `{}` is not set", name.value))?,
+            Secret::File(path) => {
+                let path = self.resolve_path(path.place, path);
+                String::from_utf8(self.ledger.read(&path)?).map_err(|_| format!("`{}` is not UTF-8", path.display()))?
+            }
+        };
+        if value.ends_with('\n') {
+            value.pop();
+            value.truncate(value.strip_suffix('\r').map_or(value.len(), str::len));
+        }
+        if value.is_empty() { Err("the secret is empty".to_owned()) } else { Ok(value) }
     }
 }
 
 fn resolve(place: Place, path: &Path, places: &Places, sources: &[Source]) -> PathBuf {
     let directory = places.at(place).and_then(|at| Path::new(&sources[at.file].name).parent());
     directory.map_or_else(|| path.to_owned(), |directory| directory.join(path))
-}
-
-/// A secret without one line break at its end, as editors and `echo` leave it there.
-fn read_secret(
-    secret: &Secret,
-    file: &dyn Fn(&Spanned<PathBuf>) -> Result<Vec<u8>, String>,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<String, String> {
-    let mut value = match secret {
-        Secret::Env(name) if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
-            return Err("this is not the name of an environment variable".to_owned());
-        }
-        Secret::Env(name) => env(name).ok_or_else(|| format!("the environment variable `{}` is not set", name.value))?,
-        Secret::File(path) => String::from_utf8(file(path)?).map_err(|_| format!("`{}` is not UTF-8", path.display()))?,
-    };
-    if value.ends_with('\n') {
-        value.pop();
-        value.truncate(value.strip_suffix('\r').map_or(value.len(), str::len));
-    }
-    if value.is_empty() { Err("the secret is empty".to_owned()) } else { Ok(value) }
 }
 
 /// A hash of the canonical form: short, and the same on every machine.

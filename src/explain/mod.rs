@@ -5,7 +5,7 @@
 
 mod asked;
 mod told;
-mod typed;
+pub(crate) mod typed;
 
 use std::future::Future;
 use std::net::IpAddr;

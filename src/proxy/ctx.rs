@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use frontgate_filters::chain::Exchange;
+use frontgate_filters::clock;
 use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Facts, Outcome};
 use frontgate_filters::grpc::Status;
@@ -62,7 +63,7 @@ impl Ctx {
             snapshot: gateway.snapshot(),
             gateway: gateway.clone(),
             seat: None,
-            began: Instant::now(),
+            began: clock::now(),
             route: None,
             facts: Facts::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), HeaderValue::from_static("-")),
             exchange: Exchange::default(),
@@ -152,7 +153,7 @@ impl Ctx {
 
     /// Ends the request: filters, metrics, log.
     pub(super) fn log(&mut self, head: &RequestHeader) {
-        let now = Instant::now();
+        let now = clock::now();
         let duration = now.saturating_duration_since(self.began);
         // Whoever left while somebody was waited for has ended that wait.
         self.attempts.rest(now);

@@ -83,6 +83,9 @@ impl Refused {
     }
 }
 
+/// What was refused, with the files that were read for it.
+type Tried = (Refused, Option<Arc<Ledger>>);
+
 /// One without errors, those included that are tolerated where a gateway starts.
 fn checked(read: Result<Loaded, Diagnostics>) -> Result<Loaded, Diagnostics> {
     let loaded = read?;
@@ -188,7 +191,7 @@ impl Reloader {
     }
 
     /// Puts in force what is read, and says whether its values are those from before. Where it is refused, with the files that were read for it.
-    fn put(&self, read: impl FnOnce() -> Result<Loaded, Diagnostics>) -> Result<(Reloaded, bool), (Refused, Option<Arc<Ledger>>)> {
+    fn put(&self, read: impl FnOnce() -> Result<Loaded, Diagnostics>) -> Result<(Reloaded, bool), Tried> {
         let _told = Reloading::of(self.gateway.supervisor());
         let loaded = checked(read()).map_err(|problems| {
             self.gateway.reload_refused(problems.in_a_line());

@@ -17,6 +17,7 @@ use serde_json::Value;
 pub(super) use self::reach::admin_address;
 use self::reach::{Answered, Gateway};
 use super::{Admin, OnUpstream, Whom, exit, fail};
+use crate::changes::Portrait;
 use crate::cli::check::Format;
 use crate::explain::{Explanation, Posted};
 use crate::status::{Force, Health, HistoryStatus, Level, LimitsStatus, Status};
@@ -156,6 +157,18 @@ pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
         wait_for_end(&gateway);
     }
     ExitCode::SUCCESS
+}
+
+/// The configuration that the running gateway has in force. The error is a sentence.
+pub(super) fn in_force(path: Option<&Path>, admin: &Admin) -> Result<Portrait, String> {
+    let gateway = Gateway::find(path, admin);
+    match gateway.ask("GET", "/-/config")? {
+        Answered { code: 200, body } => serde_json::from_slice(&body).map_err(|_| gateway.is_another()),
+        Answered { body, .. } => {
+            let json = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+            Err(json["detail"].as_str().map_or_else(|| gateway.is_another(), str::to_owned))
+        }
+    }
 }
 
 /// What the running gateway says becomes of a request; else the exit code, once it was said why.

@@ -1,8 +1,7 @@
 //! What an attempt brings: its heads, and the parts of its body, through the filters to the client.
 
-use std::time::Instant;
-
 use bytes::Bytes;
+use frontgate_filters::clock;
 use frontgate_filters::filter::Flow;
 use frontgate_filters::words::fields;
 use http::header::{CONTENT_TYPE, TRAILER, UPGRADE};
@@ -44,7 +43,7 @@ impl Leg {
                 None => self.answered(head, order, client, method, replay),
                 Some(Objection::Forged) => Err(self.broke(order, &Fault::Malformed("its Sec-WebSocket-Accept belongs to another key"))),
                 Some(Objection::NoTunnel) => {
-                    let now = Instant::now();
+                    let now = clock::now();
                     order.attempts.head_arrived(head.status.as_u16(), now);
                     order.attempts.finished(Attempt::Ok, now);
                     Err(self.refused(order, refusals::not_a_websocket()))
@@ -66,7 +65,7 @@ impl Leg {
         method: &Method,
         replay: &Replay,
     ) -> Result<(), Ended> {
-        let now = Instant::now();
+        let now = clock::now();
         self.events = is_event_stream(&head);
         self.websocket = head.headers.get(UPGRADE).is_some_and(websocket::is_one);
         order.attempts.head_arrived(head.status.as_u16(), now);
@@ -136,7 +135,7 @@ impl Leg {
         if order.is_call() {
             order.answers(data.as_ref());
             if last {
-                order.end_says(trailers.as_ref(), Instant::now());
+                order.end_says(trailers.as_ref(), clock::now());
             }
         }
         if !order.halves.is_empty() {

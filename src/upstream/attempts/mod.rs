@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use frontgate_filters::clock;
 use frontgate_filters::filter::{Attempt, Failure, Rescue};
 use frontgate_filters::grpc::Status;
 use frontgate_filters::reply::Reply;
@@ -281,7 +282,7 @@ impl Attempts {
     /// Whether somebody else is waited for from now on.
     pub(crate) fn idle(&mut self, waits: bool) {
         if waits != self.waiting.is_some() {
-            let now = Instant::now();
+            let now = clock::now();
             self.rest(now);
             self.waiting = waits.then_some(now);
         }
