@@ -1,10 +1,17 @@
-//! What a reload changed, for whoever asked for it: a hash says that something did, not what.
+//! What a reload changed, for whoever asked for it: a hash says that something did, not what. And what one would change.
+
+mod difference;
+mod loss;
+mod portrait;
+mod words;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
 
+pub(crate) use self::difference::difference;
+pub(crate) use self::portrait::{Key, Portrait};
 use crate::config::model::Config;
 
 /// What is not the same in both, an entry each.

@@ -11,9 +11,10 @@
 //! - `proxy` translates Pingora's phases; the `exchange` behind it makes attempts at an `upstream` and brings the answer back.
 //! - `discovery` asks the sources of an upstream's endpoints, and gives its pool what they come to.
 //! - `tracing` makes spans of requests and sends them to a collector.
-//! - `telemetry` counts and writes the access log; `admin` shows health and metrics and takes reloads, in the types of `status`.
+//! - `telemetry` counts and writes the access log; `admin` shows health, metrics and a dashboard, and takes reloads, in the types of `status`.
 //! - `history` keeps the configurations that were accepted of late, so that `reload` can put one of them in force again.
 //! - `files` reads what a configuration names, within bounds; `watch` tells when a file may have changed; `certificates` what is in such files for TLS.
+//! - `suite` plays cases through a gateway without sockets, for `frontgate test`.
 //! - `overload` measures whether there is more to do than can be done, and says what is refused for it.
 //! - `supervisor` tells systemd what the process is about, where that wants to know.
 //! - `server` starts and drains all of it, and takes over sockets of others; `cli` is what people type.
@@ -49,6 +50,7 @@ mod router;
 mod server;
 mod snapshot;
 mod status;
+mod suite;
 mod supervisor;
 mod telemetry;
 mod tracing;

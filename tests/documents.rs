@@ -101,6 +101,8 @@ fn every_configuration_that_is_shipped_is_a_good_one() {
     all.extend(files(&project().join("loadtest/peers/frontgate"), ".yaml"));
     all.push(project().join("loadtest/k6/gateway.yaml"));
 
+    // Cases for `frontgate test` are none.
+    all.retain(|file| !file.ends_with("frontgate-test.yaml"));
     for file in &all {
         check(&file.display().to_string(), file);
     }

@@ -13,6 +13,8 @@ mod both_ways;
 mod breaker;
 /// Versions beside a route's own upstream: who gets which, who may choose, what gives way to what.
 mod canary;
+/// What `frontgate test` plays, tells and refuses.
+mod cases;
 /// An upstream that fails in every way there is, under steady load, over and over.
 mod chaos;
 /// What `frontgate check` opens, says and does not say.
@@ -61,6 +63,8 @@ mod leaving;
 mod lifecycle;
 /// Rate limits: refusals, headers, requests in flight, reload.
 mod limits;
+/// What a running gateway says it would do, and that it does nothing by that.
+mod live;
 /// The access log that is rotated, a disk that is full, and how much the gateway's own log tells.
 mod logs;
 /// What becomes of single messages: lengths, connection options, trailers, ends.
@@ -87,6 +91,8 @@ mod proxied;
 mod readmes;
 /// Why a line of the access log is as it is, and whom it is about.
 mod reasons;
+/// What `frontgate config` shows and compares, and what `check --strict` refuses.
+mod shown;
 /// What signals do, and what never keeps them waiting.
 mod signals;
 /// Streams of many small frames, which are no attack.
@@ -124,3 +130,5 @@ mod walks;
 mod watching;
 /// WebSockets over HTTP/1 and HTTP/2: who gets one, what passes, how they end.
 mod websocket;
+/// Why a request was refused or failed, asked later or with the request.
+mod why;

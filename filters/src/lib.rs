@@ -11,6 +11,7 @@ pub mod registry;
 pub mod reply;
 
 // What filters are written with.
+pub mod clock;
 pub mod coding;
 pub mod count;
 pub mod device;

@@ -41,18 +41,22 @@ pub(super) fn run(path: Option<&Path>, options: &Options) -> ExitCode {
         }
         Err(problems) => (problems, false),
     };
-    let is_valid = is_valid && (found.is_empty() || !options.strict);
+    let too_strict = is_valid && options.strict && !found.is_empty();
+    let is_valid = is_valid && !too_strict;
     // A reader that has left wants no more of the report; the exit code says the rest.
     let _ = match options.format.unwrap_or_default() {
         Format::Json => writeln!(std::io::stdout(), "{:#}", found.to_json()),
-        Format::Human => tell(&found, is_valid),
+        Format::Human => tell(&found, is_valid, too_strict),
     };
     if is_valid { ExitCode::SUCCESS } else { ExitCode::from(exit::CONFIG) }
 }
 
-fn tell(found: &config::diagnostics::Diagnostics, is_valid: bool) -> std::io::Result<()> {
+fn tell(found: &config::diagnostics::Diagnostics, is_valid: bool, too_strict: bool) -> std::io::Result<()> {
     if !found.is_empty() {
         writeln!(std::io::stderr(), "{}", found.render(std::io::stderr().is_terminal()))?;
+    }
+    if too_strict {
+        writeln!(std::io::stderr(), "the configuration could be used: its warnings fail with `--strict`")?;
     }
     if is_valid { writeln!(std::io::stdout(), "the configuration is valid") } else { Ok(()) }
 }

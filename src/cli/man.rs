@@ -43,7 +43,7 @@ pub(super) fn run(mut gateway: Command, named: &[String], into: Option<&Path>) -
             for name in named {
                 match command.find_subcommand(name) {
                     Some(found) => command = found,
-                    None => return fail(2, &format!("there is no command `{}`", named.join(" "))),
+                    None => return fail(exit::USAGE, &format!("there is no command `{}`", named.join(" "))),
                 }
             }
             page(command, named.is_empty()).and_then(|page| io::stdout().write_all(&page))

@@ -9,6 +9,7 @@ mod man;
 mod operate;
 mod run;
 mod table;
+mod test;
 mod upgrade;
 
 use std::ffi::OsString;
@@ -55,7 +56,9 @@ enum Command {
     },
     /// Explain which route takes a request and what every filter decides: offline, or by the running gateway
     Explain(explain::Arguments),
-    /// Show the configuration, the schema of its language, or what was in force before, which it can put back
+    /// Try a configuration with cases in YAML: requests, and what is expected of them, through the same engine and without a socket
+    Test(test::Arguments),
+    /// Show the configuration, compare it with another one, show the schema of its language, or what was in force before, which it can put back
     Config {
         #[command(subcommand)]
         what: config::What,
@@ -78,6 +81,8 @@ enum Command {
         /// The rate limit's name; by default all
         filter: Option<String>,
     },
+    /// Tell the decisions of a recent request that was refused or failed
+    Why(operate::why::Arguments),
     /// Show log lines of the running gateway as they come
     Tap(operate::tap::Arguments),
     /// Show a value as the access log shows it: what stands as `sub` or `limit_key` for it
@@ -221,6 +226,8 @@ mod exit {
     pub(super) const RUNTIME: u8 = 1;
     /// What was typed is wrong.
     pub(super) const USAGE: u8 = 2;
+    /// Two configurations are not the same.
+    pub(super) const DIFFERS: u8 = 4;
     /// Nothing answers, or something that is no frontgate.
     pub(super) const UNAVAILABLE: u8 = 69;
     /// The configuration cannot be used.
@@ -266,12 +273,14 @@ pub fn main() -> ExitCode {
         Some(Command::Demo) => demo::run(),
         Some(Command::Check { options, file }) => check::run(file.as_deref().or(path), &options),
         Some(Command::Explain(request)) => explain::run(path, &request),
+        Some(Command::Test(arguments)) => test::run(path, &arguments),
         Some(Command::Config { what }) => config::run(path, what),
         Some(Command::Reload(at)) => operate::run(path, &at, &operate::Ask::Reload),
         Some(Command::Status(at)) => operate::run(path, &at, &operate::Ask::Status),
         Some(Command::Upstreams { admin, act: None }) => operate::run(path, &admin, &operate::Ask::Upstreams),
         Some(Command::Upstreams { admin, act: Some(act) }) => operate::run(path, &admin, &act.into()),
         Some(Command::Limits { admin, filter }) => operate::run(path, &admin, &operate::Ask::Limits(filter)),
+        Some(Command::Why(arguments)) => operate::why::run(path, &arguments),
         Some(Command::Tap(arguments)) => operate::tap::run(path, &arguments),
         Some(Command::Hash { admin, value }) => hash::run(path, &admin, &value),
         Some(Command::Drain { admin, wait }) => operate::run(path, &admin, &operate::Ask::Drain { wait }),

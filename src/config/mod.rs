@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod diagnostics;
+pub(crate) mod document;
 pub(crate) mod ledger;
 mod lenient;
 pub mod model;
@@ -12,6 +13,7 @@ mod places;
 mod read;
 pub mod schema;
 mod secrets;
+pub(crate) mod show;
 mod source;
 pub(crate) mod targets;
 #[cfg(test)]
@@ -143,6 +145,20 @@ impl Loaded {
     /// A path, relative to the file that names it.
     pub fn resolve_path(&self, place: Place, path: &Path) -> PathBuf {
         resolve(place, path, &self.places, &self.sources)
+    }
+
+    /// The values as they are written, read once more, with their places; nothing where the environment has changed so that they cannot be.
+    fn written(&self) -> (Option<Node>, Places) {
+        let (mut places, mut problems, mut skip, mut roots) = (Places::default(), Vec::new(), HashSet::new(), Vec::new());
+        let env = |name: &str| std::env::var(name).ok();
+        for (file, source) in self.sources.iter().enumerate() {
+            let Ok(raw) = yaml::read(&source.text) else { return (None, places) };
+            let source = &source.text;
+            let mut builder = Builder { places: &mut places, file, source, env: &env, problems: &mut problems, skip: &mut skip };
+            roots.push(builder.build(raw));
+        }
+        let root = (!roots.is_empty()).then(|| read::unite(roots, &mut places, &mut problems));
+        (root, places)
     }
 
     /// Where is kept what a restart shall not lose, if anywhere.

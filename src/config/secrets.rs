@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use super::show::HIDDEN;
+
 /// What was found on hidden lines, to take it out of messages.
 #[derive(Debug, Default)]
 pub(super) struct Words(BTreeSet<String>);
@@ -213,6 +215,16 @@ fn is_harmless(value: &str) -> bool {
         !name.contains(":-") && (ends.is_empty() || ends.starts_with([',', '}', ']', '#']))
     });
     ["true", "false", "null", "~", "yes", "no", "on", "off", "any"].contains(&word) || is_reference(value) || selector || is_variable
+}
+
+/// A value as it may be shown, where all or a part of it may be a secret: by its look, or by the header's name that it is the value of.
+pub(super) fn masked(header: &str, value: &str) -> Option<String> {
+    if (names_a_secret(header) || header.to_ascii_lowercase().contains("cookie")) && !is_harmless(value) {
+        return Some(HIDDEN.to_owned());
+    }
+    let mut words: Vec<&str> = bare(value).into_iter().map(|found| found.text).filter(|text| !text.is_empty()).collect();
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    (!words.is_empty()).then(|| words.into_iter().fold(value.to_owned(), |shown, word| shown.replace(word, HIDDEN)))
 }
 
 /// A value in a flow collection, as far as it goes.

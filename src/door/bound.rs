@@ -83,6 +83,8 @@ pub(crate) struct Inherited(Vec<Handed>);
 pub(crate) struct Handed {
     /// What it is for, where that was said.
     pub role: Option<Role>,
+    /// Its name, where it has one.
+    pub name: Option<String>,
     /// What its address was in the configuration of who had it.
     pub configured: Option<SocketAddr>,
     /// The socket.
@@ -95,13 +97,15 @@ impl Inherited {
         Self(sockets)
     }
 
-    /// The socket for this address of the configuration: the one that was for it before, else the first that has it.
-    pub(crate) fn take(&mut self, role: Role, address: SocketAddr) -> Option<Bound> {
+    /// The socket for this address of the configuration, which may have a name: the one of that name, else the one that was for it before, else
+    /// the first that has the address.
+    pub(crate) fn take(&mut self, role: Role, name: Option<&str>, address: SocketAddr) -> Option<Bound> {
         let for_it = |socket: &Handed| socket.role.is_none_or(|other| other == role);
-        let named = |socket: &Handed| role != Role::Listener && socket.role == Some(role) && socket.configured.is_none();
-        let ways: [&dyn Fn(&Handed) -> bool; 4] = [
+        let ways: [&dyn Fn(&Handed) -> bool; 5] = [
+            &|socket| for_it(socket) && name.is_some() && socket.name.as_deref() == name,
             &|socket| for_it(socket) && socket.configured == Some(address),
-            &named,
+            // Of these there is one each.
+            &|socket| role != Role::Listener && socket.role == Some(role),
             &|socket| for_it(socket) && socket.bound.address == address,
             &|socket| for_it(socket) && is_everywhere(socket.bound.address, address),
         ];
@@ -132,7 +136,7 @@ mod tests {
 
     fn socket(role: Option<Role>, configured: Option<&str>, at: &str) -> Handed {
         let bound = Bound::listen(at.parse().expect("an address")).expect("a free port");
-        Handed { role, configured: configured.map(|address| address.parse().expect("an address")), bound }
+        Handed { role, name: None, configured: configured.map(|address| address.parse().expect("an address")), bound }
     }
 
     #[test]
@@ -148,7 +152,15 @@ mod tests {
         ];
         let at: Vec<SocketAddr> = sockets.iter().map(|socket| socket.bound.address).collect();
         let mut inherited = Inherited::new(sockets.into());
-        let mut take = |role, address| inherited.take(role, address).map(|bound| bound.address);
+        let web = Handed { name: Some("web".to_owned()), ..socket(None, None, "127.0.0.1:0") };
+        let web_at = web.bound.address;
+        inherited.0.push(web);
+        assert_eq!(
+            inherited.take(Role::Listener, Some("web"), port_0).map(|bound| bound.address),
+            Some(web_at),
+            "by its name before all else"
+        );
+        let mut take = |role, address| inherited.take(role, Some("other"), address).map(|bound| bound.address);
 
         assert_eq!(take(Role::Listener, port_0), Some(at[1]), "in the order in which they were configured");
         assert_eq!(take(Role::Listener, port_0), Some(at[2]));

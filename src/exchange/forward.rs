@@ -3,9 +3,10 @@
 //! The head is written from the one that was received: nothing is copied that an upstream is only to be told.
 
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
+use frontgate_filters::clock;
 use frontgate_filters::grpc::{GRPC_TIMEOUT, to_timeout};
 use frontgate_filters::words::fields::{lists, members};
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
@@ -164,7 +165,7 @@ fn fields<F: Fields>(out: &mut F, received: &RequestHeader, order: &Order<'_>, p
 fn left(order: &Order<'_>) -> Option<Duration> {
     order.facts.grpc.as_ref().filter(|_| order.is_call())?.deadline?;
     let deadline = order.attempts.current()?.deadline()?;
-    Some(deadline.saturating_duration_since(Instant::now()))
+    Some(deadline.saturating_duration_since(clock::now()))
 }
 
 /// Fields that are left out where they stand, and said anew by [`fields`] and [`Line::begin`] where there is something to say: a

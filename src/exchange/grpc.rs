@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use frontgate_filters::clock;
 use frontgate_filters::filter::{Failure, Flow};
 use frontgate_filters::grpc::{Messages, Status, Wire, wire_of};
 use frontgate_filters::reply::grpc::status as says;
@@ -53,7 +54,7 @@ impl Order<'_> {
 
     /// Whether it is a call for which its own client waits no longer.
     pub(super) fn is_over(&self) -> bool {
-        self.facts.grpc.as_ref().is_some_and(|call| call.is_over(Instant::now()))
+        self.facts.grpc.as_ref().is_some_and(|call| call.is_over(clock::now()))
     }
 
     /// The name of a deadline that is over, as it is of a call.

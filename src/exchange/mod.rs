@@ -8,6 +8,7 @@ pub(crate) mod client;
 mod forward;
 mod grpc;
 mod leg;
+pub(crate) mod timing;
 pub(crate) mod tunnel;
 mod upload;
 
@@ -16,6 +17,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use frontgate_filters::chain::Exchange as Halves;
+use frontgate_filters::clock;
 use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Attempt, Facts, Failure, Rescue};
 use frontgate_filters::grpc::Status;
@@ -98,7 +100,7 @@ pub(crate) async fn exchange(order: &mut Order<'_>, client: &mut impl Client) ->
         replay.rewrite();
     }
     loop {
-        let now = Instant::now();
+        let now = clock::now();
         // What became of an attempt is no matter once another one follows.
         (*order.flag, *order.reason) = (None, "");
         if let Err(why) = order.attempts.next(now) {
@@ -121,12 +123,12 @@ pub(crate) async fn exchange(order: &mut Order<'_>, client: &mut impl Client) ->
             Ended::Refused if replay.is_whole() && order.attempts.forgives_stale() => continue,
             Ended::Stale | Ended::Refused => {
                 *order.flag = Some(Flag::UpstreamConnectionTermination);
-                order.attempts.finished(telemetry::Attempt::Reset, Instant::now());
+                order.attempts.finished(telemetry::Attempt::Reset, clock::now());
                 (Failure::Connect, Some(refusals::bad_gateway()))
             }
             Ended::Failed(fault, reply) => (fault, reply),
         };
-        match (order.settle(&method, &replay, Err(fault), None, Instant::now()), otherwise) {
+        match (order.settle(&method, &replay, Err(fault), None, clock::now()), otherwise) {
             (Next::Again, _) => {}
             (Next::Answer(reply), _) | (Next::Pass, Some(reply)) => return End::Answer(reply),
             (Next::Pass, None) => return End::Gone,

@@ -10,7 +10,7 @@ use crate::door::wire::{HeadLimits, HeadScan, Refusal, check_head};
 use crate::router::host_of;
 
 /// A request as a client would send it.
-pub(super) struct Typed<'t> {
+pub(crate) struct Typed<'t> {
     method: &'t str,
     target: Cow<'t, str>,
     version: Version,
@@ -31,7 +31,7 @@ const SCHEMES: [(&str, bool); 4] = [("http://", false), ("https://", true), ("ws
 impl<'t> Typed<'t> {
     /// Where the URL names a host and no header does, the client would send it as one; without either it speaks HTTP/1.0, which need not
     /// name one.
-    pub(super) fn read(method: &'t str, url: &'t str, headers: &'t [String]) -> Result<Self, String> {
+    pub(crate) fn read(method: &'t str, url: &'t str, headers: &'t [String]) -> Result<Self, String> {
         let mut typed = Self { method, target: Cow::Borrowed(url), version: Version::HTTP_11, headers: Vec::new(), origin: None };
         for header in headers {
             let (name, value) = header.split_once(':').ok_or_else(|| format!("`{header}` is not a header: write `Name: value`"))?;
@@ -63,12 +63,12 @@ impl<'t> Typed<'t> {
     }
 
     /// Whether it comes over TLS.
-    pub(super) fn is_secure(&self) -> bool {
+    pub(crate) fn is_secure(&self) -> bool {
         self.origin.as_ref().is_some_and(|origin| origin.tls)
     }
 
     /// The name that is asked for in TLS (SNI): the URL's host, unless that is an address (RFC 6066, section 3).
-    pub(super) fn server_name(&self) -> Option<Box<str>> {
+    pub(crate) fn server_name(&self) -> Option<Box<str>> {
         let origin = self.origin.as_ref().filter(|origin| origin.tls)?;
         let host = host_of(origin.authority).ok()?;
         let is_address = host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
@@ -76,14 +76,14 @@ impl<'t> Typed<'t> {
     }
 
     /// The port that is connected to in clear text, where the URL says so.
-    pub(super) fn clear_port(&self) -> Option<u16> {
+    pub(crate) fn clear_port(&self) -> Option<u16> {
         let origin = self.origin.as_ref().filter(|origin| !origin.tls)?;
         let (_, port) = origin.authority.rsplit_once(':').filter(|(_, port)| !port.contains(']')).unwrap_or(("", "80"));
         port.parse().ok()
     }
 
     /// The head as Pingora's parser would make it.
-    pub(super) fn head(&self) -> Result<RequestHeader, String> {
+    pub(crate) fn head(&self) -> Result<RequestHeader, String> {
         let method = Method::from_bytes(self.method.as_bytes()).map_err(|_| format!("`{}` is not a method", self.method))?;
         let mut head = RequestHeader::build(method, self.target.as_bytes(), None).map_err(|_| format!("`{}` is not a URL", self.target))?;
         head.set_version(if self.is_grpc() { Version::HTTP_2 } else { self.version });
@@ -105,7 +105,7 @@ impl<'t> Typed<'t> {
     }
 
     /// The strict reading that every request on the wire meets.
-    pub(super) fn check(&self, limits: HeadLimits) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, limits: HeadLimits) -> Result<(), Refusal> {
         let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let wire = format!("{} {} {:?}\r\n{headers}\r\n", self.method, self.target, self.version);
         HeadScan::default().find(wire.as_bytes(), limits)?;

@@ -91,7 +91,7 @@ impl Entrances {
                 steps.push(Step::Keep(entrance));
                 continue;
             }
-            let bound = match inherited.take(Role::Listener, address) {
+            let bound = match inherited.take(Role::Listener, listener.name.as_ref().map(|name| name.as_str()), address) {
                 Some(bound) => bound,
                 None => self.bind(address)?,
             };

@@ -6,6 +6,8 @@
 mod answer;
 mod ctx;
 mod http2;
+mod kept;
+pub(crate) mod offline;
 mod open;
 mod receive;
 mod serve;

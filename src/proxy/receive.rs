@@ -9,7 +9,7 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::{Ctx, Proxy};
-use crate::decide::{Asked, By, Decision, decide};
+use crate::decide::{Asked, By, Decision, Trace, decide};
 use crate::panics::{Panicked, guarded};
 use crate::refusals;
 use crate::telemetry::Flag;
@@ -18,10 +18,15 @@ use crate::upstream::{Pool, hash};
 impl Proxy {
     /// Everything up to the choice of an endpoint: `Some` is the answer, made here.
     pub(super) async fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Reply> {
+        self.received(session.req_header_mut(), ctx, None).await
+    }
+
+    /// The same for a head that no session holds; with `trace` it says why.
+    pub(super) async fn received(&self, head: &mut RequestHeader, ctx: &mut Ctx, trace: Option<&mut Trace>) -> Option<Reply> {
         let snapshot = ctx.snapshot.clone();
-        let parent = ctx.parent(session.req_header());
+        let parent = ctx.parent(head);
         let asked = Asked {
-            head: session.req_header_mut(),
+            head: &mut *head,
             facts: &mut ctx.facts,
             exchange: &mut ctx.exchange,
             route: &mut ctx.route,
@@ -30,10 +35,10 @@ impl Proxy {
             redirect: ctx.seat.as_ref().and_then(|seat| seat.conn.redirect()),
             overload: self.0.overload.stage(),
             now: ctx.began,
-            trace: None,
+            trace,
         };
         let decided = guarded(decide(&snapshot, asked)).await;
-        ctx.trace(session.req_header(), parent);
+        ctx.trace(head, parent);
         match decided {
             Ok(Decision::Ask(to)) => {
                 let route = snapshot.route(ctx.route);
@@ -42,7 +47,7 @@ impl Proxy {
                 ctx.kept_back = elsewhere && is_open(ctx.facts.circuit);
                 let own = ctx.facts.grpc.as_ref().and_then(|call| call.deadline);
                 ctx.attempts.limit([route.timeout.map(|timeout| ctx.began + timeout), own].into_iter().flatten().min());
-                ask(ctx, to.pool, session.req_header());
+                ask(ctx, to.pool, head);
                 ctx.rewritten = to.path;
                 None
             }

@@ -68,7 +68,7 @@ impl Sent for Held<'_> {
 }
 
 /// Brings the answer to the client; an end that is none is answered here.
-async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>) -> End {
+pub(super) async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>) -> End {
     let end = match reply {
         Some(reply) => End::Answer(reply),
         None => {
@@ -102,7 +102,10 @@ async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>)
         }
     };
     match end {
-        End::Answer(reply) => answer::queue(client, ctx, &reply),
+        End::Answer(reply) => {
+            answer::queue(client, ctx, &reply);
+            ctx.refusal = Some(reply).filter(Reply::is_refusal);
+        }
         End::Closed => {}
         end => return end,
     }

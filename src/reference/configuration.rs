@@ -19,8 +19,10 @@ const PATTERNS: &[(&str, &str)] = &[
     (r"^[0-9]+(\.[0-9]+)?%$", "percentage"),
 ];
 
-struct Reader<'s> {
-    definitions: &'s Object,
+/// Reads a schema.
+pub(super) struct Reader<'s> {
+    /// Its definitions.
+    pub definitions: &'s Object,
 }
 
 /// What a row says beside its key.
@@ -161,6 +163,17 @@ impl<'s> Reader<'s> {
             self.inner(&format!("{key}[]"), items, path, rows);
         }
         Self::alternatives(of).into_iter().for_each(|alternative| self.inner(key, alternative, path, rows));
+    }
+
+    /// A table of a map's own keys; of these `closed` ones nothing is told of what is in them.
+    pub(super) fn own(&self, of: &'s Object, closed: &[&str]) -> String {
+        let mut rows = Vec::new();
+        self.inner("", of, &[], &mut rows);
+        rows.retain(|row: &Vec<String>| {
+            let key = row[0].trim_matches('`');
+            !closed.iter().any(|closed| key.starts_with(&format!("{closed}.")) || key.starts_with(&format!("{closed}[")))
+        });
+        table(&["key", "value", "default", "meaning"], &rows)
     }
 
     fn section(&self, key: &str, of: &'s Object) -> String {

@@ -9,6 +9,7 @@ mod log;
 mod markdown;
 mod metrics;
 mod source;
+mod suite;
 
 use std::path::Path;
 
@@ -16,12 +17,13 @@ use std::path::Path;
 const MADE: &str = "<!-- Made from the code: UPDATE_GOLDEN=1 cargo test -p frontgate --lib reference -->";
 
 /// The pages by file name.
-fn pages() -> [(&'static str, String); 4] {
+fn pages() -> [(&'static str, String); 5] {
     [
         ("configuration.md", configuration::page()),
         ("metrics.md", metrics::page()),
         ("access-log.md", log::page()),
         ("commands.md", commands::page()),
+        ("tests.md", suite::page()),
     ]
 }
 

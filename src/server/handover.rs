@@ -207,7 +207,7 @@ fn receive(mut stream: UnixStream) -> Result<Taken, String> {
         for (descriptor, socket) in descriptors.into_iter().zip(batch) {
             let bound =
                 Bound::handed(descriptor, socket.shared).map_err(|error| format!("the socket of {}: {error}", socket.configured))?;
-            sockets.push(Handed { role: Some(socket.role), configured: Some(socket.configured), bound });
+            sockets.push(Handed { role: Some(socket.role), name: None, configured: Some(socket.configured), bound });
         }
     }
     Ok(Taken { inherited: Inherited::new(sockets), peer, stream })
@@ -339,7 +339,7 @@ mod tests {
         let mut got = taken(&waiting);
         let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
         let found: Vec<SocketAddr> =
-            (0..addresses.len()).filter_map(|_| got.inherited.take(Role::Listener, any)).map(|bound| bound.address).collect();
+            (0..addresses.len()).filter_map(|_| got.inherited.take(Role::Listener, None, any)).map(|bound| bound.address).collect();
         let peer = got.peer;
         got.served().expect("the other one leaves");
 

@@ -67,7 +67,7 @@ pub(crate) fn start_in(loaded: Loaded, reload: Read, surroundings: Surroundings)
     let metrics = Metrics::new();
     let server = loaded.config.server.clone();
     let mut operators = |role, address: Option<SocketAddr>| {
-        let taken = address.map(|address| inherited.take(role, address).map_or_else(|| Bound::listen_or_say(address), Ok));
+        let taken = address.map(|address| inherited.take(role, None, address).map_or_else(|| Bound::listen_or_say(address), Ok));
         taken.transpose()
     };
     let (admin_address, status_address) = (server.admin.as_ref().map(|admin| admin.address), server.status.as_ref().map(|s| s.value));

@@ -15,6 +15,7 @@ use frontgate_filters::words::spanned::{Problem, Spanned};
 use http::HeaderName;
 
 use super::certificate::CertificateHeaders;
+use super::kept;
 use super::outside::FromConfig;
 use super::route::{Route, entry};
 use super::{Built, Snapshot, Token};
@@ -22,7 +23,7 @@ use crate::action::{self, Pins, Upstreams};
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
 use crate::discovery::dns::Dns;
-use crate::discovery::kept::{self, Kept};
+use crate::discovery::kept::{Kept, read as kept_on_disk};
 use crate::discovery::{self, Keeper};
 use crate::door::Rules;
 use crate::door::tls;
@@ -38,7 +39,8 @@ use crate::upstream::{Documents, Found, Pool};
 impl Snapshot {
     /// Compiles a checked configuration. What fails here is outside of it: a log that cannot be opened.
     ///
-    /// Without `documents` nothing is ever fetched, such as key sets, and no name is resolved.
+    /// Without `documents` nothing is ever fetched, such as key sets, no name is resolved, and no listener gets its certificates: what is compiled
+    /// serves nobody.
     pub(crate) fn compile(
         loaded: Loaded,
         previous: Option<&Self>,
@@ -49,7 +51,10 @@ impl Snapshot {
         let access_log = open_log(&loaded, previous, metrics)?;
         let before = previous.and_then(|previous| previous.tracing.as_deref());
         let tracing = Tracing::compile(config, before, metrics, documents)?;
-        let certificates = certificates(&loaded)?;
+        let certificates = match documents {
+            Some(_) => certificates(&loaded)?,
+            None => config.server.listeners.iter().map(|_| None).collect(),
+        };
         let outside = FromConfig {
             documents,
             loaded: &loaded,
@@ -57,7 +62,8 @@ impl Snapshot {
             routes: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
         };
         let build = |key: &str, name: &str, entry: &FilterEntry| {
-            let kept = previous.and_then(|previous| previous.filters.get(key)).filter(|built| built.entry.config == entry.config);
+            let kept = previous.and_then(|previous| previous.filters.get(key));
+            let kept = kept.filter(|built| kept::keeps(&built.entry, entry));
             let with = Build { name, metrics: &metrics.filters, outside: &outside, previous: kept.map(|built| &built.filter) };
             let filter = entry.config.options().build(&with).map_err(|why| format!("the filter `{name}`: {why}"))?;
             Ok::<_, String>(Built { entry: entry.clone(), filter })
@@ -216,7 +222,7 @@ fn keepers(
 /// What is kept on disk of an upstream's endpoints, where something can be used.
 fn remembered(loaded: &Loaded, upstream: &str) -> Vec<Kept> {
     let Some(folder) = loaded.state_dir() else { return Vec::new() };
-    kept::read(&folder, upstream, SystemTime::now()).unwrap_or_else(|why| {
+    kept_on_disk(&folder, upstream, SystemTime::now()).unwrap_or_else(|why| {
         log::warn!("upstream `{upstream}`: the endpoints that were kept on disk are not used: {why}");
         Vec::new()
     })
@@ -244,12 +250,8 @@ fn takes_calls(config: &model::Config, route: &model::Route) -> bool {
 
 /// Who has written lately, by the upstream, taken over from before.
 fn pins(config: &model::Config, previous: Option<&Snapshot>) -> HashMap<String, Arc<Pins>> {
-    let primaries = config.routes.iter().filter_map(|route| match &route.target {
-        model::Target::Apart(split) if split.after_write.is_some() => Some(&split.write.value),
-        _ => None,
-    });
     let known = |name: &String| previous.and_then(|previous| previous.pins.get(name)).cloned().unwrap_or_default();
-    primaries.map(|name| (name.clone(), known(name))).collect()
+    kept::pinned(config).map(|name| (name.clone(), known(name))).collect()
 }
 
 /// The filters of a route in order, those of the server first.
@@ -274,7 +276,7 @@ pub(super) fn inline(config: &model::Config) -> impl Iterator<Item = (&str, usiz
 }
 
 /// No name holds a slash, so no name is one of these.
-fn inline_key(owner: &str, index: usize) -> String {
+pub(super) fn inline_key(owner: &str, index: usize) -> String {
     format!("{owner}/{index}")
 }
 

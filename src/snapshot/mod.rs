@@ -4,6 +4,7 @@
 
 mod certificate;
 mod compile;
+mod kept;
 mod outside;
 mod rehearsal;
 mod route;
@@ -24,6 +25,7 @@ use http::{HeaderName, Method};
 use pingora_http::RequestHeader;
 
 use self::certificate::CertificateHeaders;
+pub(crate) use self::kept::{KeptFilter, KeptState, KeptUpstream, Marks, fixed, state_of};
 pub(crate) use self::rehearsal::opened;
 pub(crate) use self::route::Route;
 use crate::action::{Pins, Upstreams};

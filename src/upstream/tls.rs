@@ -1,9 +1,10 @@
 //! TLS to an upstream: from what is configured to what handshakes need, and the handshake.
 
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use frontgate_filters::words::fnv;
-use frontgate_filters::words::spanned::Problem;
+use frontgate_filters::words::spanned::{Problem, Spanned};
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
@@ -125,12 +126,18 @@ pub(crate) fn name(upstream: &Upstream) -> Option<String> {
     })
 }
 
+/// What of an upstream's `tls` its connections are made with: the name that is verified, and the files, authorities first. Connections are kept
+/// where this is the same, and so are the files' contents.
+pub(crate) fn named(upstream: &Upstream) -> Option<(Option<String>, [Option<&Spanned<PathBuf>>; 3])> {
+    let UpstreamTls { server_name: _, ca, cert, key } = &upstream.tls.as_ref()?.value;
+    Some((name(upstream).map(Into::into), [ca, cert, key].map(Option::as_ref)))
+}
+
 /// Tells the names and the contents of the files that an upstream's `tls` says from others.
 pub(super) fn contents_of(upstream: &Upstream, files: Files<'_>) -> u64 {
-    let Some(tls) = &upstream.tls else { return 0 };
-    let UpstreamTls { server_name: _, ca, cert, key } = &tls.value;
-    let name = name(upstream).unwrap_or_default();
-    let begin = fnv::fnv1a(fnv::BASIS, &[u8::from(ca.is_some()), u8::from(cert.is_some())]);
+    let Some((name, named)) = named(upstream) else { return 0 };
+    let name = name.unwrap_or_default();
+    let begin = fnv::fnv1a(fnv::BASIS, &[u8::from(named[0].is_some()), u8::from(named[1].is_some())]);
     let begin = fnv::fnv1a(fnv::fnv1a(begin, &name.len().to_le_bytes()), name.as_bytes());
-    contents(begin, [ca, cert, key].into_iter().flatten(), files)
+    contents(begin, named.into_iter().flatten(), files)
 }

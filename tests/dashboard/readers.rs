@@ -31,7 +31,7 @@ const UNNAMED: &str = r#"(() => {
     const name = (node) => node.getAttribute("aria-label") ?? (node.getAttribute("aria-labelledby") ?? "").split(" ").map((id) => document.getElementById(id)?.textContent ?? "").join(" ").trim();
     if (document.documentElement.lang !== "en" || !document.title) found.push("no language or title");
     for (const [selector, count] of [["h1", 1], ["main", 1], ["header", 1]]) if (document.querySelectorAll(selector).length !== count) found.push(`${selector}: not ${count}`);
-    for (const node of all("section, [role=region], [role=group], [role=img]")) if (!name(node)) found.push(`no name: ${node.outerHTML.slice(0, 80)}`);
+    for (const node of all("section, [role=group], [role=img]")) if (!name(node)) found.push(`no name: ${node.outerHTML.slice(0, 80)}`);
     for (const node of all("input, select")) if (!node.labels.length) found.push(`no label: ${node.id}`);
     for (const node of all("button")) if (!node.textContent.trim()) found.push("a button without words");
     for (const table of all("table")) {

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
@@ -29,9 +29,14 @@ pub(super) fn ask(stream: &mut (impl Read + Write), path: &str) -> Option<Reply>
     read_reply(stream, false)
 }
 
+/// How many requests all of them ask a second.
+const RATE: f64 = 500.0;
+
 /// What came of all of them.
-#[derive(Default)]
 pub(super) struct Tally {
+    /// How long each waits from one request to the next.
+    pace: Duration,
+    began: Instant,
     /// They stop.
     pub stop: AtomicBool,
     /// Answers.
@@ -41,6 +46,28 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// Of so many clients.
+    pub(super) fn of(clients: usize) -> Self {
+        Self {
+            pace: Duration::from_secs_f64(clients as f64 / RATE),
+            began: Instant::now(),
+            stop: AtomicBool::new(false),
+            answered: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether there were as many requests as there were to be.
+    pub(super) fn kept_its_rate(&self) -> bool {
+        self.answered.load(Ordering::SeqCst) as f64 >= 0.9 * RATE * self.began.elapsed().as_secs_f64()
+    }
+
+    /// How long the client waits whose next request is due then; who is late asks at once, and makes up for it.
+    fn pause(&self, due: &mut Instant) -> Duration {
+        *due += self.pace;
+        due.saturating_duration_since(Instant::now())
+    }
+
     fn goes_on(&self) -> bool {
         !self.stop.load(Ordering::SeqCst)
     }
@@ -54,13 +81,12 @@ impl Tally {
     }
 }
 
-/// How long a client waits between two requests.
-const PAUSE: Duration = Duration::from_millis(20);
 /// The end of a client that hangs.
 const END: Duration = Duration::from_secs(300);
 
 /// Asks on one connection after the other; the next one where the server says that it closes this one. No answer fails the test.
 pub(super) fn over_http1<S: Read + Write>(tally: &Tally, connect: impl Fn() -> S) {
+    let mut due = Instant::now();
     while tally.goes_on() {
         let mut stream = connect();
         tally.connected();
@@ -71,7 +97,7 @@ pub(super) fn over_http1<S: Read + Write>(tally: &Tally, connect: impl Fn() -> S
             if reply.header("connection") == Some("close") {
                 break;
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(tally.pause(&mut due));
         }
     }
 }
@@ -79,6 +105,7 @@ pub(super) fn over_http1<S: Read + Write>(tally: &Tally, connect: impl Fn() -> S
 /// The same over HTTP/2, where the server says by GOAWAY that it takes no more.
 pub(super) fn over_http2(tally: &Tally, address: SocketAddr) {
     run_within(END, async {
+        let mut due = Instant::now();
         while tally.goes_on() {
             let socket = tokio::net::TcpStream::connect(address).await.expect("the gateway listens");
             let (mut client, connection) = h2::client::handshake(socket).await.expect("HTTP/2 is spoken");
@@ -105,7 +132,7 @@ pub(super) fn over_http2(tally: &Tally, address: SocketAddr) {
                     let _ = body.flow_control().release_capacity(length);
                 }
                 tally.answered();
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(tally.pause(&mut due)).await;
             }
         }
     });
@@ -115,6 +142,7 @@ pub(super) fn over_http2(tally: &Tally, address: SocketAddr) {
 /// answered by then.
 pub(super) fn over_websockets(tally: &Tally, address: SocketAddr) {
     run_within(END, async {
+        let mut due = Instant::now();
         while tally.goes_on() {
             let mut socket = open(address, Over::Http1, "/").await;
             tally.connected();
@@ -123,7 +151,7 @@ pub(super) fn over_websockets(tally: &Tally, address: SocketAddr) {
                     break;
                 }
                 tally.answered();
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(tally.pause(&mut due)).await;
             }
         }
     });

@@ -147,7 +147,7 @@ fn activated(name: &str, text: &str, sockets: [&TcpListener; 2], names: &str) ->
 }
 
 #[test]
-fn sockets_of_systemd_are_taken_by_their_address_or_name_and_nobody_is_refused_over_a_restart() {
+fn sockets_of_systemd_are_taken_by_their_name_or_address_and_nobody_is_refused_over_a_restart() {
     let origin = Origin::json("{}");
     let [web, admin] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let [web_address, admin_address] = [&web, &admin].map(|socket| socket.local_addr().unwrap());
@@ -173,6 +173,20 @@ fn sockets_of_systemd_are_taken_by_their_address_or_name_and_nobody_is_refused_o
     second.write(&configured.replace("20s", "21s"));
     assert_eq!(second.ask("POST", "/-/reload").status, 200);
     assert_eq!(get(web_address, "/").status, 200);
+}
+
+#[test]
+fn a_listener_takes_the_socket_of_its_name_whatever_its_address() {
+    let origin = Origin::json("{}");
+    let [shop, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [shop_address, other_address] = [&shop, &other].map(|socket| socket.local_addr().unwrap());
+    // By its address the first listener would be the other one's.
+    let listeners = format!("{{address: \"{other_address}\", name: shop}}, {{address: 127.0.0.1:0, name: other, redirect_to_https: 8443}}");
+
+    let process = activated("named", &text(origin.address, &listeners, ""), [&shop, &other], "shop:other").listening();
+
+    assert_eq!(process.addresses, [shop_address, other_address]);
+    assert_eq!([shop_address, other_address].map(|address| get(address, "/").status), [200, 308]);
 }
 
 /// How many wait at a listener until somebody accepts them.

@@ -47,7 +47,7 @@ fn next(name: &str, text: &str, place: &Place, environment: &[(&str, &str)]) -> 
 
 #[test]
 fn no_request_fails_while_one_process_takes_the_place_of_another() {
-    const EACH: usize = 3;
+    const EACH: usize = 5;
     let rounds = if is_long() { 10 } else { 3 };
     let (place, authority, directory) = (Place::new("load"), Authority::new(), Directory::new());
     let origin = socket::origin(|_, stream| {
@@ -71,7 +71,7 @@ fn no_request_fails_while_one_process_takes_the_place_of_another() {
     let mut running = Process::start_in("load-0", &configured, &environment.each_ref().map(|(name, path)| (*name, path.as_str())));
     let [clear, secure]: [SocketAddr; 2] = running.addresses[..].try_into().unwrap();
     let admin = running.admin;
-    let tally = Tally::default();
+    let tally = Tally::of(4 * EACH);
     let began = Instant::now();
 
     std::thread::scope(|scope| {
@@ -85,7 +85,7 @@ fn no_request_fails_while_one_process_takes_the_place_of_another() {
         let stop = Stop(&tally);
         for round in 1..=rounds {
             let before = tally.answered.load(Ordering::SeqCst);
-            until("traffic", || tally.answered.load(Ordering::SeqCst) > before + 100 || threads.iter().any(|thread| thread.is_finished()));
+            until("traffic", || tally.answered.load(Ordering::SeqCst) > before + 200 || threads.iter().any(|thread| thread.is_finished()));
             let starting = next(&format!("load-{round}"), &configured, &place, &[]);
             running.signal("QUIT");
             let new = starting.listening();
@@ -94,6 +94,9 @@ fn no_request_fails_while_one_process_takes_the_place_of_another() {
             assert!(running.said().contains("serves with the same sockets"), "{}", running.said());
             assert_eq!(new.ask("GET", "/readyz").status, 200);
             running = new;
+        }
+        if is_long() {
+            until("five hundred requests a second", || tally.kept_its_rate() || threads.iter().any(|thread| thread.is_finished()));
         }
         drop(stop);
         threads.into_iter().for_each(|thread| thread.join().expect("no request failed"));

@@ -64,6 +64,7 @@ impl Busy {
         let issued = authority.issue(&["shop.example"]);
         directory.put("shop.pem", &issued.cert);
         directory.put("shop.key", &issued.key);
+        directory.put("ca.pem", &authority.pem());
         let origin = Origin::start(|request, stream| {
             let kind = if request.line().contains("text") { "text/plain" } else { "application/json" };
             let json = format!(r#"{{"id":1,"debug":"{}"}}"#, "x".repeat(2000));
@@ -71,6 +72,11 @@ impl Busy {
         });
         let keys = Origin::json(&Issuer::fresh("k1", Algorithm::ES256).unwrap().jwks());
         directory.put("targets.json", &format!("[\"{}\"]", origin.address));
+        // Spans are made in a build that can, and nobody takes them.
+        let telemetry = match cfg!(feature = "otel") {
+            true => format!("telemetry: {{access_log: \"off\", tracing: {{otlp: \"http://{}\", sample: 100%}}}}", nobody()),
+            false => String::new(),
+        };
         let text = yaml(
             "
             server:
@@ -81,7 +87,7 @@ impl Busy {
             upstreams:
               main: {endpoints: [{address: $ORIGIN, version: v1}], timeouts: {first_byte: {adaptive: {min: 100ms, max: 5s}}}}
               next: {endpoints: [$ORIGIN]}
-              gone: {endpoints: [$NOBODY], timeouts: {connect: 200ms}}
+              gone: {endpoints: [$NOBODY], timeouts: {connect: 200ms}, tls: {server_name: shop.example, ca: $FOLDER/ca.pem}}
               called: {endpoints: [$NOBODY], protocol: h2}
               listed: {discover: {file: $FOLDER/targets.json}}
             filters:
@@ -105,8 +111,15 @@ impl Busy {
               - {name: listed, path: /listed/**, upstream: listed}
               - {name: called, path: /called/**, upstream: called}
               - {name: quiet, path: /quiet/**, upstream: main, canary: [{version: v9, upstream: next, share: 100%}]}
+            $TELEMETRY
             ",
-            &[("$FOLDER", &directory.display()), ("$ORIGIN", &origin.address), ("$NOBODY", &nobody()), ("$KEYS", &keys.address)],
+            &[
+                ("$TELEMETRY", &telemetry),
+                ("$FOLDER", &directory.display()),
+                ("$ORIGIN", &origin.address),
+                ("$NOBODY", &nobody()),
+                ("$KEYS", &keys.address),
+            ],
         );
         let gateway = Gateway::start(&text);
         let busy = Self { gateway, _origin: origin, _keys: keys, _directory: directory };

@@ -10,9 +10,9 @@ if command -v systemd-analyze >/dev/null; then
 fi
 [ -e /etc/systemd/system/multi-user.target.wants/frontgate.service ] && echo "enabled"
 
-as_frontgate() { setpriv --reuid=frontgate --regid=frontgate --init-groups --inh-caps=-all --bounding-set=-all --no-new-privs env -i "$@"; }
-as_frontgate /usr/bin/frontgate check -c /etc/frontgate
-as_frontgate /usr/bin/frontgate run -c /etc/frontgate & gateway=$!
+as_frontgate="setpriv --reuid=frontgate --regid=frontgate --init-groups --inh-caps=-all --bounding-set=-all --no-new-privs env -i"
+$as_frontgate /usr/bin/frontgate check -c /etc/frontgate
+$as_frontgate /usr/bin/frontgate run -c /etc/frontgate & gateway=$!
 for _ in $(seq 300); do
     frontgate status -c /etc/frontgate >/dev/null 2>&1 && break
     sleep 0.1

@@ -72,11 +72,11 @@ fn hex(message: &[u8], number: u64) -> String {
 }
 
 fn number(message: &[u8], number: u64) -> u64 {
-    let found = fields(message).into_iter().filter_map(|(field, value)| match value {
+    let found = fields(message).into_iter().rev().find_map(|(field, value)| match value {
         Field::Number(value) if field == number => Some(value),
         _ => None,
     });
-    found.last().unwrap_or(0)
+    found.unwrap_or(0)
 }
 
 /// `KeyValue`s as text.

@@ -148,7 +148,7 @@ fn what_the_gateway_answers_itself_is_one_span_with_its_reason() {
     assert_eq!((nothing.get("frontgate.route"), nothing.get("url.path")), ("_none", "/nothing"));
     let refused = one("/few", "", 403);
     assert_eq!((refused.name.as_str(), refused.failed.is_none()), ("GET /few", true));
-    assert!(refused.get("frontgate.reason") != "" && refused.get("http.response.status_code") == "403", "{refused:#?}");
+    assert!(!refused.get("frontgate.reason").is_empty() && refused.get("http.response.status_code") == "403", "{refused:#?}");
     let fixed = one("/fixed", "", 204);
     assert_eq!((fixed.get("http.route"), fixed.get("http.response.status_code")), ("/fixed", "204"));
     let odd = exchange(gateway.address, b"BREW /fixed HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();

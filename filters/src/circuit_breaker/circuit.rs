@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use prometheus::{IntGauge, IntGaugeVec};
 
 use super::gate::{Admission, Change, Finding, Forced, Gate, Rules, State, Ticket};
+use crate::clock;
 use crate::count::metrics::Families;
 use crate::count::stripe::CounterVec;
 use crate::filter::inspect::CircuitStatus;
@@ -77,7 +78,7 @@ pub enum Answer {
 
 impl Circuit {
     pub(super) fn new(rules: Rules, filter: Arc<str>, upstream: Arc<str>, metrics: Metrics) -> Self {
-        Self { gate: Gate::new(rules), filter, upstream, base: Instant::now(), metrics, since: AtomicU64::new(0), gauge: OnceLock::new() }
+        Self { gate: Gate::new(rules), filter, upstream, base: clock::now(), metrics, since: AtomicU64::new(0), gauge: OnceLock::new() }
     }
 
     /// The upstream that it protects.
@@ -87,7 +88,7 @@ impl Circuit {
 
     /// What it is doing now.
     pub fn status(&self) -> CircuitStatus {
-        let view = self.gate.view(self.millis(Instant::now()));
+        let view = self.gate.view(self.millis(clock::now()));
         CircuitStatus {
             upstream: self.upstream.clone(),
             state: view.state,
@@ -108,7 +109,7 @@ impl Circuit {
     /// Holds it open or closed, whatever happens, until it is let go by `None`: then it begins closed, with nothing remembered.
     pub fn force(&self, forced: Option<Forced>) {
         let change = self.gate.force(forced);
-        self.tell(change, Instant::now());
+        self.tell(change, clock::now());
     }
 
     /// Whether a request may pass.

@@ -66,6 +66,15 @@ impl Options for Config {
         true
     }
 
+    fn state(&self) -> Vec<&'static str> {
+        let cached = self.cached().map(|_| "the answers that it has cached");
+        std::iter::once("its circuits, open ones too, and what they have counted").chain(cached).collect()
+    }
+
+    fn watches_upstreams(&self) -> bool {
+        true
+    }
+
     fn upstreams(&self) -> Vec<&Spanned<String>> {
         let each = self.fallback.iter().map(|fallback| &fallback.value);
         each.filter_map(|fallback| match fallback {

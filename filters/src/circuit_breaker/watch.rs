@@ -12,6 +12,7 @@ use super::cache::{Asked, Copying};
 use super::circuit::Permit;
 use super::fallback::{self, Served, Situation, Why};
 use super::gate::Finding;
+use crate::clock;
 use crate::filter::{Attempt, Failure, Flow, Outcome, Rescue, ResponseFilter, Want};
 
 /// One request's eye on its upstream: it reports to the circuit, marks a fallback upstream's answer, and copies a good one into the store.
@@ -151,7 +152,7 @@ impl ResponseFilter for Watch {
         }
         let failed = !self.diverted && outcome.grpc.is_some_and(|status| self.inner.blames_end(status));
         if outcome.upstream_broke || failed {
-            permit.broke(Instant::now());
+            permit.broke(clock::now());
         } else if outcome.complete {
             permit.whole();
         }

@@ -4,6 +4,8 @@ pub mod accept;
 mod opener;
 mod packer;
 
+use std::io;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,5 +44,13 @@ impl Coding {
         // `x-gzip` is the same (RFC 9110, section 8.4.1.3).
         let name = if name.eq_ignore_ascii_case(b"x-gzip") { b"gzip" } else { name };
         Self::ALL.into_iter().find(|coding| name.eq_ignore_ascii_case(coding.name().as_bytes()))
+    }
+}
+
+/// A whole body without its coding; nothing for a coding that is none of these.
+pub fn unpacked(coding: &[u8], body: &[u8]) -> Option<io::Result<Vec<u8>>> {
+    match Coding::of(coding)? {
+        Coding::Zstd => Some(zstd::decode_all(body)),
+        Coding::Gzip | Coding::Brotli => Some(Opener::of(coding)?.push(body, true).map(Into::into)),
     }
 }

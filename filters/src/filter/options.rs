@@ -20,6 +20,20 @@ pub trait Options {
         Vec::new()
     }
 
+    /// Puts in what is left out of the options as they are written, and has a default that follows from the others: for those who want to see
+    /// what holds.
+    fn fill(&self, _written: &mut serde_json::Map<String, serde_json::Value>) {}
+
+    /// What it learns while it serves, in words: all of it is lost where a reload finds its options changed.
+    fn state(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// Whether it learns something of each upstream by itself, which is lost where that one is gone.
+    fn watches_upstreams(&self) -> bool {
+        false
+    }
+
     /// What cannot be had of what lies outside: files, secrets, keys. It is tried without building the filter.
     fn missing(&self, _outside: &dyn Outside) -> Vec<Problem> {
         Vec::new()

@@ -42,6 +42,7 @@ use crate::filter::options::{Options, Placement};
 use crate::filter::{Filter, Identity, Request, Verdict};
 use crate::words::selector::Selector;
 use crate::words::spanned::{Problem, Spanned};
+use crate::words::units::Duration;
 use cache::Cache;
 use claim_header::{ClaimHeaders, Values};
 use sources::Sources;
@@ -56,6 +57,20 @@ impl Options for Config {
 
     fn problems(&self) -> Vec<Problem> {
         self.check()
+    }
+
+    fn fill(&self, written: &mut serde_json::Map<String, serde_json::Value>) {
+        let KeySource::Jwks(jwks) = &self.keys.value else { return };
+        let written = written.get_mut("keys").and_then(|keys| keys.get_mut("jwks")).and_then(serde_json::Value::as_object_mut);
+        if let Some(map) = written.filter(|_| jwks.url.is_some()) {
+            let said = |duration| serde_json::to_value(Duration(duration)).unwrap_or_default();
+            map.entry("refresh").or_insert_with(|| said(jwks.refresh()));
+            map.entry("stale_for").or_insert_with(|| said(jwks.stale_for()));
+        }
+    }
+
+    fn state(&self) -> Vec<&'static str> {
+        vec!["the cache of verified tokens"]
     }
 
     fn missing(&self, outside: &dyn Outside) -> Vec<Problem> {

@@ -26,6 +26,7 @@ use std::time::Instant;
 
 use http::{HeaderName, HeaderValue};
 
+use crate::clock;
 use crate::count::metrics::NONE;
 use crate::count::stripe::{self, Counter};
 use crate::filter::build::Build;
@@ -50,7 +51,7 @@ pub const NO_TIER: &str = NONE;
 
 impl Options for Config {
     fn build(&self, with: &Build<'_>) -> Result<Arc<dyn Filter>, String> {
-        with.kept_or(|| RateLimit::new(self, with, Instant::now()))
+        with.kept_or(|| RateLimit::new(self, with, clock::now()))
     }
 
     fn selectors(&self) -> Vec<&Spanned<Selector>> {
@@ -59,6 +60,16 @@ impl Options for Config {
 
     fn problems(&self) -> Vec<Problem> {
         self.check()
+    }
+
+    fn fill(&self, written: &mut serde_json::Map<String, serde_json::Value>) {
+        self.complete(written);
+    }
+
+    fn state(&self) -> Vec<&'static str> {
+        let tokens = (self.rate.is_some() || self.rates.is_some()).then_some("the tokens that its keys have spent");
+        let in_flight = self.concurrency.map(|_| "the counts of its keys' requests in flight");
+        tokens.into_iter().chain(in_flight).collect()
     }
 
     fn accounts(&self) -> Vec<(&Selector, Place, &'static str)> {

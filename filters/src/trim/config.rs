@@ -161,6 +161,18 @@ impl Config {
     }
 
     /// Everything that is wrong.
+    /// What becomes of malformed answers where all profiles do the same with them.
+    pub(super) fn complete(&self, written: &mut serde_json::Map<String, serde_json::Value>) {
+        let rules = self.profiles.values().map(|profile| profile.rule()).chain(self.otherwise.rule());
+        let mut hiding = rules.map(|rule| rule.hides()).chain(self.fields.as_ref().map(|_| true));
+        if let Some(hides) = hiding.next()
+            && hiding.all(|other| other == hides)
+        {
+            let word = if self.on_malformed(hides) == OnMalformed::Abort { "abort" } else { "pass" };
+            written.entry("on_malformed").or_insert_with(|| word.into());
+        }
+    }
+
     pub(super) fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.profiles.is_empty() && self.otherwise.rule().is_none() && self.fields.is_none() {

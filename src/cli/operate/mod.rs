@@ -1,9 +1,10 @@
-//! `frontgate status`, `upstreams`, `limits`, `reload`, `config history|rollback`, `log`, `drain`, `circuit`, `hash`, `tap`: a running gateway asked through its admin address. None of
+//! `frontgate status`, `upstreams`, `limits`, `reload`, `config history|rollback`, `log`, `drain`, `circuit`, `hash`, `tap`, `why`: a running gateway asked through its admin address. None of
 //! them needs a configuration that is a good one.
 
 mod reach;
 mod tables;
 pub(super) mod tap;
+pub(super) mod why;
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -17,6 +18,7 @@ use serde_json::Value;
 pub(super) use self::reach::admin_address;
 use self::reach::{Answered, Gateway};
 use super::{Admin, OnUpstream, Whom, exit, fail};
+use crate::changes::Portrait;
 use crate::cli::check::Format;
 use crate::explain::{Explanation, Posted};
 use crate::status::{Force, Health, HistoryStatus, Level, LimitsStatus, Status};
@@ -156,6 +158,18 @@ pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
         wait_for_end(&gateway);
     }
     ExitCode::SUCCESS
+}
+
+/// The configuration that the running gateway has in force. The error is a sentence.
+pub(super) fn in_force(path: Option<&Path>, admin: &Admin) -> Result<Portrait, String> {
+    let gateway = Gateway::find(path, admin);
+    match gateway.ask("GET", "/-/config")? {
+        Answered { code: 200, body } => serde_json::from_slice(&body).map_err(|_| gateway.is_another()),
+        Answered { body, .. } => {
+            let json = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+            Err(json["detail"].as_str().map_or_else(|| gateway.is_another(), str::to_owned))
+        }
+    }
 }
 
 /// What the running gateway says becomes of a request; else the exit code, once it was said why.

@@ -60,7 +60,7 @@ fn name(section: &str, name: &str, place: Place, report: &mut Report<'_, '_>) {
     }
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 

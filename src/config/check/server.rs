@@ -5,7 +5,7 @@ use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::{Place, Spanned};
 use http::HeaderName;
 
-use super::Report;
+use super::{Report, is_name};
 use crate::config::model::{Config, Dns, Protocol, is_host_name};
 
 /// The maximum of Pingora's parser: bytes of a head, and header lines.
@@ -29,6 +29,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
             report.lacking(proxies.place, "`from` names nobody: no client could be served");
         }
     }
+    names_of_listeners(config, report);
     cert_headers(config, report);
     let mut taken: Vec<(std::net::SocketAddr, Place)> = Vec::new();
     let listeners = server.listeners.iter().map(|listener| (listener.address, listener.place));
@@ -88,6 +89,22 @@ fn overload(config: &Config, report: &mut Report<'_, '_>) {
     {
         if is_nothing {
             report.error(place, format!("`overload.{key}` is 0: the gateway would be overloaded all the time"));
+        }
+    }
+}
+
+/// Each name is one that systemd can give to a socket, and stands for one address.
+fn names_of_listeners(config: &Config, report: &mut Report<'_, '_>) {
+    let mut seen: Vec<&Spanned<String>> = Vec::new();
+    for name in config.server.listeners.iter().filter_map(|listener| listener.name.as_ref()) {
+        if !is_name(name) {
+            report.error(name.place, format!("`{}` is not a valid name: use letters, digits, `-` and `_`", name.value));
+        } else if matches!(name.as_str(), "admin" | "status") {
+            report.error(name.place, format!("`{}` is the name of the address in `server.{}`", name.value, name.value));
+        }
+        match seen.iter().find(|other| other.value == name.value) {
+            Some(first) => report.both(name.place, format!("duplicate listener `{}`", name.value), first.place, "already used here"),
+            None => seen.push(name),
         }
     }
 }

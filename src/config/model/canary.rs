@@ -75,11 +75,9 @@ pub enum Otherwise {
 #[serde(deny_unknown_fields, default)]
 pub struct CanaryOptions {
     /// What users are drawn with: the same on every node and on every route where a user is to be on the same side. By default the empty text.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub seed: String,
     /// Whether clients may choose a version by a header, a cookie or a parameter that a `match` names; otherwise only trusted proxies may,
     /// by headers.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub client_may_choose: bool,
     /// A signed cookie that keeps those with a version of whom nothing else is known.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -84,6 +84,9 @@ pub struct Listener {
     /// IP address and port; port 0 takes a free one.
     #[serde(deserialize_with = "socket")]
     pub address: SocketAddr,
+    /// A name, for a socket that systemd listens on: the one with this `FileDescriptorName=` is taken, whatever its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Spanned<String>>,
     /// TLS spoken there; without it clear text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Spanned<ListenerTls>>,

@@ -31,7 +31,7 @@ pub struct Upstream {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Spanned<Health>>,
     /// Whether /readyz and /healthz?full=1 fail while it has no healthy endpoint.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub required: bool,
     /// Outlier ejection; by default none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -183,7 +183,6 @@ pub struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Spanned<String>>,
     /// Whether opening a TCP connection is enough.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tcp: bool,
     /// The service that a gRPC server is asked about (`grpc.health.v1.Health/Check`); empty for all of it.
     #[serde(skip_serializing_if = "Option::is_none")]

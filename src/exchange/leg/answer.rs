@@ -1,8 +1,7 @@
 //! What an attempt brings: its heads, and the parts of its body, through the filters to the client.
 
-use std::time::Instant;
-
 use bytes::Bytes;
+use frontgate_filters::clock;
 use frontgate_filters::filter::Flow;
 use frontgate_filters::words::fields;
 use http::header::{CONTENT_TYPE, TRAILER, UPGRADE};
@@ -12,7 +11,7 @@ use pingora_http::ResponseHeader;
 use super::{Client, Ended, Leg, Replay, Stage};
 use crate::door;
 use crate::exchange::client::Objection;
-use crate::exchange::{End, Order};
+use crate::exchange::{End, Order, timing};
 use crate::panics::{Panicked, caught};
 use crate::refusals;
 use crate::request_id::X_REQUEST_ID;
@@ -44,7 +43,7 @@ impl Leg {
                 None => self.answered(head, order, client, method, replay),
                 Some(Objection::Forged) => Err(self.broke(order, &Fault::Malformed("its Sec-WebSocket-Accept belongs to another key"))),
                 Some(Objection::NoTunnel) => {
-                    let now = Instant::now();
+                    let now = clock::now();
                     order.attempts.head_arrived(head.status.as_u16(), now);
                     order.attempts.finished(Attempt::Ok, now);
                     Err(self.refused(order, refusals::not_a_websocket()))
@@ -66,7 +65,7 @@ impl Leg {
         method: &Method,
         replay: &Replay,
     ) -> Result<(), Ended> {
-        let now = Instant::now();
+        let now = clock::now();
         self.events = is_event_stream(&head);
         self.websocket = head.headers.get(UPGRADE).is_some_and(websocket::is_one);
         order.attempts.head_arrived(head.status.as_u16(), now);
@@ -99,6 +98,7 @@ impl Leg {
             chosen.mark(&mut head, order.facts, method);
         }
         order.route.mark(&mut head, order.facts);
+        timing::mark(&mut head, &order.route.name, order.facts, order.reason, order.attempts);
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             // What follows is no body: no filter sees it, and no limit of bodies counts it.
             client.inform(head);
@@ -136,7 +136,7 @@ impl Leg {
         if order.is_call() {
             order.answers(data.as_ref());
             if last {
-                order.end_says(trailers.as_ref(), Instant::now());
+                order.end_says(trailers.as_ref(), clock::now());
             }
         }
         if !order.halves.is_empty() {

@@ -1,7 +1,6 @@
 //! How an attempt ends before its answer does, and who is at fault.
 
-use std::time::Instant;
-
+use frontgate_filters::clock;
 use frontgate_filters::filter::Failure;
 use frontgate_filters::reply::Reply;
 
@@ -34,7 +33,7 @@ impl Leg {
     /// The upstream has failed: before its head another attempt may follow, after it the answer breaks off.
     pub(super) fn failed(&self, order: &mut Order<'_>, result: Attempt, flag: Flag) -> Ended {
         *order.flag = Some(flag);
-        order.attempts.finished(result, Instant::now());
+        order.attempts.finished(result, clock::now());
         match (self.stage, result) {
             (Stage::Head, Attempt::Timeout) => Ended::Failed(order.late(), Some(refusals::too_slow())),
             (Stage::Head, Attempt::Error) => Ended::Failed(Failure::Connect, Some(refusals::no_answer())),
@@ -45,7 +44,7 @@ impl Leg {
 
     /// A filter cannot pass the answer on: where none of it was sent, the client gets this one.
     pub(super) fn given_up<C: Client>(&self, order: &mut Order<'_>, client: &mut C, reply: Reply) -> Ended {
-        order.attempts.finished(Attempt::Ok, Instant::now());
+        order.attempts.finished(Attempt::Ok, clock::now());
         Ended::Final(if client.take_back() { End::Answer(reply) } else { End::Broken })
     }
 
@@ -54,7 +53,7 @@ impl Leg {
         if self.stage == Stage::Head {
             return Ended::Failed(Failure::Neutral, Some(reply));
         }
-        order.attempts.finished(Attempt::Ok, Instant::now());
+        order.attempts.finished(Attempt::Ok, clock::now());
         Ended::Final(End::Broken)
     }
 
@@ -65,7 +64,7 @@ impl Leg {
             Lost::Refused(refusal) => self.refused(order, refusals::unreadable(refusal)),
             Lost::Left if self.stage == Stage::Head => Ended::Failed(Failure::Neutral, None),
             Lost::Left => {
-                order.attempts.finished(Attempt::Ok, Instant::now());
+                order.attempts.finished(Attempt::Ok, clock::now());
                 Ended::Final(End::Gone)
             }
         }

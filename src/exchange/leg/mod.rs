@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use frontgate_filters::clock;
 use frontgate_filters::filter::{Failure, Flow};
 use frontgate_filters::reply::Reply;
 use http::Method;
@@ -108,7 +109,7 @@ impl Leg {
         let line = match line::pooled(&endpoint, &pool.timeouts, wanted) {
             Some(line) => line,
             None => {
-                let due = [Some(Instant::now() + pool.timeouts.connect.0), total].into_iter().flatten().min();
+                let due = [Some(clock::now() + pool.timeouts.connect.0), total].into_iter().flatten().min();
                 // On the heap: rare, and large, and what stands in this future is moved with it.
                 let mut connecting = Box::pin(line::open(&endpoint, &pool.timeouts, wanted));
                 let opened = poll_fn(|cx| match connecting.as_mut().poll(cx) {
@@ -138,7 +139,7 @@ impl Leg {
                             Failure::Timeout => (Attempt::Timeout, refusals::too_slow()),
                             _ => (Attempt::ConnectFailure, refusals::bad_gateway()),
                         };
-                        order.attempts.finished(result, Instant::now());
+                        order.attempts.finished(result, clock::now());
                         let failure = if failure == Failure::Timeout { order.late() } else { failure };
                         return Err(Ended::Failed(failure, Some(reply)));
                     }
@@ -202,7 +203,7 @@ impl Leg {
                 Event::Upload(Ok(None)) => self.uploaded(order, replay),
                 Event::Upload(Err(lost)) | Event::Lost(lost) => Err(self.lost(order, lost)),
                 Event::Late => {
-                    *order.reason = order.as_calls_have_it(order.attempts.late(Instant::now()));
+                    *order.reason = order.as_calls_have_it(order.attempts.late(clock::now()));
                     Err(self.failed(order, Attempt::Timeout, Flag::UpstreamTimeout))
                 }
             };
@@ -213,11 +214,11 @@ impl Leg {
         if self.stage == Stage::Switched
             && let Line::Http1(connection) = self.line
         {
-            order.attempts.finished(Attempt::Ok, Instant::now());
+            order.attempts.finished(Attempt::Ok, clock::now());
             return Ended::Final(End::Switched { upstream: connection, websocket: self.websocket });
         }
         // Free for the next request, while the client takes the rest of its answer.
-        order.attempts.finished(Attempt::Ok, Instant::now());
+        order.attempts.finished(Attempt::Ok, clock::now());
         let Self { line, endpoint, pool, mut unwanted, .. } = self;
         match replay.done {
             true => line.put_back(&endpoint, &pool.timeouts),
@@ -319,7 +320,7 @@ impl Leg {
             Poll::Ready(Err(_)) => {
                 self.deaf = true;
                 self.stuck = None;
-                self.due.get_or_insert_with(|| Instant::now() + self.pool.first_byte());
+                self.due.get_or_insert_with(|| clock::now() + self.pool.first_byte());
             }
             Poll::Pending if self.stage != Stage::Head => {
                 // It has answered: it need not read the rest.
@@ -329,7 +330,7 @@ impl Leg {
                 }
             }
             Poll::Pending if self.stuck.is_none() || self.line.output_len() < before => {
-                self.stuck = self.between.map(|pause| Instant::now() + pause);
+                self.stuck = self.between.map(|pause| clock::now() + pause);
             }
             Poll::Pending => {}
         }
@@ -341,7 +342,7 @@ impl Leg {
         // A pooled connection took no time.
         let since = order.attempts.current().filter(|_| self.line.is_reused() && replay.read == 0).map(|current| current.began());
         match order.attempts.request_sent() {
-            Some(allowance) => self.due = Some(since.unwrap_or_else(Instant::now) + allowance),
+            Some(allowance) => self.due = Some(since.unwrap_or_else(clock::now) + allowance),
             None => self.body_may_take(),
         }
     }
@@ -349,14 +350,14 @@ impl Leg {
     /// The next part of the answer's body is waited for from now on.
     fn body_may_take(&mut self) {
         if self.stage == Stage::Body && !self.events {
-            self.due = self.between.map(|pause| Instant::now() + pause);
+            self.due = self.between.map(|pause| clock::now() + pause);
         }
     }
 
     /// Until its head comes, a gRPC call whose upload is open may be as idle as later on.
     fn upload_may_pause(&mut self, order: &Order<'_>) {
         if self.stage == Stage::Head && order.is_call() {
-            self.due = self.between.map(|pause| Instant::now() + pause);
+            self.due = self.between.map(|pause| clock::now() + pause);
         }
     }
 

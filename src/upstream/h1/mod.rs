@@ -22,7 +22,7 @@ use frontgate_filters::words::fields::members;
 use http::header::UPGRADE;
 use http::{HeaderValue, StatusCode};
 use pingora_http::ResponseHeader;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
@@ -66,13 +66,15 @@ pub(crate) enum Io {
     Tls(Box<server::TlsStream<TcpStream>>),
     /// A socket to an upstream behind TLS.
     Upstream(Box<client::TlsStream<TcpStream>>),
+    /// No socket: the other end is in this process.
+    Memory(DuplexStream),
 }
 
 impl Io {
     /// Says in TLS that nothing follows, as far as that takes no waiting (RFC 8446, section 6.1): without it, an answer that ends with its
     /// connection looks as if it were cut.
     pub(crate) fn say_goodbye(&mut self) {
-        if !matches!(self, Self::Tcp(_)) {
+        if !matches!(self, Self::Tcp(_) | Self::Memory(_)) {
             let mut cx = Context::from_waker(std::task::Waker::noop());
             let _ = Pin::new(self).poll_shutdown(&mut cx);
         }
@@ -84,6 +86,7 @@ impl Io {
             Self::Tcp(socket) => Some(socket),
             Self::Tls(stream) => Some(stream.get_ref().0),
             Self::Upstream(stream) => Some(stream.get_ref().0),
+            Self::Memory(_) => None,
         }
     }
 }
@@ -369,6 +372,7 @@ impl AsyncRead for Io {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
             // Whoever cuts a connection to an upstream cannot say so in TLS: an end that is not said there is none of a message.
             Self::Upstream(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => match Pin::new(stream).poll_read(cx, buf) {
                 // A client that ends its connection without saying so in TLS has ended it all the same: where a message ends is said by HTTP.
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
@@ -384,6 +388,7 @@ impl AsyncWrite for Io {
             Self::Tcp(socket) => socket.is_write_vectored(),
             Self::Upstream(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Memory(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -392,6 +397,7 @@ impl AsyncWrite for Io {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Upstream(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Memory(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -400,6 +406,7 @@ impl AsyncWrite for Io {
             Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
             Self::Upstream(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Memory(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -408,6 +415,7 @@ impl AsyncWrite for Io {
             Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
             Self::Upstream(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Memory(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -416,6 +424,7 @@ impl AsyncWrite for Io {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Upstream(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -23,6 +23,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use frontgate_filters::clock;
 use frontgate_filters::words::selector::Selector;
 use http::HeaderValue;
 use parking_lot::Mutex;
@@ -103,6 +104,11 @@ const LATELY: Duration = Duration::from_secs(5);
 /// How often the log is told of an endpoint that TLS fails there.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
+/// What times are measured for: under other bounds they are measured anew.
+pub(crate) fn measures(config: &Upstream) -> &FirstByte {
+    &config.timeouts.first_byte
+}
+
 /// An upstream's settings without its endpoints.
 fn settings(config: &Upstream) -> Upstream {
     Upstream { endpoints: Vec::new(), discover: None, ..config.clone() }
@@ -124,11 +130,11 @@ impl Pool {
         before: Option<&Self>,
     ) -> Self {
         let settings = settings(config);
-        let began = before.map_or_else(Instant::now, |before| before.began);
-        let same_adaptive = before.filter(|before| before.timeouts.first_byte == config.timeouts.first_byte);
+        let began = before.map_or_else(clock::now, |before| before.began);
+        let same_adaptive = before.filter(|before| measures(&before.settings) == measures(config));
         let known = before.map(|before| before.members.load_full());
         let by_hand = before.map_or_else(Arc::default, |before| before.by_hand.clone());
-        let now = Instant::now();
+        let now = clock::now();
         let millis = millis(began, now);
         let before_it = known.as_deref().map(|known| (known, false));
         let members = Members::new(endpoints, &terms(&settings, tls.as_ref()), before_it, &[], (&by_hand, millis));
@@ -224,6 +230,11 @@ impl Pool {
     /// What its endpoints were made of.
     pub(crate) fn endpoints(&self) -> Vec<Found> {
         self.members.load().written.to_vec()
+    }
+
+    /// Whether this is one of its endpoints.
+    pub(crate) fn has(&self, endpoint: &Endpoint) -> bool {
+        self.members.load().has(endpoint)
     }
 
     /// What is known against its endpoints.

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+
+use frontgate_filters::clock;
 
 use super::Pool;
 use super::endpoint::Endpoint;
@@ -96,7 +97,7 @@ impl Pool {
     /// The part of this pool with the endpoints of these versions, those that come later included. While it is held there are tables of it;
     /// those who ask for the same part hold the same one.
     pub(crate) fn subset(&self, versions: Versions) -> Arc<Subset> {
-        let now = self.millis(Instant::now());
+        let now = self.millis(clock::now());
         let mut changing = self.changing.lock();
         let subset = changing.part(versions, self.id);
         self.rebuild(&changing, now);

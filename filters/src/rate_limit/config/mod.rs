@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use super::estimate::Estimate;
 use super::law::Law;
@@ -91,6 +92,25 @@ impl Config {
         match &self.rates {
             Some(rates) => rates.iter().map(|(name, rate)| (Some(name.as_str()), Some(rate.value))).collect(),
             None => vec![(None, self.single())],
+        }
+    }
+
+    /// Puts in the bursts that follow from the rates, and whether keys have counters of their own.
+    pub(super) fn complete(&self, written: &mut Map<String, Value>) {
+        let laws: Vec<Law> = self.tiers().into_iter().filter_map(|(_, rate)| rate?.law()).collect();
+        if let (Some(law), true) = (laws.first(), self.rates.is_none() && self.burst.is_none()) {
+            // Where it stands when it is written.
+            let rate = written.keys().position(|key| key == "rate").unwrap_or(0);
+            written.shift_insert(rate + 1, "burst".to_owned(), law.burst.into());
+        }
+        for (name, rate) in self.rates.iter().flat_map(|rates| rates.iter()) {
+            if let (None, Some(tier)) = (rate.burst, written.get_mut("rates").and_then(|rates| rates.get_mut(name))) {
+                *tier = json!({"rate": rate.rate, "burst": Law::usual_burst(rate.rate)});
+            }
+        }
+        if !laws.is_empty() {
+            let exact = self.is_exact(&laws);
+            written.entry("exact").or_insert_with(|| exact.into());
         }
     }
 

@@ -39,6 +39,10 @@ impl Options for Config {
         self.check()
     }
 
+    fn fill(&self, written: &mut serde_json::Map<String, serde_json::Value>) {
+        self.complete(written);
+    }
+
     fn device_classes(&self) -> Vec<Spanned<&str>> {
         let profiles = self.profiles.iter().filter(|_| self.by.value == Selector::Device);
         profiles.map(|(name, profile)| Spanned { value: name.as_str(), place: profile.place }).collect()

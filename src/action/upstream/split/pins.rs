@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use frontgate_filters::clock;
 use parking_lot::Mutex;
 
 /// How many are remembered in all.
@@ -36,7 +37,7 @@ struct Part {
 impl Default for Pins {
     fn default() -> Self {
         let parts = (0..PARTS).map(|_| Mutex::default()).collect();
-        Self { hasher: RandomState::new(), began: Instant::now(), last: AtomicU64::new(0), parts }
+        Self { hasher: RandomState::new(), began: clock::now(), last: AtomicU64::new(0), parts }
     }
 }
 
@@ -122,7 +123,7 @@ impl Writing {
 
     /// From now on counts for how long reads follow it.
     pub(super) fn note(&self) {
-        self.pins.pin(self.key, self.length, Instant::now());
+        self.pins.pin(self.key, self.length, clock::now());
     }
 }
 

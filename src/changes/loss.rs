@@ -1,0 +1,78 @@
+//! What a gateway would lose by changing to another configuration: by the marks of the parts that a reload compares.
+
+use serde::Serialize;
+
+use crate::snapshot::{KeptFilter, KeptState, KeptUpstream};
+
+/// Something that would be lost.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Loss {
+    /// What loses it: `filter` or `upstream`.
+    pub what: &'static str,
+    /// Its name.
+    pub name: String,
+    /// What is lost, in words.
+    pub lost: String,
+    /// Why.
+    pub because: String,
+}
+
+/// What a change from `old` to `new` loses.
+pub(super) fn losses(old: &KeptState, new: &KeptState) -> Vec<Loss> {
+    let mut losses = Vec::new();
+    for (name, filter) in &old.filters {
+        of_filter(name, filter, old, new, &mut losses);
+    }
+    for (name, upstream) in &old.upstreams {
+        of_upstream(name, upstream, new.upstreams.get(name), &mut losses);
+    }
+    for name in old.pinned.iter().filter(|name| !new.pinned.contains(name)) {
+        losses.push(Loss {
+            what: "upstream",
+            name: name.clone(),
+            lost: "who has written lately and reads from it".to_owned(),
+            because: "no route remembers that any more".to_owned(),
+        });
+    }
+    losses
+}
+
+fn of_filter(name: &str, filter: &KeptFilter, old: &KeptState, new: &KeptState, losses: &mut Vec<Loss>) {
+    let because = match new.filters.get(name) {
+        None => Some("it is gone"),
+        Some(after) if after.options != filter.options => Some("its options change"),
+        Some(_) => None,
+    };
+    let shown = format!("{name} ({})", filter.kind);
+    let mut lose = |lost: String, because: String| losses.push(Loss { what: "filter", name: shown.clone(), lost, because });
+    match because {
+        Some(because) => filter.state.iter().for_each(|state| lose(state.clone(), because.to_owned())),
+        None if filter.watches_upstreams => {
+            for gone in old.upstreams.keys().filter(|upstream| !new.upstreams.contains_key(*upstream)) {
+                lose(format!("its circuit before the upstream `{gone}`"), "the upstream is gone".to_owned());
+            }
+        }
+        None => {}
+    }
+}
+
+fn of_upstream(name: &str, upstream: &KeptUpstream, after: Option<&KeptUpstream>, losses: &mut Vec<Loss>) {
+    let mut lose =
+        |lost: String, because: &str| losses.push(Loss { what: "upstream", name: name.to_owned(), lost, because: because.to_owned() });
+    let Some(after) = after else {
+        lose("its connections, and what is known of its endpoints: health, ejections, what was set by hand".to_owned(), "it is gone");
+        return;
+    };
+    if after.connections != upstream.connections {
+        lose("its idle connections".to_owned(), "the files of its `tls` change");
+    }
+    if upstream.measured.is_some() && after.measured != upstream.measured {
+        lose("the times that its adaptive timeout goes by".to_owned(), "`timeouts.first_byte` changes");
+    }
+    if upstream.probed && !after.probed {
+        lose("what probes have found out about its endpoints".to_owned(), "`health` is gone");
+    }
+    for gone in upstream.endpoints.iter().filter(|endpoint| !after.endpoints.contains(endpoint)) {
+        lose(format!("the connections, the health and the ejections of endpoint {gone}"), "the endpoint is gone");
+    }
+}
