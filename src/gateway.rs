@@ -7,6 +7,7 @@ mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,6 +19,7 @@ use frontgate_filters::reply::Form;
 use frontgate_filters::words::fields;
 use http::Method;
 use parking_lot::Mutex;
+use serde_json::json;
 use tokio::sync::watch;
 
 use self::reloads::Reloads;
@@ -33,7 +35,7 @@ use crate::request_id::new_request_id;
 use crate::snapshot::{Snapshot, fixed};
 use crate::status::{InForce, Reloaded};
 use crate::supervisor::Supervisor;
-use crate::telemetry::{Gauge, Line, ListenerMetrics, Metrics, Taps, own_log, timestamp, trace};
+use crate::telemetry::{Came, Gauge, Line, ListenerMetrics, Metrics, Recent, Taps, own_log, timestamp, trace};
 use crate::upstream::balance::random;
 use crate::upstream::{Documents, timer};
 pub(crate) use entrances::{Entrances, Order, Passed};
@@ -60,6 +62,8 @@ pub(crate) struct Gateway {
     pub overload: Overload,
     /// Who watches the lines of the access log.
     pub taps: Arc<Taps>,
+    /// What became of the last requests that were refused or failed.
+    pub recent: Recent,
     draining: AtomicBool,
     drain_asked: tokio::sync::Notify,
     /// Whether the tunnels are to come to their end.
@@ -130,6 +134,7 @@ impl Gateway {
             fresh: Arc::default(),
             caps: Arc::default(),
             taps: Arc::default(),
+            recent: Recent::default(),
             http2: Arc::default(),
             overload: Overload::default(),
             draining: AtomicBool::new(false),
@@ -453,6 +458,13 @@ impl Keeper for Gateway {
         if self.taps.is_any() {
             self.taps.offer(&line);
         }
+        self.recent.keep(Came::Refused, line.request_id, line.ts, |out| {
+            // A Vec takes whatever is written to it.
+            let told = json!({"status": refusal.status, "code": refusal.code, "detail": refusal.detail});
+            out.extend_from_slice(b"{\"line\":");
+            line.write(out);
+            let _ = write!(out, ",\"refusal\":{told},\"circuit\":null,\"filters\":[],\"attempts\":[]}}");
+        });
         page(&head, &body)
     }
 }

@@ -63,6 +63,8 @@ mod leaving;
 mod lifecycle;
 /// Rate limits: refusals, headers, requests in flight, reload.
 mod limits;
+/// What a running gateway says it would do, and that it does nothing by that.
+mod live;
 /// The access log that is rotated, a disk that is full, and how much the gateway's own log tells.
 mod logs;
 /// What becomes of single messages: lengths, connection options, trailers, ends.
@@ -128,3 +130,5 @@ mod walks;
 mod watching;
 /// WebSockets over HTTP/1 and HTTP/2: who gets one, what passes, how they end.
 mod websocket;
+/// Why a request was refused or failed, asked later or with the request.
+mod why;

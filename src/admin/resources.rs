@@ -18,7 +18,7 @@ use crate::discovery::in_words;
 use crate::explain::Posted;
 use crate::reload::{Cause, NotRolledBack, Refused};
 use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force, Level, LogLevelSet};
-use crate::telemetry::own_log;
+use crate::telemetry::{Reach, own_log, timestamp};
 use crate::upstream::pool::{NotObeyed, Order};
 use crate::who::Who;
 
@@ -86,6 +86,7 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/-/config", takes: Takes::Get, open: false, act: Act::LaterBy(|admin, _, _| Box::pin(config(admin))) },
     Resource { path: "/-/limits", takes: Takes::Get, open: false, act: Act::Now(limits) },
     Resource { path: "/-/explain", takes: Takes::Post, open: false, act: Act::Asked(explain) },
+    Resource { path: "/-/why", takes: Takes::Get, open: false, act: Act::Now(why) },
     Resource { path: "/-/tap", takes: Takes::Get, open: false, act: Act::Lines(tap::open) },
     Resource { path: "/-/hash", takes: Takes::Post, open: false, act: Act::Now(hash) },
 ];
@@ -309,12 +310,34 @@ fn limits(admin: &Admin, head: &RequestHeader) -> Answer {
 fn explain(admin: &Admin, body: &[u8]) -> Answer {
     let bad = |why: &str| refusal(StatusCode::BAD_REQUEST, "bad_request", why);
     match serde_json::from_slice::<Posted>(body) {
-        Ok(posted) => match posted.explain(&admin.gateway.snapshot()) {
+        Ok(posted) => match posted.explain(&admin.gateway.snapshot(), admin.gateway.overload.stage()) {
             Ok(told) => json(StatusCode::OK, &told),
             Err(why) => bad(&why),
         },
         Err(error) => bad(&format!("The request to explain cannot be read: {error}")),
     }
+}
+
+/// What became of the request that `id` names, where it was refused or failed of late.
+fn why(admin: &Admin, head: &RequestHeader) -> Answer {
+    let id = parameter(head, "id").unwrap_or_default();
+    let recent = &admin.gateway.recent;
+    let found = recent.find(&id);
+    if found.is_empty() {
+        let (refusals, failures) = recent.reach();
+        let told = |what: &str, reach: Reach| match reach.since {
+            Some(since) => format!("the last {} {what}, since {}, are kept", reach.kept, timestamp(since)),
+            None => format!("all {} {what} since the gateway began are kept", reach.kept),
+        };
+        let (refusals, failures) = (told("refusals", refusals), told("failures", failures));
+        return refusal(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            &format!("No request of this identifier was refused or failed of late: {refusals}, and {failures}."),
+        );
+    }
+    let found = found.join(&b',');
+    answer(StatusCode::OK, "application/json", [b"{\"found\":[", &found[..], b"]}"].concat())
 }
 
 /// `value` as the access log shows it.

@@ -81,6 +81,8 @@ enum Command {
         /// The rate limit's name; by default all
         filter: Option<String>,
     },
+    /// Tell the decisions of a recent request that was refused or failed
+    Why(operate::why::Arguments),
     /// Show log lines of the running gateway as they come
     Tap(operate::tap::Arguments),
     /// Show a value as the access log shows it: what stands as `sub` or `limit_key` for it
@@ -278,6 +280,7 @@ pub fn main() -> ExitCode {
         Some(Command::Upstreams { admin, act: None }) => operate::run(path, &admin, &operate::Ask::Upstreams),
         Some(Command::Upstreams { admin, act: Some(act) }) => operate::run(path, &admin, &act.into()),
         Some(Command::Limits { admin, filter }) => operate::run(path, &admin, &operate::Ask::Limits(filter)),
+        Some(Command::Why(arguments)) => operate::why::run(path, &arguments),
         Some(Command::Tap(arguments)) => operate::tap::run(path, &arguments),
         Some(Command::Hash { admin, value }) => hash::run(path, &admin, &value),
         Some(Command::Drain { admin, wait }) => operate::run(path, &admin, &operate::Ask::Drain { wait }),

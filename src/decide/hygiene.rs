@@ -12,6 +12,7 @@ use pingora_http::RequestHeader;
 
 use crate::action::X_BFF_VERSION;
 use crate::door::wire::check_map;
+use crate::exchange::timing::X_FRONTGATE_EXPLAIN;
 use crate::refusals::{bad_request as bad, unreadable};
 use crate::request_id::request_id;
 use crate::router::{host_of, normalise};
@@ -56,6 +57,9 @@ pub(super) fn receive(
     *trusted = snapshot.trusts(peer);
     facts.request_id = request_id(head, *trusted);
     if *trusted {
+        if head.headers.get(&X_FRONTGATE_EXPLAIN).is_some_and(|asked| asked == "1") {
+            facts.steps = Some(Vec::new());
+        }
         facts.client_ip = client_ip(&head.headers, peer, &|ip| snapshot.trusts(ip));
     }
     facts.origin = head.headers.get(ORIGIN).cloned();
@@ -99,7 +103,8 @@ fn forget_spelling(head: &mut RequestHeader) {
 /// underscores too, since some servers read both alike.
 fn strip(head: &mut RequestHeader, identity: &[HeaderName], trusted: bool) {
     let forged = |name: &HeaderName| {
-        identity.iter().any(|one| reserved::are_alike(name.as_str(), one.as_str())) || !trusted && reserved::is_for_proxies(name)
+        identity.iter().any(|one| reserved::are_alike(name.as_str(), one.as_str()))
+            || if trusted { reserved::is_for_the_gateway(name) } else { reserved::is_for_proxies(name) }
     };
     let forged: Vec<HeaderName> = head.headers.keys().filter(|name| forged(name)).cloned().collect();
     for name in forged {

@@ -181,7 +181,7 @@ fn a_trusted_proxy_says_who_its_client_is() {
 }
 
 #[test]
-fn a_trace_changes_no_decision() {
+fn an_explanation_is_what_becomes_of_the_next_request_and_changes_nothing_of_it() {
     for (line, headers) in [
         ("GET /open/x", &[HOST][..]),
         ("GET /limited/x", &[HOST]),
@@ -195,9 +195,14 @@ fn a_trace_changes_no_decision() {
 
         // Twice, so that the limit is met.
         let plain = [(); 2].map(|()| Known::new(line, headers).decide(&served, None));
-        let traced = [(); 2].map(|()| Known::new(line, headers).decide(&explained, Some(&mut trace)));
+        let both = [(); 2].map(|()| {
+            let told = Known::new(line, headers).decide(&explained, Some(&mut trace));
+            assert_eq!(Known::new(line, headers).decide(&explained, Some(&mut trace)), told, "{line}");
+            (told, Known::new(line, headers).decide(&explained, None))
+        });
 
-        assert_eq!(plain, traced, "{line}");
-        assert_eq!(trace.filters.len(), if plain[0].starts_with("main /limited") { 2 } else { 0 }, "{line}: {trace:?}");
+        assert_eq!(both.clone().map(|(_, done)| done), plain, "{line}");
+        assert_eq!(both.map(|(told, _)| told), plain, "{line}");
+        assert_eq!(trace.filters.len(), if plain[0].starts_with("main /limited") { 4 } else { 0 }, "{line}: {trace:?}");
     }
 }

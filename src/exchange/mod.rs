@@ -8,6 +8,7 @@ pub(crate) mod client;
 mod forward;
 mod grpc;
 mod leg;
+pub(crate) mod timing;
 pub(crate) mod tunnel;
 mod upload;
 

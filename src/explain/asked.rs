@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Explanation, Question, explain_live};
+use crate::overload::Stage;
 use crate::snapshot::Snapshot;
 
 /// The body of `POST /-/explain`.
@@ -45,8 +46,8 @@ fn here() -> IpAddr {
 }
 
 impl Posted {
-    /// What the running gateway does with it. The error is a sentence.
-    pub(crate) fn explain(&self, snapshot: &Snapshot) -> Result<Explanation, String> {
+    /// What the running gateway does with it under this overload. The error is a sentence.
+    pub(crate) fn explain(&self, snapshot: &Snapshot, overload: Stage) -> Result<Explanation, String> {
         let claims = self
             .claims
             .as_ref()
@@ -63,7 +64,7 @@ impl Posted {
             claims: claims.transpose()?,
             certificate,
         };
-        explain_live(snapshot, question)
+        explain_live(snapshot, overload, question)
     }
 }
 

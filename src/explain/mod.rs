@@ -57,9 +57,9 @@ pub(crate) struct Question<'q> {
     pub certificate: Option<ClientCertificate>,
 }
 
-/// Explains what the running gateway does with a request now. What makes it no request at all is the error.
-pub(crate) fn explain_live(snapshot: &Snapshot, question: Question<'_>) -> Result<Explanation, String> {
-    explain_by(snapshot, question, true)
+/// Explains what the running gateway does with a request now, under this overload. What makes it no request at all is the error.
+pub(crate) fn explain_live(snapshot: &Snapshot, overload: Stage, question: Question<'_>) -> Result<Explanation, String> {
+    explain_by(snapshot, question, Some(overload))
 }
 
 /// Explains what `loaded` does with a request. What makes it no request at all is the error.
@@ -69,10 +69,10 @@ pub(crate) fn explain(loaded: Loaded, question: Question<'_>) -> Result<Explanat
     loaded.config.telemetry.access_log = crate::config::model::AccessLog::Off;
     loaded.config.telemetry.hash_key = None;
     let snapshot = Snapshot::compile(loaded, None, &Metrics::new(), None)?;
-    explain_by(&snapshot, question, false)
+    explain_by(&snapshot, question, None)
 }
 
-fn explain_by(snapshot: &Snapshot, question: Question<'_>, live: bool) -> Result<Explanation, String> {
+fn explain_by(snapshot: &Snapshot, question: Question<'_>, state: Option<Stage>) -> Result<Explanation, String> {
     let typed = Typed::read(question.method, question.url, question.headers)?;
     let mut head = typed.head()?;
     let received = head.clone();
@@ -86,9 +86,10 @@ fn explain_by(snapshot: &Snapshot, question: Question<'_>, live: bool) -> Result
         }
     };
     let redirect = typed.clear_port().and_then(|port| redirect_of(snapshot, port));
+    let (live, overload) = (state.is_some(), state.unwrap_or(Stage::Calm));
     let (mut route, mut trace) = (None, Trace { live, ..Trace::default() });
     let outcome = match typed.check(snapshot.rules.head) {
-        Ok(()) => decided(snapshot, &mut head, &mut facts, redirect, &mut route, &mut trace),
+        Ok(()) => decided(snapshot, &mut head, &mut facts, (redirect, overload), &mut route, &mut trace),
         Err(refusal) => answered(&refusals::unreadable(refusal)),
     };
     let is_gone = |name: &&HeaderName| trace.host.is_some() && !trace.headers.contains(name);
@@ -125,12 +126,13 @@ fn redirect_of(snapshot: &Snapshot, port: u16) -> Option<NonZeroU16> {
     listeners.iter().find(|listener| listener.address.port() == port).and_then(|listener| listener.redirect_to_https)
 }
 
-/// What becomes of a request that can be read; `redirect` is the port that its listener sends everybody to, over HTTPS.
+/// What becomes of a request that can be read; `redirect` is the port that its listener sends everybody to, over HTTPS, and `overload` how much
+/// is given up just now.
 fn decided(
     snapshot: &Snapshot,
     head: &mut RequestHeader,
     facts: &mut Facts,
-    redirect: Option<NonZeroU16>,
+    (redirect, overload): (Option<NonZeroU16>, Stage),
     route: &mut Option<usize>,
     trace: &mut Trace,
 ) -> Outcome {
@@ -143,7 +145,7 @@ fn decided(
         chosen: &mut chosen,
         trusted: &mut trusted,
         redirect,
-        overload: Stage::Calm,
+        overload,
         now: Instant::now(),
         trace: Some(trace),
     };

@@ -10,6 +10,7 @@ use pingora_http::ResponseHeader;
 
 use super::Ctx;
 use crate::exchange::client::Client;
+use crate::exchange::timing;
 use crate::panics::caught;
 use crate::refusals;
 
@@ -31,7 +32,9 @@ pub(super) fn queue(client: &mut impl Client, ctx: &mut Ctx, reply: &Reply) {
     if let Some(chosen) = &mut ctx.chosen {
         chosen.mark(&mut head, &ctx.facts, &client.request().method);
     }
-    snapshot.route(ctx.route).mark(&mut head, &ctx.facts);
+    let route = snapshot.route(ctx.route);
+    route.mark(&mut head, &ctx.facts);
+    timing::mark(&mut head, &route.name, &ctx.facts, ctx.reason, &ctx.attempts);
     let end = body.is_empty();
     client.head(head, end);
     if !end {

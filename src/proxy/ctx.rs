@@ -9,11 +9,13 @@ use frontgate_filters::clock;
 use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Facts, Outcome};
 use frontgate_filters::grpc::Status;
+use frontgate_filters::reply::Reply;
 use frontgate_filters::words::fields;
 use http::{HeaderValue, StatusCode, Version};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
+use super::kept;
 use crate::action::Chosen;
 use crate::door::{Seat, seat_of};
 use crate::gateway::{Gateway, InFlight};
@@ -39,6 +41,8 @@ pub(crate) struct Ctx {
     /// The path to send where the route rewrites it.
     pub(super) rewritten: Option<String>,
     pub(super) reason: &'static str,
+    /// What the gateway itself refused it with.
+    pub(super) refusal: Option<Reply>,
     /// Whether an open circuit kept its upstream from being asked.
     pub(super) kept_back: bool,
     pub(super) flag: Option<Flag>,
@@ -70,6 +74,7 @@ impl Ctx {
             chosen: None,
             rewritten: None,
             reason: "",
+            refusal: None,
             kept_back: false,
             flag: None,
             from_trusted: false,
@@ -180,6 +185,7 @@ impl Ctx {
             chosen.count(status);
         }
         let tapped = self.gateway.taps.is_any();
+        let came = kept::came(self, status);
         let spans = self.snapshot.tracing.as_ref().zip(self.traced).and_then(|(tracing, traced)| {
             // What lasts as long as people like is not slow.
             let took = Some(duration).filter(|_| !self.websocket);
@@ -187,7 +193,7 @@ impl Ctx {
             let kept = if traced.sampled { None } else { Some(kept()?) };
             Some((tracing, traced, kept))
         });
-        if self.snapshot.access_log.is_off() && !tapped && spans.is_none() {
+        if self.snapshot.access_log.is_off() && !tapped && came.is_none() && spans.is_none() {
             return;
         }
         let tried = if spans.is_some() { self.attempts.told(now) } else { Vec::new() };
@@ -243,11 +249,11 @@ impl Ctx {
                 now,
             });
         }
-        if self.snapshot.access_log.is_off() && !tapped {
+        if self.snapshot.access_log.is_off() && !tapped && came.is_none() {
             return;
         }
         let logged = self.snapshot.logs(&line, false);
-        if logged == Some(false) && !tapped {
+        if logged == Some(false) && !tapped && came.is_none() {
             return;
         }
         let names = &self.snapshot.pseudonyms;
@@ -259,6 +265,9 @@ impl Ctx {
         }
         if tapped {
             self.gateway.taps.offer(&line);
+        }
+        if let Some(came) = came {
+            self.gateway.recent.keep(came, line.request_id, line.ts, |out| kept::write(out, self, &line));
         }
     }
 }

@@ -6,6 +6,7 @@
 mod answer;
 mod ctx;
 mod http2;
+mod kept;
 pub(crate) mod offline;
 mod open;
 mod receive;

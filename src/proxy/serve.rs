@@ -102,7 +102,10 @@ pub(super) async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Opt
         }
     };
     match end {
-        End::Answer(reply) => answer::queue(client, ctx, &reply),
+        End::Answer(reply) => {
+            answer::queue(client, ctx, &reply);
+            ctx.refusal = Some(reply).filter(Reply::is_refusal);
+        }
         End::Closed => {}
         end => return end,
     }

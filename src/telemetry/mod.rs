@@ -9,6 +9,7 @@ pub(crate) mod own_log;
 pub(crate) mod trace;
 
 pub(crate) mod line_filter;
+mod recent;
 mod sparing;
 mod taps;
 
@@ -20,6 +21,7 @@ pub(crate) use metrics::{
 };
 #[cfg_attr(not(feature = "otel"), allow(unused_imports, reason = "nobody makes spans"))]
 pub(crate) use metrics::{SpanLoss, SpanMetrics};
+pub(crate) use recent::{Came, Reach, Recent};
 pub(crate) use sparing::Sparing;
 pub(crate) use taps::{Tapped, Taps};
 pub(crate) use trace::Traced;

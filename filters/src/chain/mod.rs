@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, StatusCode};
 use pingora_http::ResponseHeader;
 use smallvec::SmallVec;
 
-use crate::filter::{Attempt, Facts, Filter, Flow, Outcome, Request, Rescue, ResponseFilter, Verdict, Want};
+use crate::filter::{Attempt, Facts, Filter, Flow, Outcome, Request, Rescue, ResponseFilter, Step, Verdict, Want};
 use crate::registry::Mode;
 use crate::reply::Reply;
 
@@ -41,6 +41,34 @@ pub struct Chain {
 pub struct Exchange {
     /// In place for as many as routes usually list.
     halves: SmallVec<[Half; 4]>,
+    /// How many filters were asked.
+    asked: usize,
+    /// Whether the last of them answered.
+    answered: bool,
+    /// Which of those that only observe would have, a bit each.
+    would_answer: u64,
+}
+
+/// What a filter did with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Did {
+    /// It let the request pass.
+    Passed,
+    /// It answered.
+    Answered,
+    /// It only observes, and would have answered.
+    WouldAnswer,
+}
+
+impl Did {
+    /// As programs are told it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Answered => "answered",
+            Self::WouldAnswer => "would_answer",
+        }
+    }
 }
 
 struct Half {
@@ -105,14 +133,24 @@ impl Chain {
         exchange: &mut Exchange,
         mut told: Option<&mut Vec<Decision>>,
     ) -> Option<Reply> {
-        for link in self.links.get(part).unwrap_or_default() {
+        let first = part.start;
+        for (index, link) in self.links.get(part).unwrap_or_default().iter().enumerate() {
+            exchange.asked = first + index + 1;
+            let began = request.facts.steps.is_some().then(Instant::now);
             let reply = match &mut told {
                 None => link.verdict(request, exchange).await,
                 Some(told) if request.is_served() => link.tell(request, exchange, told).await,
                 Some(told) => link.explain(request, exchange, told).await,
             };
+            if let Some(began) = began {
+                link.note(request.facts, reply.as_ref(), began.elapsed());
+            }
             if reply.is_some() && link.mode == Mode::Enforce {
+                exchange.answered = true;
                 return reply;
+            }
+            if reply.is_some() {
+                exchange.would_answer |= 1_u64.checked_shl(exchange.asked as u32 - 1).unwrap_or(0);
             }
         }
         None
@@ -129,6 +167,19 @@ impl Chain {
 }
 
 impl Link {
+    /// Notes what the filter did, for who asked for that.
+    #[cold]
+    fn note(&self, facts: &mut Facts, reply: Option<&Reply>, took: Duration) {
+        let step = Step {
+            name: self.name.clone(),
+            kind: self.kind,
+            observed: self.mode == Mode::Observe,
+            replies: reply.map(|reply| reply.status),
+            took,
+        };
+        facts.steps.get_or_insert_default().push(step);
+    }
+
     async fn explain(&self, request: &mut Request<'_>, exchange: &mut Exchange, told: &mut Vec<Decision>) -> Option<Reply> {
         let mut reasons = Vec::new();
         let (live, began) = (request.would_be_live(), Instant::now());
@@ -189,6 +240,22 @@ async fn settle(mut verdict: Verdict<'_>, observed: bool, exchange: &mut Exchang
 }
 
 impl Exchange {
+    /// How many filters were asked, from the first one on.
+    pub fn asked(&self) -> usize {
+        self.asked
+    }
+
+    /// What came of it where the filter at this place of the chain was asked.
+    pub fn did(&self, index: usize) -> Did {
+        if self.answered && index + 1 == self.asked {
+            Did::Answered
+        } else if 1_u64.checked_shl(index as u32).is_some_and(|bit| self.would_answer & bit != 0) {
+            Did::WouldAnswer
+        } else {
+            Did::Passed
+        }
+    }
+
     /// How many filters wait for the response.
     pub fn len(&self) -> usize {
         self.halves.len()

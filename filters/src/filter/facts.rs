@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 
 use super::inspect::CircuitState;
 use super::pseudonym::{Part, Pseudonyms};
@@ -57,6 +58,21 @@ pub struct ClientCertificate {
     pub san: Vec<Box<str>>,
 }
 
+/// What a filter did with a request, and how long it took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The filter's name.
+    pub name: Arc<str>,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Whether it only observes.
+    pub observed: bool,
+    /// The status that it answered with, or would have.
+    pub replies: Option<StatusCode>,
+    /// How long it took.
+    pub took: Duration,
+}
+
 /// What filters have learnt of a request. Later filters, the log and the metrics read it; a new fact is a new field.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -102,6 +118,8 @@ pub struct Facts {
     pub variant: Option<HeaderValue>,
     /// Whether a filter compresses the answer: those after it in the list leave it as it is.
     pub packed: bool,
+    /// What each filter did, where a trusted proxy asks for that.
+    pub steps: Option<Vec<Step>>,
 }
 
 impl Facts {
@@ -129,6 +147,7 @@ impl Facts {
             version: None,
             variant: None,
             packed: false,
+            steps: None,
         }
     }
 }

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use pingora_http::{RequestHeader, ResponseHeader};
 
-pub use facts::{ClientCertificate, Facts, Identity, Tls};
+pub use facts::{ClientCertificate, Facts, Identity, Step, Tls};
 pub use outcome::{Attempt, Failure, Outcome, Rescue};
 pub use request::Request;
 

@@ -2,6 +2,8 @@
 
 use http::HeaderName;
 
+/// What asks for the decisions that are made about a request.
+const EXPLAIN: &str = "x-frontgate-explain";
 /// How a message is framed, and what is about one connection only (RFC 9110, section 7.6.1).
 const FRAMING: &[&str] =
     &["connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
@@ -24,6 +26,7 @@ const PROXIES: &[&str] = &[
     "tracestate",
     "x-bff-version",
     "x-forwarded",
+    EXPLAIN,
     "x-real-ip",
     "x-request-id",
 ];
@@ -55,6 +58,11 @@ pub fn is_for_proxies(name: &HeaderName) -> bool {
     // Few names begin so, and this is asked of every header of every request.
     matches!(name.as_str().as_bytes().first(), Some(b'b' | b'c' | b'f' | b's' | b't' | b'x'))
         && (is_one_of(name, PROXIES) || FAMILIES.iter().any(|family| begins_like(name.as_str(), family)))
+}
+
+/// Whether this asks the gateway itself for something, so that nobody else is ever sent it.
+pub fn is_for_the_gateway(name: &HeaderName) -> bool {
+    are_alike(name.as_str(), EXPLAIN)
 }
 
 /// Whether two names in lower case are the same to servers that take underscores for hyphens.
@@ -115,6 +123,7 @@ mod tests {
             "client-cert",
             "client_cert_chain",
             "traceparent",
+            "x_frontgate-explain",
             "baggage",
         ] {
             assert!(is_for_proxies(&HeaderName::from_static(name)), "{name}");

@@ -1,9 +1,10 @@
-//! `frontgate status`, `upstreams`, `limits`, `reload`, `config history|rollback`, `log`, `drain`, `circuit`, `hash`, `tap`: a running gateway asked through its admin address. None of
+//! `frontgate status`, `upstreams`, `limits`, `reload`, `config history|rollback`, `log`, `drain`, `circuit`, `hash`, `tap`, `why`: a running gateway asked through its admin address. None of
 //! them needs a configuration that is a good one.
 
 mod reach;
 mod tables;
 pub(super) mod tap;
+pub(super) mod why;
 
 use std::fmt::Write as _;
 use std::io::Write;

@@ -11,7 +11,7 @@ use pingora_http::ResponseHeader;
 use super::{Client, Ended, Leg, Replay, Stage};
 use crate::door;
 use crate::exchange::client::Objection;
-use crate::exchange::{End, Order};
+use crate::exchange::{End, Order, timing};
 use crate::panics::{Panicked, caught};
 use crate::refusals;
 use crate::request_id::X_REQUEST_ID;
@@ -98,6 +98,7 @@ impl Leg {
             chosen.mark(&mut head, order.facts, method);
         }
         order.route.mark(&mut head, order.facts);
+        timing::mark(&mut head, &order.route.name, order.facts, order.reason, order.attempts);
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             // What follows is no body: no filter sees it, and no limit of bodies counts it.
             client.inform(head);

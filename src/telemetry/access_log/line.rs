@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use super::json::{address, millis, number, text, word};
+use super::json::{address, millis, number, shorten, text, word};
 use super::{Flag, timestamp};
 
 /// The facts of one request, borrowed until they are written. What is `None` is left out of the line.
@@ -120,6 +120,18 @@ impl Line<'_> {
         }
     }
 
+    /// The same with what clients choose cut shorter, for where many are kept.
+    pub(crate) fn short(&self) -> Self {
+        Self {
+            path: shorten(self.path, 512),
+            user_agent: self.user_agent.map(|text| shorten(text, 128)),
+            client_cert: self.client_cert.map(|text| shorten(text, 128)),
+            sni: self.sni.map(|text| shorten(text, 128)),
+            host: self.host.map(|text| shorten(text, 128)),
+            ..self.clone()
+        }
+    }
+
     /// Appends the object to `out`, without the end of the line.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"ts\":\"");
@@ -178,7 +190,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::telemetry::access_log::json::{WORD, shorten};
+    use crate::telemetry::access_log::json::WORD;
 
     fn parsed(line: &Line<'_>) -> Value {
         let mut out = Vec::new();

@@ -103,12 +103,30 @@ pub(crate) struct Attempts {
     /// Since when nothing but the upstream or the client is waited for, and how long that was in all.
     waiting: Option<Instant>,
     waited: Duration,
-    /// Whether those that are over are remembered, and those that were.
+    /// Whether those that are over are told of, and those that were, as long as they are few.
     recorded: bool,
     past: Vec<Tried>,
 }
 
+/// How many attempts of one request are remembered.
+const REMEMBERED: usize = 10;
+
+/// An attempt, for those who want to know how a request fared.
+pub(crate) struct Made<'m> {
+    /// The upstream.
+    pub upstream: &'m str,
+    /// The endpoint.
+    pub endpoint: &'m str,
+    /// The status of the head that it brought.
+    pub status: Option<u16>,
+    /// Why it brought none, or no whole answer.
+    pub cause: Option<Cause>,
+    /// How long it took.
+    pub took: Duration,
+}
+
 /// An attempt as it is told of once it is over.
+#[derive(Clone)]
 #[cfg_attr(not(feature = "otel"), allow(dead_code, reason = "spans alone tell of it"))]
 pub(crate) struct Tried {
     /// Which of the request's attempts it is, from 1 on.
@@ -163,12 +181,7 @@ impl Current {
 
     /// Why it brought no head, where that is its upstream's fault.
     fn cause(&self) -> Cause {
-        match self.ended {
-            Some(telemetry::Attempt::Reset) => Cause::Closed,
-            Some(telemetry::Attempt::Timeout) => Cause::TooSlow,
-            Some(telemetry::Attempt::Error) => self.why.unwrap_or(Cause::Unreadable),
-            _ => self.why.unwrap_or(Cause::Unreachable),
-        }
+        cause(self.ended, self.why)
     }
 
     fn told(&self, number: u32, now: Instant) -> Tried {
@@ -190,20 +203,52 @@ impl Current {
     }
 }
 
+/// Why an attempt brought no head that ended so, for this reason where that is known.
+fn cause(ended: Option<telemetry::Attempt>, why: Option<Cause>) -> Cause {
+    match ended {
+        Some(telemetry::Attempt::Reset) => Cause::Closed,
+        Some(telemetry::Attempt::Timeout) => Cause::TooSlow,
+        Some(telemetry::Attempt::Error) => why.unwrap_or(Cause::Unreadable),
+        _ => why.unwrap_or(Cause::Unreachable),
+    }
+}
+
 impl Attempts {
     /// All attempts together may take until then.
     pub(crate) fn limit(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }
 
-    /// Attempts that are over are remembered from now on, or not.
+    /// Attempts that are over are told of from now on, or not.
     pub(crate) fn record(&mut self, recorded: bool) {
         self.recorded = recorded;
     }
 
+    /// Every attempt that had an endpoint, the first one first.
+    pub(crate) fn each(&self, now: Instant) -> impl Iterator<Item = Made<'_>> {
+        let has_failed = |ended: Option<telemetry::Attempt>, why: Option<Cause>| {
+            (why.is_some() || ended.is_some_and(|ended| ended != telemetry::Attempt::Ok)).then(|| cause(ended, why))
+        };
+        let past = self.past.iter().map(move |past| Made {
+            upstream: &past.upstream,
+            endpoint: &past.endpoint.text,
+            status: past.status,
+            cause: has_failed(past.result, past.why),
+            took: past.ended.saturating_duration_since(past.began),
+        });
+        let current = self.current.iter().map(move |current| Made {
+            upstream: &current.pick.pool().name,
+            endpoint: &current.pick.endpoint().text,
+            status: current.status,
+            cause: has_failed(current.ended, current.why),
+            took: current.over.unwrap_or(now).saturating_duration_since(current.began),
+        });
+        past.chain(current)
+    }
+
     /// What is told of the attempts: of all of them where they were remembered, else of the last one.
-    pub(crate) fn told(&mut self, now: Instant) -> Vec<Tried> {
-        let mut all = std::mem::take(&mut self.past);
+    pub(crate) fn told(&self, now: Instant) -> Vec<Tried> {
+        let mut all = if self.recorded { self.past.clone() } else { Vec::new() };
         all.extend(self.current.as_ref().map(|current| current.told(self.all, now)));
         all
     }
@@ -242,7 +287,9 @@ impl Attempts {
     /// Begins the next attempt: the endpoint of the last one is free for other requests.
     pub(crate) fn next(&mut self, now: Instant) -> Result<&Current, NoPick> {
         self.rest(now);
-        if let Some(current) = self.current.take().filter(|_| self.recorded) {
+        if let Some(current) = self.current.take()
+            && (self.recorded || self.past.len() < REMEMBERED)
+        {
             self.past.push(current.told(self.all, now));
         }
         self.made += 1;
