@@ -94,6 +94,8 @@ pub(crate) struct Trace {
     pub choices: Vec<String>,
     /// Whether a running gateway explains: what it holds just now counts, and is told.
     pub live: bool,
+    /// Whether the request is served for real, though nobody is connected.
+    pub served: bool,
 }
 
 /// Decides what becomes of a request under this configuration.
@@ -114,22 +116,27 @@ pub(crate) async fn decide<'s>(snapshot: &'s Snapshot, mut asked: Asked<'_>) -> 
 /// Runs the request through the route's filters; between two of them it is decided what the route leaves to it. The answer, where one of them
 /// gives it.
 async fn filter(route: &Route, wish: Option<HeaderValue>, asked: &mut Asked<'_>) -> Option<Reply> {
-    let (explained, live) = (asked.trace.is_some(), asked.trace.as_ref().is_some_and(|trace| trace.live));
+    let (live, served) = asked.trace.as_ref().map_or((false, true), |trace| (trace.live, trace.served));
+    let (explained, told_and_served) = (!served, served && asked.trace.is_some());
     let (mut told, mut choices) = match &mut asked.trace {
+        Some(trace) if served => (Some(&mut trace.filters), None),
         Some(trace) => (Some(&mut trace.filters), Some(&mut trace.choices)),
         None => (None, None),
     };
     let Some(choice) = route.action.choice() else {
-        return route.chain.run(&mut Request::new(asked.head, asked.facts, asked.now).live(live), asked.exchange, told).await;
+        return route
+            .chain
+            .run(&mut Request::new(asked.head, asked.facts, asked.now).live(live).served(told_and_served), asked.exchange, told)
+            .await;
     };
     let heard = choice.hear(asked.head, asked.facts, wish, *asked.trusted);
-    let mut request = Request::new(asked.head, asked.facts, asked.now).live(live);
+    let mut request = Request::new(asked.head, asked.facts, asked.now).live(live).served(told_and_served);
     let reply = route.chain.run_part(0..route.chooses_at, &mut request, asked.exchange, told.as_deref_mut()).await;
     if reply.is_some() {
         return reply;
     }
     *asked.chosen = Some(choice.choose(asked.head, asked.facts, &heard, asked.now, &mut choices, live));
-    let mut request = Request::new(asked.head, asked.facts, asked.now).live(live);
+    let mut request = Request::new(asked.head, asked.facts, asked.now).live(live).served(told_and_served);
     let reply = route.chain.run_part(route.chooses_at..route.chain.links().len(), &mut request, asked.exchange, told).await;
     if let Some(chosen) = asked.chosen.as_deref_mut().filter(|chosen| chosen.gave_way(asked.facts)) {
         chosen.give_way(asked.facts, !explained);

@@ -78,7 +78,7 @@ pub(crate) async fn play(gateway: &Arc<Gateway>, request: Request) -> Played {
     };
     ctx.seat = Some(Arc::new(Seat::new(Arc::new(conn), Fresh::new(&gateway.fresh))));
     (ctx.facts.client_ip, ctx.facts.tls, ctx.facts.assumed) = (peer.to_canonical(), tls, assumed);
-    let mut trace = Trace::default();
+    let mut trace = Trace { served: true, ..Trace::default() };
     let reply = match refused {
         Some(refused) => Some(refused),
         None => Proxy(gateway.clone()).received(&mut head, &mut ctx, Some(&mut trace)).await,

@@ -139,6 +139,7 @@ impl Chain {
             let began = request.facts.steps.is_some().then(Instant::now);
             let reply = match &mut told {
                 None => link.verdict(request, exchange).await,
+                Some(told) if request.is_served() => link.tell(request, exchange, told).await,
                 Some(told) => link.explain(request, exchange, told).await,
             };
             if let Some(began) = began {
@@ -189,6 +190,18 @@ impl Link {
         let took = began.elapsed();
         let (observed, replies) = (self.mode == Mode::Observe, reply.as_ref().map(|reply| reply.status));
         told.push(Decision { name: self.name.to_string(), kind: self.kind, observed, replies, reasons, took });
+        reply
+    }
+
+    /// Decides for real. Why is what an explanation says before that, which changes nothing.
+    async fn tell(&self, request: &mut Request<'_>, exchange: &mut Exchange, told: &mut Vec<Decision>) -> Option<Reply> {
+        let (mut head, mut facts, mut before) = (request.head.clone(), request.facts.clone(), Vec::new());
+        let mut dry = Request::new(&mut head, &mut facts, request.now).live(true);
+        self.explain(&mut dry, &mut Exchange::default(), &mut before).await;
+        let began = Instant::now();
+        let reply = self.verdict(request, exchange).await;
+        let (replies, took) = (reply.as_ref().map(|reply| reply.status), began.elapsed());
+        told.extend(before.into_iter().map(|decision| Decision { replies, took, ..decision }));
         reply
     }
 

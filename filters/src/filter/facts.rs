@@ -94,7 +94,7 @@ pub struct Facts {
     pub instead: Option<Arc<str>>,
     /// Who the caller is, once a filter has verified it; none for an anonymous request.
     pub identity: Option<Arc<Identity>>,
-    /// Claims that `explain` was told to assume; `jwt` takes them in place of a token. Never there while serving.
+    /// Claims that `explain` was told to assume; `jwt` takes them in place of a token. Never there of a request that came on a connection.
     pub assumed: Option<Arc<Identity>>,
     /// The request's `Origin`, where it has one.
     pub origin: Option<HeaderValue>,

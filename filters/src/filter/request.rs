@@ -19,12 +19,14 @@ pub struct Request<'r> {
     reasons: Option<&'r mut Vec<Cow<'static, str>>>,
     /// Whether a running gateway explains.
     live: bool,
+    /// Whether it is served for real while filters' decisions are told.
+    served: bool,
 }
 
 impl<'r> Request<'r> {
     /// A request being served.
     pub fn new(head: &'r mut RequestHeader, facts: &'r mut Facts, now: Instant) -> Self {
-        Self { head, facts, now, reasons: None, live: false }
+        Self { head, facts, now, reasons: None, live: false, served: false }
     }
 
     /// A request being explained: what [`Request::because`] says is kept in `reasons`.
@@ -37,6 +39,17 @@ impl<'r> Request<'r> {
     pub fn live(mut self, live: bool) -> Self {
         self.live = live;
         self
+    }
+
+    /// Served for real, while what each filter decides is told.
+    pub fn served(mut self, served: bool) -> Self {
+        self.served = served;
+        self
+    }
+
+    /// Whether it is served for real while what each filter decides is told.
+    pub(crate) fn is_served(&self) -> bool {
+        self.served
     }
 
     /// Whether a running gateway explains it.
@@ -64,6 +77,6 @@ impl<'r> Request<'r> {
 
     /// The same request with another head, for a filter that may look but not alter.
     pub(crate) fn with_head<'s>(&'s mut self, head: &'s mut RequestHeader) -> Request<'s> {
-        Request { head, facts: self.facts, now: self.now, reasons: self.reasons.as_deref_mut(), live: self.live }
+        Request { head, facts: self.facts, now: self.now, reasons: self.reasons.as_deref_mut(), live: self.live, served: self.served }
     }
 }

@@ -278,7 +278,8 @@ impl Jwt {
 
 impl Filter for Jwt {
     fn request<'a>(&'a self, request: &'a mut Request<'_>) -> Verdict<'a> {
-        if request.is_explained() {
+        // Claims are assumed of a request that comes from nowhere.
+        if request.is_explained() || request.facts.assumed.is_some() {
             return self.explain(request);
         }
         let keys = self.keys.keys();
