@@ -202,6 +202,8 @@ pub(super) fn read(variable: &dyn Fn(&str) -> Option<String>) -> Environment {
 
 #[cfg(test)]
 mod tests {
+    use frontgate_filters::words::fields;
+
     use super::*;
 
     fn of(variables: &[(&str, &str)]) -> Environment {
@@ -255,7 +257,7 @@ mod tests {
             ("OTEL_SERVICE_NAME", "edge"),
         ]);
 
-        let told: Vec<_> = found.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        let told: Vec<_> = found.headers.iter().map(|(name, value)| (name.as_str(), fields::text(value).unwrap())).collect();
         assert_eq!(told, [("api-key", "s3cr t"), ("x-tenant", "a=b")]);
         assert_eq!(found.resource, [("deployment.environment.name", "prod"), ("team", "Köln")].map(|(a, b)| (a.to_owned(), b.to_owned())));
         assert_eq!(found.service.as_deref(), Some("edge"));
