@@ -25,17 +25,22 @@ fn serve(name: &str, configuration: &str, endpoints: &[(&str, &Origin)]) -> Proc
     Process::start(name, &text.replace("0.0.0.0:8080", "127.0.0.1:0").replace("127.0.0.1:9901", "127.0.0.1:0"))
 }
 
-/// Runs the commands where the configuration is; what they say.
+/// Runs the commands where the configuration is, until one fails; what they say.
 #[track_caller]
 fn walk(process: &Process, commands: &str, environment: &[(&str, &str)]) -> String {
+    let (code, said) = run(process, commands, environment);
+    assert_eq!(code, Some(0), "{commands}:\n{said}");
+    said
+}
+
+/// The same, however it ends, with the exit code.
+fn run(process: &Process, commands: &str, environment: &[(&str, &str)]) -> (Option<i32>, String) {
     let bin = Path::new(env!("CARGO_BIN_EXE_frontgate")).parent().unwrap();
     let path = std::env::join_paths([bin.to_owned()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()))).unwrap();
     let mut shell = Command::new("sh");
     shell.current_dir(&process.folder).args(["-ec", commands]).env("PATH", path).env("FRONTGATE_ADMIN", process.admin.to_string());
     let output = shell.envs(environment.iter().copied()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{commands}{}:\n{said}", output.status);
-    said
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
 }
 
 /// The statuses of so many requests, one after the other.
@@ -51,9 +56,12 @@ fn a_limit_is_changed_in_four_commands() {
     let process = serve("walk-limit", &blocks(PAGE, "yaml")[0], &[("10.0.1.11:8080", &origin)]);
     assert!(ask(&process, 30).iter().any(|reply| reply.status == 429));
 
-    let said = walk(&process, &commands[0], &[]);
+    let told: Vec<(Option<i32>, String)> = commands[0].lines().map(|line| run(&process, line, &[])).collect();
 
-    assert!(said.contains("the configuration is valid") && said.contains("\"hash\"") && said.contains("No limit has refused"), "{said}");
+    let codes: Vec<Option<i32>> = told.iter().map(|(code, _)| *code).collect();
+    assert_eq!(codes, [Some(0), Some(0), Some(4), Some(0)], "the third says that they differ: {told:?}");
+    assert!(told[1].1.contains("the configuration is valid") && told[3].1.contains("\"hash\""), "{told:?}");
+    assert!(["per_client", "5/s", "50/s"].iter().all(|word| told[2].1.contains(word)), "{told:?}");
     let refused = ask(&process, 30).iter().filter(|reply| reply.status != 200).count();
     assert_eq!(refused, 0, "fifty a second");
 }

@@ -104,6 +104,29 @@ impl Reader<'_> {
         })
     }
 
+    /// Names those that ask for what is not done.
+    fn others(&mut self) {
+        let others = [
+            ("PROTOCOL", "http/protobuf", "http/protobuf is what is spoken"),
+            ("COMPRESSION", "none", "what is sent is not compressed"),
+            ("CERTIFICATE", "", "the system's roots hold, or those that SSL_CERT_FILE names"),
+            ("CLIENT_KEY", "", "no certificate is shown to a collector"),
+            ("CLIENT_CERTIFICATE", "", "no certificate is shown to a collector"),
+        ];
+        for (name, done, why) in others {
+            if let Some((value, name)) = self.either(name)
+                && value != done
+            {
+                self.wrong(&name, why);
+            }
+        }
+        let name = "OTEL_PROPAGATORS";
+        let is_known = |word: &str| matches!(word.trim(), "tracecontext" | "baggage");
+        if self.text(name).is_some_and(|text| !text.split(',').all(is_known)) {
+            self.wrong(name, "tracecontext and baggage are what is told");
+        }
+    }
+
     fn target(&mut self) -> String {
         let found = match (self.text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), self.text("OTEL_EXPORTER_OTLP_ENDPOINT")) {
             (Some(url), _) => Some(("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url)),
@@ -154,11 +177,7 @@ impl Reader<'_> {
 /// Reads what `variable` knows.
 pub(super) fn read(variable: &dyn Fn(&str) -> Option<String>) -> Environment {
     let mut reader = Reader { variable, warnings: Vec::new() };
-    if let Some((protocol, name)) = reader.either("PROTOCOL")
-        && protocol != "http/protobuf"
-    {
-        reader.wrong(&name, "http/protobuf is what is spoken");
-    }
+    reader.others();
     let is = |name: &str, value: &str| reader.text(name).is_some_and(|text| text.eq_ignore_ascii_case(value));
     let disabled = is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none");
     let resource = reader.text("OTEL_RESOURCE_ATTRIBUTES");
@@ -208,6 +227,8 @@ mod tests {
         };
 
         assert_eq!(of(&[]), usual);
+        let done = [("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"), ("OTEL_PROPAGATORS", "tracecontext,baggage")];
+        assert_eq!(of(&done), usual);
         assert_eq!(of(&[("OTEL_EXPORTER_OTLP_ENDPOINT", ""), ("OTEL_SDK_DISABLED", " "), ("OTEL_TRACES_SAMPLER", "")]), usual);
     }
 
@@ -270,6 +291,10 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "s3cr3t"),
             ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "-1"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/s3cr3t.pem"),
+            ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/s3cr3t.pem"),
+            ("OTEL_PROPAGATORS", "tracecontext,b3"),
             ("OTEL_RESOURCE_ATTRIBUTES", "a=1,s3cr3t"),
             ("OTEL_TRACES_SAMPLER", "s3cr3t"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),

@@ -16,6 +16,8 @@ mod off;
 #[cfg(feature = "otel")]
 mod on;
 #[cfg(feature = "otel")]
+mod otlp;
+#[cfg(feature = "otel")]
 mod protobuf;
 #[cfg(feature = "otel")]
 mod queue;

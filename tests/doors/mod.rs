@@ -7,7 +7,8 @@ mod listeners;
 mod systemd;
 mod upgrade;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::harness::yaml;
 
@@ -16,9 +17,12 @@ fn is_long() -> bool {
     std::env::var_os("FRONTGATE_LONG").is_some()
 }
 
-/// An address that is free now.
+/// An address that is free now, and stays so: nobody else uses one of this network.
 fn free() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let [a, b, ..] = std::process::id().to_le_bytes();
+    let own = Ipv4Addr::new(127, 64 | a >> 2, a << 6 | b >> 2, COUNT.fetch_add(1, Ordering::Relaxed).max(1));
+    std::net::TcpListener::bind((own, 0)).unwrap().local_addr().unwrap()
 }
 
 /// A gateway with these listeners before an origin, and an admin address; `server` is more of its section.

@@ -95,7 +95,9 @@ fn no_request_fails_while_one_process_takes_the_place_of_another() {
             assert_eq!(new.ask("GET", "/readyz").status, 200);
             running = new;
         }
-        until("five hundred requests a second", || tally.kept_its_rate() || threads.iter().any(|thread| thread.is_finished()));
+        if is_long() {
+            until("five hundred requests a second", || tally.kept_its_rate() || threads.iter().any(|thread| thread.is_finished()));
+        }
         drop(stop);
         threads.into_iter().for_each(|thread| thread.join().expect("no request failed"));
     });

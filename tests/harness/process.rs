@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::client::{Reply, operate};
@@ -16,6 +17,7 @@ pub struct Starting {
     child: Option<Child>,
     folder: PathBuf,
     said: Arc<Mutex<String>>,
+    hearing: Option<JoinHandle<()>>,
     command: Option<Command>,
 }
 
@@ -29,12 +31,12 @@ impl Starting {
         // All of it is read; a pipe that is full would stop it.
         let said = Arc::new(Mutex::new(String::new()));
         let (heard, lines) = (said.clone(), BufReader::new(child.stderr.take().unwrap()));
-        std::thread::spawn(move || {
+        let hearing = std::thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 *heard.lock().unwrap() += &(line + "\n");
             }
         });
-        Self { child: Some(child), folder, said, command: Some(command) }
+        Self { child: Some(child), folder, said, hearing: Some(hearing), command: Some(command) }
     }
 
     /// What it has said so far.
@@ -77,6 +79,8 @@ impl Starting {
     pub fn end(mut self) -> (Option<i32>, String) {
         until("its end", || self.has_ended());
         let code = self.child.as_mut().unwrap().wait().unwrap().code();
+        // Its last words may still be on their way.
+        self.hearing.take().unwrap().join().unwrap();
         (code, self.said())
     }
 

@@ -194,7 +194,7 @@ fn holding(halves: &[(&'static str, bool, bool)]) -> Exchange {
         silent: false,
         filter: Box::new(Holding { name, held: Vec::new(), aborts: *aborts }),
     });
-    let mut exchange = Exchange { halves: halves.collect(), ..Exchange::default() };
+    let mut exchange = Exchange { halves: halves.collect(), asked: 0, answered: false, would_answer: 0 };
     exchange.head(&Method::GET, &mut ResponseHeader::build(200, None).expect("a head"));
     exchange
 }

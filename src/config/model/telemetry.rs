@@ -89,7 +89,7 @@ deserialize_short_or_long!(Sample);
 pub struct Keep {
     /// Those that failed: by a status of 500 or above, by a gRPC status that the service is to answer for, or by an answer that broke off.
     pub errors: bool,
-    /// Those that took longer. A WebSocket is not meant.
+    /// Those that took longer, streams included. A WebSocket is not meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub over: Option<Spanned<Duration>>,
 }
