@@ -75,7 +75,7 @@ impl Judge {
         {
             self.tell("status", expected.place, expected.value, status.map_or_else(|| "no answer".to_owned(), |status| status.to_string()));
         }
-        let whole = expect.whole.map_or(true, |whole| whole.value);
+        let whole = expect.whole.is_none_or(|whole| whole.value);
         if whole != played.whole && (expect.whole.is_some() || status.is_some()) {
             let words = |whole| if whole { "all of the answer" } else { "an answer that breaks off" };
             self.tell("whole", expect.whole.map(|whole| whole.place).unwrap_or_default(), words(whole), words(played.whole));

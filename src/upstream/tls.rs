@@ -126,11 +126,14 @@ pub(crate) fn name(upstream: &Upstream) -> Option<String> {
     })
 }
 
+/// A name and three files.
+type Named<'u> = (Option<String>, [Option<&'u Spanned<PathBuf>>; 3]);
+
 /// What of an upstream's `tls` its connections are made with: the name that is verified, and the files, authorities first. Connections are kept
 /// where this is the same, and so are the files' contents.
-pub(crate) fn named(upstream: &Upstream) -> Option<(Option<String>, [Option<&Spanned<PathBuf>>; 3])> {
+pub(crate) fn named(upstream: &Upstream) -> Option<Named<'_>> {
     let UpstreamTls { server_name: _, ca, cert, key } = &upstream.tls.as_ref()?.value;
-    Some((name(upstream).map(Into::into), [ca, cert, key].map(Option::as_ref)))
+    Some((name(upstream), [ca, cert, key].map(Option::as_ref)))
 }
 
 /// Tells the names and the contents of the files that an upstream's `tls` says from others.

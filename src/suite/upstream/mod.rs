@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use frontgate_filters::clock;
+use frontgate_filters::words::fields;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
@@ -126,7 +127,7 @@ async fn serve(mut stream: DuplexStream, upstream: &Arc<str>, script: &Shared) -
             break found;
         }
     };
-    let framing = |name: &str| got.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let framing = |name: &str| got.headers.get(name).and_then(fields::text).map(str::to_owned);
     let (length, chunked) = (framing("content-length").and_then(|length| length.parse::<usize>().ok()), framing("transfer-encoding"));
     let mut body = read.split_off(head);
     got.body = match (chunked, length) {
