@@ -80,6 +80,7 @@ fn why_a_request_was_refused_is_found_out() {
 
     let said = walk(&process, &blocks(PAGE, "sh")[0], &[("ID", &id)]);
 
+    assert!(said.contains("per_client (rate_limit): answered"), "its way:\n{said}");
     for word in [r#""reason":"rate_limited""#, r#""limit":"per_client""#, r#""flags":"RL""#, "products", r#""status": "ok""#] {
         assert!(said.contains(word), "`{word}` is missing:\n{said}");
     }

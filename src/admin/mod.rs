@@ -69,6 +69,7 @@ impl Admin {
     }
 
     /// What is asked for and by whom, who may ask for it and does so in the way that it is asked for.
+    #[allow(clippy::result_large_err, reason = "an answer is moved once, whichever it is")]
     fn find(&self, head: &RequestHeader, peer: SocketAddr) -> Result<(&'static Resource, Who), Answer> {
         if let Some(why) = self.stranger(head) {
             return Err(problem(StatusCode::FORBIDDEN, "forbidden", why, None));

@@ -28,6 +28,7 @@ pub(super) struct Lines {
 }
 
 /// Begins to listen: `filter` and `for` in the query.
+#[allow(clippy::result_large_err, reason = "an answer is moved once, whichever it is")]
 pub(super) fn open(admin: &Admin, head: &RequestHeader) -> Result<Lines, Answer> {
     let bad = |why: &str| refusal(StatusCode::BAD_REQUEST, "bad_request", why);
     let filter = parameter(head, "filter").unwrap_or_default();

@@ -11,6 +11,8 @@ use crate::watch::{Watch, changed};
 pub(crate) fn watch(reloader: Arc<Reloader>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let mut watch = Watch::none();
+    // What is opened for it is there before anybody is served.
+    watch.follow_these(reloader.watched());
     let mut known = BTreeSet::new();
     let work = move || {
         while !reloader.is_draining() {

@@ -194,7 +194,7 @@ fn holding(halves: &[(&'static str, bool, bool)]) -> Exchange {
         silent: false,
         filter: Box::new(Holding { name, held: Vec::new(), aborts: *aborts }),
     });
-    let mut exchange = Exchange { halves: halves.collect() };
+    let mut exchange = Exchange { halves: halves.collect(), ..Exchange::default() };
     exchange.head(&Method::GET, &mut ResponseHeader::build(200, None).expect("a head"));
     exchange
 }

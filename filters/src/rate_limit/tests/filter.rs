@@ -271,7 +271,7 @@ fn says_why() {
     let mut explain = |live| {
         let (mut head, mut facts) = (RequestHeader::build("GET", b"/", None).expect("a head"), facts("2001:db8::1"));
         let mut request = Request::new(&mut head, &mut facts, bench.now).explained(&mut told).live(live);
-        matches!(bench.filter.request(&mut request), crate::filter::Verdict::Reply(_))
+        matches!(bench.filter.request(&mut request), Verdict::Reply(_))
     };
     // However often it is explained, nothing is taken.
     assert!(!explain(false) && !explain(true));
