@@ -3,6 +3,7 @@
 mod answer;
 mod dashboard;
 mod listen;
+mod parameter;
 mod resources;
 mod tap;
 

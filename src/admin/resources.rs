@@ -12,6 +12,7 @@ use serde_json::json;
 use super::Admin;
 use super::answer::{Answer, TEXT, answer, json, no_such, problem, refusal, text};
 use super::dashboard;
+use super::parameter::parameter;
 use super::tap::{self, Lines};
 use crate::changes::{Key, Portrait};
 use crate::discovery::in_words;
@@ -346,11 +347,4 @@ fn hash(admin: &Admin, head: &RequestHeader) -> Answer {
         Some(value) => answer(StatusCode::OK, TEXT, format!("{}\n", admin.gateway.snapshot().pseudonyms.of(&value))),
         None => problem(StatusCode::BAD_REQUEST, "bad_request", "`value` is missing.", None),
     }
-}
-
-/// A parameter of the query.
-pub(super) fn parameter(head: &RequestHeader, name: &str) -> Option<String> {
-    let query = head.uri.query()?;
-    let (_, value) = query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))?;
-    Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Admin;
 use super::answer::{Answer, NDJSON, answer, problem, refusal};
-use super::resources::parameter;
+use super::parameter::parameter;
 use crate::config::check::strangers;
 use crate::exchange::client::{Client, Lost};
 use crate::telemetry::{LineFilter, Tapped};

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use super::show::HIDDEN;
+/// What stands in place of a secret.
+pub(crate) const HIDDEN: &str = "***";
 
 /// What was found on hidden lines, to take it out of messages.
 #[derive(Debug, Default)]

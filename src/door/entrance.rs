@@ -14,7 +14,7 @@ use rustls::ServerConfig;
 use tokio::sync::watch;
 
 use super::accept::Listening;
-use super::rules::Introduction;
+use super::proxy_line::Introduction;
 use super::tls::Kept;
 use crate::config::model::{Listener, Protocol};
 use crate::telemetry::ListenerMetrics;

@@ -14,6 +14,17 @@ const LONGEST_LINE: usize = 107;
 /// The most of a header of version 2 after its first 16 bytes.
 const LONGEST_REST: usize = 4096;
 
+/// Whether a connection begins by saying, in a PROXY header, for whom it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Introduction {
+    /// It is the client's own.
+    None,
+    /// It has to.
+    Required,
+    /// Others have to, and this one is not taken.
+    Refused,
+}
+
 /// What came is no such header.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NoHeader;

@@ -7,17 +7,6 @@ use std::time::Duration;
 use super::conn::Conn;
 use super::wire::{HeadLimits, Refusal};
 
-/// Whether a connection begins by saying, in a PROXY header, for whom it is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Introduction {
-    /// It is the client's own.
-    None,
-    /// It has to.
-    Required,
-    /// Others have to, and this one is not taken.
-    Refused,
-}
-
 /// What a connection asks of the gateway.
 pub(crate) trait Keeper: Send + Sync + 'static {
     /// The rules in force, asked once a request.

@@ -15,6 +15,7 @@ use frontgate_filters::words::spanned::{Problem, Spanned};
 use http::HeaderName;
 
 use super::certificate::CertificateHeaders;
+use super::inline::{inline, inline_key};
 use super::kept;
 use super::outside::FromConfig;
 use super::route::{Route, entry};
@@ -262,22 +263,6 @@ fn entries<'c>(config: &'c model::Config, route: &'c model::Route) -> Vec<&'c Fi
         FilterUse::Inline(entry) => Some(entry),
     });
     entries.flatten().collect()
-}
-
-/// Filters that are written in place: the route's name, empty for the server's, and where in its list.
-pub(super) fn inline(config: &model::Config) -> impl Iterator<Item = (&str, usize, &FilterEntry)> {
-    let routes = config.routes.iter().map(|route| (route.name.as_str(), &route.filters));
-    std::iter::once(("", &config.server.filters)).chain(routes).flat_map(|(owner, list)| {
-        list.iter().enumerate().filter_map(move |(index, used)| match &used.value {
-            FilterUse::Inline(entry) => Some((owner, index, entry)),
-            FilterUse::Named(_) => None,
-        })
-    })
-}
-
-/// No name holds a slash, so no name is one of these.
-pub(super) fn inline_key(owner: &str, index: usize) -> String {
-    format!("{owner}/{index}")
 }
 
 /// The table of devices: the configuration's or the built-in one, where a filter, an upstream or a route asks for the class.

@@ -9,7 +9,7 @@ use frontgate_filters::registry::FilterEntry;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::compile::{inline, inline_key};
+use super::inline::{inline, inline_key};
 use super::route::entry;
 use crate::config::model::{Config, FirstByte, Target};
 use crate::config::show;

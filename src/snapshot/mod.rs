@@ -4,6 +4,7 @@
 
 mod certificate;
 mod compile;
+mod inline;
 mod kept;
 mod outside;
 mod rehearsal;

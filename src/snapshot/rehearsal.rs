@@ -11,7 +11,7 @@ use frontgate_filters::filter::pseudonym::Pseudonyms;
 use frontgate_filters::registry::FilterEntry;
 use frontgate_filters::words::spanned::{Problem, Weight};
 
-use super::compile::inline;
+use super::inline::inline;
 use super::outside::FromConfig;
 use crate::action::Seal;
 use crate::config::Loaded;

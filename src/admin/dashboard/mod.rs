@@ -17,7 +17,7 @@ use pingora_http::RequestHeader;
 use self::numbers::Numbers;
 use super::Admin;
 use super::answer::{Answer, answer, json};
-use super::resources::parameter;
+use super::parameter::parameter;
 
 /// The script, a file for each of its tasks: in this order each knows those before it.
 const SCRIPT: &str = concat!(

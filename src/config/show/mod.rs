@@ -16,9 +16,6 @@ use super::places::Places;
 use super::read::tree::{Node, Value as Kind};
 use super::{Loaded, secrets};
 
-/// What stands in place of a secret.
-pub(crate) const HIDDEN: &str = "***";
-
 /// A value with where it comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
