@@ -224,7 +224,9 @@ fn an_address_that_cannot_be_had_leaves_everything_as_it_was() {
     assert_eq!((reply.json()["old"].as_u64(), reply.header("connection")), (Some(1), None));
     let metrics = process.ask("GET", "/metrics").text();
     assert!(metrics.contains("frontgate_config_last_reload_successful 0") && !metrics.contains(&second.to_string()), "{metrics}");
-    until("the descriptors to be given back", || process.descriptors() <= descriptors);
+    // Some that it needs itself are opened soon after the start, and not by a reload.
+    (0..20).for_each(|_| assert_eq!(process.ask("POST", "/-/reload").status, 422));
+    until("the descriptors to be given back", || process.descriptors() < descriptors + 20);
 
     // Of the same port on other addresses it says what is in the way.
     process.write(&text(origin.address, &at(SocketAddr::new([0, 0, 0, 0].into(), first.port())), ""));
