@@ -181,7 +181,7 @@ impl Reloader {
                 }
                 let why = refused.in_a_line();
                 match cause {
-                    Cause::Watch(changes) => log::error!("the configuration was not reloaded though {}: {why}", listed(changes)),
+                    Cause::Watch(changes) => log::error!("the configuration was not reloaded ({}): {why}", listed(changes)),
                     Cause::Admin(who) => log::error!("the configuration was not reloaded as the operator {who} asks: {why}"),
                     _ => log::error!("the configuration was not reloaded: {why}"),
                 }

@@ -243,7 +243,14 @@ pub(crate) fn give(path: &Path, sockets: &[Passed]) -> Result<Peer, NotGiven> {
     match heard {
         Ok(()) if said == *SERVING => {}
         Ok(()) => return Err(NotGiven::Failed(format!("process {} says something else than that it serves", peer.process))),
-        Err(error) => return Err(NotGiven::Failed(format!("process {} has not begun to serve: {error}", peer.process))),
+        Err(error) => {
+            let why = match error.kind() {
+                io::ErrorKind::UnexpectedEof => "it has ended, or given up; its own log says why".to_owned(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => format!("nothing was heard of it for {START:?}"),
+                _ => error.to_string(),
+            };
+            return Err(NotGiven::Failed(format!("process {} has not begun to serve: {why}", peer.process)));
+        }
     }
     // Where this cannot be said any more the other one has ended meanwhile.
     stream.write_all(LEAVING).map_err(|error| NotGiven::Failed(format!("process {} has ended: {error}", peer.process)))?;

@@ -100,7 +100,7 @@ fn a_bad_file_changes_nothing_and_is_told_of_once_until_it_is_another() {
     let bad = text(2).replace("respond:", "respnd:");
 
     process.write(&bad);
-    says(&process, "the configuration was not reloaded though");
+    says(&process, "the configuration was not reloaded (");
     assert_eq!((number(&process), metric(&process, SUCCESSFUL)), (1, 0.0));
     let told = status(&process);
     assert!(told["status"] == "degraded" && told["reasons"][0].as_str().unwrap().contains("respnd"), "{told}");
