@@ -189,6 +189,26 @@ fn config_diff_looks_at_the_order_of_routes_only_where_they_are_tried_in_it() {
 }
 
 #[test]
+fn config_diff_says_whose_connections_end() {
+    let folder = Folder::new("diff-listeners");
+    let listeners = |listeners: &str| {
+        format!("version: 1\nserver:\n  listeners: [{listeners}]\nroutes:\n  - {{name: all, path: /**, respond: {{}}}}\n")
+    };
+    let old = folder.write("old.yml", &listeners("{address: 127.0.0.1:8081}, {address: 127.0.0.1:8082}, {address: 127.0.0.1:8083}"));
+    let new = folder.write(
+        "new.yml",
+        &listeners("{address: 127.0.0.1:8081, protocols: [h2, http1]}, {address: 127.0.0.1:8083, redirect_to_https: 8443}"),
+    );
+
+    let differs = frontgate(&["config", "diff", path(&old), path(&new), "--format", "json"], &[]);
+
+    let json: Value = serde_json::from_slice(&differs.stdout).unwrap();
+    let lost: Vec<_> = json["lost"].as_array().unwrap().iter().map(|loss| (loss["what"].as_str(), loss["name"].as_str())).collect();
+    assert_eq!(differs.status.code(), Some(4));
+    assert_eq!(lost, [(Some("listener"), Some("127.0.0.1:8081")), (Some("listener"), Some("127.0.0.1:8082"))]);
+}
+
+#[test]
 fn config_diff_refuses_what_is_no_configuration() {
     let folder = Folder::new("bad");
     let (good, bad) = (folder.write("a.yaml", BEFORE), folder.write("b.yaml", "version: 2\n"));

@@ -7,7 +7,7 @@ use crate::snapshot::{KeptFilter, KeptState, KeptUpstream};
 /// Something that would be lost.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Loss {
-    /// What loses it: `filter` or `upstream`.
+    /// What loses it: `listener`, `filter` or `upstream`.
     pub what: &'static str,
     /// Its name.
     pub name: String,
@@ -20,6 +20,15 @@ pub(crate) struct Loss {
 /// What a change from `old` to `new` loses.
 pub(super) fn losses(old: &KeptState, new: &KeptState) -> Vec<Loss> {
     let mut losses = Vec::new();
+    for (address, mark) in &old.listeners {
+        let because = match new.listeners.get(address) {
+            None => "nobody listens there any more",
+            Some(after) if after != mark => "what is spoken there, what is asked of clients or who is believed changes",
+            Some(_) => continue,
+        };
+        let lost = "its connections, each after the answer that it waits for".to_owned();
+        losses.push(Loss { what: "listener", name: address.clone(), lost, because: because.to_owned() });
+    }
     for (name, filter) in &old.filters {
         of_filter(name, filter, old, new, &mut losses);
     }

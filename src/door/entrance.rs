@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use arc_swap::ArcSwap;
 use pingora_core::server::ShutdownWatch;
 use rustls::ServerConfig;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::accept::Listening;
@@ -97,16 +98,16 @@ impl Entrance {
 /// Whether connections of the one may stay under the other: the same is spoken, and the same are believed. Certificates are looked at when
 /// connections begin, and where requests are sent is asked for each.
 fn are_alike(old: &Listener, new: &Listener) -> bool {
-    let spoken = |listener: &Listener| [Protocol::Http1, Protocol::H2].map(|protocol| listener.speaks(protocol));
-    let asked = |listener: &Listener| {
-        let tls = listener.tls.as_ref()?;
-        Some((tls.min_version, tls.client_auth.as_ref().map(|auth| auth.value.clone())))
-    };
-    let believed = |listener: &Listener| {
-        let proxies = listener.proxy_protocol.as_ref()?;
-        Some(proxies.from.iter().map(|network| network.0).collect::<Vec<_>>())
-    };
-    spoken(old) == spoken(new) && asked(old) == asked(new) && believed(old) == believed(new)
+    lasting(old) == lasting(new)
+}
+
+/// What connections of a listener depend on for as long as they last: what is spoken, what is asked of clients, and who is believed.
+pub(crate) fn lasting(listener: &Listener) -> Value {
+    let spoken = [Protocol::Http1, Protocol::H2].map(|protocol| listener.speaks(protocol));
+    let asked = listener.tls.as_ref().map(|tls| json!([tls.min_version, tls.client_auth]));
+    let believed =
+        listener.proxy_protocol.as_ref().map(|proxies| proxies.from.iter().map(|network| network.0.to_string()).collect::<Vec<_>>());
+    json!([spoken, asked, believed])
 }
 
 impl Terms {

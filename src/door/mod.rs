@@ -45,7 +45,7 @@ pub(crate) use accept::{For, Listening, accept};
 pub(crate) use bound::{Bound, Handed, Inherited, Role, cannot};
 pub(crate) use caps::{Caps, Place};
 pub(crate) use conn::{Conn, Fresh};
-pub(crate) use entrance::{Ending, Entrance, Terms};
+pub(crate) use entrance::{Ending, Entrance, Terms, lasting};
 use h1::Down;
 pub(crate) use h1::{H1, Held, Next, Seat};
 pub(crate) use h2::spread;

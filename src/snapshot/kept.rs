@@ -13,6 +13,7 @@ use super::inline::{inline, inline_key};
 use super::route::entry;
 use crate::config::model::{Config, FirstByte, Target};
 use crate::config::show;
+use crate::door::lasting;
 use crate::router::{Entry, Router};
 use crate::upstream::{pool, tls};
 
@@ -59,6 +60,9 @@ pub(crate) struct KeptState {
     pub fixed: Vec<(String, String)>,
     /// Routes that are tried in their order, by name.
     pub ordered: Vec<Vec<String>>,
+    /// The marks of what the connections of listeners depend on, by address.
+    #[serde(default)]
+    pub listeners: BTreeMap<String, String>,
 }
 
 /// What a filter learns.
@@ -117,6 +121,7 @@ pub(crate) fn state_of(config: &Config, marks: &impl Marks) -> KeptState {
         pinned: pinned(config).cloned().collect(),
         fixed: fixed(config).iter().map(|(name, value)| ((*name).to_owned(), marks.mark(value))).collect(),
         ordered: ordered(config),
+        listeners: config.server.listeners.iter().map(|one| (one.address.to_string(), marks.mark(&lasting(one)))).collect(),
     }
 }
 
