@@ -218,14 +218,27 @@ fn is_harmless(value: &str) -> bool {
     ["true", "false", "null", "~", "yes", "no", "on", "off", "any"].contains(&word) || is_reference(value) || selector || is_variable
 }
 
-/// A value as it may be shown, where all or a part of it may be a secret: by its look, or by the header's name that it is the value of.
-pub(super) fn masked(header: &str, value: &str) -> Option<String> {
-    if (names_a_secret(header) || header.to_ascii_lowercase().contains("cookie")) && !is_harmless(value) {
+/// A value as it may be shown, where all or a part of it may be a secret: by its look, by the name of the key, header or fact that it is the
+/// value of, or by a name within it, as in a query.
+pub(super) fn masked(key: &str, value: &str) -> Option<String> {
+    if (names_a_secret(key) || key.to_ascii_lowercase().contains("cookie")) && !is_harmless(value) {
         return Some(HIDDEN.to_owned());
     }
-    let mut words: Vec<&str> = bare(value).into_iter().map(|found| found.text).filter(|text| !text.is_empty()).collect();
+    let mut words: Vec<&str> =
+        bare(value).into_iter().map(|found| found.text).chain(assigned(value)).filter(|text| !text.is_empty()).collect();
     words.sort_by_key(|word| std::cmp::Reverse(word.len()));
     (!words.is_empty()).then(|| words.into_iter().fold(value.to_owned(), |shown, word| shown.replace(word, HIDDEN)))
+}
+
+/// What is assigned within a value to names of secrets: `…?token=…`, `password: …`.
+fn assigned(value: &str) -> impl Iterator<Item = &str> {
+    let separators = value.match_indices('=').chain(value.match_indices(": "));
+    separators.filter_map(|(at, separator)| {
+        let name = value[..at].rsplit(|c: char| !c.is_alphanumeric() && !"-_.".contains(c)).next().unwrap_or_default();
+        let after = value[at + separator.len()..].trim_start_matches([' ', '"', '\'']);
+        let end = after.find(|c: char| c.is_whitespace() || "&;,\"'#}".contains(c)).unwrap_or(after.len());
+        (names_a_secret(name) && !is_harmless(&after[..end])).then_some(&after[..end])
+    })
 }
 
 /// A value in a flow collection, as far as it goes.

@@ -141,10 +141,8 @@ impl Walk<'_> {
             return Content::Masked { shown: origin.written.clone(), is };
         }
         let masked = is.as_str().and_then(|text| {
-            let [.., above, key] = path else { return secrets::masked("", text) };
-            // Only headers can hold a secret that is written where it stands: everywhere else the language asks for its name.
-            let is_header = matches!(above.as_str(), "set" | "add" | "headers");
-            secrets::masked(if is_header { key } else { "" }, text)
+            // The members of `secret: {file: …}` say where one is kept.
+            secrets::masked(path.last().map_or("", String::as_str), text)
         });
         match masked {
             Some(shown) => Content::Masked { shown, is },

@@ -92,6 +92,29 @@ routes: [{name: a, path: /**, respond: {body: \"Basic dXNlcjpwYXNzd29yZA==\"}, f
 }
 
 #[test]
+fn secrets_in_facts_bodies_and_addresses_are_not_shown_either() {
+    let text = with(
+        "upstreams: {m: {endpoints: [127.0.0.1:1], health: {path: \"/h?access_token=secret-1&x=1\"}}}
+filters:
+  guard: {circuit_breaker: {fallback: [{respond: {json: {token: secret-2, items: [{password: secret-3}]}}}]}}
+  login: {jwt: {issuer: any, audience: any, algorithms: [ES256], keys: {jwks: {url: \"https://id.shop.example/jwks?apikey=secret-4\"}}}}
+routes:
+  - {name: a, path: /a, when: {header.x-api-key: secret-5, query.token: [secret-6, secret-7], cookie.session: secret-8}, respond: {json: {api_key: secret-9}}}
+  - {name: b, path: /b, respond: {body: \"api_key=secret-10 password: secret-11\"}}
+  - {name: c, path: /c, redirect: {to: \"https://shop.example/?secret=secret-12\"}}
+  - {name: d, path: /d, upstream: m, filters: [login, guard]}
+",
+    );
+
+    let yaml = shown(&loaded(&text)).to_yaml(true);
+
+    assert!(!yaml.contains("secret-"), "{yaml}");
+    for harmless in ["path: \"/h?access_token=***&x=1\"", "/jwks?apikey=***", "/?secret=***", "audience: any"] {
+        assert!(yaml.contains(harmless) || yaml.contains(&harmless.replace('"', "")), "{harmless}: {yaml}");
+    }
+}
+
+#[test]
 fn values_of_several_files_say_which() {
     let source = |name: &str, text: &str| crate::config::places::Source { name: format!("conf.d/{name}"), text: text.to_owned() };
     let files = vec![
