@@ -7,7 +7,7 @@ use bytes::Bytes;
 use frontgate_filters::words::units;
 use http::StatusCode;
 use pingora_http::{RequestHeader, ResponseHeader};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Admin;
 use super::answer::{Answer, NDJSON, answer, problem, refusal};
@@ -43,7 +43,7 @@ pub(super) fn open(admin: &Admin, head: &RequestHeader) -> Result<Lines, Answer>
         Some(Ok(time)) => time.0.min(ENDLESS),
         Some(Err(_)) => return Err(bad("`for` must be a time such as 60s.")),
     };
-    log::info!("an operator watches the log lines with `{filter}`");
+    log::info!("an operator watches the log lines with `{}`", filter.to_string().replace(char::is_control, "?"));
     match admin.gateway.taps.open(filter) {
         Some(tapped) => Ok(Lines { tapped, until: Instant::now() + time }),
         None => Err(problem(StatusCode::SERVICE_UNAVAILABLE, "too_many_taps", "As many as may watch at once do so already.", None)),
@@ -65,7 +65,11 @@ impl Lines {
                 () = sleep_until(beat) => Bytes::from_static(b"\n"),
             };
             client.body(lines, false);
-            client.flush().await?;
+            // Who does not read has no longer than who does.
+            match timeout_at(self.until, client.flush()).await {
+                Ok(sent) => sent?,
+                Err(_) => return Err(Lost::Left),
+            }
         }
         // Nobody is counted any more once the end is told.
         drop(self);

@@ -236,7 +236,7 @@ pub(crate) fn give(path: &Path, sockets: &[Passed]) -> Result<Peer, NotGiven> {
         io::ErrorKind::ConnectionRefused => NotGiven::Nobody(None),
         _ => NotGiven::Nobody(Some(format!("`{}`: {error}", path.display()))),
     })?;
-    let peer = peer(&stream).map_err(|why| NotGiven::Nobody(Some(format!("`{}`: {why}", path.display()))))?;
+    let peer = peer(&stream).map_err(|why| NotGiven::Failed(format!("`{}`: {why}", path.display())))?;
     send(&mut stream, sockets).map_err(|error| NotGiven::Failed(format!("the sockets cannot be handed over: {error}")))?;
     let mut said = [0; SERVING.len()];
     let heard = stream.set_read_timeout(Some(START)).and_then(|()| stream.read_exact(&mut said));
