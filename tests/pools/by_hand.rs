@@ -90,7 +90,7 @@ fn a_weight_by_hand_holds_in_place_of_the_one_that_is_written() {
         let shares = shares(&gateway, &farm, 500);
         assert!((400 - spread..=400 + spread).contains(&shares[0]) && shares[2] == 0, "{balance}: {shares:?}");
         let (_, table, _) = upstreams(&gateway, &[]);
-        assert!(table.contains(" 4 by hand ") && table.contains(" 0 by hand, 3"), "{table}");
+        assert!(table.contains(" 4 by hand ") && (table.contains(" 0 by hand, 36") || table.contains(" 0 by hand, 35")), "{table}");
         assert_eq!(full(&gateway)["reasons"][0], "an operator has set the weight of 2 of the endpoints of upstream `main`");
     }
 }
