@@ -1,6 +1,8 @@
 //! Attempts without sockets or sessions: what follows each end.
 
+use frontgate_filters::filter::Failure;
 use http::StatusCode;
+use pingora_http::ResponseHeader;
 use serde_json::json;
 
 use super::*;
