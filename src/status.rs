@@ -44,7 +44,7 @@ pub(crate) struct Status {
 }
 
 /// How the configuration in force came to be so.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct InForce {
     /// `start`, `watch`, `signal`, `admin` or `rollback`.
     pub how: String,
@@ -56,6 +56,20 @@ pub(crate) struct InForce {
     /// What the files hold in its place, after a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_disk: Option<String>,
+    /// When they were read last (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_disk_at: Option<String>,
+    /// What ends the rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<String>,
+}
+
+impl InForce {
+    /// What the files hold in its place and since when that is known, in a line.
+    pub(crate) fn on_disk_in_words(&self) -> Option<String> {
+        let at = self.on_disk_at.as_ref().map(|at| format!(" (as read at {at})")).unwrap_or_default();
+        self.on_disk.as_ref().map(|on_disk| format!("{on_disk}{at}"))
+    }
 }
 
 /// What an operator has set the level of the gateway's own log to.
@@ -367,6 +381,8 @@ pub(crate) struct RolledBack {
     pub changed: Vec<String>,
     /// What the files hold in its place.
     pub on_disk: Option<String>,
+    /// What ends the rollback; nothing where the files hold this very configuration, so that nothing is held.
+    pub holds: Option<String>,
 }
 
 /// A reload of late, or the start.
@@ -518,7 +534,7 @@ impl Force {
 mod tests {
     use super::*;
 
-    const WIRE: &str = r#"{"status":"down","reasons":["the required upstream `main` has no endpoint that takes requests"],"version":"0.1.0","config":"abc123","in_force":{"how":"rollback","who":"127.0.0.1:4711 without a token","since":"2026-02-03T04:05:06Z","on_disk":"the files hold another"},"log_level":{"level":"debug","for_ms":60000},"requests_in_flight":2,"log_lines_dropped":0,"overload":{"stage":1,"for_ms":1500,"memory":{"used":95,"most":100,"of":"the limit of the control group","stage":1},"descriptors":null,"lag_ms":3,"lag_stage":0},"upstreams":{"main":{"alive":false,"required":true,"in_flight":3,"retrying":1,"first_byte_ms":15000,"adaptive":false,"endpoints":[{"address":"10.0.0.1:80","state":"ejected","weight":1,"in_flight":0,"ejected_for_ms":1500,"version":null,"last_error":"status 503","last_error_ms_ago":1200,"protocol":"h2","drained_for_ms":null,"weighed_by_hand":true,"weighed_for_ms":2500},{"address":"10.0.0.2:80","name":"users.internal:80","state":"unhealthy","weight":2,"in_flight":3,"ejected_for_ms":null,"version":"v2","last_error":null,"last_error_ms_ago":null,"protocol":null,"drained_for_ms":null,"weighed_by_hand":false,"weighed_for_ms":null}],"discovery":{"sources":[{"source":"file targets.json","state":"away","age_seconds":7,"endpoints":2,"held":1,"why":"it does not exist"}]}}},"circuits":[{"filter":"guard","upstream":"main","state":"half_open","requests":20,"failures":11,"slow":0,"probes":1,"open_for_ms":null,"forced":"open","forced_for_ms":60000}],"key_sets":{"login":{"age_seconds":61}}}"#;
+    const WIRE: &str = r#"{"status":"down","reasons":["the required upstream `main` has no endpoint that takes requests"],"version":"0.1.0","config":"abc123","in_force":{"how":"rollback","who":"127.0.0.1:4711 without a token","since":"2026-02-03T04:05:06Z","on_disk":"the files hold another","on_disk_at":"2026-02-03T04:06:06Z","holds":"until they do not"},"log_level":{"level":"debug","for_ms":60000},"requests_in_flight":2,"log_lines_dropped":0,"overload":{"stage":1,"for_ms":1500,"memory":{"used":95,"most":100,"of":"the limit of the control group","stage":1},"descriptors":null,"lag_ms":3,"lag_stage":0},"upstreams":{"main":{"alive":false,"required":true,"in_flight":3,"retrying":1,"first_byte_ms":15000,"adaptive":false,"endpoints":[{"address":"10.0.0.1:80","state":"ejected","weight":1,"in_flight":0,"ejected_for_ms":1500,"version":null,"last_error":"status 503","last_error_ms_ago":1200,"protocol":"h2","drained_for_ms":null,"weighed_by_hand":true,"weighed_for_ms":2500},{"address":"10.0.0.2:80","name":"users.internal:80","state":"unhealthy","weight":2,"in_flight":3,"ejected_for_ms":null,"version":"v2","last_error":null,"last_error_ms_ago":null,"protocol":null,"drained_for_ms":null,"weighed_by_hand":false,"weighed_for_ms":null}],"discovery":{"sources":[{"source":"file targets.json","state":"away","age_seconds":7,"endpoints":2,"held":1,"why":"it does not exist"}]}}},"circuits":[{"filter":"guard","upstream":"main","state":"half_open","requests":20,"failures":11,"slow":0,"probes":1,"open_for_ms":null,"forced":"open","forced_for_ms":60000}],"key_sets":{"login":{"age_seconds":61}}}"#;
 
     #[test]
     fn what_is_written_is_what_programs_know_and_is_read_back_whole() {
