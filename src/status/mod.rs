@@ -2,6 +2,7 @@
 //! back by the command line.
 
 mod acts;
+mod canaries;
 mod circuits;
 mod configurations;
 mod limits;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::acts::{Accepted, ByHand, Draining};
+pub(crate) use self::canaries::CanaryStatus;
 pub(crate) use self::circuits::{CircuitForced, CircuitStatus, Force};
 pub(crate) use self::configurations::{HistoryStatus, InForce, KeptConfiguration, ReloadStatus, Reloaded, RolledBack};
 pub(crate) use self::limits::{LimitedKey, LimitsStatus};
@@ -48,6 +50,9 @@ pub(crate) struct Status {
     pub overload: OverloadStatus,
     /// The upstreams, by name.
     pub upstreams: BTreeMap<String, UpstreamStatus>,
+    /// The versions that canaries choose, by route in the order of the configuration, `stable` last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub canaries: Vec<CanaryStatus>,
     /// The circuits that were ever asked.
     pub circuits: Vec<CircuitStatus>,
     /// The key sets from elsewhere, by the filters that use them.

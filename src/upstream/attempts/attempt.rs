@@ -21,6 +21,8 @@ pub(crate) struct Current {
     pub(super) over: Option<Instant>,
     /// Why there is no connection, or no answer that can be read, where that is known.
     pub(super) why: Option<Cause>,
+    /// Whether its endpoint was judged by it.
+    pub(super) judged: bool,
     pub(super) status: Option<u16>,
 }
 

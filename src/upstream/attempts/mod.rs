@@ -168,7 +168,17 @@ impl Attempts {
         let deadline = [total, self.deadline].into_iter().flatten().min();
         self.all += 1;
         self.waiting = Some(now);
-        Ok(self.current.insert(Current { pick, began: now, deadline, sent: false, ended: None, over: None, why: None, status: None }))
+        Ok(self.current.insert(Current {
+            pick,
+            began: now,
+            deadline,
+            sent: false,
+            ended: None,
+            over: None,
+            why: None,
+            judged: false,
+            status: None,
+        }))
     }
 
     /// The request's last byte is on its way. How long the head may take from here, where it is not there already; none where this was

@@ -32,8 +32,8 @@ impl Attempts {
             Err(Failure::Timeout) => Some(Err(Cause::TooSlow)),
             Err(Failure::Connect) => Some(Err(self.current.as_ref().map_or(Cause::Unreachable, Current::cause))),
         };
-        if let (Some(judged), Some(current)) = (judged, &self.current) {
-            current.pick.judge(judged, now);
+        if let Some(judged) = judged {
+            self.judge(judged, now);
         }
         // What a struggling upstream takes is no measure.
         if self.current.is_some() && matches!(result, Ok(_) | Err(Failure::Timeout)) && audience.is_measure() {
@@ -110,9 +110,21 @@ impl Attempts {
 
     /// An answer has come to its end that says what came of a gRPC call: what its endpoint is judged by.
     pub(crate) fn concluded(&mut self, status: Option<Status>, now: Instant) {
-        if let (Some(status), Some(current)) = (status, &self.current) {
-            current.pick.judge(judged(status), now);
+        if let Some(status) = status {
+            self.judge(judged(status), now);
         }
+    }
+
+    /// The endpoint that was asked is judged by its attempt, once: a head that is all of an answer says the same again at its end.
+    fn judge(&mut self, judged: Result<(), Cause>, now: Instant) {
+        let Some(current) = &mut self.current else { return };
+        if std::mem::replace(&mut current.judged, true) {
+            return;
+        }
+        if matches!(judged, Err(Cause::Status(_) | Cause::Grpc(_))) {
+            current.pick.pool().metrics.failed_answer();
+        }
+        current.pick.judge(judged, now);
     }
 }
 
