@@ -288,3 +288,27 @@ fn a_gateway_that_ends_meanwhile_is_said_to() {
     let words = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(69) && words.contains("has gone away"), "{words}");
 }
+
+#[test]
+fn who_saw_no_line_hears_at_the_end_how_many_requests_there_were() {
+    let origin = origin();
+    let gateway = Gateway::start(&configuration(origin.address));
+    let admin = gateway.running.admin().unwrap().to_string();
+    let watch = |filter: &'static str| {
+        let admin = admin.clone();
+        std::thread::spawn(move || command(&[filter, "--for", "3s", "--admin", &admin]).output().unwrap())
+    };
+
+    let quiet = end_of(&watch("status=503").join().unwrap());
+    let watching = ["status>=599", "status=503"].map(watch);
+    while watching.iter().any(|thread| !thread.is_finished()) {
+        assert_eq!(get(gateway.address, "/bad").status, 503);
+    }
+    let [none, all] = watching.map(|thread| end_of(&thread.join().unwrap()));
+
+    assert_eq!(quiet, (Some(0), String::new(), "frontgate: no request ended in this time\n".to_owned()));
+    let count =
+        none.2.strip_prefix("frontgate: none of the ").and_then(|rest| rest.strip_suffix(" requests that ended in this time match\n"));
+    assert!(none.0 == Some(0) && none.1.is_empty() && count.is_some_and(|count| count.parse::<u64>().unwrap() > 1), "{none:?}");
+    assert!(all.0 == Some(0) && all.1.lines().count() > 1 && !all.2.contains("match"), "{all:?}");
+}

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, SyncSender};
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::signal::unix::{self, SignalKind};
 
@@ -55,7 +56,7 @@ pub(super) fn run(path: Option<&Path>, options: Options) -> ExitCode {
         Ok(Some(None)) => return ExitCode::SUCCESS,
         Err(why) => return fail(exit::RUNTIME, &why),
     };
-    let supervisor = Supervisor::of_environment(taken.as_ref().map(|taken| taken.peer.process));
+    let supervisor = Supervisor::of_environment(taken.as_ref().map(|taken| (taken.peer.process, taken.watchdog)));
     let (loaded, beginning) = reload::begin(loaded);
     let again = path.clone();
     let read = Box::new(move || config::load(again.as_deref()).and_then(snapshot::opened));
@@ -249,12 +250,19 @@ enum Way {
     Leave,
 }
 
+/// What ending takes beyond the drain: the last lines of the log, the process itself.
+const AFTERWARDS: Duration = Duration::from_secs(10);
+
 /// Says that it drains, and does so.
 fn drain(running: Running, way: Way, ended: tokio::sync::oneshot::Sender<usize>) -> std::io::Result<()> {
-    let notice = running.gateway.snapshot().loaded.config.server.drain.notice;
+    let (notice, timeout) = {
+        let drain = &running.gateway.snapshot().loaded.config.server.drain;
+        (drain.notice, drain.timeout)
+    };
     let requests = running.requests();
     if let Some(supervisor) = running.gateway.supervisor() {
-        supervisor.stopping(&format!("draining: {requests} requests in flight"));
+        let longest = notice.0.saturating_add(timeout.0).saturating_add(AFTERWARDS);
+        supervisor.stopping(&format!("draining: {requests} requests in flight"), longest);
     }
     if notice.0.is_zero() || way == Way::Leave {
         log::info!("draining: no new connections, {requests} requests in flight");

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::gateway::Gateway;
 use crate::server::handover::{self, NotGiven, Peer, Taken, Waiting};
+use crate::supervisor::Supervisor;
 
 /// How processes take each other's place.
 #[derive(Debug, Default, clap::Args)]
@@ -117,8 +118,9 @@ fn is_gone(process: u32) -> bool {
 pub(super) fn hand_over(gateway: &Gateway, place: &Path) -> std::io::Result<oneshot::Receiver<Result<Peer, NotGiven>>> {
     let (tell, told) = oneshot::channel();
     let (sockets, place) = (gateway.entrances.pass(), place.to_owned());
+    let watchdog = gateway.supervisor().and_then(Supervisor::watchdog);
     let work = move || {
-        let given = sockets.map_err(NotGiven::Failed).and_then(|sockets| handover::give(&place, &sockets));
+        let given = sockets.map_err(NotGiven::Failed).and_then(|sockets| handover::give(&place, &sockets, watchdog));
         // Whoever asked is there until it hears of it.
         let _ = tell.send(given);
     };

@@ -43,6 +43,10 @@ const LEAVING: &[u8; 8] = b"leaving\n";
 struct Announced {
     protocol: u32,
     version: String,
+    /// How often the supervisor of both wants to hear of the one that serves, in microseconds: its variables may name the old process alone, or be
+    /// missing where it did not start the new one as the main process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    watchdog: Option<u64>,
     sockets: Vec<Socket>,
 }
 
@@ -179,6 +183,8 @@ pub(crate) struct Taken {
     pub inherited: Inherited,
     /// Whose they were.
     pub peer: Peer,
+    /// How often that one told its supervisor that it turns, where it did.
+    pub watchdog: Option<Duration>,
     stream: UnixStream,
 }
 
@@ -209,9 +215,10 @@ async fn receive(mut stream: tokio::net::UnixStream) -> Result<Taken, String> {
             sockets.push(Handed { role: Some(socket.role), name: None, configured: Some(socket.configured), bound });
         }
     }
+    let watchdog = list.watchdog.filter(|usec| *usec > 0).map(Duration::from_micros);
     let stream = stream.into_std().map_err(wrong)?;
     stream.set_nonblocking(false).map_err(wrong)?;
-    Ok(Taken { inherited: Inherited::new(sockets), peer, stream })
+    Ok(Taken { inherited: Inherited::new(sockets), peer, watchdog, stream })
 }
 
 impl Taken {
@@ -229,8 +236,9 @@ impl Taken {
     }
 }
 
-/// Hands these sockets to the process that waits at this path, and returns once it serves: this one must leave them then.
-pub(crate) fn give(path: &Path, sockets: &[Passed]) -> Result<Peer, NotGiven> {
+/// Hands these sockets to the process that waits at this path, and returns once it serves: this one must leave them then. `watchdog` is how often
+/// that one has to tell the supervisor that it turns.
+pub(crate) fn give(path: &Path, sockets: &[Passed], watchdog: Option<Duration>) -> Result<Peer, NotGiven> {
     if path.symlink_metadata().is_err() {
         return Err(NotGiven::Nobody(None));
     }
@@ -240,7 +248,7 @@ pub(crate) fn give(path: &Path, sockets: &[Passed]) -> Result<Peer, NotGiven> {
         _ => NotGiven::Nobody(Some(format!("`{}`: {error}", path.display()))),
     })?;
     let peer = peer(&stream).map_err(|why| NotGiven::Failed(format!("`{}`: {why}", path.display())))?;
-    send(&mut stream, sockets).map_err(|error| NotGiven::Failed(format!("the sockets cannot be handed over: {error}")))?;
+    send(&mut stream, sockets, watchdog).map_err(|error| NotGiven::Failed(format!("the sockets cannot be handed over: {error}")))?;
     let mut said = [0; SERVING.len()];
     match read_all(&mut stream, &mut said, Instant::now() + START) {
         Ok(()) if said == *SERVING => {}
@@ -278,10 +286,11 @@ fn read_all(stream: &mut UnixStream, space: &mut [u8], until: Instant) -> io::Re
     Ok(())
 }
 
-fn send(stream: &mut UnixStream, sockets: &[Passed]) -> io::Result<()> {
+fn send(stream: &mut UnixStream, sockets: &[Passed], watchdog: Option<Duration>) -> io::Result<()> {
     stream.set_write_timeout(Some(WORD))?;
     let list = sockets.iter().map(|socket| Socket { role: socket.role, configured: socket.configured, shared: socket.bound.is_shared });
-    let list = Announced { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned(), sockets: list.collect() };
+    let watchdog = watchdog.and_then(|period| u64::try_from(period.as_micros()).ok());
+    let list = Announced { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned(), watchdog, sockets: list.collect() };
     let list = serde_json::to_vec(&list)?;
     let length = u32::try_from(list.len()).map_err(io::Error::other)?;
     stream.write_all(&length.to_be_bytes())?;
@@ -363,16 +372,16 @@ mod tests {
         let addresses: Vec<SocketAddr> = sockets.iter().map(|socket| socket.bound.address).collect();
         let path = scratch.path();
 
-        let giving = std::thread::spawn(move || give(&path, &sockets).map(|peer| (peer, sockets)));
+        let giving = std::thread::spawn(move || give(&path, &sockets, Some(Duration::from_millis(1500))).map(|peer| (peer, sockets)));
         let mut got = taken(&waiting);
         let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
         let found: Vec<SocketAddr> =
             (0..addresses.len()).filter_map(|_| got.inherited.take(Role::Listener, None, any)).map(|bound| bound.address).collect();
-        let peer = got.peer;
+        let (peer, watchdog) = (got.peer, got.watchdog);
         got.served().expect("the other one leaves");
 
         let (other, _sockets) = giving.join().expect("no panic").expect("they were given");
-        assert_eq!(found, addresses);
+        assert_eq!((found, watchdog), (addresses, Some(Duration::from_millis(1500))));
         assert_eq!((other.process, peer.process), (std::process::id(), std::process::id()));
         drop(waiting);
         assert!(!scratch.path().exists());
@@ -381,12 +390,12 @@ mod tests {
     #[test]
     fn where_nobody_waits_nothing_is_given_and_where_somebody_fails_nothing_is_lost() {
         let scratch = Scratch::new("nobody");
-        assert!(matches!(give(&scratch.path(), &passed(1)), Err(NotGiven::Nobody(None))));
+        assert!(matches!(give(&scratch.path(), &passed(1), None), Err(NotGiven::Nobody(None))));
 
         let waiting = Waiting::at(&scratch.path()).expect("a place");
         assert!(Waiting::at(&scratch.path()).is_err_and(|why| why.contains("already")));
         let path = scratch.path();
-        let giving = std::thread::spawn(move || give(&path, &passed(1)));
+        let giving = std::thread::spawn(move || give(&path, &passed(1), None));
         drop(taken(&waiting));
         let failed = giving.join().expect("no panic");
         assert!(matches!(&failed, Err(NotGiven::Failed(why)) if why.contains("has not begun to serve")), "{failed:?}");
@@ -399,7 +408,7 @@ mod tests {
     fn a_socket_that_nobody_waits_at_any_more_is_replaced() {
         let scratch = Scratch::new("stale");
         drop(UnixListener::bind(scratch.path()).expect("a place"));
-        assert!(matches!(give(&scratch.path(), &passed(1)), Err(NotGiven::Nobody(None))));
+        assert!(matches!(give(&scratch.path(), &passed(1), None), Err(NotGiven::Nobody(None))));
 
         let waiting = Waiting::at(&scratch.path()).expect("a place");
 
@@ -432,7 +441,7 @@ mod tests {
                 let mut stream = UnixStream::connect(&path).expect("somebody waits");
                 stream.write_all(garbage).expect("it listens");
             }
-            give(&path, &passed(1))
+            give(&path, &passed(1), None)
         });
 
         let got = taken(&waiting);

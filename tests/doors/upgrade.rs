@@ -213,6 +213,44 @@ fn systemd_hears_which_process_is_the_main_one_from_now_on() {
 }
 
 #[test]
+fn a_process_that_was_not_told_of_the_watchdog_goes_on_where_the_one_before_was() {
+    let place = Place::new("watched");
+    let origin = Origin::json("{}");
+    let notify = place.0.join("notify");
+    let heard = UnixDatagram::bind(&notify).unwrap();
+    heard.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (path, notify) = (place.socket(), notify.display().to_string());
+    let configured = text(origin.address, "{address: 127.0.0.1:0}", "");
+    let watched = [("FRONTGATE_UPGRADE_SOCKET", path.as_str()), ("NOTIFY_SOCKET", &notify), ("WATCHDOG_USEC", "200000")];
+    let first = Process::start_in("watched", &configured, &watched);
+    let first_one = first.child.id().to_string();
+    // systemd gives the variables to the main process alone; another one's are as if there were none.
+    let unit = [("NOTIFY_SOCKET", notify.as_str())];
+    let others = [("NOTIFY_SOCKET", notify.as_str()), ("WATCHDOG_USEC", "200000"), ("WATCHDOG_PID", first_one.as_str())];
+
+    let mut serves = first;
+    for (name, environment) in [("watched-second", &unit[..]), ("watched-third", &others[..]), ("watched-fourth", &unit[..])] {
+        let new = next(name, &configured, &place, environment);
+        serves.signal("QUIT");
+        let new = new.listening();
+        assert_eq!(serves.end(), Some(0));
+        serves = new;
+
+        // What was said before is not what is said now.
+        let mut space = [0; 4096];
+        heard.set_nonblocking(true).unwrap();
+        for _ in 0..10_000 {
+            if heard.recv(&mut space).is_err() {
+                break;
+            }
+        }
+        heard.set_nonblocking(false).unwrap();
+        let count = heard.recv(&mut space).unwrap_or_else(|error| panic!("{name} is silent: {error}"));
+        assert_eq!(&space[..count], b"WATCHDOG=1\n", "{name}");
+    }
+}
+
+#[test]
 fn a_place_that_others_can_write_to_is_refused() {
     let place = Place::new("unsafe");
     std::fs::set_permissions(&place.0, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
