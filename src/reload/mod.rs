@@ -125,7 +125,7 @@ impl Reloader {
             Beginning::Held { held, disk, history } => {
                 state.files = Some(Files { path, seen: seen.with(&Ok(disk)) });
                 state.history = Some(history);
-                self.holds(&mut state, held);
+                self.holds(&mut state, *held);
             }
         }
     }

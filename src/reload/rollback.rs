@@ -56,7 +56,7 @@ pub(crate) enum Beginning {
     /// What was rolled back to before the process was started anew.
     Held {
         /// That.
-        held: Held,
+        held: Box<Held>,
         /// What the files hold.
         disk: Vec<Source>,
         /// Where it is kept.
@@ -95,7 +95,7 @@ pub(crate) fn begin(loaded: Loaded) -> (Loaded, Beginning) {
         Ok(kept) => {
             let held = Held { texts: entry.sources(), on_disk: on_disk(&kept, Ok(&loaded)), rollback, read: SystemTime::now() };
             let disk = loaded.sources().to_vec();
-            (kept, Beginning::Held { held, disk, history })
+            (kept, Beginning::Held { held: Box::new(held), disk, history })
         }
         Err(problems) => {
             let why = problems.in_a_line();
