@@ -203,7 +203,10 @@ impl Reloader {
         over.retain(|hash| *hash != reloaded.hash);
         let mut known = BTreeSet::new();
         over.retain(|hash| known.insert(hash.clone()));
-        over.drain(..over.len().saturating_sub(MOST_OVER));
+        // The first one is what was in force, and the last one what the files hold.
+        while over.len() > MOST_OVER {
+            over.remove(1);
+        }
         let rollback = Rollback::new(&reloaded.hash, who.to_string(), &texts.and_then(Result::ok).unwrap_or_default(), over, now);
         not_whole(history.hold(&rollback));
         let held = Held { texts: entry.sources(), rollback, on_disk: told.clone(), read: now };
