@@ -23,7 +23,7 @@ use self::cause::listed;
 use self::rollback::Held;
 pub(crate) use self::rollback::{Beginning, NotRolledBack, begin};
 use self::seen::Seen;
-use self::settled::settled;
+use self::settled::{settled, twice_the_same};
 pub(crate) use self::watching::watch;
 use crate::changes;
 use crate::config::diagnostics::Diagnostics;
@@ -39,9 +39,6 @@ use crate::watch::EVERY_YAML;
 
 /// How a configuration is read again.
 pub(crate) type Read = Box<dyn Fn() -> Result<Loaded, Diagnostics> + Send + Sync>;
-
-/// How often files are read at once until they hold the same twice: they may be exchanged in the middle of it.
-const TRIES: usize = 4;
 
 /// What the files of a configuration hold, or why that is not to be had.
 type Texts = Result<Vec<Source>, Diagnostics>;
@@ -262,17 +259,8 @@ fn told(reloaded: &Reloaded, same_values: bool) -> String {
 }
 
 impl Files {
-    /// What they hold: the same twice, so that a directory that is exchanged meanwhile is not read by halves.
+    /// What they hold.
     fn texts(&self) -> Texts {
-        let mut texts = config::texts(self.path.as_deref());
-        for _ in 1..TRIES {
-            let again = config::texts(self.path.as_deref());
-            let is_same = Seen::now(&again, []) == Seen::now(&texts, []);
-            texts = again;
-            if is_same {
-                break;
-            }
-        }
-        texts
+        twice_the_same(|| config::texts(self.path.as_deref()))
     }
 }
