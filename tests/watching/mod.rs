@@ -367,6 +367,40 @@ fn an_edit_is_in_force_though_a_file_beside_it_is_away() {
 }
 
 #[test]
+fn what_is_no_file_beside_the_configuration_changes_nothing_and_holds_up_nobody() {
+    let folder = Process::folder("odd");
+    let conf = folder.join("conf");
+    std::fs::create_dir(&conf).unwrap();
+    std::fs::write(conf.join("main.yaml"), text(1)).unwrap();
+    let process = Process::start_at(folder, "conf", &[], "true");
+    let odd = conf.join("odd.yaml");
+
+    let fifo = |path: &Path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    let in_a_circle = |path: &Path| symlink("odd.yaml", path).unwrap();
+    let endless = |path: &Path| symlink("/dev/zero", path).unwrap();
+    let large = |path: &Path| std::fs::File::create(path).unwrap().set_len(1 << 40).unwrap();
+    let binary = |path: &Path| std::fs::write(path, [0xff, 0x00, 0x80]).unwrap();
+    let makes: [(&dyn Fn(&Path), &str); 5] = [
+        (&fifo, "it is a pipe (FIFO), not a regular file"),
+        (&in_a_circle, "cannot be read: "),
+        (&endless, "it is a device, not a regular file"),
+        (&large, "is larger than 8 MiB"),
+        (&binary, "is not part of a character in UTF-8"),
+    ];
+    for (round, (make, words)) in makes.into_iter().enumerate() {
+        make(&odd);
+        until(words, || lines(&process, "not reloaded").len() == round + 1);
+        assert!(lines(&process, "not reloaded")[round].contains(words), "{}", process.said());
+        assert_eq!((number(&process), metric(&process, SUCCESSFUL)), (round as u64 + 1, 0.0));
+
+        std::fs::remove_file(&odd).unwrap();
+        std::fs::write(conf.join("main.yaml"), text(round as u32 + 2)).unwrap();
+        answers(&process, round as u64 + 2);
+    }
+    assert_eq!(lines(&process, "not reloaded").len(), 5, "each once: {}", process.said());
+}
+
+#[test]
 fn a_key_that_comes_later_mends_a_configuration_that_was_refused_for_want_of_it() {
     let process = with_secrets("later");
     let file = process.folder.join("frontgate.yaml");
