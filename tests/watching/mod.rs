@@ -375,20 +375,22 @@ fn what_is_no_file_beside_the_configuration_changes_nothing_and_holds_up_nobody(
     let process = Process::start_at(folder, "conf", &[], "true");
     let odd = conf.join("odd.yaml");
 
-    let fifo = |path: &Path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
-    let in_a_circle = |path: &Path| symlink("odd.yaml", path).unwrap();
-    let endless = |path: &Path| symlink("/dev/zero", path).unwrap();
-    let large = |path: &Path| std::fs::File::create(path).unwrap().set_len(1 << 40).unwrap();
-    let binary = |path: &Path| std::fs::write(path, [0xff, 0x00, 0x80]).unwrap();
-    let makes: [(&dyn Fn(&Path), &str); 5] = [
-        (&fifo, "it is a pipe (FIFO), not a regular file"),
-        (&in_a_circle, "cannot be read: "),
-        (&endless, "it is a device, not a regular file"),
-        (&large, "is larger than 8 MiB"),
-        (&binary, "is not part of a character in UTF-8"),
+    let make = |what: &str| match what {
+        "a pipe" => assert!(Command::new("mkfifo").arg(&odd).status().unwrap().success()),
+        "a link to itself" => symlink("odd.yaml", &odd).unwrap(),
+        "a device" => symlink("/dev/zero", &odd).unwrap(),
+        "a file of a terabyte" => std::fs::File::create(&odd).unwrap().set_len(1 << 40).unwrap(),
+        _ => std::fs::write(&odd, [0xff, 0x00, 0x80]).unwrap(),
+    };
+    let odd_ones = [
+        ("a pipe", "it is a pipe (FIFO), not a regular file"),
+        ("a link to itself", "cannot be read: "),
+        ("a device", "it is a device, not a regular file"),
+        ("a file of a terabyte", "is larger than 8 MiB"),
+        ("what is no text", "is not part of a character in UTF-8"),
     ];
-    for (round, (make, words)) in makes.into_iter().enumerate() {
-        make(&odd);
+    for (round, (what, words)) in odd_ones.into_iter().enumerate() {
+        make(what);
         until(words, || lines(&process, "not reloaded").len() == round + 1);
         assert!(lines(&process, "not reloaded")[round].contains(words), "{}", process.said());
         assert_eq!((number(&process), metric(&process, SUCCESSFUL)), (round as u64 + 1, 0.0));
