@@ -217,6 +217,35 @@ fn one_who_does_not_read_keeps_nobody_waiting_and_is_told_how_much_he_missed() {
 }
 
 #[test]
+fn who_does_not_read_has_no_longer_than_he_asked_for() {
+    let origin = origin();
+    let patient = configuration(origin.address).replace("admin: 127.0.0.1:0", "admin: 127.0.0.1:0, timeouts: {write: 10m}");
+    let gateway = Gateway::start(&patient);
+    let admin = gateway.running.admin().unwrap();
+    let stuck: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let (status, stream) = tap(admin, "status%3D200&for=5s");
+            assert_eq!(status, 200);
+            // Its side takes little.
+            nix::sys::socket::setsockopt(&stream, nix::sys::socket::sockopt::RcvBuf, &4096).unwrap();
+            stream
+        })
+        .collect();
+    assert_eq!(tap(admin, "status%3D200").0, 503, "there are as many as there may be");
+
+    // More lines than what is between both holds.
+    let mut client = raw(gateway.address);
+    let head = format!("GET /{} HTTP/1.1\r\nHost: a\r\nUser-Agent: {}\r\n\r\n", "x".repeat(2000), "y".repeat(500));
+    for _ in 0..500 {
+        client.write_all(head.as_bytes()).unwrap();
+        assert_eq!(read_reply(&mut client, false).unwrap().status, 200);
+    }
+
+    until("room for others", || tap(admin, "status%3D200").0 == 200);
+    drop(stuck);
+}
+
+#[test]
 fn what_is_asked_for_wrongly_is_answered_with_what_was_meant() {
     let origin = origin();
     let gateway = Gateway::start(&configuration(origin.address));

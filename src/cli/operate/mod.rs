@@ -4,6 +4,7 @@
 mod reach;
 mod tables;
 pub(super) mod tap;
+mod told;
 pub(super) mod why;
 
 use std::fmt::Write as _;

@@ -10,6 +10,7 @@ use frontgate_filters::words::units::Duration;
 use serde_json::Value;
 
 use super::reach::{Followed, Gateway};
+use super::told::text;
 use super::{encoded, refusal};
 use crate::cli::{Admin, exit, fail};
 use crate::telemetry::LineFilter;
@@ -125,11 +126,7 @@ const NAMED: [&str; 16] = [
 
 /// A line for people: when, what came of it, what was asked, how long it took, and what else is known by name.
 fn readable(line: &Value) -> String {
-    let text = |name: &str| match &line[name] {
-        Value::String(text) => shown(text),
-        Value::Null => "-".to_owned(),
-        other => other.to_string(),
-    };
+    let text = |name: &str| text(line, name);
     let time = text("ts");
     let time = time.split('T').nth(1).map_or(&*time, |time| time.trim_end_matches('Z'));
     let host = if line["host"].is_null() { String::new() } else { text("host") };
@@ -142,11 +139,6 @@ fn readable(line: &Value) -> String {
         let _ = write!(out, " {name}={}", text(name));
     }
     out
-}
-
-/// What a client chose, without what a terminal would obey.
-fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
