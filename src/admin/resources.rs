@@ -291,9 +291,9 @@ fn by_hand(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
 
 /// The configuration in force as it may be shown: what came from the environment is marked alone, under a key that only this answer has.
 async fn config(admin: &Admin) -> Answer {
-    let snapshot = admin.gateway.snapshot();
+    let (snapshot, in_force) = (admin.gateway.snapshot(), Some(admin.gateway.in_force()));
     // A large one takes its time.
-    match tokio::task::spawn_blocking(move || Portrait::of(&snapshot.loaded, &Key::fresh())).await {
+    match tokio::task::spawn_blocking(move || Portrait { in_force, ..Portrait::of(&snapshot.loaded, &Key::fresh()) }).await {
         Ok(portrait) => json(StatusCode::OK, &portrait),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The configuration cannot be shown.", None),
     }

@@ -92,7 +92,7 @@ impl Gateway {
         let keyless = snapshot.keyless().into_iter().map(|(filter, why)| format!("the filter `{filter}` refuses every token: {why}"));
         let refused = self.refused.lock().clone().map(|why| format!("the last reload was refused: {why}"));
         let in_force = self.in_force();
-        let rolled_back = in_force.on_disk.zip(in_force.who).map(|(on_disk, who)| {
+        let rolled_back = in_force.on_disk_in_words().zip(in_force.who).map(|(on_disk, who)| {
             format!("configuration {} is in force since the operator {who} rolled back to it: {on_disk}", snapshot.loaded.hash)
         });
         let renewals = snapshot.renewals().filter_map(|(whose, name, why)| {

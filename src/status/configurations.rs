@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// How the configuration in force came to be so.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct InForce {
     /// `start`, `watch`, `signal`, `admin` or `rollback`.
     pub how: String,
@@ -15,6 +15,12 @@ pub(crate) struct InForce {
     /// What the files hold in its place, after a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_disk: Option<String>,
+    /// When they were read last (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_disk_at: Option<String>,
+    /// What ends the rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<String>,
 }
 
 /// The configurations that were accepted of late.
@@ -65,6 +71,8 @@ pub(crate) struct RolledBack {
     pub changed: Vec<String>,
     /// What the files hold in its place.
     pub on_disk: Option<String>,
+    /// What ends the rollback; nothing where the files hold this very configuration, so that nothing is held.
+    pub holds: Option<String>,
 }
 
 /// A reload of late, or the start.
@@ -82,4 +90,12 @@ pub(crate) struct ReloadStatus {
     pub who: Option<String>,
     /// Why it was refused.
     pub why: Option<String>,
+}
+
+impl InForce {
+    /// What the files hold in its place and since when that is known, in a line.
+    pub(crate) fn on_disk_in_words(&self) -> Option<String> {
+        let at = self.on_disk_at.as_ref().map(|at| format!(" (as read at {at})")).unwrap_or_default();
+        self.on_disk.as_ref().map(|on_disk| format!("{on_disk}{at}"))
+    }
 }

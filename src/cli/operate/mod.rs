@@ -18,6 +18,7 @@ use serde_json::Value;
 
 pub(super) use self::reach::admin_address;
 use self::reach::{Answered, Gateway};
+pub(super) use self::tables::rolled_back;
 use super::{Admin, OnUpstream, Whom, exit, fail};
 use crate::changes::Portrait;
 use crate::cli::check::Format;

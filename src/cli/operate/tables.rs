@@ -2,7 +2,7 @@
 
 use crate::cli::table::{Column, table};
 use crate::config::model::UpstreamProtocol;
-use crate::status::{CanaryStatus, CircuitStatus, HistoryStatus, LimitsStatus, Status, UpstreamStatus};
+use crate::status::{CanaryStatus, CircuitStatus, HistoryStatus, InForce, LimitsStatus, Status, UpstreamStatus};
 use crate::telemetry::EndpointState;
 
 /// Upstreams and circuits, for people.
@@ -69,14 +69,17 @@ pub(super) fn history(history: &HistoryStatus) -> String {
     let columns =
         [Column::Left("HASH"), Column::Left("ACCEPTED"), Column::Left("HOW"), Column::Left("IN FORCE"), Column::Left("ASKED FOR BY")];
     let mut text = table(columns, &rows.collect::<Vec<_>>());
-    if let (Some(on_disk), who) = (&history.in_force.on_disk, history.in_force.who.as_deref().unwrap_or("?")) {
-        let since = &history.in_force.since;
-        text += &format!(
-            "\nRolled back at {since} by the operator {who}; {on_disk}.\nIt holds until the files change, or `frontgate reload`.\n"
-        );
-    }
+    text.extend(rolled_back(&history.in_force).map(|told| format!("\n{told}")));
     text.extend(history.problems.iter().map(|problem| format!("\nNot whole: {problem}\n")));
     text
+}
+
+/// What was rolled back to, where something was, and what ends that.
+pub(in crate::cli) fn rolled_back(in_force: &InForce) -> Option<String> {
+    let on_disk = in_force.on_disk_in_words()?;
+    let (since, who) = (&in_force.since, in_force.who.as_deref().unwrap_or("?"));
+    let holds = in_force.holds.as_deref().unwrap_or("until the files change");
+    Some(format!("Rolled back at {since} by the operator {who}; {on_disk}.\nIt holds {holds}.\n"))
 }
 
 /// Where endpoints come from, where not all are written as addresses.

@@ -12,7 +12,7 @@ use frontgate_filters::words::spanned::Place;
 use serde_json::{Map, Value, json};
 
 pub(crate) use self::filled::options;
-use super::places::Places;
+use super::places::{Places, Source};
 use super::read::tree::{Node, Value as Kind};
 use super::{Loaded, secrets};
 
@@ -74,13 +74,16 @@ struct Near<'t> {
 struct Walk<'l> {
     loaded: &'l Loaded,
     places: &'l Places,
+    /// Where the lines of each file end: there are many values in a large one.
+    ends: Vec<Vec<usize>>,
 }
 
 /// The configuration with every default, each value with its origin.
 pub(crate) fn shown(loaded: &Loaded) -> Shown {
     let value = filled::filled(&loaded.config);
     let (root, places) = loaded.written();
-    let walk = Walk { loaded, places: &places };
+    let ends = |source: &Source| source.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+    let walk = Walk { loaded, places: &places, ends: loaded.sources.iter().map(ends).collect() };
     walk.shown(value, root.as_ref().map(|node| Near { node, key: None }), &mut Vec::new())
 }
 
@@ -156,7 +159,8 @@ impl Walk<'_> {
         let source = &self.loaded.sources[at.file];
         // The files of a configuration are of one directory.
         let name = Path::new(&source.name).file_name().map_or(source.name.as_str().into(), |name| name.to_string_lossy());
-        let place = format!("{name}:{}", source.line_column(at.range.start).0);
+        let line = self.ends[at.file].partition_point(|end| *end < at.range.start) + 1;
+        let place = format!("{name}:{line}");
         Origin::Written(match self.places.origin(Place(near.node.id)) {
             Some(origin) => format!("{place} {}", origin.written),
             None => place,
