@@ -114,8 +114,7 @@ impl Gateway {
             };
             Some(format!("an operator {said} of the endpoints of upstream `{name}`"))
         });
-        self.overload_trouble()
-            .into_iter()
+        self.overload_troubles()
             .chain(away)
             .chain(forced)
             .chain(by_hand)
@@ -163,7 +162,7 @@ impl Gateway {
             keys.extend(refused.into_iter().map(|key| LimitedKey {
                 filter: name.to_owned(),
                 tier: key.tier.as_deref().map(str::to_owned),
-                key: snapshot.pseudonyms.of_parts(&key.key),
+                key: snapshot.pseudonyms.of_parts(&key.key).into_owned(),
                 refused: key.refused,
                 last_ms_ago: now.saturating_duration_since(key.last).as_millis() as u64,
             }));

@@ -23,6 +23,14 @@ pub(crate) struct InForce {
     pub holds: Option<String>,
 }
 
+impl InForce {
+    /// What the files hold in its place and since when that is known, in a line.
+    pub(crate) fn on_disk_in_words(&self) -> Option<String> {
+        let at = self.on_disk_at.as_ref().map(|at| format!(" (as read at {at})")).unwrap_or_default();
+        self.on_disk.as_ref().map(|on_disk| format!("{on_disk}{at}"))
+    }
+}
+
 /// The configurations that were accepted of late.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HistoryStatus {
@@ -90,12 +98,4 @@ pub(crate) struct ReloadStatus {
     pub who: Option<String>,
     /// Why it was refused.
     pub why: Option<String>,
-}
-
-impl InForce {
-    /// What the files hold in its place and since when that is known, in a line.
-    pub(crate) fn on_disk_in_words(&self) -> Option<String> {
-        let at = self.on_disk_at.as_ref().map(|at| format!(" (as read at {at})")).unwrap_or_default();
-        self.on_disk.as_ref().map(|on_disk| format!("{on_disk}{at}"))
-    }
 }

@@ -30,9 +30,8 @@ const TRIMMED_CALLS: f64 = 0.0;
 const AUTHENTICATED: f64 = 1.0;
 /// What a limit may add: its response half and the header that says what is left of it.
 const LIMIT: f64 = 2.0;
-/// A request that a limit refuses, its answer and all. Three of them are whom it was counted for as the log shows it: a line of the log has that,
-/// too, and what is kept for `frontgate why` adds nothing else once there is room for it.
-const REFUSAL: f64 = 33.0;
+/// A request that a limit refuses, its answer and all. What is kept of it for `frontgate why` adds nothing once there is room for it.
+const REFUSAL: f64 = 30.0;
 /// What `jwt`, `rbac`, `rate_limit`, `circuit_breaker` and `version_header` may add together.
 const FIVE: f64 = 6.0;
 /// What the choice between routes by a header may add, though the answer says so in `Vary`.

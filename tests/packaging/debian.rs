@@ -9,7 +9,7 @@ use frontgate_test_support::{skipped, tool};
 use super::{folder, project, succeeds};
 
 /// The package, once for all tests.
-fn package() -> Option<&'static Path> {
+pub(super) fn package() -> Option<&'static Path> {
     static PACKAGE: OnceLock<Option<PathBuf>> = OnceLock::new();
     PACKAGE.get_or_init(build).as_deref()
 }
@@ -61,6 +61,7 @@ fn the_package_has_what_operators_look_for() {
         ("usr/share/zsh/vendor-completions/_frontgate", "#compdef frontgate"),
         ("usr/share/fish/vendor_completions.d/frontgate.fish", "complete -c frontgate"),
         ("usr/share/doc/frontgate/examples/frontgate.yaml", "version: 1"),
+        ("usr/share/doc/frontgate/examples/upgrade.conf", "--upgrade"),
         ("usr/share/frontgate/frontgate.schema.json", "$schema"),
     ] {
         assert!(read(path).contains(word), "{path} does not have `{word}`");

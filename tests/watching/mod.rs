@@ -198,6 +198,8 @@ fn a_config_map_that_is_exchanged_is_seen_again_and_again_with_what_comes_and_go
 
     assert!(lines(&process, "is in force").iter().any(|line| line.contains("more.yaml` is new")), "{}", process.said());
     assert!(lines(&process, "is in force").iter().any(|line| line.contains("more.yaml` is gone")), "{}", process.said());
+    // What is as it should be is no warning.
+    assert_eq!(lines(&process, " notify::"), [""; 0]);
     assert_eq!(lines(&process, "not reloaded"), [""; 0]);
 }
 

@@ -72,7 +72,8 @@ pub(in crate::cli) fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCod
     }
 }
 
-/// Shows a line of what comes: one of the log's, how many found no room, or nothing, which says that the gateway is there.
+/// Shows a line of what comes: one of the log's, how many found no room, how many requests there were at the end, or nothing, which says that
+/// the gateway is there.
 fn show(out: &mut impl Write, line: &str, format: Format) -> std::io::Result<()> {
     if line.is_empty() {
         return Ok(());
@@ -81,11 +82,26 @@ fn show(out: &mut impl Write, line: &str, format: Format) -> std::io::Result<()>
     if let Some(skipped) = json["skipped"].as_u64() {
         return writeln!(std::io::stderr(), "frontgate: {skipped} lines came too fast and are left out");
     }
+    if let Some(requests) = json["end"]["requests"].as_u64() {
+        return match json["end"]["matched"].as_u64() {
+            Some(0) => writeln!(std::io::stderr(), "frontgate: {}", none_of(requests)),
+            _ => Ok(()),
+        };
+    }
     match format {
         Format::Json => writeln!(out, "{line}")?,
         Format::Human => writeln!(out, "{}", readable(&json))?,
     }
     out.flush()
+}
+
+/// What there was where no line was shown.
+fn none_of(requests: u64) -> String {
+    match requests {
+        0 => "no request ended in this time".to_owned(),
+        1 => "the one request that ended in this time does not match".to_owned(),
+        more => format!("none of the {more} requests that ended in this time match"),
+    }
 }
 
 /// What is named beside what every line begins with.
@@ -148,7 +164,7 @@ mod tests {
     fn what_is_sent_to_show_that_somebody_is_there_is_not_shown() {
         let mut out = Vec::new();
 
-        for line in ["", "{\"skipped\":3}", "{\"request_id\":\"a\"}"] {
+        for line in ["", "{\"skipped\":3}", "{\"request_id\":\"a\"}", "{\"end\":{\"requests\":1,\"matched\":1}}"] {
             show(&mut out, line, Format::Json).expect("a Vec takes it");
         }
 

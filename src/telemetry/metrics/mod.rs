@@ -122,6 +122,13 @@ impl Metrics {
         self.listeners.get(address, ListenerMetrics::of_operators)
     }
 
+    /// How many connections of clients were turned away for want of room.
+    pub(crate) fn turned_away(&self) -> crate::overload::TurnedAway<u64> {
+        let mut all = crate::overload::TurnedAway::default();
+        self.listeners.each(|_, listener| listener.add_turned_away(&mut all));
+        all
+    }
+
     /// A configuration came into force at `now`; `hash` names it.
     pub(crate) fn reloaded(&self, hash: &str, now: SystemTime) {
         *self.reload.lock() = Reload { succeeded: true, active: Some((hash.to_owned(), now)) };
