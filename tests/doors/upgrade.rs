@@ -55,7 +55,7 @@ fn no_request_fails_while_one_process_takes_the_place_of_another() {
     let origin = socket::origin(|_, stream| {
         // Messages come back without their mask.
         while let Some((opcode, said)) = socket::read_frame(stream) {
-            let _ = std::io::Write::write_all(stream, &[&[0x80 | opcode, said.len() as u8], &said[..]].concat());
+            let _ = stream.write_all(&[&[0x80 | opcode, said.len() as u8], &said[..]].concat());
             if opcode == 8 {
                 return;
             }
@@ -122,7 +122,7 @@ impl Drop for Stop<'_> {
 fn a_process_that_fails_to_start_leaves_the_old_one_serving() {
     let place = Place::new("fails");
     let origin = Origin::json("{}");
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let configured = text(origin.address, "{address: 127.0.0.1:0}", "drain: {timeout: 1m}");
     let path = place.socket();
     let mut old = Process::start_in("fails", &configured, &[("FRONTGATE_UPGRADE_SOCKET", &path)]);

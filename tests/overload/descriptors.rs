@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::{Begun, held, is_refused, is_served, state, text};
+use super::{Begun, is_refused, is_served, state, text};
 use crate::harness::client::read_reply;
 use crate::harness::gateway::simple;
 use crate::harness::{Origin, Process, exchange, raw, until};
@@ -37,7 +37,7 @@ const TURNED_AWAY: &str = "new connections are turned away: file descriptors run
 fn at_any_limit_what_matters_less_is_refused_before_anybody_is_turned_away() {
     let _ = rlimit::increase_nofile_limit(16 << 10);
     for most in LIMITS {
-        let (origin, _) = held();
+        let (origin, _) = Origin::held("served");
         let server = "overload: {lag: 1h}\ntimeouts: {header: 1h, body: 1h}";
         let process = Process::start_with_descriptors(most, &format!("limit-{most}"), &text(origin.address, server));
         let before = process.descriptors();
@@ -88,7 +88,7 @@ fn at_any_limit_what_matters_less_is_refused_before_anybody_is_turned_away() {
 fn at_any_limit_idle_connections_make_room_and_nobody_is_refused_for_them() {
     let _ = rlimit::increase_nofile_limit(16 << 10);
     for most in LIMITS {
-        let (origin, _) = held();
+        let (origin, _) = Origin::held("served");
         let server = "overload: {lag: 1h}\ntimeouts: {header: 1h, keepalive: 1h}";
         let process = Process::start_with_descriptors(most, &format!("idle-{most}"), &text(origin.address, server));
 

@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::net::TcpStream;
 
-use super::{held, text};
+use super::text;
 use crate::harness::client::read_reply;
 use crate::harness::frames::{SETTINGS, frame, get as ask_over_http2, greeting};
-use crate::harness::{Process, raw, until};
+use crate::harness::{Origin, Process, raw, until};
 
 const FLOODS: usize = 8;
 
@@ -26,7 +26,7 @@ fn before(process: &Process, path: &str) -> usize {
 
 #[test]
 fn who_pipelines_many_requests_takes_turns_with_the_others() {
-    let (origin, _) = held();
+    let (origin, _) = Origin::held("served");
     let process = Process::start("pipelines", &text(origin.address, "overload: {lag: 1h}"));
     let connected = |path: &str| {
         let mut stream = raw(process.address);
@@ -51,7 +51,7 @@ fn who_pipelines_many_requests_takes_turns_with_the_others() {
 
 #[test]
 fn who_opens_many_streams_takes_turns_with_the_others() {
-    let (origin, _) = held();
+    let (origin, _) = Origin::held("served");
     let process = Process::start("streams", &text(origin.address, "overload: {lag: 1h}"));
     let mut floods: Vec<TcpStream> = (0..FLOODS).map(|_| raw(process.address)).collect();
     for stream in &mut floods {
