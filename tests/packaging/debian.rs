@@ -37,6 +37,7 @@ fn the_package_has_what_operators_look_for() {
     let field = |name: &str| succeeds(Command::new("dpkg-deb").arg("-f").arg(package).arg(name)).trim().to_owned();
 
     assert_eq!((field("Package").as_str(), field("Version").starts_with(env!("CARGO_PKG_VERSION"))), ("frontgate", true));
+    assert!(!field("Description").lines().next().unwrap().starts_with("A "), "lintian's synopsis has no article");
     let depends = field("Depends");
     assert!(depends.contains("libc6 (>= ") && depends.contains("systemd | systemd-standalone-sysusers"), "{depends}");
     let unpacked = folder("unpacked");
@@ -63,6 +64,8 @@ fn the_package_has_what_operators_look_for() {
         ("usr/share/doc/frontgate/examples/frontgate.yaml", "version: 1"),
         ("usr/share/doc/frontgate/examples/upgrade.conf", "--upgrade"),
         ("usr/share/frontgate/frontgate.schema.json", "$schema"),
+        ("usr/share/doc/frontgate/changelog.Debian.gz", &format!("frontgate ({}) ", field("Version"))),
+        ("usr/share/doc/frontgate/copyright", "License: Apache-2.0"),
     ] {
         assert!(read(path).contains(word), "{path} does not have `{word}`");
     }
