@@ -44,12 +44,13 @@ struct Judge {
     found: Vec<Mismatch>,
 }
 
-/// What is not as it is expected.
-pub(super) fn judge(expect: &Expect, seen: &Seen) -> Vec<Mismatch> {
+/// What is not as it is expected. That something comes of a request is always expected.
+pub(super) fn judge(expect: Option<&Expect>, seen: &Seen) -> Vec<Mismatch> {
     let mut judge = Judge { found: Vec::new() };
-    match &seen.played {
-        Err(why) => judge.tell("request", Place::default(), "a request", why),
-        Ok(played) => judge.played(expect, played, seen),
+    match (&seen.played, expect) {
+        (Err(why), _) => judge.tell("request", Place::default(), "a request", why),
+        (Ok(played), Some(expect)) => judge.played(expect, played, seen),
+        (Ok(_), None) => {}
     }
     judge.found
 }

@@ -18,6 +18,7 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("connections", "gauge", &["listener"]),
     ("upstream_endpoints", "gauge", &["upstream", "state"]),
     ("upstream_attempts_total", "counter", &["upstream", "result"]),
+    ("upstream_failed_answers_total", "counter", &["upstream"]),
     ("circuit_state", "gauge", &["filter", "upstream"]),
     ("circuit_transitions_total", "counter", &["filter", "upstream", "to"]),
     ("fallback_total", "counter", &["filter", "kind"]),

@@ -6,6 +6,7 @@
 mod filled;
 mod yaml;
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use frontgate_filters::words::spanned::Place;
@@ -87,6 +88,20 @@ pub(crate) fn shown(loaded: &Loaded) -> Shown {
     walk.shown(value, root.as_ref().map(|node| Near { node, key: None }), &mut Vec::new())
 }
 
+/// What is shown in place of a value, where it is not shown as it is: `${NAME}` as it is written where the environment brought it, stars where
+/// it looks like a secret. `key` is the name of what it is the value of, and `text` the value where it is a text.
+fn masked(places: &Places, place: Place, key: &str, text: Option<&str>) -> Option<String> {
+    let brought = places.origin(place).map(|origin| origin.written.clone());
+    brought.or_else(|| secrets::masked(key, text?))
+}
+
+impl Loaded {
+    /// A text of this configuration as whoever may see it is shown it: the value of `key`, as it is written at `place`.
+    pub(crate) fn shown<'t>(&self, place: Place, key: &str, text: &'t str) -> Cow<'t, str> {
+        masked(&self.places, place, key, Some(text)).map_or(Cow::Borrowed(text), Cow::Owned)
+    }
+}
+
 impl Walk<'_> {
     fn shown(&self, value: Value, near: Option<Near<'_>>, path: &mut Vec<String>) -> Shown {
         let origin = self.origin(near);
@@ -140,14 +155,9 @@ impl Walk<'_> {
             Kind::Seq(items) if items.len() == 1 => Near { node: &items[0], key: near.key },
             _ => near,
         });
-        if let Some(origin) = near.and_then(|near| self.places.origin(Place(near.node.id))) {
-            return Content::Masked { shown: origin.written.clone(), is };
-        }
-        let masked = is.as_str().and_then(|text| {
-            // The members of `secret: {file: …}` say where one is kept.
-            secrets::masked(path.last().map_or("", String::as_str), text)
-        });
-        match masked {
+        let place = near.map(|near| Place(near.node.id)).unwrap_or_default();
+        // The members of `secret: {file: …}` say where one is kept.
+        match masked(self.places, place, path.last().map_or("", String::as_str), is.as_str()) {
             Some(shown) => Content::Masked { shown, is },
             None => Content::Scalar(is),
         }
