@@ -18,16 +18,17 @@ fn build() -> Option<PathBuf> {
     for name in ["make", "cargo-deb", "dpkg-deb", "dpkg-shlibdeps"] {
         tool(name)?;
     }
-    let binary = Path::new(env!("CARGO_BIN_EXE_frontgate"));
-    let profile = match binary.parent().and_then(Path::file_name).and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(profile) => profile,
-    };
-    let package = folder("package").join("frontgate.deb");
+    // In a folder of its own, as if it had been built there: cargo-deb removes what was packed before, and that may be somebody's.
+    let target = folder("package");
+    let built = target.join("debug");
+    std::fs::create_dir(&built).unwrap();
+    let binary = built.join("frontgate");
+    std::fs::hard_link(env!("CARGO_BIN_EXE_frontgate"), &binary).unwrap();
+    let package = target.join("frontgate.deb");
     let packed = format!("PACKED=--fast --output {}", package.display());
     let mut make = Command::new("make");
-    make.current_dir(project()).args(["package", &format!("BINARY={}", binary.display()), &format!("PROFILE={profile}"), &packed]);
-    succeeds(&mut make);
+    make.current_dir(project()).args(["package", &format!("BINARY={}", binary.display()), "PROFILE=dev", &packed]);
+    succeeds(make.env("CARGO_TARGET_DIR", &target));
     Some(package)
 }
 
