@@ -149,17 +149,17 @@ fn a_file_that_an_editor_takes_away_first_is_none_that_is_gone() {
 }
 
 /// A directory as Kubernetes mounts a ConfigMap: files that are links through `..data`, which is exchanged.
-struct Volume(PathBuf);
+pub(crate) struct Volume(PathBuf);
 
 impl Volume {
-    fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path) -> Self {
         let volume = folder.join("conf");
         std::fs::create_dir(&volume).unwrap();
         Self(volume)
     }
 
     /// Holds these files from now on.
-    fn hold(&self, revision: u32, files: &[(&str, String)]) {
+    pub(crate) fn hold(&self, revision: u32, files: &[(&str, String)]) {
         let name = format!("..{revision}");
         std::fs::create_dir(self.0.join(&name)).unwrap();
         for (file, text) in files {
@@ -196,8 +196,10 @@ fn a_config_map_that_is_exchanged_is_seen_again_and_again_with_what_comes_and_go
     answers(&process, 4);
     until("a file that was removed", || get(process.address, "/more").json()["number"] == 4);
 
-    assert!(lines(&process, "is in force").iter().any(|line| line.contains("more.yaml` is new")), "{}", process.said());
-    assert!(lines(&process, "is in force").iter().any(|line| line.contains("more.yaml` is gone")), "{}", process.said());
+    // What is in force is told once it is.
+    for words in ["more.yaml` is new", "more.yaml` is gone"] {
+        until(words, || lines(&process, "is in force").iter().any(|line| line.contains(words)));
+    }
     // What is as it should be is no warning.
     assert_eq!(lines(&process, " notify::"), [""; 0]);
     assert_eq!(lines(&process, "not reloaded"), [""; 0]);
