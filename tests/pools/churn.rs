@@ -72,6 +72,7 @@ fn a_thousand_endpoints_join_and_leave_while_requests_flow() {
 
 #[test]
 fn a_thousand_endpoints_of_a_file_join_and_leave_while_requests_flow() {
+    let _alone = alone();
     let farm = Farm::start();
     let folder = std::env::temp_dir().join(format!("frontgate-test-{}-churn", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
