@@ -17,7 +17,7 @@ use super::tap::{self, Lines};
 use crate::changes::{Key, Portrait};
 use crate::discovery::in_words;
 use crate::explain::Posted;
-use crate::reload::{Cause, NotRolledBack, Refused};
+use crate::reload::{Cause, NO_HISTORY, NotRolledBack, Refused};
 use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force, Level, LogLevelSet};
 use crate::telemetry::{Reach, own_log, timestamp};
 use crate::upstream::pool::{NotObeyed, Order};
@@ -126,9 +126,9 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource {
         path: "/-/config",
         takes: Takes::Get,
-        asks: Some(&[]),
+        asks: Some(&["hash", "key"]),
         open: false,
-        act: Act::LaterBy(|admin, _, _| Box::pin(config(admin))),
+        act: Act::LaterBy(|admin, head, _| Box::pin(config(admin, head))),
     },
     Resource { path: "/-/limits", takes: Takes::Get, asks: Some(&["filter"]), open: false, act: Act::Now(limits) },
     Resource { path: "/-/explain", takes: Takes::Post, asks: Some(&[]), open: false, act: Act::Asked(explain) },
@@ -185,10 +185,7 @@ async fn history(admin: &Admin) -> Answer {
     let reloader = admin.reloader.clone();
     match tokio::task::spawn_blocking(move || reloader.history()).await {
         Ok(Some(history)) => json(StatusCode::OK, &history),
-        Ok(None) => {
-            let why = "No history is kept: that takes `server.state_dir` in the configuration.";
-            problem(StatusCode::NOT_FOUND, "not_found", why, None)
-        }
+        Ok(None) => problem(StatusCode::NOT_FOUND, "not_found", NO_HISTORY, None),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The history cannot be read.", None),
     }
 }
@@ -344,12 +341,20 @@ fn by_hand(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
     json(StatusCode::OK, &ByHand { upstream: &upstream, endpoint: &endpoint, endpoints: obeyed.endpoints, warning })
 }
 
-/// The configuration in force as it may be shown: what came from the environment is marked alone, under a key that only this answer has.
-async fn config(admin: &Admin) -> Answer {
-    let (snapshot, in_force) = (admin.gateway.snapshot(), Some(admin.gateway.in_force()));
+/// The configuration in force as it may be shown, or the one of `hash` in the query from those that are kept: what came from the environment is
+/// marked alone, under a key that only this answer has, or under `key`, so that two of them can be compared.
+async fn config(admin: &Admin, head: &RequestHeader) -> Answer {
+    let (snapshot, in_force, reloader) = (admin.gateway.snapshot(), admin.gateway.in_force(), admin.reloader.clone());
+    let (hash, key) = (parameter(head, "hash"), parameter(head, "key"));
+    let made = move || {
+        let key = key.map_or_else(Key::fresh, Key::of);
+        let Some(hash) = hash else { return Ok(Portrait { in_force: Some(in_force), ..Portrait::of(&snapshot.loaded, &key) }) };
+        reloader.kept(&hash).map(|kept| Portrait::of(&kept, &key))
+    };
     // A large one takes its time.
-    match tokio::task::spawn_blocking(move || Portrait { in_force, ..Portrait::of(&snapshot.loaded, &Key::fresh()) }).await {
-        Ok(portrait) => json(StatusCode::OK, &portrait),
+    match tokio::task::spawn_blocking(made).await {
+        Ok(Ok(portrait)) => json(StatusCode::OK, &portrait),
+        Ok(Err(why)) => refusal(StatusCode::NOT_FOUND, "not_found", &why),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The configuration cannot be shown.", None),
     }
 }

@@ -21,6 +21,12 @@ use crate::who::Who;
 /// How many configurations a rollback holds against: one more with each further back, and each edit in the midst of it.
 const MOST_OVER: usize = 16;
 
+/// How many changes are told of each configuration.
+const TOLD: usize = 20;
+
+/// What is said where nothing is kept.
+pub(crate) const NO_HISTORY: &str = "No history is kept: that takes `server.state_dir` in the configuration.";
+
 /// A configuration that was rolled back to.
 pub(crate) struct Held {
     texts: Vec<Source>,
@@ -125,13 +131,23 @@ fn on_disk(in_force: &Loaded, disk: Result<&Loaded, &Diagnostics>) -> String {
     }
 }
 
+/// The one that is meant by a hash, or by how that begins.
+fn meant<'e>(entries: &'e [Entry], hash: &str) -> Result<&'e Entry, &'static str> {
+    let mut meant = entries.iter().filter(|entry| !hash.is_empty() && entry.hash.starts_with(hash));
+    match (meant.next(), meant.next()) {
+        (Some(entry), None) => Ok(entry),
+        (None, _) => Err("No configuration of this hash is kept."),
+        (Some(_), Some(_)) => Err("Several configurations begin with this hash."),
+    }
+}
+
 impl Reloader {
     /// Puts a configuration from before in force, that of this hash or the one before the one in force.
     pub(crate) fn rollback(&self, hash: Option<&str>, who: &Who) -> Result<RolledBack, NotRolledBack> {
         let mut state = self.state.lock();
         let unknown = |why| Err(NotRolledBack::Unknown(why));
         let Some(history) = state.history.clone() else {
-            return unknown("No history is kept: that takes `server.state_dir` in the configuration.");
+            return unknown(NO_HISTORY);
         };
         let (entries, problems) = history.entries();
         for why in problems {
@@ -139,14 +155,10 @@ impl Reloader {
         }
         let in_force = self.gateway.snapshot().loaded.hash.clone();
         let entry = match hash {
-            Some(hash) => {
-                let mut meant = entries.iter().filter(|entry| !hash.is_empty() && entry.hash.starts_with(hash));
-                match (meant.next(), meant.next()) {
-                    (Some(entry), None) => entry,
-                    (None, _) => return unknown("No configuration of this hash is kept."),
-                    (Some(_), Some(_)) => return unknown("Several configurations begin with this hash."),
-                }
-            }
+            Some(hash) => match meant(&entries, hash) {
+                Ok(entry) => entry,
+                Err(why) => return unknown(why),
+            },
             None => {
                 let before = entries.iter().position(|entry| entry.hash == in_force).map_or(0, |at| at + 1);
                 let Some(entry) = entries.get(before) else { return unknown("None is kept from before the configuration in force.") };
@@ -316,15 +328,30 @@ impl Reloader {
         let history = self.state.lock().history.clone()?;
         let snapshot = self.gateway.snapshot();
         let (entries, problems) = history.entries();
-        let configurations = entries.iter().map(|entry| KeptConfiguration {
+        let loaded: Vec<Option<Loaded>> = entries.iter().map(|entry| config::load_texts(entry.sources()).ok()).collect();
+        let changed = |at: usize| {
+            let (new, old) = (loaded.get(at)?.as_ref()?, loaded.get(at + 1)?.as_ref()?);
+            Some(changes::first(changes::changes(old, new), TOLD))
+        };
+        let configurations = entries.iter().enumerate().map(|(at, entry)| KeptConfiguration {
             hash: entry.hash.clone(),
             at: timestamp(entry.at()),
             how: entry.how.clone(),
             who: entry.who.clone(),
             in_force: entry.hash == snapshot.loaded.hash,
+            changed: changed(at),
             files: entry.sources().into_iter().map(|source| source.name).collect(),
         });
         Some(HistoryStatus { configurations: configurations.collect(), in_force: self.gateway.in_force(), problems })
+    }
+
+    /// The configuration of this hash, or of which the hash begins so, from those that are kept. The error is a sentence.
+    pub(crate) fn kept(&self, hash: &str) -> Result<Loaded, String> {
+        let Some(history) = self.state.lock().history.clone() else { return Err(NO_HISTORY.to_owned()) };
+        let (entries, _) = history.entries();
+        let entry = meant(&entries, hash)?;
+        config::load_texts(entry.sources())
+            .map_err(|problems| format!("Configuration {} cannot be used any more: {}", entry.hash, problems.in_a_line()))
     }
 }
 

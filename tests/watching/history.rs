@@ -72,6 +72,41 @@ fn the_last_five_are_listed_with_when_how_and_who() {
 }
 
 #[test]
+fn the_history_tells_what_each_changed_and_two_of_it_can_be_compared() {
+    let process = Process::start("history-changed", &kept(1));
+    let secret = kept(2).replace("routes:\n", "routes:\n  - {name: s, path: /s, respond: {json: {password: hunter2}}}\n");
+    for (text, count) in [(secret.clone(), 2), (secret.replace("hunter2", "hunter3"), 3), (kept(3), 4)] {
+        process.write(&text);
+        until("it to be kept", || history(&process).len() == count);
+    }
+
+    let told = history(&process);
+    let hash = |at: usize| told[at]["hash"].as_str().unwrap();
+    assert_eq!(told[3]["changed"], Value::Null, "none is kept from before");
+    assert!(told[0]["changed"].to_string().contains("the route `s` is gone"), "{}", told[0]);
+    assert!(told[1]["changed"].to_string().contains("password: *** → another ***"), "{}", told[1]);
+    assert!(told[2]["changed"].to_string().contains("the route `s` is new"), "{}", told[2]);
+    let (_, table) = frontgate(&process, &["config", "history"]);
+    assert!(table.lines().nth(2).unwrap().contains("the route `s` has changed (respond.json.password: *** → another ***)"), "{table}");
+    assert!(!table.contains("hunter"), "{table}");
+
+    let diff = |words: &[&str]| frontgate(&process, &[&["config", "diff"], words].concat());
+    let (code, said) = diff(&[hash(3), hash(2)]);
+    assert!(code == Some(4) && said.contains("+ route s") && said.contains("~ route all") && !said.contains("hunter"), "{said}");
+    let (code, said) = diff(&[&hash(1)[..6]]);
+    assert!(code == Some(4) && said.contains("- route s"), "against the one in force: {said}");
+    let (code, said) = diff(&["--live", hash(1)]);
+    assert!(code == Some(4) && said.contains("+ route s"), "{said}");
+    let file = process.folder.join("frontgate.yaml");
+    assert_eq!(diff(&[hash(0), file.to_str().unwrap()]).0, Some(0), "the file is what is in force");
+    assert_eq!(diff(&[hash(2), hash(2)]).0, Some(0));
+    let (code, said) = diff(&["0000dead"]);
+    assert!(code == Some(69) && said.contains("No configuration of this hash is kept."), "{said}");
+    let (code, said) = diff(&[file.to_str().unwrap()]);
+    assert!(code == Some(2) && said.contains("frontgate config diff --live FILE"), "{said}");
+}
+
+#[test]
 fn a_rollback_holds_though_the_bad_file_lies_there_and_through_a_restart_until_that_changes() {
     let mut process = accepted("rollback", 1..4);
 

@@ -162,10 +162,14 @@ pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The configuration that the running gateway has in force. The error is a sentence.
-pub(super) fn in_force(path: Option<&Path>, admin: &Admin) -> Result<Portrait, String> {
+/// The configuration that the running gateway has in force, or the one of this hash that it keeps, compared under this key. The error is a
+/// sentence.
+pub(super) fn portrait(path: Option<&Path>, admin: &Admin, hash: Option<&str>, key: Option<&str>) -> Result<Portrait, String> {
     let gateway = Gateway::find(path, admin);
-    match gateway.ask("GET", "/-/config")? {
+    let asked = [("hash", hash), ("key", key)].into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encoded(value?))));
+    let query = asked.collect::<Vec<_>>().join("&");
+    let target = if query.is_empty() { "/-/config".to_owned() } else { format!("/-/config?{query}") };
+    match gateway.ask("GET", &target)? {
         Answered { code: 200, body } => serde_json::from_slice(&body).map_err(|_| gateway.is_another()),
         Answered { body, .. } => {
             let json = serde_json::from_slice::<Value>(&body).unwrap_or_default();
