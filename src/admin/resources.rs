@@ -1,5 +1,6 @@
 //! The table of what operators can ask and do, and each row's answer.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Instant;
@@ -268,7 +269,8 @@ fn circuit(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
         force.label(),
         time.map_or(String::new(), |time| format!(" for {}", Duration(time)))
     );
-    json(StatusCode::OK, &CircuitForced { filter: &filter, upstream: &upstream, force })
+    let for_ms = time.map(|time| time.as_millis() as u64);
+    json(StatusCode::OK, &CircuitForced { filter: &filter, upstream: &upstream, force, for_ms })
 }
 
 /// Lets go of the endpoints of `upstream` that its sources no longer name.
@@ -321,7 +323,10 @@ fn by_hand(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
     let obeyed = match pool.obey(&endpoint, order, Instant::now()) {
         Ok(obeyed) => obeyed,
         Err(NotObeyed::NoEndpoint) => {
-            return problem(StatusCode::NOT_FOUND, "not_found", "The upstream has no endpoint of this address or name.", None);
+            let known = pool.status(Instant::now()).endpoints;
+            let names = known.iter().flat_map(|known| [known.name.clone(), Some(known.address.to_string())]).flatten();
+            let names: BTreeSet<String> = names.collect();
+            return no_such(&format!("endpoint of the upstream `{upstream}` at"), &endpoint, names.iter().map(String::as_str));
         }
         Err(NotObeyed::TooMany) => {
             return problem(StatusCode::CONFLICT, "conflict", "Too many endpoints of this upstream have something set by hand.", None);
@@ -338,7 +343,8 @@ fn by_hand(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
     if let Some(warning) = &warning {
         log::warn!("{warning}");
     }
-    json(StatusCode::OK, &ByHand { upstream: &upstream, endpoint: &endpoint, endpoints: obeyed.endpoints, warning })
+    let for_ms = time.map(|time| time.as_millis() as u64);
+    json(StatusCode::OK, &ByHand { upstream: &upstream, endpoint: &endpoint, endpoints: obeyed.endpoints, for_ms, warning })
 }
 
 /// The configuration in force as it may be shown, or the one of `hash` in the query from those that are kept: what came from the environment is

@@ -11,6 +11,7 @@ use super::check::Format;
 use super::{Admin, exit, fail, loaded, operate};
 use crate::changes::{Key, Portrait, difference};
 use crate::config::{self, show};
+use crate::reload;
 
 /// What is shown.
 #[derive(Subcommand)]
@@ -52,6 +53,12 @@ pub(super) enum What {
         /// For people, or as JSON for programs
         #[arg(long, value_enum, default_value = "human")]
         format: Format,
+        /// Read the history in this directory, which is what `server.state_dir` names, without a gateway that runs
+        #[arg(long, value_name = "DIR")]
+        state_dir: Option<PathBuf>,
+        /// Write the files of the configuration of this hash, or of which the hash begins so, into a directory; no file that is there is replaced
+        #[arg(long, num_args = 2, value_names = ["HASH", "INTO"], requires = "state_dir")]
+        write: Option<Vec<String>>,
     },
     /// Put a configuration from the history in force; it stays until the files change in meaning or are reloaded
     Rollback {
@@ -85,7 +92,9 @@ pub(super) enum DiffFormat {
 /// Does it.
 pub(super) fn run(path: Option<&Path>, what: What) -> ExitCode {
     match what {
-        What::History { admin, format } => operate::run(path, &admin, &operate::Ask::History(format)),
+        What::History { state_dir: Some(state), write: Some(write), .. } => write_kept(&state, &write),
+        What::History { state_dir: Some(state), format, .. } => print(&operate::history(&reload::kept_in(&state), format)),
+        What::History { admin, format, .. } => operate::run(path, &admin, &operate::Ask::History(format)),
         What::Rollback { admin, hash } => operate::run(path, &admin, &operate::Ask::Rollback(hash)),
         What::Schema => print(&config::schema::json()),
         What::Show { format, no_origin } => show(path, format.unwrap_or_default(), no_origin),
@@ -157,6 +166,20 @@ fn diff(path: Option<&Path>, admin: &Admin, [from, to]: &[Side; 2]) -> Result<[P
     let from = from.portrait(place, admin, None)?;
     let to = to.portrait(place, admin, Some(&from.key))?;
     Ok([from, to])
+}
+
+/// Writes a configuration that was kept into a directory: its hash and that.
+fn write_kept(state: &Path, write: &[String]) -> ExitCode {
+    let [hash, into] = write else { return fail(exit::USAGE, "a hash and a directory are wanted") };
+    match reload::write_kept(state, hash, Path::new(into)) {
+        Ok(written) => {
+            let lines = written.iter().map(|(from, to)| format!("{} was {from}\n", to.display()));
+            let text = lines.collect::<String>()
+                + "Files that it names with paths from its own directory are looked for beside it: serve it from here where it names none, else put it in its old place.\n";
+            print(&text)
+        }
+        Err(why) => fail(exit::RUNTIME, &why),
+    }
 }
 
 fn show(path: Option<&Path>, format: ShowFormat, no_origin: bool) -> ExitCode {

@@ -5,6 +5,7 @@
 //! files meanwhile is what they held when they were looked at last, and when that was.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::seen::Seen;
@@ -129,6 +130,43 @@ fn on_disk(in_force: &Loaded, disk: Result<&Loaded, &Diagnostics>) -> String {
         }
         Err(problems) => format!("the files are not in force, and have mistakes: {}", problems.in_a_line()),
     }
+}
+
+/// What is told of the configurations that are kept, of which the one of this hash is in force.
+fn in_words(entries: &[Entry], in_force: &str) -> Vec<KeptConfiguration> {
+    let loaded: Vec<Option<Loaded>> = entries.iter().map(|entry| config::load_texts(entry.sources()).ok()).collect();
+    let changed = |at: usize| {
+        let (new, old) = (loaded.get(at)?.as_ref()?, loaded.get(at + 1)?.as_ref()?);
+        Some(changes::first(changes::changes(old, new), TOLD))
+    };
+    let told = entries.iter().enumerate().map(|(at, entry)| KeptConfiguration {
+        hash: entry.hash.clone(),
+        at: timestamp(entry.at()),
+        how: entry.how.clone(),
+        who: entry.who.clone(),
+        in_force: entry.hash == in_force,
+        changed: changed(at),
+        files: entry.sources().into_iter().map(|source| source.name).collect(),
+    });
+    told.collect()
+}
+
+/// The configurations that are kept in this directory, as `server.state_dir` names it, where no gateway runs that could be asked.
+pub(crate) fn kept_in(state: &Path) -> HistoryStatus {
+    let (entries, problems) = History::in_state(state).entries();
+    HistoryStatus { configurations: in_words(&entries, ""), in_force: InForce::default(), problems }
+}
+
+/// The last one that was accepted, of those that are kept there, by its hash, with when that was.
+pub(crate) fn last_kept_in(state: &Path) -> Option<(String, String)> {
+    let (entries, _) = History::in_state(state).entries();
+    entries.first().map(|entry| (entry.hash.clone(), timestamp(entry.at())))
+}
+
+/// Writes the files of one of them into another directory. Where each came from and where it is now; the error is a sentence.
+pub(crate) fn write_kept(state: &Path, hash: &str, into: &Path) -> Result<Vec<(String, PathBuf)>, String> {
+    let (entries, _) = History::in_state(state).entries();
+    meant(&entries, hash)?.write_into(into)
 }
 
 /// The one that is meant by a hash, or by how that begins.
@@ -328,21 +366,8 @@ impl Reloader {
         let history = self.state.lock().history.clone()?;
         let snapshot = self.gateway.snapshot();
         let (entries, problems) = history.entries();
-        let loaded: Vec<Option<Loaded>> = entries.iter().map(|entry| config::load_texts(entry.sources()).ok()).collect();
-        let changed = |at: usize| {
-            let (new, old) = (loaded.get(at)?.as_ref()?, loaded.get(at + 1)?.as_ref()?);
-            Some(changes::first(changes::changes(old, new), TOLD))
-        };
-        let configurations = entries.iter().enumerate().map(|(at, entry)| KeptConfiguration {
-            hash: entry.hash.clone(),
-            at: timestamp(entry.at()),
-            how: entry.how.clone(),
-            who: entry.who.clone(),
-            in_force: entry.hash == snapshot.loaded.hash,
-            changed: changed(at),
-            files: entry.sources().into_iter().map(|source| source.name).collect(),
-        });
-        Some(HistoryStatus { configurations: configurations.collect(), in_force: self.gateway.in_force(), problems })
+        let configurations = in_words(&entries, &snapshot.loaded.hash);
+        Some(HistoryStatus { configurations, in_force: self.gateway.in_force(), problems })
     }
 
     /// The configuration of this hash, or of which the hash begins so, from those that are kept. The error is a sentence.

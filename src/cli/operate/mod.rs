@@ -145,8 +145,8 @@ pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
     }
     let text = match (ask, &status) {
         (Ask::Upstreams, Some(status)) => tables::upstreams(status),
-        (Ask::History(Format::Human), _) => match serde_json::from_slice::<HistoryStatus>(&body) {
-            Ok(history) => tables::history(&history),
+        (Ask::History(format), _) => match serde_json::from_slice::<HistoryStatus>(&body) {
+            Ok(told) => history(&told, *format),
             Err(_) => indented(&body),
         },
         (Ask::Limits(_), _) => match serde_json::from_slice::<LimitsStatus>(&body) {
@@ -190,6 +190,15 @@ pub(super) fn explain(path: Option<&Path>, admin: &Admin, posted: &Posted) -> Re
             Err(ExitCode::from(exit::RUNTIME))
         }
         _ => Err(fail(exit::UNAVAILABLE, &gateway.is_another())),
+    }
+}
+
+/// The configurations that were accepted of late, in this form.
+pub(super) fn history(history: &HistoryStatus, format: Format) -> String {
+    match format {
+        Format::Human if history.configurations.is_empty() && history.problems.is_empty() => "No configuration is kept.\n".to_owned(),
+        Format::Human => tables::history(history),
+        Format::Json => format!("{:#}\n", serde_json::to_value(history).unwrap_or_default()),
     }
 }
 
