@@ -117,9 +117,11 @@ systemctl daemon-reload
 ask_all_the_time http://127.0.0.1:8080/
 for time in first second; do
     before=$(main)
-    systemctl reload frontgate
-    echo "$time upgrade: $?"
-    serves_after "$before"
+    systemctl reload --no-block frontgate
+    await '[ -S /run/frontgate/upgrade.sock ] || [ "$(main)" != '"$before"' ]'
+    # As logrotate does, whoever serves just now.
+    systemctl kill --signal=USR1 frontgate
+    serves_after "$before" && echo "$time upgrade: 0"
     await '[ ! -e /proc/'"$before"' ]'
 done
 asked "upgrades"

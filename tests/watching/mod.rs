@@ -149,17 +149,17 @@ fn a_file_that_an_editor_takes_away_first_is_none_that_is_gone() {
 }
 
 /// A directory as Kubernetes mounts a ConfigMap: files that are links through `..data`, which is exchanged.
-struct Volume(PathBuf);
+pub(crate) struct Volume(PathBuf);
 
 impl Volume {
-    fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path) -> Self {
         let volume = folder.join("conf");
         std::fs::create_dir(&volume).unwrap();
         Self(volume)
     }
 
     /// Holds these files from now on.
-    fn hold(&self, revision: u32, files: &[(&str, String)]) {
+    pub(crate) fn hold(&self, revision: u32, files: &[(&str, String)]) {
         let name = format!("..{revision}");
         std::fs::create_dir(self.0.join(&name)).unwrap();
         for (file, text) in files {
@@ -196,8 +196,10 @@ fn a_config_map_that_is_exchanged_is_seen_again_and_again_with_what_comes_and_go
     answers(&process, 4);
     until("a file that was removed", || get(process.address, "/more").json()["number"] == 4);
 
-    assert!(lines(&process, "is in force").iter().any(|line| line.contains("more.yaml` is new")), "{}", process.said());
-    assert!(lines(&process, "is in force").iter().any(|line| line.contains("more.yaml` is gone")), "{}", process.said());
+    // What is in force is told once it is.
+    for words in ["more.yaml` is new", "more.yaml` is gone"] {
+        until(words, || lines(&process, "is in force").iter().any(|line| line.contains(words)));
+    }
     // What is as it should be is no warning.
     assert_eq!(lines(&process, " notify::"), [""; 0]);
     assert_eq!(lines(&process, "not reloaded"), [""; 0]);
@@ -364,6 +366,42 @@ fn an_edit_is_in_force_though_a_file_beside_it_is_away() {
         answers(&process, round.into());
     }
     assert_eq!(lines(&process, "not reloaded"), [""; 0]);
+}
+
+#[test]
+fn what_is_no_file_beside_the_configuration_changes_nothing_and_holds_up_nobody() {
+    let folder = Process::folder("odd");
+    let conf = folder.join("conf");
+    std::fs::create_dir(&conf).unwrap();
+    std::fs::write(conf.join("main.yaml"), text(1)).unwrap();
+    let process = Process::start_at(folder, "conf", &[], "true");
+    let odd = conf.join("odd.yaml");
+
+    let make = |what: &str| match what {
+        "a pipe" => assert!(Command::new("mkfifo").arg(&odd).status().unwrap().success()),
+        "a link to itself" => symlink("odd.yaml", &odd).unwrap(),
+        "a device" => symlink("/dev/zero", &odd).unwrap(),
+        "a file of a terabyte" => std::fs::File::create(&odd).unwrap().set_len(1 << 40).unwrap(),
+        _ => std::fs::write(&odd, [0xff, 0x00, 0x80]).unwrap(),
+    };
+    let odd_ones = [
+        ("a pipe", "it is a pipe (FIFO), not a regular file"),
+        ("a link to itself", "cannot be read: "),
+        ("a device", "it is a device, not a regular file"),
+        ("a file of a terabyte", "is larger than 8 MiB"),
+        ("what is no text", "is not part of a character in UTF-8"),
+    ];
+    for (round, (what, words)) in odd_ones.into_iter().enumerate() {
+        make(what);
+        until(words, || lines(&process, "not reloaded").len() == round + 1);
+        assert!(lines(&process, "not reloaded")[round].contains(words), "{}", process.said());
+        assert_eq!((number(&process), metric(&process, SUCCESSFUL)), (round as u64 + 1, 0.0));
+
+        std::fs::remove_file(&odd).unwrap();
+        std::fs::write(conf.join("main.yaml"), text(round as u32 + 2)).unwrap();
+        answers(&process, round as u64 + 2);
+    }
+    assert_eq!(lines(&process, "not reloaded").len(), 5, "each once: {}", process.said());
 }
 
 #[test]
