@@ -289,6 +289,12 @@ fn what_is_too_large_to_be_a_request_is_answered_soon_and_shortly() {
         reply.is_problem(400);
         assert!(reply.body.len() < 1024, "{}", reply.body.len());
     }
+    let chunked = |body: &str| {
+        let head = format!("POST /-/explain HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n", live.admin);
+        exchange(live.admin, (head + body).as_bytes()).unwrap()
+    };
+    assert_eq!(chunked("b\r\n{\"url\":\"/\"}\r\n0\r\n\r\n").status, 200);
+    chunked("b\n{\"url\":\"/\"}\n0\n\n").is_problem(400);
     for header in ["X: a\r\nY: b", "X: a\0", ": a", "a b: c"] {
         live.post(&json!({"url": "/a", "headers": [header]}).to_string()).is_problem(400);
     }

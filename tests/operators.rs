@@ -132,6 +132,7 @@ fn a_circuit_that_no_request_meets_is_not_held_and_the_ones_that_are_there_are_n
         assert_eq!(post(&format!("filter=guard&upstream={upstream}&force=open")).status, 200, "{upstream}");
         assert_eq!(post(&format!("filter=guard&upstream={upstream}&force=auto")).status, 200, "{upstream}");
     }
+    assert_eq!(post("filter=guard&upstream=catalog&force=auto&for=1h").status, 400, "that has no end");
     let limits = operate(admin, "GET", "/-/limits?filter=per-clent");
     limits.is_problem(404);
     assert!(limits.text().contains("There is no rate limit `per-clent`: did you mean `per_client`?"), "{}", limits.text());

@@ -79,11 +79,15 @@ impl Admin {
                 Ok(lines) => return lines.send(held).await,
                 Err(refusal) => refusal,
             },
-            Ok((Resource { act: Act::Asked(act), .. }, _)) => match body_of(held).await? {
-                Some(body) => act(self, &body),
-                None => {
+            Ok((Resource { act: Act::Asked(act), .. }, _)) => match body_of(held).await {
+                Ok(Some(body)) => act(self, &body),
+                Ok(None) => {
                     problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request is larger than any that is asked here.", None)
                 }
+                Err(Lost::Refused(Refusal { status, code, detail })) => {
+                    problem(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), code, detail, None)
+                }
+                Err(Lost::Left) => return Err(Lost::Left),
             },
             _ => self.answer(request, peer).await,
         };

@@ -253,6 +253,9 @@ fn circuit(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
         Ok(time) => time,
         Err(why) => return problem(StatusCode::BAD_REQUEST, "bad_request", why, None),
     };
+    if force == Force::Auto && time.is_some() {
+        return problem(StatusCode::BAD_REQUEST, "bad_request", "`for` says nothing where a circuit decides by itself.", None);
+    }
     let snapshot = admin.gateway.snapshot();
     let breakers = snapshot.breakers();
     let known = breakers.get(&*filter).is_some_and(|upstreams| upstreams.contains(&*upstream));

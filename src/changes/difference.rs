@@ -75,7 +75,7 @@ const SETS: &[&str] = &["methods", "trusted_proxies", "read_methods"];
 /// What is not the same in these two, which were made with one key.
 pub(crate) fn difference(old: &Portrait, new: &Portrait) -> Difference {
     let mut compare = Compare { key: Key::of(old.key.clone()), marks: true, changes: Vec::new() };
-    compare.all(&old.values, &new.values, Some((&old.state.ordered, &new.state.ordered)));
+    compare.all(&old.values, &new.values, Some([&old.state.ordered, &new.state.ordered]));
     let fixed = old.state.fixed.iter().filter(|part| !new.state.fixed.contains(part));
     Difference {
         from: old.hash.clone(),
@@ -103,7 +103,7 @@ struct Compare {
 
 impl Compare {
     /// Everything, and the order of routes where it is known.
-    fn all(&mut self, old: &Node, new: &Node, ordered: Option<(&[Vec<String>], &[Vec<String>])>) {
+    fn all(&mut self, old: &Node, new: &Node, ordered: Option<[&[Vec<String>]; 2]>) {
         let none = Node { is: Is::Map(Vec::new()), default: true };
         let section = |name: &str, of: &Node| of.get(name).cloned().unwrap_or_else(|| none.clone());
         let listed = |node: &Node, by: &str| {
@@ -130,7 +130,7 @@ impl Compare {
         }
         let routes = |values| listed(&section("routes", values), "name");
         self.objects("route", &routes(old), &routes(new));
-        if let Some((before, after)) = ordered {
+        if let Some([before, after]) = ordered {
             self.order(before, after);
         }
         let known = ["version", "server", "upstreams", "filters", "routes"];

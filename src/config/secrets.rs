@@ -12,7 +12,7 @@ pub(crate) const HIDDEN: &str = "***";
 pub(super) struct Words(BTreeSet<String>);
 
 /// Shorter ones than this are taken out only of what is said about their own line: they may be part of any word.
-const TELLING: usize = 6;
+pub(super) const TELLING: usize = 6;
 
 impl Words {
     /// Notes a value, and what it consists of where it is a list or a map.

@@ -56,7 +56,7 @@ pub(crate) enum Beginning {
     /// What was rolled back to before the process was started anew.
     Held {
         /// That.
-        held: Held,
+        held: Box<Held>,
         /// What the files hold.
         disk: Vec<Source>,
         /// Where it is kept.
@@ -95,7 +95,7 @@ pub(crate) fn begin(loaded: Loaded) -> (Loaded, Beginning) {
         Ok(kept) => {
             let held = Held { texts: entry.sources(), on_disk: on_disk(&kept, Ok(&loaded)), rollback, read: SystemTime::now() };
             let disk = loaded.sources().to_vec();
-            (kept, Beginning::Held { held, disk, history })
+            (kept, Beginning::Held { held: Box::new(held), disk, history })
         }
         Err(problems) => {
             let why = problems.in_a_line();
@@ -203,7 +203,10 @@ impl Reloader {
         over.retain(|hash| *hash != reloaded.hash);
         let mut known = BTreeSet::new();
         over.retain(|hash| known.insert(hash.clone()));
-        over.drain(..over.len().saturating_sub(MOST_OVER));
+        // The first one is what was in force, and the last one what the files hold.
+        while over.len() > MOST_OVER {
+            over.remove(1);
+        }
         let rollback = Rollback::new(&reloaded.hash, who.to_string(), &texts.and_then(Result::ok).unwrap_or_default(), over, now);
         not_whole(history.hold(&rollback));
         let held = Held { texts: entry.sources(), rollback, on_disk: told.clone(), read: now };

@@ -75,9 +75,24 @@ impl Drop for Starting {
     }
 }
 
+/// At once: whoever has another program send it may be late to see what it brings about.
+#[expect(unsafe_code, reason = "the standard library sends no signals but one")]
 fn signal(process: u32, name: &str) {
-    let sent = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status().unwrap();
-    assert!(sent.success());
+    let number = match name {
+        "CONT" => libc::SIGCONT,
+        "HUP" => libc::SIGHUP,
+        "INT" => libc::SIGINT,
+        "KILL" => libc::SIGKILL,
+        "QUIT" => libc::SIGQUIT,
+        "STOP" => libc::SIGSTOP,
+        "TERM" => libc::SIGTERM,
+        "USR1" => libc::SIGUSR1,
+        "USR2" => libc::SIGUSR2,
+        _ => panic!("no signal of a test: {name}"),
+    };
+    // SAFETY: numbers only; the process is a child that nobody has waited for, so that its number is nobody else's.
+    let sent = unsafe { libc::kill(process.try_into().expect("the number of a process"), number) };
+    assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
 }
 
 /// The real binary with its configuration in a folder of its own.

@@ -17,11 +17,18 @@ fn for_clients(most: usize) -> usize {
 }
 
 /// How many connections were turned away, or ended, for this reason.
-fn refused(process: &Process, reason: &str) -> usize {
+pub(super) fn refused(process: &Process, reason: &str) -> usize {
     let page = process.ask("GET", "/metrics").text();
     let series = format!("reason=\"{reason}\"}} ");
     let counts = page.lines().filter(|line| line.starts_with("frontgate_connections_refused_total{"));
     counts.filter_map(|line| line.split_once(&series)).map(|(_, count)| count.parse::<f64>().unwrap() as usize).sum()
+}
+
+/// How many connections of clients there are.
+fn connections(process: &Process) -> usize {
+    let page = process.ask("GET", "/metrics").text();
+    let counts = page.lines().filter(|line| line.starts_with("frontgate_connections{"));
+    counts.map(|line| line.split_once("} ").unwrap().1.parse::<usize>().unwrap()).sum()
 }
 
 /// What it says of itself, and why.
@@ -40,19 +47,19 @@ fn at_any_limit_what_matters_less_is_refused_before_anybody_is_turned_away() {
         let (origin, _) = Origin::held("served");
         let server = "overload: {lag: 1h}\ntimeouts: {header: 1h, body: 1h}";
         let process = Process::start_with_descriptors(most, &format!("limit-{most}"), &text(origin.address, server));
-        let before = process.descriptors();
         let [first, second, third] = [1, 2, 3].map(|number| {
             let paths = ["low", "normal", "high"].map(|route| format!("/{route}/{number}"));
             Begun::new(process.address, &paths.each_ref().map(String::as_str))
         });
-        until("them to be accepted", || process.descriptors() >= before + 9);
-        let mut begun = Vec::new();
+        until("them to be accepted", || connections(&process) == 9);
+        let (mut begun, mut opened) = (Vec::new(), 0);
         let mut fill = |percent: usize| {
             let wanted = (for_clients(most) * percent).div_ceil(100);
             while process.descriptors() < wanted {
                 let more = wanted - process.descriptors();
                 begun.push(Begun::new(process.address, &vec!["/high/more"; more]));
-                until("all of them to be accepted", || process.descriptors() >= wanted);
+                opened += more;
+                until("all of them to be accepted", || connections(&process) >= opened);
             }
         };
 

@@ -369,6 +369,42 @@ fn an_edit_is_in_force_though_a_file_beside_it_is_away() {
 }
 
 #[test]
+fn what_is_no_file_beside_the_configuration_changes_nothing_and_holds_up_nobody() {
+    let folder = Process::folder("odd");
+    let conf = folder.join("conf");
+    std::fs::create_dir(&conf).unwrap();
+    std::fs::write(conf.join("main.yaml"), text(1)).unwrap();
+    let process = Process::start_at(folder, "conf", &[], "true");
+    let odd = conf.join("odd.yaml");
+
+    let make = |what: &str| match what {
+        "a pipe" => assert!(Command::new("mkfifo").arg(&odd).status().unwrap().success()),
+        "a link to itself" => symlink("odd.yaml", &odd).unwrap(),
+        "a device" => symlink("/dev/zero", &odd).unwrap(),
+        "a file of a terabyte" => std::fs::File::create(&odd).unwrap().set_len(1 << 40).unwrap(),
+        _ => std::fs::write(&odd, [0xff, 0x00, 0x80]).unwrap(),
+    };
+    let odd_ones = [
+        ("a pipe", "it is a pipe (FIFO), not a regular file"),
+        ("a link to itself", "cannot be read: "),
+        ("a device", "it is a device, not a regular file"),
+        ("a file of a terabyte", "is larger than 8 MiB"),
+        ("what is no text", "is not part of a character in UTF-8"),
+    ];
+    for (round, (what, words)) in odd_ones.into_iter().enumerate() {
+        make(what);
+        until(words, || lines(&process, "not reloaded").len() == round + 1);
+        assert!(lines(&process, "not reloaded")[round].contains(words), "{}", process.said());
+        assert_eq!((number(&process), metric(&process, SUCCESSFUL)), (round as u64 + 1, 0.0));
+
+        std::fs::remove_file(&odd).unwrap();
+        std::fs::write(conf.join("main.yaml"), text(round as u32 + 2)).unwrap();
+        answers(&process, round as u64 + 2);
+    }
+    assert_eq!(lines(&process, "not reloaded").len(), 5, "each once: {}", process.said());
+}
+
+#[test]
 fn a_key_that_comes_later_mends_a_configuration_that_was_refused_for_want_of_it() {
     let process = with_secrets("later");
     let file = process.folder.join("frontgate.yaml");

@@ -128,7 +128,8 @@ mod tests {
     fn an_address_is_shown_and_everything_else_is_named() {
         let names = Pseudonyms::keyed(b"0123456789abcdef").expect("a key");
 
-        let shown = names.of_parts(&[Part::Named(b"user-1"[..].into()), Part::Plain("192.0.2.1".into())]);
+        let parts = [Part::Named(b"user-1"[..].into()), Part::Plain("192.0.2.1".into())];
+        let shown = names.of_parts(&parts);
 
         assert_eq!(shown, format!("{},192.0.2.1", names.of("user-1")));
         assert!(matches!(names.of_parts(&[Part::Plain("192.0.2.1".into())]), Cow::Borrowed("192.0.2.1")));

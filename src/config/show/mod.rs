@@ -100,6 +100,12 @@ impl Loaded {
     pub(crate) fn shown<'t>(&self, place: Place, key: &str, text: &'t str) -> Cow<'t, str> {
         masked(&self.places, place, key, Some(text)).map_or(Cow::Borrowed(text), Cow::Owned)
     }
+
+    /// Any text without the values that the environment brought to this configuration, as far as they are no part of any word.
+    pub(crate) fn without_brought(&self, text: &str) -> String {
+        let brought = self.places.origins().filter(|origin| origin.text.len() >= secrets::TELLING);
+        brought.fold(text.to_owned(), |text, origin| text.replace(&origin.text, &origin.written))
+    }
 }
 
 impl Walk<'_> {
