@@ -319,7 +319,7 @@ fn the_command_line_shows_upstreams_as_a_table() {
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     assert!(output.status.success(), "{text}");
     assert_eq!(rows[0], ["UPSTREAM", "ENDPOINT", "NAME", "STATE", "WEIGHT", "IN", "FLIGHT", "PROTOCOL", "VERSION", "LAST", "ERROR"]);
-    assert_eq!(rows[1], ["main", &origin.address.to_string(), "-", "healthy", "1", "0", "-", "-", "-"]);
+    assert_eq!(rows[1], ["main", &origin.address.to_string(), "-", "healthy", "(not", "probed)", "1", "0", "-", "-", "-"]);
     let columns: Vec<usize> = text.lines().map(|line| line.find("healthy").or(line.find("STATE")).unwrap()).collect();
     assert!(columns.iter().all(|column| *column == columns[0]), "{text}");
 }

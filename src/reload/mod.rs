@@ -6,6 +6,7 @@
 //! something else than what was rolled back from, or somebody asks for them.
 
 mod cause;
+mod kept;
 mod mounted;
 mod rollback;
 mod seen;
@@ -20,8 +21,9 @@ use parking_lot::Mutex;
 
 pub(crate) use self::cause::Cause;
 use self::cause::listed;
+pub(crate) use self::kept::{NO_HISTORY, kept_in, last_kept_in, write_kept};
 use self::rollback::Held;
-pub(crate) use self::rollback::{Beginning, NO_HISTORY, NotRolledBack, begin, kept_in, last_kept_in, write_kept};
+pub(crate) use self::rollback::{Beginning, NotRolledBack, begin};
 use self::seen::Seen;
 use self::settled::{settled, twice_the_same};
 pub(crate) use self::watching::watch;
