@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use serde_json::Value;
 
-use crate::trim::engine::bits::Backend;
-use crate::trim::{OnMalformed, Path, Policy, Trimmer};
+use crate::json::bits::Backend;
+use crate::json::{OnMalformed, Path, Policy, Trimmer};
 
 /// As Pingora reads from an upstream.
 pub const CHUNK: usize = 64 * 1024;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::*;
-use crate::trim::path::Path;
+use crate::json::path::Path;
 
 mod cases;
 mod emission;

@@ -1,11 +1,11 @@
 //! The name of a member as it is written → where it leads.
 
-use crate::trim::policy::{Node, Target};
+use super::{Node, Target};
 
 impl Node {
     /// Where the key leads whose text between the quotes is `raw`; `escaped` says whether it has a backslash.
     #[inline(always)]
-    pub(super) fn find_raw(&self, raw: &[u8], escaped: bool) -> Target {
+    pub(crate) fn find_raw(&self, raw: &[u8], escaped: bool) -> Target {
         if escaped { self.find_escaped(raw) } else { self.find(raw) }
     }
 

@@ -1,9 +1,9 @@
 //! What is remembered from one chunk to the next.
 
-use super::bits::Carry;
-use super::header::Header;
+use super::held::Header;
 use super::output::Output;
-use crate::trim::policy::Target;
+use crate::json::bits::Carry;
+use crate::json::policy::{Policy, Target};
 
 /// The most containers on a path to something: deeper ones are looked at only where the policy has `**` or `*`, or the document is made of
 /// nothing but brackets.
@@ -55,7 +55,7 @@ pub(super) enum Mode {
 }
 
 #[derive(Debug)]
-pub(crate) struct State {
+pub(super) struct State {
     pub(super) mode: Mode,
     pub(super) frames: Vec<Frame>,
     /// The candidate walker is at work, not the member walker.
@@ -84,5 +84,23 @@ impl State {
             header: Header::default(),
             out: Output::new(),
         }
+    }
+}
+
+/// The input is not JSON at this byte of the chunk, or too deep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Defect(pub(super) usize);
+
+/// The state that applies to the members of the innermost open container, if any does.
+pub(super) fn context(policy: &Policy, state: &State) -> Option<u32> {
+    let frame = state.frames.last()?;
+    if !state.candidates {
+        return Some(frame.node);
+    }
+    let members = frame.depth + u64::from(!frame.object);
+    match state.depth {
+        depth if depth == members => Some(frame.node),
+        depth if depth > members => policy.nodes[frame.node as usize].default.node(),
+        _ => None,
     }
 }

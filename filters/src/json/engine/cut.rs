@@ -1,11 +1,11 @@
 //! Where a chunk ends within a member, and where the input is defective: what of the member is decided by then.
 
-use super::bits::Classify;
 use super::header::{self, LONGEST_KEY, too_long};
-use super::pass::is_scalar;
-use super::state::Mode;
-use super::walk::{Defect, Walker};
-use crate::trim::policy::Target;
+use super::index::is_scalar;
+use super::state::{Defect, Mode};
+use super::walk::Walker;
+use crate::json::bits::Classify;
+use crate::json::policy::Target;
 
 impl<C: Classify> Walker<'_, C> {
     /// No value stands at `at`. What is before it shares the fate that the name alone decides, as it would if a chunk ended there.

@@ -6,12 +6,13 @@
 //!
 //! Whether a removed member had others before it is seen from what stands before its key: a brace, or a comma that stays.
 
-use super::bits::{Classify, WINDOW};
 use super::header::{self, too_long};
-use super::pass::{is_scalar, ones};
-use super::state::{Frame, Mode};
-use super::walk::{Defect, Walker};
-use crate::trim::policy::Target;
+use super::index::is_scalar;
+use super::pass::ones;
+use super::state::{Defect, Frame, Mode};
+use super::walk::Walker;
+use crate::json::bits::{Classify, WINDOW};
+use crate::json::policy::Target;
 
 impl<C: Classify> Walker<'_, C> {
     #[inline(always)]

@@ -4,41 +4,42 @@
 //! the state of the policy. The *candidate walker* (see `candidates.rs`) visits only keys that a policy that only drops may name. Both pass
 //! over strings, scalars and containers that stay or go whole in the same way (`pass.rs`), and leave what a chunk's end cuts to `cut.rs`.
 
-use super::bits::Classify;
 use super::header;
-use super::index::{Index, skip_white};
-use super::members::Step;
-use super::pass::is_scalar;
-use super::state::{Frame, MAX_FRAMES, Mode, State};
-use crate::trim::policy::Policy;
+use super::index::{Index, is_scalar, skip_white};
+use super::state::{Defect, Frame, MAX_FRAMES, Mode, State};
+use crate::json::bits::{Classify, Work};
+use crate::json::policy::Policy;
 
-/// The input is not JSON at this byte of the chunk, or too deep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Defect(pub(super) usize);
+/// A chunk to walk through.
+pub(super) struct Walk<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) state: &'a mut State,
+    pub(super) data: &'a [u8],
+}
 
-/// The state that applies to the members of the innermost open container, if any does.
-pub(super) fn context(policy: &Policy, state: &State) -> Option<u32> {
-    let frame = state.frames.last()?;
-    if !state.candidates {
-        return Some(frame.node);
-    }
-    let members = frame.depth + u64::from(!frame.object);
-    match state.depth {
-        depth if depth == members => Some(frame.node),
-        depth if depth > members => policy.nodes[frame.node as usize].default.node(),
-        _ => None,
+impl Work for Walk<'_> {
+    type Output = Result<(), Defect>;
+
+    #[inline(always)]
+    fn run<C: Classify>(self, classify: C) -> Self::Output {
+        let Self { policy, state, data } = self;
+        let mut carry = state.carry;
+        let mut walker =
+            Walker { index: Index::new(classify, data, &mut carry, policy.prefilter.as_ref()), policy, state, first_key: usize::MAX };
+        walker.run()?;
+        walker.index.finish();
+        state.carry = carry;
+        Ok(())
     }
 }
 
-#[inline(always)]
-pub(crate) fn walk<C: Classify>(classify: C, policy: &Policy, state: &mut State, data: &[u8]) -> Result<(), Defect> {
-    let mut carry = state.carry;
-    let mut walker =
-        Walker { index: Index::new(classify, data, &mut carry, policy.prefilter.as_ref()), policy, state, first_key: usize::MAX };
-    walker.run()?;
-    walker.index.finish();
-    state.carry = carry;
-    Ok(())
+/// Where to go on.
+pub(super) enum Step {
+    /// At this place, in the state's mode.
+    To(usize),
+    /// With the member or element whose header begins at the first place (with the comma, if one is to go with it), itself at the second,
+    /// where this byte stands.
+    Member(usize, usize, u8),
 }
 
 pub(super) struct Walker<'a, C> {

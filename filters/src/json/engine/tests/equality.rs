@@ -176,12 +176,12 @@ fn stays(value: &Value, at: &[String], rules: &[Rules]) -> bool {
     })
 }
 
-fn pattern(path: &Path) -> Vec<crate::trim::path::Segment> {
+fn pattern(path: &Path) -> Vec<crate::json::path::Segment> {
     path.segments().to_vec()
 }
 
-fn spelled(pattern: &[crate::trim::path::Segment], names: &[String]) -> bool {
-    use crate::trim::path::Segment;
+fn spelled(pattern: &[crate::json::path::Segment], names: &[String]) -> bool {
+    use crate::json::path::Segment;
     match pattern.split_first() {
         None => names.is_empty(),
         Some((Segment::Deep, rest)) => (0..=names.len()).any(|skip| spelled(rest, &names[skip..])),

@@ -1,8 +1,9 @@
 //! Passes over values that stay or go whole. Where the chunk ends first, the mode says what is left of the value.
 
-use super::bits::{Classify, WINDOW};
-use super::state::Mode;
-use super::walk::{Defect, Walker};
+use super::index::is_scalar;
+use super::state::{Defect, Mode};
+use super::walk::Walker;
+use crate::json::bits::{Classify, WINDOW};
 
 impl<C: Classify> Walker<'_, C> {
     /// From a value's first byte to its end, if this chunk has it. No value begins with another byte than those of [`is_scalar`], a quote, a
@@ -106,19 +107,4 @@ fn closing(depth: u64, opens: u64, mut closes: u64) -> Option<u32> {
         closes &= closes - 1;
     }
     None
-}
-
-/// Bytes that numbers and words are made of. What they spell is not checked.
-#[inline(always)]
-pub(super) fn is_scalar(byte: u8) -> bool {
-    const TABLE: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            table[byte] = matches!(byte as u8, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.');
-            byte += 1;
-        }
-        table
-    };
-    TABLE[byte as usize]
 }

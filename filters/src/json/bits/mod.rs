@@ -3,6 +3,7 @@
 //! [`Classify`] finds bytes; [`Carry::resolve`] then says which of them are structure and which are text within strings. Only the
 //! first differs between processors, so that all see the same document.
 
+mod prefilter;
 mod scalar;
 mod swar;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -14,9 +15,7 @@ mod tests;
 use std::fmt;
 use std::sync::OnceLock;
 
-use super::state::State;
-use super::walk::{Defect, walk};
-use crate::trim::policy::{Policy, Prefilter};
+pub(crate) use prefilter::Prefilter;
 use scalar::Scalar;
 
 /// The bytes of one block that can be structure, wherever they stand.
@@ -39,6 +38,13 @@ pub(crate) trait Classify: Copy {
     fn prefix_xor(self, bits: u64) -> u64;
     /// [`fill`], as one function with the instructions of this form: not a part of each caller.
     fn fill(self, window: &mut Window, text: Text<'_>, carry: &mut Carry);
+}
+
+/// What is done with one form: written once, compiled for each, and chosen when the program runs.
+pub(crate) trait Work {
+    type Output;
+    /// Must be inlined into a function that has the form's instructions: `#[inline(always)]`.
+    fn run<C: Classify>(self, classify: C) -> Self::Output;
 }
 
 /// The instructions that bodies are read with: what this processor has.
@@ -84,15 +90,15 @@ impl Backend {
         all
     }
 
-    /// Reads one chunk.
+    /// Does the work with these instructions.
     #[inline]
-    pub(crate) fn walk(self, policy: &Policy, state: &mut State, data: &[u8]) -> Result<(), Defect> {
+    pub(crate) fn run<W: Work>(self, work: W) -> W::Output {
         match self.0 {
-            Kind::Scalar => walk(Scalar, policy, state, data),
+            Kind::Scalar => work.run(Scalar),
             #[cfg(all(target_arch = "x86_64", not(miri)))]
-            Kind::Avx2 => x86::walk_avx2(policy, state, data),
+            Kind::Avx2 => x86::with_avx2(work),
             #[cfg(all(target_arch = "x86_64", not(miri)))]
-            Kind::Avx512 => x86::walk_avx512(policy, state, data),
+            Kind::Avx512 => x86::with_avx512(work),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Random documents, policies and cuts.
 
 use super::reference::Rules;
-use crate::trim::path::Path;
+use crate::json::path::Path;
 
 pub struct Random(pub u64);
 

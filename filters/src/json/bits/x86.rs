@@ -1,13 +1,13 @@
 //! AVX2 and AVX-512.
 //!
-//! All `unsafe` of the trimmer is here, and of one kind: instructions that not every processor has. An `Avx2` or `Avx512` can only be had
+//! All `unsafe` of what reads JSON is here, and of one kind: instructions that not every processor has. An `Avx2` or `Avx512` can only be had
 //! from `detect`, so whoever holds one may use them. Loads take whole arrays.
 #![allow(unsafe_code, reason = "the standard library has no safe way to call instructions that the compiler may not assume")]
 
 use std::arch::x86_64::*;
 
 use super::scalar::Scalar;
-use super::{Bytes64, Carry, Classify, Defect, Policy, Prefilter, State, Text, Window, fill, walk};
+use super::{Bytes64, Carry, Classify, Prefilter, Text, Window, Work, fill};
 
 /// Proof that the processor has AVX2, carry-less multiplication and the bit instructions that came with them.
 #[derive(Clone, Copy)]
@@ -62,22 +62,22 @@ pub(super) fn agrees_with_scalar<C: Classify>(token: C) -> bool {
     })
 }
 
-pub(super) fn walk_avx2(policy: &Policy, state: &mut State, data: &[u8]) -> Result<(), Defect> {
+pub(super) fn with_avx2<W: Work>(work: W) -> W::Output {
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq")]
-    fn inner(policy: &Policy, state: &mut State, data: &[u8]) -> Result<(), Defect> {
-        walk(Avx2(()), policy, state, data)
+    fn inner<W: Work>(work: W) -> W::Output {
+        work.run(Avx2(()))
     }
     // SAFETY: `Backend` names AVX2 only after `Avx2::detect`.
-    unsafe { inner(policy, state, data) }
+    unsafe { inner(work) }
 }
 
-pub(super) fn walk_avx512(policy: &Policy, state: &mut State, data: &[u8]) -> Result<(), Defect> {
+pub(super) fn with_avx512<W: Work>(work: W) -> W::Output {
     #[target_feature(enable = "avx512f,avx512bw,avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq")]
-    fn inner(policy: &Policy, state: &mut State, data: &[u8]) -> Result<(), Defect> {
-        walk(Avx512(()), policy, state, data)
+    fn inner<W: Work>(work: W) -> W::Output {
+        work.run(Avx512(()))
     }
     // SAFETY: `Backend` names AVX-512 only after `Avx512::detect`.
-    unsafe { inner(policy, state, data) }
+    unsafe { inner(work) }
 }
 
 /// Two registers of 32 bytes.

@@ -7,12 +7,11 @@
 //! followed by a colon, that values are followed by a comma or the end, that numbers and words are made of letters, digits and signs. This
 //! is enough for every byte of well-formed input, and for a defect not to show what `keep` hides; it does not make a validator.
 
-pub mod bits;
 mod candidates;
 mod cut;
 mod header;
+mod held;
 mod index;
-mod key;
 mod members;
 mod output;
 mod pass;
@@ -27,10 +26,10 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::bits::Backend;
 use super::policy::Policy;
-use bits::Backend;
-use state::{Mode, State};
-use walk::Defect;
+use state::{Defect, Mode, State};
+use walk::Walk;
 
 /// What becomes of a body that turns out not to be JSON, or ends too early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +94,7 @@ impl Trimmer {
         }
         if self.state.mode != Mode::Rest
             && !chunk.is_empty()
-            && let Err(Defect(at)) = self.backend.walk(&self.policy, &mut self.state, &chunk)
+            && let Err(Defect(at)) = self.backend.run(Walk { policy: &self.policy, state: &mut self.state, data: &chunk })
         {
             self.malformed(before + at as u64, at);
         }

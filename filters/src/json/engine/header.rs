@@ -1,60 +1,14 @@
 //! What comes before a value (a comma, a key, a colon), where a chunk ends within it: held back and read byte by byte.
 //!
 //! Only this much is ever held back, and it is bounded: a key longer than six times the longest name (`\u0061` for each letter) is none
-//! of the names, and white space beyond [`WHITE`] is not remembered.
+//! of the names, and white space beyond 4 KiB is not remembered.
 
-use super::state::{Mode, State};
-use super::walk::{Defect, context};
-use crate::trim::policy::{Policy, Target};
-
-/// More white space than this in one cut header does not go out: the only place where a kept byte may get lost.
-const WHITE: usize = 4096;
+use super::held::{Header, Phase};
+use super::state::{Defect, Mode, State, context};
+use crate::json::policy::{Policy, Target};
 
 /// The longest key whose member's fate hangs on the value, and must wait for it.
 pub(super) const LONGEST_KEY: usize = 64 * 1024;
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Phase {
-    /// Before the key, or an array's element.
-    #[default]
-    White,
-    /// In the key: whether the next byte is escaped.
-    Key { escape: bool },
-    /// Before the colon.
-    Colon,
-    /// Before the value.
-    Value(Target),
-}
-
-/// A header of which only the beginning has been seen.
-#[derive(Debug, Default)]
-pub(super) struct Header {
-    held: Vec<u8>,
-    phase: Phase,
-    /// Where in `held` the key begins and ends, without quotes.
-    key: (usize, usize),
-    /// The key has a backslash.
-    escaped: bool,
-    /// No comma before it.
-    first: bool,
-}
-
-impl Header {
-    pub(super) fn pending(&self) -> bool {
-        !self.held.is_empty()
-    }
-
-    /// The bytes held back.
-    pub(super) fn held_mut(&mut self) -> &mut Vec<u8> {
-        &mut self.held
-    }
-
-    fn push_white(&mut self, byte: u8) {
-        if self.held.len() < WHITE {
-            self.held.push(byte);
-        }
-    }
-}
 
 /// Whether a key of which `length` bytes were seen is longer than any name.
 #[inline(always)]

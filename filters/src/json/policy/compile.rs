@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Name, Node, Path, Policy, PolicyError, Prefilter, Target};
-use crate::trim::path::Segment;
+use super::{Name, Node, Path, Policy, PolicyError, Target};
+use crate::json::bits::Prefilter;
+use crate::json::path::Segment;
 use crate::words::fnv;
 
 /// The most states of one policy: a few `**` and `*` together can ask for exponentially many.

@@ -3,7 +3,7 @@
 //! It marks the bytes that go. On defective input it stops where the engine should, by the same leniency: what stays or goes whole is
 //! only looked at for its strings and brackets.
 
-use crate::trim::path::{Path, Segment};
+use crate::json::path::{Path, Segment};
 
 /// One policy of an intersection.
 pub struct Rules {

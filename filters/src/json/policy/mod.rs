@@ -5,6 +5,7 @@
 //! differ only in their tables, so that the engine has one kind of policy to follow.
 
 mod compile;
+mod key;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use std::hash::{Hash, Hasher};
 
 pub use compile::MAX_NODES;
 
+use super::bits::Prefilter;
 use super::path::Path;
 
 /// An immutable, compiled policy. Meant to be shared as `Arc<Policy>`.
@@ -104,26 +106,6 @@ impl Node {
             }
         }
         self.default
-    }
-}
-
-/// Tells from a key's last two bytes whether it can be one of a policy's names, 64 at a time: others need not be looked at.
-///
-/// Only the lower halves of the bytes count, and only of ASCII. What passes has a class in common in both tables; for a key of one byte the
-/// quote goes before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Prefilter {
-    /// Classes by the lower half of the byte before the last.
-    pub(crate) before: [u8; 16],
-    /// Classes by the lower half of the last byte.
-    pub(crate) last: [u8; 16],
-}
-
-impl Prefilter {
-    /// Whether a key that ends with these bytes passes.
-    #[inline(always)]
-    pub(crate) fn passes(&self, before: u8, last: u8) -> bool {
-        before.is_ascii() && last.is_ascii() && self.before[usize::from(before & 15)] & self.last[usize::from(last & 15)] != 0
     }
 }
 

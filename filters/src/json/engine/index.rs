@@ -1,7 +1,6 @@
 //! The structure of a chunk, found a window of blocks ahead of the walker.
 
-use super::bits::{Carry, Classify, Text, WINDOW, Window};
-use crate::trim::policy::Prefilter;
+use crate::json::bits::{Carry, Classify, Prefilter, Text, WINDOW, Window};
 
 /// Answers where structure stands in `data`; only ever moves forward.
 pub(super) struct Index<'a, C> {
@@ -168,4 +167,19 @@ pub(super) fn skip_white(data: &[u8], mut at: usize) -> usize {
             _ => return at,
         }
     }
+}
+
+/// Bytes that numbers and words are made of. What they spell is not checked.
+#[inline(always)]
+pub(super) fn is_scalar(byte: u8) -> bool {
+    const TABLE: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            table[byte] = matches!(byte as u8, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.');
+            byte += 1;
+        }
+        table
+    };
+    TABLE[byte as usize]
 }

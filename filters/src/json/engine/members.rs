@@ -1,20 +1,11 @@
 //! The walker for all policies: visits each member and element of the containers on its way.
 
-use super::bits::Classify;
 use super::header;
-use super::pass::is_scalar;
-use super::state::Mode;
-use super::walk::{Defect, Walker};
-use crate::trim::policy::Target;
-
-/// Where to go on.
-pub(super) enum Step {
-    /// At this place, in the state's mode.
-    To(usize),
-    /// With the member or element whose header begins at the first place (with the comma, if one is to go with it), itself at the second,
-    /// where this byte stands.
-    Member(usize, usize, u8),
-}
+use super::index::is_scalar;
+use super::state::{Defect, Mode};
+use super::walk::{Step, Walker};
+use crate::json::bits::Classify;
+use crate::json::policy::Target;
 
 impl<C: Classify> Walker<'_, C> {
     /// A member of the innermost frame, and all after it, also of containers on the way, until the chunk ends or another mode has to go on.

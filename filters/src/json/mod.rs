@@ -1,0 +1,28 @@
+//! JSON bodies as they pass: read once, byte for byte, without a tree.
+//!
+//! [`Trimmer`] removes members from a body while it streams:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use bytes::Bytes;
+//! use frontgate_filters::json::{OnMalformed, Path, Policy, Trimmer};
+//!
+//! let paths: Vec<Path> = vec!["items.images.hd".parse()?, "**.debug".parse()?];
+//! let policy = Arc::new(Policy::drop(&paths)?);
+//!
+//! let mut trimmer = Trimmer::new(policy, OnMalformed::Pass);
+//! let mut body = Some(Bytes::from_static(br#"{"items": [{"id": 1, "images": {"hd": "h", "sd": "s"}}], "debug": 1}"#));
+//! trimmer.push(&mut body, true)?;
+//!
+//! assert_eq!(body.as_deref(), Some(&br#"{"items": [{"id": 1, "images": {"sd": "s"}}]}"#[..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod bits;
+pub mod engine;
+pub mod path;
+pub mod policy;
+
+pub use engine::{Malformed, OnMalformed, Trimmer};
+pub use path::{Path, PathError};
+pub use policy::{Policy, PolicyError};
