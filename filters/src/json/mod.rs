@@ -21,8 +21,15 @@
 pub mod bits;
 pub mod engine;
 pub mod path;
+pub mod place;
 pub mod policy;
+pub mod reader;
+pub mod splice;
+mod white;
 
 pub use engine::{Malformed, OnMalformed, Trimmer};
 pub use path::{Path, PathError};
+pub use place::Place;
 pub use policy::{Policy, PolicyError};
+pub use reader::{Document, Element, Fault, Found, Mark, Plan, Reader};
+pub use splice::{Gather, Proved, Template};

@@ -92,10 +92,18 @@ impl std::error::Error for PathError {}
 impl FromStr for Path {
     type Err = PathError;
     fn from_str(text: &str) -> Result<Self, PathError> {
+        Ok(Self(Self::read(text)?.into_iter().map(|(segment, _)| segment).collect()))
+    }
+}
+
+impl Path {
+    /// The steps, each with whether it was written in quotes.
+    pub(super) fn read(text: &str) -> Result<Vec<(Segment, bool)>, PathError> {
         let wrong = |at: usize, message: &str| Err(PathError { at, message: message.to_owned() });
         if text.len() > MAX_LENGTH {
             return wrong(MAX_LENGTH, "a path is at most 1024 bytes long");
         }
+        let ends_deep = |segments: &[(Segment, bool)]| matches!(segments.last(), Some((Segment::Deep, _)));
         let mut segments = Vec::new();
         let mut at = 0;
         loop {
@@ -103,21 +111,21 @@ impl FromStr for Path {
             let rest = &text[at..];
             if rest.starts_with('"') {
                 let (name, length) = quoted(rest).map_err(|error| PathError { at: at + error.at, ..error })?;
-                segments.push(Segment::Name(name));
+                segments.push((Segment::Name(name), true));
                 at += length;
             } else {
                 let end = rest.find(|c: char| matches!(c, '.' | '"' | ',') || c.is_whitespace() || c.is_control()).unwrap_or(rest.len());
                 at += end;
                 match &rest[..end] {
                     "" => return wrong(start, "a name is missing here"),
-                    "*" => segments.push(Segment::Any),
-                    "**" if segments.last() == Some(&Segment::Deep) => return wrong(start, "`**` after `**` says nothing more"),
-                    "**" => segments.push(Segment::Deep),
+                    "*" => segments.push((Segment::Any, false)),
+                    "**" if ends_deep(&segments) => return wrong(start, "`**` after `**` says nothing more"),
+                    "**" => segments.push((Segment::Deep, false)),
                     name => match name.find('*') {
                         Some(star) => {
                             return wrong(start + star, "a star is a whole name; write a name that has one in quotes");
                         }
-                        None => segments.push(Segment::Name(name.to_owned())),
+                        None => segments.push((Segment::Name(name.to_owned()), false)),
                     },
                 }
             }
@@ -125,8 +133,8 @@ impl FromStr for Path {
                 return wrong(start, "a path has at most 32 names");
             }
             match text.as_bytes().get(at) {
-                None if segments.last() == Some(&Segment::Deep) => return wrong(start, "a name should follow `**.`"),
-                None => return Ok(Self(segments)),
+                None if ends_deep(&segments) => return wrong(start, "a name should follow `**.`"),
+                None => return Ok(segments),
                 Some(b'.') => at += 1,
                 Some(b'"') => return wrong(at, "quotes enclose a whole name"),
                 Some(_) => {
@@ -160,20 +168,26 @@ impl fmt::Display for Path {
             if index > 0 {
                 f.write_str(".")?;
             }
-            match segment {
-                Segment::Any => f.write_str("*")?,
-                Segment::Deep => f.write_str("**")?,
-                Segment::Name(name) => {
-                    let odd = |c: char| matches!(c, '.' | '"' | ',' | '*') || c.is_whitespace() || c.is_control();
-                    if name.is_empty() || name.contains(odd) {
-                        write!(f, "\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))?;
-                    } else {
-                        f.write_str(name)?;
-                    }
+            segment.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Deep => f.write_str("**"),
+            Self::Name(name) => {
+                let odd = |c: char| matches!(c, '.' | '"' | ',' | '*') || c.is_whitespace() || c.is_control();
+                if name.is_empty() || name.contains(odd) {
+                    write!(f, "\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
+                } else {
+                    f.write_str(name)
                 }
             }
         }
-        Ok(())
     }
 }
 

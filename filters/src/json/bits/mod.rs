@@ -29,15 +29,59 @@ pub(crate) struct Bytes64 {
     pub(crate) close: u64,
 }
 
+/// The bytes of one block that a string must be looked at for, wherever they stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Text64 {
+    pub(crate) quote: u64,
+    pub(crate) backslash: u64,
+    /// Below a space: none may stand in a string as it is.
+    pub(crate) control: u64,
+    /// Some byte is not ASCII.
+    pub(crate) foreign: bool,
+}
+
+/// The characters of one block that take more than a byte, as far as their form is all that matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Characters64 {
+    /// Second and further bytes.
+    pub(crate) after: u64,
+    /// First bytes of two.
+    pub(crate) two: u64,
+    /// First bytes of three, save those after which not every second byte is right (E0 and ED).
+    pub(crate) three: u64,
+    /// There are others, right or not.
+    pub(crate) others: bool,
+}
+
+impl Characters64 {
+    /// Where the last character begins that goes beyond the block, 64 for none; or `None` where this is not UTF-8 or cannot be told.
+    #[inline(always)]
+    pub(crate) fn whole(self) -> Option<u32> {
+        let Self { after, two, three, others } = self;
+        let first = two | three;
+        if others || after != first << 1 | three << 2 {
+            return None;
+        }
+        let cut = first >> 63 | three >> 62;
+        Some(if cut == 0 { 64 } else { 63 - first.leading_zeros() })
+    }
+}
+
 /// One way to look at 64 bytes at once.
 pub(crate) trait Classify: Copy {
     fn bytes(self, block: &[u8; 64]) -> Bytes64;
+    /// What matters for strings, and nothing else.
+    fn text(self, block: &[u8; 64]) -> Text64;
+    /// What makes UTF-8.
+    fn characters(self, block: &[u8; 64]) -> Characters64;
     /// Also which bytes, with those before them, may be the end of a name.
     fn names(self, block: &[u8; 64], before: &[u8; 64], names: &Prefilter) -> (Bytes64, u64);
     /// Each bit becomes the parity of itself and all lower ones.
     fn prefix_xor(self, bits: u64) -> u64;
     /// [`fill`], as one function with the instructions of this form: not a part of each caller.
     fn fill(self, window: &mut Window, text: Text<'_>, carry: &mut Carry);
+    /// Does the work in a function of its own with the instructions of this form: not in each caller.
+    fn apart<W: Work>(self, work: W) -> W::Output;
 }
 
 /// What is done with one form: written once, compiled for each, and chosen when the program runs.
@@ -192,7 +236,7 @@ pub(crate) fn fill<C: Classify>(classify: C, window: &mut Window, text: Text<'_>
 
 /// The block of this number, with the byte before it where the chunk has one and spaces after the chunk's end; and how much of it is input.
 #[inline(never)]
-fn padded(data: &[u8], number: usize) -> ([u8; 65], u32) {
+pub(crate) fn padded(data: &[u8], number: usize) -> ([u8; 65], u32) {
     let from = 64 * number;
     let mut block = [b' '; 65];
     if from > 0 {
@@ -209,7 +253,7 @@ fn before(padded: &[u8; 65]) -> [u8; 64] {
 }
 
 #[inline(always)]
-fn after(padded: &[u8; 65]) -> [u8; 64] {
+pub(crate) fn after(padded: &[u8; 65]) -> [u8; 64] {
     *padded.last_chunk().expect("64 of 65 bytes")
 }
 
@@ -224,6 +268,19 @@ pub(crate) struct Block {
     pub(crate) escaped: u64,
     pub(crate) open: u64,
     pub(crate) close: u64,
+}
+
+/// The strings of one block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Strings {
+    /// Quotes that begin or end one.
+    pub(crate) quotes: u64,
+    /// All of one but its closing quote.
+    pub(crate) inside: u64,
+    /// Closing quotes of those with a backslash.
+    pub(crate) slashed: u64,
+    /// Bytes with an escaping backslash before them, wherever they stand; also the first byte after the input.
+    pub(crate) escaped: u64,
 }
 
 /// What one block tells the next.
@@ -270,6 +327,24 @@ impl Carry {
             escaped = sum & closing;
         }
         Block { quotes, closing, escaped, open: bytes.open & !in_string, close: bytes.close & !in_string }
+    }
+
+    /// As [`Self::resolve`], of what matters for strings.
+    #[inline(always)]
+    pub(crate) fn strings<C: Classify>(&mut self, classify: C, text: Text64, valid: u32) -> Strings {
+        if text.backslash | self.escape | self.backslash == 0 {
+            let inside = classify.prefix_xor(text.quote) ^ self.in_string;
+            self.in_string = ((inside as i64) >> 63) as u64;
+            return Strings { quotes: text.quote, inside, slashed: 0, escaped: 0 };
+        }
+        let escaped = self.escaped(text.backslash, valid);
+        let quotes = text.quote & !escaped;
+        let inside = classify.prefix_xor(quotes) ^ self.in_string;
+        self.in_string = ((inside as i64) >> 63) as u64;
+        let (sum, first) = inside.overflowing_add(text.backslash & inside);
+        let (sum, second) = sum.overflowing_add(self.backslash);
+        self.backslash = u64::from(first | second);
+        Strings { quotes, inside, slashed: sum & quotes & !inside, escaped }
     }
 
     /// Also the closing quotes of strings that may be names.

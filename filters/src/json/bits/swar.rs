@@ -16,6 +16,12 @@ pub(super) fn equal(word: u64, byte: u8) -> u64 {
     !(((zero_if_equal & !HIGH) + !HIGH) | zero_if_equal) & HIGH
 }
 
+/// Bytes below a space. Exact, too.
+#[inline(always)]
+pub(super) fn below_space(word: u64) -> u64 {
+    !(((word & !HIGH) + ONES * 0x60) | word) & HIGH
+}
+
 /// One bit a byte, the first byte's lowest.
 #[inline(always)]
 pub(super) fn gather(answers: u64) -> u64 {

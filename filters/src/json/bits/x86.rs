@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 
 use super::scalar::Scalar;
-use super::{Bytes64, Carry, Classify, Prefilter, Text, Window, Work, fill};
+use super::{Bytes64, Carry, Characters64, Classify, Prefilter, Text, Text64, Window, Work, fill};
 
 /// Proof that the processor has AVX2, carry-less multiplication and the bit instructions that came with them.
 #[derive(Clone, Copy)]
@@ -57,6 +57,8 @@ pub(super) fn agrees_with_scalar<C: Classify>(token: C) -> bool {
         let before: &[u8; 64] = block.first_chunk().expect("64 of 65 bytes");
         let bits = (u64::from(mixed) << 32 | u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         token.bytes(own) == Scalar.bytes(own)
+            && token.text(own) == Scalar.text(own)
+            && token.characters(own) == Scalar.characters(own)
             && token.names(own, before, &names) == Scalar.names(own, before, &names)
             && token.prefix_xor(bits) == Scalar.prefix_xor(bits)
     })
@@ -144,6 +146,37 @@ impl Classify for Avx2 {
     }
 
     #[inline(always)]
+    fn text(self, block: &[u8; 64]) -> Text64 {
+        let pair = self.load(block);
+        // SAFETY: `self` proves AVX2.
+        let (control, foreign) = unsafe {
+            let last = _mm256_set1_epi8(0x1f);
+            let is_control = |half| _mm256_cmpeq_epi8(_mm256_max_epu8(half, last), last);
+            let foreign = _mm256_movemask_epi8(_mm256_or_si256(pair[0], pair[1])) != 0;
+            (self.gather([is_control(pair[0]), is_control(pair[1])]), foreign)
+        };
+        Text64 { quote: self.equal(pair, b'"'), backslash: self.equal(pair, b'\\'), control, foreign }
+    }
+
+    #[inline(always)]
+    fn characters(self, block: &[u8; 64]) -> Characters64 {
+        let pair = self.load(block);
+        // SAFETY: `self` proves AVX2. As signed numbers, 0x80 is the least and 0xff is -1.
+        let (high, after, two, three) = unsafe {
+            let above = |half: __m256i, byte: u8| _mm256_cmpgt_epi8(half, _mm256_set1_epi8(byte as i8));
+            let below = |half: __m256i, byte: u8| _mm256_cmpgt_epi8(_mm256_set1_epi8(byte as i8), half);
+            let two = |half: __m256i| _mm256_and_si256(above(half, 0xc1), below(half, 0xe0));
+            let three = |half: __m256i| {
+                let surrogates = _mm256_cmpeq_epi8(half, _mm256_set1_epi8(0xed_u8 as i8));
+                _mm256_andnot_si256(surrogates, _mm256_and_si256(above(half, 0xe0), below(half, 0xf0)))
+            };
+            let after = self.gather([below(pair[0], 0xc0), below(pair[1], 0xc0)]);
+            (self.gather(pair), after, self.gather([two(pair[0]), two(pair[1])]), self.gather([three(pair[0]), three(pair[1])]))
+        };
+        Characters64 { after, two, three, others: high != after | two | three }
+    }
+
+    #[inline(always)]
     fn names(self, block: &[u8; 64], before: &[u8; 64], names: &Prefilter) -> (Bytes64, u64) {
         let (pair, before) = (self.load(block), self.load(before));
         let misses = self.gather([self.misses(pair[0], before[0], names), self.misses(pair[1], before[1], names)]);
@@ -165,6 +198,17 @@ impl Classify for Avx2 {
         // SAFETY: `self` proves AVX2 and the rest.
         unsafe { inner(self, window, text, carry) }
     }
+
+    #[inline(always)]
+    fn apart<W: Work>(self, work: W) -> W::Output {
+        #[inline(never)]
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq")]
+        fn inner<W: Work>(token: Avx2, work: W) -> W::Output {
+            work.run(token)
+        }
+        // SAFETY: `self` proves AVX2 and the rest.
+        unsafe { inner(self, work) }
+    }
 }
 
 impl Classify for Avx512 {
@@ -172,6 +216,34 @@ impl Classify for Avx512 {
     fn bytes(self, block: &[u8; 64]) -> Bytes64 {
         // SAFETY: `self` proves AVX-512BW; the load is of the 64 bytes.
         unsafe { structure_512(_mm512_loadu_si512(block.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn text(self, block: &[u8; 64]) -> Text64 {
+        // SAFETY: `self` proves AVX-512BW; the load is of the 64 bytes.
+        unsafe {
+            let own = _mm512_loadu_si512(block.as_ptr().cast());
+            Text64 {
+                quote: _mm512_cmpeq_epi8_mask(own, _mm512_set1_epi8(b'"' as i8)),
+                backslash: _mm512_cmpeq_epi8_mask(own, _mm512_set1_epi8(b'\\' as i8)),
+                control: _mm512_cmplt_epu8_mask(own, _mm512_set1_epi8(0x20)),
+                foreign: _mm512_movepi8_mask(own) != 0,
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn characters(self, block: &[u8; 64]) -> Characters64 {
+        // SAFETY: `self` proves AVX-512BW; the load is of the 64 bytes.
+        unsafe {
+            let own = _mm512_loadu_si512(block.as_ptr().cast());
+            let above = |byte: u8| _mm512_cmpgt_epu8_mask(own, _mm512_set1_epi8(byte as i8));
+            let (high, first) = (above(0x7f), above(0xbf));
+            let two = above(0xc1) & !above(0xdf);
+            let three = above(0xe0) & !above(0xef) & !_mm512_cmpeq_epi8_mask(own, _mm512_set1_epi8(0xed_u8 as i8));
+            let after = high & !first;
+            Characters64 { after, two, three, others: high != after | two | three }
+        }
     }
 
     #[inline(always)]
@@ -201,6 +273,17 @@ impl Classify for Avx512 {
         }
         // SAFETY: `self` proves AVX-512BW and the rest.
         unsafe { inner(self, window, text, carry) }
+    }
+
+    #[inline(always)]
+    fn apart<W: Work>(self, work: W) -> W::Output {
+        #[inline(never)]
+        #[target_feature(enable = "avx512f,avx512bw,avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq")]
+        fn inner<W: Work>(token: Avx512, work: W) -> W::Output {
+            work.run(token)
+        }
+        // SAFETY: `self` proves AVX-512BW and the rest.
+        unsafe { inner(self, work) }
     }
 }
 

@@ -144,31 +144,6 @@ impl<'a, C: Classify> Index<'a, C> {
     }
 }
 
-/// The first byte at or after `at` that is no white space.
-#[inline(always)]
-pub(super) fn skip_white(data: &[u8], mut at: usize) -> usize {
-    // Minified documents end it here; in printed ones a line break goes before a run of spaces.
-    match data.get(at) {
-        Some(byte) if *byte > b' ' => return at,
-        Some(b'\n') => at += 1,
-        _ => {}
-    }
-    loop {
-        if let Some(eight) = data.get(at..).and_then(|rest| rest.first_chunk()) {
-            let others = u64::from_le_bytes(*eight) ^ 0x2020_2020_2020_2020;
-            if others == 0 {
-                at += 8;
-                continue;
-            }
-            at += others.trailing_zeros() as usize / 8;
-        }
-        match data.get(at) {
-            Some(b' ' | b'\n' | b'\r' | b'\t') => at += 1,
-            _ => return at,
-        }
-    }
-}
-
 /// Bytes that numbers and words are made of. What they spell is not checked.
 #[inline(always)]
 pub(super) fn is_scalar(byte: u8) -> bool {

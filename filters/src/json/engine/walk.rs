@@ -5,10 +5,11 @@
 //! over strings, scalars and containers that stay or go whole in the same way (`pass.rs`), and leave what a chunk's end cuts to `cut.rs`.
 
 use super::header;
-use super::index::{Index, is_scalar, skip_white};
+use super::index::{Index, is_scalar};
 use super::state::{Defect, Frame, MAX_FRAMES, Mode, State};
 use crate::json::bits::{Classify, Work};
 use crate::json::policy::Policy;
+use crate::json::white;
 
 /// A chunk to walk through.
 pub(super) struct Walk<'a> {
@@ -107,21 +108,7 @@ impl<C: Classify> Walker<'_, C> {
     /// The next byte that is no white space, and its place.
     #[inline(always)]
     pub(super) fn next(&self, at: usize) -> Option<(usize, u8)> {
-        match self.index.data.get(at) {
-            // Minified documents end it here, printed ones between a colon and a value a byte later.
-            Some(&byte) if byte > b' ' => Some((at, byte)),
-            Some(&space) => {
-                if let Some(&byte) = self.index.data.get(at + 1)
-                    && byte > b' '
-                    && space == b' '
-                {
-                    return Some((at + 1, byte));
-                }
-                let at = skip_white(self.index.data, at);
-                self.index.data.get(at).map(|&byte| (at, byte))
-            }
-            None => None,
-        }
+        white::next(self.index.data, at)
     }
 
     fn root(&mut self, at: usize) -> Result<usize, Defect> {

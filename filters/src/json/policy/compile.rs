@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Name, Node, Path, Policy, PolicyError, Target};
+use super::{Node, Path, Policy, PolicyError, Target};
 use crate::json::bits::Prefilter;
 use crate::json::path::Segment;
 use crate::words::fnv;
@@ -112,15 +112,12 @@ fn build<S: Ord + Clone>(
             Ok(Target(number))
         };
         let draft = expand(&state, &mut target)?;
-        let mut names: Vec<_> =
-            draft.names.iter().filter(|(_, target)| **target != draft.default).map(|(name, &target)| Name::new(name, target)).collect();
-        names.sort_by(|a, b| (a.text.len(), &a.text).cmp(&(b.text.len(), &b.text)));
-        total += names.len();
+        let node = Node::new(draft.names, draft.default, draft.scalars);
+        total += node.names.len();
         if total > MAX_NAMES {
             return Err(PolicyError(format!("these paths together need more than {MAX_NAMES} names: use fewer `*` and `**`")));
         }
-        let lengths = names.iter().fold(0, |mask, name| mask | 1 << name.text.len().min(63));
-        nodes.push(Node { names, lengths, default: draft.default, scalars: draft.scalars });
+        nodes.push(node);
     }
     Ok(nodes)
 }

@@ -93,6 +93,15 @@ fn head(key: &[u8]) -> u64 {
 }
 
 impl Node {
+    /// Names that lead where all others lead are not kept.
+    pub(crate) fn new(names: impl IntoIterator<Item = (String, Target)>, default: Target, scalars: bool) -> Self {
+        let mut names: Vec<_> =
+            names.into_iter().filter(|(_, target)| *target != default).map(|(name, target)| Name::new(&name, target)).collect();
+        names.sort_by(|a, b| (a.text.len(), &a.text).cmp(&(b.text.len(), &b.text)));
+        let lengths = names.iter().fold(0, |mask, name| mask | 1 << name.text.len().min(63));
+        Self { names, lengths, default, scalars }
+    }
+
     /// Where a name, already decoded, leads.
     #[inline(always)]
     pub(crate) fn find(&self, key: &[u8]) -> Target {

@@ -15,7 +15,7 @@ fn compile(rules: &[Rules]) -> Arc<Policy> {
 }
 
 /// Cases by default, and a million where time is no matter. `FRONTGATE_SEED` begins elsewhere.
-fn cases(usual: u64, long: u64) -> std::ops::Range<u64> {
+pub fn cases(usual: u64, long: u64) -> std::ops::Range<u64> {
     let count = if std::env::var_os("FRONTGATE_LONG").is_some() { long } else { usual };
     let seed = std::env::var("FRONTGATE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1u64);
     seed..seed + count
@@ -142,7 +142,7 @@ fn same_as_dom(text: &[u8], trimmed: &[u8], rules: &[Rules], shown: &dyn Fn() ->
 }
 
 /// Deletes by the definition of paths alone: nothing is shared with the compiler or the reference.
-fn prune(value: &mut Value, at: &mut Vec<String>, rules: &[Rules]) {
+pub fn prune(value: &mut Value, at: &mut Vec<String>, rules: &[Rules]) {
     match value {
         Value::Array(elements) => {
             elements.retain(|element| element.is_object() || element.is_array() || stays(element, at, rules));
@@ -163,7 +163,7 @@ fn prune(value: &mut Value, at: &mut Vec<String>, rules: &[Rules]) {
     }
 }
 
-fn stays(value: &Value, at: &[String], rules: &[Rules]) -> bool {
+pub fn stays(value: &Value, at: &[String], rules: &[Rules]) -> bool {
     let scalar = !value.is_object() && !value.is_array();
     rules.iter().all(|rules| {
         // A path names a place if it spells it or what it is in.
@@ -190,7 +190,7 @@ fn spelled(pattern: &[crate::json::path::Segment], names: &[String]) -> bool {
     }
 }
 
-fn has_duplicates(text: &[u8]) -> bool {
+pub fn has_duplicates(text: &[u8]) -> bool {
     struct Unique;
     impl<'de> serde::de::DeserializeSeed<'de> for Unique {
         type Value = ();

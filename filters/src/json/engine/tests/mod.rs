@@ -7,10 +7,10 @@ use crate::json::path::Path;
 
 mod cases;
 mod emission;
-mod equality;
-mod random;
-mod reference;
-mod vectors;
+pub mod equality;
+pub mod random;
+pub mod reference;
+pub mod vectors;
 
 pub fn paths(texts: &[&str]) -> Vec<Path> {
     texts.iter().map(|text| text.parse().expect("a path")).collect()

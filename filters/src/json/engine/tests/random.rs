@@ -16,7 +16,7 @@ impl Random {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
     }
 
-    fn one_in(&mut self, n: usize) -> bool {
+    pub fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
@@ -38,7 +38,7 @@ impl Random {
         }
     }
 
-    fn path(&mut self) -> Path {
+    pub fn path(&mut self) -> Path {
         let few = if self.one_in(2) { 5 } else { NAMES.len() };
         let mut text = String::new();
         let length = 1 + self.below(3);
@@ -87,6 +87,21 @@ impl Random {
                 out.push(b'\n');
             }
         }
+        out
+    }
+
+    /// One JSON value with white space around it.
+    pub fn value_text(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.white(&mut out);
+        let mut budget = [20, 20, 20, 80][self.below(4)];
+        let style = self.below(4);
+        if self.one_in(12) {
+            self.value(&mut out, 0, &mut budget, style)
+        } else {
+            self.container(&mut out, 0, &mut budget, style)
+        }
+        self.white(&mut out);
         out
     }
 

@@ -30,24 +30,31 @@ fn base64(text: &str) -> Vec<u8> {
     out
 }
 
+/// The texts of the suite, with their names. Nothing where there is none.
+pub fn suite() -> Vec<(String, Vec<u8>)> {
+    let Some(folder) = vectors("json-test-suite") else { return Vec::new() };
+    let cases = fs::read_to_string(folder.join("cases.jsonl")).expect("the suite");
+    let text = |case: &Value| match case["b64"].as_str() {
+        Some(text) => base64(text),
+        None => {
+            let mut text = base64(case["repeat_b64"].as_str().expect("repeat_b64")).repeat(case["times"].as_u64().expect("times") as usize);
+            text.extend(base64(case["suffix_b64"].as_str().unwrap_or_default()));
+            text
+        }
+    };
+    let cases = cases.lines().map(|line| serde_json::from_str(line).expect("a case"));
+    cases.map(|case: Value| (case["name"].as_str().expect("a name").to_owned(), text(&case))).collect()
+}
+
 #[test]
 fn the_json_test_suite_is_read_as_it_says() {
-    let Some(folder) = vectors("json-test-suite") else { return };
-    let cases = fs::read_to_string(folder.join("cases.jsonl")).expect("the suite");
     let rules = [(false, vec!["a"]), (false, vec!["**.b", "a.c"]), (false, vec!["*"]), (true, vec!["a"]), (true, vec!["**.asd", "b.*"])];
     let (mut good, mut other) = (0, 0);
-    for line in cases.lines() {
-        let case: Value = serde_json::from_str(line).expect("a case");
-        let name = case["name"].as_str().expect("a name");
-        let text = match case["b64"].as_str() {
-            Some(text) => base64(text),
-            None => {
-                let mut text =
-                    base64(case["repeat_b64"].as_str().expect("repeat_b64")).repeat(case["times"].as_u64().expect("times") as usize);
-                text.extend(base64(case["suffix_b64"].as_str().unwrap_or_default()));
-                text
-            }
-        };
+    let suite = suite();
+    if suite.is_empty() {
+        return;
+    }
+    for (name, text) in suite {
         for (keep, paths) in &rules {
             let rules = [Rules { keep: *keep, paths: super::paths(paths) }];
             let policy = if *keep { keeping(paths) } else { dropping(paths) };
