@@ -1,6 +1,6 @@
-//! JSON bodies as they pass: read once, byte for byte, without a tree.
+//! JSON bodies: read once, byte for byte, without a tree.
 //!
-//! [`Trimmer`] removes members from a body while it streams:
+//! A [`Reader`] proves that a text is exactly one value and finds values in it, [`Template`] puts such values together. A [`Trimmer`] removes members from a body while it streams:
 //!
 //! ```
 //! use std::sync::Arc;

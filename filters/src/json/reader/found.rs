@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+/// Room for so many is made at once.
+const SOME: usize = 64;
+
 /// A value that a [`Mark`](super::Mark) meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -52,6 +55,9 @@ impl Finds {
     #[inline(always)]
     pub(super) fn element(&mut self, within: Element, index: u32) -> Element {
         let element = Element(self.elements.len() as u32);
+        if self.elements.capacity() == 0 {
+            self.elements.reserve(SOME);
+        }
         self.elements.push((within, index));
         element
     }
@@ -60,6 +66,9 @@ impl Finds {
     #[inline(always)]
     pub(super) fn begin(&mut self, whole: &[u16], each: &[u16], begin: u64, element: Element) -> Marks {
         let first = self.all.len() as u32;
+        if self.all.capacity() == 0 {
+            self.all.reserve(SOME);
+        }
         for &number in whole.iter().chain(each) {
             self.all.push(Found { number, element, begin, end: begin });
         }

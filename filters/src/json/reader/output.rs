@@ -1,5 +1,8 @@
 //! What of the text stays, in what order, and where in the result it will stand.
 
+/// Room for so many parts is made at once.
+const SOME: usize = 64;
+
 /// A part of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::json) enum Part {
@@ -32,6 +35,9 @@ impl Output {
         if self.on {
             self.on = false;
             if at > self.run {
+                if self.parts.capacity() == 0 {
+                    self.parts.reserve(SOME);
+                }
                 self.parts.push((self.before, Part::Text { from: self.run, to: at }));
                 self.before += at - self.run;
             }
@@ -54,6 +60,7 @@ impl Output {
     }
 
     /// A new name of this length goes out, in place of the text from one place to another, all of which stays at present.
+    #[inline(never)]
     pub(super) fn rename(&mut self, (from, to): (u64, u64), name: u32, length: usize) {
         self.stop(from);
         self.parts.push((self.before, Part::Name(name)));

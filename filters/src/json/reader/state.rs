@@ -116,10 +116,16 @@ impl State {
     /// Notes that a container opens. Returns whether it may.
     #[inline(always)]
     pub(super) fn open(&mut self, object: bool) -> bool {
-        let Some(word) = self.objects.get_mut(self.depth / 64) else { return false };
-        let bit = 1 << (self.depth % 64);
-        *word = if object { *word | bit } else { *word & !bit };
-        self.depth += 1;
+        let may = self.note(self.depth, object);
+        self.depth += usize::from(may);
+        may
+    }
+
+    /// Notes what opens where so many containers are open. Returns whether it may.
+    #[inline(always)]
+    pub(super) fn note(&mut self, depth: usize, object: bool) -> bool {
+        let Some(word) = self.objects.get_mut(depth / 64) else { return false };
+        *word = *word & !(1 << (depth % 64)) | u64::from(object) << (depth % 64);
         true
     }
 

@@ -80,12 +80,29 @@ fn minified(data: &[u8], at: usize) -> Option<u8> {
     }
 }
 
+/// Why no more of a container is read.
+enum Stop {
+    /// It ends before this.
+    Closed(usize),
+    /// A number or word that begins here is to be read byte by byte.
+    Scalar(usize),
+    /// The chunk ends, before what this mode is about.
+    Cut(Mode),
+}
+
+/// The bracket that closes an object, or an array.
+#[inline(always)]
+fn closing(object: bool) -> u8 {
+    if object { b'}' } else { b']' }
+}
+
 /// What becomes of a value.
 enum Fate {
     Stays,
     Goes,
     /// Its members or elements are looked at.
     Inside,
+    TooDeep,
 }
 
 impl<C: Classify> Walker<'_, C> {
@@ -119,7 +136,7 @@ impl<C: Classify> Walker<'_, C> {
             let Some(&frame) = self.state.frames.last() else { return Ok(at) };
             let stage = &plan.stages[frame.stage as usize];
             let mut kept = frame.kept;
-            let close = if frame.object { b'}' } else { b']' };
+            let close = closing(frame.object);
             'next: loop {
                 // To the member or element.
                 let Some((place, mut value)) = next(data, at) else {
@@ -182,7 +199,7 @@ impl<C: Classify> Walker<'_, C> {
                         None => self.state.output.stop(self.base + head as u64),
                         Some(stage) => {
                             let name = (self.place(name.0), self.place(name.1));
-                            match self.arrive(stage, self.place(head), name, at, value)? {
+                            match self.arrive(stage, self.place(head), name, at, value) {
                                 Fate::Inside => {
                                     first = true;
                                     at += 1;
@@ -190,6 +207,7 @@ impl<C: Classify> Walker<'_, C> {
                                 }
                                 Fate::Stays => kept = true,
                                 Fate::Goes => {}
+                                Fate::TooDeep => return Err(Defect(at, What::TooDeep)),
                             }
                         }
                     }
@@ -226,25 +244,38 @@ impl<C: Classify> Walker<'_, C> {
 
     /// The rest of a container of which nothing is looked at, from where something in it begins or ended.
     #[inline(always)]
-    fn whole(&mut self, mut at: usize) -> Result<usize, Defect> {
+    fn whole(&mut self, at: usize) -> Result<usize, Defect> {
+        let mut depth = self.state.depth;
+        let end = self.whole_from(at, &mut depth);
+        self.state.depth = depth;
+        match end? {
+            Stop::Closed(at) => Ok(self.done(at)),
+            Stop::Scalar(at) => Ok(self.begin_scalar(at)),
+            Stop::Cut(mode) => {
+                self.state.mode = mode;
+                Ok(self.strings.data.len())
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn whole_from(&mut self, mut at: usize, depth: &mut usize) -> Result<Stop, Defect> {
         let data = self.strings.data;
         let floor = self.state.frames.len();
         let mut first = self.state.mode == Mode::First;
-        let mut object = self.state.is_object();
+        let mut close = closing(self.state.kind(*depth));
         'next: loop {
-            let Some((place, mut byte)) = next(data, at) else {
-                self.state.mode = if first { Mode::First } else { Mode::After };
-                return Ok(data.len());
-            };
+            // To the member or element.
+            let Some((place, mut byte)) = next(data, at) else { return Ok(Stop::Cut(if first { Mode::First } else { Mode::After })) };
             at = place;
-            if byte == b'}' && object || byte == b']' && !object {
+            if byte == close {
                 at += 1;
-                self.state.depth -= 1;
-                if self.state.depth == floor {
-                    return Ok(self.done(at));
+                *depth -= 1;
+                if *depth == floor {
+                    return Ok(Stop::Closed(at));
                 }
                 first = false;
-                object = self.state.is_object();
+                close = closing(self.state.kind(*depth));
                 continue;
             }
             if !first {
@@ -253,55 +284,69 @@ impl<C: Classify> Walker<'_, C> {
                 }
                 match next(data, place + 1) {
                     Some(next) => (at, byte) = next,
-                    None => {
-                        self.state.mode = if object { Mode::Name } else { Mode::Value };
-                        return Ok(data.len());
-                    }
+                    None => return Ok(Stop::Cut(if close == b'}' { Mode::Name } else { Mode::Value })),
                 }
             }
             first = false;
-            loop {
-                if object {
+            'member: loop {
+                if close == b'}' {
                     if byte != b'"' {
                         return Err(Defect(at, What::NoName));
                     }
-                    let Some(quote) = self.strings.quote() else {
-                        self.state.mode = Mode::InName;
-                        return Ok(data.len());
-                    };
+                    let Some(quote) = self.strings.quote() else { return Ok(Stop::Cut(Mode::InName)) };
                     match after_name(data, quote) {
                         Colon::Value(place, value) => (at, byte) = (place, value),
                         Colon::Missing(at) => return Err(Defect(at, What::NoColon)),
-                        Colon::Cut(mode) => {
-                            self.state.mode = mode;
-                            return Ok(data.len());
-                        }
+                        Colon::Cut(mode) => return Ok(Stop::Cut(mode)),
                     }
                 }
                 match byte {
                     b'"' => match self.strings.quote() {
                         Some(quote) => at = quote + 1,
-                        None => {
-                            self.state.mode = Mode::InString;
-                            return Ok(data.len());
-                        }
+                        None => return Ok(Stop::Cut(Mode::InString)),
                     },
                     b'{' | b'[' => {
-                        object = byte == b'{';
-                        if !self.state.open(object) {
+                        if !self.state.note(*depth, byte == b'{') {
                             return Err(Defect(at, What::TooDeep));
                         }
-                        first = true;
+                        *depth += 1;
+                        // Both closing brackets are two above the opening one.
+                        close = byte + 2;
                         at += 1;
-                        continue 'next;
+                        match data.get(at) {
+                            Some(&inner) if inner > b' ' && inner != close => {
+                                byte = inner;
+                                continue 'member;
+                            }
+                            _ => {
+                                first = true;
+                                continue 'next;
+                            }
+                        }
                     }
                     _ => match scalar::end(data, at, byte) {
                         Some(end) => at = end,
-                        None => return Ok(self.begin_scalar(at)),
+                        None => return Ok(Stop::Scalar(at)),
                     },
                 }
-                let Some(next) = minified(data, at) else { continue 'next };
-                (at, byte) = (at + 1, next);
+                // Minified, and not at the chunk's end: as many containers as end here, and on to the next member or element.
+                loop {
+                    match data.get(at..).and_then(|rest| rest.first_chunk()) {
+                        Some(&[b',', next]) if next > b' ' => {
+                            (at, byte) = (at + 1, next);
+                            continue 'member;
+                        }
+                        Some(&[byte, _]) if byte == close => {
+                            at += 1;
+                            *depth -= 1;
+                            if *depth == floor {
+                                return Ok(Stop::Closed(at));
+                            }
+                            close = closing(self.state.kind(*depth));
+                        }
+                        _ => continue 'next,
+                    }
+                }
             }
         }
     }
@@ -335,12 +380,12 @@ impl<C: Classify> Walker<'_, C> {
     }
 
     /// A member or element leads to this stage. Its header begins at `head`, itself at `at` with `byte`; what is between its quotes is its name.
-    #[inline(never)]
-    fn arrive(&mut self, number: u32, head: u64, name: (u64, u64), at: usize, byte: u8) -> Result<Fate, Defect> {
+    #[inline(always)]
+    fn arrive(&mut self, number: u32, head: u64, name: (u64, u64), at: usize, byte: u8) -> Fate {
         let stage = &self.plan.stages[number as usize];
         if !stage.scalars() && !matches!(byte, b'{' | b'[') {
             self.state.output.stop(head);
-            return Ok(Fate::Goes);
+            return Fate::Goes;
         }
         self.state.output.resume(head);
         self.frame().kept = true;
@@ -352,19 +397,19 @@ impl<C: Classify> Walker<'_, C> {
 
     /// A value that leads to this stage stays.
     #[inline(always)]
-    fn stay(&mut self, number: u32, stage: &Stage, at: usize, byte: u8) -> Result<Fate, Defect> {
+    fn stay(&mut self, number: u32, stage: &Stage, at: usize, byte: u8) -> Fate {
         let marks = self.mark(stage, at, byte);
         let object = byte == b'{';
         if object && stage.objects || byte == b'[' && stage.arrays {
             if !self.state.open(object) {
-                return Err(Defect(at, What::TooDeep));
+                return Fate::TooDeep;
             }
             let element = self.within();
             self.state.frames.push(Frame { stage: number, object, kept: false, elements: 0, within: element, element, marks });
-            return Ok(Fate::Inside);
+            return Fate::Inside;
         }
         self.state.marks = marks;
-        Ok(Fate::Stays)
+        Fate::Stays
     }
 
     /// Notes where a value begins, if its place is wanted.
@@ -557,9 +602,13 @@ impl<C: Classify> Walker<'_, C> {
                 None => self.state.output.stop(head),
                 Some(stage) => {
                     let name = self.state.header.name;
-                    if let Fate::Inside = self.arrive(stage, head, name, at, byte)? {
-                        self.state.mode = Mode::First;
-                        return Ok(at + 1);
+                    match self.arrive(stage, head, name, at, byte) {
+                        Fate::Inside => {
+                            self.state.mode = Mode::First;
+                            return Ok(at + 1);
+                        }
+                        Fate::TooDeep => return Err(Defect(at, What::TooDeep)),
+                        Fate::Stays | Fate::Goes => {}
                     }
                 }
             }
@@ -583,11 +632,12 @@ impl<C: Classify> Walker<'_, C> {
     fn root(&mut self, at: usize, byte: u8) -> Result<usize, Defect> {
         self.state.root.0 = self.place(at);
         let plan = self.plan;
-        match self.stay(0, &plan.stages[0], at, byte)? {
+        match self.stay(0, &plan.stages[0], at, byte) {
             Fate::Inside => {
                 self.state.mode = Mode::First;
                 Ok(at + 1)
             }
+            Fate::TooDeep => Err(Defect(at, What::TooDeep)),
             Fate::Stays | Fate::Goes => self.pass(at, byte),
         }
     }
