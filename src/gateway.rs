@@ -142,7 +142,7 @@ impl Gateway {
             leaving: watch::Sender::new(false),
             reloading: Mutex::new(()),
             refused: Mutex::default(),
-            in_force: Mutex::new(InForce { how: "start".to_owned(), who: None, since: timestamp(SystemTime::now()), on_disk: None }),
+            in_force: Mutex::new(InForce { how: "start".to_owned(), who: None, since: timestamp(SystemTime::now()), ..InForce::default() }),
             watches: AtomicBool::new(true),
             reloads,
             held: Mutex::default(),
@@ -318,6 +318,17 @@ impl Gateway {
         *self.in_force.lock() = how;
     }
 
+    /// What the files hold while something else is in force, and when they were read.
+    pub(crate) fn files_hold(&self, on_disk: &str, at: String) {
+        let mut in_force = self.in_force.lock();
+        (in_force.on_disk, in_force.on_disk_at) = (Some(on_disk.to_owned()), Some(at));
+    }
+
+    /// Whether the last reload was refused.
+    pub(crate) fn has_refused(&self) -> bool {
+        self.refused.lock().is_some()
+    }
+
     /// How the configuration in force came to be so.
     pub(crate) fn in_force(&self) -> InForce {
         self.in_force.lock().clone()
@@ -354,7 +365,6 @@ impl Gateway {
         match result {
             Ok((plan, next)) => {
                 let hash = next.loaded.hash.clone();
-                let changed = changes(&current.loaded.config, &next.loaded.config);
                 next.warm_up();
                 self.pace.store(pace(&next), Ordering::Relaxed);
                 let next = Arc::new(next);
@@ -369,7 +379,8 @@ impl Gateway {
                 self.retire(&next);
                 self.metrics.reloaded(&hash, SystemTime::now());
                 *self.refused.lock() = None;
-                let reloaded = Reloaded { hash, changed };
+                // In words when it is in force already: for a large one they take their time.
+                let reloaded = Reloaded { hash, changed: changes(&current.loaded, &next.loaded) };
                 self.reloads.accepted(&reloaded);
                 Ok(reloaded)
             }

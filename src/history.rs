@@ -1,8 +1,8 @@
 //! The configurations that were in force of late, kept in `server.state_dir`, so that one of them can be put in force again.
 //!
 //! A file each, replaced whole, for its owner alone: the texts as they were written, with `${NAME}` in them and without the secrets that they
-//! name. What was rolled back to, and over which texts, is a file beside them: it holds through a restart for as long as the files of the
-//! configuration are those that it was rolled back from.
+//! name. What was rolled back to, and over what, is a file beside them: it holds through a restart for as long as the files of the configuration
+//! mean what was rolled back from.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -59,6 +59,20 @@ pub(crate) struct Rollback {
     pub who: String,
     /// The texts of the files that are not in force.
     over: Vec<Text>,
+    /// The hashes of what was rolled back from: what the files held when they were in force, and what they held when that was asked for.
+    #[serde(default)]
+    over_hashes: Vec<String>,
+}
+
+/// What is known of a rollback when a process begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// There was none.
+    None,
+    /// It holds.
+    Holds(Rollback),
+    /// It was one to this configuration, and the files mean something else by now.
+    Over(String),
 }
 
 /// Where they are kept.
@@ -78,9 +92,9 @@ impl Entry {
 }
 
 impl Rollback {
-    /// To the configuration of this hash, which holds while the files have these texts.
-    pub(crate) fn new(hash: &str, who: String, over: &[Source], now: SystemTime) -> Self {
-        Self { format: FORMAT, hash: hash.to_owned(), at: seconds(now), who, over: texts(over) }
+    /// To the configuration of this hash, which holds while the files have these texts, or mean one of those configurations.
+    pub(crate) fn new(hash: &str, who: String, over: &[Source], over_hashes: Vec<String>, now: SystemTime) -> Self {
+        Self { format: FORMAT, hash: hash.to_owned(), at: seconds(now), who, over: texts(over), over_hashes }
     }
 
     /// When.
@@ -88,9 +102,14 @@ impl Rollback {
         UNIX_EPOCH + Duration::from_secs(self.at)
     }
 
-    /// Whether these are the texts that it holds against.
-    pub(crate) fn is_over(&self, sources: &[Source]) -> bool {
-        self.over == texts(sources)
+    /// Whether it holds against files with these texts, which are a configuration of this hash where they are one.
+    pub(crate) fn is_over(&self, sources: &[Source], hash: Option<&str>) -> bool {
+        hash.is_some_and(|hash| self.over_hashes.iter().any(|over| over == hash)) || self.over == texts(sources)
+    }
+
+    /// The configurations that it was rolled back from.
+    pub(crate) fn over_hashes(&self) -> &[String] {
+        &self.over_hashes
     }
 }
 
@@ -150,10 +169,14 @@ impl History {
         Ok(())
     }
 
-    /// What was rolled back to, where that still holds: these are the texts of the files now.
-    pub(crate) fn rollback(&self, sources: &[Source]) -> Result<Option<Rollback>, String> {
+    /// What was rolled back to, and whether that still holds: this is what the files hold now.
+    pub(crate) fn rollback(&self, disk: &Loaded) -> Result<Before, String> {
         let found: Option<Rollback> = read(&self.0.join(ROLLBACK))?;
-        Ok(found.filter(|found| found.format == FORMAT && found.is_over(sources)))
+        Ok(match found.filter(|found| found.format == FORMAT) {
+            None => Before::None,
+            Some(found) if found.hash != disk.hash && found.is_over(disk.sources(), Some(&disk.hash)) => Before::Holds(found),
+            Some(found) => Before::Over(found.hash),
+        })
     }
 
     /// Keeps it through a restart.
@@ -206,11 +229,6 @@ fn seconds(time: SystemTime) -> u64 {
 fn texts(sources: &[Source]) -> Vec<Text> {
     let whole = |name: &str| std::path::absolute(name).map_or_else(|_| name.to_owned(), |path| path.display().to_string());
     sources.iter().map(|source| Text { name: whole(&source.name), text: source.text.clone() }).collect()
-}
-
-/// Whether these are the same files with the same texts.
-pub(crate) fn are_same(some: &[Source], others: &[Source]) -> bool {
-    texts(some) == texts(others)
 }
 
 fn sources(texts: &[Text]) -> Vec<Source> {
@@ -285,19 +303,24 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_holds_for_as_long_as_the_files_are_those_it_is_held_against() {
+    fn a_rollback_holds_for_as_long_as_the_files_mean_what_was_rolled_back_from() {
         let folder = scratch("rollback");
         let (old, new, other) = (loaded(&folder, "/old"), loaded(&folder, "/new"), loaded(&folder, "/other"));
+        let again = load_text("a.yaml", &format!("# in other words\n{}", new.sources()[0].text)).expect("the same");
         let history = History::of(&new).expect("a folder");
-        let rollback = Rollback::new(&old.hash, "me".to_owned(), new.sources(), UNIX_EPOCH + Duration::from_secs(7));
+        let now = UNIX_EPOCH + Duration::from_secs(7);
+        let rollback = Rollback::new(&old.hash, "me".to_owned(), new.sources(), vec![new.hash.clone()], now);
 
-        assert_eq!(history.rollback(new.sources()), Ok(None));
+        assert_eq!(history.rollback(&new), Ok(Before::None));
         history.hold(&rollback).expect("kept");
 
-        assert_eq!(history.rollback(new.sources()), Ok(Some(rollback)));
-        assert_eq!(history.rollback(other.sources()), Ok(None));
+        assert_eq!(history.rollback(&new), Ok(Before::Holds(rollback.clone())));
+        assert_eq!(history.rollback(&again), Ok(Before::Holds(rollback.clone())));
+        assert_eq!(history.rollback(&other), Ok(Before::Over(old.hash.clone())));
+        // One whose texts mean something else since the environment does.
+        assert!(rollback.is_over(new.sources(), Some("another")) && rollback.is_over(new.sources(), None));
         assert_eq!((history.let_go(), history.let_go()), (Ok(()), Ok(())));
-        assert_eq!(history.rollback(new.sources()), Ok(None));
+        assert_eq!(history.rollback(&new), Ok(Before::None));
         fs::remove_dir_all(&folder).expect("removed");
     }
 

@@ -27,11 +27,14 @@ pub(crate) struct Supervisor {
 pub(crate) struct Reloading<'a>(Option<&'a Supervisor>);
 
 impl Supervisor {
-    /// Whoever the environment names. `before` is the process whose place this one takes, which the variables may have been meant for.
-    pub(crate) fn of_environment(before: Option<u32>) -> Option<Self> {
+    /// Whoever the environment names. `before` is the process whose place this one takes, which the variables may have been meant for, and how
+    /// often that one told that it turns: whoever watched it goes on.
+    pub(crate) fn of_environment(before: Option<(u32, Option<Duration>)>) -> Option<Self> {
         let path = std::env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty())?;
         let variable = |name: &str| std::env::var(name).ok();
-        let period = period(variable("WATCHDOG_USEC").as_deref(), variable("WATCHDOG_PID").as_deref(), &[Some(std::process::id()), before]);
+        let own = [Some(std::process::id()), before.map(|(process, _)| process)];
+        let period = period(variable("WATCHDOG_USEC").as_deref(), variable("WATCHDOG_PID").as_deref(), &own);
+        let period = period.or_else(|| before.and_then(|(_, period)| period));
         match Self::at(path.as_bytes(), period) {
             Ok(supervisor) => Some(supervisor),
             Err(error) => {
@@ -77,9 +80,9 @@ impl Supervisor {
         self.tell("WATCHDOG=1\n");
     }
 
-    /// The gateway is about to end.
-    pub(crate) fn stopping(&self, status: &str) {
-        self.tell(&format!("STOPPING=1\nSTATUS={}\n", line(status)));
+    /// The gateway is about to end, and may take so long: that is given to it, even where it is more than the supervisor meant to wait.
+    pub(crate) fn stopping(&self, status: &str, longest: Duration) {
+        self.tell(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={}\nSTATUS={}\n", longest.as_micros(), line(status)));
         self.is_over.store(true, Ordering::Release);
     }
 
@@ -187,8 +190,8 @@ mod tests {
         drop(reloading);
         assert_eq!(next(&heard), "READY=1\n");
 
-        supervisor.stopping("draining");
-        assert_eq!(next(&heard), "STOPPING=1\nSTATUS=draining\n");
+        supervisor.stopping("draining", Duration::from_secs(45));
+        assert_eq!(next(&heard), "STOPPING=1\nEXTEND_TIMEOUT_USEC=45000000\nSTATUS=draining\n");
         drop(supervisor.reloading());
         supervisor.turns();
         heard.set_nonblocking(true).expect("a flag");

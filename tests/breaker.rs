@@ -78,7 +78,9 @@ fn an_open_circuit_refuses_and_closes_again_by_itself() {
     mood.store(200, Ordering::SeqCst);
     until("the circuit to close", || get(gateway.address, "/").status == 200);
     assert_eq!(state(&gateway), 0.0);
-    assert!(gateway.metric("frontgate_circuit_transitions_total{filter=\"guard\",to=\"open\",upstream=\"main\"}") >= 1.0);
+    until("circuit transitions total", || {
+        gateway.metric("frontgate_circuit_transitions_total{filter=\"guard\",to=\"open\",upstream=\"main\"}") >= 1.0
+    });
 }
 
 #[test]
@@ -136,7 +138,7 @@ fn another_upstream_answers_and_then_a_fixed_answer() {
     });
     other_mood.store(200, Ordering::SeqCst);
     assert_eq!(get(gateway.address, "/list?as=pc").header("x-bff-fallback"), Some("upstream"));
-    assert!(gateway.metric("frontgate_fallback_total{filter=\"guard\",kind=\"respond\"}") >= 2.0);
+    until("fallback total", || gateway.metric("frontgate_fallback_total{filter=\"guard\",kind=\"respond\"}") >= 2.0);
 }
 
 #[test]
@@ -205,7 +207,9 @@ fn an_observing_breaker_opens_and_changes_nothing() {
     }
 
     assert_eq!(origin.received().len(), 11);
-    assert!(gateway.metric("frontgate_circuit_transitions_total{filter=\"guard\",to=\"open\",upstream=\"main\"}") >= 1.0);
+    until("circuit transitions total", || {
+        gateway.metric("frontgate_circuit_transitions_total{filter=\"guard\",to=\"open\",upstream=\"main\"}") >= 1.0
+    });
 }
 
 #[test]

@@ -434,3 +434,53 @@ fn the_cases_that_the_readme_shows_hold() {
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     assert!(text(&output.stdout).ends_with("\n2 passed, 0 failed, 14 requests\n"), "{}", text(&output.stdout));
 }
+
+#[test]
+fn a_case_makes_no_more_requests_than_anybody_waits_for() {
+    let folder = Folder::new("times", SHOP);
+    let cases =
+        |steps: &str| format!("cases:\n  - name: many\n    request: {{url: /plain}}\n    expect: {{status: 200}}\n    steps:\n{steps}");
+
+    for (steps, line) in [
+        ("      - {times: 10001}\n", 7),
+        ("      - {times: 4294967295}\n", 7),
+        ("      - {times: 9999}\n      - {}\n      - {times: 2}\n", 9),
+    ] {
+        let began = Instant::now();
+        let output = folder.test(&cases(steps), &[]);
+
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{told}");
+        assert!(told.contains(&format!("cases.yaml:{line}:")) && told.contains("a case makes 10000 requests at most"), "{told}");
+        assert!(began.elapsed() < PATIENCE);
+    }
+    let output = folder.test(&cases("      - {times: 10000000000}\n"), &[]);
+    assert_eq!(output.status.code(), Some(78), "{}", text(&output.stderr));
+    folder.holds(&cases("      - {times: 300}\n"));
+}
+
+#[test]
+fn what_the_environment_brings_stands_in_no_result() {
+    let folder = Folder::new(
+        "brought",
+        "version: 1
+server: {listeners: [{address: 127.0.0.1:0}]}
+upstreams: {main: {endpoints: [127.0.0.1:1]}}
+filters: {h: {headers: {request: {set: {Authorization: \"Bearer ${FRONTGATE_TEST_LONG}\"}}}}}
+routes: [{name: all, path: /**, upstream: main, filters: [h]}]
+telemetry: {access_log: off}
+",
+    );
+    let cases = "cases:\n  - name: one\n    request: {url: /a}\n    expect: {sent: {headers: {Authorization: Basic}}}\n";
+    let secret = "s3cret".repeat(100);
+
+    for format in ["human", "tap", "junit"] {
+        std::fs::write(folder.0.join("cases.yaml"), format!("config: frontgate.yaml\n{cases}")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_frontgate"));
+        let command = command.arg("test").arg(folder.0.join("cases.yaml")).args(["--format", format]).env("FRONTGATE_TEST_LONG", &secret);
+        let output = command.output().unwrap();
+
+        let told = text(&[output.stdout, output.stderr].concat());
+        assert!(output.status.code() == Some(1) && told.contains("Bearer ${FRONTGATE_TEST_LONG}") && !told.contains("s3cret"), "{told}");
+    }
+}

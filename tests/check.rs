@@ -126,7 +126,7 @@ routes: [{name: all, path: \"/**\", respond: {status: 204}}]
 ";
     let file = folder.write("frontgate.yaml", text);
 
-    for arguments in [&["check"][..], &["check", "-c"], &["-t", "-c"]] {
+    for arguments in [&["check"][..], &["check", "-c"], &["-t", "-c"], &["-t"]] {
         let (code, out, told) = run(arguments, &file);
         assert_eq!((code, out.as_str()), (Some(0), "the configuration is valid\n"), "{told}");
         assert!(told.contains("`idle` is not used") && told.ends_with("1 warning\n"), "{told}");

@@ -379,3 +379,67 @@ fn a_call_to_an_upstream_of_http1_is_told_what_it_lacks() {
     );
     assert_eq!(told("https://shop.example/shop.Calls/Get"), "a call of gRPC");
 }
+
+/// Routes that ask for facts which look like secrets, or which the environment brings.
+const GUARDED: &str = r#"
+version: 1
+server: {listeners: [{address: "127.0.0.1:0"}], admin: "127.0.0.1:0"}
+routes:
+  - {name: key, path: /a, when: {header.X-Api-Key: hush-1}, respond: {}}
+  - {name: keys, path: /a, when: {query.token: [hush-2, hush-3]}, respond: {}}
+  - {name: cookie, path: /a, when: {cookie.session: hush-4}, respond: {}}
+  - {name: any, path: /a, when: {header.Authorization: "*"}, respond: {}}
+  - {name: look, path: /a, when: {header.X-Link: "https://u:hush-5@h/"}, respond: {}}
+  - {name: brought, path: /a, when: {header.X-Stage: "${PATH}"}, respond: {}}
+  - {name: version, path: /a, when: {header.X-V: ["2", "3"]}, respond: {}}
+  - {name: away, path: /b, redirect: {to: "https://shop.example/?secret=hush-6"}}
+telemetry: {access_log: "off"}
+"#;
+
+#[test]
+fn what_the_configuration_keeps_to_itself_is_explained_without_it() {
+    let folder = std::env::temp_dir().join(format!("frontgate-explain-{}-hushed", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("frontgate.yaml"), GUARDED).unwrap();
+    let gateway = Gateway::start(GUARDED);
+    let admin = gateway.running.admin().unwrap().to_string();
+    let request =
+        ["-H", "X-Api-Key: a", "-H", "Cookie: session=b", "-H", "X-Link: c", "-H", "X-Stage: d", "-H", "X-V: 9", "-H", "Host: shop"];
+
+    for from in [vec!["-c", folder.join("frontgate.yaml").to_str().unwrap()], vec!["--live", "--admin", &admin]] {
+        for form in [&["--json"][..], &[]] {
+            let explain = |target: &str| {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_frontgate"));
+                let output = command.args(["explain", "GET", target]).args(request).args(&from).args(form).output().unwrap();
+                String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+            };
+            let told = explain("/a?token=e") + &explain("/b");
+
+            assert!(!told.contains("hush-") && !told.contains(&std::env::var("PATH").unwrap()), "{told}");
+            for words in [
+                "`header.x-api-key` is not `***`",
+                "`query.token` is not `***` or `***`",
+                "`cookie.session` is not `***`",
+                "there is no `header.authorization`",
+                "`header.x-link` is not `https://***@h/`",
+                "`header.x-stage` is not `${PATH}`",
+                "`header.x-v` is not `2` or `3`",
+                "redirects to https://shop.example/?secret=***",
+            ] {
+                assert!(told.contains(words), "{words}: {told}");
+            }
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_path_alone_names_no_host_and_that_is_said() {
+    let both = Both::start("nameless");
+
+    let (text, good) = both.explain(&["GET", "/open/x"]);
+    assert!(good && text.contains("host      main.internal"), "the upstream has a name of its own: {text}");
+    let (text, good) = both.explain(&["GET", "/api"]);
+    assert!(good && text.lines().all(|line| line.trim_end() == line), "no line ends with nothing: {text}");
+    assert!(text.contains("\nhost      "), "{text}");
+}

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::frames::{GOAWAY, SETTINGS, frame, get, greeting, types};
 use crate::harness::http2::over_http2;
-use crate::harness::origin::response;
-use crate::harness::{Gate, Gateway, Origin, PATIENCE, Process, raw, until, yaml};
+use crate::harness::{Gateway, Origin, PATIENCE, Process, raw, until, yaml};
 
 /// HTTP/2 and HTTP/1 on one listener in front of `origin`; `server` is more of its section.
 fn text(origin: SocketAddr, server: &str) -> String {
@@ -21,19 +20,6 @@ fn text(origin: SocketAddr, server: &str) -> String {
         ",
         &[("$ORIGIN", &origin), ("$SERVER", &server)],
     )
-}
-
-/// An origin that answers `/held` once the gate is open, and everything else at once.
-fn held() -> (Origin, Gate) {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let origin = Origin::start(move |request, stream| {
-        if request.line().contains("/held") {
-            held.pass();
-        }
-        stream.write_all(response("200 OK", "", "whole").as_bytes()).is_ok()
-    });
-    (origin, gate)
 }
 
 /// A connection that has greeted, and was.
@@ -62,7 +48,7 @@ fn told(mut stream: std::net::TcpStream) -> Option<Instant> {
 
 #[test]
 fn an_old_connection_is_asked_to_end_and_what_it_asked_for_is_answered() {
-    let (origin, gate) = held();
+    let (origin, gate) = Origin::held("whole");
     let gateway = Gateway::start(&text(origin.address, "timeouts: {max_age: 1s}"));
     let began = Instant::now();
 
@@ -119,7 +105,7 @@ fn connections_of_one_age_do_not_end_at_one_time() {
 
 #[test]
 fn a_drain_asks_connections_to_end_one_after_the_other_and_waits_for_what_they_asked() {
-    let (origin, gate) = held();
+    let (origin, gate) = Origin::held("whole");
     let mut process = Process::start("goodbyes", &text(origin.address, "admin: 127.0.0.1:0\ndrain: {timeout: 1m}"));
     let mut asking = greeted(process.address);
     asking.write_all(&get(1, "/held")).unwrap();
@@ -163,7 +149,7 @@ fn few_idle_connections_do_not_keep_a_drain_waiting() {
 
 #[test]
 fn a_connection_has_as_many_requests_at_once_as_the_limit_says() {
-    let (origin, gate) = held();
+    let (origin, gate) = Origin::held("whole");
     let gateway = Gateway::start(&text(origin.address, "limits: {streams: 3}"));
     let mut stream = raw(gateway.address);
     stream.write_all(&[greeting(&[]), frame(SETTINGS, 1, 0, b"")].concat()).unwrap();

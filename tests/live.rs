@@ -261,3 +261,42 @@ fn the_command_says_when_nobody_answers_or_nobody_was_to_be_asked() {
     let (code, words) = run(&["--admin", "127.0.0.1:1", "GET", "/"]);
     assert!(code == Some(2) && words.contains("`--live`"), "{words}");
 }
+
+#[test]
+fn what_is_too_large_to_be_a_request_is_answered_soon_and_shortly() {
+    let origin = Origin::json("{}");
+    let live = Live::start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}], admin: 127.0.0.1:0}
+        upstreams: {main: {endpoints: [$ORIGIN]}}
+        routes: [{name: all, path: /**, upstream: main}]
+        ",
+        &[("$ORIGIN", &origin.address)],
+    ));
+    let many: Vec<String> = (0..25_000).map(|number| format!("{number:x}:")).collect();
+    let long = "a/../".repeat(50_000);
+
+    let many = live.post(&json!({"url": "/a", "headers": many}).to_string());
+    assert_eq!((many.status, &many.json()["outcome"]["status"]), (200, &431.into()), "{}", many.text());
+    for refused in [
+        json!({"url": format!("/{long}")}),
+        json!({"url": format!("nowhere{long}")}),
+        json!({"url": "/a", "headers": [format!("no header {long}")]}),
+        json!({"url": "/a", "method": format!("G T{long}")}),
+        json!({"url": "https://a/", "client_cert": long}),
+    ] {
+        let reply = live.post(&refused.to_string());
+        reply.is_problem(400);
+        assert!(reply.body.len() < 1024, "{}", reply.body.len());
+    }
+    let chunked = |body: &str| {
+        let head = format!("POST /-/explain HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n", live.admin);
+        exchange(live.admin, (head + body).as_bytes()).unwrap()
+    };
+    assert_eq!(chunked("b\r\n{\"url\":\"/\"}\r\n0\r\n\r\n").status, 200);
+    chunked("b\n{\"url\":\"/\"}\n0\n\n").is_problem(400);
+    for header in ["X: a\r\nY: b", "X: a\0", ": a", "a b: c"] {
+        live.post(&json!({"url": "/a", "headers": [header]}).to_string()).is_problem(400);
+    }
+    assert_eq!(operate(live.admin, "GET", "/livez").status, 200);
+}

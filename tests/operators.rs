@@ -57,6 +57,90 @@ fn a_page_that_a_browser_shows_operates_nothing() {
 }
 
 #[test]
+fn a_name_in_the_target_is_judged_as_one_in_host_is() {
+    let origin = Origin::json("{}");
+    let mut process = Process::start("absolute", &simple(origin.address, "admin: 127.0.0.1:0", ""));
+    let admin = process.admin;
+    let ask = |method: &str, target: &str, host: &str| {
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        exchange(admin, head.as_bytes()).unwrap().status
+    };
+
+    for (authority, host, status) in [
+        ("evil.example", "localhost", 403),
+        ("evil.example", "evil.example", 403),
+        ("localhost@evil.example", "localhost", 403),
+        ("evil.example:80", "127.0.0.1", 403),
+        ("", "localhost", 403),
+        ("localhost", "evil.example", 403),
+        ("localhost", "localhost", 200),
+        ("LOCALHOST:1", "127.0.0.1", 200),
+    ] {
+        for scheme in ["http://", "https://", "HTTP://"] {
+            assert_eq!(ask("GET", &format!("{scheme}{authority}/-/config"), host), status, "{scheme}{authority} {host}");
+        }
+    }
+    assert_eq!(ask("POST", "http://evil.example/-/drain", "localhost"), 403);
+    assert_eq!(process.ask("GET", "/readyz").status, 200, "it does not drain");
+    process.signal("INT");
+    process.end();
+}
+
+#[test]
+fn a_circuit_that_no_request_meets_is_not_held_and_the_ones_that_are_there_are_named() {
+    let origin = Origin::json("{}");
+    let gateway = Gateway::start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}], admin: 127.0.0.1:0}
+        upstreams: {catalog: {endpoints: [$ORIGIN]}, orders: {endpoints: [$ORIGIN]}, canary: {endpoints: [$ORIGIN]}, unguarded: {endpoints: [$ORIGIN]}}
+        filters:
+          guard: {circuit_breaker: {}}
+          unused: {circuit_breaker: {}}
+          per_client: {rate_limit: {key: client_ip, rate: 1/s}}
+        routes:
+          - {name: a, path: /a, upstream: catalog, canary: [{version: v2, share: 1%, upstream: canary}], filters: [per_client, guard]}
+          - {name: b, path: /b, upstream: {read: orders, write: catalog}, filters: [guard]}
+          - {name: c, path: /c, upstream: unguarded}
+        ",
+        &[("$ORIGIN", &origin.address)],
+    ));
+    let admin = gateway.running.admin().unwrap();
+    let post = |query: &str| operate(admin, "POST", &format!("/-/circuit?{query}"));
+
+    for (query, words) in [
+        ("filter=gaurd&upstream=catalog&force=open", "There is no circuit breaker `gaurd`: did you mean `guard`?"),
+        ("filter=per_client&upstream=catalog&force=open", "There is no circuit breaker `per_client`: there is `guard`, `unused`."),
+        (
+            "filter=guard&upstream=catalgo&force=open",
+            "There is no circuit of the filter `guard` for the upstream `catalgo`: did you mean `catalog`?",
+        ),
+        (
+            "filter=guard&upstream=unguarded&force=open",
+            "There is no circuit of the filter `guard` for the upstream `unguarded`: there is `canary`, `catalog`, `orders`.",
+        ),
+        ("filter=guard&upstream=unguarded&force=closed", "there is `canary`, `catalog`, `orders`."),
+        ("filter=unused&upstream=catalog&force=open", "for the upstream `catalog`: there is none."),
+        ("upstream=catalog&force=open", "There is no circuit breaker ``: there is `guard`, `unused`."),
+    ] {
+        let reply = post(query);
+        reply.is_problem(404);
+        assert!(reply.json()["detail"].as_str().unwrap().contains(words), "{query} {}", reply.text());
+    }
+    let status = operate(admin, "GET", "/healthz?full=1").json();
+    assert_eq!((&status["status"], &status["circuits"]), (&"ok".into(), &serde_json::json!([])));
+    for upstream in ["catalog", "orders", "canary"] {
+        assert_eq!(post(&format!("filter=guard&upstream={upstream}&force=open")).status, 200, "{upstream}");
+        assert_eq!(post(&format!("filter=guard&upstream={upstream}&force=auto")).status, 200, "{upstream}");
+    }
+    assert_eq!(post("filter=guard&upstream=catalog&force=auto&for=1h").status, 400, "that has no end");
+    let limits = operate(admin, "GET", "/-/limits?filter=per-clent");
+    limits.is_problem(404);
+    assert!(limits.text().contains("There is no rate limit `per-clent`: did you mean `per_client`?"), "{}", limits.text());
+    let (code, words) = code_of(&frontgate(&["circuit", "guard", "catalgo", "open", "--admin", &admin.to_string()], &[]));
+    assert!(code == Some(1) && words.contains("did you mean `catalog`?"), "{words}");
+}
+
+#[test]
 fn the_commands_find_the_gateway_whatever_is_wrong_with_the_file() {
     let origin = Origin::json("{}");
     let (process, admin, text) = on_a_fixed_port("night", origin.address, "");
@@ -226,7 +310,7 @@ fn a_circuit_that_is_not_there_is_answered_with_those_that_are() {
     assert_eq!(get(gateway.address, "/").status, 200);
 
     let (code, words) = circuit(&["gard", "main", "open"]);
-    assert!(code == Some(1) && words.contains("There is no circuit") && words.contains("guard    main"), "{words}");
+    assert!(code == Some(1) && words.contains("did you mean `guard`?") && words.contains("guard    main"), "{words}");
     assert_eq!(circuit(&["guard", "main", "open", "--for", "soon"]).0, Some(2));
     assert_eq!(circuit(&["guard", "main", "open", "--for", "10ms"]).0, Some(0));
     until("the circuit to be let go", || operate(gateway.running.admin().unwrap(), "GET", "/healthz?full=1").json()["status"] == "ok");

@@ -99,7 +99,7 @@ fn curl_and_wrk_reach_a_real_nginx() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
     // At least one on each of wrk's connections.
-    assert!(gateway.metric("frontgate_requests_total{route=\"all\",method=\"GET\",code=\"200\"}") >= 16.0, "{text}");
+    until("requests total", || gateway.metric("frontgate_requests_total{route=\"all\",method=\"GET\",code=\"200\"}") >= 16.0);
 }
 
 #[test]

@@ -229,15 +229,18 @@ fn config_diff_live_compares_with_what_is_in_force_and_no_secret_leaves_the_gate
     // What the harness has added for its own sake stays.
     let begun = std::fs::read_to_string(&file).unwrap();
     let admin = process.admin.to_string();
-    let diff = |environment: &[(&str, &str)]| frontgate(&["config", "diff", "--live", "--admin", &admin, "-c", path(&file)], environment);
+    let diff = |file: &Path, secret: &str| {
+        frontgate(&["config", "diff", "--live", "--admin", &admin, "-c", path(file)], &[("SECRET_VERSION", secret)])
+    };
 
     // The same file and the same environment.
-    let same = diff(&[("SECRET_VERSION", "v1-hunter2")]);
+    let same = diff(&file, "v1-hunter2");
     // Another environment.
-    let marked = diff(&[("SECRET_VERSION", "v2-hunter3")]);
-    // Another file.
-    std::fs::write(&file, begun.replace("connect: 1s", "connect: 200ms").replace("100/s", "50/s")).unwrap();
-    let changed = diff(&[("SECRET_VERSION", "v1-hunter2")]);
+    let marked = diff(&file, "v2-hunter3");
+    // Another file: the gateway's own would be in force as soon as it is seen.
+    let next = process.folder.join("next.yml");
+    std::fs::write(&next, begun.replace("connect: 1s", "connect: 200ms").replace("100/s", "50/s")).unwrap();
+    let changed = diff(&next, "v1-hunter2");
     let raw = process.ask("GET", "/-/config").text();
 
     assert_eq!(same.status.code(), Some(0), "{}{}", text(&same.stdout), text(&same.stderr));

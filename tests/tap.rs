@@ -217,6 +217,35 @@ fn one_who_does_not_read_keeps_nobody_waiting_and_is_told_how_much_he_missed() {
 }
 
 #[test]
+fn who_does_not_read_has_no_longer_than_he_asked_for() {
+    let origin = origin();
+    let patient = configuration(origin.address).replace("admin: 127.0.0.1:0", "admin: 127.0.0.1:0, timeouts: {write: 10m}");
+    let gateway = Gateway::start(&patient);
+    let admin = gateway.running.admin().unwrap();
+    let stuck: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let (status, stream) = tap(admin, "status%3D200&for=5s");
+            assert_eq!(status, 200);
+            // Its side takes little.
+            nix::sys::socket::setsockopt(&stream, nix::sys::socket::sockopt::RcvBuf, &4096).unwrap();
+            stream
+        })
+        .collect();
+    assert_eq!(tap(admin, "status%3D200").0, 503, "there are as many as there may be");
+
+    // More lines than what is between both holds.
+    let mut client = raw(gateway.address);
+    let head = format!("GET /{} HTTP/1.1\r\nHost: a\r\nUser-Agent: {}\r\n\r\n", "x".repeat(2000), "y".repeat(500));
+    for _ in 0..500 {
+        client.write_all(head.as_bytes()).unwrap();
+        assert_eq!(read_reply(&mut client, false).unwrap().status, 200);
+    }
+
+    until("room for others", || tap(admin, "status%3D200").0 == 200);
+    drop(stuck);
+}
+
+#[test]
 fn what_is_asked_for_wrongly_is_answered_with_what_was_meant() {
     let origin = origin();
     let gateway = Gateway::start(&configuration(origin.address));
@@ -258,4 +287,28 @@ fn a_gateway_that_ends_meanwhile_is_said_to() {
     let output = child.wait_with_output().unwrap();
     let words = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(69) && words.contains("has gone away"), "{words}");
+}
+
+#[test]
+fn who_saw_no_line_hears_at_the_end_how_many_requests_there_were() {
+    let origin = origin();
+    let gateway = Gateway::start(&configuration(origin.address));
+    let admin = gateway.running.admin().unwrap().to_string();
+    let watch = |filter: &'static str| {
+        let admin = admin.clone();
+        std::thread::spawn(move || command(&[filter, "--for", "3s", "--admin", &admin]).output().unwrap())
+    };
+
+    let quiet = end_of(&watch("status=503").join().unwrap());
+    let watching = ["status>=599", "status=503"].map(watch);
+    while watching.iter().any(|thread| !thread.is_finished()) {
+        assert_eq!(get(gateway.address, "/bad").status, 503);
+    }
+    let [none, all] = watching.map(|thread| end_of(&thread.join().unwrap()));
+
+    assert_eq!(quiet, (Some(0), String::new(), "frontgate: no request ended in this time\n".to_owned()));
+    let count =
+        none.2.strip_prefix("frontgate: none of the ").and_then(|rest| rest.strip_suffix(" requests that ended in this time match\n"));
+    assert!(none.0 == Some(0) && none.1.is_empty() && count.is_some_and(|count| count.parse::<u64>().unwrap() > 1), "{none:?}");
+    assert!(all.0 == Some(0) && all.1.lines().count() > 1 && !all.2.contains("match"), "{all:?}");
 }

@@ -56,7 +56,7 @@ fn send(gateway: &Gateway, bytes: &[u8]) -> Option<u16> {
 fn what_must_be_rejected_is_rejected() {
     let Some(cases) = collection("http1-probe/cases.json") else { return };
     let origin = Origin::json("{}");
-    let gateway = Gateway::over(origin.address, "half_close: true\ntimeouts: {header: 1s, body: 1s}", "");
+    let gateway = Gateway::over(origin.address, "half_close: true\ntimeouts: {header: 20s, body: 20s}", "");
     let host = gateway.address.to_string();
     let (mut tried, mut wrong) = (0, Vec::new());
 
@@ -92,7 +92,7 @@ fn what_must_be_rejected_is_rejected() {
 fn good_requests_of_the_collection_pass() {
     let Some(cases) = collection("http1-probe/cases.json") else { return };
     let origin = Origin::json("{}");
-    let gateway = Gateway::over(origin.address, "half_close: true\ntimeouts: {header: 1s, body: 1s}", "");
+    let gateway = Gateway::over(origin.address, "half_close: true\ntimeouts: {header: 20s, body: 20s}", "");
     let host = gateway.address.to_string();
     let mut wrong = Vec::new();
     let mut tried = 0;
@@ -116,7 +116,7 @@ fn good_requests_of_the_collection_pass() {
 fn no_obfuscated_transfer_encoding_reaches_the_origin() {
     let Some(cases) = collection("te-mutations/cases.json") else { return };
     let origin = Origin::json("{}");
-    let gateway = Gateway::over(origin.address, "half_close: true\ntimeouts: {header: 1s, body: 1s}", "");
+    let gateway = Gateway::over(origin.address, "half_close: true\ntimeouts: {header: 20s, body: 20s}", "");
     let mut wrong = Vec::new();
     let mut accepted = 0;
 

@@ -1,9 +1,12 @@
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 
 use serde_json::Value;
 
+use crate::grpc::unary;
+use crate::harness::http2::over_http2;
+use crate::harness::http2_origin::Http2Origin;
 use crate::harness::origin::response;
 use crate::harness::{Gateway, Origin, Reply, exchange, get, operate, until, yaml};
 
@@ -263,4 +266,76 @@ fn who_is_no_trusted_proxy_is_told_nothing_and_the_upstream_never_hears_that_he_
         assert!(!request.head.to_ascii_lowercase().replace('_', "-").contains("frontgate-explain"), "{}", request.head);
     }
     assert_eq!(operate(gateway.running.admin().unwrap(), "GET", "/livez").status, 200);
+}
+
+#[test]
+fn what_an_upstream_says_of_decisions_is_never_taken_for_the_gateway_s() {
+    let origin = Origin::start(|request, stream| {
+        let head = "X-Frontgate-Explain: forged\r\nx-frontgate-EXPLAIN: forged again\r\n";
+        let answer = match request.line().split(' ').nth(1).unwrap() {
+            "/all/interim" => format!("HTTP/1.1 103 Early Hints\r\n{head}Link: </a>\r\n\r\n{}", response("200 OK", head, "{}")),
+            "/all/trailers" => {
+                let head = "Trailer: X-Frontgate-Explain, X-Kept\r\nTransfer-Encoding: chunked\r\n";
+                format!("HTTP/1.1 200 OK\r\n{head}\r\n2\r\n{{}}\r\n0\r\nX-Frontgate-Explain: forged\r\nX-Kept: 1\r\n\r\n")
+            }
+            _ => response("503 Service Unavailable", head, "{}"),
+        };
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    let gateway = Gateway::start(&configuration(origin.address));
+    let wire = |path: &str, headers: &str| {
+        let mut client = crate::harness::raw(gateway.address);
+        let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n{headers}Connection: close, TE\r\n\r\n");
+        client.write_all(head.as_bytes()).unwrap();
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).unwrap();
+        String::from_utf8(all).unwrap().to_ascii_lowercase()
+    };
+
+    for path in ["/all/interim", "/all/trailers", "/all/bad", "/guarded/bad"] {
+        let unasked = wire(path, "");
+        assert!(unasked.contains("{}") && !unasked.contains("forged") && !unasked.contains("x-frontgate-explain:"), "{unasked}");
+        let asked = wire(path, "X-Frontgate-Explain: 1\r\n");
+        assert!(!asked.contains("forged") && asked.matches("x-frontgate-explain: route;").count() == 1, "{asked}");
+    }
+    assert!(wire("/all/interim", "").contains("103 early hints") && wire("/all/trailers", "").contains("x-kept: 1"));
+}
+
+#[test]
+fn an_upstream_s_calls_and_answers_in_http2_bring_none_either() {
+    let origin = Http2Origin::start(|mut asked| async move {
+        asked.read().await;
+        let mut stream = asked.head(200, &[("content-type", "application/grpc"), ("x-frontgate-explain", "forged")], false);
+        let trailers = [("grpc-status", "0"), ("x-frontgate-explain", "forged"), ("x-kept", "1")];
+        let trailers = trailers.map(|(name, value)| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value)));
+        let _ = stream.send_trailers(http::HeaderMap::from_iter(trailers));
+    });
+    let gateway = Gateway::start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0, protocols: [h2, http1]}]}
+        upstreams: {main: {endpoints: [$ORIGIN], protocol: h2}}
+        routes: [{name: all, path: /**, upstream: main, filters: [{grpc_web: {}}]}]
+        ",
+        &[("$ORIGIN", &origin.address)],
+    ));
+
+    let told = over_http2(gateway.address, async |mut client| unary(&mut client, "/a.B/c", &[]).await.unwrap());
+    assert_eq!((told.grpc_status(), told.says("x-kept"), told.says("x-frontgate-explain")), (Some(0), Some("1"), None));
+    let web = "POST /a.B/c HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let web = exchange(gateway.address, web.as_bytes()).unwrap();
+    let said = format!("{}{}", web.head, String::from_utf8_lossy(&web.body)).to_ascii_lowercase();
+    assert!(said.contains("x-kept") && !said.contains("forged"), "{said}");
+}
+
+#[test]
+fn who_asks_twice_is_told_nothing() {
+    let origin = failing();
+    let gateway = Gateway::start(&configuration(origin.address));
+
+    for asked_for in ["X-Frontgate-Explain: 1\r\nX-Frontgate-Explain: 0\r\n", "X-Frontgate-Explain: 1\r\nX-Frontgate-Explain: 1\r\n"] {
+        let reply = asked(gateway.address, "/all/a", asked_for);
+        assert_eq!(reply.header("x-frontgate-explain"), None, "{}", reply.head);
+        reply.is_problem(400);
+    }
+    assert!(origin.received().is_empty());
 }

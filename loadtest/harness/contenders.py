@@ -58,6 +58,9 @@ class Contender:
         environment = {
             "GATEWAY_PORT": str(port), "ADMIN_PORT": str(port + ADMIN_OFFSET), "ORIGIN_PORT": str(origin), "KEYS": run, "GOMAXPROCS": "1",
             "HOME": run, **self._environment}
+        if wrap:
+            # Whoever is watched while he works comes late to everything, and is not to refuse work for it.
+            environment["OVERLOAD_LAG"] = "1h"
         command = [*wrap, *self._command(self.binary(), config, port, origin)]
         if self._told:
             command += self._told(scenario, run)

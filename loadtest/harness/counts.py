@@ -1,4 +1,4 @@
-"""Heap allocations and system calls of a request, as tests/budget.rs counts them."""
+"""Heap allocations and system calls of a request, as tests/budget counts them."""
 import glob
 import os
 import re
@@ -14,7 +14,7 @@ def measure(build):
     else:
         built = [path for path in glob.glob(os.path.join(ROOT, "target", "debug", "deps", "budget-*")) if os.access(path, os.X_OK) and not path.endswith(".d")]
         if not built:
-            raise RuntimeError("tests/budget.rs is not built: cargo test --test budget")
+            raise RuntimeError("tests/budget is not built: cargo test --test budget")
         command = [max(built, key=os.path.getmtime)]
     # One that is over a budget says so in its lines; the figures hold all the same.
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -25,5 +25,5 @@ def read(text):
     lines = [line.strip() for line in text.splitlines() if line.startswith(("allocations ", "with a token", "system calls ", "OVER BUDGET", "SKIPPED"))]
     found = re.search(r"^allocations a request: .*filterless route ([\d.]+)", text, re.M)
     if not found:
-        raise RuntimeError(f"tests/budget.rs says no figures: {text[-300:]}")
+        raise RuntimeError(f"tests/budget says no figures: {text[-300:]}")
     return {"lines": lines, "filterless": float(found.group(1))}

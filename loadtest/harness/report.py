@@ -97,7 +97,7 @@ def reload(results):
 
 def counts(results):
     found = results.get("counts", {}).get("lines")
-    return ["", "## Heap allocations and system calls", "", "Counted by `tests/budget.rs` in a build of its own:", "", *(f"- {line}" for line in found)] if found else []
+    return ["", "## Heap allocations and system calls", "", "Counted by `tests/budget` in a build of its own:", "", *(f"- {line}" for line in found)] if found else []
 
 
 def cachegrind(results):

@@ -53,13 +53,18 @@ pub(super) fn refusal(status: StatusCode, code: &'static str, detail: &str) -> A
 
 /// There is nothing of this name among those that there are.
 pub(super) fn no_such<'n>(what: &str, name: &str, names: impl Iterator<Item = &'n str> + Clone) -> Answer {
+    refusal(StatusCode::NOT_FOUND, "not_found", &is_none_of(what, name, names))
+}
+
+/// That there is nothing of this name, with the one that is probably meant, or those that there are.
+pub(super) fn is_none_of<'n>(what: &str, name: &str, names: impl Iterator<Item = &'n str> + Clone) -> String {
     let name: String = name.chars().take(100).collect();
     let help = match (nearest(&name, names.clone()), names.take(20).collect::<Vec<_>>()) {
         (Some(near), _) => format!("did you mean `{near}`?"),
         (None, all) if all.is_empty() => "there is none.".to_owned(),
         (None, all) => format!("there is `{}`.", all.join("`, `")),
     };
-    refusal(StatusCode::NOT_FOUND, "not_found", &format!("There is no {what} `{name}`: {help}"))
+    format!("There is no {what} `{name}`: {help}")
 }
 
 /// A refusal, with one more header where it needs one.

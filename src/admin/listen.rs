@@ -17,7 +17,7 @@ use super::answer::problem;
 use super::resources::{Act, Resource};
 use super::{Admin, Scope};
 use crate::door::wire::Refusal;
-use crate::door::{Conn, For, H1, Held, Keeper, Listening, Next, Rules, accept};
+use crate::door::{Conn, For, H1, Held, Keeper, Listening, Next, Row, Rules, accept};
 use crate::exchange::client::{Client as _, Lost};
 use crate::refusals::{page, unreadable};
 use crate::request_id::new_request_id;
@@ -49,6 +49,7 @@ impl Admin {
         let _ = socket.set_nodelay(true);
         let conn = Arc::new(Conn::elsewhere(self.ending.clone(), peer));
         let mut h1 = Box::new(H1::new(Io::Tcp(socket), conn, self.clone(), Box::new(())));
+        let mut row = Row::default();
         loop {
             let request = match poll_fn(|cx| h1.poll_next(cx, false)).await {
                 Next::Request(request) => request,
@@ -66,6 +67,7 @@ impl Admin {
                 }
                 return;
             }
+            row.one_more().await;
         }
     }
 
@@ -77,11 +79,15 @@ impl Admin {
                 Ok(lines) => return lines.send(held).await,
                 Err(refusal) => refusal,
             },
-            Ok((Resource { act: Act::Asked(act), .. }, _)) => match body_of(held).await? {
-                Some(body) => act(self, &body),
-                None => {
+            Ok((Resource { act: Act::Asked(act), .. }, _)) => match body_of(held).await {
+                Ok(Some(body)) => act(self, &body),
+                Ok(None) => {
                     problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request is larger than any that is asked here.", None)
                 }
+                Err(Lost::Refused(Refusal { status, code, detail })) => {
+                    problem(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), code, detail, None)
+                }
+                Err(Lost::Left) => return Err(Lost::Left),
             },
             _ => self.answer(request, peer).await,
         };

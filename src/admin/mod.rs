@@ -10,12 +10,15 @@ mod tap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use frontgate_filters::words::fields;
 use http::header::{ALLOW, AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 
-use self::answer::{Answer, NDJSON, answer, problem};
+use self::answer::{Answer, NDJSON, answer, problem, refusal};
+use self::parameter::misread;
 use self::resources::{Act, RESOURCES, Resource, Takes};
+use crate::decide;
 use crate::door::Ending;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
@@ -89,9 +92,14 @@ impl Admin {
             return Err(problem(StatusCode::NOT_FOUND, "not_found", "There is no such resource.", None));
         };
         match (resource.takes, &head.method) {
-            (Takes::Get, &Method::GET | &Method::HEAD) | (Takes::Post, &Method::POST) => Ok((resource, who)),
-            (Takes::Get, _) => Err(wrong_method("This resource takes GET.", "GET, HEAD")),
-            (Takes::Post, _) => Err(wrong_method("This resource takes POST.", "POST")),
+            (Takes::Get, &Method::GET | &Method::HEAD) | (Takes::Post, &Method::POST) => {}
+            (Takes::Get, _) => return Err(wrong_method("This resource takes GET.", "GET, HEAD")),
+            (Takes::Post, _) => return Err(wrong_method("This resource takes POST.", "POST")),
+        }
+        let reads_body = matches!(resource.act, Act::Asked(_));
+        match resource.asks.and_then(|known| misread(head, known, reads_body)) {
+            Some(why) => Err(refusal(StatusCode::BAD_REQUEST, "bad_request", &why)),
+            None => Ok((resource, who)),
         }
     }
 
@@ -99,8 +107,9 @@ impl Admin {
     fn who(&self, head: &RequestHeader, peer: SocketAddr) -> Option<Who> {
         let snapshot = self.gateway.snapshot();
         let Some(token) = snapshot.token.as_ref().filter(|_| self.has_all()) else { return Some(Who::new(peer, None)) };
-        let header = head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        let given = header.and_then(|value| value.strip_prefix(b"Bearer "))?;
+        // Which of two would be meant nobody knows.
+        let header = fields::only(&head.headers, &AUTHORIZATION).ok().flatten()?;
+        let given = fields::bearer(header.as_bytes())?;
         same(given, token.value.as_bytes()).then(|| Who::new(peer, Some(token.name.clone())))
     }
 
@@ -147,7 +156,7 @@ fn is_own(site: &HeaderValue) -> bool {
 /// Whether the request says once, and says nothing else, that it is for a loopback address.
 fn is_local(head: &RequestHeader) -> bool {
     let mut hosts = head.headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
-    let target = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let target = decide::authority(head).map(str::as_bytes);
     let (first, second) = (hosts.next(), hosts.next());
     second.is_none() && first.or(target).is_some() && first.is_none_or(is_loopback) && target.is_none_or(is_loopback)
 }

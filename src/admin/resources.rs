@@ -29,6 +29,8 @@ pub(super) struct Resource {
     pub path: &'static str,
     /// Its method.
     pub takes: Takes,
+    /// The parameters of its query; nothing where it takes whatever comes, as probes may.
+    pub asks: Option<&'static [&'static str]>,
     /// Whether the status address has it, too: it changes nothing, and tells of nobody.
     pub open: bool,
     /// What it does.
@@ -63,33 +65,76 @@ pub(super) enum Act {
 
 /// Everything there is.
 pub(super) const RESOURCES: &[Resource] = &[
-    Resource { path: "/livez", takes: Takes::Get, open: true, act: Act::Now(|_, _| text(StatusCode::OK, "ok\n")) },
-    Resource { path: "/readyz", takes: Takes::Get, open: true, act: Act::Now(|admin, _| ready(admin)) },
-    Resource { path: "/healthz", takes: Takes::Get, open: true, act: Act::Now(health) },
-    Resource { path: "/metrics", takes: Takes::Get, open: true, act: Act::Now(|admin, _| metrics(admin)) },
-    Resource { path: super::PAGE, takes: Takes::Get, open: false, act: Act::Now(dashboard::page) },
-    Resource { path: "/-/dashboard", takes: Takes::Get, open: false, act: Act::Now(dashboard::numbers) },
-    Resource { path: "/-/reload", takes: Takes::Post, open: false, act: Act::LaterBy(|admin, _, who| Box::pin(reload(admin, who))) },
-    Resource { path: "/-/history", takes: Takes::Get, open: false, act: Act::LaterBy(|admin, _, _| Box::pin(history(admin))) },
+    Resource { path: "/livez", takes: Takes::Get, asks: None, open: true, act: Act::Now(|_, _| text(StatusCode::OK, "ok\n")) },
+    Resource { path: "/readyz", takes: Takes::Get, asks: None, open: true, act: Act::Now(|admin, _| ready(admin)) },
+    Resource { path: "/healthz", takes: Takes::Get, asks: None, open: true, act: Act::Now(health) },
+    Resource { path: "/metrics", takes: Takes::Get, asks: None, open: true, act: Act::Now(|admin, _| metrics(admin)) },
+    Resource { path: super::PAGE, takes: Takes::Get, asks: None, open: false, act: Act::Now(dashboard::page) },
+    Resource { path: "/-/dashboard", takes: Takes::Get, asks: Some(&["match"]), open: false, act: Act::Now(dashboard::numbers) },
+    Resource {
+        path: "/-/reload",
+        takes: Takes::Post,
+        asks: Some(&[]),
+        open: false,
+        act: Act::LaterBy(|admin, _, who| Box::pin(reload(admin, who))),
+    },
+    Resource {
+        path: "/-/history",
+        takes: Takes::Get,
+        asks: Some(&[]),
+        open: false,
+        act: Act::LaterBy(|admin, _, _| Box::pin(history(admin))),
+    },
     Resource {
         path: "/-/rollback",
         takes: Takes::Post,
+        asks: Some(&["hash"]),
         open: false,
         act: Act::LaterBy(|admin, head, who| Box::pin(rollback(admin, head, who))),
     },
-    Resource { path: "/-/log", takes: Takes::Post, open: false, act: Act::By(log_level) },
-    Resource { path: "/-/drain", takes: Takes::Post, open: false, act: Act::By(drain) },
-    Resource { path: "/-/circuit", takes: Takes::Post, open: false, act: Act::By(circuit) },
-    Resource { path: "/-/upstreams/accept", takes: Takes::Post, open: false, act: Act::By(accept) },
-    Resource { path: "/-/upstreams/drain", takes: Takes::Post, open: false, act: Act::By(by_hand) },
-    Resource { path: "/-/upstreams/ready", takes: Takes::Post, open: false, act: Act::By(by_hand) },
-    Resource { path: "/-/upstreams/weight", takes: Takes::Post, open: false, act: Act::By(by_hand) },
-    Resource { path: "/-/config", takes: Takes::Get, open: false, act: Act::LaterBy(|admin, _, _| Box::pin(config(admin))) },
-    Resource { path: "/-/limits", takes: Takes::Get, open: false, act: Act::Now(limits) },
-    Resource { path: "/-/explain", takes: Takes::Post, open: false, act: Act::Asked(explain) },
-    Resource { path: "/-/why", takes: Takes::Get, open: false, act: Act::Now(why) },
-    Resource { path: "/-/tap", takes: Takes::Get, open: false, act: Act::Lines(tap::open) },
-    Resource { path: "/-/hash", takes: Takes::Post, open: false, act: Act::Now(hash) },
+    Resource { path: "/-/log", takes: Takes::Post, asks: Some(&["level", "for"]), open: false, act: Act::By(log_level) },
+    Resource { path: "/-/drain", takes: Takes::Post, asks: Some(&[]), open: false, act: Act::By(drain) },
+    Resource {
+        path: "/-/circuit",
+        takes: Takes::Post,
+        asks: Some(&["filter", "upstream", "force", "for"]),
+        open: false,
+        act: Act::By(circuit),
+    },
+    Resource { path: "/-/upstreams/accept", takes: Takes::Post, asks: Some(&["upstream"]), open: false, act: Act::By(accept) },
+    Resource {
+        path: "/-/upstreams/drain",
+        takes: Takes::Post,
+        asks: Some(&["upstream", "endpoint", "for"]),
+        open: false,
+        act: Act::By(by_hand),
+    },
+    Resource {
+        path: "/-/upstreams/ready",
+        takes: Takes::Post,
+        asks: Some(&["upstream", "endpoint", "for"]),
+        open: false,
+        act: Act::By(by_hand),
+    },
+    Resource {
+        path: "/-/upstreams/weight",
+        takes: Takes::Post,
+        asks: Some(&["upstream", "endpoint", "weight", "for"]),
+        open: false,
+        act: Act::By(by_hand),
+    },
+    Resource {
+        path: "/-/config",
+        takes: Takes::Get,
+        asks: Some(&[]),
+        open: false,
+        act: Act::LaterBy(|admin, _, _| Box::pin(config(admin))),
+    },
+    Resource { path: "/-/limits", takes: Takes::Get, asks: Some(&["filter"]), open: false, act: Act::Now(limits) },
+    Resource { path: "/-/explain", takes: Takes::Post, asks: Some(&[]), open: false, act: Act::Asked(explain) },
+    Resource { path: "/-/why", takes: Takes::Get, asks: Some(&["id"]), open: false, act: Act::Now(why) },
+    Resource { path: "/-/tap", takes: Takes::Get, asks: Some(&["filter", "for"]), open: false, act: Act::Lines(tap::open) },
+    Resource { path: "/-/hash", takes: Takes::Post, asks: Some(&["value"]), open: false, act: Act::Now(hash) },
 ];
 
 fn ready(admin: &Admin) -> Answer {
@@ -208,8 +253,18 @@ fn circuit(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
         Ok(time) => time,
         Err(why) => return problem(StatusCode::BAD_REQUEST, "bad_request", why, None),
     };
-    if !admin.gateway.force(&filter, &upstream, force.held(), time) {
-        return problem(StatusCode::NOT_FOUND, "not_found", "There is no circuit of this filter and upstream.", None);
+    if force == Force::Auto && time.is_some() {
+        return problem(StatusCode::BAD_REQUEST, "bad_request", "`for` says nothing where a circuit decides by itself.", None);
+    }
+    let snapshot = admin.gateway.snapshot();
+    let breakers = snapshot.breakers();
+    let known = breakers.get(&*filter).is_some_and(|upstreams| upstreams.contains(&*upstream));
+    // What was held before a reload took it from its routes is let go all the same.
+    if !(known || force == Force::Auto) || !admin.gateway.force(&filter, &upstream, force.held(), time) {
+        return match breakers.get(&*filter) {
+            None => no_such("circuit breaker", &filter, breakers.keys().copied()),
+            Some(upstreams) => no_such(&format!("circuit of the filter `{filter}` for the upstream"), &upstream, upstreams.iter().copied()),
+        };
     }
     log::warn!(
         "the operator {who} set the circuit of filter `{filter}` and upstream `{upstream}` to {}{}",
@@ -291,9 +346,9 @@ fn by_hand(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
 
 /// The configuration in force as it may be shown: what came from the environment is marked alone, under a key that only this answer has.
 async fn config(admin: &Admin) -> Answer {
-    let snapshot = admin.gateway.snapshot();
+    let (snapshot, in_force) = (admin.gateway.snapshot(), Some(admin.gateway.in_force()));
     // A large one takes its time.
-    match tokio::task::spawn_blocking(move || Portrait::of(&snapshot.loaded, &Key::fresh())).await {
+    match tokio::task::spawn_blocking(move || Portrait { in_force, ..Portrait::of(&snapshot.loaded, &Key::fresh()) }).await {
         Ok(portrait) => json(StatusCode::OK, &portrait),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The configuration cannot be shown.", None),
     }
@@ -301,9 +356,13 @@ async fn config(admin: &Admin) -> Answer {
 
 /// Whom limits refused of late: all, or the one that `filter` names.
 fn limits(admin: &Admin, head: &RequestHeader) -> Answer {
-    match admin.gateway.limits(parameter(head, "filter").as_deref()) {
+    let filter = parameter(head, "filter");
+    match admin.gateway.limits(filter.as_deref()) {
         Some(limits) => json(StatusCode::OK, &limits),
-        None => problem(StatusCode::NOT_FOUND, "not_found", "There is no rate limit of this name.", None),
+        None => {
+            let snapshot = admin.gateway.snapshot();
+            no_such("rate limit", &filter.unwrap_or_default(), snapshot.rate_limits().iter().copied())
+        }
     }
 }
 

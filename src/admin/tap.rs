@@ -72,8 +72,8 @@ impl Lines {
             }
         }
         // Nobody is counted any more once the end is told.
-        drop(self);
-        client.body(Bytes::new(), true);
-        client.flush().await
+        client.body(self.tapped.end(), true);
+        // Who does not read what is left gets a beat more.
+        timeout_at(Instant::now() + BEAT, client.flush()).await.unwrap_or(Err(Lost::Left))
     }
 }

@@ -112,6 +112,27 @@ fn a_token_is_asked_for_before_anything_else_is_said() {
 }
 
 #[test]
+fn a_token_is_given_once_by_a_scheme_in_any_case() {
+    let admin = admin_with(ALL, "secret");
+    let status = |given: &[&str]| {
+        let given: Vec<_> = given.iter().map(|given| ("Authorization", *given)).collect();
+        ask_as(&admin, "GET", "/livez", &[&[("Host", "localhost")][..], &given].concat()).status().as_u16()
+    };
+
+    for good in ["Bearer secret", "bearer secret", "BEARER secret", "bEARER   secret"] {
+        assert_eq!(status(&[good]), 200, "{good}");
+    }
+    for bad in ["secret", "Bearer", "Bearersecret", "Basic secret", "Bearer secret, Bearer secret", "Bearer\u{a0}secret"] {
+        assert_eq!(status(&[bad]), 401, "{bad}");
+    }
+    for twice in
+        [["Bearer secret", "Bearer secret"], ["Bearer secret", "Bearer other"], ["Bearer other", "Bearer secret"], ["Bearer secret", ""]]
+    {
+        assert_eq!(status(&twice), 401, "{twice:?}");
+    }
+}
+
+#[test]
 fn only_who_is_there_operates_a_gateway_on_loopback() {
     let admin = admin(ALL);
     let status = |target: &str, headers: &[(&'static str, &str)]| ask_as(&admin, "GET", target, headers).status().as_u16();
@@ -144,6 +165,7 @@ fn only_who_is_there_operates_a_gateway_on_loopback() {
     assert_eq!(status("/healthz?full=1", &[("Host", "localhost"), ("Host", "localhost")]), 403, "two of them");
     assert_eq!(status("http://rebound.example/healthz?full=1", &[("Host", "localhost")]), 403);
     assert_eq!(status("http://localhost/healthz?full=1", &[("Host", "rebound.example")]), 403);
+    assert_eq!(status("http://localhost/healthz?full=1", &[("Host", "localhost")]), 200);
     for (target, answer) in
         [("/livez", 200), ("/readyz", 200), ("/healthz", 200), ("/metrics", 200), ("/livez?x", 403), ("/-/limits", 403), ("/none", 403)]
     {
@@ -255,7 +277,9 @@ fn a_value_is_shown_as_the_log_shows_it() {
     assert_eq!(shown.body(), format!("{}\n", admin.gateway.snapshot().pseudonyms.of("user/1")).as_bytes());
     assert_eq!(ask(&admin, "POST", "/-/hash", None).status(), StatusCode::BAD_REQUEST);
     assert_eq!(ask(&admin, "GET", "/-/limits", None).body(), br#"{"keys":[]}"#);
-    assert_eq!(ask(&admin, "GET", "/-/limits?filter=none", None).status(), StatusCode::NOT_FOUND);
+    let none = ask(&admin, "GET", "/-/limits?filter=none", None);
+    let told = String::from_utf8_lossy(none.body());
+    assert!(none.status() == StatusCode::NOT_FOUND && told.contains("There is no rate limit `none`: there is none."), "{told}");
 }
 
 #[test]
@@ -271,4 +295,36 @@ fn the_full_state_of_health_is_what_the_command_line_reads() {
     assert_eq!(status.upstreams["main"].endpoints[0].version.as_deref(), Some("v1"));
     assert_eq!(ask(&admin, "GET", "/readyz", None).status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(ask(&admin, "GET", "/livez", None).status(), StatusCode::OK);
+}
+
+#[test]
+fn parameters_that_are_not_there_several_times_or_empty_are_refused_before_anything_is_done() {
+    let admin = admin(ALL);
+    let told = |method: &str, target: &str| {
+        let answer = ask(&admin, method, target, None);
+        (answer.status().as_u16(), String::from_utf8_lossy(answer.body()).into_owned())
+    };
+
+    for (method, target, words) in [
+        ("POST", "/-/rollback?hsh=abc", "There is no parameter `hsh`: did you mean `hash`?"),
+        ("POST", "/-/circuit?filter=a&upstream=b&force=open&fro=10m", "There is no parameter `fro`: did you mean `for`?"),
+        ("POST", "/-/drain?now=1", "There is no parameter `now`: there is none."),
+        ("GET", "/-/limits?%66ilter=a", "There is no parameter `%66ilter`: there is `filter`."),
+        ("GET", "/-/limits?filter", "The parameter `filter` has no value."),
+        ("GET", "/-/limits?filter=a&filter=b", "The parameter `filter` is there several times."),
+        ("GET", "/-/why?who=1", "There is no parameter `who`: there is `id`."),
+    ] {
+        let (status, body) = told(method, target);
+        assert!(status == 400 && body.contains(words), "{target} {status} {body}");
+    }
+    assert!(!admin.gateway.is_draining());
+    for target in ["/-/limits?", "/-/limits?&", "/livez?probe=1&probe=2&x", "/metrics?name=a&name=b"] {
+        assert_eq!(told("GET", target).0, 200, "{target}");
+    }
+    let form = [("Host", "localhost"), ("Content-Type", "application/x-www-form-urlencoded")];
+    let refused = ask_as(&admin, "POST", "/-/rollback", &[&form[..], &[("Content-Length", "8")]].concat());
+    assert!(refused.status() == StatusCode::BAD_REQUEST && String::from_utf8_lossy(refused.body()).contains("in the query"));
+    assert_eq!(ask_as(&admin, "POST", "/-/drain", &[&form[..], &[("Content-Length", "0")]].concat()).status(), StatusCode::ACCEPTED);
+    let typed = ask_as(&admin, "POST", "/-/explain", &[&form[..], &[("Content-Length", "8")]].concat());
+    assert!(String::from_utf8_lossy(typed.body()).contains("cannot be read"), "as `curl -d` sends it");
 }

@@ -1,12 +1,13 @@
 //! What is not the same in two configurations: by route, filter, upstream and listener, each key with its old value and its new one; and what a
 //! gateway would lose by changing from one to the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::loss::{Loss, losses};
 use super::portrait::{Is, Key, Node, Portrait};
+use crate::status::InForce;
 
 /// What is not the same.
 #[derive(Debug, Serialize)]
@@ -21,6 +22,9 @@ pub(crate) struct Difference {
     pub refused: Vec<String>,
     /// What would be lost.
     pub lost: Vec<Loss>,
+    /// That the first one is in force since somebody rolled back to it, while its files hold something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<InForce>,
 }
 
 /// An object that came, went or is another.
@@ -70,39 +74,8 @@ const SETS: &[&str] = &["methods", "trusted_proxies", "read_methods"];
 
 /// What is not the same in these two, which were made with one key.
 pub(crate) fn difference(old: &Portrait, new: &Portrait) -> Difference {
-    let mut compare = Compare { key: Key::of(old.key.clone()), changes: Vec::new() };
-    let none = Node { is: Is::Map(Vec::new()), default: true };
-    let section = |portrait: &'static str, of: &'_ Portrait| of.values.get(portrait).cloned().unwrap_or_else(|| none.clone());
-    let listed = |node: &Node, by: &str| {
-        let mut named: Vec<(String, Node)> = Vec::new();
-        for item in node.items() {
-            let name = item.get(by).map(Node::line).unwrap_or_default();
-            // Several listeners may take a free port.
-            let same = named.iter().filter(|(known, _)| *known == name || known.starts_with(&format!("{name} ("))).count();
-            named.push((if same == 0 { name } else { format!("{name} ({})", same + 1) }, item.clone()));
-        }
-        named
-    };
-    let listeners = |server: &Node| listed(server.get("listeners").unwrap_or(&none), "address");
-    let [before, after] = [old, new].map(|portrait| section("server", portrait));
-    compare.objects("listener", &listeners(&before), &listeners(&after));
-    let rest = |server: &Node| {
-        let entries = server.entries().iter().filter(|(name, _)| name != "listeners").cloned().collect();
-        Node { is: Is::Map(entries), default: server.default }
-    };
-    compare.section("server", &rest(&before), &rest(&after));
-    for (name, what) in [("upstreams", "upstream"), ("filters", "filter")] {
-        compare.objects(what, section(name, old).entries(), section(name, new).entries());
-    }
-    let routes = |portrait| listed(&section("routes", portrait), "name");
-    compare.objects("route", &routes(old), &routes(new));
-    compare.order(&old.state.ordered, &new.state.ordered);
-    let known = ["version", "server", "upstreams", "filters", "routes"];
-    let names: BTreeSet<&String> = [old, new].into_iter().flat_map(|portrait| portrait.values.entries()).map(|(name, _)| name).collect();
-    for name in names.into_iter().filter(|name| !known.contains(&name.as_str())) {
-        let of = |portrait: &Portrait| portrait.values.get(name).cloned().unwrap_or_else(|| none.clone());
-        compare.section(name, &of(old), &of(new));
-    }
+    let mut compare = Compare { key: Key::of(old.key.clone()), marks: true, changes: Vec::new() };
+    compare.all(&old.values, &new.values, Some([&old.state.ordered, &new.state.ordered]));
     let fixed = old.state.fixed.iter().filter(|part| !new.state.fixed.contains(part));
     Difference {
         from: old.hash.clone(),
@@ -110,30 +83,77 @@ pub(crate) fn difference(old: &Portrait, new: &Portrait) -> Difference {
         changes: compare.changes,
         refused: fixed.map(|(name, _)| name.clone()).collect(),
         lost: losses(&old.state, &new.state),
+        rolled_back: old.in_force.clone().filter(|in_force| in_force.on_disk.is_some()),
     }
+}
+
+/// The objects that are not the same in these values, for one process to tell of: without marks, which are there for comparing elsewhere.
+pub(super) fn objects(old: &Node, new: &Node, key: Key) -> Vec<Change> {
+    let mut compare = Compare { key, marks: false, changes: Vec::new() };
+    compare.all(old, new, None);
+    compare.changes
 }
 
 struct Compare {
     key: Key,
+    /// Whether values that are not shown have their marks.
+    marks: bool,
     changes: Vec<Change>,
 }
 
 impl Compare {
+    /// Everything, and the order of routes where it is known.
+    fn all(&mut self, old: &Node, new: &Node, ordered: Option<[&[Vec<String>]; 2]>) {
+        let none = Node { is: Is::Map(Vec::new()), default: true };
+        let section = |name: &str, of: &Node| of.get(name).cloned().unwrap_or_else(|| none.clone());
+        let listed = |node: &Node, by: &str| {
+            let (mut named, mut known) = (Vec::new(), BTreeMap::<String, usize>::new());
+            for item in node.items() {
+                let name = item.get(by).map(Node::line).unwrap_or_default();
+                // Several listeners may take a free port.
+                let same = known.entry(name.clone()).or_default();
+                *same += 1;
+                named.push((if *same == 1 { name } else { format!("{name} ({same})") }, item.clone()));
+            }
+            named
+        };
+        let listeners = |server: &Node| listed(server.get("listeners").unwrap_or(&none), "address");
+        let [before, after] = [old, new].map(|values| section("server", values));
+        self.objects("listener", &listeners(&before), &listeners(&after));
+        let rest = |server: &Node| {
+            let entries = server.entries().iter().filter(|(name, _)| name != "listeners").cloned().collect();
+            Node { is: Is::Map(entries), default: server.default }
+        };
+        self.section("server", &rest(&before), &rest(&after));
+        for (name, what) in [("upstreams", "upstream"), ("filters", "filter")] {
+            self.objects(what, section(name, old).entries(), section(name, new).entries());
+        }
+        let routes = |values| listed(&section("routes", values), "name");
+        self.objects("route", &routes(old), &routes(new));
+        if let Some([before, after]) = ordered {
+            self.order(before, after);
+        }
+        let known = ["version", "server", "upstreams", "filters", "routes"];
+        let names: BTreeSet<&String> = [old, new].into_iter().flat_map(Node::entries).map(|(name, _)| name).collect();
+        for name in names.into_iter().filter(|name| !known.contains(&name.as_str())) {
+            self.section(name, &section(name, old), &section(name, new));
+        }
+    }
+
     fn objects(&mut self, what: &'static str, old: &[(String, Node)], new: &[(String, Node)]) {
-        let find = |list: &[(String, Node)], name: &str| list.iter().find(|(known, _)| known == name).map(|(_, node)| node.clone());
+        // There may be thousands of them.
+        let [known_before, known_after] = [old, new].map(|list| list.iter().map(|(name, node)| (name, node)).collect::<BTreeMap<_, _>>());
         for (name, before) in old {
-            let (became, keys) = match find(new, name) {
-                None => (Became::Removed, written(before, true)),
-                Some(after) => (Became::Changed, self.keys(before, &after)),
+            let (became, keys) = match known_after.get(name) {
+                None => (Became::Removed, self.written(before, true)),
+                Some(after) => (Became::Changed, self.keys(before, after)),
             };
             if became == Became::Removed || !keys.is_empty() {
                 self.changes.push(Change { what, name: name.clone(), became, keys });
             }
         }
-        for (name, after) in new {
-            if find(old, name).is_none() {
-                self.changes.push(Change { what, name: name.clone(), became: Became::Added, keys: written(after, false) });
-            }
+        for (name, after) in new.iter().filter(|(name, _)| !known_before.contains_key(name)) {
+            self.changes.push(Change { what, name: name.clone(), became: Became::Added, keys: self.written(after, false) });
         }
     }
 
@@ -169,7 +189,10 @@ impl Compare {
         if old.is_same(new, &self.key) {
             return;
         }
-        let said = |node: &Node| Some(if node.default { format!("{} (default)", node.line()) } else { node.line() });
+        let said = |node: &Node| {
+            let line = node.line_with(self.marks);
+            Some(if node.default { format!("{line} (default)") } else { line })
+        };
         match (&old.is, &new.is) {
             (Is::Map(before), Is::Map(after)) => {
                 let added = after.iter().filter(|(name, _)| old.get(name).is_none());
@@ -197,11 +220,11 @@ impl Compare {
             let key = format!("{path}[{name}]");
             match new.iter().find(|(known, _)| known == name) {
                 Some((_, after)) => self.compare(&key, before, after, out),
-                None => out.push(Changed { key, old: Some(before.line()), new: None }),
+                None => out.push(Changed { key, old: Some(before.line_with(self.marks)), new: None }),
             }
         }
         for (name, after) in new.iter().filter(|(name, _)| !find(old, name)) {
-            out.push(Changed { key: format!("{path}[{name}]"), old: None, new: Some(after.line()) });
+            out.push(Changed { key: format!("{path}[{name}]"), old: None, new: Some(after.line_with(self.marks)) });
         }
         if is_one_of(path, ORDERED) {
             let common = |list: &[(String, &Node)], other: &[(String, &Node)]| {
@@ -215,20 +238,20 @@ impl Compare {
         }
     }
 
+    /// What is written of an object that came or went.
+    fn written(&self, node: &Node, went: bool) -> Vec<Changed> {
+        let written = node.entries().iter().filter(|(_, value)| !value.default);
+        let keys = written.map(|(name, value)| {
+            let line = Some(value.line_with(self.marks));
+            let (old, new) = if went { (line, None) } else { (None, line) };
+            Changed { key: name.clone(), old, new }
+        });
+        keys.collect()
+    }
+
     fn holds_all(&self, list: &[Node], of: &[Node]) -> bool {
         of.iter().all(|wanted| list.iter().any(|one| one.is_same(wanted, &self.key)))
     }
-}
-
-/// What is written of an object that came or went.
-fn written(node: &Node, went: bool) -> Vec<Changed> {
-    let written = node.entries().iter().filter(|(_, value)| !value.default);
-    let keys = written.map(|(name, value)| {
-        let line = Some(value.line());
-        let (old, new) = if went { (line, None) } else { (None, line) };
-        Changed { key: name.clone(), old, new }
-    });
-    keys.collect()
 }
 
 /// The entries of a list with their names, where each has one of its own.

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::config::Loaded;
 use crate::config::show::{Content, Origin, Shown, shown};
 use crate::snapshot::{KeptState, Marks, state_of};
+use crate::status::InForce;
 
 /// A configuration as it may be shown.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,6 +25,9 @@ pub(crate) struct Portrait {
     pub values: Node,
     /// What is learnt under it.
     pub state: KeptState,
+    /// How it came to be in force, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_force: Option<InForce>,
 }
 
 /// A value.
@@ -88,13 +92,19 @@ impl Portrait {
         Self {
             hash: loaded.hash.clone(),
             key: key.text.clone(),
-            values: Node::of(shown(loaded), key),
+            values: Node::values(loaded, key),
             state: state_of(&loaded.config, key),
+            in_force: None,
         }
     }
 }
 
 impl Node {
+    /// The values of a configuration.
+    pub(super) fn values(loaded: &Loaded, key: &Key) -> Self {
+        Self::of(shown(loaded), key)
+    }
+
     fn of(shown: Shown, key: &Key) -> Self {
         let is = match shown.content {
             Content::Scalar(value) => Is::Value(value),
@@ -141,14 +151,20 @@ impl Node {
 
     /// In a line, without what is written nowhere where something in it is written.
     pub(crate) fn line(&self) -> String {
+        self.line_with(true)
+    }
+
+    /// The same, with the marks of what is not shown or without.
+    pub(super) fn line_with(&self, marks: bool) -> String {
         match &self.is {
             Is::Value(Value::String(text)) => text.clone(),
             Is::Value(value) => value.to_string(),
-            Is::Marked { shown, mark } => format!("{shown} (hash {mark})"),
-            Is::List(items) => format!("[{}]", items.iter().map(Self::line).collect::<Vec<_>>().join(", ")),
+            Is::Marked { shown, mark } if marks => format!("{shown} (hash {mark})"),
+            Is::Marked { shown, .. } => shown.clone(),
+            Is::List(items) => format!("[{}]", items.iter().map(|item| item.line_with(marks)).collect::<Vec<_>>().join(", ")),
             Is::Map(entries) => {
                 let written = entries.iter().filter(|(_, value)| self.default || !value.default);
-                let parts: Vec<String> = written.map(|(name, value)| format!("{name}: {}", value.line())).collect();
+                let parts: Vec<String> = written.map(|(name, value)| format!("{name}: {}", value.line_with(marks))).collect();
                 format!("{{{}}}", parts.join(", "))
             }
         }

@@ -52,7 +52,7 @@ pub(super) enum What {
         #[arg(long, value_enum, default_value = "human")]
         format: Format,
     },
-    /// Put a configuration from the history in force; it stays until the files change or are reloaded
+    /// Put a configuration from the history in force; it stays until the files change in meaning or are reloaded
     Rollback {
         #[command(flatten)]
         admin: Admin,
@@ -131,7 +131,10 @@ fn show(path: Option<&Path>, format: ShowFormat, no_origin: bool) -> ExitCode {
 fn tell(from: &Portrait, to: &Portrait, format: DiffFormat) -> ExitCode {
     let difference = difference(from, to);
     let text = match format {
-        DiffFormat::Human => difference.to_string(),
+        DiffFormat::Human => {
+            let rolled_back = difference.rolled_back.as_ref().and_then(operate::rolled_back);
+            format!("{difference}{}", rolled_back.map(|told| format!("\n{told}")).unwrap_or_default())
+        }
         DiffFormat::Json => format!("{:#}\n", serde_json::to_value(&difference).unwrap_or_default()),
     };
     // A reader that has left wants no more of it; the exit code says the rest.

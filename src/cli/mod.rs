@@ -17,7 +17,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::Loaded;
@@ -28,7 +28,7 @@ use crate::status::{Force, Level};
 #[derive(Parser)]
 #[command(name = "frontgate", version, disable_help_subcommand = true)]
 struct Arguments {
-    /// The same as the command `check`, whose options it takes
+    /// The same as the command `check`, whose options it takes, and whose file with or without `-c`
     #[arg(short = 't')]
     test: bool,
     #[command(flatten)]
@@ -205,7 +205,12 @@ impl Admin {
 impl Arguments {
     /// Reads what was typed. `-t` is a command, so it cannot be used with another one.
     fn read(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
-        let arguments = Self::try_parse_from(words)?;
+        let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+        let arguments = Self::try_parse_from(&words).or_else(|error| {
+            // `-t FILE`, as everybody types it: as if there were a `-c` before it.
+            let again = with_config(&words, &error).and_then(|words| Self::try_parse_from(words).ok());
+            again.filter(|arguments| arguments.test).ok_or(error)
+        })?;
         if arguments.test && arguments.command.is_some() {
             return Err(
                 Self::command().error(ErrorKind::ArgumentConflict, "`-t` is the command `check`: it cannot be used with another one")
@@ -218,6 +223,16 @@ impl Arguments {
         }
         Ok(arguments)
     }
+}
+
+/// What was typed, with `-c` before the word that is no command.
+fn with_config(words: &[OsString], error: &clap::Error) -> Option<Vec<OsString>> {
+    let unknown = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg].into_iter().find_map(|kind| error.get(kind))?;
+    let ContextValue::String(unknown) = unknown else { return None };
+    let at = words.iter().skip(1).position(|word| word.to_str() == Some(unknown) && !unknown.starts_with('-'))? + 1;
+    let mut words = words.to_vec();
+    words.insert(at, "-c".into());
+    Some(words)
 }
 
 /// Exit codes other than 0, as sysexits.h has them.
@@ -304,7 +319,23 @@ mod tests {
     fn the_short_form_of_check_cannot_be_used_with_another_command() {
         let read = |words: &[&str]| Arguments::read([&["frontgate"], words].concat());
 
-        assert!(read(&["-t", "-c", "x.yaml"]).is_ok_and(|arguments| arguments.test && arguments.config.is_some()));
+        for words in [&["-t", "-c", "x.yaml"][..], &["-t", "x.yaml"], &["x.yaml", "-t"], &["-t", "--strict", "x.yaml"], &["-tc", "x.yaml"]]
+        {
+            let file = Some(PathBuf::from("x.yaml"));
+            assert!(
+                read(words).is_ok_and(|arguments| arguments.test && arguments.config == file && arguments.command.is_none()),
+                "{words:?}"
+            );
+        }
+        for words in [
+            &["x.yaml"][..],
+            &["-t", "x.yaml", "y.yaml"],
+            &["-t", "-c", "x.yaml", "y.yaml"],
+            &["-t", "--strickt"],
+            &["-t", "chek", "x.yaml"],
+        ] {
+            assert_eq!(read(words).err().map(|error| error.exit_code()), Some(2), "{words:?}");
+        }
         assert!(read(&["run", "-c", "x.yaml"]).is_ok_and(|arguments| !arguments.test));
         assert!(read(&["-t", "--format", "json", "--no-files"]).is_ok_and(|arguments| arguments.check != check::Options::default()));
         assert!(read(&["check", "x.yaml", "--format", "json"]).is_ok());

@@ -5,10 +5,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, SyncSender};
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::signal::unix::{self, SignalKind};
 
-use super::{exit, fail, opened, upgrade};
+use super::upgrade::{self, Before};
+use super::{exit, fail, opened};
 use crate::config;
 use crate::gateway::Gateway;
 use crate::reload::{self, Cause, in_force};
@@ -54,7 +56,7 @@ pub(super) fn run(path: Option<&Path>, options: Options) -> ExitCode {
         Ok(Some(None)) => return ExitCode::SUCCESS,
         Err(why) => return fail(exit::RUNTIME, &why),
     };
-    let supervisor = Supervisor::of_environment(taken.as_ref().map(|taken| taken.peer.process));
+    let supervisor = Supervisor::of_environment(taken.as_ref().map(|taken| (taken.peer.process, taken.watchdog)));
     let (loaded, beginning) = reload::begin(loaded);
     let again = path.clone();
     let read = Box::new(move || config::load(again.as_deref()).and_then(snapshot::opened));
@@ -132,29 +134,43 @@ fn govern(running: Running, taken: Option<Taken>, place: &Path) -> std::io::Resu
         if let Some(admin) = running.admin() {
             log::info!("admin on {admin}");
         }
-        if let Some(taken) = taken {
-            let before = taken.peer.process;
-            match taken.served() {
-                Ok(()) => log::info!("process {before} leaves its sockets to this one, and drains"),
-                Err(why) if upgrade::is_gone(before) => log::warn!("process {before} is gone, and this one serves: {why}"),
-                Err(why) => {
-                    // What was accepted meanwhile is answered.
-                    running.leave();
-                    return Ok(End::NotTaken(why));
-                }
+        let is_ready = || {
+            if let Some(supervisor) = gateway.supervisor() {
+                supervisor.ready(&in_force(&gateway.snapshot().loaded.hash));
             }
-        }
-        if let Some(supervisor) = gateway.supervisor() {
-            supervisor.ready(&in_force(&gateway.snapshot().loaded.hash));
+        };
+        let mut taking = taken.map(upgrade::say_served).transpose()?;
+        if taking.is_none() {
+            is_ready();
         }
         let (ended, mut end) = tokio::sync::oneshot::channel();
         let mut waiting = Some((running, ended));
-        let mut handing = None;
+        let (mut handing, mut not_taken) = (None, None);
         loop {
             let signal = tokio::select! {
                 signal = signals.next() => signal,
                 () = gateway.asked_to_drain() => Signal::Drain,
-                cut_off = &mut end => return Ok(End::Drained { cut_off: cut_off.unwrap_or_default() }),
+                cut_off = &mut end => return Ok(match not_taken {
+                    Some(why) => End::NotTaken(why),
+                    None => End::Drained { cut_off: cut_off.unwrap_or_default() },
+                }),
+                before = left(&mut taking) => {
+                    taking = None;
+                    match (before, waiting.take()) {
+                        // What was accepted meanwhile is answered.
+                        (Before::Stays(why), Some((running, ended))) => {
+                            not_taken = Some(why);
+                            end_apart(running, Way::Leave, ended)?;
+                        }
+                        (Before::Stays(_), None) => {}
+                        (Before::Left(how), stays) => {
+                            how.tell();
+                            waiting = stays;
+                            is_ready();
+                        }
+                    }
+                    continue;
+                }
                 given = handed(&mut handing) => {
                     handing = None;
                     match (given, waiting.take()) {
@@ -188,7 +204,10 @@ fn govern(running: Running, taken: Option<Taken>, place: &Path) -> std::io::Resu
                 }
                 Signal::Drain | Signal::HandOver => match waiting.take() {
                     // Another process may have the sockets by now, and must not find them closed.
-                    Some((running, ended)) => drain(running, if handing.is_some() { Way::Leave } else { Way::Close }, ended)?,
+                    Some((running, ended)) => {
+                        let is_shared = handing.is_some() || taking.is_some();
+                        drain(running, if is_shared { Way::Leave } else { Way::Close }, ended)?;
+                    }
                     None => log::info!("still draining: {} requests in flight", gateway.requests()),
                 },
                 Signal::Reload => {
@@ -214,6 +233,14 @@ async fn handed(handing: &mut Option<Handing>) -> Result<Peer, NotGiven> {
     }
 }
 
+/// What the process whose sockets these were does now, while that is waited for.
+async fn left(taking: &mut Option<tokio::sync::oneshot::Receiver<Before>>) -> Before {
+    match taking {
+        Some(taking) => taking.await.unwrap_or_else(|_| Before::Stays("it was given up".to_owned())),
+        None => std::future::pending().await,
+    }
+}
+
 /// What becomes of the sockets in a drain.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -223,18 +250,30 @@ enum Way {
     Leave,
 }
 
-/// Drains on a thread of its own, which says how many requests were cut off.
+/// What ending takes beyond the drain: the last lines of the log, the process itself.
+const AFTERWARDS: Duration = Duration::from_secs(10);
+
+/// Says that it drains, and does so.
 fn drain(running: Running, way: Way, ended: tokio::sync::oneshot::Sender<usize>) -> std::io::Result<()> {
-    let notice = running.gateway.snapshot().loaded.config.server.drain.notice;
+    let (notice, timeout) = {
+        let drain = &running.gateway.snapshot().loaded.config.server.drain;
+        (drain.notice, drain.timeout)
+    };
     let requests = running.requests();
     if let Some(supervisor) = running.gateway.supervisor() {
-        supervisor.stopping(&format!("draining: {requests} requests in flight"));
+        let longest = notice.0.saturating_add(timeout.0).saturating_add(AFTERWARDS);
+        supervisor.stopping(&format!("draining: {requests} requests in flight"), longest);
     }
     if notice.0.is_zero() || way == Way::Leave {
         log::info!("draining: no new connections, {requests} requests in flight");
     } else {
         log::info!("draining: not ready any more, and no new connections in {notice}; {requests} requests in flight");
     }
+    end_apart(running, way, ended)
+}
+
+/// Ends it on a thread of its own, which says how many requests were cut off.
+fn end_apart(running: Running, way: Way, ended: tokio::sync::oneshot::Sender<usize>) -> std::io::Result<()> {
     let work = move || {
         // Whoever asked is there until it hears of it.
         let _ = ended.send(if way == Way::Leave { running.leave() } else { running.drain() });

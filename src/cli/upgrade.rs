@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::gateway::Gateway;
 use crate::server::handover::{self, NotGiven, Peer, Taken, Waiting};
+use crate::supervisor::Supervisor;
 
 /// How processes take each other's place.
 #[derive(Debug, Default, clap::Args)]
@@ -53,8 +54,51 @@ fn wait(place: &Path) -> Result<Option<Taken>, String> {
     })
 }
 
+/// What the process does whose sockets this one has taken.
+pub(super) enum Before {
+    /// It leaves them to this one.
+    Left(Left),
+    /// It goes on; why.
+    Stays(String),
+}
+
+/// How that process, by its identifier, leaves its sockets.
+pub(super) enum Left {
+    /// As it should.
+    Drains(u32),
+    /// By its end, before it could say anything; what came of asking.
+    Gone(u32, String),
+}
+
+impl Left {
+    /// Tells the log.
+    pub(super) fn tell(&self) {
+        match self {
+            Self::Drains(process) => log::info!("process {process} leaves its sockets to this one, and drains"),
+            Self::Gone(process, why) => log::warn!("process {process} is gone, and this one serves: {why}"),
+        }
+    }
+}
+
+/// Says to the process before that its sockets are served, on a thread of its own. What that one does then.
+pub(super) fn say_served(taken: Taken) -> std::io::Result<oneshot::Receiver<Before>> {
+    let (tell, told) = oneshot::channel();
+    let process = taken.peer.process;
+    let work = move || {
+        let before = match taken.served() {
+            Ok(()) => Before::Left(Left::Drains(process)),
+            Err(why) if is_gone(process) => Before::Left(Left::Gone(process, why)),
+            Err(why) => Before::Stays(why),
+        };
+        // Whoever asked is there until it hears of it, or ends.
+        let _ = tell.send(before);
+    };
+    std::thread::Builder::new().name("take-over".to_owned()).spawn(work)?;
+    Ok(told)
+}
+
 /// Whether this process has ended, or does so now.
-pub(super) fn is_gone(process: u32) -> bool {
+fn is_gone(process: u32) -> bool {
     let end = Instant::now() + Duration::from_secs(1);
     loop {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
@@ -74,8 +118,9 @@ pub(super) fn is_gone(process: u32) -> bool {
 pub(super) fn hand_over(gateway: &Gateway, place: &Path) -> std::io::Result<oneshot::Receiver<Result<Peer, NotGiven>>> {
     let (tell, told) = oneshot::channel();
     let (sockets, place) = (gateway.entrances.pass(), place.to_owned());
+    let watchdog = gateway.supervisor().and_then(Supervisor::watchdog);
     let work = move || {
-        let given = sockets.map_err(NotGiven::Failed).and_then(|sockets| handover::give(&place, &sockets));
+        let given = sockets.map_err(NotGiven::Failed).and_then(|sockets| handover::give(&place, &sockets, watchdog));
         // Whoever asked is there until it hears of it.
         let _ = tell.send(given);
     };

@@ -1,6 +1,5 @@
 //! Another file of YAML than a configuration, read into a type with the same care: every mistake with its place, and what was probably meant.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,9 +7,10 @@ use frontgate_filters::words::spanned::Place;
 use serde::de::DeserializeOwned;
 
 use super::diagnostics::{Code, Diagnostic, Diagnostics, Severity};
-use super::places::{At, Places, Source};
-use super::read::tree::{Builder, Value};
-use super::read::{collect, yaml};
+use super::places::{Places, Source};
+use super::read::alone::Alone;
+use super::read::collect;
+use super::read::tree::Value;
 use crate::files;
 
 /// Where the values of a document are written.
@@ -26,18 +26,9 @@ pub(crate) fn document<T: DeserializeOwned>(path: &Path) -> Result<(T, Document)
     let lost = |why: String| Diagnostics::new(vec![Diagnostic::error(why).code(Code::File)], Arc::default());
     let bytes = files::read(path, super::read::MAX_BYTES).map_err(lost)?;
     let text = String::from_utf8(bytes).map_err(|_| lost(format!("`{}` is not UTF-8", path.display())))?;
-    let sources = Arc::new(vec![Source { name: path.display().to_string(), text: text.trim_start_matches('\u{feff}').to_owned() }]);
-    let text = &sources[0].text;
-    let (mut places, mut skip, mut problems) = (Places::default(), HashSet::new(), Vec::new());
-    let raw = match yaml::read(text) {
-        Ok(raw) => raw,
-        Err(error) => {
-            let diagnostic = Diagnostic::error(error.message).code(Code::Syntax).help(error.help);
-            return Err(Diagnostics::new(vec![diagnostic.at(At { file: 0, range: error.range })], sources));
-        }
-    };
-    let env = |name: &str| std::env::var(name).ok();
-    let root = Builder { places: &mut places, file: 0, source: text, env: &env, problems: &mut problems, skip: &mut skip }.build(raw);
+    let name = path.display().to_string();
+    let text = text.trim_start_matches('\u{feff}').to_owned();
+    let Alone { sources, places, mut skip, mut problems, root } = Alone::read(name, text, &|name| std::env::var(name).ok())?;
     if !matches!(root.value, Value::Map(_)) {
         problems.push(Diagnostic::error("expected a map of keys").code(Code::Value).on(&places, Place(root.id)));
         return Err(Diagnostics::new(problems, sources));

@@ -19,7 +19,7 @@ pub(crate) mod targets;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -161,6 +161,16 @@ impl Loaded {
         (root, places)
     }
 
+    /// The keys that lead to values, `filters.login.jwt.keys.secret`, by the numbers of their places; entries of lists by their names where
+    /// they have some. One that names a file is that of which the file holds the contents.
+    pub(crate) fn keys_to(&self, places: &BTreeSet<u32>) -> BTreeMap<u32, String> {
+        let mut found = BTreeMap::new();
+        if let (Some(root), false) = (self.written().0, places.is_empty()) {
+            keys_to(&root, "", places, &mut found);
+        }
+        found
+    }
+
     /// Where is kept what a restart shall not lose, if anywhere.
     pub(crate) fn state_dir(&self) -> Option<PathBuf> {
         self.config.server.state_dir.as_ref().map(|path| self.resolve_path(path.place, path))
@@ -168,7 +178,7 @@ impl Loaded {
 
     /// The contents of a file that a value names; an error says why it cannot be had.
     pub fn file(&self, path: &Spanned<PathBuf>) -> Result<Vec<u8>, String> {
-        self.ledger.read_followed(&self.resolve_path(path.place, path))
+        self.ledger.read_followed(path.place, &self.resolve_path(path.place, path))
     }
 
     /// What was found wrong with these values after they were loaded: secrets and files that cannot be had.
@@ -197,14 +207,33 @@ impl Loaded {
             Secret::Env(name) => std::env::var(&name.value).map_err(|_| format!("the environment variable `{}` is not set", name.value))?,
             Secret::File(path) => {
                 let path = self.resolve_path(path.place, path);
-                String::from_utf8(self.ledger.read(&path)?).map_err(|_| format!("`{}` is not UTF-8", path.display()))?
+                String::from_utf8(self.ledger.read(secret.place(), &path)?).map_err(|_| format!("`{}` is not UTF-8", path.display()))?
             }
         };
         if value.ends_with('\n') {
             value.pop();
             value.truncate(value.strip_suffix('\r').map_or(value.len(), str::len));
         }
+        if let Secret::File(path) = secret {
+            self.ledger.holds_secret(&self.resolve_path(path.place, path), &value);
+        }
         if value.is_empty() { Err("the secret is empty".to_owned()) } else { Ok(value) }
+    }
+}
+
+fn keys_to(node: &Node, path: &str, wanted: &BTreeSet<u32>, found: &mut BTreeMap<u32, String>) {
+    if wanted.contains(&node.id) {
+        found.insert(node.id, path.strip_suffix(".file").unwrap_or(path).to_owned());
+    }
+    for entry in node.entries() {
+        let path = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
+        keys_to(&entry.node, &path, wanted, found);
+    }
+    if let Value::Seq(items) = &node.value {
+        for (index, item) in items.iter().enumerate() {
+            let name = item.get("name").filter(|name| !name.text.is_empty()).map_or_else(|| index.to_string(), |name| name.text.clone());
+            keys_to(item, &format!("{path}[{name}]"), wanted, found);
+        }
     }
 }
 

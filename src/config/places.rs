@@ -49,6 +49,11 @@ impl Places {
         self.spots.get(place.0.checked_sub(1)? as usize)?.origin.as_deref()
     }
 
+    /// All that the environment brought.
+    pub fn origins(&self) -> impl Iterator<Item = &Origin> {
+        self.spots.iter().filter_map(|spot| spot.origin.as_deref())
+    }
+
     /// Gives a value of this file a number.
     pub fn add(&mut self, file: usize, range: Range<usize>) -> u32 {
         self.spots.push(Spot { file: file as u32, start: range.start as u32, end: range.end as u32, origin: None });

@@ -12,7 +12,7 @@ pub(crate) const HIDDEN: &str = "***";
 pub(super) struct Words(BTreeSet<String>);
 
 /// Shorter ones than this are taken out only of what is said about their own line: they may be part of any word.
-const TELLING: usize = 6;
+pub(super) const TELLING: usize = 6;
 
 impl Words {
     /// Notes a value, and what it consists of where it is a list or a map.
@@ -157,7 +157,7 @@ fn values(line: &str) -> Vec<Found<'_>> {
         // Behind a character of several bytes it begins later.
         let start = (start..=before.len()).find(|start| before.is_char_boundary(*start)).unwrap_or(before.len());
         let key = before[start..].trim_start_matches([' ', '-']);
-        if separator == ":" && after.starts_with("//") || !names_a_secret(key) {
+        if separator == ":" && after.starts_with("//") || !keeps_a_secret(key) {
             continue;
         }
         let in_flow = before[..start].contains(['{', '[']);
@@ -215,7 +215,10 @@ fn is_harmless(value: &str) -> bool {
         let ends = rest.trim_start_matches(['"', '\'']).trim_start();
         !name.contains(":-") && (ends.is_empty() || ends.starts_with([',', '}', ']', '#']))
     });
-    ["true", "false", "null", "~", "yes", "no", "on", "off", "any"].contains(&word) || is_reference(value) || selector || is_variable
+    ["true", "false", "null", "~", "yes", "no", "on", "off", "any", "*", "\"*\"", "'*'"].contains(&word)
+        || is_reference(value)
+        || selector
+        || is_variable
 }
 
 /// A value as it may be shown, where all or a part of it may be a secret: by its look, by the name of the key, header or fact that it is the
@@ -257,6 +260,11 @@ fn until_delimiter(value: &str) -> &str {
         }
     }
     value
+}
+
+/// Whether what stands behind a key is a secret, or what a cookie says.
+fn keeps_a_secret(key: &str) -> bool {
+    names_a_secret(key) || key.starts_with("cookie.") || key == "Cookie" || key.eq_ignore_ascii_case("set-cookie")
 }
 
 /// Whether a key says that its value is a secret.
@@ -363,6 +371,11 @@ mod tests {
             ("client_auth: hunter2", vec![1]),
             ("client_auth: {password: hunter2}", vec![1]),
             ("client_auth: |\n  hunter2", vec![2]),
+            ("a: {when: {cookie.session: hunter2}}", vec![1]),
+            ("when:\n  cookie.session:\n    - hunter2\n  other: x", vec![3]),
+            ("set: {Set-Cookie: \"a=hunter2\"}", vec![1]),
+            ("set: {Cookie: a=hunter2}", vec![1]),
+            ("when: {header.X-Api-Key: [hunter2]}", vec![1]),
             ("client_secret: {ca: hunter2}", vec![1]),
             ("filters:\n  auth: hunter2", vec![2]),
             ("filters:\n  auth:\n    hunter2", vec![3]),
@@ -401,6 +414,9 @@ mod tests {
             "claim_headers: {X-Token: claim.sub}",
             "key: client_ip",
             "key: [header.X-Api-Key]",
+            "by: cookie.session",
+            "when: {cookie.session: \"*\", header.X-Api-Key: '*'}",
+            "sticky: {cookie: 30d}",
             "keys: {public_key: {file: rsa.pub}}",
             "issuer: https://id.shop.example:8443/",
             "url: https://id.shop.example/@shop/keys",

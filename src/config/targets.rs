@@ -1,8 +1,7 @@
 //! Files of endpoints: a list of our own, or groups as in Prometheus' file_sd, in JSON or in YAML, read with the same care as a configuration.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use frontgate_filters::words::spanned::{Place, Spanned};
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
@@ -11,24 +10,14 @@ use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, MapAccess, Vi
 use super::check::printable;
 use super::diagnostics::{Code, Diagnostic, Diagnostics, Severity};
 use super::model::{Address, Endpoint};
-use super::places::{At, Places, Source};
-use super::read::tree::{Builder, Value};
-use super::read::{collect, yaml};
+use super::read::alone::Alone;
+use super::read::collect;
+use super::read::tree::Value;
 
 /// The endpoints that a file of this name lists, or everything that is wrong with it.
 pub(crate) fn read(name: &str, text: &str) -> Result<Vec<Endpoint>, Diagnostics> {
-    let sources = Arc::new(vec![Source { name: name.to_owned(), text: text.to_owned() }]);
-    let (mut places, mut skip, mut problems) = (Places::default(), HashSet::new(), Vec::new());
-    let raw = match yaml::read(text) {
-        Ok(raw) => raw,
-        Err(error) => {
-            let diagnostic = Diagnostic::error(error.message).code(Code::Syntax).help(error.help);
-            return Err(Diagnostics::new(vec![diagnostic.at(At { file: 0, range: error.range })], sources));
-        }
-    };
     // Nothing of the environment belongs into it: who writes it need not be whom the gateway trusts with that.
-    let none = |_: &str| None;
-    let root = Builder { places: &mut places, file: 0, source: text, env: &none, problems: &mut problems, skip: &mut skip }.build(raw);
+    let Alone { sources, places, mut skip, mut problems, root } = Alone::read(name.to_owned(), text.to_owned(), &|_| None)?;
     if !matches!(root.value, Value::Seq(_)) {
         let message = match root.value {
             Value::Null => "the file is empty: write [] where there are no endpoints",

@@ -57,10 +57,12 @@ pub(super) fn receive(
     *trusted = snapshot.trusts(peer);
     facts.request_id = request_id(head, *trusted);
     if *trusted {
-        if head.headers.get(&X_FRONTGATE_EXPLAIN).is_some_and(|asked| asked == "1") {
+        facts.client_ip = client_ip(&head.headers, peer, &|ip| snapshot.trusts(ip));
+        // Of two one may be a client's that its proxy has let pass.
+        let asked = fields::only(&head.headers, &X_FRONTGATE_EXPLAIN).map_err(|_| bad("X-Frontgate-Explain is there several times."))?;
+        if asked.is_some_and(|asked| asked == "1") {
             facts.steps = Some(Vec::new());
         }
-        facts.client_ip = client_ip(&head.headers, peer, &|ip| snapshot.trusts(ip));
     }
     facts.origin = head.headers.get(ORIGIN).cloned();
     // A head of bytes was checked where it was read.
@@ -84,9 +86,7 @@ fn say_host(head: &mut RequestHeader) {
     if head.version != Version::HTTP_10 || head.headers.contains_key(HOST) {
         return;
     }
-    let authority =
-        std::str::from_utf8(head.raw_path()).ok().and_then(absolute_form).map(|(authority, _)| HeaderValue::from_str(authority));
-    if let Some(Ok(authority)) = authority {
+    if let Some(Ok(authority)) = authority(head).map(HeaderValue::from_str) {
         head.insert_header(HOST, authority).expect("a known name");
     }
 }
@@ -134,15 +134,20 @@ fn absolute_form(target: &str) -> Option<(&str, &str)> {
     Some(rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
 }
 
+/// The host and port that the target itself names: of HTTP/2's pseudo-header, or of an absolute form.
+pub(crate) fn authority(head: &RequestHeader) -> Option<&str> {
+    match head.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => std::str::from_utf8(head.raw_path()).ok().and_then(absolute_form).map(|(authority, _)| authority),
+    }
+}
+
 fn host(head: &RequestHeader) -> Result<Host, Reply> {
     let header = match head.headers.get(HOST) {
         Some(value) => Some(fields::text(value).ok_or_else(|| bad("The Host header is not a host."))?),
         None => None,
     };
-    let authority = match head.uri.authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => std::str::from_utf8(head.raw_path()).ok().and_then(absolute_form).map(|(authority, _)| authority),
-    };
+    let authority = authority(head);
     let read = |text| host_of(text).map_err(|_| bad("The Host header is not a host."));
     // What is borrowed is the header's beginning: only a port or a dot after it is left out.
     let of_header = |name: Cow<'_, str>| match name {

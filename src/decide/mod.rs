@@ -5,7 +5,7 @@
 
 mod grpc;
 mod hygiene;
-pub(crate) use hygiene::content_length;
+pub(crate) use hygiene::{authority, content_length};
 
 use std::num::NonZeroU16;
 use std::time::Instant;

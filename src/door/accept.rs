@@ -10,13 +10,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::socket;
-use crate::telemetry::{ListenerMetrics, TurnedAway};
+use crate::overload::{for_clients, in_use, reserve};
+use crate::telemetry::{ListenerMetrics, Sparing, TurnedAway};
 use crate::upstream::{h1, timer};
 
 /// How long accepting rests after it failed: mostly for want of descriptors, which only others' ends give back.
 const REST: Duration = Duration::from_millis(50);
 /// How long those who have begun to connect are let in once nobody else is: about as long as their last word of the handshake travels.
 const TRAVELS: Duration = Duration::from_millis(200);
+/// From how many fifths of what clients may have on their idle connections make room. That is well below where overload ends, so that they alone
+/// neither bring it about nor keep it going.
+const IDLE_FIFTHS: u64 = 4;
+
 /// Whom a listener is for. Where descriptors run short, each leaves some to those before it, and to what its own connections need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum For {
@@ -42,13 +47,15 @@ impl For {
     /// The first descriptor for which somebody idle should make room, and the first that is too many for a connection here, where there may be
     /// `most` of them.
     fn bounds(self, most: u64) -> (u64, u64) {
-        let reserve = (most / 4).clamp(8, 512);
-        let (wanted, kept) = match self {
-            Self::Operators => (0, 0),
-            Self::Probes => (reserve / 2, reserve / 4),
-            Self::Clients => (reserve, reserve / 4 * 3),
-        };
-        (most.saturating_sub(wanted), most.saturating_sub(kept))
+        let reserve = reserve(most);
+        match self {
+            Self::Operators => (most, most),
+            Self::Probes => (most.saturating_sub(reserve / 2), most.saturating_sub(reserve / 4)),
+            Self::Clients => {
+                let all = for_clients(most);
+                (all / 5 * IDLE_FIFTHS, all)
+            }
+        }
     }
 }
 
@@ -74,7 +81,7 @@ pub(crate) async fn accept(
     mut take: impl FnMut(TcpStream, SocketAddr),
     mut dismiss: impl FnMut(TcpStream, SocketAddr),
 ) {
-    let mut accepting = Accepting { whom, metrics, bounds: whom.bounds(descriptors()), short: false, spares: Vec::new() };
+    let mut accepting = Accepting { whom, metrics, bounds: whom.bounds(descriptors()), is_crowded: false, in_use: 0, spares: Vec::new() };
     let how = loop {
         accepting.hold_spares(&listener);
         let accepted = tokio::select! {
@@ -107,8 +114,9 @@ struct Accepting {
     metrics: Arc<ListenerMetrics>,
     /// The first descriptors that are many and too many, as of the limit that was last seen.
     bounds: (u64, u64),
-    /// Whether descriptors run short: said once, not for every connection.
-    short: bool,
+    /// Whether descriptors are counted for each connection, because many are in use, and how many were.
+    is_crowded: bool,
+    in_use: u64,
     /// Descriptors that are let go when there are no others.
     spares: Vec<OwnedFd>,
 }
@@ -121,13 +129,9 @@ impl Accepting {
         dismiss: &mut impl FnMut(TcpStream, SocketAddr),
     ) {
         match accepted {
-            Ok((socket, peer)) if self.has_room_for(&socket) => {
-                self.short = false;
-                take(socket, peer);
-            }
-            // The kernel gives the lowest number that is free: all below this one are in use.
+            Ok((socket, peer)) if self.has_room_for(&socket) => take(socket, peer),
             Ok((socket, peer)) => {
-                if self.end_idle() > 0 || number(&socket) < self.bounds.1 {
+                if self.end_idle(self.in_use - self.bounds.0) > 0 || self.in_use <= self.bounds.1 {
                     take(socket, peer);
                 } else {
                     dismiss(socket, peer);
@@ -136,7 +140,7 @@ impl Accepting {
                 tokio::task::yield_now().await;
             }
             Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-                self.end_idle();
+                self.end_idle(1);
                 // With one more it is accepted after all, if only to be turned away.
                 if self.spares.pop().is_none() {
                     self.metrics.turned_away(TurnedAway::Descriptors);
@@ -154,25 +158,31 @@ impl Accepting {
     }
 
     fn has_room_for(&mut self, socket: &TcpStream) -> bool {
-        if number(socket) >= self.bounds.0 {
-            // Somebody may have raised the limit since.
-            self.bounds = self.whom.bounds(descriptors());
+        // The kernel gives the lowest number that is free: all below this one are in use. What else is in use cannot be seen by it: whoever left
+        // may have had a low one, which is this one's now.
+        if !self.is_crowded && number(socket) < self.bounds.0 {
+            return true;
         }
-        number(socket) < self.bounds.0
+        // Somebody may have raised the limit since.
+        self.bounds = self.whom.bounds(descriptors());
+        self.in_use = in_use().unwrap_or(0).max(number(socket) + 1);
+        self.is_crowded = self.in_use > self.bounds.0 / 2;
+        self.in_use <= self.bounds.0
     }
 
-    /// Ends some of this thread's idle connections, those to upstreams before those of clients, or asks for others' where it has none; how many.
-    fn end_idle(&mut self) -> usize {
+    /// Ends some of this thread's idle connections, at best as many as this, those to upstreams before those of clients, or asks for others'
+    /// where it has none; how many.
+    fn end_idle(&mut self, wanted: u64) -> usize {
         let shed = h1::shed();
-        let ended = if shed == 0 { timer::end_idle(Instant::now()) } else { 0 };
+        let ended = if (shed as u64) < wanted { timer::end_idle(Instant::now()) } else { 0 };
         if shed + ended == 0 {
             timer::end_idle_elsewhere();
         }
         for _ in 0..ended {
-            self.metrics.turned_away(TurnedAway::Idle);
-        }
-        if !std::mem::replace(&mut self.short, true) {
-            log::warn!("file descriptors run short: idle connections are closed early, and new ones where that is not enough");
+            if let Some(untold) = self.metrics.turned_away(TurnedAway::Idle) {
+                let counted = Sparing::words(untold, "frontgate_connections_refused_total");
+                log::warn!("file descriptors run short: a connection was closed early that was idle. {counted}");
+            }
         }
         shed + ended
     }
@@ -202,7 +212,10 @@ fn descriptors() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use frontgate_filters::words::units::Share;
+
     use super::*;
+    use crate::config::model;
 
     #[test]
     fn operators_may_have_the_last_descriptors_and_clients_leave_some_to_their_upstreams() {
@@ -210,7 +223,18 @@ mod tests {
             let [operators, probes, clients] = [For::Operators, For::Probes, For::Clients].map(|whom| whom.bounds(most));
             assert_eq!(operators, (most, most));
             assert!(clients.0 < clients.1 && clients.1 <= probes.0 && probes.0 < probes.1 && probes.1 < most, "{most}");
-            assert!(clients.0 >= most / 4 * 3 - 8, "{most}: {clients:?}");
+        }
+        let clients = |most| For::Clients.bounds(most);
+        assert_eq!([64, 256, 1024, 4096].map(clients), [(40, 52), (164, 208), (664, 832), (2968, 3712)]);
+    }
+
+    #[test]
+    fn idle_connections_make_room_before_they_count_as_overload() {
+        let model::Overload { descriptors: Share(first), .. } = model::Overload::default();
+        for most in [64, 256, 1024, 4096, 65_536] {
+            let (wanted, all) = For::Clients.bounds(most);
+            // It ends five percent below where it begins.
+            assert!(wanted as f64 <= (first - 0.05) * all as f64 - 2.0, "{most}");
         }
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod h1;
 pub(crate) mod h2;
 mod patience;
 mod proxy_line;
+mod row;
 mod rules;
 mod socket;
 pub(crate) mod tls;
@@ -51,6 +52,7 @@ pub(crate) use h1::{H1, Held, Next, Seat};
 pub(crate) use h2::spread;
 pub(crate) use patience::Patience;
 use proxy_line::Introduction;
+pub(crate) use row::Row;
 pub(crate) use rules::{Keeper, Rules};
 pub(crate) use socket::keep_alive;
 pub(crate) use turns::Turns;
@@ -138,7 +140,7 @@ where
         let nothing = ResponseHeader::build_no_case(200, Some(0)).expect("200 is a status");
         let proxy_digest = Arc::new(ProxyDigest::new(Box::new(nothing), Some(Box::new(seat.clone()))));
         let mut h1 = Box::new(H1::new(io, conn, self.keeper.clone(), Box::new((connected, place))));
-        let mut first = true;
+        let (mut first, mut row) = (true, Row::default());
         let shut = terms.ending.watch();
         let mut closing = shut.clone();
         let closed = closing.wait_for(|shut| *shut);
@@ -151,10 +153,10 @@ where
                         return Poll::Ready(next);
                     }
                     if !h1.is_between() || !is_closed && closed.as_mut().poll(cx).is_pending() {
-                        return Poll::Pending;
+                        return row.wait();
                     }
                     if std::mem::replace(&mut is_closed, true) {
-                        return Poll::Pending;
+                        return row.wait();
                     }
                     if !h1.call_last(LAST_CALL) {
                         // Between two requests nothing is lost by an end.
@@ -176,7 +178,9 @@ where
             *seat.h1.lock() = Some(h1);
             let digest = Digest { proxy_digest: Some(proxy_digest.clone()), ..Digest::default() };
             let session = ServerSession::new_custom(Box::new(Down::new(request, digest)));
-            let _ = self.proxy.process_new_http(session, &shut).await;
+            let mut answering = self.proxy.process_new_http(session, &shut);
+            poll_fn(|cx| row.follow(answering.as_mut().poll(cx))).await;
+            drop(answering);
             let Some(mut again) = seat.h1.lock().take() else { return };
             if !again.turn().await {
                 if again.must_linger() {
@@ -187,6 +191,7 @@ where
                 return;
             }
             h1 = again;
+            row.one_more().await;
         }
     }
 }

@@ -7,6 +7,7 @@ use frontgate_filters::words::claims::Claims;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::typed::short;
 use super::{Explanation, Question, explain_live};
 use crate::overload::Stage;
 use crate::snapshot::Snapshot;
@@ -83,7 +84,8 @@ pub(crate) fn certificate(text: &str) -> Result<ClientCertificate, String> {
     let mut found = ClientCertificate::default();
     for part in &mut parts {
         *part = part.trim().to_owned();
-        let (kind, value) = part.split_once('=').ok_or_else(|| format!("`{part}` is no part of a subject: write `CN=alice,O=shop`"))?;
+        let (kind, value) =
+            part.split_once('=').ok_or_else(|| format!("`{}` is no part of a subject: write `CN=alice,O=shop`", short(part)))?;
         if kind.eq_ignore_ascii_case("cn") {
             found.cn.push(value.into());
         }

@@ -21,6 +21,7 @@ use frontgate_filters::grpc::{Call, Status, Wire};
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::words::claims::Claims;
 use frontgate_filters::words::fields;
+use frontgate_filters::words::spanned::Place;
 use http::header::UPGRADE;
 use http::{HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
@@ -28,7 +29,7 @@ use pingora_http::RequestHeader;
 pub(crate) use self::asked::{Posted, certificate};
 pub(crate) use self::told::Explanation;
 use self::told::{Beaten, Filtered, Outcome, Passed, Secured, Serving, Taken};
-use self::typed::Typed;
+use self::typed::{Typed, short};
 use crate::action::{Ask, Chosen};
 use crate::config::Loaded;
 use crate::config::model::Upstream;
@@ -82,7 +83,7 @@ fn explain_by(snapshot: &Snapshot, question: Question<'_>, state: Option<Stage>)
         (true, client) => Some(Arc::new(Tls { version: "1.3", sni: typed.server_name(), client })),
         (false, None) => None,
         (false, Some(_)) => {
-            return Err(format!("a client's certificate is shown over TLS: write an https URL instead of `{}`", question.url));
+            return Err(format!("a client's certificate is shown over TLS: write an https URL instead of `{}`", short(question.url)));
         }
     };
     let redirect = typed.clear_port().and_then(|port| redirect_of(snapshot, port));
@@ -259,7 +260,7 @@ fn why(snapshot: &Snapshot, route: Option<usize>, trace: &Trace, reply: &Reply, 
         By::Overload => "the gateway is overloaded, and routes of a higher `priority` come first".to_owned(),
         By::WrongMethod => format!("the path has other methods: {}", allow().unwrap_or_default()),
         By::Filter => format!("the filter `{}` answers", trace.filters.last().map(|told| &*told.name).unwrap_or_default()),
-        By::Action => snapshot.route(route).action.why(reply),
+        By::Action => snapshot.loaded.shown(Place::default(), "", &snapshot.route(route).action.why(reply)).into_owned(),
     };
     Outcome::Answered { status: reply.status.as_u16(), why, grpc_status: None }
 }

@@ -222,7 +222,10 @@ impl fmt::Display for Explanation {
                     }
                 }
                 writeln!(f, "sends     {request}")?;
-                writeln!(f, "host      {host}")
+                match &**host {
+                    "" => writeln!(f, "host      none: neither a URL nor a Host header names one, as in HTTP/1.0"),
+                    host => writeln!(f, "host      {host}"),
+                }
             }
             Outcome::Answered { status, why, grpc_status } => {
                 let name = http::StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();

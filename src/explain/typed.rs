@@ -34,13 +34,14 @@ impl<'t> Typed<'t> {
     pub(crate) fn read(method: &'t str, url: &'t str, headers: &'t [String]) -> Result<Self, String> {
         let mut typed = Self { method, target: Cow::Borrowed(url), version: Version::HTTP_11, headers: Vec::new(), origin: None };
         for header in headers {
-            let (name, value) = header.split_once(':').ok_or_else(|| format!("`{header}` is not a header: write `Name: value`"))?;
+            let (name, value) =
+                header.split_once(':').ok_or_else(|| format!("`{}` is not a header: write `Name: value`", short(header)))?;
             typed.headers.push((name.trim(), value.trim()));
         }
         let names_host = typed.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
         let rest = SCHEMES.iter().find_map(|(scheme, tls)| Some((url.strip_prefix(scheme)?, scheme, *tls)));
         match rest {
-            None if !url.starts_with('/') && url != "*" => return Err(format!("`{url}` is neither an http URL nor a path")),
+            None if !url.starts_with('/') && url != "*" => return Err(format!("`{}` is neither an http URL nor a path", short(url))),
             None if !names_host => typed.version = Version::HTTP_10,
             None => {}
             Some((rest, scheme, tls)) => {
@@ -82,16 +83,19 @@ impl<'t> Typed<'t> {
         port.parse().ok()
     }
 
-    /// The head as Pingora's parser would make it.
+    /// The head as Pingora's parser would make it. Of more headers than any configuration takes only the first are there: [`Self::check`] refuses
+    /// them.
     pub(crate) fn head(&self) -> Result<RequestHeader, String> {
-        let method = Method::from_bytes(self.method.as_bytes()).map_err(|_| format!("`{}` is not a method", self.method))?;
-        let mut head = RequestHeader::build(method, self.target.as_bytes(), None).map_err(|_| format!("`{}` is not a URL", self.target))?;
+        let method = Method::from_bytes(self.method.as_bytes()).map_err(|_| format!("`{}` is not a method", short(self.method)))?;
+        let mut head =
+            RequestHeader::build(method, self.target.as_bytes(), None).map_err(|_| format!("`{}` is not a URL", short(&self.target)))?;
         head.set_version(if self.is_grpc() { Version::HTTP_2 } else { self.version });
         if self.is_grpc() && self.version == Version::HTTP_10 {
-            return Err(format!("a gRPC call names a host: write a URL instead of `{}`", self.target));
+            return Err(format!("a gRPC call names a host: write a URL instead of `{}`", short(&self.target)));
         }
-        for (name, value) in &self.headers {
-            head.append_header((*name).to_owned(), *value).map_err(|_| format!("`{name}: {value}` is not a header"))?;
+        for (name, value) in self.headers.iter().take(MOST) {
+            head.append_header((*name).to_owned(), *value)
+                .map_err(|_| format!("`{}` is not a header", short(&format!("{name}: {value}"))))?;
         }
         Ok(head)
     }
@@ -110,5 +114,16 @@ impl<'t> Typed<'t> {
         let wire = format!("{} {} {:?}\r\n{headers}\r\n", self.method, self.target, self.version);
         HeadScan::default().find(wire.as_bytes(), limits)?;
         check_head(wire.as_bytes(), limits).map(drop)
+    }
+}
+
+/// So many headers no request has that is taken, whatever the limits are.
+const MOST: usize = 1_000;
+
+/// As much of what was typed as fits a message.
+pub(super) fn short(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(200) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
     }
 }

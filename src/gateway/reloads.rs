@@ -86,7 +86,7 @@ mod tests {
         let changed = (0..CHANGES + 5).map(|number| format!("the route `{number}` is new")).collect();
         reloads.accepted(&Reloaded { hash: "second".to_owned(), changed });
 
-        reloads.came(&InForce { how: "admin".to_owned(), who: Some("127.0.0.1".to_owned()), since: String::new(), on_disk: None });
+        reloads.came(&InForce { how: "admin".to_owned(), who: Some("127.0.0.1".to_owned()), ..InForce::default() });
 
         let recent = reloads.recent();
 

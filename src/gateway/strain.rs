@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::Gateway;
 use crate::overload::{Known, Measured, Resource, Stage, Turn, words};
 use crate::status::{OverloadStatus, UsedStatus};
+use crate::telemetry::TurnedAway;
 use crate::upstream::timer;
 
 impl Gateway {
@@ -12,7 +13,7 @@ impl Gateway {
     pub(crate) fn look_for_overload(&self) {
         let now = Instant::now();
         let bounds = self.snapshot.load().loaded.config.server.overload;
-        match self.overload.look(&bounds, now) {
+        match self.overload.look(&bounds, self.metrics.turned_away(), now) {
             Turn::None => {}
             Turn::Worse(stage, why) => {
                 let whose = if stage == Stage::First { "low priority" } else { "low and of normal priority" };
@@ -48,13 +49,17 @@ impl Gateway {
         }
     }
 
-    /// What runs short, a sentence.
-    pub(super) fn overload_trouble(&self) -> Option<String> {
+    /// What runs short, a sentence each.
+    pub(super) fn overload_troubles(&self) -> impl Iterator<Item = String> {
         let (known, since) = self.overload.known();
-        since.map(|_| match words(&known) {
+        let overloaded = since.map(|_| match words(&known) {
             why if why.is_empty() => "it is about to recover from overload".to_owned(),
             why => format!("it is overloaded: {why}"),
-        })
+        });
+        let away = self.overload.turned_away(Instant::now());
+        let away = [(away.descriptors, TurnedAway::Descriptors), (away.places, TurnedAway::Connections)];
+        let away = away.into_iter().filter(|(is_so, _)| *is_so).map(|(_, why)| format!("new connections are turned away: {}", why.words()));
+        overloaded.into_iter().chain(away)
     }
 }
 

@@ -6,8 +6,10 @@ use frontgate_filters::filter::inspect::Forced;
 
 use super::Gateway;
 use crate::snapshot::Snapshot;
-use crate::status::{CircuitStatus, Force, Health, KeySetStatus, LimitedKey, LimitsStatus, SourceState, Status, UpstreamStatus};
-use crate::telemetry::own_log;
+use crate::status::{
+    CanaryStatus, CircuitStatus, Force, Health, KeySetStatus, LimitedKey, LimitsStatus, SourceState, Status, UpstreamStatus,
+};
+use crate::telemetry::{VersionCounts, own_log};
 
 impl Gateway {
     /// The state of everything the gateway depends on, for operators.
@@ -57,9 +59,28 @@ impl Gateway {
                     (name.clone(), UpstreamStatus { discovery, ..pool.status(now) })
                 })
                 .collect(),
+            canaries: self.canaries(&snapshot),
             circuits,
             key_sets: key_sets.map(|(filter, age)| (filter.to_owned(), KeySetStatus { age_seconds: age.as_secs() })).collect(),
         }
+    }
+
+    /// The versions that canaries choose, also those that nobody was given yet.
+    fn canaries(&self, snapshot: &Snapshot) -> Vec<CanaryStatus> {
+        let routes = snapshot.loaded.config.routes.iter().filter(|route| !route.canary.is_empty());
+        let versions = routes.flat_map(|route| {
+            let told = |version: &str, upstreams: Vec<String>, share: Option<String>| {
+                let VersionCounts { answered, failed, spilled } = self.metrics.version(&route.name, version);
+                CanaryStatus { route: route.name.value.clone(), version: version.to_owned(), upstreams, share, answered, failed, spilled }
+            };
+            let own = || route.target.upstreams().map(|upstream| upstream.value.clone()).collect::<Vec<_>>();
+            let written = route.canary.iter().map(move |variant| {
+                let upstreams = variant.upstream.as_ref().map_or_else(own, |upstream| vec![upstream.value.clone()]);
+                told(&variant.version, upstreams, variant.share.as_ref().map(|share| share.value.to_string()))
+            });
+            written.chain(std::iter::once_with(move || told("stable", own(), None)))
+        });
+        versions.collect()
     }
 
     /// What is not as it should be while the gateway serves, a sentence each.
@@ -71,7 +92,7 @@ impl Gateway {
         let keyless = snapshot.keyless().into_iter().map(|(filter, why)| format!("the filter `{filter}` refuses every token: {why}"));
         let refused = self.refused.lock().clone().map(|why| format!("the last reload was refused: {why}"));
         let in_force = self.in_force();
-        let rolled_back = in_force.on_disk.zip(in_force.who).map(|(on_disk, who)| {
+        let rolled_back = in_force.on_disk_in_words().zip(in_force.who).map(|(on_disk, who)| {
             format!("configuration {} is in force since the operator {who} rolled back to it: {on_disk}", snapshot.loaded.hash)
         });
         let renewals = snapshot.renewals().filter_map(|(whose, name, why)| {
@@ -93,8 +114,7 @@ impl Gateway {
             };
             Some(format!("an operator {said} of the endpoints of upstream `{name}`"))
         });
-        self.overload_trouble()
-            .into_iter()
+        self.overload_troubles()
             .chain(away)
             .chain(forced)
             .chain(by_hand)
@@ -142,7 +162,7 @@ impl Gateway {
             keys.extend(refused.into_iter().map(|key| LimitedKey {
                 filter: name.to_owned(),
                 tier: key.tier.as_deref().map(str::to_owned),
-                key: snapshot.pseudonyms.of_parts(&key.key),
+                key: snapshot.pseudonyms.of_parts(&key.key).into_owned(),
                 refused: key.refused,
                 last_ms_ago: now.saturating_duration_since(key.last).as_millis() as u64,
             }));

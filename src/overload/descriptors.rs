@@ -9,6 +9,22 @@ const FOLDER: &str = "/proc/self/fd";
 /// How many times as long as a count took there is none, where it takes long: a hundredth of a processor's time at most is for counting.
 const PAUSE: u32 = 100;
 
+/// How many of so many descriptors are not for just anything: for operators, for probes, and for what is needed to serve who is there already,
+/// as connections to upstreams.
+pub(crate) fn reserve(most: u64) -> u64 {
+    (most / 4).clamp(8, 512)
+}
+
+/// How many of so many clients' connections may come up to; beyond that they are turned away. What they share, and what is measured.
+pub(crate) fn for_clients(most: u64) -> u64 {
+    most.saturating_sub(reserve(most) / 4 * 3)
+}
+
+/// How many are in use, where the kernel says so without a list of them: from Linux 6.2 on the folder's size does.
+pub(crate) fn in_use() -> Option<u64> {
+    fs::metadata(FOLDER).ok().map(|folder| folder.len()).filter(|count| *count > 0)
+}
+
 /// What was counted.
 #[derive(Default)]
 pub(super) struct Descriptors {
@@ -23,20 +39,16 @@ impl Descriptors {
         self.most = rlimit::Resource::NOFILE.get_soft().unwrap_or(0);
     }
 
-    /// How many there are.
+    /// How many there are, of those up to which clients are let in: all that there may be are never reached while there are only clients.
     pub(super) fn used(&mut self, now: Instant) -> Option<Measured> {
-        Some(Measured::Used { used: self.count(now)?, most: self.most, of: "the limit of open files" })
+        Some(Measured::Used { used: self.count(now)?, most: for_clients(self.most), of: "what the limit of open files leaves to clients" })
     }
 
     fn count(&mut self, now: Instant) -> Option<u64> {
-        // From Linux 6.2 on the folder's size says it.
-        if let Some(count) = fs::metadata(FOLDER).ok().map(|folder| folder.len()).filter(|count| *count > 0) {
-            return Some(count);
-        }
-        match self.counted {
+        in_use().or_else(|| match self.counted {
             Some((count, until)) if now < until => Some(count),
             _ => self.list(),
-        }
+        })
     }
 
     fn list(&mut self) -> Option<u64> {

@@ -6,6 +6,8 @@ use super::Stage;
 
 /// How long a number has to stay below what ends a stage: long enough for clients to come back, and for that to be seen.
 const RECOVERING: Duration = Duration::from_secs(2);
+/// What comes back this soon after it was over was not over: the next time the way back takes twice as long, up to eight times.
+const RELAPSE: (Duration, u32) = (Duration::from_secs(30), 8);
 
 /// What a number is compared with.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,11 @@ impl Bounds {
         Self { begin, end: begin.map(|bound| bound - MARGIN.min(bound / 2.0)), lasting: Duration::ZERO }
     }
 
+    /// A share that is just above where the first stage begins; where that never begins, no such share.
+    pub(super) fn just_above(&self) -> f64 {
+        self.begin[0].next_up().min(1.0)
+    }
+
     /// Of lateness: the second stage begins at four times the bound, and each ends at half of where it begins.
     pub(super) fn of_lag(bound: Duration, lasting: Duration) -> Self {
         let begin = [1.0, 4.0].map(|times| bound.as_secs_f64() * times);
@@ -42,6 +49,9 @@ pub(super) struct Judge {
     above: [Option<Instant>; 2],
     /// Since when it is below where this one ends.
     below: Option<Instant>,
+    /// When it was over last, and how many times as long as usual the way back takes since it came back soon.
+    over: Option<Instant>,
+    longer: u32,
 }
 
 impl Judge {
@@ -51,6 +61,10 @@ impl Judge {
             if value <= begin {
                 *above = None;
             } else if now.saturating_duration_since(*above.get_or_insert(now)) >= bounds.lasting && self.stage < stage {
+                if self.stage == Stage::Calm {
+                    let is_relapse = self.over.is_some_and(|over| now.saturating_duration_since(over) < RELAPSE.0);
+                    self.longer = if is_relapse { (self.longer * 2).min(RELAPSE.1) } else { 1 };
+                }
                 (self.stage, self.below) = (stage, None);
             }
         }
@@ -61,9 +75,10 @@ impl Judge {
         };
         if value >= bounds.end[self.stage as usize - 1] {
             self.below = None;
-        } else if now.saturating_duration_since(*self.below.get_or_insert(now)) >= RECOVERING {
+        } else if now.saturating_duration_since(*self.below.get_or_insert(now)) >= RECOVERING * self.longer {
             // One after the other: what comes back is seen before all of it is let in.
             (self.stage, self.below) = (lower, None);
+            self.over = Some(now);
         }
         self.stage
     }

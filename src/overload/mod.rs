@@ -3,6 +3,7 @@
 //!
 //! It is measured in the background: lateness four times a second, which costs nothing, and the rest once. A request reads one number.
 
+mod away;
 mod beat;
 mod descriptors;
 mod judge;
@@ -16,8 +17,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use self::away::Away;
 pub(crate) use self::beat::Beat;
 use self::descriptors::Descriptors;
+pub(crate) use self::descriptors::{for_clients, in_use, reserve};
 use self::judge::{Bounds, Judge};
 use self::memory::Memory;
 use crate::config::model::{self, Priority};
@@ -30,6 +33,9 @@ const ASKED: Duration = Duration::from_secs(1);
 const REFRESHED: Duration = Duration::from_secs(10);
 /// How long every beat of some worker has to come late before that counts: one that is late alone passes by itself.
 const LASTING: Duration = Duration::from_secs(1);
+
+/// How long nothing is said of what begins again, once it was said that it is over.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// How much is given up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,7 +107,8 @@ impl Measured {
     fn value(self) -> f64 {
         match self {
             Self::Used { most: 0, .. } => 0.0,
-            Self::Used { used, most, .. } => used as f64 / most as f64,
+            // Of descriptors there may be more than those for clients: all of these are in use then.
+            Self::Used { used, most, .. } => (used as f64 / most as f64).min(1.0),
             Self::Late(late) => late.as_secs_f64(),
         }
     }
@@ -114,6 +121,15 @@ pub(crate) struct Known {
     pub measured: Option<Measured>,
     /// What follows from that.
     pub stage: Stage,
+}
+
+/// For want of what new connections of clients are turned away: how often that was, or whether it is so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TurnedAway<T> {
+    /// Descriptors.
+    pub descriptors: T,
+    /// A place among those that `limits.connections` allows.
+    pub places: T,
 }
 
 /// What one look has brought about.
@@ -146,9 +162,11 @@ struct State {
     /// When the kernel was asked last how much is in use, and how much there may be.
     asked: Option<Instant>,
     refreshed: Option<Instant>,
+    away: TurnedAway<Away>,
     since: Option<Instant>,
-    /// The worst stage that the log was told of.
+    /// The worst stage that the log was told of, and when it was told that it is over.
     told: Stage,
+    told_over: Option<Instant>,
 }
 
 impl State {
@@ -192,12 +210,20 @@ impl Overload {
         (state.known, state.since)
     }
 
-    /// Measures, and says what is new.
-    pub(crate) fn look(&self, bounds: &model::Overload, now: Instant) -> Turn {
+    /// Whether clients are turned away at this time.
+    pub(crate) fn turned_away(&self, now: Instant) -> TurnedAway<bool> {
+        let TurnedAway { descriptors, places } = self.state.lock().away;
+        TurnedAway { descriptors: descriptors.is_lately(now), places: places.is_lately(now) }
+    }
+
+    /// Measures, and says what is new. So many clients were turned away by now.
+    pub(crate) fn look(&self, bounds: &model::Overload, turned_away: TurnedAway<u64>, now: Instant) -> Turn {
         let late = self.late(now);
         let mut state = self.state.lock();
         let [memory, descriptors] = state.measure(now);
-        self.judge(&mut state, bounds, [memory, descriptors, late.map(Measured::Late)], now)
+        state.away.places.count(turned_away.places, now);
+        let are_short = state.away.descriptors.count(turned_away.descriptors, now);
+        self.judge(&mut state, bounds, [memory, descriptors, late.map(Measured::Late)], are_short, now)
     }
 
     /// How late the latest of the workers is.
@@ -207,26 +233,41 @@ impl Overload {
         beats.iter().filter_map(|beat| Some(beat.upgrade()?.late(now))).max()
     }
 
-    fn judge(&self, state: &mut State, bounds: &model::Overload, measured: [Option<Measured>; 3], now: Instant) -> Turn {
+    fn judge(
+        &self,
+        state: &mut State,
+        bounds: &model::Overload,
+        measured: [Option<Measured>; 3],
+        descriptors_are_short: bool,
+        now: Instant,
+    ) -> Turn {
         let bounds = [Bounds::of_share(bounds.memory.0), Bounds::of_share(bounds.descriptors.0), Bounds::of_lag(bounds.lag.0, LASTING)];
         for (index, (measured, bounds)) in measured.into_iter().zip(bounds).enumerate() {
             // What cannot be measured is not known to run short.
-            let stage = state.judges[index].judge(measured.map_or(0.0, Measured::value), &bounds, now);
+            let mut value = measured.map_or(0.0, Measured::value);
+            if descriptors_are_short && index == Resource::Descriptors as usize {
+                // However many there are by now: a moment ago there was none for a client.
+                value = value.max(bounds.just_above());
+            }
+            let stage = state.judges[index].judge(value, &bounds, now);
             state.known[index] = Known { measured, stage };
         }
         let stage = state.known.iter().map(|known| known.stage).max().unwrap_or_default();
         self.stage.store(stage as u8, Ordering::Relaxed);
         if stage == Stage::Calm {
-            state.told = Stage::Calm;
-            let Some(since) = state.since.take() else { return Turn::None };
+            let told = std::mem::take(&mut state.told);
+            let Some(since) = state.since.take().filter(|_| told > Stage::Calm) else { return Turn::None };
+            state.told_over = Some(now);
             return Turn::Over(now.saturating_duration_since(since), self.refused.swap(0, Ordering::Relaxed));
         }
         state.since.get_or_insert(now);
-        if stage <= state.told {
+        let is_quiet = state.told_over.is_some_and(|over| now.saturating_duration_since(over) < QUIET);
+        if stage <= state.told || is_quiet {
             return Turn::None;
         }
         state.told = stage;
-        Turn::Worse(stage, words(&state.known))
+        let why = words(&state.known);
+        Turn::Worse(stage, if state.away.descriptors.is_lately(now) { why + ", and clients were turned away" } else { why })
     }
 }
 

@@ -64,7 +64,7 @@ fn it_is_said_when_it_begins_when_it_grows_worse_and_when_it_is_over() {
     let (overload, bounds, began) = (Overload::default(), model::Overload::default(), Instant::now());
     let look = |millis, measured| {
         let mut state = overload.state.lock();
-        overload.judge(&mut state, &bounds, measured, began + Duration::from_millis(millis))
+        overload.judge(&mut state, &bounds, measured, false, began + Duration::from_millis(millis))
     };
     assert_eq!(look(0, [None, used(10 << 20), None]), Turn::None);
 
@@ -106,7 +106,63 @@ fn bounds_of_the_configuration_are_the_ones_that_count() {
     let (overload, began) = (Overload::default(), Instant::now());
     let bounds = model::Overload { memory: units::Share(0.5), ..model::Overload::default() };
 
-    let turn = overload.judge(&mut overload.state.lock(), &bounds, [used(60 << 20), None, None], began);
+    let turn = overload.judge(&mut overload.state.lock(), &bounds, [used(60 << 20), None, None], false, began);
 
     assert!(matches!(turn, Turn::Worse(Stage::First, _)), "{turn:?}");
+}
+
+#[test]
+fn what_comes_back_soon_takes_longer_to_be_over_and_is_not_told_at_once() {
+    let (overload, bounds, began) = (Overload::default(), model::Overload::default(), Instant::now());
+    let (mut stages, mut turns) = (Vec::new(), Vec::new());
+
+    // Half a second too late in every four: as where a client floods a worker and rests.
+    for quarter in 0..4 * 120_u64 {
+        let late = Measured::Late(Duration::from_millis(if quarter % 16 < 6 { 200 } else { 1 }));
+        let now = began + Duration::from_millis(250 * quarter);
+        let turn = overload.judge(&mut overload.state.lock(), &bounds, [None, None, Some(late)], false, now);
+        stages.push(overload.stage());
+        if turn != Turn::None {
+            turns.push(now.duration_since(began).as_millis());
+        }
+    }
+
+    let changes = stages.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(changes <= 5 && stages.last() == Some(&Stage::First), "{changes} changes in two minutes");
+    assert!(turns.windows(2).all(|pair| pair[1] - pair[0] >= 2000), "{turns:?}");
+    let calm = |seconds| overload.judge(&mut overload.state.lock(), &bounds, [None; 3], false, began + Duration::from_secs(seconds));
+    assert_eq!((calm(120), overload.stage()), (Turn::None, Stage::First));
+    assert!(matches!(calm(137), Turn::Over(..)), "the way back is not without an end");
+}
+
+#[test]
+fn what_begins_again_at_once_is_told_a_moment_later_and_what_is_over_by_then_never() {
+    let (overload, bounds, began) = (Overload::default(), model::Overload::default(), Instant::now());
+    let look = |millis, share: u64| {
+        let mut state = overload.state.lock();
+        overload.judge(&mut state, &bounds, [used(share << 20), None, None], false, began + Duration::from_millis(millis))
+    };
+    assert!(matches!(look(0, 95), Turn::Worse(Stage::First, _)));
+    look(1000, 10);
+    assert!(matches!(look(3000, 10), Turn::Over(..)));
+
+    assert_eq!((look(3250, 95), overload.stage()), (Turn::None, Stage::First), "it holds at once");
+    assert_eq!(look(5750, 95), Turn::None);
+    assert!(matches!(look(6000, 95), Turn::Worse(Stage::First, _)));
+}
+
+#[test]
+fn that_clients_are_turned_away_is_overload_however_few_descriptors_are_in_use_a_moment_later() {
+    let (overload, bounds, began) = (Overload::default(), model::Overload::default(), Instant::now());
+    let measured = [None, used(10 << 20), None];
+    overload.state.lock().away.descriptors.count(1, began);
+
+    let turn = overload.judge(&mut overload.state.lock(), &bounds, measured, true, began);
+
+    let Turn::Worse(Stage::First, words) = turn else { panic!("{turn:?}") };
+    assert!(words.ends_with("and clients were turned away"), "{words}");
+    let never = model::Overload { descriptors: units::Share(1.0), ..bounds };
+    let unbounded = Overload::default();
+    let turn = unbounded.judge(&mut unbounded.state.lock(), &never, measured, true, began);
+    assert_eq!((turn, unbounded.stage()), (Turn::None, Stage::Calm), "a bound of all there is is never passed");
 }

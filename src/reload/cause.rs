@@ -9,10 +9,12 @@ const NAMED: usize = 8;
 
 /// What has happened to files, in a line that has an end.
 pub(super) fn listed(changes: &[String]) -> String {
-    match changes.len().saturating_sub(NAMED) {
+    let line = match changes.len().saturating_sub(NAMED) {
         0 => changes.join(" and "),
         more => format!("{} and {more} more", changes[..NAMED].join(", ")),
-    }
+    };
+    // The name of a file may be any.
+    line.replace(char::is_control, " ")
 }
 
 /// Why a configuration comes into force.

@@ -2,18 +2,19 @@
 //! somebody wants one from before.
 //!
 //! One at a time, all or nothing. Where the configuration lies in files, what they held is remembered with every try, so that files which
-//! stayed the same are nothing to do, and a bad one is told of once. What was rolled back to is in no file: it holds until the files change,
-//! or somebody asks for them.
+//! stayed the same are nothing to do, and a bad one is told of once. What was rolled back to is in no file: it holds until the files mean
+//! something else than what was rolled back from, or somebody asks for them.
 
 mod cause;
 mod mounted;
 mod rollback;
 mod seen;
+mod settled;
 mod watching;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
@@ -22,12 +23,15 @@ use self::cause::listed;
 use self::rollback::Held;
 pub(crate) use self::rollback::{Beginning, NotRolledBack, begin};
 use self::seen::Seen;
+use self::settled::{settled, twice_the_same};
 pub(crate) use self::watching::watch;
+use crate::changes;
 use crate::config::diagnostics::Diagnostics;
 use crate::config::ledger::Ledger;
-use crate::config::{self, Loaded};
+use crate::config::{self, Loaded, Source};
 use crate::gateway::Gateway;
 use crate::history::History;
+use crate::snapshot;
 use crate::status::{InForce, Reloaded};
 use crate::supervisor::Reloading;
 use crate::telemetry::timestamp;
@@ -36,10 +40,8 @@ use crate::watch::EVERY_YAML;
 /// How a configuration is read again.
 pub(crate) type Read = Box<dyn Fn() -> Result<Loaded, Diagnostics> + Send + Sync>;
 
-/// Files are believed when two looks so far apart find the same in them: not everybody who writes one does so at once.
-const STEADY: Duration = Duration::from_millis(100);
-/// How long one waits for files that go on changing, or that are gone and may come back.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// What the files of a configuration hold, or why that is not to be had.
+type Texts = Result<Vec<Source>, Diagnostics>;
 
 /// Reads the configuration again and puts it in force, for signals, operators and whoever watches its files.
 pub(crate) struct Reloader {
@@ -116,30 +118,47 @@ impl Reloader {
             Beginning::Held { held, disk, history } => {
                 state.files = Some(Files { path, seen: seen.with(&Ok(disk)) });
                 state.history = Some(history);
-                self.holds(&mut state, held);
+                self.holds(&mut state, *held);
             }
         }
     }
 
     /// Reads the configuration again. What is in force then.
     pub(crate) fn reload(&self, cause: &Cause) -> Result<Reloaded, Refused> {
-        self.read_again(&mut self.state.lock(), cause)
+        let mut state = self.state.lock();
+        let texts = state.files.as_ref().map(Files::texts);
+        self.read_again(&mut state, cause, texts)
     }
 
-    /// Looks at the files, and reads the configuration again where one of them holds something else than the last time.
-    pub(crate) fn look(&self) {
-        let Some((path, before)) = self.state.lock().files.as_ref().map(|files| (files.path.clone(), files.seen.clone())) else { return };
-        let Some(now) = settled(&before, || Seen::now(&config::texts(path.as_deref()), before.others())) else { return };
+    /// Looks at the files, and reads the configuration again where one of them holds something else than the last time. Whether one has to
+    /// look once more, since somebody else has read them meanwhile: what has changed since then is not known.
+    pub(crate) fn look(&self) -> bool {
+        let Some((path, before)) = self.state.lock().files.as_ref().map(|files| (files.path.clone(), files.seen.clone())) else {
+            return false;
+        };
+        let found = settled(&before, || {
+            let texts = config::texts(path.as_deref());
+            (Seen::now(&texts, before.others()), texts)
+        });
         let mut state = self.state.lock();
-        // Meanwhile somebody else may have read them, or rolled back.
-        if state.files.as_ref().is_none_or(|files| files.seen != before) || self.is_draining() {
-            return;
+        if self.is_draining() {
+            return false;
         }
+        if state.files.as_ref().is_none_or(|files| files.seen != before) {
+            return true;
+        }
+        let Some((now, texts)) = found else {
+            self.hold_as_before(&mut state);
+            return false;
+        };
         let cause = Cause::Watch(now.changes(&before));
-        // Why it is refused is in the log, in the status and in the metrics.
-        let holds = |held: &Held| now.has_same_texts(&before) || config::texts(path.as_deref()).is_ok_and(|texts| held.is_over(&texts));
-        let _ =
-            if state.held.as_ref().is_some_and(holds) { self.hold_again(&mut state, &cause) } else { self.read_again(&mut state, &cause) };
+        if state.held.is_some() {
+            self.look_while_held(&mut state, &cause, &before, now, texts);
+        } else {
+            // Why it is refused is in the log, in the status and in the metrics.
+            let _ = self.read_again(&mut state, &cause, Some(texts));
+        }
+        false
     }
 
     /// Everything in which a change would be another configuration; folders by a name in them.
@@ -162,10 +181,14 @@ impl Reloader {
         self.gateway.is_draining()
     }
 
-    fn read_again(&self, state: &mut State, cause: &Cause) -> Result<Reloaded, Refused> {
-        // Before it is read: what changes in between is seen as a change then.
-        let texts = state.files.as_ref().map(|files| config::texts(files.path.as_deref()));
-        match self.put(&self.read) {
+    /// Puts in force what these texts are; where there are no files, what is read.
+    fn read_again(&self, state: &mut State, cause: &Cause, texts: Option<Texts>) -> Result<Reloaded, Refused> {
+        // What was looked at is what is read: files that are written to just now are seen as a change the next time.
+        let put = match &texts {
+            Some(texts) => self.put(|| texts.clone().and_then(config::load_texts).and_then(snapshot::opened)),
+            None => self.put(&self.read),
+        };
+        match put {
             Ok((reloaded, same_values)) => {
                 let snapshot = self.gateway.snapshot();
                 if let Some(files) = &mut state.files {
@@ -176,9 +199,10 @@ impl Reloader {
                 Ok(reloaded)
             }
             Err((refused, ledger)) => {
-                if let (Some(files), Some(texts)) = (&mut state.files, texts) {
-                    files.seen = Seen::now(&texts, files.seen.others()).and(ledger.as_deref());
+                if let (Some(files), Some(texts)) = (&mut state.files, &texts) {
+                    files.seen = Seen::now(texts, files.seen.others()).and(ledger.as_deref());
                 }
+                self.hold_all_the_same(state, &refused);
                 let why = refused.in_a_line();
                 match cause {
                     Cause::Watch(changes) => log::error!("the configuration was not reloaded ({}): {why}", listed(changes)),
@@ -220,82 +244,23 @@ impl Reloader {
                 log::warn!("the history of configurations is not whole: {why}");
             }
         }
-        self.gateway.came_into_force(InForce { how: cause.label().to_owned(), who: cause.who(), since: timestamp(now), on_disk: None });
+        let how = cause.label().to_owned();
+        self.gateway.came_into_force(InForce { how, who: cause.who(), since: timestamp(now), ..InForce::default() });
     }
 }
 
 /// What a reload has changed, for a log.
 fn told(reloaded: &Reloaded, same_values: bool) -> String {
     match (reloaded.changed.is_empty(), same_values) {
-        (false, _) => reloaded.changed.join(", "),
+        (false, _) => changes::listed(&reloaded.changed),
         (true, true) => "every value is as before".to_owned(),
         (true, false) => "only the order of its parts is another".to_owned(),
     }
 }
 
-/// What there is once it has come to rest; nothing where that is what there was before.
-fn settled(before: &Seen, look: impl Fn() -> Seen) -> Option<Seen> {
-    let mut now = look();
-    let end = Instant::now() + PATIENCE;
-    while now != *before {
-        std::thread::sleep(STEADY);
-        let again = look();
-        let is_steady = again == now && !again.lacks(before);
-        now = again;
-        if is_steady || Instant::now() >= end {
-            return Some(now).filter(|now| now != before);
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-
-    use super::*;
-    use crate::config::Source;
-
-    fn seen(text: Option<&str>) -> Seen {
-        let texts = match text {
-            Some(text) => Ok(vec![Source { name: "a.yaml".to_owned(), text: text.to_owned() }]),
-            None => Ok(Vec::new()),
-        };
-        Seen::now(&texts, [])
-    }
-
-    /// Looks that find these one after the other, the last one over and over.
-    fn looks(found: &[Option<&str>]) -> impl Fn() -> Seen {
-        let found: Vec<Seen> = found.iter().map(|text| seen(*text)).collect();
-        let next = Cell::new(0);
-        move || {
-            let at = next.replace(next.get() + 1);
-            found[at.min(found.len() - 1)].clone()
-        }
-    }
-
-    #[test]
-    fn files_are_believed_when_they_have_come_to_rest() {
-        let before = seen(Some("old"));
-
-        for (found, settles_to) in [
-            (&[Some("old")][..], None),
-            (&[Some("new"), Some("new")], Some("new")),
-            (&[Some("n"), Some("ne"), Some("new")], Some("new")),
-            // An editor that takes the file away first.
-            (&[None, None, Some("new")], Some("new")),
-            (&[None, Some("old")], None),
-            (&[Some("new"), Some("old")], None),
-        ] {
-            assert_eq!(settled(&before, looks(found)), settles_to.map(|text| seen(Some(text))), "{found:?}");
-        }
-    }
-
-    #[test]
-    fn what_stays_away_is_believed_in_the_end() {
-        let began = Instant::now();
-
-        assert_eq!(settled(&seen(Some("old")), looks(&[None])), Some(seen(None)));
-        assert!(began.elapsed() >= PATIENCE);
+impl Files {
+    /// What they hold.
+    fn texts(&self) -> Texts {
+        twice_the_same(|| config::texts(self.path.as_deref()))
     }
 }

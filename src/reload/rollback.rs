@@ -1,17 +1,25 @@
-//! Back to a configuration from before, which is in no file of the configuration: it holds until these change, through a restart as well.
+//! Back to a configuration from before, which is in no file of the configuration: it holds until these mean something else than what was rolled
+//! back from, through a restart as well.
+//!
+//! Somebody who mends the files at night may add a comment first: that is no reason to put back in force what was bad. What is told of the
+//! files meanwhile is what they held when they were looked at last, and when that was.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use super::seen::Seen;
-use super::{Cause, Refused, Reloader, State, checked, told};
-use crate::changes::changes;
+use super::{Cause, Files, Refused, Reloader, State, Texts, checked, listed, told};
+use crate::changes;
 use crate::config::diagnostics::Diagnostics;
 use crate::config::{self, Loaded, Source};
-use crate::history::{Entry, History, Rollback, are_same};
+use crate::history::{Before, Entry, History, Rollback};
 use crate::snapshot;
 use crate::status::{HistoryStatus, InForce, KeptConfiguration, Reloaded, RolledBack};
 use crate::telemetry::timestamp;
 use crate::who::Who;
+
+/// How many configurations a rollback holds against: one more with each further back, and each edit in the midst of it.
+const MOST_OVER: usize = 16;
 
 /// A configuration that was rolled back to.
 pub(crate) struct Held {
@@ -19,6 +27,8 @@ pub(crate) struct Held {
     rollback: Rollback,
     /// What the files hold in its place.
     on_disk: String,
+    /// When they were read last.
+    read: SystemTime,
 }
 
 impl Held {
@@ -27,10 +37,16 @@ impl Held {
         &self.rollback.hash
     }
 
-    /// Whether these texts are those that it was rolled back from.
-    pub(super) fn is_over(&self, texts: &[Source]) -> bool {
-        self.rollback.is_over(texts)
+    /// What ends it.
+    fn holds(&self) -> String {
+        holds(self.rollback.over_hashes())
     }
+}
+
+/// What ends a rollback from these.
+fn holds(over: &[String]) -> String {
+    let from = if over.is_empty() { "what was rolled back from".to_owned() } else { over.join(" and ") };
+    format!("until the files change in meaning, so that they hold another configuration than {from}, or until `frontgate reload`")
 }
 
 /// What a process begins with.
@@ -40,7 +56,7 @@ pub(crate) enum Beginning {
     /// What was rolled back to before the process was started anew.
     Held {
         /// That.
-        held: Held,
+        held: Box<Held>,
         /// What the files hold.
         disk: Vec<Source>,
         /// Where it is kept.
@@ -59,20 +75,27 @@ pub(crate) enum NotRolledBack {
 /// The configuration to begin with where this is what the files hold: it, or the one that was rolled back to while they held the same.
 pub(crate) fn begin(loaded: Loaded) -> (Loaded, Beginning) {
     let Some(history) = History::of(&loaded) else { return (loaded, Beginning::Files) };
-    let rollback = history.rollback(loaded.sources()).unwrap_or_else(|why| {
-        log::error!("whether a configuration was rolled back to cannot be told, and the files are in force: {why}");
-        None
-    });
-    let Some(rollback) = rollback else { return (loaded, Beginning::Files) };
+    let rollback = match history.rollback(&loaded) {
+        Ok(Before::None) => return (loaded, Beginning::Files),
+        Ok(Before::Holds(rollback)) => rollback,
+        Ok(Before::Over(hash)) => {
+            log::warn!("the rollback to configuration {hash} has ended: the files hold another one than was rolled back from");
+            return (loaded, Beginning::Files);
+        }
+        Err(why) => {
+            log::error!("whether a configuration was rolled back to cannot be told, and the files are in force: {why}");
+            return (loaded, Beginning::Files);
+        }
+    };
     let Some(entry) = history.entries().0.into_iter().find(|entry| entry.hash == rollback.hash) else {
         log::error!("configuration {} was rolled back to and is kept no more: the files are in force", rollback.hash);
         return (loaded, Beginning::Files);
     };
     match read(&entry) {
         Ok(kept) => {
-            let held = Held { texts: entry.sources(), on_disk: on_disk(&kept, Ok(&loaded)), rollback };
+            let held = Held { texts: entry.sources(), on_disk: on_disk(&kept, Ok(&loaded)), rollback, read: SystemTime::now() };
             let disk = loaded.sources().to_vec();
-            (kept, Beginning::Held { held, disk, history })
+            (kept, Beginning::Held { held: Box::new(held), disk, history })
         }
         Err(problems) => {
             let why = problems.in_a_line();
@@ -94,8 +117,8 @@ fn read(entry: &Entry) -> Result<Loaded, Diagnostics> {
 fn on_disk(in_force: &Loaded, disk: Result<&Loaded, &Diagnostics>) -> String {
     match disk {
         Ok(disk) => {
-            let changes = changes(&in_force.config, &disk.config);
-            let changes = if changes.is_empty() { "every value is the same".to_owned() } else { changes.join(", ") };
+            let changes = changes::changes(in_force, disk);
+            let changes = if changes.is_empty() { "every value is the same".to_owned() } else { changes::listed(&changes) };
             format!("the files hold configuration {}, which is not in force: {changes}", disk.hash)
         }
         Err(problems) => format!("the files are not in force, and have mistakes: {}", problems.in_a_line()),
@@ -139,88 +162,152 @@ impl Reloader {
         };
         let kept = read(entry).map_err(|problems| refused((Refused::Problems(problems), None)))?;
         let (reloaded, same_values) = self.put(|| Ok(kept)).map_err(refused)?;
-        Ok(self.rolled_back(&mut state, &history, entry, who, reloaded, same_values))
+        log::warn!("configuration {} is in force, the operator {who} rolled back to it: {}", reloaded.hash, told(&reloaded, same_values));
+        Ok(self.rolled_back(&mut state, &history, entry, who, in_force, reloaded))
     }
 
+    /// This is in force again in place of `before`, and is held against the files where they mean something else.
     fn rolled_back(
         &self,
         state: &mut State,
         history: &History,
         entry: &Entry,
         who: &Who,
+        before: String,
         reloaded: Reloaded,
-        same_values: bool,
     ) -> RolledBack {
         let snapshot = self.gateway.snapshot();
-        log::warn!("configuration {} is in force, the operator {who} rolled back to it: {}", reloaded.hash, told(&reloaded, same_values));
-        let path = state.files.as_ref().and_then(|files| files.path.clone());
-        let disk = state.files.as_ref().map(|_| config::texts(path.as_deref()));
-        if let (Some(files), Some(disk)) = (&mut state.files, &disk) {
-            files.seen = Seen::of(&snapshot.loaded).with(disk);
+        let texts = state.files.as_ref().map(Files::texts);
+        if let (Some(files), Some(texts)) = (&mut state.files, &texts) {
+            files.seen = Seen::of(&snapshot.loaded).with(texts);
         }
-        let is_on_disk = matches!(&disk, Some(Ok(texts)) if are_same(texts, snapshot.loaded.sources()));
-        if is_on_disk {
+        let disk = texts.clone().map(|texts| texts.and_then(config::load_texts));
+        let now = SystemTime::now();
+        if matches!(&disk, Some(Ok(disk)) if disk.hash == reloaded.hash) {
             state.held = None;
-            let kept = history.let_go();
-            self.gateway.came_into_force(InForce {
-                how: "rollback".to_owned(),
-                who: Some(who.to_string()),
-                since: timestamp(SystemTime::now()),
-                on_disk: None,
-            });
-            not_whole(kept);
-            return RolledBack { hash: reloaded.hash, changed: reloaded.changed, on_disk: None };
+            let how = "rollback".to_owned();
+            self.gateway.came_into_force(InForce { how, who: Some(who.to_string()), since: timestamp(now), ..InForce::default() });
+            not_whole(history.let_go());
+            return RolledBack { hash: reloaded.hash, changed: reloaded.changed, on_disk: None, holds: None };
         }
         let told = match &disk {
-            Some(Ok(_)) => on_disk(&snapshot.loaded, config::load(path.as_deref()).as_ref()),
-            Some(Err(problems)) => on_disk(&snapshot.loaded, Err(problems)),
+            Some(disk) => on_disk(&snapshot.loaded, disk.as_ref()),
             None => "nothing holds it but the process".to_owned(),
         };
-        let over = disk.and_then(Result::ok).unwrap_or_default();
-        let rollback = Rollback::new(&reloaded.hash, who.to_string(), &over, SystemTime::now());
+        // What the files held while they were in force, and what somebody has written to them just now: neither is what is wanted.
+        let mut over = match state.held.take() {
+            Some(held) => held.rollback.over_hashes().to_vec(),
+            None => vec![before],
+        };
+        over.extend(disk.and_then(Result::ok).map(|disk| disk.hash));
+        over.retain(|hash| *hash != reloaded.hash);
+        let mut known = BTreeSet::new();
+        over.retain(|hash| known.insert(hash.clone()));
+        // The first one is what was in force, and the last one what the files hold.
+        while over.len() > MOST_OVER {
+            over.remove(1);
+        }
+        let rollback = Rollback::new(&reloaded.hash, who.to_string(), &texts.and_then(Result::ok).unwrap_or_default(), over, now);
         not_whole(history.hold(&rollback));
-        self.holds(state, Held { texts: entry.sources(), rollback, on_disk: told.clone() });
-        RolledBack { hash: reloaded.hash, changed: reloaded.changed, on_disk: Some(told) }
+        let held = Held { texts: entry.sources(), rollback, on_disk: told.clone(), read: now };
+        let holds = Some(held.holds());
+        self.holds(state, held);
+        RolledBack { hash: reloaded.hash, changed: reloaded.changed, on_disk: Some(told), holds }
     }
 
     /// What was rolled back to is in force.
     pub(super) fn holds(&self, state: &mut State, held: Held) {
-        let Held { rollback, on_disk, .. } = &held;
-        log::warn!(
-            "the rollback of the operator {} to configuration {} holds until the files change, or `frontgate reload`: {on_disk}",
-            rollback.who,
-            rollback.hash
-        );
+        let Held { rollback, on_disk, read, .. } = &held;
+        log::warn!("the rollback of the operator {} to configuration {} holds {}: {on_disk}", rollback.who, rollback.hash, held.holds());
         self.gateway.came_into_force(InForce {
             how: "rollback".to_owned(),
             who: Some(rollback.who.clone()),
             since: timestamp(rollback.at()),
             on_disk: Some(on_disk.clone()),
+            on_disk_at: Some(timestamp(*read)),
+            holds: Some(held.holds()),
         });
         state.held = Some(held);
     }
 
-    /// Puts what was rolled back to in force again: keys or secrets that it names have changed.
-    pub(super) fn hold_again(&self, state: &mut State, cause: &Cause) -> Result<Reloaded, Refused> {
-        let texts = state.held.as_ref().map(|held| held.texts.clone()).unwrap_or_default();
-        let path = state.files.as_ref().and_then(|files| files.path.clone());
-        let disk = config::texts(path.as_deref());
-        let put = self.put(|| config::load_texts(texts).and_then(snapshot::opened));
+    /// The files were looked at, and hold what they held.
+    pub(super) fn hold_as_before(&self, state: &mut State) {
+        if let Some(held) = &mut state.held {
+            held.read = SystemTime::now();
+            self.gateway.files_hold(&held.on_disk, timestamp(held.read));
+        }
+    }
+
+    /// The files could not be put in force in the place of what was rolled back to.
+    pub(super) fn hold_all_the_same(&self, state: &mut State, refused: &Refused) {
+        if let Some(held) = &mut state.held {
+            held.on_disk = match refused {
+                Refused::Problems(problems) => on_disk(&self.gateway.snapshot().loaded, Err(problems)),
+                Refused::Because(why) => format!("the files are not in force, and cannot be put in force: {why}"),
+            };
+        }
+        self.hold_as_before(state);
+    }
+
+    /// The files hold something else than when they were looked at last, and something that was rolled back to is in force: whether it stays so
+    /// is a question of what they mean.
+    pub(super) fn look_while_held(&self, state: &mut State, cause: &Cause, before: &Seen, now: Seen, texts: Texts) {
+        let disk = texts.clone().and_then(config::load_texts);
+        let hash = disk.as_ref().ok().map(|disk| disk.hash.as_str());
+        let is_over = |held: &Held| texts.as_ref().is_ok_and(|texts| held.rollback.is_over(texts, hash));
+        let (same_texts, same_beside) = (now.has_same_texts(before), now.has_same_beside(before));
+        if !state.held.as_ref().is_some_and(is_over) {
+            let refused = self.read_again(state, cause, Some(texts)).is_err();
+            // Keys and secrets of what is in force are what they are, whatever else is wrong.
+            if refused && !same_beside {
+                self.hold_again(state, cause, None);
+            }
+            return;
+        }
+        if let (Some(held), false) = (&mut state.held, same_texts) {
+            held.on_disk = on_disk(&self.gateway.snapshot().loaded, disk.as_ref());
+            if let Cause::Watch(changes) = cause {
+                log::warn!(
+                    "{}, and means what was rolled back from: the rollback to configuration {} holds {}",
+                    listed(changes),
+                    held.hash(),
+                    held.holds()
+                );
+            }
+        }
+        self.hold_as_before(state);
+        // Where the files were refused meanwhile, they are no trouble any more.
+        if !same_beside || self.gateway.has_refused() {
+            self.hold_again(state, cause, Some(&texts));
+        } else if let Some(files) = &mut state.files {
+            files.seen = now;
+        }
+    }
+
+    /// Puts what was rolled back to in force again: keys or secrets that it names have changed. `texts` is what the files hold, where what was
+    /// seen of them is not known yet.
+    fn hold_again(&self, state: &mut State, cause: &Cause, texts: Option<&Texts>) {
+        let held = state.held.as_ref().map(|held| held.texts.clone()).unwrap_or_default();
+        let put = self.put(|| config::load_texts(held).and_then(snapshot::opened));
         if let Some(files) = &mut state.files {
-            files.seen = match &put {
-                Ok(_) => Seen::of(&self.gateway.snapshot().loaded).with(&disk),
-                Err((_, ledger)) => Seen::now(&disk, files.seen.others()).and(ledger.as_deref()),
+            let seen = match &put {
+                Ok(_) => Seen::of(&self.gateway.snapshot().loaded),
+                Err((_, ledger)) => files.seen.again().and(ledger.as_deref()),
+            };
+            files.seen = match texts {
+                Some(texts) => seen.with(texts),
+                None => files.seen.clone().beside(seen),
             };
         }
         match put {
             Ok((reloaded, same_values)) => {
-                log::info!("configuration {} is in force, {cause}: {}", reloaded.hash, told(&reloaded, same_values));
-                Ok(reloaded)
+                log::info!(
+                    "configuration {}, which was rolled back to, was put in force again {cause}: {}",
+                    reloaded.hash,
+                    told(&reloaded, same_values)
+                );
             }
-            Err((refused, _)) => {
-                log::error!("the configuration was not read again, {cause}: {}", refused.in_a_line());
-                Err(refused)
-            }
+            Err((refused, _)) => log::error!("the configuration was not read again, {cause}: {}", refused.in_a_line()),
         }
     }
 

@@ -20,8 +20,7 @@ pub(super) struct Seen {
 impl Seen {
     /// What there is now: the configuration's own files as they were read, and what is in the others.
     pub(super) fn now(texts: &Result<Vec<Source>, Diagnostics>, others: impl IntoIterator<Item = PathBuf>) -> Self {
-        let now = |path: &Path| files::read(path, files::SMALL).ok().map(|bytes| contents(&bytes));
-        Self { own: own(texts), beside: others.into_iter().map(|path| (path.clone(), now(&path))).collect() }
+        Self { own: own(texts), beside: looked_at(others) }
     }
 
     /// What was read for a configuration.
@@ -40,9 +39,25 @@ impl Seen {
         self
     }
 
+    /// The same files of the configuration's own, and what is in the others by now.
+    pub(super) fn again(&self) -> Self {
+        Self { own: self.own.clone(), beside: looked_at(self.others()) }
+    }
+
+    /// Besides these, the keys and secrets of that one.
+    pub(super) fn beside(mut self, other: Self) -> Self {
+        self.beside.extend(other.beside);
+        self
+    }
+
     /// Whether the configuration's own files are the same.
     pub(super) fn has_same_texts(&self, other: &Self) -> bool {
         self.own == other.own
+    }
+
+    /// Whether the keys and secrets are the same.
+    pub(super) fn has_same_beside(&self, other: &Self) -> bool {
+        self.beside == other.beside
     }
 
     /// The keys and secrets.
@@ -53,6 +68,11 @@ impl Seen {
     /// The configuration's own files.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.own.iter().flat_map(BTreeMap::keys).map(String::as_str)
+    }
+
+    /// Whether there is no configuration at all.
+    pub(super) fn is_lost(&self) -> bool {
+        self.own.is_err()
     }
 
     /// Whether something is not there that was before: it may come back at once.
@@ -93,6 +113,11 @@ impl Seen {
         }
         changes
     }
+}
+
+fn looked_at(paths: impl IntoIterator<Item = PathBuf>) -> BTreeMap<PathBuf, Option<u64>> {
+    let now = |path: &Path| files::read(path, files::SMALL).ok().map(|bytes| contents(&bytes));
+    paths.into_iter().map(|path| (path.clone(), now(&path))).collect()
 }
 
 fn own(texts: &Result<Vec<Source>, Diagnostics>) -> Result<BTreeMap<String, u64>, String> {

@@ -18,7 +18,7 @@ pub(crate) fn watch(reloader: Arc<Reloader>) -> std::io::Result<()> {
         while !reloader.is_draining() {
             // First, so that what changes after it was read is heard of.
             watch.follow_these(reloader.watched());
-            reloader.look();
+            while reloader.look() {}
             warn_of_mounts(&reloader, &mut known);
             runtime.block_on(changed(&watch.woken()));
         }

@@ -13,10 +13,11 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, getsockopt, recvmsg, sendmsg, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt as _, Interest};
 
 use crate::door::{Bound, Handed, Inherited, Role};
 use crate::gateway::Passed;
@@ -29,9 +30,9 @@ const VARIABLE: &str = "FRONTGATE_UPGRADE_SOCKET";
 const AT_ONCE: usize = 64;
 /// The most that the list may take.
 const LONGEST: u32 = 1 << 20;
-/// How long the new process may take until it serves: it has read and checked its configuration before.
+/// How long the new process may take until it serves, and has said so: it has read and checked its configuration before.
 const START: Duration = Duration::from_secs(60);
-/// How long one of them waits for what the other only has to say.
+/// How long one of them waits for all of what the other only has to say, however it drips.
 const WORD: Duration = Duration::from_secs(10);
 /// What the new process says, and what the old one answers.
 const SERVING: &[u8; 8] = b"serving\n";
@@ -42,6 +43,10 @@ const LEAVING: &[u8; 8] = b"leaving\n";
 struct Announced {
     protocol: u32,
     version: String,
+    /// How often the supervisor of both wants to hear of the one that serves, in microseconds: its variables may name the old process alone, or be
+    /// missing where it did not start the new one as the main process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    watchdog: Option<u64>,
     sockets: Vec<Socket>,
 }
 
@@ -115,7 +120,7 @@ fn folder(path: &Path) -> Result<&Path, String> {
 }
 
 /// Who is at the other end, where that is this user or root.
-fn peer(stream: &UnixStream) -> Result<Peer, String> {
+fn peer(stream: &impl AsFd) -> Result<Peer, String> {
     let found = getsockopt(&stream.as_fd(), PeerCredentials).map_err(|error| format!("it is not known who is there: {error}"))?;
     if found.uid() != 0 && found.uid() != own_user() {
         return Err(format!("a process of another user ({}) is there", found.uid()));
@@ -156,9 +161,9 @@ impl Waiting {
     pub(crate) async fn taken(&self) -> io::Result<Taken> {
         let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
         loop {
-            let stream = listener.accept().await?.0.into_std()?;
-            stream.set_nonblocking(false)?;
-            match receive(stream) {
+            let stream = listener.accept().await?.0;
+            let too_long = |_| Err(format!("it took longer than {WORD:?} to hand over its sockets"));
+            match tokio::time::timeout(WORD, receive(stream)).await.unwrap_or_else(too_long) {
                 Ok(taken) => return Ok(taken),
                 Err(why) => log::error!("an upgrade came to nothing, and the next one is waited for: {why}"),
             }
@@ -178,29 +183,29 @@ pub(crate) struct Taken {
     pub inherited: Inherited,
     /// Whose they were.
     pub peer: Peer,
+    /// How often that one told its supervisor that it turns, where it did.
+    pub watchdog: Option<Duration>,
     stream: UnixStream,
 }
 
-fn receive(mut stream: UnixStream) -> Result<Taken, String> {
+async fn receive(mut stream: tokio::net::UnixStream) -> Result<Taken, String> {
     let peer = peer(&stream)?;
     let wrong = |error: io::Error| error.to_string();
-    stream.set_read_timeout(Some(WORD)).map_err(wrong)?;
-    stream.set_write_timeout(Some(WORD)).map_err(wrong)?;
     let mut length = [0; 4];
-    stream.read_exact(&mut length).map_err(wrong)?;
+    stream.read_exact(&mut length).await.map_err(wrong)?;
     let length = u32::from_be_bytes(length);
     if length > LONGEST {
         return Err(format!("the list of sockets has {length} bytes"));
     }
     let mut list = vec![0; length as usize];
-    stream.read_exact(&mut list).map_err(wrong)?;
+    stream.read_exact(&mut list).await.map_err(wrong)?;
     let list: Announced = serde_json::from_slice(&list).map_err(|error| format!("the list of sockets cannot be read: {error}"))?;
     if list.protocol != PROTOCOL {
         return Err(format!("frontgate {} has another way to hand over its sockets", list.version));
     }
     let mut sockets = Vec::new();
     for batch in list.sockets.chunks(AT_ONCE) {
-        let descriptors = receive_some(&stream).map_err(wrong)?;
+        let descriptors = stream.async_io(Interest::READABLE, || receive_some(&stream)).await.map_err(wrong)?;
         if descriptors.len() != batch.len() {
             return Err(format!("{} sockets came instead of {}: are there descriptors left?", descriptors.len(), batch.len()));
         }
@@ -210,14 +215,19 @@ fn receive(mut stream: UnixStream) -> Result<Taken, String> {
             sockets.push(Handed { role: Some(socket.role), name: None, configured: Some(socket.configured), bound });
         }
     }
-    Ok(Taken { inherited: Inherited::new(sockets), peer, stream })
+    let watchdog = list.watchdog.filter(|usec| *usec > 0).map(Duration::from_micros);
+    let stream = stream.into_std().map_err(wrong)?;
+    stream.set_nonblocking(false).map_err(wrong)?;
+    Ok(Taken { inherited: Inherited::new(sockets), peer, watchdog, stream })
 }
 
 impl Taken {
     /// Says that the sockets are served. An error where the other process does not leave because of that: it goes on as if nothing had been.
     pub(crate) fn served(mut self) -> Result<(), String> {
         let mut answer = [0; LEAVING.len()];
-        let said = self.stream.write_all(SERVING).and_then(|()| self.stream.read_exact(&mut answer));
+        let until = Instant::now() + WORD;
+        let said = self.stream.set_write_timeout(Some(WORD)).and_then(|()| self.stream.write_all(SERVING));
+        let said = said.and_then(|()| read_all(&mut self.stream, &mut answer, until));
         match said {
             Ok(()) if answer == *LEAVING => Ok(()),
             Ok(()) => Err("the process before does not leave".to_owned()),
@@ -226,8 +236,9 @@ impl Taken {
     }
 }
 
-/// Hands these sockets to the process that waits at this path, and returns once it serves: this one must leave them then.
-pub(crate) fn give(path: &Path, sockets: &[Passed]) -> Result<Peer, NotGiven> {
+/// Hands these sockets to the process that waits at this path, and returns once it serves: this one must leave them then. `watchdog` is how often
+/// that one has to tell the supervisor that it turns.
+pub(crate) fn give(path: &Path, sockets: &[Passed], watchdog: Option<Duration>) -> Result<Peer, NotGiven> {
     if path.symlink_metadata().is_err() {
         return Err(NotGiven::Nobody(None));
     }
@@ -237,10 +248,9 @@ pub(crate) fn give(path: &Path, sockets: &[Passed]) -> Result<Peer, NotGiven> {
         _ => NotGiven::Nobody(Some(format!("`{}`: {error}", path.display()))),
     })?;
     let peer = peer(&stream).map_err(|why| NotGiven::Failed(format!("`{}`: {why}", path.display())))?;
-    send(&mut stream, sockets).map_err(|error| NotGiven::Failed(format!("the sockets cannot be handed over: {error}")))?;
+    send(&mut stream, sockets, watchdog).map_err(|error| NotGiven::Failed(format!("the sockets cannot be handed over: {error}")))?;
     let mut said = [0; SERVING.len()];
-    let heard = stream.set_read_timeout(Some(START)).and_then(|()| stream.read_exact(&mut said));
-    match heard {
+    match read_all(&mut stream, &mut said, Instant::now() + START) {
         Ok(()) if said == *SERVING => {}
         Ok(()) => return Err(NotGiven::Failed(format!("process {} says something else than that it serves", peer.process))),
         Err(error) => {
@@ -257,10 +267,30 @@ pub(crate) fn give(path: &Path, sockets: &[Passed]) -> Result<Peer, NotGiven> {
     Ok(peer)
 }
 
-fn send(stream: &mut UnixStream, sockets: &[Passed]) -> io::Result<()> {
+/// Reads all of it, until then at the latest.
+fn read_all(stream: &mut UnixStream, space: &mut [u8], until: Instant) -> io::Result<()> {
+    let mut held = 0;
+    while held < space.len() {
+        // Of no time at all an error would be made.
+        stream.set_read_timeout(Some(until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))))?;
+        match stream.read(&mut space[held..]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => held += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if held < space.len() && Instant::now() >= until {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+    Ok(())
+}
+
+fn send(stream: &mut UnixStream, sockets: &[Passed], watchdog: Option<Duration>) -> io::Result<()> {
     stream.set_write_timeout(Some(WORD))?;
     let list = sockets.iter().map(|socket| Socket { role: socket.role, configured: socket.configured, shared: socket.bound.is_shared });
-    let list = Announced { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned(), sockets: list.collect() };
+    let watchdog = watchdog.and_then(|period| u64::try_from(period.as_micros()).ok());
+    let list = Announced { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned(), watchdog, sockets: list.collect() };
     let list = serde_json::to_vec(&list)?;
     let length = u32::try_from(list.len()).map_err(io::Error::other)?;
     stream.write_all(&length.to_be_bytes())?;
@@ -279,7 +309,7 @@ fn send(stream: &mut UnixStream, sockets: &[Passed]) -> io::Result<()> {
 
 /// The sockets of one message, which no other program gets.
 #[allow(unsafe_code, reason = "descriptors come as numbers, and are nobody's yet")]
-fn receive_some(stream: &UnixStream) -> io::Result<Vec<OwnedFd>> {
+fn receive_some(stream: &impl AsRawFd) -> io::Result<Vec<OwnedFd>> {
     let (mut byte, mut space) = ([0; 1], nix::cmsg_space!([RawFd; AT_ONCE]));
     let mut parts = [IoSliceMut::new(&mut byte)];
     let message = recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
@@ -342,16 +372,16 @@ mod tests {
         let addresses: Vec<SocketAddr> = sockets.iter().map(|socket| socket.bound.address).collect();
         let path = scratch.path();
 
-        let giving = std::thread::spawn(move || give(&path, &sockets).map(|peer| (peer, sockets)));
+        let giving = std::thread::spawn(move || give(&path, &sockets, Some(Duration::from_millis(1500))).map(|peer| (peer, sockets)));
         let mut got = taken(&waiting);
         let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
         let found: Vec<SocketAddr> =
             (0..addresses.len()).filter_map(|_| got.inherited.take(Role::Listener, None, any)).map(|bound| bound.address).collect();
-        let peer = got.peer;
+        let (peer, watchdog) = (got.peer, got.watchdog);
         got.served().expect("the other one leaves");
 
         let (other, _sockets) = giving.join().expect("no panic").expect("they were given");
-        assert_eq!(found, addresses);
+        assert_eq!((found, watchdog), (addresses, Some(Duration::from_millis(1500))));
         assert_eq!((other.process, peer.process), (std::process::id(), std::process::id()));
         drop(waiting);
         assert!(!scratch.path().exists());
@@ -360,12 +390,12 @@ mod tests {
     #[test]
     fn where_nobody_waits_nothing_is_given_and_where_somebody_fails_nothing_is_lost() {
         let scratch = Scratch::new("nobody");
-        assert!(matches!(give(&scratch.path(), &passed(1)), Err(NotGiven::Nobody(None))));
+        assert!(matches!(give(&scratch.path(), &passed(1), None), Err(NotGiven::Nobody(None))));
 
         let waiting = Waiting::at(&scratch.path()).expect("a place");
         assert!(Waiting::at(&scratch.path()).is_err_and(|why| why.contains("already")));
         let path = scratch.path();
-        let giving = std::thread::spawn(move || give(&path, &passed(1)));
+        let giving = std::thread::spawn(move || give(&path, &passed(1), None));
         drop(taken(&waiting));
         let failed = giving.join().expect("no panic");
         assert!(matches!(&failed, Err(NotGiven::Failed(why)) if why.contains("has not begun to serve")), "{failed:?}");
@@ -378,7 +408,7 @@ mod tests {
     fn a_socket_that_nobody_waits_at_any_more_is_replaced() {
         let scratch = Scratch::new("stale");
         drop(UnixListener::bind(scratch.path()).expect("a place"));
-        assert!(matches!(give(&scratch.path(), &passed(1)), Err(NotGiven::Nobody(None))));
+        assert!(matches!(give(&scratch.path(), &passed(1), None), Err(NotGiven::Nobody(None))));
 
         let waiting = Waiting::at(&scratch.path()).expect("a place");
 
@@ -411,7 +441,7 @@ mod tests {
                 let mut stream = UnixStream::connect(&path).expect("somebody waits");
                 stream.write_all(garbage).expect("it listens");
             }
-            give(&path, &passed(1))
+            give(&path, &passed(1), None)
         });
 
         let got = taken(&waiting);

@@ -7,10 +7,11 @@ mod compile;
 mod inline;
 mod kept;
 mod outside;
+mod passed;
 mod rehearsal;
 mod route;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -116,6 +117,26 @@ impl Snapshot {
         self.filters.get(filter).is_some_and(|built| built.filter.force_circuit(upstream, forced))
     }
 
+    /// The circuits that requests may meet: of each filter by its name, the upstreams that its routes lead to.
+    pub(crate) fn breakers(&self) -> BTreeMap<&str, BTreeSet<&str>> {
+        let breakers = self.filters.iter().filter(|(_, built)| matches!(built.entry.config, FilterConfig::CircuitBreaker(_)));
+        let upstreams = |built: &Built| {
+            let routes = self.routes.iter().zip(&self.loaded.config.routes);
+            let own = routes.filter(|(route, _)| route.chain.links().iter().any(|link| Arc::ptr_eq(&link.filter, &built.filter)));
+            own.flat_map(|(_, written)| written.upstreams()).map(|name| name.value.as_str()).collect()
+        };
+        breakers.map(|(name, built)| (name.as_str(), upstreams(built))).collect()
+    }
+
+    /// The names of all rate limits.
+    pub(crate) fn rate_limits(&self) -> BTreeSet<&str> {
+        self.limits().map(|(key, built)| shown(key, built)).collect()
+    }
+
+    fn limits(&self) -> impl Iterator<Item = (&String, &Built)> {
+        self.filters.iter().filter(|(_, built)| matches!(built.entry.config, FilterConfig::RateLimit(_)))
+    }
+
     /// Learns what the request's head says of the client, where something asks for it.
     pub(crate) fn recognise(&self, head: &RequestHeader, facts: &mut Facts) {
         if let Some(devices) = &self.devices {
@@ -156,23 +177,6 @@ impl Snapshot {
         let Found::Route(index) = found else { return None };
         let answers = |link: &Link| link.mode == Mode::Enforce && link.filter.answers_preflight();
         self.routes[index].chain.links().iter().any(answers).then_some(index)
-    }
-
-    /// The routes of the winning host and path that were passed over before one took the request, or all, each with the reason.
-    pub(crate) fn passed_over(&self, host: &str, path: &str, head: &RequestHeader, facts: &Facts) -> Vec<(usize, String)> {
-        let asked = asked_method(head).and_then(|method| Some((self.preflight(host, path, &method, head, facts)?, method)));
-        let (winner, method) = match (asked, self.find(host, path, head, facts)) {
-            (Some((index, method)), _) => (Some(index), method),
-            (None, Found::Route(index)) => (Some(index), head.method.clone()),
-            (None, Found::Unmet { .. }) => (None, head.method.clone()),
-            (None, Found::WrongMethod { .. } | Found::None) => return Vec::new(),
-        };
-        let tried = self.router.tried(host, path, &method).into_iter();
-        let passed = tried.take_while(|(index, _)| Some(*index) != winner).map(|(index, takes)| {
-            let lacks = self.routes[index].when.as_ref().filter(|_| takes).and_then(|when| when.lacks(head, facts));
-            (index, lacks.unwrap_or_else(|| format!("it does not take {method}")))
-        });
-        passed.collect()
     }
 
     /// The filters that verify with a key set from elsewhere, by name, with the age of their keys.
@@ -220,8 +224,7 @@ impl Snapshot {
 
     /// The rate limits with the keys that each refused of late.
     pub(crate) fn refused(&self) -> impl Iterator<Item = (&str, Vec<RefusedKey>)> {
-        let limits = self.filters.iter().filter(|(_, built)| matches!(built.entry.config, FilterConfig::RateLimit(_)));
-        limits.map(|(key, built)| (shown(key, built), built.filter.inspect().refused))
+        self.limits().map(|(key, built)| (shown(key, built), built.filter.inspect().refused))
     }
 
     /// Does what would make the first requests slow.

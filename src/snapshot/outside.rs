@@ -20,7 +20,7 @@ pub(super) struct FromConfig<'c> {
 
 impl Outside for FromConfig<'_> {
     fn read(&self, place: Place, path: &std::path::Path) -> Result<Vec<u8>, String> {
-        self.loaded.ledger().read(&self.loaded.resolve_path(place, path))
+        self.loaded.ledger().read(place, &self.loaded.resolve_path(place, path))
     }
     fn secret(&self, secret: &Secret) -> Result<String, String> {
         self.loaded.secret(secret)

@@ -40,27 +40,31 @@ const MOST: usize = 20;
 /// How much of a text is told.
 const LONG: usize = 400;
 
-struct Judge {
+struct Judge<'h> {
     found: Vec<Mismatch>,
+    /// Takes out of a text what is not told of the configuration.
+    hide: &'h dyn Fn(&str) -> String,
 }
 
-/// What is not as it is expected.
-pub(super) fn judge(expect: &Expect, seen: &Seen) -> Vec<Mismatch> {
-    let mut judge = Judge { found: Vec::new() };
-    match &seen.played {
-        Err(why) => judge.tell("request", Place::default(), "a request", why),
-        Ok(played) => judge.played(expect, played, seen),
+/// What is not as it is expected. That something comes of a request is always expected. `hide` takes out of a text what is not told of the
+/// configuration.
+pub(super) fn judge(expect: Option<&Expect>, seen: &Seen, hide: &dyn Fn(&str) -> String) -> Vec<Mismatch> {
+    let mut judge = Judge { found: Vec::new(), hide };
+    match (&seen.played, expect) {
+        (Err(why), _) => judge.tell("request", Place::default(), "a request", why),
+        (Ok(played), Some(expect)) => judge.played(expect, played, seen),
+        (Ok(_), None) => {}
     }
     judge.found
 }
 
-impl Judge {
+impl Judge<'_> {
     fn tell(&mut self, what: impl Into<String>, at: Place, expected: impl fmt::Display, found: impl fmt::Display) {
         let short = |text: String| match text.char_indices().nth(LONG) {
             Some((end, _)) => format!("{}…", &text[..end]),
             None => text,
         };
-        let (expected, found) = (short(expected.to_string()), short(found.to_string()));
+        let (expected, found) = (short(expected.to_string()), short((self.hide)(&found.to_string())));
         self.found.push(Mismatch { what: what.into(), expected, found, place: String::new(), at });
     }
 

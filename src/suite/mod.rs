@@ -62,12 +62,12 @@ impl Read {
             if let Some(after) = step.after {
                 stage.put_forward(after.0);
             }
-            let times = step.times.map_or(1, std::num::NonZeroU32::get);
+            let times = step.times.as_ref().map_or(1, |times| times.get());
             for time in 0..times {
                 tested.requests += 1;
                 let seen = stage.play(&self.suite, case, step);
                 let expect = step.expect.as_ref().or(case.expect.as_ref());
-                let mismatches = expect.map(|expect| judge::judge(expect, &seen)).unwrap_or_default();
+                let mismatches = judge::judge(expect.map(|expect| &**expect), &seen, &|text| stage.hide(text));
                 if mismatches.is_empty() {
                     continue;
                 }
@@ -77,7 +77,7 @@ impl Read {
                     _ => format!("step {}, request {} of {times}", number + 1, time + 1),
                 };
                 let mismatches = mismatches.into_iter().map(|mismatch| mismatch.at(&|place| self.line(place))).collect();
-                tested.failures.push(Failure { request, mismatches, told: seen.told() });
+                tested.failures.push(Failure { request, mismatches, told: seen.told().iter().map(|line| stage.hide(line)).collect() });
                 // What follows in the step is asked of a gateway that has gone another way.
                 break;
             }

@@ -11,6 +11,9 @@ use crate::config::model::{Config, FilterUse};
 /// Where something is wrong, what, and what would be right.
 type Found = (Place, String, Option<String>);
 
+/// So many requests the steps of a case make at most: enough for any limit that is worth a test, and soon over.
+const MOST_REQUESTS: u32 = 10_000;
+
 /// What is wrong whatever the configuration is.
 pub(super) fn alone(suite: &Suite) -> Vec<Found> {
     let mut found = Vec::new();
@@ -32,6 +35,15 @@ pub(super) fn alone(suite: &Suite) -> Vec<Found> {
         }
         if !case.steps.is_empty() && case.expect.is_none() && case.steps.iter().all(|step| step.expect.is_none()) {
             wrong(case.place, "no step of this case expects anything", "write `expect: {status: …}`");
+        }
+        let mut made = 0_u32;
+        for times in case.steps.iter().filter_map(|step| step.times.as_ref()) {
+            made = made.saturating_add(times.get());
+            if made > MOST_REQUESTS {
+                let help = format!("a case makes {MOST_REQUESTS} requests at most");
+                wrong(times.place, "this case makes too many requests", &help);
+                break;
+            }
         }
         let requests = case.request.iter().chain(case.steps.iter().filter_map(|step| step.request.as_ref()));
         for request in requests.filter(|request| request.json.is_some() && request.body.is_some()) {

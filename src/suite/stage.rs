@@ -104,6 +104,11 @@ impl Stage {
         Seen { played, got: std::mem::take(&mut self.script.lock().got) }
     }
 
+    /// A text without what the environment brought to the configuration: results are kept where more people read them.
+    pub(super) fn hide(&self, text: &str) -> String {
+        self.gateway.snapshot().loaded.without_brought(text)
+    }
+
     /// What each upstream answers: what is said closest to the request comes first.
     fn answers(&self, suite: &Suite, case: &Case, step: &Step) -> HashMap<Arc<str>, Vec<Answer>> {
         let snapshot = self.gateway.snapshot();

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 
 use crate::status::{Level, LogLevel};
 
-/// What is told where RUST_LOG says nothing.
-const DEFAULT: &str = "info,pingora_core=warn,pingora_proxy=warn";
+/// What is told where RUST_LOG says nothing. Of watched directories not that one is gone: every exchange of a ConfigMap takes one away.
+const DEFAULT: &str = "info,pingora_core=warn,pingora_proxy=warn,notify=error";
 /// How long a level holds where nobody says how long.
 pub(crate) const SPAN: Duration = Duration::from_secs(600);
 /// The longest that one may hold.

@@ -33,6 +33,22 @@ struct Tap {
     queue: Sender<Bytes>,
     /// Lines that found no room since this was last told.
     skipped: AtomicU64,
+    /// How many requests have ended since he watches.
+    ended: AtomicU64,
+    /// For how many of them the filter held.
+    matched: AtomicU64,
+}
+
+impl Tap {
+    /// Whether he wants this line. It is counted.
+    fn wants(&self, line: &Line<'_>) -> bool {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        let holds = self.filter.holds(line);
+        if holds {
+            self.matched.fetch_add(1, Ordering::Relaxed);
+        }
+        holds
+    }
 }
 
 /// One who watches. Dropped, he does so no longer.
@@ -56,7 +72,8 @@ impl Taps {
             return None;
         }
         let (queue, lines) = mpsc::channel(QUEUED);
-        let tap = Arc::new(Tap { filter, queue, skipped: AtomicU64::new(0) });
+        let tap =
+            Arc::new(Tap { filter, queue, skipped: AtomicU64::default(), ended: AtomicU64::default(), matched: AtomicU64::default() });
         all.push(tap.clone());
         self.put(all);
         Some(Tapped { taps: self.clone(), tap, lines })
@@ -66,7 +83,7 @@ impl Taps {
     #[cold]
     pub(crate) fn offer(&self, line: &Line<'_>) {
         let mut text: Option<Bytes> = None;
-        for tap in self.all.load().iter().filter(|tap| tap.filter.holds(line)) {
+        for tap in self.all.load().iter().filter(|tap| tap.wants(line)) {
             let Ok(room) = tap.queue.try_reserve() else {
                 tap.skipped.fetch_add(1, Ordering::Relaxed);
                 continue;
@@ -92,7 +109,19 @@ impl Tapped {
     pub(crate) async fn next(&mut self) -> Bytes {
         // The sender is here: it is not gone while this waits.
         let Some(first) = self.lines.recv().await else { return Bytes::new() };
-        let mut batch = BytesMut::from(&first[..]);
+        self.with(BytesMut::from(&first[..])).freeze()
+    }
+
+    /// The lines that are still there, and at last one that says how many requests have ended and for how many of them the filter held.
+    pub(crate) fn end(mut self) -> Bytes {
+        let mut rest = self.with(BytesMut::new());
+        let (ended, matched) = (self.tap.ended.load(Ordering::Relaxed), self.tap.matched.load(Ordering::Relaxed));
+        rest.extend_from_slice(format!("{{\"end\":{{\"requests\":{ended},\"matched\":{matched}}}}}\n").as_bytes());
+        rest.freeze()
+    }
+
+    /// This and the lines that are there, up to some amount.
+    fn with(&mut self, mut batch: BytesMut) -> BytesMut {
         while batch.len() < BATCH
             && let Ok(line) = self.lines.try_recv()
         {
@@ -102,7 +131,7 @@ impl Tapped {
         if skipped > 0 {
             batch.extend_from_slice(format!("{{\"skipped\":{skipped}}}\n").as_bytes());
         }
-        batch.freeze()
+        batch
     }
 }
 
@@ -173,6 +202,24 @@ mod tests {
         }
         assert_eq!(told.lines().filter(|line| line.contains("request_id")).count(), QUEUED);
         assert_eq!(told.lines().filter(|line| *line == "{\"skipped\":7}").count(), 1, "it is told once");
+    }
+
+    #[test]
+    fn at_the_end_the_rest_is_told_and_how_many_requests_there_were() {
+        let taps = Arc::<Taps>::default();
+        let bad = taps.open(filter("status>=500")).expect("room");
+        let none = taps.open(filter("status>=599")).expect("room");
+
+        for (id, status) in [("a", 200), ("b", 503), ("c", 200)] {
+            taps.offer(&line(id, status));
+        }
+
+        let told = String::from_utf8(bad.end().to_vec()).expect("text");
+        let lines: Vec<&str> = told.lines().collect();
+        assert!(lines.len() == 2 && lines[0].contains("\"request_id\":\"b\""), "{told}");
+        assert_eq!(lines[1], "{\"end\":{\"requests\":3,\"matched\":1}}");
+        assert_eq!(none.end(), "{\"end\":{\"requests\":3,\"matched\":0}}\n");
+        assert!(!taps.is_any());
     }
 
     #[test]

@@ -39,6 +39,6 @@ pub(crate) async fn connect(endpoint: &Endpoint, offered: &[&[u8]]) -> Result<(I
     let _ = socket.set_nodelay(true);
     let Some(tls) = endpoint.tls() else { return Ok((Io::Tcp(socket), false)) };
     // On the heap: what a handshake needs is large, and gone with it.
-    let (stream, h2) = Box::pin(tls.handshake(socket, endpoint, offered)).await?;
+    let (stream, h2) = Box::pin(tls.handshake(socket, || endpoint.server_name(), offered)).await?;
     Ok((Io::Upstream(stream), h2))
 }

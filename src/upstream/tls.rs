@@ -14,7 +14,6 @@ use tokio_rustls::client::TlsStream;
 
 use super::cause::Cause;
 use super::h1::ROOM;
-use super::pool::Endpoint;
 use crate::certificates::{Files, Pair, authorities, contents, provider};
 use crate::config::model::{Upstream, UpstreamTls};
 use crate::router::host_of;
@@ -77,14 +76,15 @@ impl Tls {
         Some(Arc::new(Self { config: CONFIG.clone(), name: Some(name), end: None, warnings: Vec::new(), contents: 0 }))
     }
 
-    /// The handshake, in which these protocols are offered, the preferred one first (RFC 7301). Whether HTTP/2 was agreed upon.
+    /// The handshake with an endpoint whose own name is that, in which these protocols are offered, the preferred one first (RFC 7301). Whether
+    /// HTTP/2 was agreed upon.
     pub(super) async fn handshake(
         &self,
         socket: TcpStream,
-        endpoint: &Endpoint,
+        own: impl FnOnce() -> ServerName<'static>,
         offered: &[&[u8]],
     ) -> Result<(Box<TlsStream<TcpStream>>, bool), Cause> {
-        let name = self.name.clone().unwrap_or_else(|| endpoint.server_name());
+        let name = self.name.clone().unwrap_or_else(own);
         let offered = offered.iter().map(|protocol| protocol.to_vec()).collect();
         let connector = TlsConnector::from(self.config.clone());
         let connecting = connector.with_alpn(offered).connect_with(name, socket, |session| session.set_buffer_limit(Some(ROOM)));

@@ -123,7 +123,7 @@ fn a_token_opens_what_its_roles_allow_and_says_who_asks() {
         (r#"frontgate_auth_decisions_total{decision="deny",filter="admins",reason="any_of"}"#, 2.0),
         (r#"frontgate_auth_decisions_total{decision="allow",filter="admins",reason="granted"}"#, 1.0),
     ] {
-        assert_eq!(gateway.metric(series), count, "{series}");
+        gateway.comes_to(series, count);
     }
 }
 
@@ -238,7 +238,7 @@ fn observing_filters_refuse_nobody() {
     assert_eq!(get(gateway.address, &issuer.token(&claims(&[]))).status, 200);
 
     assert!(origin.last().header("x-user-id").is_empty());
-    assert_eq!(gateway.metric(r#"frontgate_auth_decisions_total{decision="deny",filter="login",reason="no_token"}"#), 1.0);
+    gateway.comes_to(r#"frontgate_auth_decisions_total{decision="deny",filter="login",reason="no_token"}"#, 1.0);
 }
 
 /// `frontgate explain` on this configuration: what it prints.

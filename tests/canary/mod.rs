@@ -5,6 +5,7 @@ mod kept;
 mod protocols;
 mod shares;
 mod spill;
+mod told;
 mod visitors;
 
 use std::io::Write;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use browser::Browser;
 
 use crate::harness::origin::response;
-use crate::harness::{Origin, Process, get, operate, until, yaml};
+use crate::harness::{Origin, Process, exchange, get, operate, until, yaml};
 
 /// An origin that can be made to fail.
 fn moody() -> (Origin, Arc<AtomicBool>) {
@@ -43,7 +43,7 @@ fn text(origin: SocketAddr, admin: &str) -> String {
         routes:
           - {name: products, path: /products/**, upstream: next, filters: [slim, guard]}
           - {name: limited, path: /limited, upstream: next, filters: [few]}
-          - {name: versions, path: /versions, upstream: main, canary: [{version: v2, upstream: next, share: 50%, by: [header.x-user]}]}
+          - {name: versions, path: /versions, upstream: main, canary: [{version: v2, upstream: next, share: 50%, by: [header.x-user]}, {version: v3, upstream: next, share: 0%}]}
           - {name: quiet, path: /quiet, respond: {}}
         ",
         &[("$ORIGIN", &origin), ("$ADMIN", &admin)],
@@ -91,7 +91,6 @@ fn counts_change_and_an_outage_shows() {
     assert_eq!(browser.value(&cell("limited", 5)), "75 %");
     assert!(browser.text("#limits").contains("few") && browser.text("#limited").contains("3 times by few"), "{}", browser.text("#limits"));
     assert!(browser.text("#trimmed").contains("productstv") && browser.text("#trimmed").contains("99."), "{}", browser.text("#trimmed"));
-    assert!(browser.text("#versions").contains("stable") || browser.text("#versions").contains("v2"));
     assert!(browser.text("#upstreams").contains("127.0.0.1:9"), "{}", browser.text("#upstreams"));
     (0..2).for_each(|_| drop(get(process.address, "/products")));
     browser.until("the next requests", &format!("{total} === '9'"));
@@ -128,6 +127,73 @@ fn counts_change_and_an_outage_shows() {
     (0..2).for_each(|_| drop(get(fresh.address, "/products")));
     browser.until("the new counts", &format!("{total} === '2'"));
     browser.until("a rate without the old counts", &format!("parseFloat({}) >= 0", cell("products", 2)));
+}
+
+/// What the row says in whose head this stands, of a table's body with this id: its head's small text, then its cells.
+fn row_of(table: &str, head: &str) -> String {
+    format!(
+        "(() => {{ const row = [...document.querySelectorAll('#{table} tr')].find((row) => row.querySelector('th span').textContent === '{head}'); \
+         return [row?.querySelector('th small').textContent, ...[...(row?.querySelectorAll('td') ?? [])].map((cell) => cell.textContent)]; }})()"
+    )
+}
+
+#[test]
+fn what_came_of_attempts_is_told_apart_and_each_endpoint_says_what_was_wrong_last() {
+    let (origin, fails) = moody();
+    let process = Process::start("dashboard-errors", &text(origin.address, "127.0.0.1:0"));
+    let Some(mut browser) = shown(&process) else { return };
+    let errors = |address: &str| {
+        format!(
+            "[...document.querySelectorAll('#upstreams li')].filter((one) => one.textContent.startsWith('{address}')).map((one) => one.querySelector('.error').textContent)"
+        )
+    };
+    let all = "[...document.querySelectorAll('#upstreams .error')].map((error) => error.textContent)";
+    assert_eq!(browser.value(all), serde_json::json!(["", "", ""]), "nothing was wrong yet");
+
+    // One of the two endpoints is not there, and the other one answers in its place.
+    // Their turns alternate.
+    (0..4).for_each(|_| assert_eq!(get(process.address, "/versions").status, 200));
+    browser.until(
+        "the refused connection",
+        &format!("/^last error: connection refused, (just now|\\d+ s ago)$/.test({}[0])", errors("127.0.0.1:9")),
+    );
+    let main = row_of("upstreams", "main");
+    browser.until("the share of attempts without an answer", &format!("parseFloat({main}[3]) > 0 && {main}[4] === '0 %'"));
+    assert!(browser.text("#upstreams").contains("2 healthy"), "{}", browser.text("#upstreams"));
+
+    fails.store(true, Ordering::SeqCst);
+    (0..2).for_each(|_| drop(get(process.address, "/products")));
+    let next = row_of("upstreams", "next");
+    browser.until("the failed answers", &format!("{next}[3] === '0 %' && parseFloat({next}[4]) > 0"));
+    browser.until(
+        "the status",
+        &format!("{}.some((error) => error.startsWith('last error: status 503, '))", errors(&origin.address.to_string())),
+    );
+    let seen = browser.value(&format!("{}[0]", errors("127.0.0.1:9")));
+    browser.until("the error to grow old", &format!("{}[0] !== {seen}", errors("127.0.0.1:9")));
+}
+
+#[test]
+fn a_version_that_nobody_was_given_is_shown_with_its_share() {
+    let (origin, _) = moody();
+    let process = Process::start("dashboard-versions", &text(origin.address, "127.0.0.1:0"));
+    let Some(mut browser) = shown(&process) else { return };
+    let [v2, v3, stable] = ["v2", "v3", "stable"].map(|version| row_of("versions", version));
+
+    assert_eq!(browser.value(&format!("{v2}[0]")), "versions · share 50 % as written · no request yet");
+    assert_eq!(browser.value(&format!("{v3}[0]")), "versions · share 0 % as written · no request yet");
+    assert_eq!(browser.value(&format!("{stable}[0]")), "versions · no request yet");
+    let user = |name: &str| {
+        let head = format!("GET /versions HTTP/1.1\r\nHost: a\r\nX-User: {name}\r\nConnection: close\r\n\r\n");
+        exchange(process.address, head.as_bytes()).unwrap().header("x-bff-version").unwrap().to_owned()
+    };
+    let given: Vec<String> = (0..40).map(|user_number| user(&user_number.to_string())).collect();
+    let count = given.iter().filter(|version| *version == "v2").count();
+    assert!(count > 0 && count < 40, "{given:?}");
+
+    browser.until("both versions in use", &format!("{v2}[0] === 'versions · share 50 % as written' && {stable}[0] === 'versions'"));
+    browser.until("the share that it has", &format!("{v2}[1] === '{:.0} %'", count as f64 / 0.4));
+    assert_eq!(browser.value(&v3), serde_json::json!(["versions · share 0 % as written · no request yet", "0 %", "0", "–", "0"]));
 }
 
 #[test]

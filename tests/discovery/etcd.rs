@@ -381,7 +381,7 @@ fn every_common_form_is_read_and_what_is_none_is_skipped_and_counted() {
     has(&gateway, &all);
 
     let skipped = "frontgate_discovery_changes_total{upstream=\"main\",result=\"skipped\"}";
-    assert_eq!(gateway.metric(skipped), 1.0);
+    gateway.comes_to(skipped, 1.0);
     etcd.put("5", &at(0));
     let duplicates = "frontgate_discovery_changes_total{upstream=\"main\",result=\"duplicate\"}";
     until("a duplicate", || gateway.metric(duplicates) >= 1.0);

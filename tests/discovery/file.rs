@@ -60,8 +60,8 @@ fn endpoints_come_and_go_with_the_file_and_a_bad_one_changes_nothing() {
     assert_eq!((reply.text().as_str(), source(&status(&gateway))["state"].as_str()), ("b", Some("current")));
     let one = &status(&gateway)["upstreams"]["main"]["endpoints"][0];
     assert_eq!((&one["version"], &one["weight"]), (&json!("v7"), &json!(3)));
-    assert!(gateway.metric("frontgate_discovery_changes_total{upstream=\"main\",result=\"changed\"}") >= 3.0);
-    assert!(gateway.metric("frontgate_discovery_changes_total{upstream=\"main\",result=\"failed\"}") >= 2.0);
+    until("discovery changes total", || gateway.metric("frontgate_discovery_changes_total{upstream=\"main\",result=\"changed\"}") >= 3.0);
+    until("discovery changes total", || gateway.metric("frontgate_discovery_changes_total{upstream=\"main\",result=\"failed\"}") >= 2.0);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn endpoints_come_and_go_under_load_without_one_failed_request() {
     folder.write("targets.json", &list(&all[..5]));
     until("the last list", || endpoints(&status(&gateway)) == addresses(&all[..5]));
     load.ends_well();
-    assert!(gateway.metric("frontgate_discovery_changes_total{upstream=\"main\",result=\"changed\"}") > 5.0);
+    until("discovery changes total", || gateway.metric("frontgate_discovery_changes_total{upstream=\"main\",result=\"changed\"}") > 5.0);
 }
 
 /// The real binary over a file that is named beside its configuration.

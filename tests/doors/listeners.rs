@@ -9,8 +9,7 @@ use super::{at, free, is_long, text};
 use crate::harness::client::read_reply;
 use crate::harness::frames::{self, GOAWAY, SETTINGS, frame, greeting, types};
 use crate::harness::http2::over_http2;
-use crate::harness::origin::response;
-use crate::harness::{Gate, Origin, Process, exchange, get, raw, until};
+use crate::harness::{Origin, Process, exchange, get, raw, until};
 use crate::tls::authority::{Authority, Directory};
 use crate::websocket::socket::{self, Over, echo, frame as message, open, run};
 
@@ -45,14 +44,7 @@ fn ends(stream: &mut TcpStream) -> bool {
 
 #[test]
 fn a_listener_comes_and_goes_and_what_was_asked_there_is_answered() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let origin = Origin::start(move |request, stream| {
-        if request.line().contains("/held") {
-            held.pass();
-        }
-        stream.write_all(response("200 OK", "", "whole").as_bytes()).is_ok()
-    });
+    let (origin, gate) = Origin::held("whole");
     let (first, second) = (free(), free());
     let one = text(origin.address, &at(first), "");
     let both = text(origin.address, &format!("{}, {{address: \"{second}\", protocols: [h2, http1]}}", at(first)), "");

@@ -1,8 +1,10 @@
 //! A process that takes another one's place, with its sockets, while clients ask all the time.
 
-use std::net::SocketAddr;
+use std::io::{IoSlice, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
@@ -53,7 +55,7 @@ fn no_request_fails_while_one_process_takes_the_place_of_another() {
     let origin = socket::origin(|_, stream| {
         // Messages come back without their mask.
         while let Some((opcode, said)) = socket::read_frame(stream) {
-            let _ = std::io::Write::write_all(stream, &[&[0x80 | opcode, said.len() as u8], &said[..]].concat());
+            let _ = stream.write_all(&[&[0x80 | opcode, said.len() as u8], &said[..]].concat());
             if opcode == 8 {
                 return;
             }
@@ -120,7 +122,7 @@ impl Drop for Stop<'_> {
 fn a_process_that_fails_to_start_leaves_the_old_one_serving() {
     let place = Place::new("fails");
     let origin = Origin::json("{}");
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let configured = text(origin.address, "{address: 127.0.0.1:0}", "drain: {timeout: 1m}");
     let path = place.socket();
     let mut old = Process::start_in("fails", &configured, &[("FRONTGATE_UPGRADE_SOCKET", &path)]);
@@ -211,6 +213,44 @@ fn systemd_hears_which_process_is_the_main_one_from_now_on() {
 }
 
 #[test]
+fn a_process_that_was_not_told_of_the_watchdog_goes_on_where_the_one_before_was() {
+    let place = Place::new("watched");
+    let origin = Origin::json("{}");
+    let notify = place.0.join("notify");
+    let heard = UnixDatagram::bind(&notify).unwrap();
+    heard.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (path, notify) = (place.socket(), notify.display().to_string());
+    let configured = text(origin.address, "{address: 127.0.0.1:0}", "");
+    let watched = [("FRONTGATE_UPGRADE_SOCKET", path.as_str()), ("NOTIFY_SOCKET", &notify), ("WATCHDOG_USEC", "200000")];
+    let first = Process::start_in("watched", &configured, &watched);
+    let first_one = first.child.id().to_string();
+    // systemd gives the variables to the main process alone; another one's are as if there were none.
+    let unit = [("NOTIFY_SOCKET", notify.as_str())];
+    let others = [("NOTIFY_SOCKET", notify.as_str()), ("WATCHDOG_USEC", "200000"), ("WATCHDOG_PID", first_one.as_str())];
+
+    let mut serves = first;
+    for (name, environment) in [("watched-second", &unit[..]), ("watched-third", &others[..]), ("watched-fourth", &unit[..])] {
+        let new = next(name, &configured, &place, environment);
+        serves.signal("QUIT");
+        let new = new.listening();
+        assert_eq!(serves.end(), Some(0));
+        serves = new;
+
+        // What was said before is not what is said now.
+        let mut space = [0; 4096];
+        heard.set_nonblocking(true).unwrap();
+        for _ in 0..10_000 {
+            if heard.recv(&mut space).is_err() {
+                break;
+            }
+        }
+        heard.set_nonblocking(false).unwrap();
+        let count = heard.recv(&mut space).unwrap_or_else(|error| panic!("{name} is silent: {error}"));
+        assert_eq!(&space[..count], b"WATCHDOG=1\n", "{name}");
+    }
+}
+
+#[test]
 fn a_place_that_others_can_write_to_is_refused() {
     let place = Place::new("unsafe");
     std::fs::set_permissions(&place.0, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
@@ -222,4 +262,80 @@ fn a_place_that_others_can_write_to_is_refused() {
 
     assert_eq!(code, Some(1));
     assert!(said.contains("others can write to it"), "{said}");
+}
+
+/// Writes a byte a second for as long as somebody takes them.
+fn dawdle(mut stream: UnixStream, bytes: &'static [u8]) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        for byte in bytes {
+            if stream.write_all(&[*byte]).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        // Nothing more is said, and the end is not reached.
+        let _ = stream.read(&mut [0]);
+    })
+}
+
+#[test]
+fn a_peer_that_dawdles_keeps_no_signal_waiting_and_has_one_time_for_all_that_it_says() {
+    let place = Place::new("dawdles");
+    let origin = Origin::json("{}");
+    let configured = text(origin.address, "{address: 127.0.0.1:0}", "");
+    // A list of 256 bytes, in as many seconds.
+    const LIST: &[u8] = b"\0\0\x01\0                                        ";
+    let path = place.socket();
+
+    let deaf = next("dawdles-deaf", &configured, &place, &[]);
+    let first = dawdle(UnixStream::connect(&path).unwrap(), LIST);
+    std::thread::sleep(Duration::from_millis(1500));
+    let began = Instant::now();
+    deaf.signal("TERM");
+    assert_eq!(deaf.end().0, Some(0));
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    first.join().unwrap();
+
+    let mut old = Process::start_in("dawdles-old", &configured, &[("FRONTGATE_UPGRADE_SOCKET", &path)]);
+    let new = next("dawdles-new", &configured, &place, &[]);
+    let second = dawdle(UnixStream::connect(&path).unwrap(), LIST);
+    new.says("it took longer than 10s to hand over its sockets");
+    second.join().unwrap();
+    old.signal("QUIT");
+    let new = new.listening();
+    assert_eq!(old.end(), Some(0), "the next one is heard");
+    assert_eq!(get(new.address, "/").status, 200);
+}
+
+#[test]
+fn a_process_that_does_not_say_that_it_leaves_keeps_no_signal_waiting() {
+    let place = Place::new("silent");
+    let origin = Origin::json("{}");
+    let new = next("silent", &text(origin.address, "{address: 127.0.0.1:0}", ""), &place, &[]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let list = format!(
+        r#"{{"protocol":1,"version":"1","sockets":[{{"role":"listener","configured":"{}","shared":false}}]}}"#,
+        listener.local_addr().unwrap()
+    );
+    let mut stream = UnixStream::connect(place.socket()).unwrap();
+    stream.write_all(&u32::try_from(list.len()).unwrap().to_be_bytes()).unwrap();
+    stream.write_all(list.as_bytes()).unwrap();
+    let descriptors = [listener.as_raw_fd()];
+    let message = [nix::sys::socket::ControlMessage::ScmRights(&descriptors)];
+    nix::sys::socket::sendmsg::<()>(stream.as_raw_fd(), &[IoSlice::new(b"s")], &message, nix::sys::socket::MsgFlags::empty(), None)
+        .unwrap();
+    let mut said = [0; 8];
+    stream.read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"serving\n");
+
+    let leaving = dawdle(stream, b"leavin");
+    let mut new = new.listening();
+    let began = Instant::now();
+    new.signal("TERM");
+
+    assert_eq!(new.end(), Some(0), "{}", new.said());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    leaving.join().unwrap();
+    let again = std::net::TcpStream::connect_timeout(&listener.local_addr().unwrap(), Duration::from_secs(5));
+    assert!(again.is_ok(), "the socket is open with who has it");
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use frontgate::config;
 use frontgate_test_support::yaml;
 
-use super::PATIENCE;
+use super::{PATIENCE, until};
 
 /// A running gateway.
 pub struct Gateway {
@@ -30,6 +30,12 @@ impl Gateway {
     pub fn metric(&self, series: &str) -> f64 {
         let text = self.running.scrape();
         text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok()).unwrap_or(0.0)
+    }
+
+    /// Waits until a series has come to this: a client may have its answer before all of it is counted.
+    #[track_caller]
+    pub fn comes_to(&self, series: &str, value: f64) {
+        until(&format!("{series} {value}"), || self.metric(series) == value);
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod frames;
 pub mod gateway;
+mod heard;
 pub mod http2;
 pub mod http2_origin;
 pub mod log;

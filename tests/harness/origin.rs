@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::Gate;
+
 type Behaviour = dyn Fn(&Request, &mut TcpStream) -> bool + Send + Sync;
 
 /// A request as the origin read it.
@@ -48,6 +50,19 @@ impl Origin {
     pub fn json(body: &str) -> Self {
         let answer = response("200 OK", "Content-Type: application/json\r\n", body);
         Self::start(move |_, stream| stream.write_all(answer.as_bytes()).is_ok())
+    }
+
+    /// Answers everything with this text, and requests for `/held` only once the gate is open.
+    pub fn held(body: &str) -> (Self, Gate) {
+        let gate = Gate::default();
+        let (held, answer) = (gate.clone(), response("200 OK", "", body));
+        let origin = Self::start(move |request, stream| {
+            if request.line().contains("/held") {
+                held.pass();
+            }
+            stream.write_all(answer.as_bytes()).is_ok()
+        });
+        (origin, gate)
     }
 
     /// Answers as `behave` writes; false closes the connection.

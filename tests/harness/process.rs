@@ -1,23 +1,20 @@
 //! The real binary, in a process of its own.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::client::{Reply, operate};
 use super::gateway::patient;
+use super::heard::Heard;
 use super::{PATIENCE, until};
 
 /// The real binary on its way to serve.
 pub struct Starting {
     child: Option<Child>,
     folder: PathBuf,
-    said: Arc<Mutex<String>>,
-    hearing: Option<JoinHandle<()>>,
+    heard: Heard,
     command: Option<Command>,
 }
 
@@ -28,20 +25,13 @@ impl Starting {
         std::fs::write(folder.join("frontgate.yaml"), patient(text)).unwrap();
         command.args(["run", "-c"]).arg(folder.join("frontgate.yaml")).args(arguments);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        // All of it is read; a pipe that is full would stop it.
-        let said = Arc::new(Mutex::new(String::new()));
-        let (heard, lines) = (said.clone(), BufReader::new(child.stderr.take().unwrap()));
-        let hearing = std::thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                *heard.lock().unwrap() += &(line + "\n");
-            }
-        });
-        Self { child: Some(child), folder, said, hearing: Some(hearing), command: Some(command) }
+        let heard = Heard::of(child.stderr.take().unwrap());
+        Self { child: Some(child), folder, heard, command: Some(command) }
     }
 
     /// What it has said so far.
     pub fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
+        self.heard.said()
     }
 
     /// Waits until it says this.
@@ -53,21 +43,9 @@ impl Starting {
     /// Waits until it serves: it says where it listens, since the ports were its choice.
     #[track_caller]
     pub fn listening(mut self) -> Process {
-        let after = |said: &str, what: &str| -> Vec<SocketAddr> {
-            said.lines().filter_map(|line| line.split_once(what)).map(|(_, address)| address.trim().parse().unwrap()).collect()
-        };
-        let (mut addresses, mut admin) = (Vec::new(), Vec::new());
-        until("the process to say where it listens", || {
-            let ended = self.has_ended();
-            let said = self.said();
-            // Of a line all of it.
-            let whole = &said[..said.rfind('\n').map_or(0, |end| end + 1)];
-            (addresses, admin) = (after(whole, "] listening on "), after(whole, "] admin on "));
-            assert!(!admin.is_empty() || !ended, "the process ended before it said where it listens:\n{said}");
-            !admin.is_empty()
-        });
-        let (child, folder, said) = (self.child.take().unwrap(), self.folder.clone(), self.said.clone());
-        Process { child, folder, address: addresses[0], addresses, admin: admin[0], said, command: self.command.take().unwrap() }
+        let (addresses, admin) = listening(&self.heard, self.child.as_mut().unwrap());
+        let (child, folder, heard) = (self.child.take().unwrap(), self.folder.clone(), self.heard.clone());
+        Process { child, folder, address: addresses[0], addresses, admin, heard, command: self.command.take().unwrap() }
     }
 
     fn has_ended(&mut self) -> bool {
@@ -79,8 +57,6 @@ impl Starting {
     pub fn end(mut self) -> (Option<i32>, String) {
         until("its end", || self.has_ended());
         let code = self.child.as_mut().unwrap().wait().unwrap().code();
-        // Its last words may still be on their way.
-        self.hearing.take().unwrap().join().unwrap();
         (code, self.said())
     }
 
@@ -99,9 +75,24 @@ impl Drop for Starting {
     }
 }
 
+/// At once: whoever has another program send it may be late to see what it brings about.
+#[expect(unsafe_code, reason = "the standard library sends no signals but one")]
 fn signal(process: u32, name: &str) {
-    let sent = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status().unwrap();
-    assert!(sent.success());
+    let number = match name {
+        "CONT" => libc::SIGCONT,
+        "HUP" => libc::SIGHUP,
+        "INT" => libc::SIGINT,
+        "KILL" => libc::SIGKILL,
+        "QUIT" => libc::SIGQUIT,
+        "STOP" => libc::SIGSTOP,
+        "TERM" => libc::SIGTERM,
+        "USR1" => libc::SIGUSR1,
+        "USR2" => libc::SIGUSR2,
+        _ => panic!("no signal of a test: {name}"),
+    };
+    // SAFETY: numbers only; the process is a child that nobody has waited for, so that its number is nobody else's.
+    let sent = unsafe { libc::kill(process.try_into().expect("the number of a process"), number) };
+    assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
 }
 
 /// The real binary with its configuration in a folder of its own.
@@ -112,34 +103,34 @@ pub struct Process {
     /// All that clients can connect to, in the configuration's order: the address above is the first.
     pub addresses: Vec<SocketAddr>,
     pub admin: SocketAddr,
-    said: Arc<Mutex<String>>,
+    heard: Heard,
     command: Command,
 }
 
-/// Runs it until it says where it listens, since the ports are its choice.
-fn spawn(command: &mut Command) -> (Child, Vec<SocketAddr>, SocketAddr, Arc<Mutex<String>>) {
-    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap());
-    let (mut addresses, mut first): (Vec<SocketAddr>, String) = Default::default();
-    let admin = loop {
-        let mut line = String::new();
-        assert!(lines.read_line(&mut line).unwrap() > 0, "the process ended before it said where it listens:\n{first}");
-        first += &line;
-        let after = |what: &str| line.trim().split_once(what).map(|(_, address)| address.parse().unwrap());
-        addresses.extend(after("listening on "));
-        if let Some(admin) = after("admin on ") {
-            break admin;
-        }
-    };
-    // All of it is read; a pipe that is full would stop it.
-    let said = Arc::new(Mutex::new(first));
-    let heard = said.clone();
-    std::thread::spawn(move || {
-        for line in lines.lines().map_while(Result::ok) {
-            *heard.lock().unwrap() += &(line + "\n");
-        }
+/// Waits until it says where it listens, since the ports are its choice: for clients and for operators.
+#[track_caller]
+fn listening(heard: &Heard, child: &mut Child) -> (Vec<SocketAddr>, SocketAddr) {
+    let (mut addresses, mut admin) = (Vec::new(), Vec::new());
+    until("the process to say where it listens", || {
+        let ended = child.try_wait().unwrap().is_some();
+        let lines = heard.lines();
+        let after = |what: &str| -> Vec<SocketAddr> {
+            lines.lines().filter_map(|line| line.split_once(what)).map(|(_, address)| address.trim().parse().unwrap()).collect()
+        };
+        (addresses, admin) = (after("] listening on "), after("] admin on "));
+        assert!(!admin.is_empty() || !ended, "the process ended before it said where it listens:\n{lines}");
+        !admin.is_empty()
     });
-    (child, addresses, admin, said)
+    (addresses, admin[0])
+}
+
+/// Runs it until it says where it listens.
+#[track_caller]
+fn spawn(command: &mut Command) -> (Child, Vec<SocketAddr>, SocketAddr, Heard) {
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let heard = Heard::of(child.stderr.take().unwrap());
+    let (addresses, admin) = listening(&heard, &mut child);
+    (child, addresses, admin, heard)
 }
 
 impl Process {
@@ -202,15 +193,15 @@ impl Process {
     }
 
     fn launch(mut command: Command, folder: PathBuf) -> Self {
-        let (child, addresses, admin, said) = spawn(&mut command);
-        Self { child, folder, address: addresses[0], addresses, admin, said, command }
+        let (child, addresses, admin, heard) = spawn(&mut command);
+        Self { child, folder, address: addresses[0], addresses, admin, heard, command }
     }
 
     /// Ends it and starts it anew on what is in its folder now. What it says then is all that it has said.
     pub fn restart(&mut self) {
         self.signal("INT");
         self.end();
-        (self.child, self.addresses, self.admin, self.said) = spawn(&mut self.command);
+        (self.child, self.addresses, self.admin, self.heard) = spawn(&mut self.command);
         self.address = self.addresses[0];
     }
 
@@ -226,7 +217,7 @@ impl Process {
 
     /// What it has said so far on its standard error.
     pub fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
+        self.heard.said()
     }
 
     /// Waits for its end. Its exit code.

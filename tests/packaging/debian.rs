@@ -9,7 +9,7 @@ use frontgate_test_support::{skipped, tool};
 use super::{folder, project, succeeds};
 
 /// The package, once for all tests.
-fn package() -> Option<&'static Path> {
+pub(super) fn package() -> Option<&'static Path> {
     static PACKAGE: OnceLock<Option<PathBuf>> = OnceLock::new();
     PACKAGE.get_or_init(build).as_deref()
 }
@@ -18,16 +18,17 @@ fn build() -> Option<PathBuf> {
     for name in ["make", "cargo-deb", "dpkg-deb", "dpkg-shlibdeps"] {
         tool(name)?;
     }
-    let binary = Path::new(env!("CARGO_BIN_EXE_frontgate"));
-    let profile = match binary.parent().and_then(Path::file_name).and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(profile) => profile,
-    };
-    let package = folder("package").join("frontgate.deb");
+    // In a folder of its own, as if it had been built there: cargo-deb removes what was packed before, and that may be somebody's.
+    let target = folder("package");
+    let built = target.join("debug");
+    std::fs::create_dir(&built).unwrap();
+    let binary = built.join("frontgate");
+    std::fs::hard_link(env!("CARGO_BIN_EXE_frontgate"), &binary).unwrap();
+    let package = target.join("frontgate.deb");
     let packed = format!("PACKED=--fast --output {}", package.display());
     let mut make = Command::new("make");
-    make.current_dir(project()).args(["package", &format!("BINARY={}", binary.display()), &format!("PROFILE={profile}"), &packed]);
-    succeeds(&mut make);
+    make.current_dir(project()).args(["package", &format!("BINARY={}", binary.display()), "PROFILE=dev", &packed]);
+    succeeds(make.env("CARGO_TARGET_DIR", &target));
     Some(package)
 }
 
@@ -37,6 +38,7 @@ fn the_package_has_what_operators_look_for() {
     let field = |name: &str| succeeds(Command::new("dpkg-deb").arg("-f").arg(package).arg(name)).trim().to_owned();
 
     assert_eq!((field("Package").as_str(), field("Version").starts_with(env!("CARGO_PKG_VERSION"))), ("frontgate", true));
+    assert!(!field("Description").lines().next().unwrap().starts_with("A "), "lintian's synopsis has no article");
     let depends = field("Depends");
     assert!(depends.contains("libc6 (>= ") && depends.contains("systemd | systemd-standalone-sysusers"), "{depends}");
     let unpacked = folder("unpacked");
@@ -61,7 +63,10 @@ fn the_package_has_what_operators_look_for() {
         ("usr/share/zsh/vendor-completions/_frontgate", "#compdef frontgate"),
         ("usr/share/fish/vendor_completions.d/frontgate.fish", "complete -c frontgate"),
         ("usr/share/doc/frontgate/examples/frontgate.yaml", "version: 1"),
+        ("usr/share/doc/frontgate/examples/upgrade.conf", "--upgrade"),
         ("usr/share/frontgate/frontgate.schema.json", "$schema"),
+        ("usr/share/doc/frontgate/changelog.Debian.gz", &format!("frontgate ({}) ", field("Version"))),
+        ("usr/share/doc/frontgate/copyright", "License: Apache-2.0"),
     ] {
         assert!(read(path).contains(word), "{path} does not have `{word}`");
     }

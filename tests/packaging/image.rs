@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use frontgate_test_support::tool;
+use frontgate_test_support::{skipped, tool};
 use serde_json::Value;
 
 use super::{folder, project, read, succeeds};
@@ -128,6 +128,43 @@ fn its_configuration_serves_and_its_health_check_fails_once_nothing_answers() {
     process.signal("TERM");
     assert_eq!(process.end(), Some(0));
     until("the check to fail", || check() == Some(69));
+}
+
+/// How it is built and run where nothing can be pulled.
+const BUILD: &str = include_str!("build_image.sh");
+
+#[test]
+fn it_is_built_of_the_dockerfile_and_serves_as_nobody_on_a_file_system_that_is_read_only() {
+    for name in ["unshare", "buildah", "chroot", "ldd", "objcopy", "curl", "ip"] {
+        if tool(name).is_none() {
+            return;
+        }
+    }
+    let place = folder("built");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", BUILD, "sh"]).arg(&place);
+    let output = command.arg(DOCKERFILE).arg(env!("CARGO_BIN_EXE_frontgate")).current_dir(project()).env("LC_ALL", "C").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let _ = std::fs::remove_dir_all(&place);
+    if !said.contains("ready\n") {
+        let why = said.lines().last().unwrap_or_default();
+        return skipped(&format!("no image can be made here: it takes root and mounts ({why})"));
+    }
+
+    assert!(output.status.success(), "{said}");
+    for words in [
+        "starts as 65532:65532: /usr/bin/frontgate run -c /etc/frontgate",
+        "asks: CMD /usr/bin/frontgate status -c /etc/frontgate",
+        "well: 0",
+        r#"answers: {"frontgate":"it works: mount a configuration at /etc/frontgate"}, ready: 200"#,
+        "runs as 65532:65532, rights 0000000000000000",
+        "read-only\n",
+        "no shell\n",
+        "ended: 0",
+        "not well any more: 69",
+    ] {
+        assert!(said.contains(words), "`{words}` is missing:\n{said}");
+    }
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! The manifests: of the right kinds and fields, and of numbers that fit the configuration that is mounted.
 
 use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use frontgate_test_support::tool;
 use serde_json::{Value, json};
 
 use super::{documents, project, python_with, read, succeeds};
+use crate::harness::{Origin, Process, get, until};
+use crate::watching::Volume;
 
 const FOLDER: &str = "conf/kubernetes";
 
@@ -75,6 +80,75 @@ fn the_pods_are_nobody_write_nothing_and_mount_their_configuration_as_a_whole() 
     let state =
         read(&format!("{FOLDER}/frontgate.yaml")).lines().find_map(|line| line.trim().strip_prefix("state_dir: ").map(str::to_owned));
     assert!(mounts.iter().any(|mount| mount["mountPath"] == state.as_deref().unwrap()), "{state:?}");
+}
+
+/// The configuration of the ConfigMap, on ports of this machine, in front of `origin`.
+fn mounted(status: SocketAddr, state: &std::path::Path, origin: SocketAddr) -> String {
+    let text = read(&format!("{FOLDER}/frontgate.yaml"));
+    let discover = text.lines().find_map(|line| line.trim().strip_prefix("discover: ")).expect("endpoints that are discovered");
+    let health = text.lines().find_map(|line| line.trim().strip_prefix("health: ")).expect("a health check");
+    [
+        ("0.0.0.0:8080", "127.0.0.1:0".to_owned()),
+        ("127.0.0.1:9901", "127.0.0.1:0".to_owned()),
+        ("0.0.0.0:9902", status.to_string()),
+        ("/var/lib/frontgate", state.display().to_string()),
+        ("notice: 10s", "notice: 3s".to_owned()),
+        (&format!("discover: {discover}"), format!("endpoints: [\"{origin}\"]")),
+        (&format!("health: {health}"), "health: {path: /healthz}".to_owned()),
+    ]
+    .into_iter()
+    .fold(text.clone(), |text, (from, to)| {
+        assert!(text.contains(from), "there is no {from}");
+        text.replace(from, &to)
+    })
+}
+
+#[test]
+fn the_gateway_does_what_probes_and_the_config_map_count_on() {
+    let origins = ["first", "second"].map(|name| Origin::json(&format!("\"{name}\"")));
+    let status = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let folder = Process::folder("pod");
+    let state = folder.join("state");
+    std::fs::create_dir(&state).unwrap();
+    let volume = Volume::new(&folder);
+    let map = |origin: &Origin| [("frontgate.yaml", mounted(status, &state, origin.address))];
+    volume.hold(1, &map(&origins[0]));
+    let mut process = Process::start_at(folder.clone(), "conf", &[], "true");
+    until("the startup probe", || {
+        crate::harness::exchange(status, b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").is_some_and(|reply| reply.status == 200)
+    });
+    assert_eq!(["/livez", "/readyz", "/metrics"].map(|path| get(status, path).status), [200; 3]);
+
+    // While somebody asks all the time, the ConfigMap changes: to something else, to nonsense, and back.
+    let (address, over, asked, failed) = (process.address, AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                failed.fetch_add(usize::from(get(address, "/").status != 200), Ordering::SeqCst);
+                asked.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let answers = |name: &str| until(name, || get(address, "/").json() == json!(name));
+        answers("first");
+        volume.hold(2, &map(&origins[1]));
+        answers("second");
+        volume.hold(3, &[("frontgate.yaml", "nonsense: 1\n".to_owned())]);
+        until("a refusal in the status", || process.ask("GET", "/healthz?full=1").json()["status"] == "degraded");
+        assert_eq!(["/livez", "/readyz"].map(|path| get(status, path).status), [200; 2], "pods stay what they are");
+        answers("second");
+        volume.hold(4, &map(&origins[0]));
+        answers("first");
+        over.store(true, Ordering::SeqCst);
+    });
+    assert_eq!((failed.into_inner(), asked.into_inner() > 10), (0, true));
+
+    // Until its endpoint is gone everywhere the pod takes connections, and the kubelet does not think that it hangs.
+    let told = Instant::now();
+    process.signal("TERM");
+    until("the readiness probe to fail", || get(status, "/readyz").status == 503);
+    assert_eq!((get(status, "/livez").status, get(address, "/").status), (200, 200));
+    assert_eq!(process.end(), Some(0));
+    assert!(told.elapsed() >= Duration::from_secs(3), "it ended before its notice was over");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the gateway is shipped in: a Debian package, an image, manifests for Kubernetes, and its log's rotation.
 
+mod booted;
 mod debian;
 mod image;
 mod kubernetes;

@@ -59,11 +59,13 @@ fn logrotate_loses_no_line_while_requests_come() {
     let folder = process.folder.clone();
     let log = folder.join("access.log");
     let packaged = read("conf/package/frontgate.logrotate");
+    let (own, mode) = ("    su frontgate frontgate\n", "create 0640 frontgate frontgate");
     let tell = "systemctl kill --signal=USR1 frontgate.service 2>/dev/null || true";
-    assert!(packaged.contains(tell) && packaged.contains("/var/log/frontgate/*.log") && packaged.contains("create 0640 frontgate adm"));
+    assert!(packaged.contains(tell) && packaged.contains("/var/log/frontgate/*.log") && packaged.contains(own) && packaged.contains(mode));
     let rules = packaged
         .replace("/var/log/frontgate", &folder.display().to_string())
-        .replace("create 0640 frontgate adm", "create 0640")
+        .replace(own, "")
+        .replace(mode, "create 0640")
         .replace(tell, &format!("kill -USR1 {}", process.child.id()));
     let rule = folder.join("rule");
     std::fs::write(&rule, rules).unwrap();

@@ -68,8 +68,8 @@ fn an_endpoint_that_is_taken_out_gets_no_new_requests_and_ends_those_that_it_has
     let status = full(&gateway);
     assert_eq!((&status["status"], &status["upstreams"]["main"]["endpoints"][1]["state"]), (&"degraded".into(), &"drained".into()));
     assert_eq!(status["reasons"][0], "an operator has taken out 1 of the endpoints of upstream `main`");
-    assert_eq!(gateway.metric("frontgate_upstream_endpoints{upstream=\"main\",state=\"drained\"}"), 1.0);
-    assert_eq!(gateway.metric("frontgate_upstream_endpoints{upstream=\"main\",state=\"healthy\"}"), 2.0);
+    gateway.comes_to("frontgate_upstream_endpoints{upstream=\"main\",state=\"drained\"}", 1.0);
+    gateway.comes_to("frontgate_upstream_endpoints{upstream=\"main\",state=\"healthy\"}", 2.0);
 
     farm.open();
     assert!(held.into_iter().all(|one| one.join().unwrap().status == 200), "what ran has ended well");

@@ -108,14 +108,17 @@ fn where_nobody_is_idle_operators_are_let_in_all_the_same() {
     let mut busy = Vec::new();
     while process.descriptors() < 110 {
         let (few, end) = (process.descriptors(), Instant::now() + Duration::from_secs(1));
-        busy.push(raw(process.address));
+        // Who has begun to ask is not idle.
+        let mut stream = raw(process.address);
+        stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+        busy.push(stream);
         // One after the other, so that there are not too many of them.
         while process.descriptors() <= few && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
     for stream in &mut busy {
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        stream.write_all(b"Host: a\r\n\r\n").unwrap();
     }
     until("descriptors to run out", || process.descriptors() >= 158);
 

@@ -84,7 +84,8 @@ fn a_rollback_holds_though_the_bad_file_lies_there_and_through_a_restart_until_t
         std::fs::write(process.folder.join("notes"), "").unwrap();
     }
     let (_, table) = frontgate(&process, &["config", "history"]);
-    assert!(table.contains("  rolled back") && table.contains("which is not in force: the route `all` has changed"), "{table}");
+    assert!(table.contains("  rolled back") && table.contains("which is not in force: the route `all` has changed (respond"), "{table}");
+    assert!(table.contains("(as read at 2") && table.contains("It holds until the files change in meaning"), "{table}");
     let state = status(&process);
     assert!(state["reasons"][0].as_str().unwrap().contains("since the operator 127.0.0.1:"), "{state}");
     assert_eq!((state["status"].as_str(), state["in_force"]["how"].as_str()), (Some("degraded"), Some("rollback")));
@@ -102,6 +103,78 @@ fn a_rollback_holds_though_the_bad_file_lies_there_and_through_a_restart_until_t
     until("health", || status(&process)["status"] == "ok");
     process.restart();
     assert_eq!((number(&process), told(&history(&process)[0], "how").to_owned()), (4, "watch".to_owned()));
+}
+
+#[test]
+fn a_rollback_holds_against_what_the_files_mean_in_whatever_words() {
+    let mut process = accepted("meaning", 1..3);
+    let (code, said) = frontgate(&process, &["config", "rollback"]);
+    assert!(code == Some(0) && said.contains("until the files change in meaning"), "{said}");
+    let began = status(&process)["in_force"].clone();
+
+    process.write(&format!("# who is it that breaks it?\n{}", kept(2)));
+    says(&process, "has changed, and means what was rolled back from: the rollback to configuration");
+    assert_eq!(number(&process), 1);
+    process.write(&kept(2).replace("state_dir: state\n", "state_dir:   \"state\"   # quoted\n"));
+    until("the other words", || lines(&process, "and means what was rolled back from").len() == 2);
+    process.restart();
+    assert_eq!((number(&process), status(&process)["in_force"]["how"].clone()), (1, "rollback".into()), "{}", process.said());
+
+    let now = status(&process)["in_force"].clone();
+    assert!(
+        now["on_disk_at"].as_str().unwrap() >= began["on_disk_at"].as_str().unwrap() && now["since"] == began["since"],
+        "{began} {now}"
+    );
+    process.write(&format!("# who is it that breaks it?\n{}", kept(3)));
+    answers(&process, 3);
+    until("its end", || !lines(&process, "has ended").is_empty() && status(&process)["in_force"]["on_disk"].is_null());
+}
+
+#[test]
+fn what_is_told_of_the_files_during_a_rollback_is_what_they_hold() {
+    let process = accepted("told", 1..3);
+    assert_eq!(frontgate(&process, &["config", "rollback"]).0, Some(0));
+    let on_disk = || status(&process)["in_force"]["on_disk"].as_str().unwrap_or_default().to_owned();
+    let file = process.folder.join("frontgate.yaml");
+    let diff = || frontgate(&process, &["config", "diff", "--live", file.to_str().unwrap()]);
+    assert!(on_disk().contains("number: 1 → 2"), "{}", on_disk());
+
+    // A mistake.
+    process.write(&kept(2).replace("respond:", "respnd:"));
+    until("the mistake to be told", || on_disk().contains("have mistakes: ") && on_disk().contains("respnd"));
+    let (_, table) = frontgate(&process, &["config", "history"]);
+    assert!(table.contains("have mistakes: ") && table.contains("(as read at "), "{table}");
+    // What no reload can do, by the watcher and by hand.
+    process.write(&kept(3).replace("server:\n", "server:\n  threads: 7\n"));
+    until("the refusal to be told", || on_disk().contains("server.threads cannot be changed"));
+    assert_ne!(frontgate(&process, &["reload"]).0, Some(0));
+    assert!(on_disk().contains("server.threads cannot be changed"), "{}", on_disk());
+    // What was rolled back from, once more.
+    process.write(&kept(2));
+    until("the values to be told", || on_disk().contains("number: 1 → 2"));
+    let (code, told) = diff();
+    assert!(code == Some(4) && told.contains("Rolled back at ") && told.contains("number: 1 → 2"), "{told}");
+    let live = process.ask("GET", "/-/config").json();
+    assert!(live["in_force"]["how"] == "rollback" && live["in_force"]["on_disk"] == on_disk().as_str(), "{live}");
+    until("one reason", || status(&process)["reasons"].as_array().unwrap().len() == 1);
+    assert_eq!(number(&process), 1);
+
+    assert_eq!((frontgate(&process, &["reload"]).0, number(&process)), (Some(0), 2));
+    assert!(!diff().1.contains("Rolled back"), "it is over");
+}
+
+#[test]
+fn an_edit_in_the_midst_of_a_rollback_is_none_that_ends_it() {
+    let process = accepted("midst", 1..3);
+
+    // Half of what was in force, as somebody writes it who does not do so at once; the rest comes when the rollback was asked for.
+    process.write(&kept(2)[..40]);
+    let (code, said) = frontgate(&process, &["config", "rollback"]);
+    assert_eq!((code, number(&process)), (Some(0), 1), "{said}");
+    process.write(&kept(2));
+
+    says(&process, "has changed, and means what was rolled back from");
+    assert_eq!((number(&process), status(&process)["in_force"]["how"].clone()), (1, "rollback".into()));
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn a_changed_file_comes_into_force_by_itself_and_one_line_says_so() {
     answers(&process, 2);
     says(&process, "is in force");
     let told = lines(&process, "is in force");
-    let expected = format!("is in force, since `{}` has changed: the route `all` has changed", file.display());
+    let expected = format!("is in force, since `{}` has changed: the route `all` has changed (respond.json.number: 1 → 2)", file.display());
     assert!(told.len() == 1 && told[0].ends_with(&expected), "{told:?}");
     assert_eq!(status(&process)["in_force"]["how"], "watch");
 }
@@ -149,17 +149,17 @@ fn a_file_that_an_editor_takes_away_first_is_none_that_is_gone() {
 }
 
 /// A directory as Kubernetes mounts a ConfigMap: files that are links through `..data`, which is exchanged.
-struct Volume(PathBuf);
+pub(crate) struct Volume(PathBuf);
 
 impl Volume {
-    fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path) -> Self {
         let volume = folder.join("conf");
         std::fs::create_dir(&volume).unwrap();
         Self(volume)
     }
 
     /// Holds these files from now on.
-    fn hold(&self, revision: u32, files: &[(&str, String)]) {
+    pub(crate) fn hold(&self, revision: u32, files: &[(&str, String)]) {
         let name = format!("..{revision}");
         std::fs::create_dir(self.0.join(&name)).unwrap();
         for (file, text) in files {
@@ -196,8 +196,12 @@ fn a_config_map_that_is_exchanged_is_seen_again_and_again_with_what_comes_and_go
     answers(&process, 4);
     until("a file that was removed", || get(process.address, "/more").json()["number"] == 4);
 
-    assert!(lines(&process, "is in force").iter().any(|line| line.contains("more.yaml` is new")), "{}", process.said());
-    assert!(lines(&process, "is in force").iter().any(|line| line.contains("more.yaml` is gone")), "{}", process.said());
+    // What is in force is told once it is.
+    for words in ["more.yaml` is new", "more.yaml` is gone"] {
+        until(words, || lines(&process, "is in force").iter().any(|line| line.contains(words)));
+    }
+    // What is as it should be is no warning.
+    assert_eq!(lines(&process, " notify::"), [""; 0]);
     assert_eq!(lines(&process, "not reloaded"), [""; 0]);
 }
 
@@ -255,10 +259,15 @@ fn keys_and_secrets_in_files_are_watched_as_well() {
 
     std::fs::write(process.folder.join("hs.key"), SECRETS[1]).unwrap();
     until("the other secret", || SECRETS.map(|secret| asked_with(&process, secret)) == [401, 200]);
-    says(&process, "hs.key` has changed: every value is as before");
+    says(&process, "hs.key` (filters.login.jwt.keys.secret) has changed");
+    assert!(!process.said().contains("every value is as before"), "{}", process.said());
     assert_eq!(["one", "two"].map(|token| operator(&process, token)), [200, 401]);
     std::fs::write(process.folder.join("admin.token"), "two").unwrap();
     until("the other token", || ["one", "two"].map(|token| operator(&process, token)) == [401, 200]);
+    says(&process, "admin.token` (server.admin.token) has changed");
+    // The same secret with another line end is no other one.
+    std::fs::write(process.folder.join("admin.token"), "two\n").unwrap();
+    says(&process, "admin.token` has changed: every value is as before");
 
     // One that cannot be used leaves the one before in use.
     std::fs::write(process.folder.join("hs.key"), "").unwrap();
@@ -266,6 +275,133 @@ fn keys_and_secrets_in_files_are_watched_as_well() {
     until("an error", || !lines(&process, "not reloaded").is_empty());
     assert_eq!(SECRETS.map(|secret| asked_with(&process, secret)), [401, 200]);
     assert!(SECRETS.iter().all(|secret| !process.said().contains(secret)), "{}", process.said());
+}
+
+#[test]
+fn a_reload_by_hand_names_the_secret_that_has_changed_and_shows_nothing_of_it() {
+    let folder = Process::folder("rotated");
+    std::fs::write(folder.join("hs.key"), SECRETS[0]).unwrap();
+    let login = "filters: {login: {jwt: {issuer: any, audience: any, algorithms: [HS256], keys: {secret: {file: hs.key}}}}}\n";
+    std::fs::write(folder.join("frontgate.yaml"), text(1).replace("respond:", "filters: [login], respond:") + login).unwrap();
+    let process = Process::start_at(folder, "frontgate.yaml", &["--no-watch"], "true");
+    let reload = || process.ask("POST", "/-/reload").json()["changed"].clone();
+    assert_eq!(reload(), json!([]));
+
+    std::fs::write(process.folder.join("hs.key"), SECRETS[1]).unwrap();
+
+    let changed = reload();
+    let told = changed[0].as_str().unwrap().to_owned();
+    assert!(changed.as_array().unwrap().len() == 1 && told.starts_with("the secret in `"), "{changed}");
+    assert!(told.ends_with("hs.key` (filters.login.jwt.keys.secret) has changed"), "{told}");
+    assert_eq!(SECRETS.map(|secret| asked_with(&process, secret)), [401, 200]);
+    assert_eq!(reload(), json!([]));
+}
+
+#[test]
+fn a_reload_by_hand_leaves_the_watcher_nothing_to_tell() {
+    let process = Process::start("by-hand", &text(1));
+
+    for round in 2..30 {
+        process.write(&text(round));
+        // Whoever is first: the other one finds nothing new.
+        assert_eq!((process.ask("POST", "/-/reload").status, number(&process)), (200, round.into()));
+    }
+    process.write(&text(30));
+    answers(&process, 30);
+    says(&process, "number: 29 → 30");
+
+    let told: Vec<String> = lines(&process, "every value is as before").into_iter().filter(|line| line.contains("has changed")).collect();
+    assert_eq!(told, [""; 0], "{}", process.said());
+    let told: usize = lines(&process, "is in force").iter().filter(|line| line.contains("respond.json.number")).count();
+    assert_eq!(told, 29, "each change once: {}", process.said());
+}
+
+#[test]
+fn what_has_changed_in_a_section_is_named_with_its_values() {
+    let process = Process::start("section", &text(1));
+
+    process.write(&text(1).replace("server:\n", "server:\n  half_close: true\n  limits: {headers: 32KiB}\n"));
+
+    says(&process, "the section `server` has changed (");
+    let told = lines(&process, "the section `server`").join("");
+    assert!(told.contains("limits.headers: ") && told.contains(" (default) → 32") && told.contains("half_close: "), "{told}");
+    let dashboard = process.ask("GET", "/-/dashboard").text();
+    assert!(dashboard.contains("the section `server` has changed (") && dashboard.contains("half_close: "), "{dashboard}");
+}
+
+#[test]
+fn a_mistake_is_told_with_what_was_probably_meant() {
+    let process = Process::start("meant", &text(1));
+
+    process.write(
+        &(text(1).replace("respond: {json: {number: 1}}", "upstream: catalgo") + "upstreams: {catalog: {endpoints: [127.0.0.1:1]}}\n"),
+    );
+    says(&process, "there is no upstream `catalgo` (did you mean `catalog`?)");
+    process.write(&(text(1) + "server: {}\n"));
+    says(&process, "duplicate key `server`, first defined here: ");
+}
+
+#[test]
+fn an_edit_is_in_force_though_a_file_beside_it_is_away() {
+    let folder = Process::folder("away");
+    let conf = folder.join("conf");
+    std::fs::create_dir(&conf).unwrap();
+    std::fs::write(conf.join("main.yaml"), text(1)).unwrap();
+    let more = "routes: [{name: more, path: /more, respond: {}}]\n";
+    std::fs::write(conf.join("more.yaml"), more).unwrap();
+    let process = Process::start_at(folder, "conf", &[], "true");
+
+    std::fs::remove_file(conf.join("more.yaml")).unwrap();
+    std::fs::write(conf.join("main.yaml"), text(2)).unwrap();
+
+    answers(&process, 2);
+    says(&process, "more.yaml` is gone");
+    // One that comes back at once was never away.
+    for round in 3..6 {
+        std::fs::write(conf.join("more.yaml"), more).unwrap();
+        until("it to be there", || get(process.address, "/more").body.is_empty());
+        std::fs::rename(conf.join("more.yaml"), conf.join("more.yaml~")).unwrap();
+        std::fs::write(conf.join("main.yaml"), text(round)).unwrap();
+        std::fs::rename(conf.join("more.yaml~"), conf.join("more.yaml")).unwrap();
+        answers(&process, round.into());
+    }
+    assert_eq!(lines(&process, "not reloaded"), [""; 0]);
+}
+
+#[test]
+fn what_is_no_file_beside_the_configuration_changes_nothing_and_holds_up_nobody() {
+    let folder = Process::folder("odd");
+    let conf = folder.join("conf");
+    std::fs::create_dir(&conf).unwrap();
+    std::fs::write(conf.join("main.yaml"), text(1)).unwrap();
+    let process = Process::start_at(folder, "conf", &[], "true");
+    let odd = conf.join("odd.yaml");
+
+    let make = |what: &str| match what {
+        "a pipe" => assert!(Command::new("mkfifo").arg(&odd).status().unwrap().success()),
+        "a link to itself" => symlink("odd.yaml", &odd).unwrap(),
+        "a device" => symlink("/dev/zero", &odd).unwrap(),
+        "a file of a terabyte" => std::fs::File::create(&odd).unwrap().set_len(1 << 40).unwrap(),
+        _ => std::fs::write(&odd, [0xff, 0x00, 0x80]).unwrap(),
+    };
+    let odd_ones = [
+        ("a pipe", "it is a pipe (FIFO), not a regular file"),
+        ("a link to itself", "cannot be read: "),
+        ("a device", "it is a device, not a regular file"),
+        ("a file of a terabyte", "is larger than 8 MiB"),
+        ("what is no text", "is not part of a character in UTF-8"),
+    ];
+    for (round, (what, words)) in odd_ones.into_iter().enumerate() {
+        make(what);
+        until(words, || lines(&process, "not reloaded").len() == round + 1);
+        assert!(lines(&process, "not reloaded")[round].contains(words), "{}", process.said());
+        assert_eq!((number(&process), metric(&process, SUCCESSFUL)), (round as u64 + 1, 0.0));
+
+        std::fs::remove_file(&odd).unwrap();
+        std::fs::write(conf.join("main.yaml"), text(round as u32 + 2)).unwrap();
+        answers(&process, round as u64 + 2);
+    }
+    assert_eq!(lines(&process, "not reloaded").len(), 5, "each once: {}", process.said());
 }
 
 #[test]

@@ -21,9 +21,8 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, UnitWeighter, Weighter};
 
-use super::fallback;
 use crate::filter::Facts;
-use crate::words::cache_control::says;
+use crate::words::cache_control::{NO_STORE, not_kept, says};
 use crate::words::selector::Selector;
 use crate::words::{fields, reserved};
 
@@ -361,7 +360,7 @@ fn kept(headers: &HeaderMap) -> Arc<[(HeaderName, HeaderValue)]> {
     let stays =
         |name: &HeaderName| !reserved::frames(name) && !WITHOUT.contains(name) && !WITHOUT_TOO.contains(&name.as_str()) && !nominated(name);
     // Of what was said of caching one thing is about the answer: whether it may be changed.
-    let control = fallback::control(headers);
-    let control = (control != fallback::NO_STORE).then_some((CACHE_CONTROL, control));
+    let control = not_kept(headers);
+    let control = (control != NO_STORE).then_some((CACHE_CONTROL, control));
     headers.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).chain(control).collect()
 }

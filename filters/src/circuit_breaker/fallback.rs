@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{AGE, CACHE_CONTROL, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_http::ResponseHeader;
 
 use super::cache::{Asked, Copy, Store};
@@ -12,11 +12,10 @@ use super::config::Fallback;
 use crate::count::stripe::Counter;
 use crate::reply::respond::Respond;
 use crate::reply::{Reply, ReplyBody};
-use crate::words::cache_control;
+use crate::words::cache_control::{NO_STORE, not_kept};
 
 const MARK: HeaderName = HeaderName::from_static("x-bff-fallback");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// A fallback, compiled.
 pub struct Serving {
@@ -107,13 +106,8 @@ pub fn serve(all: &[Serving], next: &mut usize, situation: &Situation<'_>) -> Op
 /// Marks another upstream's answer.
 pub fn mark(head: &mut ResponseHeader) {
     head.insert_header("X-BFF-Fallback", HeaderValue::from_static("upstream")).expect("a known name and value");
-    let control = control(&head.headers);
+    let control = not_kept(&head.headers);
     head.insert_header("Cache-Control", control).expect("a known name and value");
-}
-
-/// What a fallback's answer says instead of this: whether it may be changed on its way stays said.
-pub fn control(headers: &HeaderMap) -> HeaderValue {
-    if cache_control::says(headers, "no-transform") { HeaderValue::from_static("no-store, no-transform") } else { NO_STORE }
 }
 
 /// The refusal where nothing serves.

@@ -3,6 +3,7 @@
 //! A name is the first 96 bits of HMAC-SHA-256 (RFC 2104) in base64url: who has the key finds the name of a value, and nobody finds the value of
 //! a name.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use aws_lc_rs::hmac;
@@ -10,6 +11,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::document::generation;
+
+/// How long a name is.
+const NAME: usize = 16;
 
 /// Gives names under one key.
 pub struct Pseudonyms {
@@ -53,16 +57,35 @@ impl Pseudonyms {
 
     /// The name of a value.
     pub fn of(&self, value: impl AsRef<[u8]>) -> Box<str> {
-        URL_SAFE_NO_PAD.encode(&hmac::sign(&self.key, value.as_ref()).as_ref()[..12]).into()
+        let mut name = String::with_capacity(NAME);
+        self.put(value.as_ref(), &mut name);
+        name.into()
     }
 
-    /// What logs show in place of a limit's key.
-    pub fn of_parts(&self, parts: &[Part]) -> String {
-        let shown = parts.iter().map(|part| match part {
-            Part::Plain(text) => text.clone(),
-            Part::Named(value) => self.of(value),
-        });
-        shown.collect::<Vec<_>>().join(",")
+    fn put(&self, value: &[u8], out: &mut String) {
+        URL_SAFE_NO_PAD.encode_string(&hmac::sign(&self.key, value).as_ref()[..12], out);
+    }
+
+    /// What logs show in place of a limit's key: of an address alone, which most limits count by, the very text that is there.
+    pub fn of_parts<'p>(&self, parts: &'p [Part]) -> Cow<'p, str> {
+        if let [Part::Plain(text)] = parts {
+            return Cow::Borrowed(text);
+        }
+        let length = |part: &Part| match part {
+            Part::Plain(text) => text.len(),
+            Part::Named(_) => NAME,
+        };
+        let mut shown = String::with_capacity(parts.iter().map(|part| length(part) + 1).sum());
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                shown.push(',');
+            }
+            match part {
+                Part::Plain(text) => shown.push_str(text),
+                Part::Named(value) => self.put(value, &mut shown),
+            }
+        }
+        Cow::Owned(shown)
     }
 
     /// Whether both give the same names.
@@ -105,8 +128,12 @@ mod tests {
     fn an_address_is_shown_and_everything_else_is_named() {
         let names = Pseudonyms::keyed(b"0123456789abcdef").expect("a key");
 
-        let shown = names.of_parts(&[Part::Named(b"user-1"[..].into()), Part::Plain("192.0.2.1".into())]);
+        let parts = [Part::Named(b"user-1"[..].into()), Part::Plain("192.0.2.1".into())];
+        let shown = names.of_parts(&parts);
 
         assert_eq!(shown, format!("{},192.0.2.1", names.of("user-1")));
+        assert!(matches!(names.of_parts(&[Part::Plain("192.0.2.1".into())]), Cow::Borrowed("192.0.2.1")));
+        assert_eq!((names.of_parts(&[Part::Named(b"user-1"[..].into())]).as_ref(), names.of("user-1").len()), (&*names.of("user-1"), NAME));
+        assert_eq!(names.of_parts(&[]), "");
     }
 }

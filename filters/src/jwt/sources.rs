@@ -45,7 +45,7 @@ impl Sources {
         for source in &self.0 {
             match source {
                 Source::Bearer => {
-                    if head.headers.get(AUTHORIZATION).is_some_and(|value| bearer(value.as_bytes()).is_some()) {
+                    if head.headers.get(AUTHORIZATION).is_some_and(|value| fields::bearer(value.as_bytes()).is_some()) {
                         head.remove_header(&AUTHORIZATION);
                     }
                 }
@@ -63,7 +63,7 @@ impl Source {
         match self {
             Self::Bearer => {
                 let Some(value) = only(head, &AUTHORIZATION)? else { return Ok(None) };
-                match bearer(value) {
+                match fields::bearer(value) {
                     None => Ok(None),
                     Some(token) => checked(token).map(Some),
                 }
@@ -83,18 +83,8 @@ impl Source {
 
 /// The value of a header that may be sent once.
 fn only<'r>(head: &'r RequestHeader, name: &HeaderName) -> Result<Option<&'r [u8]>, Reason> {
-    let mut values = head.headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (value, None) => Ok(value.map(|value| value.as_bytes())),
-        _ => Err(Reason::BadRequest),
-    }
-}
-
-/// What follows the scheme, where it is Bearer; schemes ignore case (RFC 9110, section 11.1).
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = value.split_at_checked(6)?;
-    let ends = rest.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'));
-    (scheme.eq_ignore_ascii_case(b"Bearer") && ends).then(|| rest.trim_ascii())
+    let value = fields::only(&head.headers, name).map_err(|_| Reason::BadRequest)?;
+    Ok(value.map(|value| value.as_bytes()))
 }
 
 /// A token as RFC 6750, section 2.1, spells it: not empty, and of the characters of `b64token`.

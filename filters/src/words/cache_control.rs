@@ -1,7 +1,7 @@
 //! What `Cache-Control` says (RFC 9111, section 5.2).
 
-use http::HeaderMap;
 use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderValue};
 
 use super::fields;
 
@@ -13,10 +13,16 @@ pub fn says(headers: &HeaderMap, directive: &str) -> bool {
     })
 }
 
+/// What an answer says that nobody may keep.
+pub const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// What an answer with these headers says once nobody may keep it: whether it may be changed on its way stays said.
+pub fn not_kept(headers: &HeaderMap) -> HeaderValue {
+    if says(headers, "no-transform") { HeaderValue::from_static("no-store, no-transform") } else { NO_STORE }
+}
+
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]

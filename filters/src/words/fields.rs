@@ -38,6 +38,26 @@ pub fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     list(headers, name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
 }
 
+/// A field has several lines where one may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Several;
+
+/// The value of a field that has one line at most: which of two would be meant nobody knows.
+pub fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Several> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        _ => Err(Several),
+    }
+}
+
+/// What follows the scheme of an `Authorization`, where that is Bearer; schemes ignore case (RFC 9110, section 11.1).
+pub fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.split_at_checked(6)?;
+    let ends = rest.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'));
+    (scheme.eq_ignore_ascii_case(b"Bearer") && ends).then(|| rest.trim_ascii())
+}
+
 /// Whether a `Content-Type` is of this media type, whatever its parameters.
 pub fn is_media_type(content_type: &[u8], wanted: &str) -> bool {
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();

@@ -7,8 +7,8 @@ const EXPLAIN: &str = "x-frontgate-explain";
 /// How a message is framed, and what is about one connection only (RFC 9110, section 7.6.1).
 const FRAMING: &[&str] =
     &["connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
-/// What the gateway writes on every answer.
-const ANSWER: &[&str] = &["date", "x-request-id"];
+/// What the gateway writes on every answer, and the decisions that it tells on some.
+const ANSWER: &[&str] = &["date", EXPLAIN, "x-request-id"];
 /// What the gateway writes on every request to an upstream, and `Expect`, which it answers itself.
 const REQUEST: &[&str] =
     &["expect", "forwarded", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "x-request-id"];

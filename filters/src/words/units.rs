@@ -120,7 +120,8 @@ impl FromStr for Share {
 
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}%", self.0 * 100.0)
+        // What is left of a decimal fraction in binary digits is not told: 0.29 times 100 is a little less than 29.
+        write!(f, "{}%", (self.0 * 1e14).round() / 1e12)
     }
 }
 
@@ -180,6 +181,10 @@ mod tests {
             assert_eq!(text.parse::<Size>().expect("a size").to_string(), text);
         }
         for text in ["50%", "2.5%"] {
+            assert_eq!(text.parse::<Share>().expect("a share").to_string(), text);
+        }
+        for tenths in 0..=1000 {
+            let text = format!("{}%", f64::from(tenths) / 10.0);
             assert_eq!(text.parse::<Share>().expect("a share").to_string(), text);
         }
         for text in ["100/s", "600/m", "10000/h"] {

@@ -13,7 +13,9 @@ use crate::telemetry::{Board, EndpointState};
 
 /// How many routes are told at once.
 const ROUTES: usize = 400;
-/// How many endpoints of an upstream: those first that take no requests.
+/// How many versions of canaries: those first that were given to somebody.
+const VERSIONS: usize = 200;
+/// How many endpoints of an upstream: those first that take no requests, then those with an error.
 const ENDPOINTS: usize = 64;
 /// How many of the keys that limits refused.
 const KEYS: usize = 10;
@@ -30,6 +32,8 @@ pub(super) struct Numbers {
     status: Status,
     /// Of which upstreams how many endpoints are not told.
     endpoints_left_out: BTreeMap<String, usize>,
+    /// How many versions of canaries are not told.
+    canaries_left_out: usize,
     counters: Board,
     /// What is written of the routes that are told.
     written: BTreeMap<String, Written>,
@@ -62,10 +66,16 @@ impl Numbers {
         for (name, upstream) in &mut status.upstreams {
             let left_out = upstream.endpoints.len().saturating_sub(ENDPOINTS);
             if left_out > 0 {
-                upstream.endpoints.sort_by_key(|endpoint| endpoint.state == EndpointState::Healthy);
+                upstream.endpoints.sort_by_key(|endpoint| (endpoint.state == EndpointState::Healthy, endpoint.last_error.is_none()));
                 upstream.endpoints.truncate(ENDPOINTS);
                 endpoints_left_out.insert(name.clone(), left_out);
             }
+        }
+        let canaries_left_out = status.canaries.len().saturating_sub(VERSIONS);
+        if canaries_left_out > 0 {
+            let is_wanted = |route: &str| route.to_lowercase().contains(wanted);
+            status.canaries.sort_by_key(|canary| (!is_wanted(&canary.route), canary.answered + canary.spilled == 0));
+            status.canaries.truncate(VERSIONS);
         }
         let routes = &snapshot.loaded.config.routes;
         let told = |name: &str| counters.routes.binary_search_by(|route| (*route.name).cmp(name)).is_ok();
@@ -90,6 +100,7 @@ impl Numbers {
             now_ms: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
             status,
             endpoints_left_out,
+            canaries_left_out,
             quiet_routes: routes.len().saturating_sub(busy),
             counters,
             written,

@@ -4,6 +4,7 @@
 mod reach;
 mod tables;
 pub(super) mod tap;
+mod told;
 pub(super) mod why;
 
 use std::fmt::Write as _;
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 pub(super) use self::reach::admin_address;
 use self::reach::{Answered, Gateway};
+pub(super) use self::tables::rolled_back;
 use super::{Admin, OnUpstream, Whom, exit, fail};
 use crate::changes::Portrait;
 use crate::cli::check::Format;
@@ -274,11 +276,10 @@ fn refusal(body: &[u8]) -> String {
     out
 }
 
-/// What there would have been to choose from.
+/// The circuits that were asked so far, and how they stand.
 fn known_circuits(gateway: &Gateway) -> String {
     let status = gateway.ask("GET", STATUS).ok().and_then(|answered| serde_json::from_slice::<Status>(&answered.body).ok());
-    let circuits = status.map(|status| tables::circuits(&status.circuits)).unwrap_or_default();
-    if circuits.is_empty() { "No circuit has been asked yet.\n".to_owned() } else { circuits }
+    status.map(|status| tables::circuits(&status.circuits)).unwrap_or_default()
 }
 
 /// The endpoints that there are.

@@ -2,14 +2,18 @@
 
 use crate::cli::table::{Column, table};
 use crate::config::model::UpstreamProtocol;
-use crate::status::{CircuitStatus, HistoryStatus, LimitsStatus, Status, UpstreamStatus};
+use crate::status::{CanaryStatus, CircuitStatus, HistoryStatus, InForce, LimitsStatus, Status, UpstreamStatus};
 use crate::telemetry::EndpointState;
 
 /// Upstreams and circuits, for people.
 pub(super) fn upstreams(status: &Status) -> String {
     let circuits = circuits(&status.circuits);
     let adaptive: String = status.upstreams.iter().filter_map(|(name, upstream)| adaptive(name, upstream)).collect();
-    [endpoints(status), sources(status), circuits, adaptive].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+    [endpoints(status), sources(status), canaries(&status.canaries), circuits, adaptive]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Endpoints with their states.
@@ -65,14 +69,17 @@ pub(super) fn history(history: &HistoryStatus) -> String {
     let columns =
         [Column::Left("HASH"), Column::Left("ACCEPTED"), Column::Left("HOW"), Column::Left("IN FORCE"), Column::Left("ASKED FOR BY")];
     let mut text = table(columns, &rows.collect::<Vec<_>>());
-    if let (Some(on_disk), who) = (&history.in_force.on_disk, history.in_force.who.as_deref().unwrap_or("?")) {
-        let since = &history.in_force.since;
-        text += &format!(
-            "\nRolled back at {since} by the operator {who}; {on_disk}.\nIt holds until the files change, or `frontgate reload`.\n"
-        );
-    }
+    text.extend(rolled_back(&history.in_force).map(|told| format!("\n{told}")));
     text.extend(history.problems.iter().map(|problem| format!("\nNot whole: {problem}\n")));
     text
+}
+
+/// What was rolled back to, where something was, and what ends that.
+pub(in crate::cli) fn rolled_back(in_force: &InForce) -> Option<String> {
+    let on_disk = in_force.on_disk_in_words()?;
+    let (since, who) = (&in_force.since, in_force.who.as_deref().unwrap_or("?"));
+    let holds = in_force.holds.as_deref().unwrap_or("until the files change");
+    Some(format!("Rolled back at {since} by the operator {who}; {on_disk}.\nIt holds {holds}.\n"))
 }
 
 /// Where endpoints come from, where not all are written as addresses.
@@ -104,6 +111,31 @@ fn sources(status: &Status) -> String {
         Column::Left("LAST ERROR"),
     ];
     table(columns, &rows)
+}
+
+/// The versions that canaries choose, where there are any.
+fn canaries(canaries: &[CanaryStatus]) -> String {
+    let rows = canaries.iter().map(|canary| {
+        [
+            canary.route.clone(),
+            canary.version.clone(),
+            canary.upstreams.join(", "),
+            canary.share.clone().unwrap_or_else(|| "-".to_owned()),
+            canary.answered.to_string(),
+            canary.failed.to_string(),
+            canary.spilled.to_string(),
+        ]
+    });
+    let columns = [
+        Column::Left("ROUTE"),
+        Column::Left("VERSION"),
+        Column::Left("UPSTREAM"),
+        Column::Right("SHARE"),
+        Column::Right("REQUESTS"),
+        Column::Right("5XX"),
+        Column::Right("SPILLED"),
+    ];
+    table(columns, &rows.collect::<Vec<_>>())
 }
 
 /// Circuits, where there are any.
@@ -179,6 +211,9 @@ mod tests {
             "users": {"alive": true, "required": false, "in_flight": 0, "retrying": 0, "first_byte_ms": 15000, "adaptive": false, "endpoints": [
                 {"address": "[::1]:80", "name": "users.internal:80", "state": "unhealthy", "weight": 1, "in_flight": 0, "ejected_for_ms": null, "version": null}]}
         },
+        "canaries": [
+            {"route": "products", "version": "v2.4", "upstreams": ["catalog"], "share": "5%", "answered": 0, "failed": 0, "spilled": 0},
+            {"route": "products", "version": "stable", "upstreams": ["replica", "primary"], "share": null, "answered": 1200, "failed": 3, "spilled": 0}],
         "circuits": [
             {"filter": "guard", "upstream": "catalog", "state": "half_open", "requests": 20, "failures": 11, "slow": 2, "probes": 1, "open_for_ms": null, "forced": null},
             {"filter": "guard", "upstream": "users", "state": "open", "requests": 0, "failures": 0, "slow": 0, "probes": 0, "open_for_ms": 700, "forced": "open", "forced_for_ms": 90000}]
@@ -196,6 +231,10 @@ catalog   10.0.0.1:80      -                  healthy                           
 catalog   10.0.0.200:8080  -                  ejected, 12s left                       10          0  h2        -        status 503, 61s ago
 catalog   10.0.0.3:80      -                  drained, 3599s left  4 by hand, 500ms left          2  -         -        -
 users     [::1]:80         users.internal:80  unhealthy                                1          0  -         -        -
+
+ROUTE     VERSION  UPSTREAM          SHARE  REQUESTS  5XX  SPILLED
+products  v2.4     catalog              5%         0    0        0
+products  stable   replica, primary      -      1200    3        0
 
 CIRCUIT  UPSTREAM  STATE             REQUESTS  FAILURES  SLOW  FORCED
 guard    catalog   half_open               20        11     2  -

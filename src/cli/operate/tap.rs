@@ -10,6 +10,7 @@ use frontgate_filters::words::units::Duration;
 use serde_json::Value;
 
 use super::reach::{Followed, Gateway};
+use super::told::text;
 use super::{encoded, refusal};
 use crate::cli::{Admin, exit, fail};
 use crate::telemetry::LineFilter;
@@ -71,7 +72,8 @@ pub(in crate::cli) fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCod
     }
 }
 
-/// Shows a line of what comes: one of the log's, how many found no room, or nothing, which says that the gateway is there.
+/// Shows a line of what comes: one of the log's, how many found no room, how many requests there were at the end, or nothing, which says that
+/// the gateway is there.
 fn show(out: &mut impl Write, line: &str, format: Format) -> std::io::Result<()> {
     if line.is_empty() {
         return Ok(());
@@ -80,11 +82,26 @@ fn show(out: &mut impl Write, line: &str, format: Format) -> std::io::Result<()>
     if let Some(skipped) = json["skipped"].as_u64() {
         return writeln!(std::io::stderr(), "frontgate: {skipped} lines came too fast and are left out");
     }
+    if let Some(requests) = json["end"]["requests"].as_u64() {
+        return match json["end"]["matched"].as_u64() {
+            Some(0) => writeln!(std::io::stderr(), "frontgate: {}", none_of(requests)),
+            _ => Ok(()),
+        };
+    }
     match format {
         Format::Json => writeln!(out, "{line}")?,
         Format::Human => writeln!(out, "{}", readable(&json))?,
     }
     out.flush()
+}
+
+/// What there was where no line was shown.
+fn none_of(requests: u64) -> String {
+    match requests {
+        0 => "no request ended in this time".to_owned(),
+        1 => "the one request that ended in this time does not match".to_owned(),
+        more => format!("none of the {more} requests that ended in this time match"),
+    }
 }
 
 /// What is named beside what every line begins with.
@@ -109,11 +126,7 @@ const NAMED: [&str; 16] = [
 
 /// A line for people: when, what came of it, what was asked, how long it took, and what else is known by name.
 fn readable(line: &Value) -> String {
-    let text = |name: &str| match &line[name] {
-        Value::String(text) => shown(text),
-        Value::Null => "-".to_owned(),
-        other => other.to_string(),
-    };
+    let text = |name: &str| text(line, name);
     let time = text("ts");
     let time = time.split('T').nth(1).map_or(&*time, |time| time.trim_end_matches('Z'));
     let host = if line["host"].is_null() { String::new() } else { text("host") };
@@ -126,11 +139,6 @@ fn readable(line: &Value) -> String {
         let _ = write!(out, " {name}={}", text(name));
     }
     out
-}
-
-/// What a client chose, without what a terminal would obey.
-fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -156,7 +164,7 @@ mod tests {
     fn what_is_sent_to_show_that_somebody_is_there_is_not_shown() {
         let mut out = Vec::new();
 
-        for line in ["", "{\"skipped\":3}", "{\"request_id\":\"a\"}"] {
+        for line in ["", "{\"skipped\":3}", "{\"request_id\":\"a\"}", "{\"end\":{\"requests\":1,\"matched\":1}}"] {
             show(&mut out, line, Format::Json).expect("a Vec takes it");
         }
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::reach::{Answered, Gateway};
+use super::told::{shown, text};
 use super::{encoded, indented, is_refusal, refusal};
 use crate::cli::{Admin, exit, fail};
 
@@ -99,19 +100,6 @@ fn told(record: &Value) -> String {
         }
     }
     out
-}
-
-fn text(of: &Value, name: &str) -> String {
-    match &of[name] {
-        Value::String(text) => shown(text),
-        Value::Null => "-".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-/// What a client chose, without what a terminal would obey.
-fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

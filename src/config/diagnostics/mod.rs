@@ -213,7 +213,7 @@ impl Diagnostics {
         self.items.iter().any(|item| item.severity == Severity::Error)
     }
 
-    /// For a log, in which one event is one line: the first error, and how many more there are.
+    /// For a log, in which one event is one line: the first error with what would be right, and how many more there are.
     pub fn in_a_line(&self) -> String {
         let errors = || self.items.iter().filter(|item| item.severity == Severity::Error);
         let Some(first) = errors().next() else { return "nothing is wrong".to_owned() };
@@ -224,6 +224,14 @@ impl Diagnostics {
             line = format!("{}:{row}:{column}: ", source.name);
         }
         line.push_str(&first.message);
+        for (at, label) in first.labels.iter().take(1) {
+            let source = &self.sources[at.file];
+            line.push_str(&format!(", {label}: {}:{}", source.name, source.line_column(at.range.start).0));
+        }
+        // What would be right, where that is not a text of its own.
+        if let Some(help) = first.help.as_ref().filter(|help| !help.contains('\n')) {
+            line.push_str(&format!(" ({help})"));
+        }
         let more = errors().count() - 1;
         if more > 0 {
             line.push_str(&format!(", and {more} more (`frontgate check` shows all)"));

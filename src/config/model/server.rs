@@ -311,7 +311,8 @@ pub struct Overload {
     /// Share of the memory that the process may have: of the control group's limit, of its own limits (RLIMIT_AS, RLIMIT_DATA), or of its own
     /// and what the machine has left, whichever is nearest. 100% is never passed.
     pub memory: Share,
-    /// Share of the files and sockets that the process may have open (RLIMIT_NOFILE). 100% is never passed.
+    /// Share of the files and sockets that clients' connections may come up to: of RLIMIT_NOFILE what is not kept back for operators and
+    /// upstreams. 100% is never passed.
     pub descriptors: Share,
     /// How late a worker thread comes to what is due, for a second on end.
     pub lag: Duration,

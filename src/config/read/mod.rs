@@ -2,6 +2,7 @@
 
 mod absent;
 mod advice;
+pub(super) mod alone;
 pub(super) mod collect;
 mod de;
 mod layout;

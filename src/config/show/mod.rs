@@ -6,13 +6,14 @@
 mod filled;
 mod yaml;
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use frontgate_filters::words::spanned::Place;
 use serde_json::{Map, Value, json};
 
 pub(crate) use self::filled::options;
-use super::places::Places;
+use super::places::{Places, Source};
 use super::read::tree::{Node, Value as Kind};
 use super::{Loaded, secrets};
 
@@ -74,14 +75,37 @@ struct Near<'t> {
 struct Walk<'l> {
     loaded: &'l Loaded,
     places: &'l Places,
+    /// Where the lines of each file end: there are many values in a large one.
+    ends: Vec<Vec<usize>>,
 }
 
 /// The configuration with every default, each value with its origin.
 pub(crate) fn shown(loaded: &Loaded) -> Shown {
     let value = filled::filled(&loaded.config);
     let (root, places) = loaded.written();
-    let walk = Walk { loaded, places: &places };
+    let ends = |source: &Source| source.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+    let walk = Walk { loaded, places: &places, ends: loaded.sources.iter().map(ends).collect() };
     walk.shown(value, root.as_ref().map(|node| Near { node, key: None }), &mut Vec::new())
+}
+
+/// What is shown in place of a value, where it is not shown as it is: `${NAME}` as it is written where the environment brought it, stars where
+/// it looks like a secret. `key` is the name of what it is the value of, and `text` the value where it is a text.
+fn masked(places: &Places, place: Place, key: &str, text: Option<&str>) -> Option<String> {
+    let brought = places.origin(place).map(|origin| origin.written.clone());
+    brought.or_else(|| secrets::masked(key, text?))
+}
+
+impl Loaded {
+    /// A text of this configuration as whoever may see it is shown it: the value of `key`, as it is written at `place`.
+    pub(crate) fn shown<'t>(&self, place: Place, key: &str, text: &'t str) -> Cow<'t, str> {
+        masked(&self.places, place, key, Some(text)).map_or(Cow::Borrowed(text), Cow::Owned)
+    }
+
+    /// Any text without the values that the environment brought to this configuration, as far as they are no part of any word.
+    pub(crate) fn without_brought(&self, text: &str) -> String {
+        let brought = self.places.origins().filter(|origin| origin.text.len() >= secrets::TELLING);
+        brought.fold(text.to_owned(), |text, origin| text.replace(&origin.text, &origin.written))
+    }
 }
 
 impl Walk<'_> {
@@ -137,14 +161,9 @@ impl Walk<'_> {
             Kind::Seq(items) if items.len() == 1 => Near { node: &items[0], key: near.key },
             _ => near,
         });
-        if let Some(origin) = near.and_then(|near| self.places.origin(Place(near.node.id))) {
-            return Content::Masked { shown: origin.written.clone(), is };
-        }
-        let masked = is.as_str().and_then(|text| {
-            // The members of `secret: {file: …}` say where one is kept.
-            secrets::masked(path.last().map_or("", String::as_str), text)
-        });
-        match masked {
+        let place = near.map(|near| Place(near.node.id)).unwrap_or_default();
+        // The members of `secret: {file: …}` say where one is kept.
+        match masked(self.places, place, path.last().map_or("", String::as_str), is.as_str()) {
             Some(shown) => Content::Masked { shown, is },
             None => Content::Scalar(is),
         }
@@ -156,7 +175,8 @@ impl Walk<'_> {
         let source = &self.loaded.sources[at.file];
         // The files of a configuration are of one directory.
         let name = Path::new(&source.name).file_name().map_or(source.name.as_str().into(), |name| name.to_string_lossy());
-        let place = format!("{name}:{}", source.line_column(at.range.start).0);
+        let line = self.ends[at.file].partition_point(|end| *end < at.range.start) + 1;
+        let place = format!("{name}:{line}");
         Origin::Written(match self.places.origin(Place(near.node.id)) {
             Some(origin) => format!("{place} {}", origin.written),
             None => place,

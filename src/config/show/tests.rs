@@ -116,7 +116,7 @@ routes:
 
 #[test]
 fn values_of_several_files_say_which() {
-    let source = |name: &str, text: &str| crate::config::places::Source { name: format!("conf.d/{name}"), text: text.to_owned() };
+    let source = |name: &str, text: &str| Source { name: format!("conf.d/{name}"), text: text.to_owned() };
     let files = vec![
         source("a.yaml", &with("routes: [{name: a, path: /a, respond: {}}]\n")),
         source("b.yaml", "routes:\n  - {name: b, path: /b, respond: {}}\n"),

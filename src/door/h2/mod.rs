@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 
 use super::Door;
 use super::h1::{H1, Seat};
+use super::row::Row;
 use super::rules::{Keeper, Rules};
 use crate::telemetry::TurnedAway;
 use crate::upstream::balance::random;
@@ -171,7 +172,7 @@ where
     let streams = Arc::new(Streams { seat: seat.clone(), none: Notify::new() });
     let leave = leave(accepted, rules, &door.http2, shut.clone());
     tokio::pin!(leave);
-    let mut is_leaving = false;
+    let (mut is_leaving, mut row) = (false, Row::default());
     let flooded = || door.turn_away(TurnedAway::Flood, seat.conn.peer);
     loop {
         let accepted = tokio::select! {
@@ -187,7 +188,7 @@ where
                 is_leaving = true;
                 continue;
             }
-            accepted = connection.accept() => accepted,
+            accepted = poll_fn(|cx| row.follow(connection.poll_accept(cx))) => accepted,
             () = streams.idle(&**keeper) => return,
         };
         match accepted {
@@ -202,6 +203,7 @@ where
                     let _open = open;
                     proxy.process_new_http(session, &shut).await;
                 });
+                row.one_more().await;
             }
             Some(Err(error)) if is_flood(&error) => return flooded(),
             None | Some(Err(_)) => return,

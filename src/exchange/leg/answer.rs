@@ -11,7 +11,8 @@ use pingora_http::ResponseHeader;
 use super::{Client, Ended, Leg, Replay, Stage};
 use crate::door;
 use crate::exchange::client::Objection;
-use crate::exchange::{End, Order, timing};
+use crate::exchange::timing::{self, X_FRONTGATE_EXPLAIN};
+use crate::exchange::{End, Order};
 use crate::panics::{Panicked, caught};
 use crate::refusals;
 use crate::request_id::X_REQUEST_ID;
@@ -30,7 +31,7 @@ impl Leg {
         method: &Method,
         replay: &Replay,
     ) -> Result<(), Ended> {
-        let head = match head {
+        let mut head = match head {
             Ok(head) => head,
             Err(Fault::Closed(true) | Fault::Broken(true)) if self.line.is_reused() => {
                 return Err(Ended::Stale);
@@ -51,6 +52,7 @@ impl Leg {
             };
         }
         if client.takes_informational() {
+            head.remove_header(&X_FRONTGATE_EXPLAIN);
             client.inform(head);
         }
         Ok(())
@@ -72,6 +74,7 @@ impl Leg {
         order.facts.version = order.version();
         frontgate_filters::head::with_map(&mut head, |fields| {
             fields.insert(X_REQUEST_ID, order.facts.request_id.clone());
+            fields.remove(X_FRONTGATE_EXPLAIN);
         });
         let said = order.head_says(&head, self.line.is_at_end(), now);
         let next = order.settle(method, replay, Ok(&head), said, now);
@@ -129,7 +132,10 @@ impl Leg {
     pub(super) fn piece<C: Client>(&mut self, piece: Result<Piece, Fault>, order: &mut Order<'_>, client: &mut C) -> Result<(), Ended> {
         let (mut data, mut trailers, last) = match piece {
             Ok(Piece::Data(data)) => (Some(data), None, self.line.is_at_end()),
-            Ok(Piece::Trailers(trailers)) => (None, Some(*trailers), true),
+            Ok(Piece::Trailers(mut trailers)) => {
+                trailers.remove(X_FRONTGATE_EXPLAIN);
+                (None, Some(*trailers), true)
+            }
             Ok(Piece::End) => (None, None, true),
             Err(fault) => return Err(self.broke(order, &fault)),
         };

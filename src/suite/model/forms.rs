@@ -4,7 +4,7 @@ use std::fmt;
 
 use frontgate_filters::words::spanned::{Place, Spanned};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::MapAccessDeserializer;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Answer;
@@ -69,6 +69,11 @@ pub(super) fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deseriali
     Ok(Some(value.map_or(Nullable::Nothing, Nullable::Is)))
 }
 
+/// All members of a list.
+fn members<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(list: A) -> Result<Vec<T>, A::Error> {
+    Vec::deserialize(SeqAccessDeserializer::new(list))
+}
+
 impl<'de> Deserialize<'de> for Answers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct OneOrMany;
@@ -80,11 +85,8 @@ impl<'de> Deserialize<'de> for Answers {
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Answers, A::Error> {
                 Answer::deserialize(MapAccessDeserializer::new(map)).map(|one| Answers(vec![one]))
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Answers, A::Error> {
-                let mut all = Vec::new();
-                while let Some(one) = list.next_element()? {
-                    all.push(one);
-                }
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Answers, A::Error> {
+                let all = members(list)?;
                 if all.is_empty() { Err(de::Error::custom("the list of answers is empty")) } else { Ok(Answers(all)) }
             }
         }
@@ -122,12 +124,8 @@ impl<'de> Deserialize<'de> for Field {
             fn visit_bool<E>(self, value: bool) -> Result<Field, E> {
                 Ok(Field::Lines(vec![value.to_string()]))
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Field, A::Error> {
-                let mut all = Vec::new();
-                while let Some(one) = list.next_element::<String>()? {
-                    all.push(one);
-                }
-                Ok(Field::Lines(all))
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Field, A::Error> {
+                members(list).map(Field::Lines)
             }
         }
         deserializer.deserialize_any(Lines)

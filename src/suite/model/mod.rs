@@ -29,69 +29,58 @@ pub(in crate::suite) struct Suite {
     pub cases: Vec<Spanned<Case>>,
 }
 
-/// A case: one request with what is expected of it, or `steps`.
-#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::suite) struct Case {
-    /// What it shows, in a sentence.
-    pub name: Spanned<String>,
-    /// Who is connected; by default 127.0.0.1.
-    #[serde(default)]
-    pub client_ip: Option<IpAddr>,
-    /// Claims in place of a token: nothing of them is checked.
-    #[serde(default)]
-    pub claims: Option<Map<String, Value>>,
-    /// The certificate that the client shows: nothing of it is checked. The request has to come over TLS.
-    #[serde(default)]
-    pub client_cert: Option<Spanned<ClientCert>>,
-    /// What whichever upstream is asked answers, unless `upstreams` names it.
-    #[serde(default)]
-    pub upstream: Option<Spanned<Answers>>,
-    /// What single upstreams answer, by name.
-    #[serde(default)]
-    pub upstreams: BTreeMap<String, Spanned<Answers>>,
-    /// The request; of steps, those that have none of their own.
-    #[serde(default)]
-    pub request: Option<Spanned<Request>>,
-    /// What is expected; of steps, those that expect nothing of their own.
-    #[serde(default)]
-    pub expect: Option<Spanned<Expect>>,
-    /// Several requests to the same gateway, one after the other.
-    #[serde(default)]
-    pub steps: Vec<Spanned<Step>>,
+/// A case or a step of one: what is its own, and what both say of a request. A step that leaves something out takes the case's.
+macro_rules! asking {
+    ($($(#[$about:meta])* $name:ident { $($own:tt)* })*) => {$(
+        $(#[$about])*
+        #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub(in crate::suite) struct $name {
+            $($own)*
+            /// Who is connected; in a step by default whom the case says, else 127.0.0.1.
+            #[serde(default)]
+            pub client_ip: Option<IpAddr>,
+            /// Claims in place of a token: nothing of them is checked. In a step by default those of the case.
+            #[serde(default)]
+            pub claims: Option<Map<String, Value>>,
+            /// The certificate that the client shows: nothing of it is checked. The request has to come over TLS. In a step by default that of
+            /// the case.
+            #[serde(default)]
+            pub client_cert: Option<Spanned<ClientCert>>,
+            /// What whichever upstream is asked answers, unless `upstreams` names it; in a step by default what the case says.
+            #[serde(default)]
+            pub upstream: Option<Spanned<Answers>>,
+            /// What single upstreams answer, by name; in a step others as the case says.
+            #[serde(default)]
+            pub upstreams: BTreeMap<String, Spanned<Answers>>,
+            /// The request; that of a case is made by the steps that have none of their own.
+            #[serde(default)]
+            pub request: Option<Spanned<Request>>,
+            /// What is expected; of a case by the steps that expect nothing of their own.
+            #[serde(default)]
+            pub expect: Option<Spanned<Expect>>,
+        }
+    )*};
 }
 
-/// One of several requests.
-#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::suite) struct Step {
-    /// How much time passes before it.
-    #[serde(default)]
-    pub after: Option<Duration>,
-    /// How often it is made; each time the same is expected.
-    #[serde(default)]
-    pub times: Option<NonZeroU32>,
-    /// Who is connected; by default whom the case says.
-    #[serde(default)]
-    pub client_ip: Option<IpAddr>,
-    /// Claims in place of a token; by default those of the case.
-    #[serde(default)]
-    pub claims: Option<Map<String, Value>>,
-    /// The certificate that the client shows: by default that of the case.
-    #[serde(default)]
-    pub client_cert: Option<Spanned<ClientCert>>,
-    /// What whichever upstream is asked answers; by default what the case says.
-    #[serde(default)]
-    pub upstream: Option<Spanned<Answers>>,
-    /// What single upstreams answer, by name; others as the case says.
-    #[serde(default)]
-    pub upstreams: BTreeMap<String, Spanned<Answers>>,
-    /// The request; by default the case's.
-    #[serde(default)]
-    pub request: Option<Spanned<Request>>,
-    /// What is expected; by default what the case expects.
-    #[serde(default)]
-    pub expect: Option<Spanned<Expect>>,
+asking! {
+    /// A case: one request with what is expected of it, or `steps`.
+    Case {
+        /// What it shows, in a sentence.
+        pub name: Spanned<String>,
+        /// Several requests to the same gateway, one after the other.
+        #[serde(default)]
+        pub steps: Vec<Spanned<Step>>,
+    }
+    /// One of several requests.
+    Step {
+        /// How much time passes before it.
+        #[serde(default)]
+        pub after: Option<Duration>,
+        /// How often it is made; each time the same is expected. All steps of a case together make 10,000 requests at most.
+        #[serde(default)]
+        pub times: Option<Spanned<NonZeroU32>>,
+    }
 }
 
 /// A certificate of a client.

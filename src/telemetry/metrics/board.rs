@@ -31,8 +31,6 @@ pub(crate) struct Board {
     pub limits: Vec<LimitBoard>,
     /// What was trimmed, by route and profile.
     pub trimmed: Vec<TrimBoard>,
-    /// The versions that canaries choose, by route.
-    pub versions: Vec<VersionBoard>,
     /// The answers in place of an upstream's.
     pub fallbacks: Vec<FallbackBoard>,
     /// Since when the configuration is in force, in milliseconds since 1970.
@@ -68,6 +66,8 @@ pub(crate) struct Durations {
 pub(crate) struct UpstreamBoard {
     /// Attempts, by how they ended.
     pub attempts: BTreeMap<&'static str, u64>,
+    /// Answers that were failures.
+    pub failed_answers: u64,
     /// Its endpoints, by state.
     pub states: BTreeMap<&'static str, i64>,
     /// How long attempts took.
@@ -111,19 +111,6 @@ pub(crate) struct TrimBoard {
     pub input: u64,
     /// Bytes that were left.
     pub output: u64,
-}
-
-/// What is counted of a version on a route.
-#[derive(Debug, Serialize)]
-pub(crate) struct VersionBoard {
-    /// The route's name.
-    pub route: String,
-    /// The version's.
-    pub version: String,
-    /// As of a route.
-    pub answers: [u64; 6],
-    /// Requests that stable answered in its place.
-    pub spilled: u64,
 }
 
 /// What is counted of a kind of fallback.
@@ -187,13 +174,6 @@ impl Metrics {
                 routes.push(route.board(name));
             }
         });
-        let mut versions = Vec::new();
-        self.variants.each(|name, variant| {
-            let Some((route, version)) = name.split_once('/') else { return };
-            if shown.contains(route) {
-                versions.push(variant.board(route, version));
-            }
-        });
         let mut upstreams = BTreeMap::new();
         self.upstreams.each(|name, upstream| drop(upstreams.insert(name.to_owned(), upstream.board())));
         let mut listeners = Vec::new();
@@ -209,7 +189,6 @@ impl Metrics {
             listeners,
             limits: limits(&families),
             trimmed: trimmed(&families, &|route| shown.contains(route)),
-            versions,
             fallbacks: fallbacks(&families),
             config_since_ms: since.unwrap_or_default().as_millis() as u64,
         }
@@ -274,8 +253,8 @@ mod tests {
             metrics.route("a").called(Some(status));
         }
         metrics.route("quiet");
-        metrics.variant("a", "v2").count(500);
         metrics.upstream("u").attempt(Attempt::Timeout);
+        metrics.upstream("u").failed_answer();
         metrics.upstream("u").endpoints(EndpointState::Drained, 2);
         let labels = &["filter", "tier", "decision"];
         let decisions = metrics.filters.counters("rate_limit_decisions_total", "Decisions.", labels);
@@ -292,8 +271,8 @@ mod tests {
         let place = |seconds: f64| board.bounds.iter().position(|bound| *bound >= seconds).unwrap_or(board.bounds.len());
         let counts = [0.001, 0.003, 0.03, 20.0].map(|seconds| route.durations.counts[place(seconds)]);
         assert_eq!((counts, route.durations.counts.iter().sum::<u64>()), ([1, 2, 1, 1], 5));
-        assert_eq!((board.versions[0].answers[4], &*board.versions[0].version), (1, "v2"));
-        assert_eq!((board.upstreams["u"].attempts["timeout"], board.upstreams["u"].states["drained"]), (1, 2));
+        let upstream = &board.upstreams["u"];
+        assert_eq!((upstream.attempts["timeout"], upstream.failed_answers, upstream.states["drained"]), (1, 1, 2));
         assert_eq!((board.limits[0].allowed, board.limits[0].refused), (8, 5));
     }
 

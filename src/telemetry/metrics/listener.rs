@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::board::ListenerBoard;
 use super::handshakes::{Handshakes, NoHandshake};
 use super::scrape::Scrape;
+use crate::overload;
 use crate::telemetry::Sparing;
 
 /// A listener's gauges and counters.
@@ -95,6 +96,15 @@ impl ListenerMetrics {
     pub(crate) fn turned_away(&self, why: TurnedAway) -> Option<u64> {
         self.turned_away[why as usize].fetch_add(1, Ordering::Relaxed);
         self.told[why as usize].happened(Instant::now())
+    }
+
+    /// Adds how many clients were turned away here for want of room; no operators.
+    pub(super) fn add_turned_away(&self, all: &mut overload::TurnedAway<u64>) {
+        if !self.is_operators {
+            let count = |why: TurnedAway| self.turned_away[why as usize].load(Ordering::Relaxed);
+            all.descriptors += count(TurnedAway::Descriptors);
+            all.places += count(TurnedAway::Connections);
+        }
     }
 
     /// Counts a handshake: the version of TLS, or why there is none. What is to be told of it in words, and how many others of its kind were

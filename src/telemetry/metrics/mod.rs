@@ -39,7 +39,7 @@ pub(crate) use handshakes::{FAMILY as HANDSHAKES, NoHandshake};
 pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
 pub(crate) use mirror::{Compared, MirrorMetrics, Place, Skipped};
 pub(crate) use overload::OverloadMetrics;
-pub(crate) use route::{RouteMetrics, VariantMetrics};
+pub(crate) use route::{RouteMetrics, VariantMetrics, VersionCounts};
 pub(crate) use spans::{SpanLoss, SpanMetrics};
 pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
 
@@ -97,6 +97,11 @@ impl Metrics {
         self.variants.get(&format!("{route}/{version}"), || VariantMetrics::new(Room::new(&self.series, Counted::Versions)))
     }
 
+    /// What was counted of a version on a route; nothing of one that is unknown.
+    pub(crate) fn version(&self, route: &str, version: &str) -> VersionCounts {
+        self.variants.find(&format!("{route}/{version}")).map(|variant| variant.counts()).unwrap_or_default()
+    }
+
     /// The handle of an upstream: always the same for a name.
     pub(crate) fn upstream(&self, name: &str) -> Arc<UpstreamMetrics> {
         self.upstreams.get(name, UpstreamMetrics::new)
@@ -115,6 +120,13 @@ impl Metrics {
     /// The same for an address that operators, probes and scrapes connect to.
     pub(crate) fn operators_listener(&self, address: &str) -> Arc<ListenerMetrics> {
         self.listeners.get(address, ListenerMetrics::of_operators)
+    }
+
+    /// How many connections of clients were turned away for want of room.
+    pub(crate) fn turned_away(&self) -> crate::overload::TurnedAway<u64> {
+        let mut all = crate::overload::TurnedAway::default();
+        self.listeners.each(|_, listener| listener.add_turned_away(&mut all));
+        all
     }
 
     /// A configuration came into force at `now`; `hash` names it.
@@ -234,6 +246,11 @@ impl<T> Handles<T> {
         let handle = back.map_or_else(|| Arc::new(new()), |(_, handle)| handle);
         known.shown.insert(name.to_owned(), handle.clone());
         handle
+    }
+
+    /// The one of this name, where there is one.
+    fn find(&self, name: &str) -> Option<Arc<T>> {
+        self.0.lock().shown.get(name).cloned()
     }
 
     fn retire(&self, kept: impl Fn(&str) -> bool) {

@@ -9,7 +9,7 @@ use http::Method;
 use prometheus::Histogram;
 
 use super::answers::{Answers, METHODS, OTHER, Room, method_index};
-use super::board::{Durations, RouteBoard, VersionBoard};
+use super::board::{Durations, RouteBoard};
 use super::mirror::MirrorMetrics;
 use super::scrape::Scrape;
 use super::{DURATION, OVERHEAD, histogram};
@@ -120,6 +120,17 @@ impl RouteMetrics {
     }
 }
 
+/// What was counted of a version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct VersionCounts {
+    /// Requests that it answered.
+    pub answered: u64,
+    /// Those of them with a status of 500 or above.
+    pub failed: u64,
+    /// Requests that it was chosen for, and that stable answered.
+    pub spilled: u64,
+}
+
 /// Counters of a version that a route's canary chooses.
 pub(crate) struct VariantMetrics {
     answers: Answers,
@@ -143,10 +154,10 @@ impl VariantMetrics {
         self.spilled.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// For the dashboard.
-    pub(super) fn board(&self, route: &str, version: &str) -> VersionBoard {
-        let (answers, spilled) = (self.answers.by_class(), self.spilled.load(Ordering::Relaxed));
-        VersionBoard { route: route.to_owned(), version: version.to_owned(), answers, spilled }
+    /// For operators.
+    pub(super) fn counts(&self) -> VersionCounts {
+        let answers = self.answers.by_class();
+        VersionCounts { answered: answers.iter().sum(), failed: answers[4], spilled: self.spilled.load(Ordering::Relaxed) }
     }
 
     /// `name` is the route's and the version's, with the slash between them that no route's name holds.

@@ -72,6 +72,8 @@ impl EndpointState {
 /// An upstream's counters.
 pub(crate) struct UpstreamMetrics {
     attempts: [AtomicU64; Attempt::ALL.len()],
+    /// Answers that were failures.
+    failed: AtomicU64,
     endpoints: [AtomicI64; EndpointState::ALL.len()],
     /// An adaptive timeout in microseconds; 0 where there is none.
     first_byte: AtomicU64,
@@ -80,12 +82,23 @@ pub(crate) struct UpstreamMetrics {
 
 impl UpstreamMetrics {
     pub(super) fn new() -> Self {
-        Self { attempts: Default::default(), endpoints: Default::default(), first_byte: AtomicU64::new(0), duration: histogram(DURATION) }
+        Self {
+            attempts: Default::default(),
+            failed: AtomicU64::new(0),
+            endpoints: Default::default(),
+            first_byte: AtomicU64::new(0),
+            duration: histogram(DURATION),
+        }
     }
 
     /// Counts an attempt at one of the endpoints.
     pub(crate) fn attempt(&self, result: Attempt) {
         self.attempts[result as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an answer that is a failure of its endpoint: by its status, or by what a gRPC call came to.
+    pub(crate) fn failed_answer(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes how long an endpoint took, from the request's first byte to the answer's last.
@@ -107,7 +120,12 @@ impl UpstreamMetrics {
     pub(super) fn board(&self) -> UpstreamBoard {
         let attempts = Attempt::ALL.iter().map(|result| (result.label(), self.attempts[*result as usize].load(Ordering::Relaxed)));
         let states = EndpointState::ALL.iter().map(|state| (state.label(), self.endpoints[*state as usize].load(Ordering::Relaxed)));
-        UpstreamBoard { attempts: attempts.collect(), states: states.collect(), durations: Durations::of(&self.duration) }
+        UpstreamBoard {
+            attempts: attempts.collect(),
+            failed_answers: self.failed.load(Ordering::Relaxed),
+            states: states.collect(),
+            durations: Durations::of(&self.duration),
+        }
     }
 
     pub(super) fn scrape(&self, upstream: &str, scrape: &mut Scrape) {
@@ -117,6 +135,9 @@ impl UpstreamMetrics {
             let labels = [("upstream", upstream), ("result", result.label())];
             scrape.counter("frontgate_upstream_attempts_total", help, &labels, count as f64);
         }
+        let help = "Answers of an upstream's endpoints that were failures: a status of 500 or above, or a failed gRPC call. They count for ejection.";
+        let failed = self.failed.load(Ordering::Relaxed);
+        scrape.counter("frontgate_upstream_failed_answers_total", help, &[("upstream", upstream)], failed as f64);
         let help = "An upstream's endpoints, by state.";
         for state in EndpointState::ALL {
             let number = self.endpoints[state as usize].load(Ordering::Relaxed);

@@ -5,22 +5,28 @@
 //! [`Attempts::request_sent`], [`Attempts::head_arrived`] and [`Attempts::finished`]; and [`Attempts::settle`] once it has brought a head or
 //! failed, which says what to do.
 
+mod attempt;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod told;
+
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use frontgate_filters::clock;
-use frontgate_filters::filter::{Attempt, Failure, Rescue};
+use frontgate_filters::filter::{Attempt, Rescue};
 use frontgate_filters::grpc::Status;
 use frontgate_filters::reply::Reply;
 use http::HeaderValue;
-use pingora_http::ResponseHeader;
 
 use super::cause::Cause;
-use super::pool::{Endpoint, Subset};
-use super::{NoPick, Pick, Pool, RetryPermit};
+use super::pool::Subset;
+use super::{NoPick, Pool, RetryPermit};
 use crate::telemetry;
+pub(crate) use attempt::{Current, Made, Tried};
 
 /// How often a request that met pooled connections which the upstream had closed is sent again.
 const STALE: u32 = 3;
@@ -111,146 +117,10 @@ pub(crate) struct Attempts {
 /// How many attempts of one request are remembered.
 const REMEMBERED: usize = 10;
 
-/// An attempt, for those who want to know how a request fared.
-pub(crate) struct Made<'m> {
-    /// The upstream.
-    pub upstream: &'m str,
-    /// The endpoint.
-    pub endpoint: &'m str,
-    /// The status of the head that it brought.
-    pub status: Option<u16>,
-    /// Why it brought none, or no whole answer.
-    pub cause: Option<Cause>,
-    /// How long it took.
-    pub took: Duration,
-}
-
-/// An attempt as it is told of once it is over.
-#[derive(Clone)]
-#[cfg_attr(not(feature = "otel"), allow(dead_code, reason = "spans alone tell of it"))]
-pub(crate) struct Tried {
-    /// Which of the request's attempts it is, from 1 on.
-    pub number: u32,
-    /// The upstream.
-    pub upstream: Arc<str>,
-    /// The endpoint that was asked.
-    pub endpoint: Arc<Endpoint>,
-    /// When it began.
-    pub began: Instant,
-    /// When it was over.
-    pub ended: Instant,
-    /// The status of its answer.
-    pub status: Option<u16>,
-    /// How it ended, where that was seen.
-    pub result: Option<telemetry::Attempt>,
-    /// Why there was no connection, or no answer that can be read, where that is known.
-    pub why: Option<Cause>,
-}
-
-/// The attempt in progress, or the last one.
-pub(crate) struct Current {
-    pick: Pick,
-    began: Instant,
-    /// Until when it may take.
-    deadline: Option<Instant>,
-    /// Whether the whole request was sent.
-    sent: bool,
-    /// How it ended, once that was counted, and when.
-    ended: Option<telemetry::Attempt>,
-    over: Option<Instant>,
-    /// Why there is no connection, or no answer that can be read, where that is known.
-    why: Option<Cause>,
-    status: Option<u16>,
-}
-
-impl Current {
-    /// The endpoint that is asked.
-    pub(crate) fn pick(&self) -> &Pick {
-        &self.pick
-    }
-
-    /// When it began.
-    pub(crate) fn began(&self) -> Instant {
-        self.began
-    }
-
-    /// Until when it may take.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.deadline
-    }
-
-    /// Why it brought no head, where that is its upstream's fault.
-    fn cause(&self) -> Cause {
-        cause(self.ended, self.why)
-    }
-
-    fn told(&self, number: u32, now: Instant) -> Tried {
-        Tried {
-            number,
-            upstream: self.pick.pool().name.clone(),
-            endpoint: self.pick.endpoint_ref(),
-            began: self.began,
-            ended: self.over.unwrap_or(now),
-            status: self.status,
-            result: self.ended,
-            why: self.why,
-        }
-    }
-
-    /// The status of the head that it brought.
-    pub(crate) fn status(&self) -> Option<u16> {
-        self.status
-    }
-}
-
-/// Why an attempt brought no head that ended so, for this reason where that is known.
-fn cause(ended: Option<telemetry::Attempt>, why: Option<Cause>) -> Cause {
-    match ended {
-        Some(telemetry::Attempt::Reset) => Cause::Closed,
-        Some(telemetry::Attempt::Timeout) => Cause::TooSlow,
-        Some(telemetry::Attempt::Error) => why.unwrap_or(Cause::Unreadable),
-        _ => why.unwrap_or(Cause::Unreachable),
-    }
-}
-
 impl Attempts {
     /// All attempts together may take until then.
     pub(crate) fn limit(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
-    }
-
-    /// Attempts that are over are told of from now on, or not.
-    pub(crate) fn record(&mut self, recorded: bool) {
-        self.recorded = recorded;
-    }
-
-    /// Every attempt that had an endpoint, the first one first.
-    pub(crate) fn each(&self, now: Instant) -> impl Iterator<Item = Made<'_>> {
-        let has_failed = |ended: Option<telemetry::Attempt>, why: Option<Cause>| {
-            (why.is_some() || ended.is_some_and(|ended| ended != telemetry::Attempt::Ok)).then(|| cause(ended, why))
-        };
-        let past = self.past.iter().map(move |past| Made {
-            upstream: &past.upstream,
-            endpoint: &past.endpoint.text,
-            status: past.status,
-            cause: has_failed(past.result, past.why),
-            took: past.ended.saturating_duration_since(past.began),
-        });
-        let current = self.current.iter().map(move |current| Made {
-            upstream: &current.pick.pool().name,
-            endpoint: &current.pick.endpoint().text,
-            status: current.status,
-            cause: has_failed(current.ended, current.why),
-            took: current.over.unwrap_or(now).saturating_duration_since(current.began),
-        });
-        past.chain(current)
-    }
-
-    /// What is told of the attempts: of all of them where they were remembered, else of the last one.
-    pub(crate) fn told(&self, now: Instant) -> Vec<Tried> {
-        let mut all = if self.recorded { self.past.clone() } else { Vec::new() };
-        all.extend(self.current.as_ref().map(|current| current.told(self.all, now)));
-        all
     }
 
     /// This pool is asked, with this hash of the request where it balances by one.
@@ -298,7 +168,17 @@ impl Attempts {
         let deadline = [total, self.deadline].into_iter().flatten().min();
         self.all += 1;
         self.waiting = Some(now);
-        Ok(self.current.insert(Current { pick, began: now, deadline, sent: false, ended: None, over: None, why: None, status: None }))
+        Ok(self.current.insert(Current {
+            pick,
+            began: now,
+            deadline,
+            sent: false,
+            ended: None,
+            over: None,
+            why: None,
+            judged: false,
+            status: None,
+        }))
     }
 
     /// The request's last byte is on its way. How long the head may take from here, where it is not there already; none where this was
@@ -388,108 +268,6 @@ impl Attempts {
         self.stale >= STALE
     }
 
-    /// An attempt has brought a head or failed, or there was no endpoint for it, and nothing was sent to the client yet.
-    pub(crate) fn settle(
-        &mut self,
-        asked: Asked,
-        result: Result<&ResponseHeader, Failure>,
-        now: Instant,
-        audience: &mut impl Audience,
-    ) -> Next {
-        let Some(pool) = self.pool.clone() else { return Next::Pass };
-        let took = self.current.as_ref().map_or(Duration::ZERO, |current| now.saturating_duration_since(current.began));
-        // What comes of a call is said at its end.
-        let judged = match &result {
-            Ok(head) if head.status.as_u16() < 500 && asked.call => asked.said.map(judged),
-            Ok(head) if head.status.as_u16() < 500 => Some(Ok(())),
-            Ok(head) => Some(Err(Cause::Status(head.status.as_u16()))),
-            Err(Failure::Neutral | Failure::Unavailable) => None,
-            Err(Failure::Timeout) => Some(Err(Cause::TooSlow)),
-            Err(Failure::Connect) => Some(Err(self.current.as_ref().map_or(Cause::Unreachable, Current::cause))),
-        };
-        if let (Some(judged), Some(current)) = (judged, &self.current) {
-            current.pick.judge(judged, now);
-        }
-        // What a struggling upstream takes is no measure.
-        if self.current.is_some() && matches!(result, Ok(_) | Err(Failure::Timeout)) && audience.is_measure() {
-            pool.took(took);
-        }
-        let mut attempt = Attempt { upstream: &pool.name, result, took, now, last: true, replayable: asked.replayable, grpc: asked.said };
-        // The permit of the attempt that has ended is given back before another is asked for.
-        self.permit = None;
-        self.permit = self.further(asked, &pool, &attempt);
-        let moves_on = self.permit.is_none() && self.was_not_reached(asked, &attempt);
-        attempt.last = self.permit.is_none() && !moves_on;
-        if audience.is_empty() && attempt.last {
-            return Next::Pass;
-        }
-        let rescue = match audience.attempt(&attempt) {
-            Ok(rescue) => rescue,
-            Err(reply) => return Next::Answer(reply),
-        };
-        if moves_on && let Some(next) = self.rest.pop() {
-            audience.moved(&next.pool.name, now);
-            self.moves += 1;
-            self.take(next);
-            return Next::Again;
-        }
-        if !attempt.last {
-            if let Some(current) = &self.current {
-                self.tried.push(current.pick.endpoint().id());
-            }
-            return Next::Again;
-        }
-        match rescue {
-            Rescue::Pass => Next::Pass,
-            Rescue::Pool(name) => match audience.upstream(&name) {
-                Some(pool) if asked.replayable => {
-                    self.rescued = true;
-                    self.begin(pool);
-                    Next::Again
-                }
-                _ => Next::Pass,
-            },
-            Rescue::Reply(reply) => Next::Answer(reply),
-        }
-    }
-
-    /// Leave for one more attempt after this one.
-    fn further(&self, asked: Asked, pool: &Pool, attempt: &Attempt<'_>) -> Option<RetryPermit> {
-        let retry = pool.retry()?;
-        let left = self.made < retry.attempts.get()
-            && self.deadline.is_none_or(|deadline| attempt.now < deadline)
-            && !asked.probing
-            && (asked.idempotent || asked.call && self.was_not_served(asked.said))
-            && asked.replayable
-            && retry.when.iter().any(|condition| condition.meets(attempt));
-        if left { pool.retry_permit() } else { None }
-    }
-
-    /// Whether somebody else is asked: there was no endpoint, or no connection to it, so that nothing was sent.
-    fn was_not_reached(&self, asked: Asked, attempt: &Attempt<'_>) -> bool {
-        !self.rest.is_empty()
-            && asked.replayable
-            && self.deadline.is_none_or(|deadline| attempt.now < deadline)
-            && match attempt.result {
-                Err(Failure::Unavailable) => true,
-                Err(Failure::Connect | Failure::Timeout) => self.current.as_ref().is_some_and(|current| current.why.is_some()),
-                _ => false,
-            }
-    }
-
-    /// Whether a call was not begun upon: it never got there, or the answer is nothing but that nobody serves it just now.
-    fn was_not_served(&self, said: Option<Status>) -> bool {
-        said == Some(Status::UNAVAILABLE)
-            || self.current.as_ref().is_none_or(|current| current.ended == Some(telemetry::Attempt::ConnectFailure))
-    }
-
-    /// An answer has come to its end that says what came of a gRPC call: what its endpoint is judged by.
-    pub(crate) fn concluded(&mut self, status: Option<Status>, now: Instant) {
-        if let (Some(status), Some(current)) = (status, &self.current) {
-            current.pick.judge(judged(status), now);
-        }
-    }
-
     /// The attempt in progress, or the last one; none where there was no endpoint for it.
     pub(crate) fn current(&self) -> Option<&Current> {
         self.current.as_ref()
@@ -520,11 +298,3 @@ impl Attempts {
         self.current.as_ref()?.pick.endpoint().version.clone()
     }
 }
-
-/// What the status of a gRPC call says of its endpoint.
-fn judged(status: Status) -> Result<(), Cause> {
-    if status.is_failure() { Err(Cause::Grpc(status)) } else { Ok(()) }
-}
-
-#[cfg(test)]
-mod tests;

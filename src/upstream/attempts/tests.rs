@@ -1,6 +1,8 @@
 //! Attempts without sockets or sessions: what follows each end.
 
+use frontgate_filters::filter::Failure;
 use http::StatusCode;
+use pingora_http::ResponseHeader;
 use serde_json::json;
 
 use super::*;
@@ -234,6 +236,55 @@ fn an_attempt_is_counted_once() {
     let page = metrics.render(&std::collections::BTreeMap::new(), &std::collections::BTreeMap::new(), &[]);
     assert!(page.contains("frontgate_upstream_attempts_total{upstream=\"a\",result=\"reset\"} 1"), "{page}");
     assert!(page.contains("frontgate_upstream_attempts_total{upstream=\"a\",result=\"ok\"} 0"), "{page}");
+}
+
+#[test]
+fn an_answer_that_fails_counts_once_and_apart_from_none() {
+    let metrics = Metrics::new();
+    let upstream = json!({"endpoints": ["10.0.0.1:80", "10.0.0.2:80"], "outlier": {"consecutive": 2, "eject_for": "1h"}});
+    let upstream = Arc::new(Pool::new("a", &serde_json::from_value(upstream).expect("an upstream"), None, &metrics, None));
+    let now = Instant::now();
+    let failed = || {
+        let page = metrics.render(&std::collections::BTreeMap::new(), &std::collections::BTreeMap::new(), &[]);
+        let line = page.lines().find(|line| line.starts_with("frontgate_upstream_failed_answers_total{")).expect("the series").to_owned();
+        line.rsplit_once(' ').expect("a value").1.to_owned()
+    };
+    let call = Asked { call: true, said: Some(Status::UNAVAILABLE), ..GET };
+    let ask = |asked: Asked, result: Result<u16, Failure>| {
+        let mut attempts = Attempts::default();
+        attempts.ask(upstream.clone(), None);
+        attempts.next(now).expect("an endpoint");
+        let head = result.map(head);
+        attempts.settle(asked, head.as_ref().map_err(|failure| *failure), now, &mut Filters { deaf: true, ..Filters::default() });
+        // What all of a head says is said once more at the end.
+        attempts.concluded(asked.said, now);
+        failed()
+    };
+
+    assert_eq!([ask(GET, Ok(404)), ask(GET, Err(Failure::Connect)), ask(GET, Err(Failure::Timeout))], ["0", "0", "0"]);
+    assert_eq!([ask(GET, Ok(200)), ask(GET, Ok(200))], ["0", "0"]);
+    assert_eq!([ask(GET, Ok(503)), ask(GET, Ok(200)), ask(call, Ok(200)), ask(GET, Ok(500))], ["1", "1", "2", "3"]);
+}
+
+#[test]
+fn a_call_whose_head_says_all_of_it_counts_once_against_its_endpoint() {
+    let settings =
+        json!({"endpoints": ["10.0.0.1:80", "10.0.0.2:80"], "balance": "round_robin", "outlier": {"consecutive": 2, "eject_for": "1h"}});
+    let upstream = pool("a", settings);
+    let now = Instant::now();
+    let call = Asked { call: true, said: Some(Status::UNAVAILABLE), ..GET };
+    let ejected = || upstream.status(now).endpoints.iter().filter(|endpoint| endpoint.ejected_for_ms.is_some()).count();
+    let fail = || {
+        let mut attempts = Attempts::default();
+        attempts.ask(upstream.clone(), None);
+        attempts.next(now).expect("an endpoint");
+        attempts.settle(call, Ok(&head(200)), now, &mut Filters { deaf: true, ..Filters::default() });
+        attempts.concluded(call.said, now);
+        ejected()
+    };
+
+    // One each, then the second one at the first.
+    assert_eq!([fail(), fail(), fail()], [0, 0, 1]);
 }
 
 #[test]

@@ -16,8 +16,8 @@ use pingora_core::protocols::l4::ext::{TcpKeepalive, set_tcp_keepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::pool::{Listed, Queue, Shared};
 use super::pulse::{Beat, Pulse};
+use super::shared::{Queue, Shared};
 use super::{H2, UNTOLD, builder};
 use crate::config::model::UpstreamProtocol;
 use crate::gathered::ReadTurn;
@@ -108,13 +108,13 @@ impl Driver {
     }
 
     /// Keeps the connection going to its end. It takes streams for as long as `listed` is held.
-    pub(super) async fn run(mut self, mut listed: Option<Listed>) {
+    pub(super) async fn run<L>(mut self, mut listed: Option<L>) {
         poll_fn(|cx| self.poll(cx, &mut listed)).await;
         // In this order: nobody is given a stream on what is about to end.
         drop(listed);
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, listed: &mut Option<Listed>) -> Poll<()> {
+    fn poll<L>(&mut self, cx: &mut Context<'_>, listed: &mut Option<L>) -> Poll<()> {
         loop {
             if let Poll::Ready(end) = Pin::new(&mut self.connection).poll(cx) {
                 if end.is_err_and(|error| error.is_remote() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM)) {
@@ -171,7 +171,7 @@ impl Driver {
     }
 
     /// Ends a connection that nobody has used for as long as it is kept. When it has to be looked at again; none where its time is over.
-    fn idle(&mut self, now: Instant, listed: &mut Option<Listed>) -> Option<Instant> {
+    fn idle<L>(&mut self, now: Instant, listed: &mut Option<L>) -> Option<Instant> {
         if self.shared.streams.load(Ordering::Relaxed) > 0 {
             // Whoever ends the last stream wakes nobody.
             return Some(now + Duration::from_secs(1));

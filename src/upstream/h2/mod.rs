@@ -8,6 +8,7 @@ mod answer;
 mod drive;
 mod pool;
 mod pulse;
+mod shared;
 mod stream;
 #[cfg(test)]
 mod tests;

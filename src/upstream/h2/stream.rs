@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use pingora_http::ResponseHeader;
 
 use super::answer;
-use super::pool::Place;
+use super::shared::Place;
 use crate::gathered::Gathered;
 use crate::upstream::h1::{Fault, MOST_INFORMED, Piece, Upload};
 use crate::upstream::line::{Fields, Said};

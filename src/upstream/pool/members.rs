@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::by_hand::ByHand;
 use super::endpoint::{Endpoint, Terms, is_same};
-use super::subset::{Subset, Versions};
+use super::subset::{Parts, Subset, Versions};
 use crate::upstream::balance::{Balancer, Listed};
 use crate::upstream::found::Found;
 use crate::upstream::tls::Tls;
@@ -93,9 +93,6 @@ impl View {
         Arc::ptr_eq(&self.everything, &other.everything) && Arc::ptr_eq(&self.usable, &other.usable)
     }
 }
-
-/// Who has a part of a pool just now, each at its place.
-pub(super) type Parts = [Option<Arc<Subset>>];
 
 impl Members {
     /// These endpoints. Those that `before` had at the same addresses keep what is known of them; one whose description is the same in every

@@ -8,7 +8,6 @@ use frontgate_filters::clock;
 
 use super::Pool;
 use super::endpoint::Endpoint;
-use super::members::Parts;
 
 /// Which endpoints, by the version that they are described with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +51,9 @@ impl Subset {
         &self.versions
     }
 }
+
+/// Who has a part of a pool just now, each at its place.
+pub(super) type Parts = [Option<Arc<Subset>>];
 
 /// The parts of a pool that somebody holds, each at its place.
 #[derive(Default)]

@@ -43,7 +43,7 @@ pub struct Config {
     /// What to do with a request that lacks a part of the key; by default it counts by its address.
     #[serde(default)]
     pub on_missing_key: OnMissingKey,
-    /// Whether each key has a counter of its own, or all keys share a sketch that estimates them; by default a sketch where `client_ip` is part of the key.
+    /// Whether each key has a counter of its own, or all keys share a sketch that estimates them. A sketch takes the same room for any number of keys and never counts too little, but with many keys at their limit now and then too much: one client in 4,000 is refused with others while 2,000 keys are at their limit, one in 200 while 10,000 are; and a burst may take twice its time until all of it is back. By default a sketch where `client_ip` is part of the key and every rate is at least 1/s with a burst of at least one second's worth: others cannot be estimated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exact: Option<Spanned<bool>>,
 }

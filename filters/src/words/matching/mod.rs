@@ -5,8 +5,6 @@
 
 mod written;
 
-use std::borrow::Cow;
-use std::fmt;
 use std::net::IpAddr;
 
 use http::{HeaderName, Method};
@@ -154,7 +152,7 @@ impl Match {
 
 impl Fact {
     /// Where one of its values is written: one that is not in a list has no place of its own.
-    fn place(&self, value: &Spanned<String>) -> Place {
+    pub fn place(&self, value: &Spanned<String>) -> Place {
         if value.place == Place::default() { self.wanted.place } else { value.place }
     }
 }
@@ -198,6 +196,15 @@ fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
+/// What a request lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// Which of the [`Match`]'s facts.
+    pub fact: usize,
+    /// Whether the request has it at all, though none of the values that are wanted.
+    pub is_there: bool,
+}
+
 /// Facts that must all hold, ready for requests.
 #[derive(Clone, Debug)]
 pub struct Matcher {
@@ -238,15 +245,10 @@ impl Matcher {
         self.tests.iter().filter(|test| named(&test.selector)).all(|test| test.holds(head, facts))
     }
 
-    /// The first fact that does not hold, in words that say nothing of what the client has sent; none where all do.
-    pub fn lacks(&self, head: &RequestHeader, facts: &Facts) -> Option<String> {
-        let failing = self.tests.iter().find(|test| !test.holds(head, facts))?;
-        let is_there = failing.selector.is_any(head, facts, &mut |_| true);
-        Some(if is_there {
-            format!("`{}` is not {}", failing.selector, failing.values)
-        } else {
-            format!("there is no `{}`", failing.selector)
-        })
+    /// The first fact that does not hold; none where all do.
+    pub fn lacks(&self, head: &RequestHeader, facts: &Facts) -> Option<Lack> {
+        let (fact, failing) = self.tests.iter().enumerate().find(|(_, test)| !test.holds(head, facts))?;
+        Some(Lack { fact, is_there: failing.selector.is_any(head, facts, &mut |_| true) })
     }
 
     /// The facts.
@@ -283,20 +285,6 @@ impl Test {
                 networks.iter().any(|network| network.contains(&client))
             }
         }
-    }
-}
-
-impl fmt::Display for Values {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all: Vec<Cow<'_, str>> = match self {
-            Self::Any => vec!["*".into()],
-            Self::Bytes(values) => values.iter().map(|value| String::from_utf8_lossy(value)).collect(),
-            Self::Networks(networks) => networks.iter().map(|network| network.to_string().into()).collect(),
-        };
-        for (index, value) in all.iter().enumerate() {
-            write!(f, "{}`{value}`", if index > 0 { " or " } else { "" })?;
-        }
-        Ok(())
     }
 }
 

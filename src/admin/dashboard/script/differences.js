@@ -8,7 +8,7 @@ const sampleOf = (numbers) => ({
   upstreams: new Map(Object.entries(numbers.counters.upstreams)),
   limits: keyed(numbers.counters.limits, (limit) => JSON.stringify([limit.filter, limit.tier])),
   trimmed: keyed(numbers.counters.trimmed, (trim) => JSON.stringify([trim.route, trim.profile])),
-  versions: keyed(numbers.counters.versions, (version) => JSON.stringify([version.route, version.version])),
+  versions: keyed(numbers.status.canaries ?? [], (version) => JSON.stringify([version.route, version.version])),
   fallbacks: keyed(numbers.counters.fallbacks, (fallback) => JSON.stringify([fallback.filter, fallback.kind])),
 });
 const keep = (sample) => {

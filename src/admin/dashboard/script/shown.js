@@ -129,7 +129,8 @@ const fillEndpoint = (node, endpoint) => {
     node.text = make("b");
     node.text.className = "address";
     node.more = make("span");
-    node.append(shape, node.text, node.more);
+    node.error = make("span", "error");
+    node.append(shape, node.text, node.more, node.error);
   }
   put(node.text, endpoint.name ? `${endpoint.name} (${endpoint.address})` : endpoint.address);
   const words = [];
@@ -139,17 +140,21 @@ const fillEndpoint = (node, endpoint) => {
     words.push(endpoint.state === "drained" ? "drained by hand" : endpoint.state);
     const left = endpoint.ejected_for_ms ?? endpoint.drained_for_ms;
     if (left) words.push(`for ${span(Math.ceil(left / 1000))}`);
-    if (endpoint.last_error && endpoint.state !== "drained") words.push(`(${endpoint.last_error})`);
   } else if (endpoint.in_flight) words.push(`${endpoint.in_flight} in flight`);
   put(node.more, words.join(" "));
+  put(node.error, endpoint.last_error ? `last error: ${endpoint.last_error}, ${ago(endpoint.last_error_ms_ago ?? 0)}` : "");
 };
-/** Those that take no requests, and a few of those that do. */
+/** Those that take no requests, and a few of those that do: first those of which an error is known. */
 const endpointsShown = (endpoints) => {
   const away = endpoints.filter(({ state }) => state !== "healthy");
-  return [...away, ...endpoints.filter(({ state }) => state === "healthy").slice(0, Math.max(4, 12 - away.length))];
+  const healthy = endpoints.filter(({ state }) => state === "healthy");
+  const failed = healthy.filter(({ last_error }) => last_error);
+  // In their order: an error moves nobody.
+  const chosen = new Set([...failed, ...healthy.filter(({ last_error }) => !last_error)].slice(0, Math.max(4, 12 - away.length)));
+  return [...away, ...healthy.filter((endpoint) => chosen.has(endpoint))];
 };
 const upstreamRow = () => {
-  const node = row("", "num", "num", "num middle", "num", "num middle")();
+  const node = row("", "num", "num", "num", "num middle", "num", "num middle")();
   node.summary = make("div");
   node.endpoints = make("ul", "endpoints");
   node.parts[0].append(node.summary, node.endpoints);
@@ -174,15 +179,19 @@ const showUpstreams = (numbers, before, seconds) => {
     node.rest ??= make("small");
     put(node.rest, more ? `and ${whole.format(more)} more` : "");
     if (!node.rest.parentNode) node.parts[0].append(node.rest);
-    const [, attempts, failed, p50, p99, flight] = node.parts;
+    const [, attempts, unanswered, failed, p50, p99, flight] = node.parts;
     const old = before.upstreams.get(name);
     const results = Object.entries(counted?.attempts ?? {}).map(([result, count]) => [result, grown(count, old?.attempts[result])]);
     const tries = sum(results.map(([, count]) => count));
     const lost = sum(results.filter(([result]) => result !== "ok").map(([, count]) => count));
     const counts = counted ? grownAll(counted.durations.counts, old?.durations.counts) : [];
-    const ratio = seconds > 0 && tries ? lost / tries : null;
+    const bad = grown(counted?.failed_answers ?? 0, old?.failed_answers);
     figure(attempts, seconds > 0 ? rate(tries / seconds) : NOTHING, tries ? "" : "zero");
-    figure(failed, share(ratio), level(ratio));
+    for (const [cell, count] of [[unanswered, lost], [failed, bad]]) {
+      // An answer is counted when it begins, and its attempt when that has ended.
+      const ratio = seconds > 0 && tries ? Math.min(1, count / tries) : null;
+      figure(cell, share(ratio), level(ratio));
+    }
     const [half, nearly] = [0.5, 0.99].map((quantile) => seconds > 0 ? percentile(counts, numbers.counters.bounds, quantile) : null);
     figure(p50, time(half), half === null ? "zero" : "");
     figure(p99, time(nearly), nearly === null ? "zero" : "");
@@ -228,7 +237,7 @@ const showLimits = (numbers, before, seconds) => {
   $("limited-title").hidden = numbers.limited.length === 0;
   list($("limited"), numbers.limited, ({ filter, tier, key }) => JSON.stringify([filter, tier, key]), line, (node, key) => {
     put(node.code, key.key);
-    put(node.words, `${many(key.refused, "time", "times")} by ${key.filter}${key.tier ? ` (${key.tier})` : ""}, ${span(Math.floor(key.last_ms_ago / 1000))} ago`);
+    put(node.words, `${many(key.refused, "time", "times")} by ${key.filter}${key.tier ? ` (${key.tier})` : ""}, ${ago(key.last_ms_ago)}`);
   });
 };
 const line = () => {
@@ -240,21 +249,23 @@ const line = () => {
 };
 
 const showVersions = (numbers, before, seconds) => {
-  const versions = numbers.counters.versions.map((version) => {
+  const versions = (numbers.status.canaries ?? []).map((version) => {
     const old = before.versions.get(JSON.stringify([version.route, version.version]));
-    const answers = grownAll(version.answers, old?.answers);
-    return { ...version, total: sum(version.answers), recent: sum(answers), failed: answers[4] };
+    return { ...version, recent: grown(version.answered, old?.answered), lost: grown(version.failed, old?.failed) };
   });
-  const used = versions.filter(({ total, spilled }) => total || spilled);
-  $("versions-part").hidden = used.length === 0;
+  $("versions-part").hidden = versions.length === 0;
+  const left = numbers.canaries_left_out;
+  put($("versions-note"), left ? `${many(left, "version is", "versions are")} not shown` : "");
   const ofRoute = new Map();
-  for (const { route, recent } of used) ofRoute.set(route, (ofRoute.get(route) ?? 0) + recent);
-  list($("versions"), used, ({ route, version }) => JSON.stringify([route, version]), row("num", "num", "num", "num"), (node, version) => {
+  for (const { route, recent } of versions) ofRoute.set(route, (ofRoute.get(route) ?? 0) + recent);
+  list($("versions"), versions, ({ route, version }) => JSON.stringify([route, version]), row("num", "num", "num", "num"), (node, version) => {
     put(node.main, version.version);
-    put(node.small, version.route);
+    const written = version.share ? `share ${version.share.replace("%", " %")} as written` : "";
+    const unused = version.answered || version.spilled ? "" : "no request yet";
+    put(node.small, [version.route, written, unused].filter(Boolean).join(" · "));
     const all = ofRoute.get(version.route);
-    const ratio = seconds > 0 && version.recent ? version.failed / version.recent : null;
-    figure(node.parts[0], seconds > 0 && all ? share(version.recent / all) : NOTHING, all ? "" : "zero");
+    const ratio = seconds > 0 && version.recent ? version.lost / version.recent : null;
+    figure(node.parts[0], seconds > 0 && all ? share(version.recent / all) : NOTHING, all && version.recent ? "" : "zero");
     figure(node.parts[1], seconds > 0 ? rate(version.recent / seconds) : NOTHING, version.recent ? "" : "zero");
     figure(node.parts[2], share(ratio), level(ratio));
     figure(node.parts[3], whole.format(version.spilled), version.spilled ? "warn" : "zero");

@@ -30,6 +30,7 @@ const span = (seconds) => {
   const left = next ? Math.floor((seconds % size) / next) : 0;
   return `${Math.floor(seconds / size)} ${unit}${left && at > 0 || left && at === 0 ? ` ${left} ${nextUnit}` : ""}`;
 };
+const ago = (millis) => millis < 1000 ? "just now" : `${span(Math.floor(millis / 1000))} ago`;
 const bytes = (value) => {
   if (value === null) return NOTHING;
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];

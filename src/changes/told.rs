@@ -1,0 +1,151 @@
+//! What is not the same in two configurations, a line each object, for a log and for the answer to a reload: with the keys that differ, and as
+//! much of their values as a line has room for.
+
+use std::collections::BTreeSet;
+
+use super::difference::{Became, Change, Changed, objects};
+use super::portrait::{Key, Node};
+use crate::config::Loaded;
+
+/// How many objects are told of with their keys; the others by their names alone.
+const TOLD: usize = 50;
+/// How many keys of an object are told.
+const KEYS: usize = 4;
+/// How many letters of a value or of a name.
+const LETTERS: usize = 60;
+/// How many entries stand in a line.
+const IN_A_LINE: usize = 8;
+
+/// What is not the same in both, an entry each: objects of the configuration, and what the files hold that it names. Secrets are named, and
+/// neither they nor anything that is derived from them is shown.
+pub(crate) fn changes(old: &Loaded, new: &Loaded) -> Vec<String> {
+    let mut changes = Vec::new();
+    if old.hash != new.hash {
+        let key = Key::fresh();
+        let values = [old, new].map(|loaded| Node::values(loaded, &key));
+        let objects = objects(&values[0], &values[1], key);
+        changes.extend(objects.iter().enumerate().map(|(index, change)| in_words(change, index < TOLD)));
+    }
+    changes.extend(rotated(old, new));
+    changes
+}
+
+/// What has changed, in a line that has an end.
+pub(crate) fn listed(changes: &[String]) -> String {
+    match changes.len().saturating_sub(IN_A_LINE) {
+        0 => changes.join(", "),
+        more => format!("{} and {more} more", changes[..IN_A_LINE].join(", ")),
+    }
+}
+
+fn in_words(Change { what, name, became, keys }: &Change, with_keys: bool) -> String {
+    let said = format!("the {what} `{}`", short(name));
+    match became {
+        Became::Added => format!("{said} is new"),
+        Became::Removed => format!("{said} is gone"),
+        Became::Changed if with_keys => {
+            let mut told: Vec<String> = keys.iter().take(KEYS).map(key).collect();
+            match keys.len().saturating_sub(KEYS) {
+                0 => {}
+                1 => told.push("and 1 more key".to_owned()),
+                more => told.push(format!("and {more} more keys")),
+            }
+            format!("{said} has changed ({})", told.join(", "))
+        }
+        Became::Changed => format!("{said} has changed"),
+    }
+}
+
+fn key(Changed { key, old, new }: &Changed) -> String {
+    let values = match (old, new) {
+        // What is not shown.
+        (Some(old), Some(new)) if old == new => format!("{} → another {}", short(old), short(new)),
+        (Some(old), Some(new)) => format!("{} → {}", short(old), short(new)),
+        (None, Some(new)) => format!("+ {}", short(new)),
+        (Some(old), None) => format!("- {}", short(old)),
+        (None, None) => String::new(),
+    };
+    if key.is_empty() { values } else { format!("{}: {values}", short(key)) }
+}
+
+/// A text of one line, as much of it as a line has room for.
+fn short(text: &str) -> String {
+    let mut letters = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    let mut short: String = letters.by_ref().take(LETTERS).collect();
+    if letters.next().is_some() {
+        short.pop();
+        short.push('…');
+    }
+    short
+}
+
+/// The files that both name and that hold something else, each with the keys that name it.
+fn rotated(old: &Loaded, new: &Loaded) -> Vec<String> {
+    let rotated = new.ledger().rotated(old.ledger());
+    let places: BTreeSet<u32> = rotated.iter().flat_map(|file| file.named_by.iter().copied()).collect();
+    let keys = new.keys_to(&places);
+    let in_words = rotated.iter().map(|file| {
+        let named_by: BTreeSet<&String> = file.named_by.iter().filter_map(|place| keys.get(place)).collect();
+        let mut named_by: Vec<String> = named_by.into_iter().map(|key| short(key)).collect();
+        let more = named_by.len().saturating_sub(KEYS);
+        named_by.truncate(KEYS);
+        if more > 0 {
+            named_by.push(format!("and {more} more"));
+        }
+        let what = if file.is_secret { "the secret in" } else { "the file" };
+        let path = file.path.display().to_string().replace(char::is_control, " ");
+        let named_by = if named_by.is_empty() { String::new() } else { format!(" ({})", named_by.join(", ")) };
+        format!("{what} `{path}`{named_by} has changed")
+    });
+    in_words.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load_text;
+
+    fn loaded(rest: &str) -> Loaded {
+        let text = format!("version: 1\nserver: {{listeners: [{{address: 127.0.0.1:0}}]}}\n{rest}");
+        load_text("a.yaml", &text).unwrap_or_else(|problems| panic!("{}", problems.render(false)))
+    }
+
+    #[test]
+    fn what_came_went_and_changed_is_named_with_its_keys() {
+        let old = loaded("routes: [{name: a, path: /a, respond: {}}, {name: b, path: /b, respond: {}}]\n");
+        let new = loaded("routes: [{name: b, path: /bb, respond: {}}, {name: c, path: /c, respond: {}}]\ntelemetry: {access_log: off}\n");
+
+        let found = changes(&old, &new);
+
+        assert_eq!(found[..3], ["the route `a` is gone", "the route `b` has changed (path: /b → /bb)", "the route `c` is new"]);
+        assert!(found.len() == 4 && found[3].starts_with("the section `telemetry` has changed (access_log"), "{found:?}");
+        assert!(changes(&old, &old).is_empty());
+    }
+
+    #[test]
+    fn a_line_has_an_end_and_forges_no_other_one() {
+        let config = |number: usize| {
+            let keys: Vec<String> = (0..20).map(|key| format!("k{key}: \"{number}\\n[ERROR] {}\"", "x".repeat(100))).collect();
+            let route = |route: usize| format!("{{name: r{route}, path: /r{route}, respond: {{json: {{{}}}}}}}", keys.join(", "));
+            loaded(&format!("routes: [{}]\n", (0..60).map(route).collect::<Vec<_>>().join(", ")))
+        };
+
+        let found = changes(&config(1), &config(2));
+
+        assert_eq!(found.len(), 60);
+        assert!(found[0].starts_with("the route `r0` has changed (respond.json.k0: 1 [ERROR] xxx"), "{}", found[0]);
+        assert!(found[0].ends_with("xx…, and 16 more keys)"), "{}", found[0]);
+        assert!(found.iter().all(|line| line.len() < 1000 && !line.contains('\n')));
+        assert_eq!(found[59], "the route `r59` has changed");
+        assert!(listed(&found).ends_with(" and 52 more"));
+    }
+
+    #[test]
+    fn secrets_are_named_and_never_shown() {
+        let config = |password: &str| loaded(&format!("routes: [{{name: a, path: /a, respond: {{json: {{password: {password}}}}}}}]\n"));
+
+        let found = changes(&config("hunter1"), &config("hunter2"));
+
+        assert_eq!(found, ["the route `a` has changed (respond.json.password: *** → another ***)"]);
+    }
+}
