@@ -78,3 +78,95 @@ fn the_scalar_form_knows_each_byte() {
         }
     }
 }
+
+#[test]
+fn strings_are_told_as_structure_tells_them() {
+    let mut seed = 9u32;
+    for round in 0..3000 {
+        let mut next = |below: usize| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 12) as usize % below
+        };
+        let text: Vec<u8> = (0..next(300)).map(|_| b"\\\\\\\\\"\"{}[]a\n"[next(12)]).collect();
+        let (mut carry, mut same) = (Carry::default(), Carry::default());
+        let mut at = 0;
+        while at < text.len() {
+            let valid = if round % 2 == 0 { 64 } else { 1 + next(64) }.min(text.len() - at);
+            let mut block = [b' '; 64];
+            block[..valid].copy_from_slice(&text[at..at + valid]);
+            let expected = carry.resolve(Scalar, Scalar.bytes(&block), valid as u32);
+            let found = same.strings(Scalar, Scalar.text(&block), valid as u32);
+            let within = u64::MAX >> (64 - valid);
+            assert_eq!(found.quotes & within, expected.quotes & within);
+            assert_eq!(found.quotes & !found.inside & within, expected.closing & within);
+            assert_eq!(found.slashed & within, expected.escaped & within);
+            for bit in (0..valid).filter(|bit| found.escaped >> bit & 1 == 1) {
+                assert!(at + bit > 0 && text[at + bit - 1] == b'\\', "what is escaped has a backslash before it");
+            }
+            at += valid;
+        }
+    }
+}
+
+#[test]
+fn control_characters_and_what_is_not_ascii_are_seen_wherever_they_stand() {
+    for byte in 0..=255u8 {
+        for place in [0, 7, 8, 63] {
+            let mut block = [b'x'; 64];
+            block[place] = byte;
+            let text = Scalar.text(&block);
+            assert_eq!(text.control, u64::from(byte < b' ') << place, "{byte}");
+            assert_eq!((text.quote, text.backslash), (u64::from(byte == b'"') << place, u64::from(byte == b'\\') << place));
+            assert_eq!(text.foreign, byte >= 0x80);
+        }
+    }
+}
+
+#[test]
+fn characters_that_are_told_by_counting_are_utf8() {
+    let pieces: [&[u8]; 14] = [
+        b"a",
+        "é".as_bytes(),
+        "߿".as_bytes(),
+        "€".as_bytes(),
+        "\u{fffd}".as_bytes(),
+        "ࠀ".as_bytes(),
+        "\u{d7ff}".as_bytes(),
+        "😀".as_bytes(),
+        b"\x80",
+        b"\xc3",
+        b"\xe2\x82",
+        b"\xc0\x80",
+        b"\xed\xa0\x80",
+        b"\xff",
+    ];
+    let mut seed = 5u32;
+    let (mut whole, mut cut) = (0, 0);
+    for round in 0..40_000 {
+        let mut next = |below: usize| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 12) as usize % below
+        };
+        // Most often only what is right.
+        let kinds = [5, 5, 5, 14][round % 4];
+        let mut text: Vec<u8> = (0..64).flat_map(|_| pieces[next(kinds)].to_vec()).collect();
+        text.truncate(64);
+        let block: &[u8; 64] = text.first_chunk().expect("64 bytes");
+        let Some(end) = Scalar.characters(block).whole() else { continue };
+        let (left, rest) = block.split_at(end as usize);
+        assert!(str::from_utf8(left).is_ok(), "{}", left.escape_ascii());
+        match rest {
+            [] => whole += 1,
+            rest => {
+                cut += 1;
+                assert_eq!(
+                    str::from_utf8(rest).map_err(|error| (error.valid_up_to(), error.error_len())),
+                    Err((0, None)),
+                    "{}",
+                    rest.escape_ascii()
+                );
+            }
+        }
+    }
+    assert!(whole > 1000 && cut > 1000, "{whole} {cut}");
+}

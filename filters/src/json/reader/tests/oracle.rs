@@ -79,7 +79,9 @@ impl Oracle<'_> {
     fn visit(&mut self, value: &Value, ways: &mut Vec<Way>) {
         let at = names(ways);
         let container = value.is_object() || value.is_array();
-        if !ways.is_empty() && !stays(value, &at, self.rules) && !(container && matches!(ways.last(), Some(Way::Index(_)))) {
+        // Containers in an array stay, and so does the whole.
+        let always = ways.is_empty() || container && matches!(ways.last(), Some(Way::Index(_)));
+        if !always && !stays(value, &at, self.rules) {
             return;
         }
         let mut meant: Vec<&Mark> =
