@@ -38,6 +38,8 @@ pub enum What {
     Utf8,
     /// More than [`MOST_DEPTH`](super::MOST_DEPTH) containers are open at once.
     TooDeep,
+    /// More than [`MOST_TOUCHED`](super::MOST_TOUCHED) values are marked or get a new name.
+    TooMany,
     /// Something stands behind the value.
     Second,
     /// The text ends within the value.
@@ -59,6 +61,7 @@ impl fmt::Display for What {
             Self::Hexadecimal => "a hexadecimal digit is missing here",
             Self::Utf8 => "this is not UTF-8",
             Self::TooDeep => "this is nested too deep",
+            Self::TooMany => "more values are wanted than can be noted",
             Self::Second => "something stands behind the value",
             Self::Early => "the text ends within the value",
         })

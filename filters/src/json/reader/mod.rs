@@ -4,7 +4,7 @@
 //! Nothing of a [`Document`] can be had before all of its text was found right: UTF-8, strings closed, their control characters escaped and
 //! their escapes known, numbers and words spelled right, commas, colons and brackets where they belong, at most [`MOST_DEPTH`] containers
 //! open at once, one value and nothing else but white space. Half a surrogate pair (`\ud800`) is right by the grammar, and is left as it is.
-//! A byte order mark is not.
+//! A byte order mark is not. At most [`MOST_TOUCHED`] values may be marked or renamed.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -53,6 +53,9 @@ use walk::Walk;
 
 /// The most containers that may be open at once.
 pub const MOST_DEPTH: usize = 512;
+
+/// The most values of one text that may be marked or renamed: what is noted of each takes more memory than a short one itself.
+pub const MOST_TOUCHED: usize = 65_536;
 
 /// Reads one text. It keeps the chunks, so that the caller bounds their length.
 #[derive(Debug)]

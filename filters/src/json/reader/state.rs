@@ -79,6 +79,8 @@ pub(super) struct State {
     pub(super) strings: Held,
     pub(super) output: Output,
     pub(super) found: Finds,
+    /// How many values are marked or renamed.
+    pub(super) touched: usize,
     /// Where the value begins and ends in the result.
     pub(super) root: (u64, u64),
 }
@@ -96,6 +98,7 @@ impl State {
             strings: Held::default(),
             output: Output::new(),
             found: Finds::default(),
+            touched: 0,
             root: (0, 0),
         }
     }

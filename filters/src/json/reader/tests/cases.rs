@@ -189,6 +189,23 @@ fn depth_is_bounded_and_nothing_calls_itself() {
 }
 
 #[test]
+fn what_is_noted_of_a_text_is_bounded() {
+    let most = MOST_TOUCHED;
+    let marks = plan(&dropping(&[]), &[], &[("a", true)]);
+    let renames = plan(&dropping(&[]), &[("a", "b")], &[]);
+    for (plan, begin, one, end) in [(&marks, "{\"a\":[1", ",1", "]}"), (&renames, "{\"a\":1", ",\"a\":1", "}")] {
+        for (count, fault) in [(most, None), (most + 1, Some(What::TooMany))] {
+            let text = format!("{begin}{}{end}", one.repeat(count - 1));
+            for step in [1000, text.len()] {
+                let found = read(plan, Backend::best(), text.as_bytes(), &steps(text.as_bytes(), step)).err();
+                let at = (begin.len() + one.len() * (count - 1) - 1) as u64;
+                assert_eq!(found, fault.map(|what| Fault { at, what }));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_member_gets_another_name_and_all_else_stays() {
     let renaming = plan(&dropping(&[]), &[("date", "created_at"), ("items.id", "a\"b")], &[]);
 

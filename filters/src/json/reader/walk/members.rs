@@ -69,7 +69,7 @@ impl<C: Classify> Walker<'_, C> {
                             Colon::Missing(at) => return Err(Defect(at, What::NoColon)),
                         }
                     } else {
-                        target = self.element(stage);
+                        target = self.element(stage, value);
                     }
 
                     match target.node() {
@@ -91,7 +91,7 @@ impl<C: Classify> Walker<'_, C> {
                                 }
                                 Fate::Stays => kept = true,
                                 Fate::Goes => {}
-                                Fate::TooDeep => return Err(Defect(at, What::TooDeep)),
+                                Fate::Refused(what) => return Err(Defect(at, what)),
                             }
                         }
                     }

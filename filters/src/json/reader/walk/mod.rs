@@ -8,13 +8,13 @@ mod members;
 mod slow;
 mod whole;
 
-use super::MOST_DEPTH;
 use super::fault::{Defect, What};
 use super::found::{Element, Marks};
 use super::plan::{Plan, Stage};
 use super::scalar::Scalar;
 use super::state::{Frame, Mode, State};
 use super::strings::Strings;
+use super::{MOST_DEPTH, MOST_TOUCHED};
 use crate::json::bits::{Classify, Work};
 use crate::json::policy::Target;
 pub(super) use slow::{end, ended};
@@ -55,7 +55,7 @@ enum Fate {
     Goes,
     /// Its members or elements are looked at.
     Inside,
-    TooDeep,
+    Refused(What),
 }
 
 impl<C: Classify> Walker<'_, C> {
@@ -86,12 +86,13 @@ impl<C: Classify> Walker<'_, C> {
 
     /// The next element of an array at this stage begins. Returns where it leads.
     #[inline(always)]
-    fn element(&mut self, stage: &Stage) -> Target {
+    fn element(&mut self, stage: &Stage, byte: u8) -> Target {
         let State { frames, found, .. } = &mut *self.state;
         let frame = frames.last_mut().expect("within a container there is its frame");
         let index = frame.elements;
         frame.elements += 1;
-        if self.plan.marks {
+        // Of a scalar it is noted only if it is marked: there may be many.
+        if self.plan.marks && matches!(byte, b'{' | b'[') {
             frame.element = found.element(frame.within, index);
         }
         stage.element(index)
@@ -119,6 +120,7 @@ impl<C: Classify> Walker<'_, C> {
         self.frame().kept = true;
         if let Some(new) = stage.name {
             self.state.output.rename(name, new, self.plan.names[new as usize].len());
+            self.state.touched += 1;
         }
         self.stay(number, stage, at, byte)
     }
@@ -127,12 +129,15 @@ impl<C: Classify> Walker<'_, C> {
     #[inline(always)]
     fn stay(&mut self, number: u32, stage: &Stage, at: usize, byte: u8) -> Fate {
         let marks = self.mark(stage, at, byte);
+        if (marks.count != 0 || stage.name.is_some()) && self.state.touched > MOST_TOUCHED {
+            return Fate::Refused(What::TooMany);
+        }
         let object = byte == b'{';
         if object && stage.objects || byte == b'[' && stage.arrays {
             if !self.state.open(object) {
-                return Fate::TooDeep;
+                return Fate::Refused(What::TooDeep);
             }
-            let element = self.within();
+            let element = self.state.frames.last().map_or(Element::NONE, |frame| frame.element);
             self.state.frames.push(Frame { stage: number, object, kept: false, elements: 0, within: element, element, marks });
             return Fate::Inside;
         }
@@ -148,14 +153,19 @@ impl<C: Classify> Walker<'_, C> {
             return Marks::default();
         }
         let begin = self.state.output.place(self.base + at as u64);
-        let element = self.within();
-        self.state.found.begin(&stage.whole, each, begin, element)
-    }
-
-    /// The element that what begins now is in.
-    #[inline(always)]
-    fn within(&self) -> Element {
-        self.state.frames.last().map_or(Element::NONE, |frame| frame.element)
+        let State { frames, found, touched, .. } = &mut *self.state;
+        let element = match frames.last_mut() {
+            None => Element::NONE,
+            Some(frame) => {
+                if !frame.object && !matches!(byte, b'{' | b'[') {
+                    frame.element = found.element(frame.within, frame.elements - 1);
+                }
+                frame.element
+            }
+        };
+        let marks = found.begin(&stage.whole, each, begin, element);
+        *touched += marks.count as usize;
+        marks
     }
 
     /// The marks of the value end that was passed over, before `at`.

@@ -82,7 +82,7 @@ impl<C: Classify> Walker<'_, C> {
                 let plan = self.plan;
                 head = if self.frame().kept { self.state.header.comma } else { self.place(at) };
                 let stage = self.frame().stage;
-                target = self.element(&plan.stages[stage as usize]);
+                target = self.element(&plan.stages[stage as usize], byte);
             }
             match target.node() {
                 None if target == Target::KEEP => {
@@ -97,7 +97,7 @@ impl<C: Classify> Walker<'_, C> {
                             self.state.mode = Mode::First;
                             return Ok(at + 1);
                         }
-                        Fate::TooDeep => return Err(Defect(at, What::TooDeep)),
+                        Fate::Refused(what) => return Err(Defect(at, what)),
                         Fate::Stays | Fate::Goes => {}
                     }
                 }
@@ -127,7 +127,7 @@ impl<C: Classify> Walker<'_, C> {
                 self.state.mode = Mode::First;
                 Ok(at + 1)
             }
-            Fate::TooDeep => Err(Defect(at, What::TooDeep)),
+            Fate::Refused(what) => Err(Defect(at, what)),
             Fate::Stays | Fate::Goes => self.pass(at, byte),
         }
     }
