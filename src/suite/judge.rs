@@ -284,7 +284,7 @@ mod tests {
     use serde_json::json;
 
     fn differences(expected: Value, found: &str) -> Vec<(String, String, String)> {
-        let mut judge = Judge { found: Vec::new() };
+        let mut judge = Judge { found: Vec::new(), hide: &str::to_owned };
         judge.json_body("json", Place::default(), &expected, &Ok(Cow::Borrowed(found.as_bytes())));
         judge.found.into_iter().map(|mismatch| (mismatch.what, mismatch.expected, mismatch.found)).collect()
     }
