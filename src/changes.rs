@@ -8,4 +8,4 @@ mod words;
 
 pub(crate) use self::difference::difference;
 pub(crate) use self::portrait::{Key, Portrait};
-pub(crate) use self::told::{changes, listed};
+pub(crate) use self::told::{changes, first, listed};

@@ -1,6 +1,7 @@
 //! What all requests of one running gateway share: the snapshot in force, the metrics, the deadlines, the count of requests in flight.
 
 mod entrances;
+mod lately;
 mod reloads;
 mod strain;
 mod told;
@@ -22,6 +23,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
 
+use self::lately::Lately;
 use self::reloads::Reloads;
 use crate::certificates::Renewed;
 use crate::changes::changes;
@@ -80,6 +82,8 @@ pub(crate) struct Gateway {
     pub reloads: Reloads,
     /// Until when operators hold circuits, by filter and upstream.
     held: Mutex<BTreeMap<(String, String), Instant>>,
+    /// What went wrong within the last minute.
+    lately: Lately,
     /// The filters of which the log has said that they have no keys.
     keyless: Mutex<BTreeSet<String>>,
     /// Where what no request waits for runs: probes.
@@ -146,6 +150,7 @@ impl Gateway {
             watches: AtomicBool::new(true),
             reloads,
             held: Mutex::default(),
+            lately: Lately::default(),
             keyless: Mutex::default(),
             background: OnceLock::new(),
             supervisor: OnceLock::new(),
@@ -183,6 +188,9 @@ impl Gateway {
         snapshot.pools.values().for_each(|pool| pool.tick(now));
         self.watch_keys(&snapshot);
         self.let_go(&snapshot, now);
+        self.lately.read(&self.metrics, now);
+        // How long circuits are open is told from when they are first seen so.
+        let _ = self.lately.open(&self.circuits(&snapshot, now), now);
         own_log::tick(now);
     }
 

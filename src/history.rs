@@ -5,7 +5,8 @@
 //! mean what was rolled back from.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -85,6 +86,26 @@ impl Entry {
         UNIX_EPOCH + Duration::from_secs(self.at)
     }
 
+    /// Writes its files into a directory, which is made where there is none, under the names that they had. Nothing that is there is replaced.
+    /// Where each came from and where it is now; the error is a sentence.
+    pub(crate) fn write_into(&self, folder: &Path) -> Result<Vec<(String, PathBuf)>, String> {
+        let cannot = |path: &Path, error: &std::io::Error| format!("`{}` cannot be written: {}", path.display(), files::words(error));
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| cannot(folder, &error))?;
+        let named = self.files.iter().map(|file| {
+            let name = Path::new(&file.name).file_name().ok_or_else(|| format!("`{}` is no name of a file", file.name))?;
+            Ok((file, folder.join(name)))
+        });
+        let named = named.collect::<Result<Vec<_>, String>>()?;
+        if let Some((_, path)) = named.iter().find(|(_, path)| fs::symlink_metadata(path).is_ok()) {
+            return Err(format!("`{}` is there already, and is left as it is", path.display()));
+        }
+        for (file, path) in &named {
+            let written = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            written.and_then(|mut new| new.write_all(file.text.as_bytes())).map_err(|error| cannot(path, &error))?;
+        }
+        Ok(named.into_iter().map(|(file, path)| (file.name.clone(), path)).collect())
+    }
+
     /// The texts of its files.
     pub(crate) fn sources(&self) -> Vec<Source> {
         sources(&self.files)
@@ -114,9 +135,14 @@ impl Rollback {
 }
 
 impl History {
+    /// That in this directory, which is what `server.state_dir` names.
+    pub(crate) fn in_state(state: &Path) -> Self {
+        Self(state.join("configurations"))
+    }
+
     /// That of a configuration; nothing where it keeps nothing on disk.
     pub(crate) fn of(loaded: &Loaded) -> Option<Self> {
-        Some(Self(loaded.state_dir()?.join("configurations")))
+        Some(Self::in_state(&loaded.state_dir()?))
     }
 
     /// Every configuration that is kept, the last one first. The error says why a file is not used, for each that is not.

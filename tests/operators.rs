@@ -312,7 +312,8 @@ fn a_circuit_that_is_not_there_is_answered_with_those_that_are() {
     let (code, words) = circuit(&["gard", "main", "open"]);
     assert!(code == Some(1) && words.contains("did you mean `guard`?") && words.contains("guard    main"), "{words}");
     assert_eq!(circuit(&["guard", "main", "open", "--for", "soon"]).0, Some(2));
-    assert_eq!(circuit(&["guard", "main", "open", "--for", "10ms"]).0, Some(0));
+    let (code, words) = circuit(&["guard", "main", "open", "--for", "10ms"]);
+    assert!(code == Some(0) && words.contains("\"for_ms\": 10"), "{words}");
     until("the circuit to be let go", || operate(gateway.running.admin().unwrap(), "GET", "/healthz?full=1").json()["status"] == "ok");
     assert_eq!(get(gateway.address, "/").status, 200);
     assert_eq!(circuit(&["guard", "main", "open"]).0, Some(0));
@@ -490,4 +491,50 @@ fn an_upstream_that_is_away_makes_the_gateway_degraded_and_when_it_failed_is_tol
     assert_eq!(process.ask("GET", "/readyz").status, 200);
     let (_, words) = code_of(&frontgate(&["upstreams", "--admin", &process.admin.to_string()], &[]));
     assert!(words.contains("connection refused, ") && words.contains(" ago"), "{words}");
+}
+
+#[test]
+fn a_route_that_fails_makes_the_gateway_degraded_and_how_much_of_it_fails_is_told() {
+    let fails = Origin::start(|_, stream| stream.write_all(response("500 Broken", "", "").as_bytes()).is_ok());
+    let works = Origin::json("{}");
+    let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let process = Process::start(
+        "failing",
+        &yaml(
+            "
+            server: {listeners: [{address: 127.0.0.1:0}], admin: 127.0.0.1:0}
+            upstreams:
+              fails: {endpoints: [$FAILS]}
+              works: {endpoints: [$WORKS]}
+              away: {endpoints: [$AWAY]}
+            filters:
+              guard: {circuit_breaker: {consecutive: 10, open_for: 10m, max_open_for: 10m}}
+            routes:
+              - {name: broken, path: /broken, upstream: fails}
+              - {name: away, path: /away, upstream: away}
+              - {name: fine, path: /fine, upstream: works}
+              - {name: guarded, path: /guarded, upstream: fails, filters: [guard]}
+            ",
+            &[("$FAILS", &fails.address), ("$WORKS", &works.address), ("$AWAY", &away)],
+        ),
+    );
+    let status = || process.ask("GET", "/healthz?full=1").json();
+    (0..20).for_each(|_| drop(get(process.address, "/fine")));
+    assert_eq!((&status()["status"], &status()["reasons"]), (&"ok".into(), &serde_json::json!([])));
+
+    (0..12).for_each(|_| assert_eq!(get(process.address, "/broken").status, 500));
+    until("the route that fails", || {
+        status()["reasons"] == serde_json::json!(["100 % of the requests on route `broken` failed in the last minute (12 of 12)"])
+    });
+    assert_eq!((&status()["status"], process.ask("GET", "/readyz").status), (&"degraded".into(), 200));
+
+    (0..11).for_each(|_| drop(get(process.address, "/guarded")));
+    until("the circuit", || status()["reasons"].to_string().contains("the circuit of filter `guard` and upstream `fails` is open, for "));
+    let (code, words) = code_of(&frontgate(&["status", "--admin", &process.admin.to_string()], &[]));
+    assert!(code == Some(0) && words.contains("on route `guarded` failed") && words.contains("is open, for "), "{words}");
+
+    (0..3).for_each(|_| assert_eq!(get(process.address, "/away").status, 502));
+    let (_, table) = code_of(&frontgate(&["upstreams", "--admin", &process.admin.to_string()], &[]));
+    let row = table.lines().find(|line| line.starts_with("away")).unwrap();
+    assert!(row.contains("  healthy (not probed)  ") && row.contains("connection refused, "), "nobody has probed it: {table}");
 }

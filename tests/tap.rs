@@ -254,6 +254,12 @@ fn what_is_asked_for_wrongly_is_answered_with_what_was_meant() {
 
     let (code, _, words) = run(&["rout=products"]);
     assert_eq!((code, words.as_str()), (Some(2), "frontgate: `rout` is no field of the access log: did you mean `route`?\n"));
+    let (code, _, words) = run(&["user_agent=My Phone"]);
+    assert!(
+        code == Some(2) && words.contains("a value with spaces stands in quotes") && words.contains(r#"'user_agent~"My Phone*"'"#),
+        "{words}"
+    );
+    assert!(run(&[r#"user_agent~"My Phone*""#, "--for", "10ms"]).0 == Some(0));
     let (code, _, words) = run(&["route=product"]);
     assert_eq!((code, words.as_str()), (Some(1), "frontgate: There is no route `product`: did you mean `products`?\n"));
     assert_eq!(run(&["--for", "soon"]).0, Some(2));

@@ -1,10 +1,13 @@
 //! The pages for operators, walked: their configurations are served, their commands run as they are written.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::harness::{Origin, Process, Reply, exchange, get, until};
+use crate::harness::origin::response;
+use crate::harness::{Gate, Origin, Process, Reply, exchange, get, until};
 
 /// What a page of the README shows in this language, block by block.
 fn blocks(heading: &str, language: &str) -> Vec<String> {
@@ -44,6 +47,79 @@ fn run(process: &Process, commands: &str, environment: &[(&str, &str)]) -> (Opti
 /// The statuses of so many requests, one after the other.
 fn ask(process: &Process, count: usize) -> Vec<Reply> {
     (0..count).map(|_| get(process.address, "/products/7")).collect()
+}
+
+#[test]
+fn who_was_paged_finds_what_is_wrong_and_goes_back() {
+    const PAGE: &str = "Somebody was paged";
+    let (good, other) = (Origin::json("{}"), Origin::json("{}"));
+    let bad = Origin::start(|_, stream| stream.write_all(response("500 Broken", "", "").as_bytes()).is_ok());
+    let gate = Gate::default();
+    let held = gate.clone();
+    let hanging = Origin::start(move |_, stream| {
+        held.pass();
+        stream.write_all(response("200 OK", "", "{}").as_bytes()).is_ok()
+    });
+    let (configuration, commands) = (blocks(PAGE, "yaml").remove(0), blocks(PAGE, "sh").remove(0));
+    let commands: Vec<&str> = commands.lines().collect();
+    let process = serve("walk-paged", &configuration, &[("10.0.1.11:8080", &good), ("10.0.1.12:8080", &other)]);
+    let file = process.folder.join("frontgate.yaml");
+    let before = std::fs::read_to_string(&file).unwrap();
+    let status = || process.ask("GET", "/healthz?full=1").json();
+    ask(&process, 2);
+    assert_eq!(status()["status"], "ok");
+
+    let after = before.replace(&good.address.to_string(), &bad.address.to_string());
+    std::fs::write(&file, after.replace(&other.address.to_string(), &hanging.address.to_string())).unwrap();
+    walk(&process, "frontgate reload || true", &[]);
+    until("the new endpoints", || status()["upstreams"]["catalog"]["endpoints"][0]["address"] == bad.address.to_string());
+    // One of the two hangs: until its time limit is over nothing says so but what is in flight there.
+    let address = process.address;
+    let waiting = std::thread::spawn(move || {
+        std::iter::repeat_with(|| get(address, "/products/7")).take(100).find(|reply| reply.status == 200).expect("one that was held")
+    });
+    let row = || {
+        let table = walk(&process, commands[1], &[]);
+        let row = table.lines().find(|line| line.contains(&hanging.address.to_string())).unwrap().to_owned();
+        row.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    // UPSTREAM ENDPOINT NAME STATE (three words) WEIGHT IN FLIGHT
+    until("one in flight", || row()[7] == "1");
+    gate.open();
+    assert_eq!(waiting.join().unwrap().status, 200);
+
+    let failed = std::iter::repeat_with(|| get(process.address, "/products/7")).take(100).filter(|reply| reply.status == 500).last();
+    let id = failed.expect("every second one fails").header("x-request-id").expect("its name").to_owned();
+    until("its line", || std::fs::read_to_string(process.folder.join("access.log")).is_ok_and(|log| log.contains(&id)));
+    let told = walk(&process, commands[0], &[]);
+    assert!(told.contains("\"degraded\"") && told.contains("% of the requests on route `products` failed in the last minute ("), "{told}");
+    let endpoints = walk(&process, commands[1], &[]);
+    assert!(endpoints.lines().any(|line| line.contains(&bad.address.to_string()) && line.contains("status 500, ")), "{endpoints}");
+    let ended = AtomicBool::new(false);
+    let lines = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::SeqCst) {
+                ask(&process, 1);
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        });
+        let lines = run(&process, commands[2], &[]);
+        ended.store(true, Ordering::SeqCst);
+        lines
+    });
+    assert!(
+        lines.0 == Some(0) && lines.1.contains(&bad.address.to_string()) && !lines.1.contains(&hanging.address.to_string()),
+        "{lines:?}"
+    );
+    let why = walk(&process, commands[3], &[("ID", &id)]);
+    assert!(why.contains("products") && why.contains(&bad.address.to_string()) && why.contains("500"), "{why}");
+    assert!(walk(&process, commands[4], &[("ID", &id)]).contains("\"status\":500"));
+    let history = walk(&process, commands[5], &[]);
+    assert!(history.lines().count() >= 3 && history.starts_with("HASH"), "{history}");
+    walk(&process, commands[6], &[]);
+
+    assert!(ask(&process, 10).iter().all(|reply| reply.status == 200), "as it was before");
+    assert_eq!(commands.len(), 7);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The table of what operators can ask and do, and each row's answer.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Instant;
@@ -17,7 +18,7 @@ use super::tap::{self, Lines};
 use crate::changes::{Key, Portrait};
 use crate::discovery::in_words;
 use crate::explain::Posted;
-use crate::reload::{Cause, NotRolledBack, Refused};
+use crate::reload::{Cause, NO_HISTORY, NotRolledBack, Refused};
 use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force, Level, LogLevelSet};
 use crate::telemetry::{Reach, own_log, timestamp};
 use crate::upstream::pool::{NotObeyed, Order};
@@ -126,9 +127,9 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource {
         path: "/-/config",
         takes: Takes::Get,
-        asks: Some(&[]),
+        asks: Some(&["hash", "key"]),
         open: false,
-        act: Act::LaterBy(|admin, _, _| Box::pin(config(admin))),
+        act: Act::LaterBy(|admin, head, _| Box::pin(config(admin, head))),
     },
     Resource { path: "/-/limits", takes: Takes::Get, asks: Some(&["filter"]), open: false, act: Act::Now(limits) },
     Resource { path: "/-/explain", takes: Takes::Post, asks: Some(&[]), open: false, act: Act::Asked(explain) },
@@ -185,10 +186,7 @@ async fn history(admin: &Admin) -> Answer {
     let reloader = admin.reloader.clone();
     match tokio::task::spawn_blocking(move || reloader.history()).await {
         Ok(Some(history)) => json(StatusCode::OK, &history),
-        Ok(None) => {
-            let why = "No history is kept: that takes `server.state_dir` in the configuration.";
-            problem(StatusCode::NOT_FOUND, "not_found", why, None)
-        }
+        Ok(None) => problem(StatusCode::NOT_FOUND, "not_found", NO_HISTORY, None),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The history cannot be read.", None),
     }
 }
@@ -271,7 +269,8 @@ fn circuit(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
         force.label(),
         time.map_or(String::new(), |time| format!(" for {}", Duration(time)))
     );
-    json(StatusCode::OK, &CircuitForced { filter: &filter, upstream: &upstream, force })
+    let for_ms = time.map(|time| time.as_millis() as u64);
+    json(StatusCode::OK, &CircuitForced { filter: &filter, upstream: &upstream, force, for_ms })
 }
 
 /// Lets go of the endpoints of `upstream` that its sources no longer name.
@@ -324,7 +323,10 @@ fn by_hand(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
     let obeyed = match pool.obey(&endpoint, order, Instant::now()) {
         Ok(obeyed) => obeyed,
         Err(NotObeyed::NoEndpoint) => {
-            return problem(StatusCode::NOT_FOUND, "not_found", "The upstream has no endpoint of this address or name.", None);
+            let known = pool.status(Instant::now()).endpoints;
+            let names = known.iter().flat_map(|known| [known.name.clone(), Some(known.address.to_string())]).flatten();
+            let names: BTreeSet<String> = names.collect();
+            return no_such(&format!("endpoint of the upstream `{upstream}` at"), &endpoint, names.iter().map(String::as_str));
         }
         Err(NotObeyed::TooMany) => {
             return problem(StatusCode::CONFLICT, "conflict", "Too many endpoints of this upstream have something set by hand.", None);
@@ -341,15 +343,24 @@ fn by_hand(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
     if let Some(warning) = &warning {
         log::warn!("{warning}");
     }
-    json(StatusCode::OK, &ByHand { upstream: &upstream, endpoint: &endpoint, endpoints: obeyed.endpoints, warning })
+    let for_ms = time.map(|time| time.as_millis() as u64);
+    json(StatusCode::OK, &ByHand { upstream: &upstream, endpoint: &endpoint, endpoints: obeyed.endpoints, for_ms, warning })
 }
 
-/// The configuration in force as it may be shown: what came from the environment is marked alone, under a key that only this answer has.
-async fn config(admin: &Admin) -> Answer {
-    let (snapshot, in_force) = (admin.gateway.snapshot(), Some(admin.gateway.in_force()));
+/// The configuration in force as it may be shown, or the one of `hash` in the query from those that are kept: what came from the environment is
+/// marked alone, under a key that only this answer has, or under `key`, so that two of them can be compared.
+async fn config(admin: &Admin, head: &RequestHeader) -> Answer {
+    let (snapshot, in_force, reloader) = (admin.gateway.snapshot(), admin.gateway.in_force(), admin.reloader.clone());
+    let (hash, key) = (parameter(head, "hash"), parameter(head, "key"));
+    let made = move || {
+        let key = key.map_or_else(Key::fresh, Key::of);
+        let Some(hash) = hash else { return Ok(Portrait { in_force: Some(in_force), ..Portrait::of(&snapshot.loaded, &key) }) };
+        reloader.kept(&hash).map(|kept| Portrait::of(&kept, &key))
+    };
     // A large one takes its time.
-    match tokio::task::spawn_blocking(move || Portrait { in_force, ..Portrait::of(&snapshot.loaded, &Key::fresh()) }).await {
-        Ok(portrait) => json(StatusCode::OK, &portrait),
+    match tokio::task::spawn_blocking(made).await {
+        Ok(Ok(portrait)) => json(StatusCode::OK, &portrait),
+        Ok(Err(why)) => refusal(StatusCode::NOT_FOUND, "not_found", &why),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The configuration cannot be shown.", None),
     }
 }

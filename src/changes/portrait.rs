@@ -73,6 +73,11 @@ impl Key {
         Self::of(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// As others are told it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The one that another portrait was made with.
     pub(crate) fn of(text: String) -> Self {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, text.as_bytes()), text }

@@ -38,6 +38,15 @@ pub(crate) fn listed(changes: &[String]) -> String {
     }
 }
 
+/// The first of them, and how many more there are.
+pub(crate) fn first(mut changes: Vec<String>, most: usize) -> Vec<String> {
+    if let Some(more) = changes.len().checked_sub(most).filter(|more| *more > 0) {
+        changes.truncate(most);
+        changes.push(format!("and {more} more"));
+    }
+    changes
+}
+
 fn in_words(Change { what, name, became, keys }: &Change, with_keys: bool) -> String {
     let said = format!("the {what} `{}`", short(name));
     match became {

@@ -11,6 +11,7 @@ use super::check::Format;
 use super::{Admin, exit, fail, loaded, operate};
 use crate::changes::{Key, Portrait, difference};
 use crate::config::{self, show};
+use crate::reload;
 
 /// What is shown.
 #[derive(Subcommand)]
@@ -26,16 +27,17 @@ pub(super) enum What {
     },
     /// The JSON Schema of the language, for editors
     Schema,
-    /// What is not the same in two configurations, and what a gateway would lose by a reload from one to the other. Exits with 4 where
-    /// something is not
+    /// What is not the same in two configurations, files or some of the running gateway's history, and what a gateway would lose by a reload
+    /// from one to the other. Exits with 4 where something is not
     Diff {
         #[command(flatten)]
         admin: Admin,
-        /// The configuration to begin with; with `--live` the one that the running gateway would change to, by default that of `--config`
-        #[arg(value_name = "FILE|DIR", required_unless_present = "live")]
+        /// The configuration to begin with, a file or the hash of one in the history; with `--live` the one that the running gateway would change
+        /// to, by default that of `--config`
+        #[arg(value_name = "FILE|DIR|HASH", required_unless_present = "live")]
         from: Option<PathBuf>,
-        /// The other one
-        #[arg(value_name = "FILE|DIR", required_unless_present = "live", conflicts_with = "live")]
+        /// The other one; after a hash by default the one in force
+        #[arg(value_name = "FILE|DIR|HASH", conflicts_with = "live")]
         to: Option<PathBuf>,
         /// Begin with what the running gateway has in force, asked through its admin address
         #[arg(long)]
@@ -51,6 +53,12 @@ pub(super) enum What {
         /// For people, or as JSON for programs
         #[arg(long, value_enum, default_value = "human")]
         format: Format,
+        /// Read the history in this directory, which is what `server.state_dir` names, without a gateway that runs
+        #[arg(long, value_name = "DIR")]
+        state_dir: Option<PathBuf>,
+        /// Write the files of the configuration of this hash, or of which the hash begins so, into a directory; no file that is there is replaced
+        #[arg(long, num_args = 2, value_names = ["HASH", "INTO"], requires = "state_dir")]
+        write: Option<Vec<String>>,
     },
     /// Put a configuration from the history in force; it stays until the files change in meaning or are reloaded
     Rollback {
@@ -84,33 +92,93 @@ pub(super) enum DiffFormat {
 /// Does it.
 pub(super) fn run(path: Option<&Path>, what: What) -> ExitCode {
     match what {
-        What::History { admin, format } => operate::run(path, &admin, &operate::Ask::History(format)),
+        What::History { state_dir: Some(state), write: Some(write), .. } => write_kept(&state, &write),
+        What::History { state_dir: Some(state), format, .. } => print(&operate::history(&reload::kept_in(&state), format)),
+        What::History { admin, format, .. } => operate::run(path, &admin, &operate::Ask::History(format)),
         What::Rollback { admin, hash } => operate::run(path, &admin, &operate::Ask::Rollback(hash)),
         What::Schema => print(&config::schema::json()),
         What::Show { format, no_origin } => show(path, format.unwrap_or_default(), no_origin),
-        What::Diff { admin, from, to, live: false, format } => {
-            let _ = admin;
-            let key = Key::fresh();
-            let portrait = |path: Option<&Path>| loaded(path).map(|loaded| Portrait::of(&loaded, &key));
-            match (portrait(from.as_deref()), portrait(to.as_deref())) {
-                (Ok(from), Ok(to)) => tell(&from, &to, format.unwrap_or_default()),
-                (Err(code), _) | (_, Err(code)) => code,
-            }
-        }
-        What::Diff { admin, from, live: true, format, .. } => {
-            let path = from.as_deref().or(path);
-            let to = match loaded(path) {
-                Ok(loaded) => loaded,
-                Err(code) => return code,
+        What::Diff { admin, from, to, live, format } => {
+            let sides = match (live, from, to) {
+                (true, from, _) => [Side::InForce, from.or_else(|| path.map(Path::to_owned)).map_or(Side::File(None), Side::of)],
+                (false, Some(from), Some(to)) => [Side::of(from), Side::of(to)],
+                (false, from, _) => match from.map(Side::of) {
+                    Some(hash @ Side::Kept(_)) => [hash, Side::InForce],
+                    _ => return fail(exit::USAGE, ONE_FILE),
+                },
             };
-            match operate::in_force(path, &admin) {
-                Ok(from) => {
-                    let to = Portrait::of(&to, &Key::of(from.key.clone()));
-                    tell(&from, &to, format.unwrap_or_default())
-                }
-                Err(why) => fail(exit::UNAVAILABLE, &why),
-            }
+            diff(path, &admin, &sides).map_or_else(|code| code, |[from, to]| tell(&from, &to, format.unwrap_or_default()))
         }
+    }
+}
+
+/// What is said where there is one file to compare.
+const ONE_FILE: &str = "two configurations are compared: name the other one, too, or compare with what the running gateway has in force by \
+                        `frontgate config diff --live FILE`";
+
+/// A configuration that is compared.
+enum Side {
+    /// In files; by default those of `--config`.
+    File(Option<PathBuf>),
+    /// From the history of the running gateway, by how its hash begins.
+    Kept(String),
+    /// The one that it has in force.
+    InForce,
+}
+
+impl Side {
+    /// What is meant by this: a hash where nothing of this name is there.
+    fn of(named: PathBuf) -> Self {
+        let is_hash = |text: &&str| (4..=12).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match named.to_str().filter(is_hash) {
+            Some(hash) if !named.exists() => Self::Kept(hash.to_owned()),
+            _ => Self::File(Some(named)),
+        }
+    }
+
+    fn portrait(&self, path: Option<&Path>, admin: &Admin, key: Option<&str>) -> Result<Portrait, ExitCode> {
+        let asked = |hash| operate::portrait(path, admin, hash, key).map_err(|why| fail(exit::UNAVAILABLE, &why));
+        match self {
+            Self::File(file) => {
+                let key = key.map_or_else(Key::fresh, |key| Key::of(key.to_owned()));
+                loaded(file.as_deref()).map(|loaded| Portrait::of(&loaded, &key))
+            }
+            Self::Kept(hash) => asked(Some(hash)),
+            Self::InForce => asked(None),
+        }
+    }
+}
+
+/// Both under one key, that of the first. A file that is no good is told of before anybody is asked.
+fn diff(path: Option<&Path>, admin: &Admin, [from, to]: &[Side; 2]) -> Result<[Portrait; 2], ExitCode> {
+    let whose = |side: &Side| match side {
+        Side::File(Some(file)) => Some(file.clone()),
+        _ => path.map(Path::to_owned),
+    };
+    // The admin address may stand in the file that is compared.
+    let place = whose(to).or_else(|| whose(from));
+    let place = place.as_deref();
+    if let Side::File(_) = to {
+        let key = Key::fresh().text().to_owned();
+        let to = to.portrait(place, admin, Some(&key))?;
+        return Ok([from.portrait(place, admin, Some(&key))?, to]);
+    }
+    let from = from.portrait(place, admin, None)?;
+    let to = to.portrait(place, admin, Some(&from.key))?;
+    Ok([from, to])
+}
+
+/// Writes a configuration that was kept into a directory: its hash and that.
+fn write_kept(state: &Path, write: &[String]) -> ExitCode {
+    let [hash, into] = write else { return fail(exit::USAGE, "a hash and a directory are wanted") };
+    match reload::write_kept(state, hash, Path::new(into)) {
+        Ok(written) => {
+            let lines = written.iter().map(|(from, to)| format!("{} was {from}\n", to.display()));
+            let text = lines.collect::<String>()
+                + "Files that it names with paths from its own directory are looked for beside it: serve it from here where it names none, else put it in its old place.\n";
+            print(&text)
+        }
+        Err(why) => fail(exit::RUNTIME, &why),
     }
 }
 

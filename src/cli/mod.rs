@@ -22,6 +22,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::Loaded;
 use crate::config::diagnostics::Diagnostics;
+use crate::nearest::nearest;
 use crate::status::{Force, Level};
 
 /// A BFF edge gateway: routes, filters and upstreams from one YAML file.
@@ -205,11 +206,16 @@ impl Admin {
 impl Arguments {
     /// Reads what was typed. `-t` is a command, so it cannot be used with another one.
     fn read(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
-        let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+        let mut words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+        // `help upstreams drain`, as everybody types it.
+        if words.get(1).is_some_and(|word| word == "help") {
+            words.remove(1);
+            words.push("--help".into());
+        }
         let arguments = Self::try_parse_from(&words).or_else(|error| {
             // `-t FILE`, as everybody types it: as if there were a `-c` before it.
             let again = with_config(&words, &error).and_then(|words| Self::try_parse_from(words).ok());
-            again.filter(|arguments| arguments.test).ok_or(error)
+            again.filter(|arguments| arguments.test).ok_or_else(|| with_inner(error))
         })?;
         if arguments.test && arguments.command.is_some() {
             return Err(
@@ -223,6 +229,25 @@ impl Arguments {
         }
         Ok(arguments)
     }
+}
+
+/// The error, with the commands of commands that are probably meant where it is about a command that does not exist: `config rollback` for
+/// `rollback`.
+fn with_inner(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    if error.get(ContextKind::SuggestedSubcommand).is_some() {
+        return error;
+    }
+    let command = Arguments::command();
+    let inner = command.get_subcommands().flat_map(|outer| outer.get_subcommands().map(move |inner| (outer.get_name(), inner.get_name())));
+    let meant: Vec<String> = inner
+        .filter(|(_, inner)| nearest(unknown, std::iter::once(*inner)).is_some())
+        .map(|(outer, inner)| format!("{outer} {inner}"))
+        .collect();
+    if !meant.is_empty() {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(meant));
+    }
+    error
 }
 
 /// What was typed, with `-c` before the word that is no command.
@@ -342,6 +367,22 @@ mod tests {
         assert_eq!(read(&["check", "x.yaml", "-c", "y.yaml"]).err().map(|error| error.exit_code()), Some(2));
         assert_eq!(read(&["--format", "json", "run"]).err().map(|error| error.exit_code()), Some(2));
         assert_eq!(read(&["-t", "run"]).err().map(|error| error.exit_code()), Some(2));
+    }
+
+    #[test]
+    fn help_is_a_command_and_a_command_of_a_command_is_found() {
+        let said =
+            |words: &[&str]| Arguments::read([&["frontgate"], words].concat()).err().map(|error| (error.exit_code(), error.to_string()));
+
+        for (words, told) in [(&["help"][..], "Commands:"), (&["help", "upstreams", "drain"], "Take an endpoint out")] {
+            assert!(said(words).is_some_and(|(code, text)| code == 0 && text.contains(told)), "{words:?}: {:?}", said(words));
+        }
+        for (word, told) in
+            [("rollback", "'config rollback'"), ("histroy", "'config history'"), ("statsu", "'status'"), ("weight", "'upstreams weight'")]
+        {
+            assert!(said(&[word]).is_some_and(|(code, text)| code == 2 && text.contains(told)), "{word}: {:?}", said(&[word]));
+        }
+        assert!(said(&["nonsense"]).is_some_and(|(code, text)| code == 2 && !text.contains("tip")));
     }
 
     #[test]

@@ -39,7 +39,10 @@ pub(super) fn run(path: Option<&Path>, options: Options) -> ExitCode {
     };
     let loaded = match opened(path) {
         Ok(loaded) => loaded,
-        Err(code) => return code,
+        Err(code) => {
+            say_what_is_kept(path);
+            return code;
+        }
     };
     if !loaded.warnings.is_empty() {
         let _ = writeln!(std::io::stderr(), "{}", loaded.warnings.render(std::io::stderr().is_terminal()));
@@ -71,6 +74,19 @@ pub(super) fn run(path: Option<&Path>, options: Options) -> ExitCode {
         return fail(exit::RUNTIME, &format!("files cannot be watched: {error}"));
     }
     serve(running, taken, &options.upgrade.place())
+}
+
+/// Says where the last configuration that was accepted is kept, where one is: the file that was to be served is no good.
+fn say_what_is_kept(path: Option<&Path>) {
+    let Some(state) = config::lenient::state_dir(path) else { return };
+    if let Some((hash, at)) = reload::last_kept_in(&state) {
+        let state = state.display();
+        let _ = writeln!(
+            std::io::stderr(),
+            "frontgate: the last configuration that was accepted, {hash} of {at}, is kept in `{state}`; this writes it into a directory: \
+             frontgate config history --state-dir {state} --write {hash} DIRECTORY"
+        );
+    }
 }
 
 /// Runs a gateway until a signal or an operator ends it, in the place of the process that it was taken from where there was one. 0 where no

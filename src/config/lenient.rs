@@ -1,4 +1,4 @@
-//! `server.admin` alone, out of a configuration that need not be a good one, nor YAML at all: whoever asks a running gateway for help has no use
+//! `server.admin` or `server.state_dir` alone, out of a configuration that need not be a good one, nor YAML at all: whoever asks a running gateway for help has no use
 //! for the mistakes of a file that is not in force.
 
 use std::collections::HashSet;
@@ -23,6 +23,22 @@ pub(crate) struct AdminAddress {
 pub(crate) fn admin(path: Option<&Path>) -> Option<AdminAddress> {
     let env = |name: &str| std::env::var(name).ok();
     readable(path).into_iter().find_map(|(file, text)| admin_of(&file, &text, &env))
+}
+
+/// The directory that the configuration at `path` names as its `server.state_dir`; nothing where none can be made out.
+pub(crate) fn state_dir(path: Option<&Path>) -> Option<PathBuf> {
+    let env = |name: &str| std::env::var(name).ok();
+    readable(path).into_iter().find_map(|(file, text)| {
+        let server = section(&text, "server");
+        let lines = section(&server, "state_dir");
+        let of = |root: Node| Some(root.get("state_dir")?.text.clone());
+        let whole = read(&text, &env).and_then(|root| Some(root.get("server")?.get("state_dir")?.text.clone()));
+        let found = whole
+            .or_else(|| read(&server, &env).and_then(|root| Some(root.get("server")?.get("state_dir")?.text.clone())))
+            .or_else(|| read(&lines, &env).and_then(of))
+            .filter(|found| !found.is_empty())?;
+        Some(file.parent().map_or_else(|| PathBuf::from(&found), |folder| folder.join(&found)))
+    })
 }
 
 /// The files of a configuration that can be read, with their texts.
@@ -119,6 +135,24 @@ fn words(text: &str) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_directory_of_the_state_is_found_in_whatever_state_the_file_is() {
+        let folder = std::env::temp_dir().join(format!("frontgate-lenient-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join("a.yaml");
+        for (text, found) in [
+            ("version: 1\nserver: {state_dir: state}\n", Some(folder.join("state"))),
+            ("server:\n  state_dir: /var/lib/x   # ours\nroutes: [\n", Some("/var/lib/x".into())),
+            ("server:\n  listeners: [{address: 1}\n  state_dir: \"/var/lib/x\"\nroutes: 7\n", Some("/var/lib/x".into())),
+            ("server: {listeners: []}\n", None),
+            ("", None),
+        ] {
+            std::fs::write(&file, text).expect("written");
+            assert_eq!(state_dir(Some(&file)), found, "{text}");
+        }
+        std::fs::remove_dir_all(folder).expect("it is there");
+    }
 
     fn found(text: &str) -> Option<String> {
         let env = |name: &str| match name {

@@ -7,7 +7,7 @@ pub mod check;
 pub mod diagnostics;
 pub(crate) mod document;
 pub(crate) mod ledger;
-mod lenient;
+pub(crate) mod lenient;
 pub mod model;
 mod places;
 mod read;

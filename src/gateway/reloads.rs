@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
+use crate::changes::first;
 use crate::status::{InForce, ReloadStatus, Reloaded};
 
 /// How many are remembered.
@@ -29,11 +30,7 @@ impl Reloads {
 
     /// A configuration came into force.
     pub(super) fn accepted(&self, reloaded: &Reloaded) {
-        let mut changed: Vec<String> = reloaded.changed.iter().take(CHANGES).cloned().collect();
-        if let Some(more) = reloaded.changed.len().checked_sub(CHANGES).filter(|more| *more > 0) {
-            changed.push(format!("and {more} more"));
-        }
-        self.push(Some(reloaded.hash.clone()), changed, None);
+        self.push(Some(reloaded.hash.clone()), first(reloaded.changed.clone(), CHANGES), None);
     }
 
     /// How the one that came into force last came to be so.

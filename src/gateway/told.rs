@@ -16,22 +16,7 @@ impl Gateway {
     pub(crate) fn status(&self) -> Status {
         let now = Instant::now();
         let snapshot = self.snapshot();
-        let mut circuits: Vec<CircuitStatus> = snapshot
-            .circuits()
-            .map(|(filter, status)| CircuitStatus {
-                filter: filter.to_owned(),
-                upstream: status.upstream.to_string(),
-                state: status.state.into(),
-                requests: status.requests,
-                failures: status.failures,
-                slow: status.slow,
-                probes: status.probes,
-                open_for_ms: status.left.map(|left| left.as_millis() as u64),
-                forced: status.forced.map(Force::from),
-                forced_for_ms: self.held_for(filter, &status.upstream, now).map(|left| left.as_millis() as u64),
-            })
-            .collect();
-        circuits.sort_unstable_by(|a, b| (&a.filter, &a.upstream).cmp(&(&b.filter, &b.upstream)));
+        let circuits = self.circuits(&snapshot, now);
         let key_sets = snapshot.key_ages().into_iter();
         let down = self.down();
         let down = down.as_ref().map(|name| format!("the required upstream `{name}` has no endpoint that takes requests"));
@@ -63,6 +48,27 @@ impl Gateway {
             circuits,
             key_sets: key_sets.map(|(filter, age)| (filter.to_owned(), KeySetStatus { age_seconds: age.as_secs() })).collect(),
         }
+    }
+
+    /// The circuits that were ever asked, by filter and upstream.
+    pub(super) fn circuits(&self, snapshot: &Snapshot, now: Instant) -> Vec<CircuitStatus> {
+        let mut circuits: Vec<CircuitStatus> = snapshot
+            .circuits()
+            .map(|(filter, status)| CircuitStatus {
+                filter: filter.to_owned(),
+                upstream: status.upstream.to_string(),
+                state: status.state.into(),
+                requests: status.requests,
+                failures: status.failures,
+                slow: status.slow,
+                probes: status.probes,
+                open_for_ms: status.left.map(|left| left.as_millis() as u64),
+                forced: status.forced.map(Force::from),
+                forced_for_ms: self.held_for(filter, &status.upstream, now).map(|left| left.as_millis() as u64),
+            })
+            .collect();
+        circuits.sort_unstable_by(|a, b| (&a.filter, &a.upstream).cmp(&(&b.filter, &b.upstream)));
+        circuits
     }
 
     /// The versions that canaries choose, also those that nobody was given yet.
@@ -124,6 +130,8 @@ impl Gateway {
             .chain(renewals)
             .chain(log)
             .chain(self.sources(snapshot))
+            .chain(self.lately.failing(&self.metrics))
+            .chain(self.lately.open(circuits, now))
             .collect()
     }
 

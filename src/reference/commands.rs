@@ -8,6 +8,9 @@ use crate::cli;
 
 const CLI: &str = include_str!("../cli/mod.rs");
 
+/// The one argument that every command takes.
+const CONFIG: &str = "config";
+
 /// How an argument is written: `-c, --config <FILE|DIR>`, `<FILTER>`.
 fn written(arg: &Arg) -> String {
     let mut names: Vec<String> = Vec::new();
@@ -58,7 +61,7 @@ fn sections(command: &mut Command, name: &str, page: &mut String) {
         let usage = inner.render_usage().to_string();
         let usage = usage.trim_start_matches("Usage:").trim();
         *page += &format!("\n## {name}\n\n{}.\n\n```\n{usage}\n```\n", inner.get_about().map(ToString::to_string).unwrap_or_default());
-        let arguments = arguments(inner, &|arg| !arg.is_global_set());
+        let arguments = arguments(inner, &|arg| arg.get_id() != CONFIG);
         if !arguments.is_empty() {
             *page += &format!("\n{arguments}");
         }
@@ -67,10 +70,7 @@ fn sections(command: &mut Command, name: &str, page: &mut String) {
 }
 
 fn exit_codes() -> String {
-    let mut rows = vec![
-        vec!["0".to_owned(), "It did what it was asked to.".to_owned()],
-        vec!["2".to_owned(), "It was not asked in a way that it understands.".to_owned()],
-    ];
+    let mut rows = vec![vec!["0".to_owned(), "It did what it was asked to.".to_owned()]];
     for (about, line) in documented(&body(CLI, "mod exit {")) {
         let number = line.split_once("= ").map(|(_, number)| number.trim_end_matches(';').to_owned());
         rows.extend(number.map(|number| vec![number, about]));
@@ -84,11 +84,12 @@ pub(super) fn page() -> String {
     let mut command = cli::command();
     command.build();
     let mut page = format!(
-        "# Commands\n\n{}\n\n{}\n\n## For every command\n\n{}\n{}",
+        "# Commands\n\n{}\n\n{}\n\n## For every command\n\n{}\n{}\n## frontgate\n\nWithout a command it is `run`, with `-t` it is `check`.\n\n{}",
         super::MADE,
         command.get_about().map(ToString::to_string).unwrap_or_default(),
-        arguments(&command, &|_| true),
-        exit_codes()
+        arguments(&command, &|arg| arg.get_id() == CONFIG),
+        exit_codes(),
+        arguments(&command, &|arg| arg.get_id() != CONFIG)
     );
     sections(&mut command, "frontgate", &mut page);
     page

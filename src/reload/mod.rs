@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 pub(crate) use self::cause::Cause;
 use self::cause::listed;
 use self::rollback::Held;
-pub(crate) use self::rollback::{Beginning, NotRolledBack, begin};
+pub(crate) use self::rollback::{Beginning, NO_HISTORY, NotRolledBack, begin, kept_in, last_kept_in, write_kept};
 use self::seen::Seen;
 use self::settled::{settled, twice_the_same};
 pub(crate) use self::watching::watch;

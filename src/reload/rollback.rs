@@ -5,6 +5,7 @@
 //! files meanwhile is what they held when they were looked at last, and when that was.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::seen::Seen;
@@ -20,6 +21,12 @@ use crate::who::Who;
 
 /// How many configurations a rollback holds against: one more with each further back, and each edit in the midst of it.
 const MOST_OVER: usize = 16;
+
+/// How many changes are told of each configuration.
+const TOLD: usize = 20;
+
+/// What is said where nothing is kept.
+pub(crate) const NO_HISTORY: &str = "No history is kept: that takes `server.state_dir` in the configuration.";
 
 /// A configuration that was rolled back to.
 pub(crate) struct Held {
@@ -125,13 +132,60 @@ fn on_disk(in_force: &Loaded, disk: Result<&Loaded, &Diagnostics>) -> String {
     }
 }
 
+/// What is told of the configurations that are kept, of which the one of this hash is in force.
+fn in_words(entries: &[Entry], in_force: &str) -> Vec<KeptConfiguration> {
+    let loaded: Vec<Option<Loaded>> = entries.iter().map(|entry| config::load_texts(entry.sources()).ok()).collect();
+    let changed = |at: usize| {
+        let (new, old) = (loaded.get(at)?.as_ref()?, loaded.get(at + 1)?.as_ref()?);
+        Some(changes::first(changes::changes(old, new), TOLD))
+    };
+    let told = entries.iter().enumerate().map(|(at, entry)| KeptConfiguration {
+        hash: entry.hash.clone(),
+        at: timestamp(entry.at()),
+        how: entry.how.clone(),
+        who: entry.who.clone(),
+        in_force: entry.hash == in_force,
+        changed: changed(at),
+        files: entry.sources().into_iter().map(|source| source.name).collect(),
+    });
+    told.collect()
+}
+
+/// The configurations that are kept in this directory, as `server.state_dir` names it, where no gateway runs that could be asked.
+pub(crate) fn kept_in(state: &Path) -> HistoryStatus {
+    let (entries, problems) = History::in_state(state).entries();
+    HistoryStatus { configurations: in_words(&entries, ""), in_force: InForce::default(), problems }
+}
+
+/// The last one that was accepted, of those that are kept there, by its hash, with when that was.
+pub(crate) fn last_kept_in(state: &Path) -> Option<(String, String)> {
+    let (entries, _) = History::in_state(state).entries();
+    entries.first().map(|entry| (entry.hash.clone(), timestamp(entry.at())))
+}
+
+/// Writes the files of one of them into another directory. Where each came from and where it is now; the error is a sentence.
+pub(crate) fn write_kept(state: &Path, hash: &str, into: &Path) -> Result<Vec<(String, PathBuf)>, String> {
+    let (entries, _) = History::in_state(state).entries();
+    meant(&entries, hash)?.write_into(into)
+}
+
+/// The one that is meant by a hash, or by how that begins.
+fn meant<'e>(entries: &'e [Entry], hash: &str) -> Result<&'e Entry, &'static str> {
+    let mut meant = entries.iter().filter(|entry| !hash.is_empty() && entry.hash.starts_with(hash));
+    match (meant.next(), meant.next()) {
+        (Some(entry), None) => Ok(entry),
+        (None, _) => Err("No configuration of this hash is kept."),
+        (Some(_), Some(_)) => Err("Several configurations begin with this hash."),
+    }
+}
+
 impl Reloader {
     /// Puts a configuration from before in force, that of this hash or the one before the one in force.
     pub(crate) fn rollback(&self, hash: Option<&str>, who: &Who) -> Result<RolledBack, NotRolledBack> {
         let mut state = self.state.lock();
         let unknown = |why| Err(NotRolledBack::Unknown(why));
         let Some(history) = state.history.clone() else {
-            return unknown("No history is kept: that takes `server.state_dir` in the configuration.");
+            return unknown(NO_HISTORY);
         };
         let (entries, problems) = history.entries();
         for why in problems {
@@ -139,14 +193,10 @@ impl Reloader {
         }
         let in_force = self.gateway.snapshot().loaded.hash.clone();
         let entry = match hash {
-            Some(hash) => {
-                let mut meant = entries.iter().filter(|entry| !hash.is_empty() && entry.hash.starts_with(hash));
-                match (meant.next(), meant.next()) {
-                    (Some(entry), None) => entry,
-                    (None, _) => return unknown("No configuration of this hash is kept."),
-                    (Some(_), Some(_)) => return unknown("Several configurations begin with this hash."),
-                }
-            }
+            Some(hash) => match meant(&entries, hash) {
+                Ok(entry) => entry,
+                Err(why) => return unknown(why),
+            },
             None => {
                 let before = entries.iter().position(|entry| entry.hash == in_force).map_or(0, |at| at + 1);
                 let Some(entry) = entries.get(before) else { return unknown("None is kept from before the configuration in force.") };
@@ -316,15 +366,17 @@ impl Reloader {
         let history = self.state.lock().history.clone()?;
         let snapshot = self.gateway.snapshot();
         let (entries, problems) = history.entries();
-        let configurations = entries.iter().map(|entry| KeptConfiguration {
-            hash: entry.hash.clone(),
-            at: timestamp(entry.at()),
-            how: entry.how.clone(),
-            who: entry.who.clone(),
-            in_force: entry.hash == snapshot.loaded.hash,
-            files: entry.sources().into_iter().map(|source| source.name).collect(),
-        });
-        Some(HistoryStatus { configurations: configurations.collect(), in_force: self.gateway.in_force(), problems })
+        let configurations = in_words(&entries, &snapshot.loaded.hash);
+        Some(HistoryStatus { configurations, in_force: self.gateway.in_force(), problems })
+    }
+
+    /// The configuration of this hash, or of which the hash begins so, from those that are kept. The error is a sentence.
+    pub(crate) fn kept(&self, hash: &str) -> Result<Loaded, String> {
+        let Some(history) = self.state.lock().history.clone() else { return Err(NO_HISTORY.to_owned()) };
+        let (entries, _) = history.entries();
+        let entry = meant(&entries, hash)?;
+        config::load_texts(entry.sources())
+            .map_err(|problems| format!("Configuration {} cannot be used any more: {}", entry.hash, problems.in_a_line()))
     }
 }
 

@@ -107,9 +107,8 @@ fn shown<'s>(key: &'s str, built: &Built) -> &'s str {
 impl Snapshot {
     /// Every circuit that was ever asked for, with the filter's name.
     pub(crate) fn circuits(&self) -> impl Iterator<Item = (&str, CircuitStatus)> {
-        self.filters
-            .iter()
-            .flat_map(|(name, built)| built.filter.inspect().circuits.into_iter().map(move |circuit| (name.as_str(), circuit)))
+        let breakers = self.filters.iter().filter(|(_, built)| matches!(built.entry.config, FilterConfig::CircuitBreaker(_)));
+        breakers.flat_map(|(name, built)| built.filter.inspect().circuits.into_iter().map(move |circuit| (name.as_str(), circuit)))
     }
 
     /// Holds a filter's circuit before an upstream open or closed, or lets it go; whether there is such a circuit.

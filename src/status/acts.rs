@@ -27,6 +27,9 @@ pub(crate) struct ByHand<'u> {
     pub endpoint: &'u str,
     /// How many endpoints that is.
     pub endpoints: usize,
+    /// How long it holds, in milliseconds, where that has an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub for_ms: Option<u64>,
     /// What is probably not meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,

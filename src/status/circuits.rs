@@ -62,6 +62,9 @@ pub(crate) struct CircuitForced<'c> {
     pub upstream: &'c str,
     /// What it is forced to.
     pub force: Force,
+    /// How long, in milliseconds, where that has an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub for_ms: Option<u64>,
 }
 
 impl From<State> for CircuitState {

@@ -57,6 +57,9 @@ pub(crate) struct KeptConfiguration {
     pub who: Option<String>,
     /// Whether it is in force.
     pub in_force: bool,
+    /// What is another than in the one before it, an entry each; nothing where none is kept from before, or one of the two cannot be read now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Vec<String>>,
     /// The files that it was read from.
     pub files: Vec<String>,
 }

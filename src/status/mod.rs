@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::acts::{Accepted, ByHand, Draining};
 pub(crate) use self::canaries::CanaryStatus;
-pub(crate) use self::circuits::{CircuitForced, CircuitStatus, Force};
+pub(crate) use self::circuits::{CircuitForced, CircuitState, CircuitStatus, Force};
 pub(crate) use self::configurations::{HistoryStatus, InForce, KeptConfiguration, ReloadStatus, Reloaded, RolledBack};
 pub(crate) use self::limits::{LimitedKey, LimitsStatus};
 pub(crate) use self::log_level::{Level, LogLevel, LogLevelSet};

@@ -22,11 +22,19 @@ pub(crate) struct UpstreamStatus {
     pub first_byte_ms: u64,
     /// Whether that follows what the upstream takes.
     pub adaptive: bool,
+    /// Whether its endpoints are probed: else one is healthy until requests to it fail.
+    #[serde(default = "is_probed")]
+    pub probed: bool,
     /// Its endpoints.
     pub endpoints: Vec<EndpointStatus>,
     /// Where they come from, where not all are written as addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discovery: Option<DiscoveryStatus>,
+}
+
+/// Of a gateway that does not tell, nothing is said.
+fn is_probed() -> bool {
+    true
 }
 
 /// What is known of where an upstream's endpoints come from.

@@ -60,7 +60,7 @@ fn an_endpoint_that_is_taken_out_gets_no_new_requests_and_ends_those_that_it_has
     let (code, said, _) = upstreams(&gateway, &["drain", "main", &second]);
 
     assert_eq!(code, Some(0));
-    assert!(said.contains("\"endpoints\": 1") && !said.contains("warning"), "{said}");
+    assert!(said.contains("\"endpoints\": 1") && !said.contains("warning") && !said.contains("for_ms"), "{said}");
     assert_eq!(shares(&gateway, &farm, 20), [10, 0, 10]);
     let (_, table, _) = upstreams(&gateway, &[]);
     let row = table.lines().find(|line| line.contains(&second)).expect("a row");
@@ -85,7 +85,8 @@ fn a_weight_by_hand_holds_in_place_of_the_one_that_is_written() {
         let gateway = Gateway::start(&text(&farm, 0..3, &format!("balance: {balance}")));
 
         assert_eq!(upstreams(&gateway, &["weight", "main", &farm.endpoint(0).to_string(), "4"]).0, Some(0));
-        assert_eq!(upstreams(&gateway, &["weight", "main", &farm.endpoint(2).to_string(), "0", "--for", "1h"]).0, Some(0));
+        let (code, said, _) = upstreams(&gateway, &["weight", "main", &farm.endpoint(2).to_string(), "0", "--for", "1h"]);
+        assert!(code == Some(0) && said.contains("\"for_ms\": 3600000"), "{said}");
 
         let shares = shares(&gateway, &farm, 500);
         assert!((400 - spread..=400 + spread).contains(&shares[0]) && shares[2] == 0, "{balance}: {shares:?}");
@@ -175,7 +176,10 @@ fn what_is_not_there_is_answered_with_what_is() {
         "{complaint}"
     );
     let (code, _, complaint) = upstreams(&gateway, &["weight", "main", "127.0.0.1:1", "2"]);
-    assert!(code == Some(1) && complaint.contains("no endpoint of this address or name") && complaint.contains(&first), "{complaint}");
+    assert!(
+        code == Some(1) && complaint.contains("There is no endpoint of the upstream `main` at `") && complaint.contains(&first),
+        "{complaint}"
+    );
     assert_eq!(upstreams(&gateway, &["ready", "main", "127.0.0.1:1"]).0, Some(1));
     assert_eq!(upstreams(&gateway, &["weight", "main", &first]).0, Some(2), "the weight is missing");
     assert_eq!(upstreams(&gateway, &["drain", "main", &first, "--for", "soon"]).0, Some(2));

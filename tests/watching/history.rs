@@ -72,6 +72,80 @@ fn the_last_five_are_listed_with_when_how_and_who() {
 }
 
 #[test]
+fn the_history_tells_what_each_changed_and_two_of_it_can_be_compared() {
+    let process = Process::start("history-changed", &kept(1));
+    let secret = kept(2).replace("routes:\n", "routes:\n  - {name: s, path: /s, respond: {json: {password: hunter2}}}\n");
+    for (text, count) in [(secret.clone(), 2), (secret.replace("hunter2", "hunter3"), 3), (kept(3), 4)] {
+        process.write(&text);
+        until("it to be kept", || history(&process).len() == count);
+    }
+
+    let told = history(&process);
+    let hash = |at: usize| told[at]["hash"].as_str().unwrap();
+    assert_eq!(told[3]["changed"], Value::Null, "none is kept from before");
+    assert!(told[0]["changed"].to_string().contains("the route `s` is gone"), "{}", told[0]);
+    assert!(told[1]["changed"].to_string().contains("password: *** → another ***"), "{}", told[1]);
+    assert!(told[2]["changed"].to_string().contains("the route `s` is new"), "{}", told[2]);
+    let (_, table) = frontgate(&process, &["config", "history"]);
+    assert!(table.lines().nth(2).unwrap().contains("the route `s` has changed (respond.json.password: *** → another ***)"), "{table}");
+    assert!(!table.contains("hunter"), "{table}");
+
+    let diff = |words: &[&str]| frontgate(&process, &[&["config", "diff"], words].concat());
+    let (code, said) = diff(&[hash(3), hash(2)]);
+    assert!(code == Some(4) && said.contains("+ route s") && said.contains("~ route all") && !said.contains("hunter"), "{said}");
+    let (code, said) = diff(&[&hash(1)[..6]]);
+    assert!(code == Some(4) && said.contains("- route s"), "against the one in force: {said}");
+    let (code, said) = diff(&["--live", hash(1)]);
+    assert!(code == Some(4) && said.contains("+ route s"), "{said}");
+    let file = process.folder.join("frontgate.yaml");
+    assert_eq!(diff(&[hash(0), file.to_str().unwrap()]).0, Some(0), "the file is what is in force");
+    assert_eq!(diff(&[hash(2), hash(2)]).0, Some(0));
+    let (code, said) = diff(&["0000dead"]);
+    assert!(code == Some(69) && said.contains("No configuration of this hash is kept."), "{said}");
+    let (code, said) = diff(&[file.to_str().unwrap()]);
+    assert!(code == Some(2) && said.contains("frontgate config diff --live FILE"), "{said}");
+}
+
+#[test]
+fn the_last_good_configuration_is_had_without_a_gateway_that_runs() {
+    let mut process = accepted("history-offline", 1..3);
+    until("both to be kept", || history(&process).len() == 2);
+    let hash = told(&history(&process)[0], "hash").to_owned();
+    process.signal("INT");
+    process.end();
+    let (state, file) = (process.folder.join("state"), process.folder.join("frontgate.yaml"));
+    let run = |words: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_frontgate")).args(words).output().unwrap();
+        (output.status.code(), String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap())
+    };
+    process.write(&kept(3).replace("respond", "respnd"));
+
+    let (code, said) = run(&["run", "-c", file.to_str().unwrap()]);
+
+    let command = format!("frontgate config history --state-dir {} --write {hash} DIRECTORY", state.display());
+    assert!(code == Some(78) && said.contains("respnd") && said.contains(&command), "{said}");
+    let state = state.to_str().unwrap();
+    let (code, table) = run(&["config", "history", "--state-dir", state]);
+    assert!(code == Some(0) && table.lines().count() == 3 && table.contains("the route `all` has changed"), "{table}");
+    let into = process.folder.join("good/again");
+    let write = |hash: &str| run(&["config", "history", "--state-dir", state, "--write", hash, into.to_str().unwrap()]);
+    assert_eq!(write("0000dead"), (Some(1), "frontgate: No configuration of this hash is kept.\n".to_owned()));
+    let (code, said) = write(&hash[..6]);
+    assert!(code == Some(0) && said.contains("good/again/frontgate.yaml was ") && said.contains(file.to_str().unwrap()), "{said}");
+    let written = into.join("frontgate.yaml");
+    assert!(std::fs::read_to_string(&written).unwrap().contains("number: 2"));
+    assert_eq!(std::fs::metadata(&written).unwrap().permissions().mode() & 0o777, 0o600);
+    let (code, said) = write(&hash);
+    assert!(code == Some(1) && said.contains("is there already, and is left as it is"), "{said}");
+    assert_eq!(run(&["config", "history", "--write", &hash, "/nowhere"]).0, Some(2), "it takes the directory of the state");
+    let (code, said) = run(&["config", "history", "--state-dir", "/nowhere"]);
+    assert_eq!((code, said.as_str()), (Some(0), "No configuration is kept.\n"));
+
+    std::fs::copy(&written, &file).unwrap();
+    assert_eq!(run(&["check", "-c", file.to_str().unwrap()]).0, Some(0));
+}
+
+#[test]
 fn a_rollback_holds_though_the_bad_file_lies_there_and_through_a_restart_until_that_changes() {
     let mut process = accepted("rollback", 1..4);
 

@@ -145,8 +145,8 @@ pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
     }
     let text = match (ask, &status) {
         (Ask::Upstreams, Some(status)) => tables::upstreams(status),
-        (Ask::History(Format::Human), _) => match serde_json::from_slice::<HistoryStatus>(&body) {
-            Ok(history) => tables::history(&history),
+        (Ask::History(format), _) => match serde_json::from_slice::<HistoryStatus>(&body) {
+            Ok(told) => history(&told, *format),
             Err(_) => indented(&body),
         },
         (Ask::Limits(_), _) => match serde_json::from_slice::<LimitsStatus>(&body) {
@@ -162,10 +162,14 @@ pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The configuration that the running gateway has in force. The error is a sentence.
-pub(super) fn in_force(path: Option<&Path>, admin: &Admin) -> Result<Portrait, String> {
+/// The configuration that the running gateway has in force, or the one of this hash that it keeps, compared under this key. The error is a
+/// sentence.
+pub(super) fn portrait(path: Option<&Path>, admin: &Admin, hash: Option<&str>, key: Option<&str>) -> Result<Portrait, String> {
     let gateway = Gateway::find(path, admin);
-    match gateway.ask("GET", "/-/config")? {
+    let asked = [("hash", hash), ("key", key)].into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encoded(value?))));
+    let query = asked.collect::<Vec<_>>().join("&");
+    let target = if query.is_empty() { "/-/config".to_owned() } else { format!("/-/config?{query}") };
+    match gateway.ask("GET", &target)? {
         Answered { code: 200, body } => serde_json::from_slice(&body).map_err(|_| gateway.is_another()),
         Answered { body, .. } => {
             let json = serde_json::from_slice::<Value>(&body).unwrap_or_default();
@@ -186,6 +190,15 @@ pub(super) fn explain(path: Option<&Path>, admin: &Admin, posted: &Posted) -> Re
             Err(ExitCode::from(exit::RUNTIME))
         }
         _ => Err(fail(exit::UNAVAILABLE, &gateway.is_another())),
+    }
+}
+
+/// The configurations that were accepted of late, in this form.
+pub(super) fn history(history: &HistoryStatus, format: Format) -> String {
+    match format {
+        Format::Human if history.configurations.is_empty() && history.problems.is_empty() => "No configuration is kept.\n".to_owned(),
+        Format::Human => tables::history(history),
+        Format::Json => format!("{:#}\n", serde_json::to_value(history).unwrap_or_default()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a running gateway tells, as tables for people.
 
+use crate::changes::first;
 use crate::cli::table::{Column, table};
 use crate::config::model::UpstreamProtocol;
 use crate::status::{CanaryStatus, CircuitStatus, HistoryStatus, InForce, LimitsStatus, Status, UpstreamStatus};
@@ -18,9 +19,13 @@ pub(super) fn upstreams(status: &Status) -> String {
 
 /// Endpoints with their states.
 pub(super) fn endpoints(status: &Status) -> String {
-    let endpoints = status.upstreams.iter().flat_map(|(name, upstream)| upstream.endpoints.iter().map(move |endpoint| (name, endpoint)));
+    let endpoints = status
+        .upstreams
+        .iter()
+        .flat_map(|(name, upstream)| upstream.endpoints.iter().map(move |endpoint| (name, upstream.probed, endpoint)));
     let rows: Vec<_> = endpoints
-        .map(|(name, endpoint)| {
+        .map(|(name, probed, endpoint)| {
+            let not_probed = if !probed && endpoint.state == EndpointState::Healthy { " (not probed)" } else { "" };
             let left = |left: Option<u64>| left.map(|left| format!(", {} left", span(left))).unwrap_or_default();
             let state_ends = if endpoint.state == EndpointState::Drained { endpoint.drained_for_ms } else { endpoint.ejected_for_ms };
             let by_hand = if endpoint.weighed_by_hand { " by hand" } else { "" };
@@ -28,7 +33,7 @@ pub(super) fn endpoints(status: &Status) -> String {
                 name.clone(),
                 endpoint.address.to_string(),
                 endpoint.name.clone().unwrap_or_else(|| "-".to_owned()),
-                format!("{}{}", endpoint.state.label(), left(state_ends)),
+                format!("{}{not_probed}{}", endpoint.state.label(), left(state_ends)),
                 format!("{}{by_hand}{}", endpoint.weight, left(endpoint.weighed_for_ms)),
                 endpoint.in_flight.to_string(),
                 endpoint.protocol.map_or("-", UpstreamProtocol::label).to_owned(),
@@ -64,10 +69,21 @@ pub(super) fn history(history: &HistoryStatus) -> String {
             (false, _) => "-",
         };
         let who = kept.who.clone().unwrap_or_else(|| "-".to_owned());
-        [kept.hash.clone(), kept.at.clone(), kept.how.clone(), in_force.to_owned(), who]
+        let changed = match &kept.changed {
+            None => "-".to_owned(),
+            Some(changed) if changed.is_empty() => "nothing that a reload sees".to_owned(),
+            Some(changed) => first(changed.clone(), 3).join("; "),
+        };
+        [kept.hash.clone(), kept.at.clone(), kept.how.clone(), in_force.to_owned(), who, changed]
     });
-    let columns =
-        [Column::Left("HASH"), Column::Left("ACCEPTED"), Column::Left("HOW"), Column::Left("IN FORCE"), Column::Left("ASKED FOR BY")];
+    let columns = [
+        Column::Left("HASH"),
+        Column::Left("ACCEPTED"),
+        Column::Left("HOW"),
+        Column::Left("IN FORCE"),
+        Column::Left("ASKED FOR BY"),
+        Column::Left("CHANGED"),
+    ];
     let mut text = table(columns, &rows.collect::<Vec<_>>());
     text.extend(rolled_back(&history.in_force).map(|told| format!("\n{told}")));
     text.extend(history.problems.iter().map(|problem| format!("\nNot whole: {problem}\n")));
@@ -208,8 +224,8 @@ mod tests {
                 {"address": "10.0.0.1:80", "state": "healthy", "weight": 1, "in_flight": 1234, "ejected_for_ms": null, "version": "v2.4"},
                 {"address": "10.0.0.200:8080", "state": "ejected", "weight": 10, "in_flight": 0, "ejected_for_ms": 11200, "version": null, "last_error": "status 503", "last_error_ms_ago": 61000, "protocol": "h2"},
                 {"address": "10.0.0.3:80", "state": "drained", "weight": 4, "in_flight": 2, "ejected_for_ms": null, "version": null, "drained_for_ms": 3599000, "weighed_by_hand": true, "weighed_for_ms": 500}]},
-            "users": {"alive": true, "required": false, "in_flight": 0, "retrying": 0, "first_byte_ms": 15000, "adaptive": false, "endpoints": [
-                {"address": "[::1]:80", "name": "users.internal:80", "state": "unhealthy", "weight": 1, "in_flight": 0, "ejected_for_ms": null, "version": null}]}
+            "users": {"alive": true, "required": false, "in_flight": 0, "retrying": 0, "first_byte_ms": 15000, "adaptive": false, "probed": false, "endpoints": [
+                {"address": "[::1]:80", "name": "users.internal:80", "state": "healthy", "weight": 1, "in_flight": 0, "ejected_for_ms": null, "version": null, "last_error": "connection refused"}]}
         },
         "canaries": [
             {"route": "products", "version": "v2.4", "upstreams": ["catalog"], "share": "5%", "answered": 0, "failed": 0, "spilled": 0},
@@ -226,11 +242,11 @@ mod tests {
         assert_eq!(
             upstreams(&status),
             "\
-UPSTREAM  ENDPOINT         NAME               STATE                               WEIGHT  IN FLIGHT  PROTOCOL  VERSION  LAST ERROR
-catalog   10.0.0.1:80      -                  healthy                                  1       1234  -         v2.4     -
-catalog   10.0.0.200:8080  -                  ejected, 12s left                       10          0  h2        -        status 503, 61s ago
-catalog   10.0.0.3:80      -                  drained, 3599s left  4 by hand, 500ms left          2  -         -        -
-users     [::1]:80         users.internal:80  unhealthy                                1          0  -         -        -
+UPSTREAM  ENDPOINT         NAME               STATE                                WEIGHT  IN FLIGHT  PROTOCOL  VERSION  LAST ERROR
+catalog   10.0.0.1:80      -                  healthy                                   1       1234  -         v2.4     -
+catalog   10.0.0.200:8080  -                  ejected, 12s left                        10          0  h2        -        status 503, 61s ago
+catalog   10.0.0.3:80      -                  drained, 3599s left   4 by hand, 500ms left          2  -         -        -
+users     [::1]:80         users.internal:80  healthy (not probed)                      1          0  -         -        connection refused
 
 ROUTE     VERSION  UPSTREAM          SHARE  REQUESTS  5XX  SPILLED
 products  v2.4     catalog              5%         0    0        0

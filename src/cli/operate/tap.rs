@@ -46,7 +46,9 @@ pub(in crate::cli) fn run(path: Option<&Path>, arguments: &Arguments) -> ExitCod
     if !filter.trim().is_empty()
         && let Err(why) = filter.parse::<LineFilter>()
     {
-        return fail(exit::USAGE, &why);
+        // The shell has taken the quotes away, or there were none.
+        let hint = "; a value with spaces stands in quotes within those of the shell, as in 'user_agent~\"My Phone*\"'";
+        return fail(exit::USAGE, &format!("{why}{}", if filter.contains(' ') { hint } else { "" }));
     }
     let gateway = Gateway::find(path, &arguments.admin);
     let time = arguments.time.map(|time| format!("&for={time}")).unwrap_or_default();

@@ -10,7 +10,7 @@ use prometheus::core::Metric as _;
 use prometheus::proto::MetricFamily;
 use serde::Serialize;
 
-use super::{DURATION, Metrics};
+use super::{DURATION, Metrics, Outcomes};
 
 /// All that a dashboard shows of what is counted.
 #[derive(Debug, Serialize)]
@@ -152,6 +152,15 @@ impl Durations {
 }
 
 impl Metrics {
+    /// How the requests on each route that had some ended.
+    pub(crate) fn outcomes(&self, each: &mut dyn FnMut(&str, Outcomes)) {
+        self.routes.each(|name, route| {
+            if route.requests() > 0 {
+                each(name, route.outcomes());
+            }
+        });
+    }
+
     /// What is counted now; of the routes whose names are wanted no more than these, those with the most requests.
     pub(crate) fn board(&self, wanted: &dyn Fn(&str) -> bool, most: usize) -> Board {
         let mut busy = Vec::new();

@@ -39,7 +39,7 @@ pub(crate) use handshakes::{FAMILY as HANDSHAKES, NoHandshake};
 pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
 pub(crate) use mirror::{Compared, MirrorMetrics, Place, Skipped};
 pub(crate) use overload::OverloadMetrics;
-pub(crate) use route::{RouteMetrics, VariantMetrics, VersionCounts};
+pub(crate) use route::{Outcomes, RouteMetrics, VariantMetrics, VersionCounts};
 pub(crate) use spans::{SpanLoss, SpanMetrics};
 pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
 

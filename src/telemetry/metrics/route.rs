@@ -15,6 +15,15 @@ use super::scrape::Scrape;
 use super::{DURATION, OVERHEAD, histogram};
 use crate::router::UNMATCHED;
 
+/// How requests on a route ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcomes {
+    /// All of them.
+    pub requests: u64,
+    /// Those answered with a status of 500 or above, and gRPC calls that failed by the server's fault.
+    pub failed: u64,
+}
+
 /// A route's counters.
 pub(crate) struct RouteMetrics {
     answers: [Answers; METHODS.len()],
@@ -74,14 +83,28 @@ impl RouteMetrics {
         self.duration.get_sample_count()
     }
 
-    /// For the dashboard.
-    pub(super) fn board(&self, name: &str) -> RouteBoard {
+    /// How they ended.
+    pub(super) fn outcomes(&self) -> Outcomes {
+        let answers = self.answers_by_class();
+        Outcomes { requests: answers.iter().sum(), failed: answers[4] + self.failed_calls() }
+    }
+
+    fn answers_by_class(&self) -> [u64; 6] {
         let mut answers = [0; 6];
         for method in &self.answers {
             answers.iter_mut().zip(method.by_class()).for_each(|(sum, count)| *sum += count);
         }
+        answers
+    }
+
+    fn failed_calls(&self) -> u64 {
         let count = |calls: &Calls, status: u16| calls[usize::from(status)].load(Ordering::Relaxed);
-        let failed_calls = self.calls.get().map_or(0, |calls| FAILURES.iter().map(|status| count(calls, *status)).sum());
+        self.calls.get().map_or(0, |calls| FAILURES.iter().map(|status| count(calls, *status)).sum())
+    }
+
+    /// For the dashboard.
+    pub(super) fn board(&self, name: &str) -> RouteBoard {
+        let (answers, failed_calls) = (self.answers_by_class(), self.failed_calls());
         let durations = Durations::of(&self.duration);
         RouteBoard { name: name.to_owned(), answers, failed_calls, durations, overhead: self.overhead.get_sample_sum() }
     }

@@ -41,6 +41,7 @@ impl Pool {
             retrying: self.load.retrying.load(Ordering::Relaxed),
             first_byte_ms: self.first_byte().as_millis() as u64,
             adaptive: self.adaptive.is_some(),
+            probed: self.settings.health.is_some(),
             endpoints: endpoints.collect(),
             discovery: None,
         }

@@ -53,7 +53,7 @@ const trafficOf = (now, before, seconds, bounds) => {
   const counts = grownAll(now.durations.counts, before?.durations.counts);
   const failed = answers[4] + grown(now.failed_calls, before?.failed_calls);
   return {
-    rate: all / seconds, failures: failed, failedRate: failed / seconds, refusedRate: answers[3] / seconds,
+    rate: all / seconds, failedRate: failed / seconds, refusedRate: answers[3] / seconds,
     failed: all ? failed / all : null, refused: all ? answers[3] / all : null,
     p50: percentile(counts, bounds, 0.5), p99: percentile(counts, bounds, 0.99),
     own: all ? grown(now.overhead, before?.overhead) / all : null, total: sum(now.answers),

@@ -11,21 +11,15 @@ const headline = (state, words) => {
 };
 
 /** What the gateway says is not as it should be, and what it would say nothing of, since it has come to terms with it. */
-const troubles = (numbers, traffics) => {
+const troubles = (numbers) => {
   const { status } = numbers;
   const found = [...status.reasons];
-  for (const { filter, upstream, state, forced } of status.circuits) {
-    if (state !== "closed" && !forced) found.push(`the circuit of filter \`${filter}\` and upstream \`${upstream}\` is ${state.replace("_", "-")}`);
-  }
   for (const [name, upstream] of Object.entries(status.upstreams)) {
     if (!upstream.alive) continue;
     for (const state of ["unhealthy", "ejected"]) {
       const count = numbers.counters.upstreams[name]?.states[state] ?? 0;
       if (count) found.push(`${many(count, "endpoint", "endpoints")} of upstream \`${name}\` ${count === 1 ? "is" : "are"} ${state}`);
     }
-  }
-  for (const [name, { failed, failures }] of traffics) {
-    if (level(failed) === "bad" && failures >= 3) found.push(`${share(failed)} of the requests on ${name === "_none" ? "no route" : `route \`${name}\``} failed`);
   }
   for (const [file, end] of Object.entries(numbers.certificates)) {
     const left = end - numbers.now_ms / 1000;
@@ -34,9 +28,9 @@ const troubles = (numbers, traffics) => {
   return found;
 };
 
-const showHead = (numbers, all, traffics) => {
+const showHead = (numbers, all) => {
   const { status } = numbers;
-  const found = troubles(numbers, traffics);
+  const found = troubles(numbers);
   const reasons = found.length;
   const state = status.status === "ok" && reasons ? "degraded" : status.status;
   const attention = `${many(reasons, "thing needs", "things need")} attention`;
@@ -330,7 +324,7 @@ const show = () => {
   const { bounds } = numbers.counters;
   const all = trafficOf(now.all, before.all, seconds, bounds);
   const traffics = new Map(numbers.counters.routes.map((route) => [route.name, trafficOf(route, before.routes.get(route.name), seconds, bounds)]));
-  showHead(numbers, all, traffics);
+  showHead(numbers, all);
   showOverview(numbers, all);
   showRoutes(numbers, traffics);
   showUpstreams(numbers, before, seconds);
