@@ -15,7 +15,7 @@ mod payloads;
 #[path = "payloads/dom.rs"]
 mod dom;
 
-use frontgate_filters::trim;
+use frontgate_filters::json;
 use payloads::{CHUNK, Payload};
 
 fn benches(criterion: &mut Criterion) {

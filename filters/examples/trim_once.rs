@@ -11,7 +11,7 @@ mod dom;
 #[path = "../benches/payloads/mod.rs"]
 mod payloads;
 
-use frontgate_filters::trim;
+use frontgate_filters::json;
 use std::time::{Duration, Instant};
 
 fn best(rounds: usize, mut run: impl FnMut()) -> f64 {

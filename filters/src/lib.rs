@@ -17,6 +17,7 @@ pub mod count;
 pub mod device;
 pub mod grpc;
 pub mod head;
+pub mod json;
 pub mod words;
 
 // The kinds, a folder each.

@@ -1,4 +1,4 @@
-//! What a byte costs: the instructions that the trimmer spends on it are counted, and may not become more.
+//! What a byte costs: the instructions that the trimmer and the reader spend on it are counted, and may not become more.
 //!
 //! Counted by callgrind in a small program with nothing but the engine, built as for a release. Times would need a quiet machine, counts do
 //! not. Who makes the engine cheaper lowers the limits: they are what was measured, and three per cent.
@@ -23,7 +23,18 @@ const LIMITS: &[(&str, u32, f64)] = &[
     ("200K-pretty-keep", 2, 6.19),
     ("geometry-drop", 1, 2.34),
     ("geometry-keep", 1, 1.60),
+    ("check:2K-min-keep", 50, 5.58),
+    ("check:17K-min-keep", 5, 5.18),
+    ("check:17K-pretty-keep", 5, 6.27),
+    ("check:geometry-keep", 1, 11.88),
+    ("read:2K-min-keep", 50, 10.96),
+    ("read:17K-min-keep", 5, 9.96),
+    ("read:17K-min-drop", 5, 9.87),
+    ("read:17K-pretty-keep", 5, 9.48),
 ];
+
+/// What is checked must cost half of what serde_json's `RawValue` costs, which finds out as much.
+const BESIDE: (&str, &str, u32) = ("check:17K-min-keep", "serde:17K-min-keep", 5);
 
 #[test]
 fn a_byte_costs_no_more_instructions_than_it_did() {
@@ -52,8 +63,11 @@ fn a_byte_costs_no_more_instructions_than_it_did() {
         counts
     });
     for (payload, found, limit) in &counts {
-        println!("{payload:18} {found:5.2} instructions a byte, at most {limit:.2}");
+        println!("{payload:24} {found:5.2} instructions a byte, at most {limit:.2}");
     }
+    let (checked, raw) = (per_byte(&program, BESIDE.0, BESIDE.2), per_byte(&program, BESIDE.1, BESIDE.2));
+    println!("{checked:.2} for the check, {raw:.2} by RawValue");
+    assert!(checked <= raw / 2.0, "the check costs {checked:.2} instructions a byte, RawValue {raw:.2}");
     let over: Vec<_> = counts.iter().filter(|(_, found, limit)| found > limit).collect();
     assert!(over.is_empty(), "more instructions a byte than allowed (payload, found, limit): {over:?}");
 }
@@ -74,7 +88,10 @@ fn program() -> PathBuf {
 /// Counts within the engine only: neither what makes the payload nor what hands it over.
 fn valgrind() -> Command {
     let mut command = Command::new("valgrind");
-    command.args(["--tool=callgrind", "--toggle-collect=*Trimmer*push*", "--callgrind-out-file=/dev/null"]);
+    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+    command.args(
+        ["*Trimmer*push*", "*Reader*push*", "*Reader*finish*", "*check_by_serde_json*"].map(|work| format!("--toggle-collect={work}")),
+    );
     command
 }
 

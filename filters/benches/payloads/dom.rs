@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde_json::Value;
 use sonic_rs::{JsonContainerTrait, JsonType, JsonValueMutTrait, JsonValueTrait};
 
+use crate::json::path::Segment;
 use crate::payloads::Payload;
-use crate::trim::path::Segment;
 
 impl Payload {
     /// Parses, deletes, prints.

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use frontgate_filters::trim::engine::bits::Backend;
-use frontgate_filters::trim::{OnMalformed, Path, Policy, Trimmer};
+use frontgate_filters::json::bits::Backend;
+use frontgate_filters::json::{OnMalformed, Path, Policy, Trimmer};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -7,7 +7,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{OnMalformed, Path, Policy};
+use crate::json::{OnMalformed, Path, Policy};
 use crate::words::selector::Selector;
 use crate::words::spanned::{Problem, Spanned};
 

@@ -14,8 +14,8 @@ use super::mark::Mark;
 use super::validators::mark_tag;
 use crate::coding::{Coding, Opener, Packer, Then};
 use crate::filter::{Attempt, Flow, Outcome, Rescue, ResponseFilter, Want};
+use crate::json::{OnMalformed, Policy, Trimmer};
 use crate::reply::Reply;
-use crate::trim::{OnMalformed, Policy, Trimmer};
 use crate::words::{cache_control, fields};
 
 /// Shorter answers are not worth packing.

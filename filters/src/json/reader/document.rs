@@ -1,0 +1,147 @@
+//! A text that was found right, as it is after the plan: in parts that lie where they were read.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::found::{Finds, Found};
+use super::output::Part;
+use super::plan::Plan;
+use super::state::State;
+use crate::json::splice::{Gather, MemberName, Proved};
+
+/// One JSON value, proved, as the plan left it. Places in it are counted in bytes of what is left.
+#[derive(Debug)]
+pub struct Document {
+    plan: Arc<Plan>,
+    /// Of the text, each with how many bytes there are before it.
+    chunks: Vec<(u64, Bytes)>,
+    /// Each with its place.
+    parts: Vec<(u64, Part)>,
+    length: u64,
+    root: Range<u64>,
+    found: Finds,
+}
+
+impl Document {
+    pub(super) fn new(plan: Arc<Plan>, chunks: Vec<(u64, Bytes)>, state: State, end: u64) -> Self {
+        let (parts, length) = state.output.finish(end);
+        Self { plan, chunks, parts, length, root: state.root.0..state.root.1, found: state.found }
+    }
+
+    /// The value, without white space around it.
+    pub fn whole(&self) -> Proved {
+        self.cut(self.root.clone())
+    }
+
+    /// The marked values that stay, in the order of their beginnings.
+    pub fn found(&self) -> &[Found] {
+        &self.found.all
+    }
+
+    /// Those of one mark.
+    pub fn marked(&self, number: u16) -> impl Iterator<Item = &Found> {
+        self.found.all.iter().filter(move |found| found.number == number)
+    }
+
+    /// Of the arrays that a marked value is in, from the outermost on, the indexes in the text of the elements that lead to it.
+    pub fn passed(&self, found: &Found) -> Vec<u32> {
+        self.found.passed(found)
+    }
+
+    /// A marked value.
+    pub fn get(&self, found: &Found) -> Proved {
+        self.cut(found.range())
+    }
+
+    /// The value with members added at the end of objects: each is a marked object of this document, a name and a value. What is no object
+    /// is passed over. A member of the same name that is there already stays before the new one: a plan can drop it.
+    pub fn with_members<'a>(&self, members: impl IntoIterator<Item = (&'a Found, &'a MemberName, Proved)>) -> Proved {
+        let mut members: Vec<_> = members.into_iter().filter(|(found, ..)| self.byte(found.begin) == Some(b'{')).collect();
+        members.sort_by_key(|(found, ..)| found.end);
+        let mut gather = Gather::new();
+        let mut at = self.root.start;
+        for (found, name, value) in members {
+            let brace = found.end - 1;
+            let again = brace == at;
+            self.gather(at..brace, &mut gather);
+            at = brace;
+            if again || !self.is_empty(found) {
+                gather.push(Bytes::from_static(b","));
+            }
+            gather.push(name.bytes());
+            gather.append(value);
+        }
+        self.gather(at..self.root.end, &mut gather);
+        Proved::new(gather)
+    }
+
+    /// Whether a marked container has nothing in it.
+    pub fn is_empty(&self, found: &Found) -> bool {
+        let mut place = found.end - 1;
+        while place > found.begin + 1 {
+            match self.byte(place - 1) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => place -= 1,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    fn cut(&self, range: Range<u64>) -> Proved {
+        let mut gather = Gather::new();
+        self.gather(range, &mut gather);
+        Proved::new(gather)
+    }
+
+    /// The byte at this place.
+    fn byte(&self, place: u64) -> Option<u8> {
+        let (begin, part) = self.parts.get(self.parts.partition_point(|(begin, _)| *begin <= place).checked_sub(1)?)?;
+        let offset = place - begin;
+        match part {
+            Part::Name(name) => self.plan.names[*name as usize].get(offset as usize).copied(),
+            Part::Text { from, .. } => {
+                let at = from + offset;
+                let (before, chunk) = self.chunk(at)?;
+                chunk.get((at - before) as usize).copied()
+            }
+        }
+    }
+
+    fn chunk(&self, at: u64) -> Option<&(u64, Bytes)> {
+        self.chunks.get(self.chunks.partition_point(|(before, _)| *before <= at).checked_sub(1)?)
+    }
+
+    /// Adds what is between two places.
+    fn gather(&self, range: Range<u64>, gather: &mut Gather) {
+        let first = self.parts.partition_point(|(begin, _)| *begin <= range.start).saturating_sub(1);
+        for (index, &(begin, part)) in self.parts.iter().enumerate().skip(first) {
+            if begin >= range.end {
+                break;
+            }
+            let end = self.parts.get(index + 1).map_or(self.length, |&(end, _)| end);
+            let (skip, until) = (range.start.saturating_sub(begin), range.end.min(end).saturating_sub(begin));
+            if skip >= until {
+                continue;
+            }
+            match part {
+                Part::Name(name) => gather.push(self.plan.names[name as usize].slice(skip as usize..until as usize)),
+                Part::Text { from, .. } => self.text(from + skip..from + until, gather),
+            }
+        }
+    }
+
+    /// Adds a part of the text.
+    fn text(&self, range: Range<u64>, gather: &mut Gather) {
+        let first = self.chunks.partition_point(|(before, _)| *before <= range.start).saturating_sub(1);
+        for (before, chunk) in &self.chunks[first..] {
+            if *before >= range.end {
+                break;
+            }
+            let skip = range.start.saturating_sub(*before) as usize;
+            let until = chunk.len().min((range.end - before) as usize);
+            gather.push(chunk.slice(skip..until));
+        }
+    }
+}
