@@ -205,6 +205,12 @@ impl History {
         })
     }
 
+    /// What was rolled back to, where that was not let go, with who did it and when.
+    pub(crate) fn rolled_back_to(&self) -> Option<(String, String, SystemTime)> {
+        let found: Rollback = read(&self.0.join(ROLLBACK)).ok()??;
+        (found.format == FORMAT).then(|| (found.hash.clone(), found.who.clone(), found.at()))
+    }
+
     /// Keeps it through a restart.
     pub(crate) fn hold(&self, rollback: &Rollback) -> Result<(), String> {
         self.write(ROLLBACK, rollback)

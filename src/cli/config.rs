@@ -175,7 +175,7 @@ fn write_kept(state: &Path, write: &[String]) -> ExitCode {
         Ok(written) => {
             let lines = written.iter().map(|(from, to)| format!("{} was {from}\n", to.display()));
             let text = lines.collect::<String>()
-                + "Files that it names with paths from its own directory are looked for beside it: serve it from here where it names none, else put it in its old place.\n";
+                + "Copy them over the files that they were (`cp`, which leaves those their owner and their mode), check them there and start: paths that they name are looked for from there.\n";
             print(&text)
         }
         Err(why) => fail(exit::RUNTIME, &why),

@@ -76,14 +76,14 @@ pub(super) fn run(path: Option<&Path>, options: Options) -> ExitCode {
     serve(running, taken, &options.upgrade.place())
 }
 
-/// Says where the last configuration that was accepted is kept, where one is: the file that was to be served is no good.
+/// Says where the last good configuration is kept, where one is: the file that was to be served is no good.
 fn say_what_is_kept(path: Option<&Path>) {
     let Some(state) = config::lenient::state_dir(path) else { return };
-    if let Some((hash, at)) = reload::last_kept_in(&state) {
+    if let Some((hash, which)) = reload::last_good_in(&state) {
         let state = state.display();
         let _ = writeln!(
             std::io::stderr(),
-            "frontgate: the last configuration that was accepted, {hash} of {at}, is kept in `{state}`; this writes it into a directory: \
+            "frontgate: {which}, is kept in `{state}`; this writes it into a directory: \
              frontgate config history --state-dir {state} --write {hash} DIRECTORY"
         );
     }

@@ -36,14 +36,31 @@ fn in_words(entries: &[Entry], in_force: &str) -> Vec<KeptConfiguration> {
 
 /// The configurations that are kept in this directory, as `server.state_dir` names it, where no gateway runs that could be asked.
 pub(crate) fn kept_in(state: &Path) -> HistoryStatus {
-    let (entries, problems) = History::in_state(state).entries();
-    HistoryStatus { configurations: in_words(&entries, ""), in_force: InForce::default(), problems }
+    let history = History::in_state(state);
+    let (entries, problems) = history.entries();
+    let (hash, in_force) = match history.rolled_back_to() {
+        None => (String::new(), InForce::default()),
+        Some((hash, who, at)) => {
+            let on_disk = Some("what the files mean is not known here".to_owned());
+            (hash, InForce { how: "rollback".to_owned(), who: Some(who), since: timestamp(at), on_disk, ..InForce::default() })
+        }
+    };
+    HistoryStatus { configurations: in_words(&entries, &hash), in_force, problems }
 }
 
-/// The last one that was accepted, of those that are kept there, by its hash, with when that was.
-pub(crate) fn last_kept_in(state: &Path) -> Option<(String, String)> {
-    let (entries, _) = History::in_state(state).entries();
-    entries.first().map(|entry| (entry.hash.clone(), timestamp(entry.at())))
+/// The last good one of those that are kept there: the one that was rolled back to, or else the last one that was accepted. Its hash, and in words
+/// which one it is.
+pub(crate) fn last_good_in(state: &Path) -> Option<(String, String)> {
+    let history = History::in_state(state);
+    let (entries, _) = history.entries();
+    if let Some((hash, who, at)) = history.rolled_back_to()
+        && entries.iter().any(|entry| entry.hash == hash)
+    {
+        let words = format!("the configuration that the operator {who} rolled back to, {hash}, at {}", timestamp(at));
+        return Some((hash, words));
+    }
+    let last = entries.first()?;
+    Some((last.hash.clone(), format!("the last configuration that was accepted, {} of {}", last.hash, timestamp(last.at()))))
 }
 
 /// Writes the files of one of them into another directory. Where each came from and where it is now; the error is a sentence.

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 
 pub(crate) use self::cause::Cause;
 use self::cause::listed;
-pub(crate) use self::kept::{NO_HISTORY, kept_in, last_kept_in, write_kept};
+pub(crate) use self::kept::{NO_HISTORY, kept_in, last_good_in, write_kept};
 use self::rollback::Held;
 pub(crate) use self::rollback::{Beginning, NotRolledBack, begin};
 use self::seen::Seen;

@@ -146,6 +146,28 @@ fn the_last_good_configuration_is_had_without_a_gateway_that_runs() {
 }
 
 #[test]
+fn who_has_no_gateway_that_runs_is_led_to_what_was_rolled_back_to() {
+    let mut process = accepted("history-back", 1..3);
+    until("both to be kept", || history(&process).len() == 2);
+    let good = told(&history(&process)[1], "hash").to_owned();
+    assert_eq!(frontgate(&process, &["config", "rollback"]).0, Some(0));
+    process.signal("INT");
+    process.end();
+    process.write(&kept(3).replace("respond", "respnd"));
+    let run = |words: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_frontgate")).args(words).output().unwrap();
+        (output.status.code(), String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap())
+    };
+
+    let (code, said) = run(&["run", "-c", process.folder.join("frontgate.yaml").to_str().unwrap()]);
+    let (_, table) = run(&["config", "history", "--state-dir", process.folder.join("state").to_str().unwrap()]);
+
+    assert!(code == Some(78) && said.contains("rolled back to") && said.contains(&format!("--write {good} DIRECTORY")), "{said}");
+    let row = table.lines().find(|line| line.contains("rolled back")).unwrap();
+    assert!(row.starts_with(&good) && table.contains("Rolled back at "), "{table}");
+}
+
+#[test]
 fn a_rollback_holds_though_the_bad_file_lies_there_and_through_a_restart_until_that_changes() {
     let mut process = accepted("rollback", 1..4);
 
