@@ -71,7 +71,7 @@ impl Document {
                 gather.push(Bytes::from_static(b","));
             }
             gather.push(name.bytes());
-            gather.append(value);
+            gather.append(value.into_gather());
         }
         self.gather(at..self.root.end, &mut gather);
         Proved::new(gather)

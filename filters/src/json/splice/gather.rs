@@ -2,8 +2,6 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::proved::Proved;
-
 /// Slices after each other.
 #[derive(Clone, Debug, Default)]
 pub struct Gather {
@@ -25,9 +23,8 @@ impl Gather {
         }
     }
 
-    /// Adds a proved value.
-    pub fn append(&mut self, value: Proved) {
-        let other = value.into_gather();
+    /// Adds what was gathered elsewhere.
+    pub fn append(&mut self, other: Self) {
         self.length += other.length;
         if self.slices.is_empty() {
             self.slices = other.slices;

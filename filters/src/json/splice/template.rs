@@ -63,7 +63,7 @@ impl Piece {
         match self {
             Self::Text(text) => gather.push(text.clone()),
             Self::Hole(number) => match fillings.get(*number) {
-                Some(Some(value)) => gather.append(value.clone()),
+                Some(Some(value)) => gather.append(value.clone().into_gather()),
                 _ => gather.push(Bytes::from_static(b"null")),
             },
             Self::Object(members) => {

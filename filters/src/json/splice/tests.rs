@@ -58,7 +58,7 @@ fn a_buffer_is_exactly_as_long_as_what_is_in_it() {
     gather.push(Bytes::from_static(b"ab"));
     gather.push(Bytes::new());
     assert_eq!(gather.clone().into_bytes().as_ptr(), gather.slices()[0].as_ptr(), "one slice is not copied");
-    gather.append(Proved::from(&json!([1])));
+    gather.append(Proved::from(&json!([1])).into_gather());
     assert_eq!((gather.len(), gather.slices().len()), (5, 2));
     assert_eq!(gather.into_bytes(), "ab[1]");
 }
