@@ -42,7 +42,8 @@ pub(crate) fn kept_in(state: &Path) -> HistoryStatus {
         None => (String::new(), InForce::default()),
         Some((hash, who, at)) => {
             let on_disk = Some("what the files mean is not known here".to_owned());
-            (hash, InForce { how: "rollback".to_owned(), who: Some(who), since: timestamp(at), on_disk, ..InForce::default() })
+            let holds = Some("until they mean something else, or a reload is asked for".to_owned());
+            (hash, InForce { how: "rollback".to_owned(), who: Some(who), since: timestamp(at), on_disk, holds, ..InForce::default() })
         }
     };
     HistoryStatus { configurations: in_words(&entries, &hash), in_force, problems }

@@ -30,6 +30,14 @@ impl Place {
     fn socket(&self) -> String {
         self.0.join("upgrade.sock").display().to_string()
     }
+
+    /// What hears what a process tells its supervisor, and where that is told.
+    fn supervisor(&self) -> (UnixDatagram, String) {
+        let notify = self.0.join("notify");
+        let heard = UnixDatagram::bind(&notify).unwrap();
+        heard.set_read_timeout(Some(PATIENCE)).unwrap();
+        (heard, notify.display().to_string())
+    }
 }
 
 impl Drop for Place {
@@ -182,10 +190,8 @@ fn listeners_of_the_new_configuration_are_opened_and_those_it_lacks_are_closed()
 fn systemd_hears_which_process_is_the_main_one_from_now_on() {
     let place = Place::new("main");
     let origin = Origin::json("{}");
-    let notify = place.0.join("notify");
-    let heard = UnixDatagram::bind(&notify).unwrap();
-    heard.set_read_timeout(Some(PATIENCE)).unwrap();
-    let (path, notify) = (place.socket(), notify.display().to_string());
+    let (heard, notify) = place.supervisor();
+    let path = place.socket();
     let configured = text(origin.address, "{address: 127.0.0.1:0}", "");
     let mut old = Process::start_in("main", &configured, &[("FRONTGATE_UPGRADE_SOCKET", &path), ("NOTIFY_SOCKET", &notify)]);
     let watched = [("NOTIFY_SOCKET", notify.as_str()), ("WATCHDOG_USEC", "200000"), ("WATCHDOG_PID", &old.child.id().to_string())];
@@ -216,10 +222,8 @@ fn systemd_hears_which_process_is_the_main_one_from_now_on() {
 fn a_process_that_was_not_told_of_the_watchdog_goes_on_where_the_one_before_was() {
     let place = Place::new("watched");
     let origin = Origin::json("{}");
-    let notify = place.0.join("notify");
-    let heard = UnixDatagram::bind(&notify).unwrap();
-    heard.set_read_timeout(Some(PATIENCE)).unwrap();
-    let (path, notify) = (place.socket(), notify.display().to_string());
+    let (heard, notify) = place.supervisor();
+    let path = place.socket();
     let configured = text(origin.address, "{address: 127.0.0.1:0}", "");
     let watched = [("FRONTGATE_UPGRADE_SOCKET", path.as_str()), ("NOTIFY_SOCKET", &notify), ("WATCHDOG_USEC", "200000")];
     let first = Process::start_in("watched", &configured, &watched);

@@ -179,6 +179,13 @@ fn requests_over_sockets_keep_the_weights() {
             let count = counts[&farm.endpoint(number)] as f64;
             assert!((count / share - 1.0).abs() < spread, "{balance}: {counts:?}");
         }
+        // Those of the same weight together are held to more than each of them.
+        for weight in 1..=3 {
+            let alike: Vec<usize> = (0..5).filter(|number| 1 + number % 3 == weight).collect();
+            let share = all as f64 * (alike.len() * weight) as f64 / 9.0;
+            let count = alike.iter().map(|number| counts[&farm.endpoint(*number)]).sum::<usize>() as f64;
+            assert!((count / share - 1.0).abs() < spread.min(0.15), "{balance}, all of weight {weight}: {counts:?}");
+        }
     }
 }
 
