@@ -9,6 +9,7 @@
 //! - `decide` says what becomes of a request: hygiene, `router`, the filters' chain, and the `action` that the route leads to. `explain` asks
 //!   it the same without serving.
 //! - `proxy` translates Pingora's phases; the `exchange` behind it makes attempts at an `upstream` and brings the answer back.
+//! - `compose` answers a request from several calls that the gateway makes itself.
 //! - `discovery` asks the sources of an upstream's endpoints, and gives its pool what they come to.
 //! - `tracing` makes spans of requests and sends them to a collector.
 //! - `telemetry` counts and writes the access log; `admin` shows health, metrics and a dashboard, and takes reloads, in the types of `status`.
@@ -26,6 +27,7 @@ mod admin;
 mod certificates;
 mod changes;
 pub mod cli;
+mod compose;
 pub mod config;
 mod decide;
 mod discovery;

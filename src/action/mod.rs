@@ -15,6 +15,7 @@ use frontgate_filters::reply::Reply;
 use http::HeaderName;
 use pingora_http::RequestHeader;
 
+use crate::compose::Composition;
 use crate::config::{Loaded, model};
 use crate::router::Pattern;
 use crate::telemetry::Metrics;
@@ -47,11 +48,14 @@ pub(crate) trait Action: Send + Sync {
 }
 
 /// What becomes of a request.
+#[allow(dead_code, reason = "the routes that make calls are on their way")]
 pub(crate) enum Act<'a> {
     /// An upstream is asked.
     Ask(Ask<'a>),
     /// This is the answer.
     Answer(Reply),
+    /// The answer is put together from calls.
+    Compose(&'a Arc<dyn Composition>),
 }
 
 /// What routes are compiled with.

@@ -75,7 +75,7 @@ mod tests {
             let head = RequestHeader::build("GET", target.as_bytes(), None).expect("a head");
             match action.act(&head, &facts, &Upstreams::new()) {
                 Act::Answer(reply) => action.why(&reply),
-                Act::Ask(_) => "an upstream is asked".to_owned(),
+                Act::Ask(_) | Act::Compose(_) => "an upstream is asked".to_owned(),
             }
         };
 

@@ -8,6 +8,7 @@ mod hygiene;
 pub(crate) use hygiene::{authority, content_length};
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Instant;
 
 use frontgate_filters::chain::{Decision as FilterDecision, Exchange};
@@ -19,6 +20,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 
 use crate::action::{Act, Ask, Chosen};
+use crate::compose::Composition;
 use crate::door::wire::Refusal;
 use crate::overload::Stage;
 use crate::refusals;
@@ -58,6 +60,8 @@ pub(crate) enum Decision<'s> {
     Ask(Ask<'s>),
     /// The gateway answers itself.
     Answer(Reply, By),
+    /// It answers from calls that it makes.
+    Compose(&'s Arc<dyn Composition>),
 }
 
 /// What made an answer.
@@ -110,6 +114,7 @@ pub(crate) async fn decide<'s>(snapshot: &'s Snapshot, mut asked: Asked<'_>) -> 
     match route.action.act(asked.head, asked.facts, &snapshot.pools) {
         Act::Ask(ask) => Decision::Ask(ask),
         Act::Answer(reply) => Decision::Answer(reply, By::Action),
+        Act::Compose(composition) => Decision::Compose(composition),
     }
 }
 

@@ -86,6 +86,7 @@ impl Known {
         match now(decide(snapshot, asked)) {
             Decision::Ask(ask) => format!("{} {}", ask.pool.name, ask.path.as_deref().unwrap_or(self.head.uri.path())),
             Decision::Answer(reply, by) => format!("{} {by:?}", reply.status.as_u16()),
+            Decision::Compose(_) => "calls are made".to_owned(),
         }
     }
 }

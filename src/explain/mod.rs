@@ -168,6 +168,10 @@ fn decided(
                 serving: live.then(|| serving(&ask, chosen.as_deref(), head, facts)),
             }
         }
+        Some(Decision::Compose(composition)) => {
+            let why = composition.explain(head, facts).join("\n");
+            Outcome::Answered { status: 200, why, grpc_status: None }
+        }
         Some(Decision::Answer(reply, by)) => {
             let is_refusal = reply.is_refusal();
             match why(snapshot, *route, trace, &reply, by) {

@@ -46,8 +46,8 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
         ctx.enter(session);
         let mut open = Open { session, ctx, ended: false };
-        let reply = self.receive(open.session, open.ctx).await;
-        let whole = self.serve(open.session, open.ctx, reply).await;
+        let received = self.receive(open.session, open.ctx).await;
+        let whole = self.serve(open.session, open.ctx, received).await;
         open.ended = true;
         if whole { Ok(true) } else { Err(Error::new(BROKEN)) }
     }

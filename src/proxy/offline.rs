@@ -12,6 +12,7 @@ use http::header::UPGRADE;
 use http::{HeaderMap, HeaderValue, Method};
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use super::receive::Received;
 use super::serve::respond;
 use super::{Ctx, Proxy};
 use crate::config::model::Listener;
@@ -79,12 +80,12 @@ pub(crate) async fn play(gateway: &Arc<Gateway>, request: Request) -> Played {
     ctx.seat = Some(Arc::new(Seat::new(Arc::new(conn), Fresh::new(&gateway.fresh))));
     (ctx.facts.client_ip, ctx.facts.tls, ctx.facts.assumed) = (peer.to_canonical(), tls, assumed);
     let mut trace = Trace { served: true, ..Trace::default() };
-    let reply = match refused {
-        Some(refused) => Some(refused),
+    let received = match refused {
+        Some(refused) => Received::Answer(refused),
         None => Proxy(gateway.clone()).received(&mut head, &mut ctx, Some(&mut trace)).await,
     };
     let mut client = Memory::new(&head, body);
-    let end = respond(&mut client, &mut ctx, reply).await;
+    let end = respond(&mut client, &mut ctx, received).await;
     let Memory { answer, body, trailers, .. } = client;
     ctx.told((answer.as_ref().map(|head| head.status), 0, body.len() as u64));
     ctx.complete = matches!(end, End::Sent);

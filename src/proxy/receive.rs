@@ -9,20 +9,32 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::{Ctx, Proxy};
+use crate::compose::Composition;
 use crate::decide::{Asked, By, Decision, Trace, decide};
 use crate::panics::{Panicked, guarded};
 use crate::refusals;
 use crate::telemetry::Flag;
 use crate::upstream::{Pool, hash};
 
+/// How a request goes on that was decided upon.
+pub(super) enum Received {
+    /// It is answered with this.
+    Answer(Reply),
+    /// Its upstream is asked.
+    Ask,
+    /// It is answered from calls.
+    #[allow(dead_code, reason = "the routes that make calls are on their way")]
+    Compose(Arc<dyn Composition>),
+}
+
 impl Proxy {
-    /// Everything up to the choice of an endpoint: `Some` is the answer, made here.
-    pub(super) async fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Reply> {
+    /// Everything up to the choice of an endpoint.
+    pub(super) async fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Received {
         self.received(session.req_header_mut(), ctx, None).await
     }
 
     /// The same for a head that no session holds; with `trace` it says why.
-    pub(super) async fn received(&self, head: &mut RequestHeader, ctx: &mut Ctx, trace: Option<&mut Trace>) -> Option<Reply> {
+    pub(super) async fn received(&self, head: &mut RequestHeader, ctx: &mut Ctx, trace: Option<&mut Trace>) -> Received {
         let snapshot = ctx.snapshot.clone();
         let parent = ctx.parent(head);
         let asked = Asked {
@@ -49,8 +61,9 @@ impl Proxy {
                 ctx.attempts.limit([route.timeout.map(|timeout| ctx.began + timeout), own].into_iter().flatten().min());
                 ask(ctx, to.pool, head);
                 ctx.rewritten = to.path;
-                None
+                Received::Ask
             }
+            Ok(Decision::Compose(composition)) => Received::Compose(composition.clone()),
             Ok(Decision::Answer(reply, by)) => {
                 // A fallback may have this status, too, and an observed limit is named for the log.
                 let limited = reply.status == StatusCode::TOO_MANY_REQUESTS && matches!(reply.body, ReplyBody::Problem { .. });
@@ -67,9 +80,9 @@ impl Proxy {
                 if by == By::Request && reply.status == StatusCode::BAD_REQUEST {
                     ctx.seat.iter().for_each(|seat| seat.flow.malformed());
                 }
-                Some(reply)
+                Received::Answer(reply)
             }
-            Err(Panicked) => Some(refusals::internal()),
+            Err(Panicked) => Received::Answer(refusals::internal()),
         }
     }
 }

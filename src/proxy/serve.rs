@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::http2::Http2;
 use super::open::{Answering, Sent};
+use super::receive::Received;
 use super::{Ctx, Proxy, answer};
 use crate::door::{Held, Seat};
 use crate::exchange::client::{Client, Lost};
@@ -18,15 +19,15 @@ use crate::telemetry::Flag;
 use crate::upstream::h1::Connection;
 
 impl Proxy {
-    /// Answers with `reply`, or as an upstream does. Whether the answer was sent whole.
-    pub(super) async fn serve(&self, session: &mut Session, ctx: &mut Ctx, reply: Option<Reply>) -> bool {
+    /// Answers as it was decided. Whether the answer was sent whole.
+    pub(super) async fn serve(&self, session: &mut Session, ctx: &mut Ctx, received: Received) -> bool {
         let seat = ctx.seat.clone();
         let h1 = seat.as_ref().and_then(|seat| seat.h1.lock().take());
         match (h1, seat) {
             (Some(h1), Some(seat)) => {
                 let mut answering = Answering::new(Held { h1, request: session.req_header() }, ctx);
                 let (client, ctx) = answering.parts();
-                let end = respond(client, ctx, reply).await;
+                let end = respond(client, ctx, received).await;
                 let (held, ctx) = answering.end();
                 finish(held, &seat, ctx, end).await
             }
@@ -34,7 +35,7 @@ impl Proxy {
                 let Some(http2) = Http2::new(session, ctx) else { return false };
                 let mut answering = Answering::new(http2, ctx);
                 let (client, ctx) = answering.parts();
-                let end = respond(client, ctx, reply).await;
+                let end = respond(client, ctx, received).await;
                 if let End::Switched { websocket, .. } = end {
                     ctx.switched(StatusCode::OK, websocket);
                 }
@@ -68,10 +69,11 @@ impl Sent for Held<'_> {
 }
 
 /// Brings the answer to the client; an end that is none is answered here.
-pub(super) async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, reply: Option<Reply>) -> End {
-    let end = match reply {
-        Some(reply) => End::Answer(reply),
-        None => {
+pub(super) async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, received: Received) -> End {
+    let end = match received {
+        Received::Answer(reply) => End::Answer(reply),
+        Received::Compose(_) => End::Answer(crate::refusals::internal()),
+        Received::Ask => {
             let snapshot = ctx.snapshot.clone();
             let mut order = Order {
                 snapshot: &snapshot,

@@ -4,6 +4,8 @@ pub mod grpc;
 pub mod problem;
 pub mod respond;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -34,6 +36,8 @@ pub enum ReplyBody {
         code: &'static str,
         /// The `detail` member: for people.
         detail: &'static str,
+        /// Further members, for programs: names of this gateway's own and of its configuration.
+        members: Vec<(&'static str, Arc<str>)>,
     },
     /// These bytes, under the headers as they are.
     Bytes(Bytes),
@@ -52,7 +56,7 @@ pub enum Form<'f> {
 impl Reply {
     /// A refusal as problem details.
     pub fn problem(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
-        Self { status, headers: Vec::new(), body: ReplyBody::Problem { code, detail }, reason: code }
+        Self { status, headers: Vec::new(), body: ReplyBody::Problem { code, detail, members: Vec::new() }, reason: code }
     }
 
     /// An answer that refuses nothing and says nothing; `reason` is what the log calls it.
@@ -88,6 +92,14 @@ impl Reply {
         self
     }
 
+    /// The same refusal with one more member; what is no refusal has none.
+    pub fn with_member(mut self, name: &'static str, value: Arc<str>) -> Self {
+        if let ReplyBody::Problem { members, .. } = &mut self.body {
+            members.push((name, value));
+        }
+        self
+    }
+
     /// The head and the body that go out, in this form and with `X-Request-Id`. A body that is empty is none: the head is the end.
     pub fn render(&self, form: Form<'_>, request_id: &HeaderValue) -> (ResponseHeader, Bytes) {
         if let (Form::Grpc(call), ReplyBody::Problem { detail, .. }) = (form, &self.body) {
@@ -95,9 +107,9 @@ impl Reply {
         }
         let mut head = ResponseHeader::build_no_case(self.status, Some(self.headers.len() + 6)).expect("a StatusCode is a valid status");
         let body = match &self.body {
-            ReplyBody::Problem { code, detail } => {
+            ReplyBody::Problem { code, detail, members } => {
                 insert(&mut head, "Content-Type", HeaderValue::from_static(problem::MEDIA_TYPE));
-                problem::body(self.status, code, detail, Some(request_id))
+                problem::body(self.status, code, detail, members, Some(request_id))
             }
             ReplyBody::Bytes(bytes) => bytes.clone(),
         };

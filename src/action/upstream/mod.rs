@@ -220,6 +220,7 @@ mod tests {
             match action.act(&head, &facts, &upstreams) {
                 Act::Ask(ask) => ask.pool.name.to_string(),
                 Act::Answer(_) => "an answer".to_owned(),
+                Act::Compose(_) => "calls".to_owned(),
             }
         };
 

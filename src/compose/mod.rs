@@ -1,0 +1,219 @@
+//! Requests that are answered from several calls: what a call is, who makes it, and what a route is that makes some.
+//!
+//! [`Calls`] stands between those who know which calls there are and what comes of them, and those who know pools and connections: the former
+//! can be tried without a socket, the latter without a language.
+
+#![allow(dead_code, reason = "the routes that make calls are on their way")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use frontgate_filters::filter::{BoxFuture, Facts};
+use frontgate_filters::reply::Reply;
+use http::{HeaderMap, Method, StatusCode};
+use pingora_http::RequestHeader;
+
+use crate::upstream::Pool;
+
+/// A call whose templates are filled in.
+pub(crate) struct Ready<'c> {
+    /// As it is configured; one of a saga's undo is `step/undo`. It is one of [`Composition::names`].
+    pub name: &'c str,
+    /// Whose endpoints are asked.
+    pub pool: &'c Arc<Pool>,
+    /// The method.
+    pub method: Method,
+    /// Path and query, as they go out.
+    pub target: String,
+    /// The fields that were asked for. What every call has is added to them, where they do not name it: `Accept`, `X-Request-Id`, who asks.
+    pub fields: HeaderMap,
+    /// The body, with its content type among the fields.
+    pub body: Option<Bytes>,
+    /// How long all attempts may take together; never longer than the request has left.
+    pub timeout: Option<Duration>,
+    /// The most bytes of an answer, once it is decoded.
+    pub most: usize,
+    /// Whether it may be made again as the pool's retry rule says.
+    pub again: bool,
+}
+
+/// What a call was answered, whatever its status.
+#[derive(Debug, Default)]
+pub(crate) struct Answered {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields of the answer's head.
+    pub headers: HeaderMap,
+    /// Its body, decoded, in the chunks that it came in.
+    pub body: Vec<Bytes>,
+    /// Its part of the memory that all answers may have together: kept as long as the bytes are.
+    pub held: Held,
+}
+
+/// Why a call has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// The circuit before its pool lets nothing through. Nothing was sent.
+    CircuitOpen {
+        /// When to ask again.
+        retry_after: Option<Duration>,
+    },
+    /// No endpoint can be asked, or the pool is full. Nothing was sent.
+    Unavailable,
+    /// No endpoint can be reached. Nothing was sent.
+    Connect,
+    /// It was sent, and the connection broke before all of the answer came.
+    Broken,
+    /// There was no answer in time. It may have been sent.
+    Timeout,
+    /// The answer is longer than allowed, or all answers of the request together are.
+    TooLarge,
+    /// What was sent is no answer of HTTP, or not decodable.
+    Malformed,
+    /// All answers of the process together have no more memory. It was sent.
+    NoMemory,
+}
+
+impl Failed {
+    /// What it counts as.
+    pub(crate) fn result(self) -> CallResult {
+        match self {
+            Self::CircuitOpen { .. } => CallResult::CircuitOpen,
+            Self::Unavailable | Self::NoMemory => CallResult::Unavailable,
+            Self::Connect | Self::Broken => CallResult::Connect,
+            Self::Timeout => CallResult::Timeout,
+            Self::TooLarge => CallResult::TooLarge,
+            Self::Malformed => CallResult::Malformed,
+        }
+    }
+}
+
+/// How a call ended, as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallResult {
+    /// As it was expected to.
+    Ok,
+    /// With a status of the client's fault.
+    Status4xx,
+    /// With a status of the server's fault.
+    Status5xx,
+    /// There was no answer in time.
+    Timeout,
+    /// The connection failed.
+    Connect,
+    /// No endpoint could be asked.
+    Unavailable,
+    /// The circuit was open.
+    CircuitOpen,
+    /// The answer is not what it should be: no JSON, no HTTP, or a status that is neither an error nor expected.
+    Malformed,
+    /// The answer is too long.
+    TooLarge,
+    /// It was not made, for a value that it needs is missing.
+    ValueMissing,
+    /// It was not made, for nobody needs it.
+    Skipped,
+}
+
+impl CallResult {
+    /// All of them, in the order of their numbers.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Ok,
+        Self::Status4xx,
+        Self::Status5xx,
+        Self::Timeout,
+        Self::Connect,
+        Self::Unavailable,
+        Self::CircuitOpen,
+        Self::Malformed,
+        Self::TooLarge,
+        Self::ValueMissing,
+        Self::Skipped,
+    ];
+
+    /// What a status counts as that was not expected.
+    pub(crate) fn of_unexpected(status: StatusCode) -> Self {
+        match status.as_u16() {
+            400..=499 => Self::Status4xx,
+            500..=599 => Self::Status5xx,
+            _ => Self::Malformed,
+        }
+    }
+
+    /// As metrics and logs have it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Status4xx => "status_4xx",
+            Self::Status5xx => "status_5xx",
+            Self::Timeout => "timeout",
+            Self::Connect => "connect",
+            Self::Unavailable => "unavailable",
+            Self::CircuitOpen => "circuit_open",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::ValueMissing => "value_missing",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// Part of the memory that all answers may have together. Dropped, it is given back.
+#[derive(Debug, Default)]
+pub(crate) struct Held(());
+
+/// Who makes the calls of one request.
+pub(crate) trait Calls: Send + Sync {
+    /// Makes it. Any status is an answer: what counts as success is the caller's to judge, who says so with [`Calls::count`]. Dropped, the call
+    /// is cancelled, and gives back all that it held.
+    fn make<'a>(&'a self, ready: Ready<'a>) -> BoxFuture<'a, Result<Answered, Failed>>;
+
+    /// How a call of this name ended: once for each that was made and ended, or was not made.
+    fn count(&self, name: &str, result: CallResult);
+
+    /// Who makes calls that go on when the request is over: the same, but no call is cut at what the request has left.
+    fn detached(&self) -> Arc<dyn Calls>;
+}
+
+/// A request for a composition, which every filter has let through.
+pub(crate) struct Inquiry<'a> {
+    /// Its head. What the route's path matched is in its path, by the places that the route's pattern tells.
+    pub head: &'a RequestHeader,
+    /// What is known of it.
+    pub facts: &'a Facts,
+    /// The client's body, whole, where it is read.
+    pub body: Bytes,
+    /// Who makes the calls.
+    pub calls: &'a dyn Calls,
+    /// Until when the client is to be answered.
+    pub deadline: Option<Instant>,
+}
+
+/// What came of a request for a composition.
+pub(crate) struct Composed {
+    /// The answer.
+    pub reply: Reply,
+    /// The calls that are missing in it, by their names: it is not complete where there are some.
+    pub missing: Vec<Arc<str>>,
+    /// The saga that stands behind it.
+    pub saga: Option<Arc<str>>,
+}
+
+/// What a route leads to that makes calls.
+pub(crate) trait Composition: Send + Sync {
+    /// The names of all calls that it may make: known when it is compiled, so that what is counted of them is there from the beginning.
+    fn names(&self) -> Vec<Arc<str>>;
+
+    /// Whether the client's body is read whole before anything else, for a request of this method.
+    fn reads_body(&self, method: &Method) -> bool;
+
+    /// The most bytes that all answers to calls of one request may have together, once they are decoded.
+    fn most(&self) -> usize;
+
+    /// Makes the calls and puts the answer together. Dropped, every call is cancelled.
+    fn compose<'a>(&'a self, inquiry: Inquiry<'a>) -> BoxFuture<'a, Composed>;
+
+    /// What it would do with this request, for an explanation: lines for people, and no call is made.
+    fn explain(&self, head: &RequestHeader, facts: &Facts) -> Vec<String>;
+}
