@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "the routes that make calls are on their way")]
 
+pub(crate) mod reference;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
