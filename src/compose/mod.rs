@@ -6,6 +6,9 @@
 #![allow(dead_code, reason = "the routes that make calls are on their way")]
 
 pub(crate) mod reference;
+pub(crate) mod stages;
+pub(crate) mod template;
+pub(crate) mod values;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
