@@ -91,6 +91,7 @@ pub(crate) fn compile(route: &model::Route, path: &Pattern, with: &With<'_>) -> 
         model::Target::Apart(split) => upstream::compile(&split.write, route, path, with),
         model::Target::Redirect(written) => redirect::compile(written, path),
         model::Target::Respond(written) => respond::compile(written),
+        model::Target::Aggregate(_) => Err(format!("the aggregate of the route `{}` cannot be served yet", route.name.value)),
         model::Target::Unclear(_) => Err(format!("the route `{}` does not lead to exactly one thing", route.name.value)),
     }
 }

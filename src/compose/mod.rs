@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "the routes that make calls are on their way")]
 
+#[cfg(feature = "saga")]
+mod saga;
 pub(crate) mod reference;
 pub(crate) mod stages;
 pub(crate) mod template;

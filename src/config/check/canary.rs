@@ -37,7 +37,7 @@ fn versions(config: &Config, route: &Route, verified: &HashSet<HeaderName>, repo
         }
         return;
     };
-    if route.target.upstreams().next().is_none() {
+    if !route.target.is_proxied() {
         report.lacking(first.place, "`canary` chooses between an upstream and others, but this route has no `upstream`");
         return;
     }

@@ -2,6 +2,7 @@
 
 mod canary;
 mod circles;
+mod compose;
 mod discover;
 mod doubts;
 mod filters;

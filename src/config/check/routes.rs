@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use frontgate_filters::words::spanned::{Place, Spanned};
 
-use super::{Check, Report, is_name, mirror, when};
+use super::{Check, Report, compose, is_name, mirror, when};
 use crate::config::model::{Config, Route, Target};
 use crate::router::{Pattern, Segment, UNMATCHED, host_of};
 
@@ -109,7 +109,7 @@ fn host(route: &Route, report: &mut Report<'_, '_>) -> Option<String> {
 /// What the route leads to, with what belongs to it.
 fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
     if let Some(rewrite) = &route.rewrite {
-        if route.target.upstreams().next().is_none() {
+        if !route.target.is_proxied() {
             report.lacking(rewrite.place, "`rewrite` changes the path that is sent to an upstream, but this route has no `upstream`");
         }
         rewrite.check(path, report);
@@ -121,6 +121,7 @@ fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
         match target {
             Target::Redirect(redirect) => redirect.check(path, report),
             Target::Respond(respond) => respond.check(path, report),
+            Target::Aggregate(aggregate) => compose::check(route, aggregate, path, report),
             // Whether there is an upstream of this name is checked with all other names.
             Target::Upstream(_) | Target::Apart(_) | Target::Unclear(_) => {}
         }

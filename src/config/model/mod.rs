@@ -4,6 +4,7 @@
 
 mod address;
 mod canary;
+mod compose;
 mod discover;
 mod dns;
 mod forms;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use address::{Address, Name, is_host_name};
 pub use canary::{By, CanaryOptions, MOST_VARIANTS, Otherwise, Sticky, Variant};
+pub use compose::{Aggregate, AggregateLimits, Call, Errors, Expect, Json, JsonPath, JsonPlace, Ordered, Verb, When, WhenFact, Within};
 pub use discover::{Discover, Etcd, EtcdFormat, EtcdTls};
 pub use dns::{Dns, DnsServer};
 pub use mirror::{Mirror, MirrorHeaders};

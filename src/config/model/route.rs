@@ -10,12 +10,12 @@ use frontgate_filters::words::units::{Duration, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::Mirror;
 use super::canary::{CanaryOptions, Variant};
 use super::forms::{Short, deserialize_short_or_long, schemas, short_or};
 use super::split::{Sent, Split};
+use super::{Aggregate, Mirror};
 
-/// A route: which requests it takes, and what they lead to: exactly one of `upstream`, `redirect` and `respond`.
+/// A route: which requests it takes, and what they lead to: exactly one of `upstream`, `redirect`, `respond` and `aggregate`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(from = "Keys", into = "Keys")]
 pub struct Route {
@@ -88,6 +88,8 @@ pub enum Target {
     Redirect(Spanned<Redirect>),
     /// A fixed answer.
     Respond(Spanned<Respond>),
+    /// One answer made of several calls.
+    Aggregate(Box<Spanned<Aggregate>>),
     /// None of the keys is written, or these are: the check refuses both, and also reports what is wrong with each.
     Unclear(Vec<Self>),
 }
@@ -104,11 +106,25 @@ impl Target {
     /// The upstreams that are named.
     pub fn upstreams(&self) -> impl Iterator<Item = &Spanned<String>> {
         let named = self.written().iter().map(|target| match target {
-            Self::Upstream(name) => [Some(name), None],
-            Self::Apart(split) => [Some(&split.read), Some(&split.write)],
-            _ => [None, None],
+            Self::Upstream(name) => ([Some(name), None], None),
+            Self::Apart(split) => ([Some(&split.read), Some(&split.write)], None),
+            Self::Aggregate(aggregate) => ([None, None], Some(aggregate)),
+            _ => ([None, None], None),
         });
-        named.flatten().flatten()
+        named.flat_map(|(own, calls)| own.into_iter().flatten().chain(calls.into_iter().flat_map(|aggregate| aggregate.upstreams())))
+    }
+
+    /// Whether requests are passed on to an upstream.
+    pub fn is_proxied(&self) -> bool {
+        self.written().iter().any(|target| matches!(target, Self::Upstream(_) | Self::Apart(_)))
+    }
+
+    /// What its calls are, where it makes calls.
+    pub fn aggregate(&self) -> Option<&Spanned<Aggregate>> {
+        self.written().iter().find_map(|target| match target {
+            Self::Aggregate(aggregate) => Some(&**aggregate),
+            _ => None,
+        })
     }
 }
 
@@ -139,6 +155,10 @@ struct Keys {
     /// A fixed answer, instead of an upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     respond: Option<Spanned<Respond>>,
+    /// Several calls of which one answer is made, instead of an upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    aggregate: Option<Box<Spanned<Aggregate>>>,
     /// Filters in order: names, or filters written inline.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     filters: Vec<Spanned<FilterUse>>,
@@ -171,8 +191,8 @@ impl From<Keys> for Route {
             Sent::To(value) => Target::Upstream(Spanned { value, place }),
             Sent::Apart(value) => Target::Apart(Spanned { value: *value, place }),
         });
-        let mut written: Vec<Target> =
-            [upstream, keys.redirect.map(Target::Redirect), keys.respond.map(Target::Respond)].into_iter().flatten().collect();
+        let others = [keys.redirect.map(Target::Redirect), keys.respond.map(Target::Respond), keys.aggregate.map(Target::Aggregate)];
+        let mut written: Vec<Target> = upstream.into_iter().chain(others.into_iter().flatten()).collect();
         let target = if written.len() == 1 { written.remove(0) } else { Target::Unclear(written) };
         Self {
             name: keys.name,
@@ -204,6 +224,7 @@ impl From<Route> for Keys {
             upstream: None,
             redirect: None,
             respond: None,
+            aggregate: None,
             filters: route.filters,
             rewrite: route.rewrite,
             mirror: route.mirror,
@@ -219,6 +240,7 @@ impl From<Route> for Keys {
                 Target::Apart(Spanned { value, place }) => keys.upstream = Some(Spanned { value: Sent::Apart(Box::new(value)), place }),
                 Target::Redirect(redirect) => keys.redirect = Some(redirect),
                 Target::Respond(respond) => keys.respond = Some(respond),
+                Target::Aggregate(aggregate) => keys.aggregate = Some(aggregate),
                 Target::Unclear(_) => {}
             }
         }

@@ -25,12 +25,13 @@ pub(super) fn filled(config: &Config) -> Value {
     value
 }
 
-/// A key without a value is as good as one that is not there; but in a body of JSON it is part of what is said.
+/// A key without a value is as good as one that is not there; but in JSON that is sent, or stands in for an answer, it is part of what is said.
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            map.retain(|_, value| !value.is_null());
-            map.iter_mut().filter(|(key, _)| *key != "json").for_each(|(_, value)| drop_nulls(value));
+            map.retain(|key, value| !value.is_null() || key == "otherwise");
+            let is_json = |key: &str| matches!(key, "json" | "body" | "answer" | "otherwise");
+            map.iter_mut().filter(|(key, _)| !is_json(key)).for_each(|(_, value)| drop_nulls(value));
         }
         Value::Array(list) => list.iter_mut().for_each(drop_nulls),
         _ => {}

@@ -1,0 +1,357 @@
+//! Who writes what sagas have to remember: one thread, which has the file, and syncs it once for all who wait at that moment.
+//!
+//! Where the file cannot be opened, is full or fails to sync, everybody is told so and nothing is believed to be written; the thread tries again
+//! until it can, and those who watch [`Journal::health`] see that. Nothing is ever kept in memory instead.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use prometheus::Histogram;
+use tokio::sync::{oneshot, watch};
+
+use super::record::Millis;
+use super::store::{Store, Trouble, Write, Written};
+use crate::panics::caught;
+
+/// How many may wait for the thread: each open saga waits for one thing at a time, and some ask.
+const QUEUE: usize = 16_384;
+/// How much is written with one sync.
+const BATCH: usize = 256;
+/// When a file that could not be used is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// The same where another process has it, which is about to leave it.
+const AGAIN_ELSEWHERE: Duration = Duration::from_millis(50);
+/// How often it is looked for what may be forgotten, and how much of that is done at once.
+const SWEEP: Duration = Duration::from_secs(30);
+const SWEEP_MOST: usize = 512;
+
+/// Whether there is a file to write to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It is open; how often it has been opened.
+    Open(u64),
+    /// Another process has it.
+    Elsewhere,
+    /// It cannot be used; why.
+    Down(String),
+    /// It was given up for good.
+    Closed,
+}
+
+/// Nothing was written, as far as anybody knows: it may be there nevertheless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unavailable;
+
+type Read = Box<dyn FnOnce(&Store) -> Result<(), Trouble> + Send>;
+
+enum Work {
+    Write(Write, oneshot::Sender<Result<Written, Unavailable>>),
+    Read(Read),
+    Close,
+}
+
+/// The thread, as others see it.
+pub(crate) struct Journal {
+    work: SyncSender<Work>,
+    health: watch::Receiver<Health>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+impl Journal {
+    /// Opens the file in this directory, or goes on trying to; how long each sync takes is told to `commits`. It returns once the first try is
+    /// over.
+    pub(crate) fn open(folder: PathBuf, commits: Histogram) -> Result<Self, String> {
+        let (work, todo) = sync_channel(QUEUE);
+        let (tell, health) = watch::channel(Health::Closed);
+        let (tried, first) = sync_channel(1);
+        let mut keeper =
+            Keeper { folder, commits, health: tell, store: None, opened: 0, next_try: Instant::now(), next_sweep: Instant::now() };
+        let run = move || {
+            keeper.try_open();
+            let _ = tried.send(());
+            keeper.run(&todo);
+        };
+        let thread = std::thread::Builder::new().name("saga-journal".to_owned()).spawn(run);
+        let thread = thread.map_err(|error| format!("the thread for the journal of sagas cannot be started: {error}"))?;
+        // A file system that does not answer is found out later: everything else serves.
+        let _ = first.recv_timeout(Duration::from_secs(5));
+        Ok(Self { work, health, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Whether there is a file to write to.
+    pub(crate) fn health(&self) -> watch::Receiver<Health> {
+        self.health.clone()
+    }
+
+    /// Writes this. It is durable where it is told so.
+    pub(crate) async fn write(&self, write: Write) -> Result<Written, Unavailable> {
+        let (tell, told) = oneshot::channel();
+        self.ask(Work::Write(write, tell))?;
+        told.await.unwrap_or(Err(Unavailable))
+    }
+
+    /// Reads something.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Store) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let (tell, told) = oneshot::channel();
+        let read = move |store: &Store| {
+            // Whoever asked may have left.
+            read(store).map(|found| drop(tell.send(found)))
+        };
+        self.ask(Work::Read(Box::new(read)))?;
+        told.await.map_err(|_| Unavailable)
+    }
+
+    /// The same for who may wait, on no runtime.
+    pub(crate) fn read_now<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        read: impl FnOnce(&Store) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let (tell, told) = sync_channel(1);
+        let read = move |store: &Store| read(store).map(|found| drop(tell.send(found)));
+        self.ask(Work::Read(Box::new(read)))?;
+        told.recv_timeout(patience).map_err(|_| Unavailable)
+    }
+
+    fn ask(&self, work: Work) -> Result<(), Unavailable> {
+        self.work.try_send(work).map_err(|error| match error {
+            TrySendError::Full(_) | TrySendError::Disconnected(_) => Unavailable,
+        })
+    }
+
+    /// Closes the file once all that was asked for is done, so that another process may have it.
+    pub(crate) fn close(&self) {
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            // A full queue is one that is being worked at.
+            let until = Instant::now() + Duration::from_secs(5);
+            while let Err(TrySendError::Full(_)) = self.work.try_send(Work::Close) {
+                if Instant::now() >= until {
+                    log::error!("sagas: the journal does not answer, and is left open");
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            while !thread.is_finished() {
+                if Instant::now() >= until {
+                    log::error!("sagas: the journal does not answer, and is left open");
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The thread's own.
+struct Keeper {
+    folder: PathBuf,
+    commits: Histogram,
+    health: watch::Sender<Health>,
+    store: Option<Store>,
+    opened: u64,
+    next_try: Instant,
+    next_sweep: Instant,
+}
+
+impl Keeper {
+    fn run(&mut self, todo: &Receiver<Work>) {
+        loop {
+            let now = Instant::now();
+            if self.store.is_none() && now >= self.next_try {
+                self.try_open();
+            }
+            if self.store.is_some() && now >= self.next_sweep {
+                self.sweep();
+            }
+            let next = if self.store.is_some() { self.next_sweep } else { self.next_try };
+            let first = match todo.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let (mut writes, mut reads, mut closes) = (Vec::new(), Vec::new(), false);
+            let mut next = Some(first);
+            while let Some(work) = next {
+                match work {
+                    Work::Write(write, tell) => writes.push((write, tell)),
+                    Work::Read(read) => reads.push(read),
+                    Work::Close => closes = true,
+                }
+                next = if closes || writes.len() + reads.len() >= BATCH { None } else { todo.try_recv().ok() };
+            }
+            self.write(writes);
+            // What is asked behind a write sees it.
+            for read in reads {
+                self.read(read);
+            }
+            if closes {
+                break;
+            }
+        }
+        self.store = None;
+        self.health.send_replace(Health::Closed);
+    }
+
+    fn try_open(&mut self) {
+        let tried = caught(|| Store::open(&self.folder)).unwrap_or_else(|_| Err(Trouble::Broken("it is damaged".to_owned())));
+        match tried {
+            Ok(store) => {
+                self.store = Some(store);
+                self.opened += 1;
+                if self.opened > 1 || *self.health.borrow() != Health::Closed {
+                    log::info!("sagas: the journal in `{}` can be used", self.folder.display());
+                }
+                self.health.send_replace(Health::Open(self.opened));
+            }
+            Err(trouble) => self.fails(trouble),
+        }
+    }
+
+    /// Nothing is believed of a file that has failed once: it is opened anew.
+    fn fails(&mut self, trouble: Trouble) {
+        self.store = None;
+        let (health, again) = match trouble {
+            Trouble::Elsewhere => (Health::Elsewhere, AGAIN_ELSEWHERE),
+            Trouble::Broken(why) => (Health::Down(why), AGAIN),
+        };
+        self.next_try = Instant::now() + again;
+        if *self.health.borrow() != health {
+            match &health {
+                Health::Down(why) => {
+                    log::error!("sagas: the journal in `{}` cannot be used, and nothing is begun: {why}", self.folder.display())
+                }
+                _ => log::info!("sagas: another process has the journal in `{}`; it is waited for", self.folder.display()),
+            }
+        }
+        self.health.send_replace(health);
+    }
+
+    fn write(&mut self, writes: Vec<(Write, oneshot::Sender<Result<Written, Unavailable>>)>) {
+        if writes.is_empty() {
+            return;
+        }
+        let Some(store) = &self.store else {
+            writes.into_iter().for_each(|(_, tell)| drop(tell.send(Err(Unavailable))));
+            return;
+        };
+        let (batch, tell): (Vec<Write>, Vec<_>) = writes.into_iter().unzip();
+        let begun = Instant::now();
+        match caught(|| store.put(&batch)).unwrap_or_else(|_| Err(Trouble::Broken("it is damaged".to_owned()))) {
+            Ok(written) => {
+                self.commits.observe(begun.elapsed().as_secs_f64());
+                tell.into_iter().zip(written).for_each(|(tell, written)| drop(tell.send(Ok(written))));
+            }
+            Err(trouble) => {
+                // Before anybody tries again.
+                self.fails(trouble);
+                tell.into_iter().for_each(|tell| drop(tell.send(Err(Unavailable))));
+            }
+        }
+    }
+
+    fn read(&mut self, read: Read) {
+        let Some(store) = &self.store else { return };
+        if let Err(trouble) = caught(|| read(store)).unwrap_or_else(|_| Err(Trouble::Broken("it is damaged".to_owned()))) {
+            self.fails(trouble);
+        }
+    }
+
+    fn sweep(&mut self) {
+        let Some(store) = &self.store else { return };
+        self.next_sweep = Instant::now() + SWEEP;
+        match caught(|| store.delete(Millis::now(), SWEEP_MOST)).unwrap_or_else(|_| Err(Trouble::Broken("it is damaged".to_owned()))) {
+            Ok(SWEEP_MOST) => self.next_sweep = Instant::now() + Duration::from_millis(100),
+            Ok(_) => {}
+            Err(trouble) => self.fails(trouble),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use prometheus::HistogramOpts;
+
+    use super::super::record::{Hash, Id};
+    use super::super::store::tests::{Scratch, record};
+    use super::*;
+
+    fn commits() -> Histogram {
+        Histogram::with_opts(HistogramOpts::new("commits", "Commits.")).expect("a histogram")
+    }
+
+    fn begin(number: u128) -> Write {
+        Write::Begin { id: Id(number), record: Box::new(record(&number.to_string())), definition: "text".to_owned() }
+    }
+
+    async fn until(journal: &Journal, wanted: impl Fn(&Health) -> bool) {
+        let mut health = journal.health();
+        let waited = tokio::time::timeout(Duration::from_secs(20), health.wait_for(|health| wanted(health))).await;
+        waited.expect("in time").expect("the thread lives");
+    }
+
+    #[tokio::test]
+    async fn many_who_wait_at_once_are_written_with_few_syncs_and_all_of_it_is_there() {
+        let scratch = Scratch::new("group");
+        let commits = commits();
+        let journal = Arc::new(Journal::open(scratch.0.clone(), commits.clone()).expect("a thread"));
+
+        let writing = (0..500).map(|number| {
+            let journal = journal.clone();
+            tokio::spawn(async move { journal.write(begin(number)).await })
+        });
+        for one in writing.collect::<Vec<_>>() {
+            assert!(matches!(one.await.expect("no panic"), Ok(Written::Done)));
+        }
+
+        assert!(commits.get_sample_count() < 250, "{}", commits.get_sample_count());
+        let there = journal.read(|store| store.range("running", None, 1000)).await.expect("it can be read");
+        assert_eq!(there.len(), 500);
+    }
+
+    #[tokio::test]
+    async fn a_journal_that_cannot_be_opened_says_so_and_is_there_when_it_can() {
+        let scratch = Scratch::new("later");
+        std::fs::write(&scratch.0, "no directory").expect("written");
+        let journal = Journal::open(scratch.0.clone(), commits()).expect("a thread");
+        assert!(matches!(&*journal.health().borrow(), Health::Down(_)));
+        assert!(journal.write(begin(1)).await.is_err());
+        assert!(journal.read(|store| store.get(Id(1))).await.is_err());
+
+        std::fs::remove_file(&scratch.0).expect("removed");
+        until(&journal, |health| *health == Health::Open(1)).await;
+
+        assert!(matches!(journal.write(begin(1)).await, Ok(Written::Done)));
+        let _ = std::fs::remove_dir_all(&scratch.0);
+    }
+
+    #[tokio::test]
+    async fn the_next_process_has_it_once_it_is_closed() {
+        let scratch = Scratch::new("next");
+        let old = Journal::open(scratch.0.clone(), commits()).expect("a thread");
+        old.write(begin(1)).await.expect("written");
+        let new = Journal::open(scratch.0.clone(), commits()).expect("a thread");
+        assert_eq!(*new.health().borrow(), Health::Elsewhere);
+
+        old.close();
+        until(&new, |health| matches!(health, Health::Open(_))).await;
+
+        assert!(old.write(begin(2)).await.is_err());
+        let found = new.read(|store| store.of_key(Hash::of(&[b"1"]))).await.expect("it can be read");
+        assert_eq!(found.map(|(id, _)| id), Some(Id(1)));
+    }
+}

@@ -1,0 +1,378 @@
+//! What a saga does next: a function of the state it is in and of what has happened, without a clock, without randomness, without input and
+//! output, so that every order of events can be tried.
+//!
+//! Each event has exactly one [`Command`] for an answer. A state holds once it is durable: the machine asks for that with [`Command::Keep`] and
+//! goes on when it hears [`Event::Kept`]. Whoever runs it forgets everything else in a crash and begins again with [`Machine::recovered`].
+
+use serde::{Deserialize, Serialize};
+
+/// What a machine has to know of the steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// In their order; never none.
+    pub steps: Vec<Step>,
+}
+
+/// What a machine has to know of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// How often it is tried, the first time included, before what is known of it decides.
+    pub attempts: u32,
+    /// How it is taken back.
+    pub undo: Undo,
+}
+
+/// How a step is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Undo {
+    /// By a call.
+    Call {
+        /// Whether that call names a part of the answer to the step itself.
+        needs_answer: bool,
+    },
+    /// There is nothing to take back.
+    Nothing,
+    /// It cannot be: the pivot, which is the last step.
+    Never,
+}
+
+/// Where a saga is. What is written here is what is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// This step is next, or under way.
+    Running(usize),
+    /// The undo of this step is next, or under way; those of the steps behind it are over.
+    Undoing(usize),
+    /// Every step is done.
+    Done,
+    /// What was done has been taken back.
+    Undone,
+    /// It needs an operator.
+    Stuck(Stuck),
+    /// An operator has given it up.
+    Abandoned,
+}
+
+/// Why a saga needs an operator, and at which step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Stuck {
+    /// Whether the pivot has happened is still unknown. Nothing is undone.
+    Pivot(usize),
+    /// The undo of this step never succeeded.
+    Undo(usize),
+    /// The undo of this step needs its answer, which was lost and cannot be had again.
+    Lost(usize),
+    /// A step, or its undo, is to be sent to an upstream that the configuration does not have any more.
+    Upstream {
+        /// Which.
+        step: usize,
+        /// Whether it is being undone.
+        undoing: bool,
+    },
+}
+
+impl Stuck {
+    /// Where it goes on when an operator has it tried again.
+    pub(crate) fn resumes(self) -> State {
+        match self {
+            Self::Pivot(step) | Self::Upstream { step, undoing: false } => State::Running(step),
+            Self::Undo(step) | Self::Lost(step) | Self::Upstream { step, undoing: true } => State::Undoing(step),
+        }
+    }
+}
+
+impl State {
+    /// Whether nothing follows by itself.
+    pub(crate) fn is_ended(self) -> bool {
+        matches!(self, Self::Done | Self::Undone | Self::Abandoned)
+    }
+
+    /// Its name, as operators and metrics know it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Running(_) => "running",
+            Self::Undoing(_) => "undoing",
+            Self::Done => "done",
+            Self::Undone => "undone",
+            Self::Stuck(_) => "stuck",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// A call of a saga.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Send {
+    /// A step, by its index.
+    Step(usize),
+    /// A step once more, whose answer its undo needs.
+    Learn(usize),
+    /// The undo of a step.
+    Undo(usize),
+}
+
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Ended {
+    /// The answer was as expected.
+    Done,
+    /// It was refused: it did not happen.
+    Refused,
+    /// It was not sent, or nobody took it: it did not happen.
+    NotSent,
+    /// It may have happened.
+    Unknown,
+    /// Its upstream is not in the configuration any more.
+    NoUpstream,
+}
+
+/// Which of its times are over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Over {
+    /// That for going forward.
+    pub deadline: bool,
+    /// That for undoing, and for a pivot that stays unknown.
+    pub give_up: bool,
+}
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Event {
+    /// What was to be kept is durable.
+    Kept(Over),
+    /// An attempt ended.
+    Ended(Ended, Over),
+    /// A pause is over.
+    Due(Over),
+    /// An operator wants it tried again.
+    Retry,
+    /// An operator gives it up.
+    Abandon,
+    /// An operator wants taken back what is done.
+    TakeBack,
+}
+
+/// What is to be done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Command {
+    /// Make this durable, and say so before anything else follows.
+    Keep(Keep),
+    /// Make this call.
+    Send(Send),
+    /// Wait, and say when it is over.
+    Pause(Pause),
+    /// Nothing follows by itself.
+    Rest,
+}
+
+/// What is to be made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Keep {
+    /// The state that holds then.
+    pub state: State,
+    /// The step whose answer has just come, with the values that others need of it.
+    pub answer: Option<usize>,
+    /// The step that has failed, where the saga turns to undoing with that.
+    pub failed: Option<usize>,
+    /// Whether its times begin anew.
+    pub anew: bool,
+}
+
+/// How long to wait before the next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Pause {
+    /// Before a step is tried again, after so many attempts: 200 ms, doubling.
+    Step(u32),
+    /// Before a pivot that stays unknown, or an undo, is tried again, after so many: 1 s, doubling, at most 5 min.
+    Long(u32),
+}
+
+/// A saga between two events.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Machine {
+    state: State,
+    /// What is being made durable.
+    keeping: Option<State>,
+    /// Attempts of the call that is under way.
+    attempts: u32,
+    /// Whether an attempt of it may have happened.
+    may_have_happened: bool,
+    /// The steps whose answers are kept, a bit each.
+    answers: u64,
+}
+
+/// The most steps that a saga may have.
+pub(crate) const MOST_STEPS: usize = 32;
+
+impl Machine {
+    /// A saga whose beginning is durable, and of which nothing was sent.
+    pub(crate) fn begun() -> Self {
+        Self { state: State::Running(0), keeping: None, attempts: 0, may_have_happened: false, answers: 0 }
+    }
+
+    /// A saga that was found in this state, with the answers of these steps. Any call of it may have been sent.
+    pub(crate) fn recovered(state: State, answers: impl IntoIterator<Item = usize>) -> Self {
+        let answers = answers.into_iter().fold(0, |bits, step| bits | 1 << step);
+        Self { state, keeping: None, attempts: 0, may_have_happened: true, answers }
+    }
+
+    /// The state that is durable.
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
+    /// What is done first.
+    pub(crate) fn first(&mut self, shape: &Shape, over: Over) -> Command {
+        match self.state {
+            State::Running(step) => self.forward(shape, step, over),
+            State::Undoing(step) => self.back(shape, step, over),
+            State::Done | State::Undone | State::Stuck(_) | State::Abandoned => Command::Rest,
+        }
+    }
+
+    /// What follows from an event.
+    pub(crate) fn on(&mut self, shape: &Shape, event: Event) -> Command {
+        match (event, self.keeping) {
+            (Event::Kept(over), Some(state)) => {
+                self.keeping = None;
+                // Of what an operator has tried again something may have been sent before.
+                let again = matches!(self.state, State::Stuck(_));
+                (self.state, self.attempts, self.may_have_happened) = (state, 0, again);
+                self.first(shape, over)
+            }
+            // Only what is durable is followed by anything.
+            (_, Some(_)) | (Event::Kept(_), None) => Command::Rest,
+            (Event::Ended(ended, over), None) => self.ended(shape, ended, over),
+            (Event::Due(over), None) => self.due(shape, over),
+            (Event::Retry, None) => match self.state {
+                State::Stuck(why) => self.keep(Keep { state: why.resumes(), answer: None, failed: None, anew: true }),
+                _ => Command::Rest,
+            },
+            (Event::Abandon, None) => match self.state {
+                State::Stuck(_) => self.keep(Keep { state: State::Abandoned, answer: None, failed: None, anew: false }),
+                _ => Command::Rest,
+            },
+            (Event::TakeBack, None) => match self.state {
+                State::Done => self.keep(Keep { state: turned(shape, shape.steps.len()), answer: None, failed: None, anew: true }),
+                _ => Command::Rest,
+            },
+        }
+    }
+
+    /// Asks for something to be made durable.
+    fn keep(&mut self, keep: Keep) -> Command {
+        self.keeping = Some(keep.state);
+        if let Some(step) = keep.answer {
+            self.answers |= 1 << step;
+        }
+        Command::Keep(keep)
+    }
+
+    fn moves_to(&mut self, state: State) -> Command {
+        self.keep(Keep { state, answer: None, failed: None, anew: false })
+    }
+
+    /// Turns to undoing because of this step, beginning with the one before it, or with itself where that may have happened.
+    fn turn(&mut self, shape: &Shape, failed: usize, including: bool) -> Command {
+        let end = if including { failed + 1 } else { failed };
+        self.keep(Keep { state: turned(shape, end), answer: None, failed: Some(failed), anew: false })
+    }
+
+    /// Sends a step, unless there is no time left for it and it was certainly never sent.
+    fn forward(&mut self, shape: &Shape, step: usize, over: Over) -> Command {
+        if over.deadline && self.attempts == 0 && !self.may_have_happened {
+            return self.turn(shape, step, false);
+        }
+        self.send(Send::Step(step))
+    }
+
+    /// Sends an undo, or the step itself where its answer is needed for that.
+    fn back(&mut self, shape: &Shape, step: usize, over: Over) -> Command {
+        if !self.has_to_learn(shape, step) {
+            return self.send(Send::Undo(step));
+        }
+        if over.deadline {
+            return self.moves_to(State::Stuck(Stuck::Lost(step)));
+        }
+        self.send(Send::Learn(step))
+    }
+
+    fn has_to_learn(&self, shape: &Shape, step: usize) -> bool {
+        shape.steps[step].undo == Undo::Call { needs_answer: true } && self.answers & (1 << step) == 0
+    }
+
+    fn send(&mut self, send: Send) -> Command {
+        self.attempts = self.attempts.saturating_add(1);
+        Command::Send(send)
+    }
+
+    fn ended(&mut self, shape: &Shape, ended: Ended, over: Over) -> Command {
+        match self.state {
+            State::Running(step) => self.step_ended(shape, step, ended, over),
+            State::Undoing(step) if self.has_to_learn(shape, step) => self.learn_ended(shape, step, ended, over),
+            State::Undoing(step) => self.undo_ended(shape, step, ended, over),
+            State::Done | State::Undone | State::Stuck(_) | State::Abandoned => Command::Rest,
+        }
+    }
+
+    fn step_ended(&mut self, shape: &Shape, step: usize, ended: Ended, over: Over) -> Command {
+        match ended {
+            Ended::Done => {
+                let next = if step + 1 == shape.steps.len() { State::Done } else { State::Running(step + 1) };
+                return self.keep(Keep { state: next, answer: Some(step), failed: None, anew: false });
+            }
+            Ended::Refused => return self.turn(shape, step, false),
+            Ended::NoUpstream => return self.moves_to(State::Stuck(Stuck::Upstream { step, undoing: false })),
+            Ended::NotSent => {}
+            Ended::Unknown => self.may_have_happened = true,
+        }
+        if self.attempts < shape.steps[step].attempts && !over.deadline {
+            return Command::Pause(Pause::Step(self.attempts));
+        }
+        match (self.may_have_happened, shape.steps[step].undo) {
+            (false, _) => self.turn(shape, step, false),
+            (true, Undo::Never) if over.give_up => self.moves_to(State::Stuck(Stuck::Pivot(step))),
+            (true, Undo::Never) => Command::Pause(Pause::Long((self.attempts + 1).saturating_sub(shape.steps[step].attempts).max(1))),
+            (true, _) => self.turn(shape, step, true),
+        }
+    }
+
+    fn learn_ended(&mut self, shape: &Shape, step: usize, ended: Ended, over: Over) -> Command {
+        match ended {
+            Ended::Done => self.keep(Keep { state: State::Undoing(step), answer: Some(step), failed: None, anew: false }),
+            // Who refuses it under the same key has never done it.
+            Ended::Refused => self.moves_to(turned(shape, step)),
+            Ended::NoUpstream => self.moves_to(State::Stuck(Stuck::Upstream { step, undoing: true })),
+            Ended::NotSent | Ended::Unknown if over.deadline => self.moves_to(State::Stuck(Stuck::Lost(step))),
+            Ended::NotSent | Ended::Unknown => Command::Pause(Pause::Long(self.attempts)),
+        }
+    }
+
+    fn undo_ended(&mut self, shape: &Shape, step: usize, ended: Ended, over: Over) -> Command {
+        match ended {
+            Ended::Done => self.moves_to(turned(shape, step)),
+            Ended::NoUpstream => self.moves_to(State::Stuck(Stuck::Upstream { step, undoing: true })),
+            Ended::Refused | Ended::NotSent | Ended::Unknown if over.give_up => self.moves_to(State::Stuck(Stuck::Undo(step))),
+            Ended::Refused | Ended::NotSent | Ended::Unknown => Command::Pause(Pause::Long(self.attempts)),
+        }
+    }
+
+    fn due(&mut self, shape: &Shape, over: Over) -> Command {
+        match self.state {
+            State::Running(step) => self.send(Send::Step(step)),
+            State::Undoing(step) => self.back(shape, step, over),
+            State::Done | State::Undone | State::Stuck(_) | State::Abandoned => Command::Rest,
+        }
+    }
+}
+
+/// The state in which the last of the steps before `end` that has an undo is taken back.
+fn turned(shape: &Shape, end: usize) -> State {
+    let last = shape.steps[..end].iter().rposition(|step| matches!(step.undo, Undo::Call { .. }));
+    last.map_or(State::Undone, State::Undoing)
+}
+
+#[cfg(test)]
+mod tests;

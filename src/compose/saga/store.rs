@@ -1,0 +1,306 @@
+//! The file that sagas are kept in: four functions, each of which does all that it is asked or nothing, behind which redb could be replaced.
+//!
+//! Commits are in two phases and keep what a repair needs, so that what was synced is there after a crash and opening takes no longer then. The
+//! file is open to one process at a time.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::ops::Bound;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use redb::backends::FileBackend;
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+
+use super::machine::State;
+use super::record::{Hash, Id, Millis, Record};
+use crate::files;
+
+/// Sagas by their ids.
+const SAGAS: TableDefinition<u128, &[u8]> = TableDefinition::new("sagas");
+/// Sagas by what their clients ask with.
+const KEYS: TableDefinition<&[u8; 32], u128> = TableDefinition::new("keys");
+/// Sagas by their states.
+const STATES: TableDefinition<(u8, u128), ()> = TableDefinition::new("states");
+/// Sagas by when they are forgotten, in milliseconds since 1970.
+const ENDS: TableDefinition<(u64, u128), ()> = TableDefinition::new("ends");
+/// The texts of definitions by their hashes.
+const DEFINITIONS: TableDefinition<&[u8; 32], &str> = TableDefinition::new("definitions");
+/// By how many sagas a definition is used.
+const USES: TableDefinition<&[u8; 32], u64> = TableDefinition::new("uses");
+
+/// Memory for pages of the file, in bytes.
+const CACHE: usize = 16 << 20;
+
+/// Why the file cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Another process has it.
+    Elsewhere,
+    /// What is wrong with it.
+    Broken(String),
+}
+
+impl Trouble {
+    fn of(error: impl Into<redb::Error>) -> Self {
+        match error.into() {
+            redb::Error::DatabaseAlreadyOpen => Self::Elsewhere,
+            redb::Error::Io(error) => Self::Broken(files::words(&error)),
+            error => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+/// What is to be written of one saga.
+#[derive(Debug)]
+pub(crate) enum Write {
+    /// It begins, unless its key is taken.
+    Begin {
+        /// Its id.
+        id: Id,
+        /// What it is.
+        record: Box<Record>,
+        /// The text of its definition.
+        definition: String,
+    },
+    /// It is now so.
+    Change {
+        /// Its id.
+        id: Id,
+        /// What it is.
+        record: Box<Record>,
+        /// The state that it was in.
+        before: State,
+        /// When it is forgotten, where it has ended.
+        forgotten: Option<Millis>,
+        /// When it would have been forgotten before, where it had ended.
+        was_forgotten: Option<Millis>,
+    },
+}
+
+/// What became of a write.
+#[derive(Debug)]
+pub(crate) enum Written {
+    /// It is there.
+    Done,
+    /// Its key is that of this saga, and nothing was written.
+    Taken(Id, Box<Record>),
+}
+
+/// The file, open.
+pub(crate) struct Store(Database);
+
+impl Store {
+    /// Opens the file in this directory. Both are made where they are not there, for this user alone.
+    pub(crate) fn open(folder: &Path) -> Result<Self, Trouble> {
+        let cannot = |what: &Path, error: &std::io::Error| Trouble::Broken(format!("`{}`: {}", what.display(), files::words(error)));
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| cannot(folder, &error))?;
+        let mode = fs::metadata(folder).map_err(|error| cannot(folder, &error))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(|error| cannot(folder, &error))?;
+        }
+        let path = folder.join("sagas.redb");
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.map_err(|error| cannot(&path, &error))?;
+        if !file.metadata().map_err(|error| cannot(&path, &error))?.is_file() {
+            return Err(Trouble::Broken(format!("`{}` is no regular file", path.display())));
+        }
+        let backend = FileBackend::new(file).map_err(Trouble::of)?;
+        let database = Builder::new().set_cache_size(CACHE).create_with_backend(backend).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => Trouble::Elsewhere,
+            error => match Trouble::of(error) {
+                Trouble::Broken(why) => Trouble::Broken(format!("`{}`: {why}", path.display())),
+                elsewhere => elsewhere,
+            },
+        })?;
+        let store = Self(database);
+        let begun = store.begin()?;
+        (|| -> Result<(), redb::Error> {
+            begun.open_table(SAGAS)?;
+            begun.open_table(KEYS)?;
+            begun.open_table(STATES)?;
+            begun.open_table(ENDS)?;
+            begun.open_table(DEFINITIONS)?;
+            begun.open_table(USES)?;
+            Ok(())
+        })()
+        .map_err(Trouble::of)?;
+        begun.commit().map_err(Trouble::of)?;
+        Ok(store)
+    }
+
+    /// Writes all of this with one sync. What is written may be written again: that changes nothing.
+    pub(crate) fn put(&self, batch: &[Write]) -> Result<Vec<Written>, Trouble> {
+        let writing = self.begin()?;
+        let written = put(&writing, batch).map_err(Trouble::of)?;
+        writing.commit().map_err(Trouble::of)?;
+        Ok(written)
+    }
+
+    /// The saga of this id.
+    pub(crate) fn get(&self, id: Id) -> Result<Option<Record>, Trouble> {
+        (|| {
+            let sagas = self.0.begin_read()?.open_table(SAGAS)?;
+            Ok::<_, redb::Error>(sagas.get(id.0)?.map(|found| Record::read(found.value())))
+        })()
+        .map_err(Trouble::of)?
+        .transpose()
+        .map_err(|why| Trouble::Broken(format!("saga {id} cannot be read: {why}")))
+    }
+
+    /// The saga that began with this key.
+    pub(crate) fn of_key(&self, key: Hash) -> Result<Option<(Id, Record)>, Trouble> {
+        let id = (|| Ok::<_, redb::Error>(self.0.begin_read()?.open_table(KEYS)?.get(&key.0)?.map(|found| found.value())))();
+        match id.map_err(Trouble::of)? {
+            Some(id) => Ok(self.get(Id(id))?.map(|record| (Id(id), record))),
+            None => Ok(None),
+        }
+    }
+
+    /// The sagas in a state of this name, at most so many, those with ids behind this one, in their order. Of one that cannot be read, why.
+    pub(crate) fn range(&self, state: &str, after: Option<Id>, most: usize) -> Result<Vec<(Id, Result<Record, String>)>, Trouble> {
+        let code = code_of(state);
+        (|| {
+            let reading = self.0.begin_read()?;
+            let (states, sagas) = (reading.open_table(STATES)?, reading.open_table(SAGAS)?);
+            let first = after.map_or(Bound::Included((code, 0)), |after| Bound::Excluded((code, after.0)));
+            let mut found = Vec::new();
+            for entry in states.range::<(u8, u128)>((first, Bound::Included((code, u128::MAX))))?.take(most) {
+                let (_, id) = entry?.0.value();
+                let record = sagas.get(id)?.map_or_else(|| Err("it is not there".to_owned()), |record| Record::read(record.value()));
+                found.push((Id(id), record));
+            }
+            Ok::<_, redb::Error>(found)
+        })()
+        .map_err(Trouble::of)
+    }
+
+    /// The text of a definition.
+    pub(crate) fn definition(&self, hash: Hash) -> Result<Option<String>, Trouble> {
+        (|| Ok::<_, redb::Error>(self.0.begin_read()?.open_table(DEFINITIONS)?.get(&hash.0)?.map(|found| found.value().to_owned())))()
+            .map_err(Trouble::of)
+    }
+
+    /// Forgets sagas whose time is over, at most so many; how many there were.
+    pub(crate) fn delete(&self, now: Millis, most: usize) -> Result<usize, Trouble> {
+        let over: Vec<(u64, u128)> = (|| {
+            let ends = self.0.begin_read()?.open_table(ENDS)?;
+            let over = ends.range::<(u64, u128)>(..(now.0, 0))?.take(most).map(|entry| Ok(entry?.0.value()));
+            over.collect::<Result<_, redb::StorageError>>().map_err(redb::Error::from)
+        })()
+        .map_err(Trouble::of)?;
+        if over.is_empty() {
+            return Ok(0);
+        }
+        let writing = self.begin()?;
+        forget(&writing, &over).map_err(Trouble::of)?;
+        writing.commit().map_err(Trouble::of)?;
+        Ok(over.len())
+    }
+
+    fn begin(&self) -> Result<WriteTransaction, Trouble> {
+        let mut begun = self.0.begin_write().map_err(Trouble::of)?;
+        begun.set_two_phase_commit(true);
+        begun.set_quick_repair(true);
+        Ok(begun)
+    }
+}
+
+/// The number of a state, by which sagas are found.
+fn code(state: State) -> u8 {
+    code_of(state.name())
+}
+
+fn code_of(state: &str) -> u8 {
+    match state {
+        "running" => 0,
+        "undoing" => 1,
+        "stuck" => 2,
+        "done" => 3,
+        "undone" => 4,
+        _ => 5,
+    }
+}
+
+fn put(writing: &WriteTransaction, batch: &[Write]) -> Result<Vec<Written>, redb::Error> {
+    let mut sagas = writing.open_table(SAGAS)?;
+    let mut states = writing.open_table(STATES)?;
+    let mut ends = writing.open_table(ENDS)?;
+    let mut written = Vec::with_capacity(batch.len());
+    for write in batch {
+        match write {
+            Write::Begin { id, record, definition } => {
+                let mut keys = writing.open_table(KEYS)?;
+                let taken = keys.get(&record.key.0)?.map(|found| found.value());
+                if taken == Some(id.0) {
+                    written.push(Written::Done);
+                    continue;
+                }
+                if let Some(taken) = taken {
+                    let before = sagas.get(taken)?.map(|found| Record::read(found.value()));
+                    // Of one that cannot be read nobody knows any more what it was: its key stays taken.
+                    match before {
+                        Some(Ok(before)) => {
+                            written.push(Written::Taken(Id(taken), Box::new(before)));
+                            continue;
+                        }
+                        Some(Err(why)) => return Err(redb::Error::Corrupted(format!("saga {} cannot be read: {why}", Id(taken)))),
+                        None => {}
+                    }
+                }
+                keys.insert(&record.key.0, id.0)?;
+                sagas.insert(id.0, &*record.to_bytes())?;
+                states.insert((code(record.state), id.0), ())?;
+                let mut uses = writing.open_table(USES)?;
+                let used = uses.get(&record.definition.0)?.map_or(0, |found| found.value());
+                if used == 0 {
+                    writing.open_table(DEFINITIONS)?.insert(&record.definition.0, definition.as_str())?;
+                }
+                uses.insert(&record.definition.0, used + 1)?;
+            }
+            Write::Change { id, record, before, forgotten, was_forgotten } => {
+                sagas.insert(id.0, &*record.to_bytes())?;
+                states.remove((code(*before), id.0))?;
+                states.insert((code(record.state), id.0), ())?;
+                if let Some(was) = was_forgotten {
+                    ends.remove((was.0, id.0))?;
+                }
+                if let Some(forgotten) = forgotten {
+                    ends.insert((forgotten.0, id.0), ())?;
+                }
+            }
+        }
+        written.push(Written::Done);
+    }
+    Ok(written)
+}
+
+fn forget(writing: &WriteTransaction, over: &[(u64, u128)]) -> Result<(), redb::Error> {
+    let mut sagas = writing.open_table(SAGAS)?;
+    let mut states = writing.open_table(STATES)?;
+    let mut ends = writing.open_table(ENDS)?;
+    let mut keys = writing.open_table(KEYS)?;
+    let mut uses = writing.open_table(USES)?;
+    let mut definitions = writing.open_table(DEFINITIONS)?;
+    for entry in over {
+        ends.remove(*entry)?;
+        let record = sagas.remove(entry.1)?.map(|found| Record::read(found.value()));
+        // What cannot be read is left out of account: its key and its definition stay.
+        let Some(Ok(record)) = record else { continue };
+        states.remove((code(record.state), entry.1))?;
+        let is_its_key = keys.get(&record.key.0)?.is_some_and(|found| found.value() == entry.1);
+        if is_its_key {
+            keys.remove(&record.key.0)?;
+        }
+        let used = uses.get(&record.definition.0)?.map_or(0, |found| found.value());
+        if used <= 1 {
+            uses.remove(&record.definition.0)?;
+            definitions.remove(&record.definition.0)?;
+        } else {
+            uses.insert(&record.definition.0, used - 1)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(super) mod tests;
