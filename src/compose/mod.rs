@@ -7,6 +7,7 @@
 
 #[cfg(feature = "saga")]
 mod saga;
+pub(crate) mod reference;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

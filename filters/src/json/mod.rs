@@ -31,5 +31,5 @@ pub use engine::{Malformed, OnMalformed, Trimmer};
 pub use path::{Path, PathError};
 pub use place::Place;
 pub use policy::{Policy, PolicyError};
-pub use reader::{Document, Element, Fault, Found, Mark, Plan, Reader};
+pub use reader::{Change, Document, Element, Fault, Found, Mark, Plan, Reader};
 pub use splice::{Gather, Proved, Template};

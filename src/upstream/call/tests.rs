@@ -219,7 +219,7 @@ async fn what_is_not_idempotent_is_sent_once() {
     let pool = pool(&[endpoint.address], json!({"retry": {"attempts": 3, "when": ["connect_failure"]}}));
     assert_eq!(text(&pool, &asking(Method::POST, "x")).await.as_deref(), Ok("fine"));
 
-    assert_eq!(text(&pool, &asking(Method::POST, "y")).await, Err(NoAnswer::Unreachable));
+    assert_eq!(text(&pool, &asking(Method::POST, "y")).await, Err(NoAnswer::Broken));
 
     assert_eq!(endpoint.received().iter().filter(|request| request.ends_with('y')).count(), 1);
 }
@@ -247,6 +247,18 @@ async fn another_attempt_follows_as_the_rule_says() {
         assert_eq!(text(&half, &get()).await.as_deref(), Ok("fine"));
     }
     assert_eq!(text(&pool(&[gone], json!({})), &get()).await, Err(NoAnswer::Unreachable));
+}
+
+#[tokio::test]
+async fn what_was_sent_once_is_never_told_as_not_sent() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("an address");
+    let breaking = Endpoint::new(|_, _| Does::Closes).await;
+    let pool = pool(&[breaking.address, closed], json!({"retry": {"attempts": 2, "when": ["connect_failure"]}}));
+
+    // Whichever is asked first.
+    let told = [text(&pool, &get()).await, text(&pool, &get()).await];
+
+    assert_eq!(told, [Err(NoAnswer::Broken), Err(NoAnswer::Broken)]);
 }
 
 #[tokio::test]
@@ -289,10 +301,10 @@ async fn no_answer_is_larger_than_allowed_and_its_connection_is_not_used_again()
 #[tokio::test]
 async fn what_breaks_off_or_cannot_be_read_is_no_answer() {
     for (answer, met) in [
-        ("", NoAnswer::Unreachable),
-        ("HTTP/1.1 200 OK\r\nContent-Le", NoAnswer::Unreachable),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", NoAnswer::Unreachable),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", NoAnswer::Unreachable),
+        ("", NoAnswer::Broken),
+        ("HTTP/1.1 200 OK\r\nContent-Le", NoAnswer::Broken),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", NoAnswer::Broken),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", NoAnswer::Broken),
         ("SSH-2.0-OpenSSH\r\n\r\n", NoAnswer::Malformed("its head cannot be read")),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", NoAnswer::Malformed("a chunk's size is no number")),
     ] {

@@ -150,9 +150,9 @@ pub(crate) async fn ask(pool: &Arc<Pool>, dns: &Dns, url: &Url, wish: Wish) -> R
     };
     call(pool, &request).await.map_err(|why| match why {
         NoAnswer::NoEndpoint(NoPick::NoEndpoint) => "its name has no address".to_owned(),
-        NoAnswer::NoEndpoint(NoPick::Full) | NoAnswer::Unreachable => "it cannot be reached".to_owned(),
+        NoAnswer::NoEndpoint(NoPick::Full) | NoAnswer::Unreachable | NoAnswer::Broken => "it cannot be reached".to_owned(),
         NoAnswer::Timeout => late(),
-        NoAnswer::TooLarge => format!("it is larger than {} KiB", most / 1024),
+        NoAnswer::TooLarge | NoAnswer::NoMemory => format!("it is larger than {} KiB", most / 1024),
         NoAnswer::Malformed(why) => format!("its answer cannot be read: {why}"),
     })
 }

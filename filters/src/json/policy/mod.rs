@@ -151,6 +151,11 @@ impl Policy {
         self.fingerprint
     }
 
+    /// Whether the whole member of this name goes, of an object that is the document itself.
+    pub fn drops(&self, member: &str) -> bool {
+        !self.noop && self.nodes.first().is_some_and(|root| root.find(member.as_bytes()) == Target::DROP)
+    }
+
     /// Whether nothing can ever be dropped.
     pub fn is_noop(&self) -> bool {
         self.noop

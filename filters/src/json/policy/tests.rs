@@ -104,3 +104,15 @@ fn only_policies_whose_other_members_share_a_state_have_a_prefilter() {
     assert!(drop(&["größe"]).prefilter.is_none());
     assert!(keep(&["a"]).prefilter.is_none());
 }
+
+#[test]
+fn a_member_that_goes_whole_is_told() {
+    let (some, others) = (drop(&["a", "b.c", "**.d"]), keep(&["a", "b.c"]));
+
+    let gone = |policy: &Policy| ["a", "b", "c", "d"].map(|member| policy.drops(member));
+
+    assert_eq!(gone(&some), [true, false, false, true]);
+    assert_eq!(gone(&others), [false, false, true, true]);
+    assert_eq!(gone(&some.intersect(&others).expect("a policy")), [true, false, true, true]);
+    assert_eq!(gone(&drop(&[])), [false; 4]);
+}

@@ -24,6 +24,30 @@ pub struct Document {
     found: Finds,
 }
 
+/// A change to a value of a [`Document`].
+#[derive(Clone, Debug)]
+pub enum Change<'a> {
+    /// A marked object gets a member at its end.
+    Add(Found, &'a MemberName, Proved),
+    /// A marked value gives way to another.
+    Replace(Found, Proved),
+}
+
+impl Change<'_> {
+    fn at(&self) -> u64 {
+        match self {
+            Self::Add(found, ..) => found.end - 1,
+            Self::Replace(found, _) => found.begin,
+        }
+    }
+
+    fn end(&self) -> u64 {
+        match self {
+            Self::Add(found, ..) | Self::Replace(found, _) => found.end,
+        }
+    }
+}
+
 impl Document {
     pub(super) fn new(plan: Arc<Plan>, chunks: Vec<(u64, Bytes)>, state: State, end: u64) -> Self {
         let (parts, length) = state.output.finish(end);
@@ -56,24 +80,53 @@ impl Document {
     }
 
     /// The value with members added at the end of objects: each is a marked object of this document, a name and a value. What is no object
-    /// is passed over. A member of the same name that is there already stays before the new one: a plan can drop it.
+    /// is passed over. A member of the same name that is there already stays before the new one: a plan can drop it, and [`Document::changed`]
+    /// can give it another value.
     pub fn with_members<'a>(&self, members: impl IntoIterator<Item = (&'a Found, &'a MemberName, Proved)>) -> Proved {
-        let mut members: Vec<_> = members.into_iter().filter(|(found, ..)| self.byte(found.begin) == Some(b'{')).collect();
-        members.sort_by_key(|(found, ..)| found.end);
+        let mut changes: Vec<_> = members.into_iter().map(|(found, name, value)| Change::Add(*found, name, value)).collect();
+        self.changed(self.root.clone(), &mut changes)
+    }
+
+    /// Where in the result the whole value stands, without white space around it.
+    pub fn range(&self) -> Range<u64> {
+        self.root.clone()
+    }
+
+    /// What is in a range that is one value's, with these changes to what is in it. They are sorted by this.
+    ///
+    /// A range must be that of a [`Found`] or of the whole. Changes outside of it, in what another change has replaced, and additions to what
+    /// is no object are passed over.
+    pub fn changed(&self, range: Range<u64>, changes: &mut Vec<Change<'_>>) -> Proved {
+        changes.retain(|change| match change {
+            Change::Add(found, ..) => self.byte(found.begin) == Some(b'{'),
+            Change::Replace(..) => true,
+        });
+        changes.sort_by_key(Change::at);
         let mut gather = Gather::new();
-        let mut at = self.root.start;
-        for (found, name, value) in members {
-            let brace = found.end - 1;
-            let again = brace == at;
-            self.gather(at..brace, &mut gather);
-            at = brace;
-            if again || !self.is_empty(found) {
-                gather.push(Bytes::from_static(b","));
+        let (mut at, mut added) = (range.start, None);
+        for change in changes.iter() {
+            if change.at() < at || change.end() > range.end {
+                continue;
             }
-            gather.push(name.bytes());
-            gather.append(value.into_gather());
+            match change {
+                Change::Add(found, name, value) => {
+                    let brace = found.end - 1;
+                    self.gather(at..brace, &mut gather);
+                    at = brace;
+                    if added.replace(brace) == Some(brace) || !self.is_empty(found) {
+                        gather.push(Bytes::from_static(b","));
+                    }
+                    gather.push(name.bytes());
+                    gather.extend(value.gather());
+                }
+                Change::Replace(found, value) => {
+                    self.gather(at..found.begin, &mut gather);
+                    gather.extend(value.gather());
+                    at = found.end;
+                }
+            }
         }
-        self.gather(at..self.root.end, &mut gather);
+        self.gather(at..range.end, &mut gather);
         Proved::new(gather)
     }
 

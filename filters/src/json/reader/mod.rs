@@ -44,7 +44,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::bits::Backend;
-pub use document::Document;
+pub use document::{Change, Document};
 pub use fault::{Fault, What};
 pub use found::{Element, Found};
 pub use plan::{Mark, Plan};

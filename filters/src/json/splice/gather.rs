@@ -33,6 +33,12 @@ impl Gather {
         }
     }
 
+    /// Adds what is in another, too.
+    pub fn extend(&mut self, other: &Self) {
+        self.length += other.length;
+        self.slices.extend_from_slice(&other.slices);
+    }
+
     /// How many bytes there are.
     pub fn len(&self) -> usize {
         self.length

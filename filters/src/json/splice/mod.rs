@@ -29,4 +29,4 @@ mod tests;
 
 pub use gather::Gather;
 pub use proved::{MemberName, Proved};
-pub use template::Template;
+pub use template::{Item, Member, Piece, Template};

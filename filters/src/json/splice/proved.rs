@@ -25,6 +25,76 @@ impl Proved {
         self.0.slices().first().and_then(|slice| slice.first()).copied().unwrap_or_default()
     }
 
+    /// A list of these, in their order.
+    pub fn list<'p>(elements: impl IntoIterator<Item = &'p Self>) -> Self {
+        let mut gather = Gather::new();
+        gather.push(Bytes::from_static(b"["));
+        for (index, element) in elements.into_iter().enumerate() {
+            if index > 0 {
+                gather.push(Bytes::from_static(b","));
+            }
+            gather.extend(&element.0);
+        }
+        gather.push(Bytes::from_static(b"]"));
+        Self(gather)
+    }
+
+    /// `null`.
+    pub fn null() -> Self {
+        let mut gather = Gather::new();
+        gather.push(Bytes::from_static(b"null"));
+        Self(gather)
+    }
+
+    /// Whether it is `null`.
+    pub fn is_null(&self) -> bool {
+        self.first() == b'n'
+    }
+
+    pub(in crate::json) fn gather(&self) -> &Gather {
+        &self.0
+    }
+
+    /// What is between its first and its last byte, without white space at both ends: members or elements, where it is a container.
+    pub(in crate::json) fn within(&self) -> Gather {
+        let white = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+        let mut slices: Vec<Bytes> = self.0.slices().to_vec();
+        if let Some(first) = slices.first_mut() {
+            *first = first.slice(1..);
+        }
+        if let Some(last) = slices.last_mut() {
+            last.truncate(last.len().saturating_sub(1));
+        }
+        let mut begin = 0;
+        while let Some(slice) = slices.get_mut(begin) {
+            let lead = slice.iter().take_while(|byte| white(byte)).count();
+            *slice = slice.slice(lead..);
+            if !slice.is_empty() {
+                break;
+            }
+            begin += 1;
+        }
+        while let Some(slice) = slices.last_mut() {
+            let trail = slice.iter().rev().take_while(|byte| white(byte)).count();
+            slice.truncate(slice.len() - trail);
+            if !slice.is_empty() || slices.len() <= begin {
+                break;
+            }
+            slices.pop();
+        }
+        let mut gather = Gather::new();
+        slices.drain(begin.min(slices.len())..).for_each(|slice| gather.push(slice));
+        gather
+    }
+
+    /// In one piece, without giving itself away: a copy where it does not lie in one.
+    pub fn to_bytes(&self) -> Bytes {
+        match self.0.slices() {
+            [one] => one.clone(),
+            _ => self.0.clone().into_bytes(),
+        }
+    }
+
     /// Its slices.
     pub fn into_gather(self) -> Gather {
         self.0

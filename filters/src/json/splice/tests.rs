@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::json::{Mark, Plan, Policy, Reader};
+use crate::json::{Change, Mark, Plan, Policy, Reader};
 
 fn proved(text: &[u8]) -> Option<Proved> {
     let mut reader = Reader::new(Arc::default());
@@ -61,6 +61,76 @@ fn a_buffer_is_exactly_as_long_as_what_is_in_it() {
     gather.append(Proved::from(&json!([1])).into_gather());
     assert_eq!((gather.len(), gather.slices().len()), (5, 2));
     assert_eq!(gather.into_bytes(), "ab[1]");
+}
+
+#[test]
+fn what_is_spread_is_put_between_the_others() {
+    let template = Template::from(Piece::object(vec![
+        Member::Spread(0),
+        Member::Named(MemberName::new("a"), Piece::constant(&json!(1))),
+        Member::Named(
+            MemberName::new("list"),
+            Piece::array(vec![Item::Spread(1), Item::One(Piece::hole(2)), Item::Spread(1), Item::One(Piece::constant(&json!("x")))]),
+        ),
+        Member::Spread(2),
+    ]));
+    let filled = |texts: [&str; 3]| {
+        let fillings = texts.map(|text| proved(text.as_bytes()));
+        let bytes = template.fill(&fillings).into_bytes();
+        String::from_utf8(bytes.to_vec()).expect("text")
+    };
+
+    assert_eq!(filled([r#"{ "b" : 2 }"#, "[ 1, [2] ]", "3"]), r#"{"b" : 2,"a":1,"list":[1, [2],3,1, [2],"x"]}"#);
+    assert_eq!(filled(["{ }", "[\n]", r#"{"c":3}"#]), r#"{"a":1,"list":[{"c":3},"x"],"c":3}"#);
+    assert_eq!(filled(["[1]", r#"{"b":2}"#, "\"{}\""]), r#"{"a":1,"list":["{}","x"]}"#, "what is of another kind has nothing to spread");
+    assert_eq!(filled(["", "", ""]), r#"{"a":1,"list":[null,"x"]}"#);
+}
+
+#[test]
+fn what_is_within_is_found_in_every_cut() {
+    let text = b" [ \n 1 , 2 \t] ";
+    for first in 1..text.len() {
+        for second in first..text.len() {
+            let mut reader = Reader::new(Arc::default());
+            for part in [&text[..first], &text[first..second], &text[second..]] {
+                reader.push(Bytes::copy_from_slice(part)).expect("a part");
+            }
+            let value = reader.finish().expect("a value").whole();
+            assert_eq!(value.within().into_bytes(), "1 , 2", "{first} {second}");
+            assert_eq!(value.to_bytes(), "[ \n 1 , 2 \t]");
+        }
+    }
+    assert_eq!(proved(b"[ ]").expect("a value").within().len(), 0);
+    assert_eq!(Proved::list(&[Proved::null(), Proved::from(&json!({}))]).into_bytes(), "[null,{}]");
+    assert_eq!(Proved::list([]).into_bytes(), "[]");
+}
+
+#[test]
+fn values_in_a_range_give_way_and_objects_get_members() {
+    let mark = |number, place: &str, each| Mark { number, place: place.parse().expect("a place"), each };
+    let marks = [mark(0, "items", true), mark(1, "items.p", false), mark(2, "items", false), mark(3, "items.p.q", true)];
+    let plan = Arc::new(Plan::new(&Policy::drop(&[]).expect("a policy"), &[], &marks).expect("a plan"));
+    let mut reader = Reader::new(plan);
+    reader.push(Bytes::from_static(br#"{"x":1,"items":[{"p":{"q":{}},"n":1},{ },3,{"n":2}],"y":2}"#)).expect("a text");
+    let document = reader.finish().expect("a value");
+    let of = |number| document.marked(number).copied().collect::<Vec<_>>();
+    let (name, other) = (MemberName::new("new"), MemberName::new("z"));
+    let value = |text: &str| Proved::from(&json!(text));
+    let mut changes: Vec<Change<'_>> = of(0).into_iter().map(|found| Change::Add(found, &name, value("n"))).collect();
+    changes.push(Change::Add(of(0)[1], &other, value("z")));
+    changes.push(Change::Replace(of(1)[0], value("r")));
+    changes.push(Change::Add(of(3)[0], &name, value("is in what is replaced")));
+
+    let list = document.changed(of(2)[0].range(), &mut changes.clone()).into_bytes();
+    let whole = document.changed(document.range(), &mut changes.clone()).into_bytes();
+    let one = document.changed(of(1)[0].range(), &mut changes[4..].to_vec()).into_bytes();
+    let inner = document.changed(of(1)[0].range(), &mut changes[6..].to_vec()).into_bytes();
+
+    let expected = r#"[{"p":"r","n":1,"new":"n"},{ "new":"n","z":"z"},3,{"n":2,"new":"n"}]"#;
+    assert_eq!(list, expected);
+    assert_eq!(whole, format!(r#"{{"x":1,"items":{expected},"y":2}}"#));
+    assert_eq!(one, r#""r""#);
+    assert_eq!(inner, r#"{"q":{"new":"is in what is replaced"}}"#);
 }
 
 /// Bytes that a hostile service may answer: anything, things made of the grammar, and things that try to break out of their place.
