@@ -8,6 +8,9 @@
 #[cfg(feature = "saga")]
 mod saga;
 pub(crate) mod reference;
+pub(crate) mod stages;
+pub(crate) mod template;
+pub(crate) mod values;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
