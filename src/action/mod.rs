@@ -97,6 +97,7 @@ pub(crate) fn compile(route: &model::Route, path: &Pattern, with: &With<'_>) -> 
         model::Target::Redirect(written) => redirect::compile(written, path),
         model::Target::Respond(written) => respond::compile(written),
         model::Target::Aggregate(_) => Err(format!("the aggregate of the route `{}` cannot be served yet", route.name.value)),
+        model::Target::Saga(_) => Err(format!("the saga of the route `{}` cannot be served yet", route.name.value)),
         model::Target::Unclear(_) => Err(format!("the route `{}` does not lead to exactly one thing", route.name.value)),
     }
 }
