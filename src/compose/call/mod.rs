@@ -32,6 +32,7 @@ use crate::refusals;
 use crate::snapshot::Snapshot;
 use crate::telemetry::{CallMetrics, ComposedMetrics, Traced};
 use crate::upstream::call::{self, Brought, Call, NoAnswer};
+use crate::upstream::connect;
 use crate::upstream::{Pool, hash};
 
 /// How long a call may take where neither it nor its request says so, beside what its pool says of pauses.
@@ -113,7 +114,10 @@ impl<'r> Maker<'r> {
 
 impl Calls for Maker<'_> {
     fn make<'a>(&'a self, ready: Ready<'a>) -> BoxFuture<'a, Result<Answered, Failed>> {
-        Box::pin(self.common.make(ready, Some(self)))
+        match connect::stands_in().then(|| self.common.calls.name(ready.name)) {
+            None => Box::pin(self.common.make(ready, Some(self))),
+            Some(name) => Box::pin(connect::as_call(name, self.common.make(ready, Some(self)))),
+        }
     }
 
     fn count(&self, name: &str, result: CallResult) {
@@ -171,6 +175,9 @@ impl Common {
             Ok(pool) => pool,
             Err(reply) => return self.instead(reply, most, bounded),
         };
+        if let Some(value) = connect::called().and_then(|name| HeaderValue::from_str(&name).ok()) {
+            fields.insert(connect::CALL, value);
+        }
         let call = Call {
             method,
             target: target.as_bytes(),
