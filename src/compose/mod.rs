@@ -5,9 +5,9 @@
 
 #![allow(dead_code, reason = "the routes that make calls are on their way")]
 
+pub(crate) mod reference;
 #[cfg(feature = "saga")]
 mod saga;
-pub(crate) mod reference;
 pub(crate) mod stages;
 pub(crate) mod template;
 pub(crate) mod values;
