@@ -38,6 +38,11 @@ pub(crate) trait Action: Send + Sync {
         None
     }
 
+    /// What answers its requests from calls, where something does.
+    fn composition(&self) -> Option<&Arc<dyn Composition>> {
+        None
+    }
+
     /// What becomes of a request that every filter let through.
     fn act<'a>(&'a self, head: &RequestHeader, facts: &Facts, upstreams: &'a Upstreams) -> Act<'a>;
 
