@@ -7,6 +7,7 @@
 
 #[cfg(feature = "saga")]
 mod saga;
+pub(crate) mod aggregate;
 pub(crate) mod reference;
 pub(crate) mod stages;
 pub(crate) mod template;
