@@ -16,8 +16,9 @@ mod taps;
 pub(crate) use access_log::{AccessLog, Flag, Line, Target, timestamp};
 pub(crate) use line_filter::LineFilter;
 pub(crate) use metrics::{
-    Attempt, Board, Compared, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics,
-    NoHandshake, Outcomes, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics, VariantMetrics, VersionCounts,
+    Attempt, Board, CallMetrics, CallResult, Compared, ComposedMetrics, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge,
+    HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics, NoHandshake, Outcomes, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics,
+    VariantMetrics, VersionCounts,
 };
 #[cfg_attr(not(feature = "otel"), allow(unused_imports, reason = "nobody makes spans"))]
 pub(crate) use metrics::{SpanLoss, SpanMetrics};

@@ -5,6 +5,7 @@
 
 mod answers;
 mod board;
+mod calls;
 mod discovery;
 mod handshakes;
 mod listener;
@@ -29,11 +30,13 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
 
 use self::answers::{Counted, Room, Series};
 use self::scrape::Scrape;
+use crate::compose::Budget;
 use crate::router::UNMATCHED;
 
 #[cfg(test)]
 pub(crate) use answers::{OF_ALL, OF_ONE};
 pub(crate) use board::Board;
+pub(crate) use calls::{CallMetrics, CallResult, ComposedMetrics};
 pub(crate) use discovery::{DiscoveryMetrics, DiscoveryResult};
 pub(crate) use handshakes::{FAMILY as HANDSHAKES, NoHandshake};
 pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
@@ -56,6 +59,8 @@ pub(crate) struct Metrics {
     log_dropped: IntCounter,
     /// What runs short.
     pub overload: OverloadMetrics,
+    /// The memory of bodies that compositions hold.
+    budget: OnceLock<Arc<Budget>>,
     /// Only where spans were ever made.
     spans: OnceLock<Arc<SpanMetrics>>,
     /// The families that filters count in.
@@ -81,6 +86,7 @@ impl Metrics {
             reload: Mutex::default(),
             log_dropped,
             overload: OverloadMetrics::default(),
+            budget: OnceLock::new(),
             spans: OnceLock::new(),
             filters: Families::new(&registry),
             registry,
@@ -165,6 +171,11 @@ impl Metrics {
         self.log_dropped.clone()
     }
 
+    /// The memory of bodies that compositions hold, always the same.
+    pub(crate) fn budget(&self) -> Arc<Budget> {
+        self.budget.get_or_init(Budget::of_process).clone()
+    }
+
     /// The counters of spans.
     #[cfg_attr(not(feature = "otel"), allow(dead_code, reason = "nobody makes spans"))]
     pub(crate) fn spans(&self) -> Arc<SpanMetrics> {
@@ -200,6 +211,13 @@ impl Metrics {
         self.discoveries.each(|upstream, discovery| discovery.scrape(upstream, &mut scrape));
         self.listeners.each(|address, listener| listener.scrape(address, &mut scrape));
         self.overload.scrape(&mut scrape);
+        if let Some(budget) = self.budget.get() {
+            let (most, held) = budget.told();
+            let help = "Memory of the bodies that answers are put together from, in bytes.";
+            scrape.gauge("frontgate_call_memory_bytes", help, &[], held as f64);
+            let help = "The most memory that the bodies may have that answers are put together from, in bytes.";
+            scrape.gauge("frontgate_call_memory_max_bytes", help, &[], most as f64);
+        }
         if let Some(spans) = self.spans.get() {
             spans.scrape(&mut scrape);
         }
