@@ -10,6 +10,8 @@ pub(crate) mod call;
 mod memory;
 #[cfg(feature = "saga")]
 mod saga;
+pub(crate) mod aggregate;
+pub(crate) mod reference;
 pub(crate) mod stages;
 pub(crate) mod template;
 pub(crate) mod values;
