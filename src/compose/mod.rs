@@ -7,9 +7,9 @@
 
 pub(crate) mod call;
 mod memory;
+pub(crate) mod reference;
 #[cfg(feature = "saga")]
 mod saga;
-pub(crate) mod reference;
 pub(crate) mod stages;
 pub(crate) mod template;
 pub(crate) mod values;

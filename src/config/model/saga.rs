@@ -444,7 +444,8 @@ mod tests {
         let saga: Saga = serde_json::from_value(written.clone()).expect("a saga");
         assert_eq!(serde_json::to_value(&saga).expect("JSON"), written);
 
-        let short: Saga = serde_json::from_value(json!({"steps": {"a": {"upstream": "p", "post": "/a", "undo": {"delete": "/a"}}}})).expect("a saga");
+        let short: Saga =
+            serde_json::from_value(json!({"steps": {"a": {"upstream": "p", "post": "/a", "undo": {"delete": "/a"}}}})).expect("a saga");
 
         let (_, step) = short.steps().next().expect("a step");
         assert_eq!(step.undo_call().map(|undo| undo.upstream.as_str()), Some("p"));
