@@ -5,9 +5,9 @@
 
 #![allow(dead_code, reason = "the routes that make calls are on their way")]
 
-#[cfg(feature = "saga")]
-mod saga;
 pub(crate) mod reference;
+#[cfg(feature = "saga")]
+pub(crate) mod saga;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

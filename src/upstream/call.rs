@@ -271,12 +271,7 @@ impl Failed {
 }
 
 /// One attempt: the answer, or none where another attempt is to follow.
-async fn attempt(
-    attempts: &mut Attempts,
-    call: &Call<'_>,
-    asked: Asked,
-    caller: &mut impl Caller,
-) -> Result<Option<Brought>, Failed> {
+async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked, caller: &mut impl Caller) -> Result<Option<Brought>, Failed> {
     let Some(current) = attempts.current() else { return Err(Failed::Unreachable(Cause::Unreachable)) };
     let pool = current.pick().pool().clone();
     let endpoint = current.pick().endpoint_ref();
@@ -357,13 +352,7 @@ async fn head(
 }
 
 /// Brings the body to the caller; whether all of it was read.
-async fn body(
-    line: &mut Line,
-    between: Duration,
-    deadline: Instant,
-    caller: &mut impl Caller,
-    clock: &mut Clock,
-) -> Result<bool, Failed> {
+async fn body(line: &mut Line, between: Duration, deadline: Instant, caller: &mut impl Caller, clock: &mut Clock) -> Result<bool, Failed> {
     let broken = |fault| match fault {
         Fault::Malformed(why) => Failed::Body(NoAnswer::Malformed(why), telemetry::Attempt::Error),
         _ => Failed::Body(NoAnswer::Broken, telemetry::Attempt::Reset),
