@@ -51,6 +51,12 @@ pub(crate) fn overloaded() -> Reply {
     Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).with(RETRY_AFTER, HeaderValue::from_static("5"))
 }
 
+/// The answer where the bodies that are held have no more memory.
+pub(crate) fn no_memory() -> Reply {
+    let detail = "The gateway has no more memory for what the answer is put together from.";
+    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "no_memory", detail).with(RETRY_AFTER, HeaderValue::from_static("1"))
+}
+
 /// The answer to a body over the limit.
 pub(crate) fn body_too_large() -> Reply {
     Reply::problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is larger than allowed.")

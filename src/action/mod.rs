@@ -38,6 +38,11 @@ pub(crate) trait Action: Send + Sync {
         None
     }
 
+    /// What answers its requests from calls, where something does.
+    fn composition(&self) -> Option<&Arc<dyn Composition>> {
+        None
+    }
+
     /// What becomes of a request that every filter let through.
     fn act<'a>(&'a self, head: &RequestHeader, facts: &Facts, upstreams: &'a Upstreams) -> Act<'a>;
 
@@ -92,6 +97,7 @@ pub(crate) fn compile(route: &model::Route, path: &Pattern, with: &With<'_>) -> 
         model::Target::Redirect(written) => redirect::compile(written, path),
         model::Target::Respond(written) => respond::compile(written),
         model::Target::Aggregate(_) => Err(format!("the aggregate of the route `{}` cannot be served yet", route.name.value)),
+        model::Target::Saga(_) => Err(format!("the saga of the route `{}` cannot be served yet", route.name.value)),
         model::Target::Unclear(_) => Err(format!("the route `{}` does not lead to exactly one thing", route.name.value)),
     }
 }

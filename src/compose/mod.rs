@@ -5,9 +5,14 @@
 
 #![allow(dead_code, reason = "the routes that make calls are on their way")]
 
+pub(crate) mod call;
+mod memory;
 pub(crate) mod reference;
 #[cfg(feature = "saga")]
 pub(crate) mod saga;
+pub(crate) mod stages;
+pub(crate) mod template;
+pub(crate) mod values;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +23,8 @@ use frontgate_filters::reply::Reply;
 use http::{HeaderMap, Method, StatusCode};
 use pingora_http::RequestHeader;
 
+pub(crate) use self::memory::{Budget, Held};
+pub(crate) use crate::telemetry::CallResult;
 use crate::upstream::Pool;
 
 /// A call whose templates are filled in.
@@ -75,7 +82,7 @@ pub(crate) enum Failed {
     TooLarge,
     /// What was sent is no answer of HTTP, or not decodable.
     Malformed,
-    /// All answers of the process together have no more memory. It was sent.
+    /// All answers of the process together have no more memory. It may have been sent.
     NoMemory,
 }
 
@@ -92,80 +99,6 @@ impl Failed {
         }
     }
 }
-
-/// How a call ended, as it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CallResult {
-    /// As it was expected to.
-    Ok,
-    /// With a status of the client's fault.
-    Status4xx,
-    /// With a status of the server's fault.
-    Status5xx,
-    /// There was no answer in time.
-    Timeout,
-    /// The connection failed.
-    Connect,
-    /// No endpoint could be asked.
-    Unavailable,
-    /// The circuit was open.
-    CircuitOpen,
-    /// The answer is not what it should be: no JSON, no HTTP, or a status that is neither an error nor expected.
-    Malformed,
-    /// The answer is too long.
-    TooLarge,
-    /// It was not made, for a value that it needs is missing.
-    ValueMissing,
-    /// It was not made, for nobody needs it.
-    Skipped,
-}
-
-impl CallResult {
-    /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 11] = [
-        Self::Ok,
-        Self::Status4xx,
-        Self::Status5xx,
-        Self::Timeout,
-        Self::Connect,
-        Self::Unavailable,
-        Self::CircuitOpen,
-        Self::Malformed,
-        Self::TooLarge,
-        Self::ValueMissing,
-        Self::Skipped,
-    ];
-
-    /// What a status counts as that was not expected.
-    pub(crate) fn of_unexpected(status: StatusCode) -> Self {
-        match status.as_u16() {
-            400..=499 => Self::Status4xx,
-            500..=599 => Self::Status5xx,
-            _ => Self::Malformed,
-        }
-    }
-
-    /// As metrics and logs have it.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Status4xx => "status_4xx",
-            Self::Status5xx => "status_5xx",
-            Self::Timeout => "timeout",
-            Self::Connect => "connect",
-            Self::Unavailable => "unavailable",
-            Self::CircuitOpen => "circuit_open",
-            Self::Malformed => "malformed",
-            Self::TooLarge => "too_large",
-            Self::ValueMissing => "value_missing",
-            Self::Skipped => "skipped",
-        }
-    }
-}
-
-/// Part of the memory that all answers may have together. Dropped, it is given back.
-#[derive(Debug, Default)]
-pub(crate) struct Held(());
 
 /// Who makes the calls of one request.
 pub(crate) trait Calls: Send + Sync {

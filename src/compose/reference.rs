@@ -119,6 +119,15 @@ impl Text {
         })
     }
 
+    /// What stands in it beside references.
+    pub(crate) fn literal(&self) -> String {
+        let literals = self.parts.iter().filter_map(|part| match part {
+            Part::Literal(text) => Some(text.as_str()),
+            Part::Reference(_) => None,
+        });
+        literals.collect()
+    }
+
     /// The reference that it is, where it is nothing else.
     pub(crate) fn only(&self) -> Option<&Reference> {
         match &self.parts[..] {

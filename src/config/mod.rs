@@ -97,7 +97,7 @@ fn load_sources(sources: Vec<Source>, mut problems: Vec<Diagnostic>, env: &dyn F
     let index = collect::Index::new(&root);
     let config: Option<Config> = collect::read(&root, &index, &places, &mut skip, &mut problems);
     if let Some(config) = &config {
-        let tree = check::Tree::new(&root, &places, &index, &skip);
+        let tree = check::Tree::new(&root, &places, &sources, &index, &skip);
         check::check(config, &tree, &mut problems);
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use frontgate_filters::clock;
+use frontgate_filters::filter::Facts;
 use frontgate_filters::grpc::{GRPC_TIMEOUT, to_timeout};
 use frontgate_filters::words::fields::{lists, members};
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
@@ -17,6 +18,7 @@ use pingora_http::RequestHeader;
 use super::Order;
 use super::client::Client;
 use crate::action::{Chosen, X_BFF_VERSION};
+use crate::door::Conn;
 use crate::mirror::{Copied, Mirror};
 use crate::request_id::X_REQUEST_ID;
 use crate::telemetry::Traced;
@@ -28,8 +30,10 @@ use crate::upstream::pool::Endpoint;
 use crate::via;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// The host that the client asked for, where a proxy says so.
+pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// The scheme that the client asked by.
+pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Begins the request on this line.
@@ -141,7 +145,7 @@ fn fields<F: Fields>(out: &mut F, received: &RequestHeader, order: &Order<'_>, p
     }
     let passed = map.get_all(VIA).iter().map(HeaderValue::as_bytes);
     out.list(&VIA, passed.chain([via::member(received.version)]), b", ");
-    identify(out, received, order);
+    identify(out, received, &Asker { conn: order.conn, from_trusted: order.from_trusted, facts: order.facts });
     if let Some(traced) = order.traced {
         trace(out, received, traced, order);
     }
@@ -196,7 +200,7 @@ fn host<'r>(received: &'r RequestHeader, pool: &'r Pool, order: &'r Order<'_>) -
 }
 
 /// The host that the client asked for.
-fn asked_host(received: &RequestHeader) -> Option<&[u8]> {
+pub(crate) fn asked_host(received: &RequestHeader) -> Option<&[u8]> {
     let header = received.headers.get(HOST).map(HeaderValue::as_bytes);
     header.or_else(|| received.uri.authority().map(|authority| authority.as_str().as_bytes()))
 }
@@ -218,17 +222,27 @@ fn trace(out: &mut impl Fields, received: &RequestHeader, traced: &Traced, order
     }
 }
 
+/// Who asks, as the gateway knows it.
+pub(crate) struct Asker<'a> {
+    /// The client's connection.
+    pub conn: Option<&'a Conn>,
+    /// Whether the client is a trusted proxy.
+    pub from_trusted: bool,
+    /// What is known of the request.
+    pub facts: &'a Facts,
+}
+
 /// Says who asked.
-fn identify(out: &mut impl Fields, received: &RequestHeader, order: &Order<'_>) {
+pub(crate) fn identify(out: &mut impl Fields, received: &RequestHeader, asker: &Asker<'_>) {
     let map = &received.headers;
-    let peer = order.conn.and_then(|conn| conn.peer_value()).map(HeaderValue::as_bytes);
-    let trusted = order.from_trusted;
+    let peer = asker.conn.and_then(|conn| conn.peer_value()).map(HeaderValue::as_bytes);
+    let trusted = asker.from_trusted;
     let list = map.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
     let list = trusted.then_some(list).into_iter().flatten();
     // A trusted proxy's list goes on, with the proxy itself at its end.
     out.list(&X_FORWARDED_FOR, list.chain(peer), b", ");
-    let client = order.facts.client_ip;
-    let is_peer = order.conn.and_then(|conn| conn.peer).is_some_and(|peer| peer.ip().to_canonical() == client);
+    let client = asker.facts.client_ip;
+    let is_peer = asker.conn.and_then(|conn| conn.peer).is_some_and(|peer| peer.ip().to_canonical() == client);
     match peer {
         Some(peer) if is_peer || !trusted => out.say(&X_REAL_IP, peer),
         _ if trusted => out.say(&X_REAL_IP, client.to_string().as_bytes()),
@@ -240,7 +254,7 @@ fn identify(out: &mut impl Fields, received: &RequestHeader, order: &Order<'_>) 
         out.say(&X_FORWARDED_HOST, host);
     }
     if !map.contains_key(X_FORWARDED_PROTO) {
-        out.say(&X_FORWARDED_PROTO, if order.facts.tls.is_some() { b"https" } else { b"http" });
+        out.say(&X_FORWARDED_PROTO, if asker.facts.tls.is_some() { b"https" } else { b"http" });
     }
-    out.put(&X_REQUEST_ID, &order.facts.request_id);
+    out.put(&X_REQUEST_ID, &asker.facts.request_id);
 }

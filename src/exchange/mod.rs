@@ -35,7 +35,9 @@ use crate::upstream::attempts::{Asked, Attempts, Audience, Next};
 use crate::upstream::h1::Connection;
 use crate::upstream::{NoPick, Pool};
 use client::Client;
+pub(crate) use forward::{Asker, X_FORWARDED_HOST, X_FORWARDED_PROTO, asked_host, identify};
 pub(crate) use grpc::Streams;
+pub(crate) use leg::changes;
 use leg::{Ended, Leg};
 use upload::Replay;
 

@@ -2,6 +2,7 @@
 //! form of `Server-Timing` (W3C Server Timing, section 3.1): tokens, and quoted strings as in RFC 9110, section 5.6.4.
 
 use std::fmt::{self, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use frontgate_filters::filter::{Facts, Step};
@@ -17,10 +18,34 @@ const LONGEST: usize = 2048;
 /// What stands at the end of one that would be longer.
 const CUT: &str = ", cut";
 
-/// Tells on an answer what was decided, where that was asked for. `reason` is what the log calls an answer of the gateway's own.
-pub(crate) fn mark(head: &mut ResponseHeader, route: &str, facts: &Facts, reason: &str, attempts: &Attempts) {
+/// A call that an answer was put together from.
+pub(crate) struct Timed {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The upstream that it was made to, or the one that answered in its place.
+    pub upstream: Option<Arc<str>>,
+    /// The status of its answer.
+    pub status: Option<u16>,
+    /// How it ended, in a word.
+    pub result: &'static str,
+    /// How many attempts it took.
+    pub attempts: usize,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Tells on an answer what was decided, where that was asked for. `reason` is what the log calls an answer of the gateway's own, and `calls` are
+/// those that it was put together from, which are asked for only where they are told.
+pub(crate) fn mark(
+    head: &mut ResponseHeader,
+    route: &str,
+    facts: &Facts,
+    reason: &str,
+    attempts: &Attempts,
+    calls: impl FnOnce() -> Vec<Timed>,
+) {
     let Some(steps) = &facts.steps else { return };
-    let value = value(route, steps, [facts.reason, reason], attempts.each(Instant::now()));
+    let value = value(route, steps, [facts.reason, reason], attempts.each(Instant::now()), &calls());
     if let Ok(value) = HeaderValue::from_str(&value) {
         frontgate_filters::head::with_map(head, |headers| {
             headers.insert(X_FRONTGATE_EXPLAIN, value);
@@ -28,7 +53,7 @@ pub(crate) fn mark(head: &mut ResponseHeader, route: &str, facts: &Facts, reason
     }
 }
 
-fn value<'m>(route: &str, steps: &[Step], reasons: [&str; 2], attempts: impl Iterator<Item = Made<'m>>) -> String {
+fn value<'m>(route: &str, steps: &[Step], reasons: [&str; 2], attempts: impl Iterator<Item = Made<'m>>, calls: &[Timed]) -> String {
     let mut out = format!("route;desc={}", Quoted(route));
     let mut member = String::new();
     let mut add = |write: &dyn Fn(&mut String) -> fmt::Result| {
@@ -68,6 +93,21 @@ fn value<'m>(route: &str, steps: &[Step], reasons: [&str; 2], attempts: impl Ite
                 write!(out, ";cause={}", Quoted(&cause.to_string()))?;
             }
             write!(out, ";dur={}", Millis(took))
+        });
+    }
+    for Timed { name, upstream, status, result, attempts, took } in calls {
+        add(&|out| {
+            write!(out, "call;desc={}", Quoted(name))?;
+            if let Some(upstream) = upstream {
+                write!(out, ";upstream={}", Quoted(upstream))?;
+            }
+            if let Some(status) = status {
+                write!(out, ";status={status}")?;
+            }
+            if *attempts > 1 {
+                write!(out, ";attempts={attempts}")?;
+            }
+            write!(out, ";result={result};dur={}", Millis(*took))
         });
     }
     out
@@ -115,7 +155,7 @@ mod tests {
         let limited = Some(StatusCode::TOO_MANY_REQUESTS);
         let steps = [step("a \"b\\", None, false), step("c", limited, true), step("d\u{e9}", limited, false)];
 
-        let value = value("products", &steps, ["", "rate_limited"], std::iter::empty());
+        let value = value("products", &steps, ["", "rate_limited"], std::iter::empty(), &[]);
 
         assert_eq!(
             value,
@@ -126,10 +166,31 @@ mod tests {
     }
 
     #[test]
+    fn calls_are_told_with_what_came_of_them() {
+        let user = Timed {
+            name: "user".into(),
+            upstream: Some("users".into()),
+            status: Some(200),
+            result: "ok",
+            attempts: 2,
+            took: Duration::from_micros(1500),
+        };
+        let late = Timed { name: "a\"d".into(), upstream: None, status: None, result: "circuit_open", attempts: 0, took: Duration::ZERO };
+
+        let value = value("home", &[], ["", ""], std::iter::empty(), &[user, late]);
+
+        assert_eq!(
+            value,
+            "route;desc=\"home\", call;desc=\"user\";upstream=\"users\";status=200;attempts=2;result=ok;dur=1.500, \
+             call;desc=\"a\\\"d\";result=circuit_open;dur=0.000"
+        );
+    }
+
+    #[test]
     fn it_is_cut_where_it_would_grow_too_long() {
         let steps: Vec<Step> = (0..200).map(|_| step("limit", None, false)).collect();
 
-        let value = value("products", &steps, ["", ""], std::iter::empty());
+        let value = value("products", &steps, ["", ""], std::iter::empty(), &[]);
 
         assert!(value.len() <= LONGEST && value.ends_with("dur=1.234, cut"), "{}", value.len());
     }

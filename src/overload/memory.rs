@@ -57,6 +57,15 @@ impl Memory {
     }
 }
 
+/// The least of the bounds that the process has: of its control groups, its own limits, and what the machine has in all.
+pub(crate) fn bound() -> Option<u64> {
+    let mut memory = Memory::default();
+    memory.refresh();
+    let machine = memory.machine.as_mut().and_then(|machine| kibibytes(machine.read()?, "MemTotal:"));
+    let groups = memory.groups.iter().filter_map(|group| group.bound);
+    groups.chain(memory.limits.iter().map(|(most, ..)| *most)).chain(machine).min()
+}
+
 /// A version of control groups, by the names of its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kind {

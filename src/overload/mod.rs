@@ -23,6 +23,7 @@ use self::descriptors::Descriptors;
 pub(crate) use self::descriptors::{for_clients, in_use, reserve};
 use self::judge::{Bounds, Judge};
 use self::memory::Memory;
+pub(crate) use self::memory::bound as memory_bound;
 use crate::config::model::{self, Priority};
 
 /// How often one looks.

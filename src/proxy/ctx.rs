@@ -15,6 +15,7 @@ use http::{HeaderValue, StatusCode, Version};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
+use super::compose::Composing;
 use super::kept;
 use crate::action::Chosen;
 use crate::door::{Seat, seat_of};
@@ -38,6 +39,8 @@ pub(crate) struct Ctx {
     pub(super) exchange: Exchange,
     /// What was chosen for the request, where its route leaves something to it.
     pub(super) chosen: Option<Box<Chosen>>,
+    /// What is known of its calls, where it is answered from some.
+    pub(super) composed: Option<Box<Composing>>,
     /// The path to send where the route rewrites it.
     pub(super) rewritten: Option<String>,
     pub(super) reason: &'static str,
@@ -72,6 +75,7 @@ impl Ctx {
             facts: Facts::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), HeaderValue::from_static("-")),
             exchange: Exchange::default(),
             chosen: None,
+            composed: None,
             rewritten: None,
             reason: "",
             refusal: None,
@@ -197,6 +201,8 @@ impl Ctx {
             return;
         }
         let tried = if spans.is_some() { self.attempts.told(now) } else { Vec::new() };
+        let composed = self.composed.as_deref();
+        let calls = if spans.is_some() { composed.map(|composed| composed.common.told.all()).unwrap_or_default() } else { Vec::new() };
         let current = self.attempts.current();
         let pick = current.map(|current| current.pick());
         let rescued = self.attempts.is_rescued() || self.kept_back && pick.is_some();
@@ -232,6 +238,9 @@ impl Ctx {
             sni: self.facts.tls.as_ref().and_then(|tls| tls.sni.as_deref()).map(str::as_bytes),
             client_cert: self.facts.tls.as_ref().and_then(|tls| tls.client.as_ref()).map(|client| client.subject.as_bytes()),
             grpc_status: call.and_then(|call| call.status).map(Status::number),
+            calls: composed.map(|composed| composed.common.told.count()),
+            missing: composed.map(|composed| &*composed.missing).filter(|missing| !missing.is_empty()),
+            saga: composed.and_then(|composed| composed.saga.as_deref()),
             user_agent: head.headers.get(http::header::USER_AGENT).map(HeaderValue::as_bytes),
             flag: self.flag.or(self.kept_back.then_some(Flag::UpstreamOverflow)),
             ..Line::at(SystemTime::now())
@@ -246,6 +255,7 @@ impl Ctx {
                 route: self.route.map(|index| self.snapshot.loaded.config.routes[index].path.as_str()),
                 target: self.rewritten.as_deref().unwrap_or(head.uri.path()),
                 tried: &tried,
+                calls: &calls,
                 now,
             });
         }

@@ -1,10 +1,12 @@
 //! What is kept of a request that was refused or failed, for `frontgate why`: its line of the log, what refused it, what each filter did, and every
 //! attempt. Nothing in it says more of anybody than the log does.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use frontgate_filters::clock;
 use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::words::fields;
@@ -13,7 +15,9 @@ use http::{HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
 
 use super::Ctx;
+use crate::compose::call::Called;
 use crate::telemetry::{Came, Flag, Line};
+use crate::upstream::attempts::Tried;
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -23,12 +27,17 @@ pub(super) fn came(ctx: &Ctx, status: u16) -> Option<Came> {
     let called = ctx.facts.grpc.as_deref().and_then(|call| call.status);
     match &ctx.refusal {
         // What was tried has failed. A call that the gateway refuses is answered with 200.
-        Some(reply) if reply.status.is_server_error() && ctx.attempts.count() > 0 => Some(Came::Failed),
+        Some(reply) if reply.status.is_server_error() && (ctx.attempts.count() > 0 || has_called(ctx)) => Some(Came::Failed),
         Some(_) => Some(Came::Refused),
         None if status >= 500 || called.is_some_and(|status| status.is_failure()) => Some(Came::Failed),
         // Who left knows of no identifier.
         None => ctx.flag.filter(|flag| *flag != Flag::DownstreamConnectionTermination).map(|_| Came::Failed),
     }
+}
+
+/// Whether calls were made for it.
+fn has_called(ctx: &Ctx) -> bool {
+    ctx.composed.as_ref().is_some_and(|composed| composed.common.told.count() > 0)
 }
 
 /// Writes what is kept, as JSON.
@@ -44,6 +53,10 @@ pub(super) fn write(out: &mut Vec<u8>, ctx: &Ctx, line: &Line<'_>) {
     let _ = serde_json::to_writer(&mut *out, &Filters(ctx));
     let _ = out.write_all(b",\"attempts\":");
     let _ = serde_json::to_writer(&mut *out, &Tries(ctx));
+    if let Some(composed) = &ctx.composed {
+        let _ = out.write_all(b",\"calls\":");
+        let _ = serde_json::to_writer(&mut *out, &Calls(composed.common.told.all()));
+    }
     out.push(b'}');
 }
 
@@ -53,6 +66,8 @@ struct Refused<'r> {
     status: u16,
     code: &'r str,
     detail: &'r str,
+    #[serde(flatten)]
+    members: HashMap<&'static str, &'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,14 +82,15 @@ impl<'r> Refused<'r> {
             let value: &HeaderValue = reply.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value)?;
             fields::text(value)
         };
-        let detail = match reply.body {
-            ReplyBody::Problem { detail, .. } => detail,
-            ReplyBody::Bytes(_) => "",
+        let (detail, members) = match &reply.body {
+            ReplyBody::Problem { detail, members, .. } => (*detail, &members[..]),
+            ReplyBody::Bytes(_) => ("", &[][..]),
         };
         Self {
             status: reply.status.as_u16(),
             code: reply.code(),
             detail,
+            members: members.iter().map(|(name, value)| (*name, &**value)).collect(),
             retry_after: header(RETRY_AFTER),
             limit: header(RATELIMIT),
             policy: header(RATELIMIT_POLICY),
@@ -120,6 +136,43 @@ impl Serialize for Tries<'_> {
             status: made.status,
             cause: made.cause.map(Shown),
             took_ms: millis(made.took),
+        }))
+    }
+}
+
+/// The calls.
+struct Calls(Vec<Called>);
+
+impl Serialize for Calls {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Call<'c> {
+            name: &'c str,
+            result: &'c str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            upstream: Option<&'c str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            endpoint: Option<&'c str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            status: Option<u16>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            cause: Option<Shown<crate::upstream::cause::Cause>>,
+            attempts: usize,
+            took_ms: f64,
+        }
+        let now = clock::now();
+        serializer.collect_seq(self.0.iter().map(|call| {
+            let last = call.tried.last();
+            Call {
+                name: &call.name,
+                result: call.word(),
+                upstream: last.map(|last| &*last.upstream),
+                endpoint: last.map(|last| &*last.endpoint.text),
+                status: last.and_then(|last| last.status),
+                cause: last.and_then(Tried::cause).map(Shown),
+                attempts: call.tried.len(),
+                took_ms: millis(call.took(now)),
+            }
         }))
     }
 }

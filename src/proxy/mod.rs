@@ -4,6 +4,7 @@
 //! filters and upstreams are the snapshot's, which is pinned here once for each request.
 
 mod answer;
+mod compose;
 mod ctx;
 mod http2;
 mod kept;

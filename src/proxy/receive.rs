@@ -23,7 +23,6 @@ pub(super) enum Received {
     /// Its upstream is asked.
     Ask,
     /// It is answered from calls.
-    #[allow(dead_code, reason = "the routes that make calls are on their way")]
     Compose(Arc<dyn Composition>),
 }
 

@@ -6,6 +6,7 @@ use http::StatusCode;
 use pingora_proxy::Session;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::compose::compose;
 use super::http2::Http2;
 use super::open::{Answering, Sent};
 use super::receive::Received;
@@ -72,7 +73,8 @@ impl Sent for Held<'_> {
 pub(super) async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, received: Received) -> End {
     let end = match received {
         Received::Answer(reply) => End::Answer(reply),
-        Received::Compose(_) => End::Answer(crate::refusals::internal()),
+        // On the heap: no other request has to carry it along.
+        Received::Compose(composition) => Box::pin(compose(client, ctx, &composition)).await,
         Received::Ask => {
             let snapshot = ctx.snapshot.clone();
             let mut order = Order {
@@ -105,8 +107,8 @@ pub(super) async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, received: 
     };
     match end {
         End::Answer(reply) => {
-            answer::queue(client, ctx, &reply);
-            ctx.refusal = Some(reply).filter(Reply::is_refusal);
+            let instead = answer::queue(client, ctx, &reply);
+            ctx.refusal = instead.or(Some(reply)).filter(Reply::is_refusal);
         }
         End::Closed => {}
         end => return end,

@@ -21,6 +21,7 @@ use super::outside::FromConfig;
 use super::route::{Route, entry};
 use super::{Built, Snapshot, Token};
 use crate::action::{self, Pins, Upstreams};
+use crate::compose::call::RouteCalls;
 use crate::config::Loaded;
 use crate::config::model::{self, AccessLog as LogConfig, FilterUse, LogTarget};
 use crate::discovery::dns::Dns;
@@ -118,13 +119,20 @@ impl Snapshot {
             let pattern = Pattern::parse(&route.path)?;
             let counts = metrics.route(&route.name);
             let mirror = route.mirror.as_ref().map(|mirror| Mirror::compile(mirror, &credentials, &pools, counts.mirror())).transpose()?;
+            let (chain, action) = (Chain::new(links), action::compile(route, &pattern, &with)?);
+            let calls = action.composition().map(|composition| {
+                let names = composition.names();
+                let counted = counts.composed(&names);
+                RouteCalls::new(&chain, names, counted, metrics.budget())
+            });
             Ok(Route {
                 name: route.name.as_str().into(),
-                chain: Chain::new(links),
+                chain,
                 when: route.when.as_ref().map(|when| when.compile()),
                 varies_by: Box::default(),
                 chooses_at,
-                action: action::compile(route, &pattern, &with)?,
+                action,
+                calls,
                 mirror,
                 metrics: counts,
                 body_limit: route.limits.map_or(limits.body.0, |limits| limits.body.0),
@@ -147,6 +155,7 @@ impl Snapshot {
                 varies_by: Box::default(),
                 chooses_at: server.len(),
                 action: action::nothing(),
+                calls: None,
                 mirror: None,
                 metrics: metrics.route(UNMATCHED),
                 body_limit: limits.body.0,

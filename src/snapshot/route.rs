@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, Method};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use crate::action::Action;
+use crate::compose::call::RouteCalls;
 use crate::config::model::{self, Priority};
 use crate::mirror::Mirror;
 use crate::router::Entry;
@@ -32,6 +33,8 @@ pub(crate) struct Route {
     pub varies_by: Box<[HeaderName]>,
     /// What becomes of its requests.
     pub action: Box<dyn Action>,
+    /// What the calls have in common that its requests are answered from, where they are.
+    pub calls: Option<Arc<RouteCalls>>,
     /// Copies of its requests for another upstream.
     pub mirror: Option<Arc<Mirror>>,
     /// Its metrics.

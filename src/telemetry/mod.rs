@@ -18,8 +18,9 @@ pub(crate) use line_filter::LineFilter;
 #[cfg_attr(not(feature = "saga"), allow(unused_imports, reason = "there are no sagas"))]
 pub(crate) use metrics::SagaMetrics;
 pub(crate) use metrics::{
-    Attempt, Board, Compared, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge, HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics,
-    NoHandshake, Outcomes, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics, VariantMetrics, VersionCounts,
+    Attempt, Board, CallMetrics, CallResult, Compared, ComposedMetrics, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge,
+    HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics, NoHandshake, Outcomes, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics,
+    VariantMetrics, VersionCounts,
 };
 #[cfg_attr(not(feature = "otel"), allow(unused_imports, reason = "nobody makes spans"))]
 pub(crate) use metrics::{SpanLoss, SpanMetrics};

@@ -30,6 +30,7 @@ use std::time::Instant;
 
 use http::Version;
 
+use crate::compose::call::Called;
 use crate::telemetry::{Line, Traced};
 use crate::upstream::attempts::Tried;
 
@@ -57,6 +58,8 @@ pub(crate) struct Ended<'e> {
     pub target: &'e str,
     /// Its attempts, or the last one.
     pub tried: &'e [Tried],
+    /// The calls that its answer was put together from.
+    pub calls: &'e [Called],
     /// When it ended.
     pub now: Instant,
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use pingora_http::ResponseHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 
 use crate::filter::{Attempt, Facts, Filter, Flow, Outcome, Request, Rescue, ResponseFilter, Step, Verdict, Want};
@@ -105,6 +105,22 @@ impl Chain {
     /// Its filters in order.
     pub fn links(&self) -> &[Link] {
         &self.links
+    }
+
+    /// The filters of it that guard each call apart which a request is answered from: what runs once around the whole lets the request pass there,
+    /// for it leads to no upstream of its own.
+    pub fn of_calls(&self) -> Self {
+        Self { links: self.links.iter().filter(|link| link.filter.guards_calls()).cloned().collect() }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// A request that may change what it names has succeeded.
+    pub fn forget(&self, head: &RequestHeader) {
+        self.links.iter().for_each(|link| link.filter.forget(head));
     }
 
     /// Runs the request through. A reply has still to pass the response halves of the filters before the one that made it, with
@@ -213,12 +229,12 @@ impl Link {
                 // Facts are for the log, but these say where the request goes and what others may leave to this filter.
                 let facts = &request.facts;
                 let (upstream, instead, packed) = (facts.upstream.clone(), facts.instead.clone(), facts.packed);
-                let (variant, version) = (facts.variant.clone(), facts.version.clone());
+                let (variant, version, trims) = (facts.variant.clone(), facts.version.clone(), facts.trims.clone());
                 let mut looking = request.with_head(&mut copy);
                 let reply = settle(self.filter.request(&mut looking), true, exchange).await;
                 let facts = &mut *request.facts;
                 (facts.upstream, facts.instead, facts.packed) = (upstream, instead, packed);
-                (facts.variant, facts.version) = (variant, version);
+                (facts.variant, facts.version, facts.trims) = (variant, version, trims);
                 reply
             }
         }

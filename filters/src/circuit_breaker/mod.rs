@@ -256,7 +256,7 @@ fn seconds(time: Duration) -> String {
 impl Filter for CircuitBreaker {
     fn request<'a>(&'a self, request: &'a mut Request<'_>) -> Verdict<'a> {
         let Some(circuit) = request.facts.upstream.as_deref().and_then(|upstream| self.circuit(upstream)) else {
-            request.because(|| "the route leads to no upstream");
+            request.because(|| "the route leads to no upstream of its own");
             return Verdict::Continue;
         };
         if request.is_explained() {
@@ -289,6 +289,10 @@ impl Filter for CircuitBreaker {
             }
             None => Verdict::Reply(fallback::circuit_open(watch.left)),
         }
+    }
+
+    fn guards_calls(&self) -> bool {
+        true
     }
 
     fn forget(&self, head: &RequestHeader) {

@@ -10,6 +10,7 @@ use http::{HeaderValue, StatusCode};
 use super::inspect::CircuitState;
 use super::pseudonym::{Part, Pseudonyms};
 use crate::grpc::Call;
+use crate::json::Policy;
 use crate::words::claims::Claims;
 
 /// Who the caller is, as a verified token says.
@@ -116,6 +117,8 @@ pub struct Facts {
     pub version: Option<HeaderValue>,
     /// What the route's canary has chosen: the version of one of its variants, or `stable`; none while it has not, and on routes without one.
     pub variant: Option<HeaderValue>,
+    /// What is left out of the answer's JSON, where a filter trims it: nobody has to ask for what goes.
+    pub trims: Option<Arc<Policy>>,
     /// Whether a filter compresses the answer: those after it in the list leave it as it is.
     pub packed: bool,
     /// What each filter did, where a trusted proxy asks for that.
@@ -146,6 +149,7 @@ impl Facts {
             reason: "",
             version: None,
             variant: None,
+            trims: None,
             packed: false,
             steps: None,
         }

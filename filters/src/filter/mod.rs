@@ -45,6 +45,12 @@ pub trait Filter: Any + Send + Sync {
         false
     }
 
+    /// Whether it stands before each upstream apart: of a request that is answered from several calls it is asked for every call, with the
+    /// call's own head and upstream, and what it leaves behind hears of that call alone.
+    fn guards_calls(&self) -> bool {
+        false
+    }
+
     /// A request that may change what it names has succeeded, through whichever route: what is kept of it is of the past (RFC 9111, section
     /// 4.4).
     fn forget(&self, _head: &RequestHeader) {}

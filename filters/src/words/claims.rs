@@ -46,6 +46,11 @@ impl Claims {
         Some(&self.0[index].1)
     }
 
+    /// All names, sorted, with what stands under each.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Claim)> {
+        self.0.iter().map(|(name, claim)| (&**name, claim))
+    }
+
     /// None where a name stands twice.
     fn of(mut members: Vec<(Box<str>, Claim)>) -> Option<Self> {
         // Sorted, so that neither a look nor the search for pairs is slow, however many names somebody sends.

@@ -107,7 +107,7 @@ fn none_of(requests: u64) -> String {
 }
 
 /// What is named beside what every line begins with.
-const NAMED: [&str; 16] = [
+const NAMED: [&str; 19] = [
     "upstream",
     "endpoint",
     "attempts",
@@ -120,6 +120,9 @@ const NAMED: [&str; 16] = [
     "device",
     "version",
     "grpc_status",
+    "calls",
+    "missing",
+    "saga",
     "client_ip",
     "sub",
     "trace_id",

@@ -86,9 +86,21 @@ fn told(record: &Value) -> String {
         let (upstream, endpoint, took) = (text(attempt, "upstream"), text(attempt, "endpoint"), text(attempt, "took_ms"));
         say("attempt", &format!("{upstream} {endpoint}:{status}{cause}, after {took} ms"));
     }
+    for call in record["calls"].as_array().into_iter().flatten() {
+        let told = |name: &str, before: &str| if call[name].is_null() { String::new() } else { format!("{before}{}", text(call, name)) };
+        let (asked, status) = (told("upstream", " at ") + &told("endpoint", " "), told("status", " "));
+        let times =
+            call["attempts"].as_u64().filter(|attempts| *attempts > 1).map_or_else(String::new, |times| format!(", {times} attempts"));
+        let (name, result, took) = (text(call, "name"), text(call, "result"), text(call, "took_ms"));
+        say("call", &format!("{name}{asked}:{status} {result}{}{times}, after {took} ms", told("cause", ", ")));
+    }
     let because = match refusal["detail"].as_str() {
         Some(detail) => format!(" {}: {}", text(refusal, "code"), shown(detail)),
         None => String::new(),
+    };
+    let because = match refusal["call"].as_str() {
+        Some(call) => format!("{because} It was the call {}.", shown(call)),
+        None => because,
     };
     let again =
         refusal["retry_after"].as_str().map_or_else(String::new, |seconds| format!(" It may be asked again in {} s.", shown(seconds)));
@@ -105,6 +117,28 @@ fn told(record: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_are_told_with_what_became_of_each() {
+        let record = r#"{"line":{"ts":"2026-02-03T04:05:06.789Z","method":"GET","path":"/home/7","route":"home","status":502,"duration_ms":3.1},
+            "refusal":{"status":502,"code":"call_failed","detail":"A call failed.","call":"cart"},"filters":[],"attempts":[],
+            "calls":[{"name":"user","result":"ok","upstream":"users","endpoint":"10.0.0.1:80","status":200,"attempts":1,"took_ms":1.5},
+            {"name":"cart","result":"connect","upstream":"carts","endpoint":"10.0.0.2:80","cause":"it is refused","attempts":2,"took_ms":0.2},
+            {"name":"ads","result":"circuit_open","attempts":0,"took_ms":0.0}]}"#;
+
+        let told = told(&serde_json::from_str(record).expect("JSON"));
+
+        let calls: Vec<&str> = told.lines().filter(|line| line.starts_with("call ") || line.starts_with("answered")).collect();
+        assert_eq!(
+            calls,
+            [
+                "call      user at users 10.0.0.1:80: 200 ok, after 1.5 ms",
+                "call      cart at carts 10.0.0.2:80: connect, it is refused, 2 attempts, after 0.2 ms",
+                "call      ads: circuit_open, after 0.0 ms",
+                "answered  502 call_failed: A call failed. It was the call cart.",
+            ]
+        );
+    }
 
     #[test]
     fn a_refusal_is_told_with_what_refused_it_and_why() {

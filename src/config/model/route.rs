@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::canary::{CanaryOptions, Variant};
 use super::forms::{Short, deserialize_short_or_long, schemas, short_or};
 use super::split::{Sent, Split};
-use super::{Aggregate, Mirror};
+use super::{Aggregate, Mirror, Saga};
 
-/// A route: which requests it takes, and what they lead to: exactly one of `upstream`, `redirect`, `respond` and `aggregate`.
+/// A route: which requests it takes, and what they lead to: exactly one of `upstream`, `redirect`, `respond`, `aggregate` and `saga`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(from = "Keys", into = "Keys")]
 pub struct Route {
@@ -90,6 +90,8 @@ pub enum Target {
     Respond(Spanned<Respond>),
     /// One answer made of several calls.
     Aggregate(Box<Spanned<Aggregate>>),
+    /// Steps that either all come about, or are taken back.
+    Saga(Box<Spanned<Saga>>),
     /// None of the keys is written, or these are: the check refuses both, and also reports what is wrong with each.
     Unclear(Vec<Self>),
 }
@@ -105,13 +107,13 @@ impl Target {
 
     /// The upstreams that are named.
     pub fn upstreams(&self) -> impl Iterator<Item = &Spanned<String>> {
-        let named = self.written().iter().map(|target| match target {
-            Self::Upstream(name) => ([Some(name), None], None),
-            Self::Apart(split) => ([Some(&split.read), Some(&split.write)], None),
-            Self::Aggregate(aggregate) => ([None, None], Some(aggregate)),
-            _ => ([None, None], None),
-        });
-        named.flat_map(|(own, calls)| own.into_iter().flatten().chain(calls.into_iter().flat_map(|aggregate| aggregate.upstreams())))
+        self.written().iter().flat_map(|target| match target {
+            Self::Upstream(name) => vec![name],
+            Self::Apart(split) => vec![&split.read, &split.write],
+            Self::Aggregate(aggregate) => aggregate.upstreams().collect(),
+            Self::Saga(saga) => saga.upstreams().collect(),
+            Self::Redirect(_) | Self::Respond(_) | Self::Unclear(_) => Vec::new(),
+        })
     }
 
     /// Whether requests are passed on to an upstream.
@@ -123,6 +125,14 @@ impl Target {
     pub fn aggregate(&self) -> Option<&Spanned<Aggregate>> {
         self.written().iter().find_map(|target| match target {
             Self::Aggregate(aggregate) => Some(&**aggregate),
+            _ => None,
+        })
+    }
+
+    /// Its steps, where it is a saga.
+    pub fn saga(&self) -> Option<&Spanned<Saga>> {
+        self.written().iter().find_map(|target| match target {
+            Self::Saga(saga) => Some(&**saga),
             _ => None,
         })
     }
@@ -159,6 +169,10 @@ struct Keys {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(skip)]
     aggregate: Option<Box<Spanned<Aggregate>>>,
+    /// Steps that either all come about or are taken back, through a crash too, instead of an upstream. It takes `server.state_dir`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    saga: Option<Box<Spanned<Saga>>>,
     /// Filters in order: names, or filters written inline.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     filters: Vec<Spanned<FilterUse>>,
@@ -191,7 +205,12 @@ impl From<Keys> for Route {
             Sent::To(value) => Target::Upstream(Spanned { value, place }),
             Sent::Apart(value) => Target::Apart(Spanned { value: *value, place }),
         });
-        let others = [keys.redirect.map(Target::Redirect), keys.respond.map(Target::Respond), keys.aggregate.map(Target::Aggregate)];
+        let others = [
+            keys.redirect.map(Target::Redirect),
+            keys.respond.map(Target::Respond),
+            keys.aggregate.map(Target::Aggregate),
+            keys.saga.map(Target::Saga),
+        ];
         let mut written: Vec<Target> = upstream.into_iter().chain(others.into_iter().flatten()).collect();
         let target = if written.len() == 1 { written.remove(0) } else { Target::Unclear(written) };
         Self {
@@ -225,6 +244,7 @@ impl From<Route> for Keys {
             redirect: None,
             respond: None,
             aggregate: None,
+            saga: None,
             filters: route.filters,
             rewrite: route.rewrite,
             mirror: route.mirror,
@@ -241,6 +261,7 @@ impl From<Route> for Keys {
                 Target::Redirect(redirect) => keys.redirect = Some(redirect),
                 Target::Respond(respond) => keys.respond = Some(respond),
                 Target::Aggregate(aggregate) => keys.aggregate = Some(aggregate),
+                Target::Saga(saga) => keys.saga = Some(saga),
                 Target::Unclear(_) => {}
             }
         }

@@ -101,7 +101,7 @@ impl Leg {
             chosen.mark(&mut head, order.facts, method);
         }
         order.route.mark(&mut head, order.facts);
-        timing::mark(&mut head, &order.route.name, order.facts, order.reason, order.attempts);
+        timing::mark(&mut head, &order.route.name, order.facts, order.reason, order.attempts, Vec::new);
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             // What follows is no body: no filter sees it, and no limit of bodies counts it.
             client.inform(head);
@@ -200,7 +200,7 @@ fn is_event_stream(head: &ResponseHeader) -> bool {
 
 /// Whether what was kept of a target is of the past once a request of this method was answered so (RFC 9111, section 4.4). What is not there
 /// to be deleted is gone, too.
-fn changes(method: &Method, status: StatusCode) -> bool {
+pub(crate) fn changes(method: &Method, status: StatusCode) -> bool {
     let succeeds = status.is_success() || status.is_redirection();
     !method.is_safe() && succeeds || *method == Method::DELETE && matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
 }

@@ -3,6 +3,8 @@
 mod answer;
 mod ends;
 
+pub(crate) use answer::changes;
+
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::{Context, Poll};

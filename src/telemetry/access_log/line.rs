@@ -74,6 +74,12 @@ pub(crate) struct Line<'a> {
     pub client_cert: Option<&'a [u8]>,
     /// What the client was told came of its gRPC call, as a number.
     pub grpc_status: Option<u16>,
+    /// How many calls were made to put the answer together.
+    pub calls: Option<u32>,
+    /// The calls that are missing in it, by their names, with commas between them.
+    pub missing: Option<&'a str>,
+    /// The saga that stands behind it.
+    pub saga: Option<&'a str>,
     /// The client's `User-Agent`.
     pub user_agent: Option<&'a [u8]>,
     /// What went wrong.
@@ -115,6 +121,9 @@ impl Line<'_> {
             sni: None,
             client_cert: None,
             grpc_status: None,
+            calls: None,
+            missing: None,
+            saga: None,
             user_agent: None,
             flag: None,
         }
@@ -168,6 +177,9 @@ impl Line<'_> {
         text(out, "sni", self.sni, HOST);
         text(out, "client_cert", self.client_cert, CERTIFICATE);
         number(out, "grpc_status", self.grpc_status);
+        number(out, "calls", self.calls);
+        word(out, "missing", self.missing);
+        word(out, "saga", self.saga);
         text(out, "user_agent", self.user_agent, USER_AGENT);
         word(out, "flags", self.flag.map(Flag::letters));
         out.push(b'}');
@@ -229,6 +241,9 @@ mod tests {
             tier: Some("free"),
             circuit: Some("open"),
             protocol: Some("HTTP/2"),
+            calls: Some(3),
+            missing: Some("ads, news"),
+            saga: Some("0190"),
             user_agent: Some(b"curl/8"),
             flag: Some(Flag::UpstreamOverflow),
             ..Line::at(UNIX_EPOCH)
@@ -242,7 +257,7 @@ mod tests {
             r#""method":"GET","host":"api.example","path":"/a","route":"users","status":503,"reason":"circuit_open","#,
             r#""bytes_in":0,"bytes_out":18446744073709551615,"duration_ms":12.045,"overhead_ms":0.000,"upstream":"users","#,
             r#""upstream_status":200,"endpoint":"10.0.0.1:80","attempts":2,"device":"mobile","version":"v2","sub":"5f","#,
-            r#""limit":"by_user","limit_key":"2qBk,192.0.2.1","tier":"free","circuit":"open","protocol":"HTTP/2","user_agent":"curl/8","flags":"UO"}"#,
+            r#""limit":"by_user","limit_key":"2qBk,192.0.2.1","tier":"free","circuit":"open","protocol":"HTTP/2","calls":3,"missing":"ads, news","saga":"0190","user_agent":"curl/8","flags":"UO"}"#,
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

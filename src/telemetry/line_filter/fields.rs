@@ -76,6 +76,9 @@ pub(crate) const FIELDS: &[(&str, Kind)] = &[
     ("sni", Kind::Text(|line| line.sni, &[])),
     ("client_cert", Kind::Text(|line| line.client_cert, &[])),
     ("grpc_status", Kind::Number(|line| line.grpc_status.map(u64::from))),
+    ("calls", Kind::Number(|line| line.calls.map(u64::from))),
+    ("missing", Kind::Text(|line| line.missing.map(str::as_bytes), &[])),
+    ("saga", Kind::Text(|line| line.saga.map(str::as_bytes), &[])),
     ("user_agent", Kind::Text(|line| line.user_agent, &[])),
     ("flags", Kind::Text(|line| line.flag.map(|flag| flag.letters().as_bytes()), FLAGS)),
 ];

@@ -54,12 +54,31 @@ pub(super) struct Series {
 }
 
 impl Series {
+    /// Takes place for so many series at once, whose labels are a configuration's; none where there is not enough.
+    pub(super) fn reserve(self: &Arc<Self>, count: usize) -> Option<Reserved> {
+        let fits = |taken: usize| (taken + count <= OF_ALL).then_some(taken + count);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
+        Some(Reserved { all: self.clone(), count })
+    }
+
     /// Adds how many answers were folded.
     pub(super) fn scrape(&self, scrape: &mut Scrape) {
         let help = "Answers that were counted under the code `_OTHER` since there were as many series as there may be.";
         for (metric, folded) in [("requests_total", &self.folded[0]), ("canary_requests_total", &self.folded[1])] {
             scrape.counter("frontgate_series_folded_total", help, &[("metric", metric)], folded.load(Ordering::Relaxed) as f64);
         }
+    }
+}
+
+/// Series that are reserved, until this is dropped.
+pub(super) struct Reserved {
+    all: Arc<Series>,
+    count: usize,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.all.taken.fetch_sub(self.count, Ordering::Relaxed);
     }
 }
 
@@ -90,6 +109,11 @@ impl Room {
             self.taken.fetch_sub(1, Ordering::Relaxed);
         }
         took
+    }
+
+    /// The series that it is a part of.
+    pub(super) fn series(&self) -> &Arc<Series> {
+        &self.all
     }
 
     #[cold]

@@ -5,6 +5,7 @@
 
 mod answers;
 mod board;
+mod calls;
 mod discovery;
 mod handshakes;
 mod listener;
@@ -30,12 +31,14 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
 
 use self::answers::{Counted, Room, Series};
 use self::scrape::Scrape;
+use crate::compose::Budget;
 use crate::router::UNMATCHED;
 use crate::status::{SagaCount, SagaState};
 
 #[cfg(test)]
 pub(crate) use answers::{OF_ALL, OF_ONE};
 pub(crate) use board::Board;
+pub(crate) use calls::{CallMetrics, CallResult, ComposedMetrics};
 pub(crate) use discovery::{DiscoveryMetrics, DiscoveryResult};
 pub(crate) use handshakes::{FAMILY as HANDSHAKES, NoHandshake};
 pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
@@ -62,6 +65,8 @@ pub(crate) struct Metrics {
     log_dropped: IntCounter,
     /// What runs short.
     pub overload: OverloadMetrics,
+    /// The memory of bodies that compositions hold.
+    budget: OnceLock<Arc<Budget>>,
     /// Only where spans were ever made.
     spans: OnceLock<Arc<SpanMetrics>>,
     /// The families that filters count in.
@@ -89,6 +94,7 @@ impl Metrics {
             reload: Mutex::default(),
             log_dropped,
             overload: OverloadMetrics::default(),
+            budget: OnceLock::new(),
             spans: OnceLock::new(),
             filters: Families::new(&registry),
             registry,
@@ -197,6 +203,11 @@ impl Metrics {
         self.log_dropped.clone()
     }
 
+    /// The memory of bodies that compositions hold, always the same.
+    pub(crate) fn budget(&self) -> Arc<Budget> {
+        self.budget.get_or_init(Budget::of_process).clone()
+    }
+
     /// The counters of spans.
     #[cfg_attr(not(feature = "otel"), allow(dead_code, reason = "nobody makes spans"))]
     pub(crate) fn spans(&self) -> Arc<SpanMetrics> {
@@ -236,6 +247,13 @@ impl Metrics {
         if let Some(commits) = self.saga_commits.get() {
             let help = "Time to write and sync what sagas have to remember, for all that waited together.";
             scrape.histogram("frontgate_saga_commit_seconds", help, &[], commits);
+        }
+        if let Some(budget) = self.budget.get() {
+            let (most, held) = budget.told();
+            let help = "Memory of the bodies that answers are put together from, in bytes.";
+            scrape.gauge("frontgate_call_memory_bytes", help, &[], held as f64);
+            let help = "The most memory that the bodies may have that answers are put together from, in bytes.";
+            scrape.gauge("frontgate_call_memory_max_bytes", help, &[], most as f64);
         }
         if let Some(spans) = self.spans.get() {
             spans.scrape(&mut scrape);

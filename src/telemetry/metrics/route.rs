@@ -10,6 +10,7 @@ use prometheus::Histogram;
 
 use super::answers::{Answers, METHODS, OTHER, Room, method_index};
 use super::board::{Durations, RouteBoard};
+use super::calls::{CallMetrics, ComposedMetrics};
 use super::mirror::MirrorMetrics;
 use super::scrape::Scrape;
 use super::{DURATION, OVERHEAD, histogram};
@@ -34,6 +35,8 @@ pub(crate) struct RouteMetrics {
     calls: OnceLock<Box<Calls>>,
     /// There once the route has a mirror.
     mirror: OnceLock<Arc<MirrorMetrics>>,
+    /// There once the route's requests are answered from calls.
+    composed: OnceLock<Arc<ComposedMetrics>>,
 }
 
 /// Calls by the number of their status, then those of other numbers, then those that brought none.
@@ -53,12 +56,19 @@ impl RouteMetrics {
             overhead: histogram(OVERHEAD),
             calls: OnceLock::new(),
             mirror: OnceLock::new(),
+            composed: OnceLock::new(),
         }
     }
 
     /// What is counted of its mirror: always the same, so that counts survive a reload.
     pub(crate) fn mirror(&self) -> Arc<MirrorMetrics> {
         self.mirror.get_or_init(Arc::default).clone()
+    }
+
+    /// What is counted of the calls that its requests are answered from, and the counters of those of these names.
+    pub(crate) fn composed(&self, names: &[Arc<str>]) -> (Arc<ComposedMetrics>, Vec<Arc<CallMetrics>>) {
+        let composed = self.composed.get_or_init(Arc::default);
+        (composed.clone(), names.iter().map(|name| composed.call(name, self.room.series())).collect())
     }
 
     /// Counts a request that was answered with `status` after `duration`, of which `overhead` was the gateway's own.
@@ -111,6 +121,9 @@ impl RouteMetrics {
 
     /// Nothing where there was no request: of hundreds of routes most are quiet, and each is forty series.
     pub(super) fn scrape(&self, route: &str, scrape: &mut Scrape) {
+        if let Some(composed) = self.composed.get() {
+            composed.scrape(route, scrape);
+        }
         if self.requests() == 0 {
             return;
         }

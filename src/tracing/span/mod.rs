@@ -56,9 +56,23 @@ struct Identity<'i> {
 /// The spans of a request that has ended.
 pub(super) fn spans(ended: &Ended<'_>) -> Spans {
     let mut out = Vec::with_capacity(1024);
-    ended.tried.iter().for_each(|tried| client::write(&mut out, ended, tried));
+    let method = method(ended.line.method);
+    let last = ended.tried.last().map(|last| last.number);
+    for tried in ended.tried {
+        let is_last = last == Some(tried.number);
+        client::write(&mut out, ended, &client::Asked { tried, number: tried.number, method, target: ended.target, call: None, is_last });
+    }
+    for call in ended.calls {
+        let method = self::method(call.method.as_str());
+        let last = call.tried.last().map(|last| last.number);
+        for tried in &call.tried {
+            let (number, is_last) = (call.base + tried.number, last == Some(tried.number));
+            client::write(&mut out, ended, &client::Asked { tried, number, method, target: &call.path, call: Some(&call.name), is_last });
+        }
+    }
     server::write(&mut out, ended);
-    Spans { bytes: out, count: ended.tried.len() as u32 + 1 }
+    let of_calls: usize = ended.calls.iter().map(|call| call.tried.len()).sum();
+    Spans { bytes: out, count: (ended.tried.len() + of_calls) as u32 + 1 }
 }
 
 fn begin(out: &mut Vec<u8>, ended: &Ended<'_>, identity: &Identity<'_>) {

@@ -89,12 +89,17 @@ fn own(out: &mut Vec<u8>, ended: &Ended<'_>) {
         ("frontgate.tier", line.tier),
         ("frontgate.limit", line.limit),
         ("frontgate.circuit", line.circuit),
+        ("frontgate.missing", line.missing),
+        ("frontgate.saga", line.saga),
         ("frontgate.kept", ended.kept),
     ];
     for (name, value) in texts {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             text(out, name, value);
         }
+    }
+    if let Some(calls) = line.calls {
+        count(out, "frontgate.calls", calls.into());
     }
     if attempts > 1 {
         count(out, "frontgate.attempts", attempts.into());

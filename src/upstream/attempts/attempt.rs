@@ -82,7 +82,7 @@ pub(crate) struct Made<'m> {
 
 /// An attempt as it is told of once it is over.
 #[derive(Clone)]
-#[cfg_attr(not(feature = "otel"), allow(dead_code, reason = "spans alone tell of it"))]
+#[cfg_attr(not(feature = "otel"), allow(dead_code, reason = "spans alone tell all of it"))]
 pub(crate) struct Tried {
     /// Which of the request's attempts it is, from 1 on.
     pub number: u32,
@@ -100,6 +100,14 @@ pub(crate) struct Tried {
     pub result: Option<telemetry::Attempt>,
     /// Why there was no connection, or no answer that can be read, where that is known.
     pub why: Option<Cause>,
+}
+
+impl Tried {
+    /// Why it brought no head, or no whole answer.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        let has_failed = self.why.is_some() || self.result.is_some_and(|result| result != telemetry::Attempt::Ok);
+        has_failed.then(|| cause(self.result, self.why))
+    }
 }
 
 /// Why an attempt brought no head that ended so, for this reason where that is known.

@@ -195,6 +195,7 @@ impl Filter for Trim {
         let coding = if policy.is_noop() { None } else { ask_for_plain(request.head, fingerprint) };
         // What a filter outside of this one packs comes to it plain.
         let coding = coding.filter(|_| !request.facts.packed);
+        request.facts.trims = Some(policy.clone()).filter(|policy| !policy.is_noop());
         if request.is_explained() {
             return Verdict::Continue;
         }

@@ -163,7 +163,7 @@ impl Expect {
         self.0.iter().any(|range| range.contains(status))
     }
 
-    fn is_default(&self) -> bool {
+    pub(in crate::config::model) fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use call::{Call, Expect, Verb, When, WhenFact};
 pub use json::Json;
-use json::written;
+pub(super) use json::written;
 pub use ordered::Ordered;
 pub use places::{JsonPath, JsonPlace, Within};
 

@@ -1,0 +1,98 @@
+//! How much memory the bodies may have together that compositions hold: those of clients and those of answers to calls. Beyond it a call fails,
+//! and its request is asked to come later.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What is held where nobody knows how much memory there is.
+const OTHERWISE: usize = 256 << 20;
+
+/// The budget of a process.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    most: usize,
+    held: AtomicUsize,
+}
+
+impl Budget {
+    /// A budget of so many bytes.
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most, held: AtomicUsize::new(0) })
+    }
+
+    /// A quarter of what the process may have: of the limit of its control group, of its own limits, and of the machine's memory whichever is
+    /// least.
+    pub(crate) fn of_process() -> Arc<Self> {
+        Self::new(crate::overload::memory_bound().map_or(OTHERWISE, |bound| usize::try_from(bound / 4).unwrap_or(usize::MAX)))
+    }
+
+    /// How many bytes there may be, and how many there are.
+    pub(crate) fn told(&self) -> (usize, usize) {
+        (self.most, self.held.load(Ordering::Relaxed))
+    }
+
+    /// Whether there is nothing left.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.held.load(Ordering::Relaxed) >= self.most
+    }
+}
+
+/// Part of a budget. Dropped, it is given back.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    of: Option<Arc<Budget>>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Nothing yet of this budget.
+    pub(crate) fn of(budget: &Arc<Budget>) -> Self {
+        Self { of: Some(budget.clone()), bytes: 0 }
+    }
+
+    /// So many bytes more; false where the budget has no room for them.
+    #[must_use]
+    pub(crate) fn grow(&mut self, bytes: usize) -> bool {
+        let Some(budget) = &self.of else { return true };
+        let fits = |held: usize| held.checked_add(bytes).filter(|held| *held <= budget.most);
+        let fits = budget.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
+        self.bytes += if fits { bytes } else { 0 };
+        fits
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.of {
+            budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_bounded_and_given_back() {
+        let budget = Budget::new(10);
+        let (mut one, mut two) = (Held::of(&budget), Held::of(&budget));
+
+        assert!(one.grow(6) && !two.grow(5) && two.grow(4) && budget.is_spent());
+        assert!(!one.grow(usize::MAX), "no sum overflows");
+        assert_eq!(budget.told(), (10, 10));
+
+        drop(two);
+        assert_eq!(budget.told(), (10, 6));
+        drop(one);
+        assert_eq!(budget.told(), (10, 0));
+        assert!(Held::default().grow(usize::MAX), "who has no budget has no bound");
+    }
+
+    #[test]
+    fn the_budget_of_this_process_is_no_more_than_a_quarter_of_the_machine() {
+        let (most, held) = Budget::of_process().told();
+
+        assert!(most > 1 << 20 && held == 0, "{most}");
+    }
+}

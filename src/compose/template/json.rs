@@ -1,0 +1,234 @@
+//! JSON with values in it: the body of a call, or an answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use frontgate_filters::json::splice::{Item, Member, MemberName, Piece, Template};
+use frontgate_filters::json::{Path, Plan, Policy, Proved};
+use memchr::memmem::Finder;
+
+use super::words::Words;
+use super::{Missing, Resolve};
+use crate::compose::reference::{Reference, Text, Wrong};
+use crate::compose::values::{self, Values};
+
+/// JSON with places for values.
+#[derive(Clone, Debug)]
+pub(crate) struct Json<S> {
+    template: Template,
+    fillings: Box<[Filling<S>]>,
+    /// Of each member of the outermost object, its name and the fillings in it. No name where it is what is spread.
+    members: Box<[(Option<Box<str>>, std::ops::Range<usize>)]>,
+}
+
+/// What is put into a place.
+#[derive(Clone, Debug)]
+enum Filling<S> {
+    /// The value itself, of whatever type.
+    Value { source: S, default: Option<Proved> },
+    /// Text around values.
+    Words(Words<S>),
+    /// Elements, or members but for those that are named beside them.
+    Spread { source: S, beside: Option<Beside> },
+}
+
+/// The names beside which members are spread: theirs give way.
+#[derive(Clone, Debug)]
+struct Beside {
+    /// As they stand in a text, with their quotes.
+    names: Box<[Finder<'static>]>,
+    without: Arc<Plan>,
+}
+
+/// What becomes of text around a value that is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lacking {
+    /// Nothing can be made of it.
+    Fails,
+    /// It is left out.
+    LeftOut,
+}
+
+impl<S> Json<S> {
+    /// Reads a value whose texts may hold references. The key `...` spreads the members of what it names, one or a list.
+    pub(crate) fn compile(value: &serde_json::Value, resolve: &mut Resolve<'_, S>) -> Result<Self, Wrong> {
+        let mut reading = Reading { fillings: Vec::new(), resolve };
+        let mut members = Vec::new();
+        let piece = match value {
+            serde_json::Value::Object(written) => {
+                reading.object(written, &mut |name, fillings| members.push((name.map(Box::from), fillings)))?
+            }
+            other => reading.piece(other)?,
+        };
+        Ok(Self { template: piece.into(), fillings: reading.fillings.into(), members: members.into() })
+    }
+
+    /// What its references stand for.
+    pub(crate) fn sources<'s>(&'s self, each: &mut dyn FnMut(&'s S)) {
+        self.fillings.iter().for_each(|filling| filling.sources(each));
+    }
+
+    /// The members of the outermost object: the name, where it is not what is spread, with what the references in it stand for.
+    pub(crate) fn members<'s>(&'s self, each: &mut dyn FnMut(Option<&'s str>, &mut dyn FnMut(&mut dyn FnMut(&'s S)))) {
+        for (name, fillings) in &self.members {
+            let fillings = &self.fillings[fillings.clone()];
+            each(name.as_deref(), &mut |source| fillings.iter().for_each(|filling| filling.sources(source)));
+        }
+    }
+
+    /// Whether it is an object, whose members [`Json::members`] are.
+    pub(crate) fn is_object(&self) -> bool {
+        !self.members.is_empty()
+    }
+
+    /// The JSON with all values: where one is missing, a member is left out, and an element is null.
+    pub(crate) fn expand(&self, values: &dyn Values<S>, lacking: Lacking) -> Result<Proved, Missing> {
+        let fillings = self.fillings.iter().map(|filling| filling.fill(values, lacking)).collect::<Result<Vec<_>, _>>()?;
+        Ok(self.template.fill(&fillings))
+    }
+}
+
+impl<S> Filling<S> {
+    fn sources<'s>(&'s self, each: &mut dyn FnMut(&'s S)) {
+        match self {
+            Self::Value { source, .. } | Self::Spread { source, .. } => each(source),
+            Self::Words(words) => words.sources(each),
+        }
+    }
+
+    fn fill(&self, values: &dyn Values<S>, lacking: Lacking) -> Result<Option<Proved>, Missing> {
+        match self {
+            Self::Value { source, default: None } => Ok(values.find(source).and_then(values::Value::into_json)),
+            Self::Value { source, default } => {
+                let found = values.find(source).filter(|value| !value.is_null());
+                Ok(found.and_then(values::Value::into_json).or_else(|| default.clone()))
+            }
+            Self::Words(words) => {
+                let text = words.expand(values).and_then(|text| text.ok_or(Missing));
+                match (text.and_then(|text| String::from_utf8(text).map_err(|_| Missing)), lacking) {
+                    (Ok(text), _) => Ok(Some(values::string(&text))),
+                    (Err(Missing), Lacking::Fails) => Err(Missing),
+                    (Err(Missing), Lacking::LeftOut) => Ok(None),
+                }
+            }
+            Self::Spread { source, beside } => {
+                let value = values.find(source).and_then(values::Value::into_json);
+                Ok(match beside {
+                    Some(beside) => value.and_then(|value| beside.without(value)),
+                    None => value,
+                })
+            }
+        }
+    }
+}
+
+impl Beside {
+    fn new(names: &[&str]) -> Result<Option<Self>, Wrong> {
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let wrong = |message: String| Wrong { at: 0, message };
+        let path = |name: &&str| format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")).parse::<Path>();
+        let paths = names.iter().map(path).collect::<Result<Vec<_>, _>>().map_err(|error| wrong(error.to_string()))?;
+        let policy = Policy::drop(&paths).map_err(|error| wrong(error.to_string()))?;
+        let plan = Plan::new(&policy, &[], &[]).map_err(|error| wrong(error.to_string()))?;
+        let names = names.iter().map(|name| Finder::new(serde_json::Value::from(*name).to_string().as_bytes()).into_owned());
+        Ok(Some(Self { names: names.collect(), without: Arc::new(plan) }))
+    }
+
+    /// The object without the members of these names. It is read once more only where it may have some.
+    fn without(&self, value: Proved) -> Option<Proved> {
+        if value.first() != b'{' {
+            return None;
+        }
+        let text: Bytes = value.to_bytes();
+        let may = memchr::memchr(b'\\', &text).is_some() || self.names.iter().any(|name| name.find(&text).is_some());
+        if may { values::read(&self.without, text).map(|document| document.whole()) } else { Some(value) }
+    }
+}
+
+/// What was read so far.
+struct Reading<'r, 'c, S> {
+    fillings: Vec<Filling<S>>,
+    resolve: &'r mut Resolve<'c, S>,
+}
+
+impl<S> Reading<'_, '_, S> {
+    fn add(&mut self, filling: Filling<S>) -> usize {
+        self.fillings.push(filling);
+        self.fillings.len() - 1
+    }
+
+    fn piece(&mut self, value: &serde_json::Value) -> Result<Piece, Wrong> {
+        match value {
+            serde_json::Value::String(text) => self.text(text),
+            serde_json::Value::Array(elements) => {
+                let items = elements.iter().map(|element| self.item(element)).collect::<Result<Vec<_>, _>>()?;
+                Ok(Piece::array(items))
+            }
+            serde_json::Value::Object(members) => self.object(members, &mut |_, _| {}),
+            constant => Ok(Piece::constant(constant)),
+        }
+    }
+
+    fn text(&mut self, text: &str) -> Result<Piece, Wrong> {
+        let read = Text::parse(text)?;
+        if let Some(reference) = read.only()
+            && !reference.spread
+        {
+            let default = reference.default.as_deref().map(values::string);
+            let source = (self.resolve)(reference)?;
+            return Ok(Piece::hole(self.add(Filling::Value { source, default })));
+        }
+        if read.references().next().is_none() {
+            return Ok(Piece::constant(&read.literal().into()));
+        }
+        let words = Words::of(&read, self.resolve)?;
+        Ok(Piece::hole(self.add(Filling::Words(words))))
+    }
+
+    fn item(&mut self, element: &serde_json::Value) -> Result<Item, Wrong> {
+        if let serde_json::Value::String(text) = element
+            && let Some(reference) = Text::parse(text)?.only().filter(|reference| reference.spread)
+        {
+            let source = (self.resolve)(reference)?;
+            return Ok(Item::Spread(self.add(Filling::Spread { source, beside: None })));
+        }
+        self.piece(element).map(Item::One)
+    }
+
+    fn object(
+        &mut self,
+        written: &serde_json::Map<String, serde_json::Value>,
+        each: &mut dyn FnMut(Option<&str>, std::ops::Range<usize>),
+    ) -> Result<Piece, Wrong> {
+        let named: Vec<&str> = written.keys().map(String::as_str).filter(|name| *name != "...").collect();
+        let mut members = Vec::new();
+        for (name, value) in written {
+            if name != "..." {
+                let begin = self.fillings.len();
+                let piece = self.piece(value)?;
+                each(Some(name), begin..self.fillings.len());
+                members.push(Member::Named(MemberName::new(name), piece));
+                continue;
+            }
+            let names = match value {
+                serde_json::Value::String(name) => vec![name.as_str()],
+                serde_json::Value::Array(names) if !names.is_empty() && names.iter().all(serde_json::Value::is_string) => {
+                    names.iter().filter_map(serde_json::Value::as_str).collect()
+                }
+                _ => {
+                    let message = "`...` spreads what it names: a name, or a list of names".to_owned();
+                    return Err(Wrong { at: 0, message });
+                }
+            };
+            for name in names {
+                let source = (self.resolve)(&Reference::bare(name)?)?;
+                let number = self.add(Filling::Spread { source, beside: Beside::new(&named)? });
+                each(None, number..number + 1);
+                members.push(Member::Spread(number));
+            }
+        }
+        Ok(Piece::object(members))
+    }
+}
