@@ -19,6 +19,8 @@ mod cases;
 mod chaos;
 /// What `frontgate check` opens, says and does not say.
 mod check;
+/// Requests that many services answer together.
+mod compose;
 /// Answers that are compressed on their way.
 mod compress;
 /// The page that the admin address shows, in a real browser.

@@ -12,7 +12,7 @@ pub mod model;
 mod places;
 mod read;
 pub mod schema;
-mod secrets;
+pub(crate) mod secrets;
 pub(crate) mod show;
 mod source;
 pub(crate) mod targets;
@@ -97,7 +97,7 @@ fn load_sources(sources: Vec<Source>, mut problems: Vec<Diagnostic>, env: &dyn F
     let index = collect::Index::new(&root);
     let config: Option<Config> = collect::read(&root, &index, &places, &mut skip, &mut problems);
     if let Some(config) = &config {
-        let tree = check::Tree::new(&root, &places, &index, &skip);
+        let tree = check::Tree::new(&root, &places, &sources, &index, &skip);
         check::check(config, &tree, &mut problems);
     }
 

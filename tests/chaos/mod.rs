@@ -17,7 +17,7 @@
 //! A fault lasts 2.5 s, and until the gateway has noticed it; with `FRONTGATE_CHAOS_SECONDS` that many, and with `FRONTGATE_LONG=1` thirty
 //! minutes are shared by all of them.
 
-mod faulty;
+pub mod faulty;
 mod load;
 
 use std::sync::Arc;

@@ -37,6 +37,9 @@ fn versions(config: &Config, route: &Route, verified: &HashSet<HeaderName>, repo
         }
         return;
     };
+    if route.target.aggregate().is_some() {
+        return;
+    }
     if !route.target.is_proxied() {
         report.lacking(first.place, "`canary` chooses between an upstream and others, but this route has no `upstream`");
         return;

@@ -25,7 +25,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     unshown(config, report);
     accounts(config, report);
     devices(config, report);
-    texts(report.tree.root, false, report);
+    texts(report.tree.root, Among::default(), report);
 }
 
 /// A network whose address is one of its hosts: it is the whole network all the same.
@@ -109,8 +109,7 @@ fn idle(config: &Config, report: &mut Report<'_, '_>) {
 
 /// What certificates of clients say, where no listener asks for them.
 fn unshown(config: &Config, report: &mut Report<'_, '_>) {
-    let asks = |listener: &Listener| listener.tls.as_ref().is_some_and(|tls| tls.client_auth.is_some());
-    if report.tree.torn || config.server.listeners.iter().any(|listener| asks(listener)) {
+    if report.tree.torn || asks_for_certificates(config) {
         return;
     }
     let hashes = config.upstreams.values().filter_map(|upstream| match &upstream.balance {
@@ -130,9 +129,18 @@ fn unshown(config: &Config, report: &mut Report<'_, '_>) {
         }
     }
     for (place, selector) in found {
-        let help = "write `client_auth: {ca: clients.pem}` in the `tls` of the listener".to_owned();
-        report.warn(place, format!("`{selector}` finds nothing: no listener asks its clients for a certificate"), Some(help));
+        report.warn(place, format!("`{selector}` finds nothing: {UNASKED}"), Some(ASK.to_owned()));
     }
+}
+
+/// Why nothing is known of clients' certificates, and what helps.
+pub(super) const UNASKED: &str = "no listener asks its clients for a certificate";
+pub(super) const ASK: &str = "write `client_auth: {ca: clients.pem}` in the `tls` of the listener";
+
+/// Whether a listener asks its clients for a certificate.
+pub(super) fn asks_for_certificates(config: &Config) -> bool {
+    let asks = |listener: &Listener| listener.tls.as_ref().is_some_and(|tls| tls.client_auth.is_some());
+    config.server.listeners.iter().any(|listener| asks(listener))
 }
 
 /// Limits that a client chooses for itself.
@@ -160,14 +168,7 @@ fn accounts(config: &Config, report: &mut Report<'_, '_>) {
 
 /// Classes of devices that no table has: what is written for them never happens.
 fn devices(config: &Config, report: &mut Report<'_, '_>) {
-    if report.tree.root.get("devices").is_some_and(|table| report.tree.is_torn_at(Place(table.id)) || report.tree.skips(table.id)) {
-        return;
-    }
-    let classes: Vec<String> = match &config.devices {
-        Some(table) => table.0.iter().map(|entry| entry.class.as_str().to_owned()).chain([DESKTOP.to_owned()]).collect(),
-        // Their names alone: the table itself takes memory that only those are to pay who ask it for something.
-        None => Devices::builtin_classes().iter().map(|class| (*class).to_owned()).collect(),
-    };
+    let Some(classes) = classes(config, report) else { return };
     let in_filters = entries(config).flat_map(|entry| entry.config.options().device_classes());
     let in_filters = in_filters.map(|class| (report.tree.key_of(class.place), class.value.to_owned()));
     let in_routes = config.routes.iter().filter_map(|route| route.when.as_ref()).flat_map(|when| when.device_classes());
@@ -186,19 +187,41 @@ fn devices(config: &Config, report: &mut Report<'_, '_>) {
     }
 }
 
-/// Texts that look like something else than what they are. `fixed`: they are the values of headers, the same for every request.
-fn texts(node: &Node, fixed: bool, report: &mut Report<'_, '_>) {
+/// What texts stand among.
+#[derive(Clone, Copy, Default)]
+struct Among {
+    /// They are the values of headers, the same for every request.
+    fixed: bool,
+    /// Braces open references in them.
+    referring: bool,
+}
+
+/// The classes of devices that there are; nothing where the table could not be read.
+pub(super) fn classes(config: &Config, report: &Report<'_, '_>) -> Option<Vec<String>> {
+    if report.tree.root.get("devices").is_some_and(|table| report.tree.is_torn_at(Place(table.id)) || report.tree.skips(table.id)) {
+        return None;
+    }
+    Some(match &config.devices {
+        Some(table) => table.0.iter().map(|entry| entry.class.as_str().to_owned()).chain([DESKTOP.to_owned()]).collect(),
+        // Their names alone: the table itself takes memory that only those are to pay who ask it for something.
+        None => Devices::builtin_classes().iter().map(|class| (*class).to_owned()).collect(),
+    })
+}
+
+/// Texts that look like something else than what they are.
+fn texts(node: &Node, among: Among, report: &mut Report<'_, '_>) {
     if report.tree.skips(node.id) {
         return;
     }
     match &node.value {
-        Value::Seq(items) => items.iter().for_each(|item| texts(item, fixed, report)),
+        Value::Seq(items) => items.iter().for_each(|item| texts(item, among, report)),
         Value::Map(entries) => {
             for entry in entries.iter().filter(|entry| !report.tree.skips(entry.key_id)) {
                 // What clients are sent is text of its own.
                 let key = entry.key.as_str();
-                if !matches!(key, "json" | "body") {
-                    texts(&entry.node, fixed || matches!(key, "set" | "add"), report);
+                if !matches!(key, "json" | "body" | "answer") {
+                    let fixed = among.fixed || matches!(key, "set" | "add");
+                    texts(&entry.node, Among { fixed, referring: among.referring || key == "aggregate" }, report);
                 }
             }
         }
@@ -207,10 +230,12 @@ fn texts(node: &Node, fixed: bool, report: &mut Report<'_, '_>) {
             if let Some(inner) = within_typographic_quotes(text) {
                 let help = format!("write \"{inner}\", or no quotes at all");
                 report.warn(Place(node.id), format!("the quotes of `{text}` are part of the text: YAML knows only \" and '"), Some(help));
-            } else if let Some(variable) = fixed.then(|| of_a_request(text)).flatten() {
+            } else if let Some(variable) = among.fixed.then(|| of_a_request(text)).flatten() {
                 let help = "only the environment is expanded, as `${NAME}`, when the configuration is read".to_owned();
                 report.warn(Place(node.id), format!("`{variable}` is not expanded: the value is the same for every request"), Some(help));
-            } else if let Some((variable, meant)) = foreign_variable(text) {
+            } else if let Some((variable, meant)) =
+                foreign_variable(text).filter(|(variable, _)| !among.referring || variable.starts_with('$'))
+            {
                 report.warn(Place(node.id), format!("`{variable}` is not expanded"), Some(format!("write `{meant}`")));
             }
         }

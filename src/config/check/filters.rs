@@ -20,6 +20,9 @@ pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
 
 /// Filters that make gRPC calls of requests, on a route whose upstream could not be sent one. What the server lists runs on others, too.
 fn calls(config: &Config, route: &Route, report: &mut Report<'_, '_>) {
+    if !route.target.is_proxied() {
+        return;
+    }
     let upstreams = || route.upstreams().filter_map(|name| config.upstreams.get(name.as_str()).map(|upstream| (name, upstream)));
     for (used, entry) in resolved(config, &route.filters) {
         let Some(entry) = entry.filter(|entry| entry.config.options().needs_grpc()) else { continue };

@@ -46,6 +46,7 @@ pub fn check(config: &Config, tree: &Tree<'_>, problems: &mut Vec<Diagnostic>) {
         report.error(table.place, why);
     }
     routes::check(config, report);
+    compose::check(config, report);
     canary::check(config, report);
     circles::check(config, report);
     telemetry::check(config, report);

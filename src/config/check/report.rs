@@ -1,11 +1,12 @@
 //! Where the checks find what was written, and where their problems go.
 
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 
-use frontgate_filters::words::spanned::{Place, Problem, Weight};
+use frontgate_filters::words::spanned::{Place, Problem, Spanned, Weight};
 
 use crate::config::diagnostics::{Code, Diagnostic, nearest};
-use crate::config::places::Places;
+use crate::config::places::{At, Places, Source};
 use crate::config::read::collect::Index;
 use crate::config::read::listed;
 use crate::config::read::tree::{Node, Value};
@@ -16,6 +17,7 @@ pub struct Tree<'t> {
     /// The whole of it.
     pub(super) root: &'t Node,
     places: &'t Places,
+    sources: &'t [Source],
     index: &'t Index<'t>,
     skip: &'t HashSet<u32>,
     /// The collections that something was left out of.
@@ -26,8 +28,8 @@ pub struct Tree<'t> {
 
 impl<'t> Tree<'t> {
     /// The tree with these values left out.
-    pub(crate) fn new(root: &'t Node, places: &'t Places, index: &'t Index<'t>, skip: &'t HashSet<u32>) -> Self {
-        Self { root, places, index, skip, around: index.around(skip), torn: !skip.is_empty() }
+    pub(crate) fn new(root: &'t Node, places: &'t Places, sources: &'t [Source], index: &'t Index<'t>, skip: &'t HashSet<u32>) -> Self {
+        Self { root, places, sources, index, skip, around: index.around(skip), torn: !skip.is_empty() }
     }
 
     /// Whether something was left out of this collection, or of the one that this value stands in.
@@ -45,6 +47,19 @@ impl<'t> Tree<'t> {
     /// Whether a value holds something of the environment.
     pub(super) fn is_from_environment(&self, place: Place) -> bool {
         self.places.origin(place).is_some()
+    }
+
+    /// Where a part of a text is written, as far as the text stands there as it is; else the text's own place.
+    fn within(&self, text: Spanned<&str>, part: Range<usize>) -> Option<At> {
+        let at = self.places.at(text.place)?;
+        let written = self.sources.get(at.file).and_then(|source| source.text.get(at.range.clone())).unwrap_or_default();
+        Some(match written.find(text.value) {
+            Some(start) if !self.is_from_environment(text.place) && !part.is_empty() => {
+                let start = at.range.start + start;
+                At { file: at.file, range: start + part.start..start + part.end }
+            }
+            _ => at,
+        })
     }
 
     /// The place of the key whose value this is.
@@ -135,6 +150,49 @@ impl Report<'_, '_> {
     pub fn both(&mut self, place: Place, message: impl Into<String>, other: Place, words: &str) {
         let diagnostic = self.about(place, message, other, words);
         self.problems.push(diagnostic);
+    }
+
+    /// An error in a part of a text, by its bytes, with what would be right.
+    pub(super) fn inside(&mut self, text: Spanned<&str>, part: Range<usize>, message: impl Into<String>, help: Option<String>) {
+        let diagnostic = Diagnostic::error(message).help(help);
+        self.problems.push(self.narrowed(diagnostic, text, part));
+    }
+
+    /// The same, of something that is probably not meant.
+    pub(super) fn doubt_inside(&mut self, text: Spanned<&str>, part: Range<usize>, message: impl Into<String>, help: Option<String>) {
+        let diagnostic = Diagnostic::warning(message).help(help);
+        self.problems.push(self.narrowed(diagnostic, text, part));
+    }
+
+    /// An error in a part of a text that has to do with other places, each with its words.
+    pub(super) fn inside_with(
+        &mut self,
+        text: Spanned<&str>,
+        part: Range<usize>,
+        message: impl Into<String>,
+        others: Vec<(Option<At>, &str)>,
+    ) {
+        let diagnostic = self.narrowed(Diagnostic::error(message), text, part);
+        let labelled = others.into_iter().filter_map(|(at, words)| Some((at?, words)));
+        self.problems.push(labelled.fold(diagnostic, |diagnostic, (at, words)| diagnostic.label(at, words)));
+    }
+
+    /// Where a value is written.
+    pub(super) fn at(&self, place: Place) -> Option<At> {
+        self.tree.places.at(place)
+    }
+
+    /// Where a part of a text is written.
+    pub(super) fn part(&self, text: Spanned<&str>, part: Range<usize>) -> Option<At> {
+        self.tree.within(text, part)
+    }
+
+    fn narrowed(&self, diagnostic: Diagnostic, text: Spanned<&str>, part: Range<usize>) -> Diagnostic {
+        let diagnostic = diagnostic.on(self.tree.places, text.place);
+        match self.tree.within(text, part) {
+            Some(at) => diagnostic.at(at),
+            None => diagnostic,
+        }
     }
 
     /// The same, of one that is tolerated where a gateway starts.

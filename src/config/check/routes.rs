@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use frontgate_filters::words::spanned::{Place, Spanned};
 
-use super::{Check, Report, compose, is_name, mirror, when};
+use super::{Check, Report, is_name, mirror, when};
 use crate::config::model::{Config, Route, Target};
 use crate::router::{Pattern, Segment, UNMATCHED, host_of};
 
@@ -43,8 +43,14 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
     }
     match route.target.written().len() {
         1 => {}
-        0 => report.lacking(name.place, format!("the route `{}` leads nowhere: write `upstream`, `redirect` or `respond`", name.value)),
-        _ => report.error(name.place, format!("the route `{}` has more than one of `upstream`, `redirect` and `respond`", name.value)),
+        0 => report.lacking(
+            name.place,
+            format!("the route `{}` leads nowhere: write `upstream`, `redirect`, `respond` or `aggregate`", name.value),
+        ),
+        _ => report.error(
+            name.place,
+            format!("the route `{}` has more than one of `upstream`, `redirect`, `respond` and `aggregate`", name.value),
+        ),
     }
     if route.timeout.is_some_and(|timeout| timeout.0.is_zero()) {
         report.error(name.place, format!("`timeout` of the route `{}` is 0: every request would fail", name.value));
@@ -109,7 +115,7 @@ fn host(route: &Route, report: &mut Report<'_, '_>) -> Option<String> {
 /// What the route leads to, with what belongs to it.
 fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
     if let Some(rewrite) = &route.rewrite {
-        if !route.target.is_proxied() {
+        if !route.target.is_proxied() && route.target.aggregate().is_none() {
             report.lacking(rewrite.place, "`rewrite` changes the path that is sent to an upstream, but this route has no `upstream`");
         }
         rewrite.check(path, report);
@@ -121,12 +127,11 @@ fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
         match target {
             Target::Redirect(redirect) => redirect.check(path, report),
             Target::Respond(respond) => respond.check(path, report),
-            Target::Aggregate(aggregate) => compose::check(route, aggregate, path, report),
-            Target::Saga(saga) => {
+Target::Saga(saga) => {
                 report.not_yet(report.tree.key_of(saga.place), "saga", "a route leads to one upstream, a redirect or a fixed answer")
             }
             // Whether there is an upstream of this name is checked with all other names.
-            Target::Upstream(_) | Target::Apart(_) | Target::Unclear(_) => {}
+            Target::Upstream(_) | Target::Apart(_) | Target::Aggregate(_) | Target::Unclear(_) => {}
         }
     }
 }

@@ -23,8 +23,15 @@ pub struct Within {
     /// The call's name.
     pub call: String,
     /// Where they are in its answer; all of it where nothing follows the name.
-    pub place: Place,
+    pub at: Place,
     text: String,
+}
+
+impl Within {
+    /// As it is written.
+    pub fn written(&self) -> &str {
+        &self.text
+    }
 }
 
 /// What is wrong with a text that should be a path or a place.
@@ -55,14 +62,14 @@ impl FromStr for Within {
         if !is_name(call) {
             return Err(format!("`{text}` does not begin with the name of a call, as in `cart.items.product_id`"));
         }
-        let place = match text.len() == call.len() {
+        let at = match text.len() == call.len() {
             true => Place::WHOLE,
             false => rest.parse().map_err(|error: PathError| {
                 wrong(text, "a place in an answer", &PathError { at: error.at + call.len() + 1, message: error.message })
             })?,
         };
-        exact(text, &place)?;
-        Ok(Self { call: call.to_owned(), place, text: text.to_owned() })
+        exact(text, &at)?;
+        Ok(Self { call: call.to_owned(), at, text: text.to_owned() })
     }
 }
 

@@ -46,10 +46,10 @@ fn calls_and_members_stay_in_their_order() {
 fn a_place_within_a_call_says_what_is_wrong_with_it() {
     let within: Within = "cart.items.0.\"a.b\"".parse().expect("a place");
     assert_eq!(
-        (within.call.as_str(), within.place.to_string().as_str(), within.to_string().as_str()),
+        (within.call.as_str(), within.at.to_string().as_str(), within.to_string().as_str()),
         ("cart", "items.0.\"a.b\"", "cart.items.0.\"a.b\"")
     );
-    assert_eq!("ids".parse::<Within>().expect("all of it").place.steps(), []);
+    assert_eq!("ids".parse::<Within>().expect("all of it").at.steps(), []);
     for (text, words) in [
         ("", "does not begin with the name of a call"),
         (".x", "does not begin with the name of a call"),
