@@ -12,6 +12,7 @@ pub(crate) mod reference;
 mod saga;
 pub(crate) mod aggregate;
 pub(crate) mod reference;
+pub(crate) mod saga;
 pub(crate) mod stages;
 pub(crate) mod template;
 pub(crate) mod values;
