@@ -11,6 +11,9 @@ mod memory;
 pub(crate) mod reference;
 #[cfg(feature = "saga")]
 mod saga;
+pub(crate) mod aggregate;
+pub(crate) mod reference;
+pub(crate) mod saga;
 pub(crate) mod stages;
 pub(crate) mod template;
 pub(crate) mod values;
