@@ -3,6 +3,7 @@
 mod entrances;
 mod lately;
 mod reloads;
+mod sagas;
 mod strain;
 mod told;
 
@@ -27,6 +28,8 @@ use self::lately::Lately;
 use self::reloads::Reloads;
 use crate::certificates::Renewed;
 use crate::changes::changes;
+#[cfg(feature = "saga")]
+use crate::compose::saga::operated::Operated;
 use crate::config::Loaded;
 use crate::discovery::dns::Places;
 use crate::door::wire::Refusal;
@@ -90,6 +93,9 @@ pub(crate) struct Gateway {
     background: OnceLock<tokio::runtime::Handle>,
     /// Who is told what the gateway is about.
     supervisor: OnceLock<Supervisor>,
+    /// Who runs sagas, where there is a place to keep them.
+    #[cfg(feature = "saga")]
+    sagas: OnceLock<Arc<dyn Operated>>,
 }
 
 /// A request in flight, until it is dropped.
@@ -154,6 +160,8 @@ impl Gateway {
             keyless: Mutex::default(),
             background: OnceLock::new(),
             supervisor: OnceLock::new(),
+            #[cfg(feature = "saga")]
+            sagas: OnceLock::new(),
         })
     }
 

@@ -12,7 +12,7 @@ pub mod model;
 mod places;
 mod read;
 pub mod schema;
-mod secrets;
+pub(crate) mod secrets;
 pub(crate) mod show;
 mod source;
 pub(crate) mod targets;

@@ -252,6 +252,12 @@ pub(super) fn masked(key: &str, value: &str) -> Option<String> {
     (!words.is_empty()).then(|| words.into_iter().fold(value.to_owned(), |shown, word| shown.replace(word, HIDDEN)))
 }
 
+/// Whether a fact of a request, or a member of a document, is called like something that is shown to nobody.
+#[cfg_attr(not(feature = "saga"), allow(dead_code, reason = "nothing is shown by such names"))]
+pub(crate) fn is_secret(name: &str) -> bool {
+    names_a_secret(name) || name.to_ascii_lowercase().contains("cookie")
+}
+
 /// What is assigned within a value to names of secrets: `…?token=…`, `password: …`.
 fn assigned(value: &str) -> impl Iterator<Item = &str> {
     let separators = value.match_indices('=').chain(value.match_indices(": "));

@@ -47,6 +47,7 @@ impl Gateway {
             canaries: self.canaries(&snapshot),
             circuits,
             key_sets: key_sets.map(|(filter, age)| (filter.to_owned(), KeySetStatus { age_seconds: age.as_secs() })).collect(),
+            sagas: self.sagas_status(),
         }
     }
 
@@ -129,6 +130,7 @@ impl Gateway {
             .chain(refused)
             .chain(renewals)
             .chain(log)
+            .chain(self.saga_troubles())
             .chain(self.sources(snapshot))
             .chain(self.lately.failing(&self.metrics))
             .chain(self.lately.open(circuits, now))

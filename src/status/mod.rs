@@ -7,6 +7,7 @@ mod circuits;
 mod configurations;
 mod limits;
 mod log_level;
+mod sagas;
 #[cfg(test)]
 mod tests;
 mod upstreams;
@@ -21,6 +22,10 @@ pub(crate) use self::circuits::{CircuitForced, CircuitState, CircuitStatus, Forc
 pub(crate) use self::configurations::{HistoryStatus, InForce, KeptConfiguration, ReloadStatus, Reloaded, RolledBack};
 pub(crate) use self::limits::{LimitedKey, LimitsStatus};
 pub(crate) use self::log_level::{Level, LogLevel, LogLevelSet};
+pub(crate) use self::sagas::{
+    SagaAct, SagaAnswer, SagaBrief, SagaCount, SagaJournal, SagaList, SagaObeyed, SagaState, SagaStatus, SagaStep, SagaStepStatus,
+    SagaUndo, SagasStatus,
+};
 pub(crate) use self::upstreams::{DiscoveryStatus, EndpointStatus, SourceState, SourceStatus, UpstreamStatus};
 
 /// Everything that the gateway depends on.
@@ -57,6 +62,9 @@ pub(crate) struct Status {
     pub circuits: Vec<CircuitStatus>,
     /// The key sets from elsewhere, by the filters that use them.
     pub key_sets: BTreeMap<String, KeySetStatus>,
+    /// The sagas, where there is a place to keep them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sagas: Option<SagasStatus>,
 }
 
 /// Whether the gateway serves.

@@ -175,6 +175,9 @@ pub(crate) struct Act {
     /// What was written to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Where the saga was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<State>,
 }
 
 /// A saga as it is kept. Values are texts of JSON, as they came.
@@ -203,6 +206,12 @@ pub(crate) struct Record {
     /// Why it turned to undoing, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// The first undo that was to be made, where some were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turned_at: Option<usize>,
+    /// What was wrong with the last attempt of what it is stuck at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// When it began.
     pub begun: Millis,
     /// When its state last changed.
@@ -234,6 +243,8 @@ impl Record {
             answers: BTreeMap::new(),
             state: State::Running(0),
             failure: None,
+            turned_at: None,
+            trouble: None,
             begun: now,
             changed: now,
             deadline_from: now,
@@ -246,6 +257,9 @@ impl Record {
     /// The state that a machine wants kept, and what follows from it for its times.
     pub(crate) fn moves(&mut self, keep: Keep, now: Millis) {
         let was_undoing = matches!(self.state, State::Undoing(_));
+        if let State::Undoing(first) = keep.state {
+            self.turned_at.get_or_insert(first);
+        }
         self.state = keep.state;
         self.changed = now;
         if keep.anew {

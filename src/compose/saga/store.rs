@@ -4,7 +4,7 @@
 //! file is open to one process at a time.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -132,7 +132,12 @@ impl Store {
     pub(crate) fn put(&self, batch: &[Write]) -> Result<Vec<Written>, Trouble> {
         let writing = self.begin()?;
         let written = put(&writing, batch).map_err(Trouble::of)?;
-        writing.commit().map_err(Trouble::of)?;
+        if written.iter().all(|written| matches!(written, Written::Taken(..))) {
+            // Nothing was written that would have to be synced.
+            writing.abort().map_err(Trouble::of)?;
+        } else {
+            writing.commit().map_err(Trouble::of)?;
+        }
         Ok(written)
     }
 
@@ -145,6 +150,25 @@ impl Store {
         .map_err(Trouble::of)?
         .transpose()
         .map_err(|why| Trouble::Broken(format!("saga {id} cannot be read: {why}")))
+    }
+
+    /// The same; of one that cannot be read, why.
+    pub(crate) fn record(&self, id: Id) -> Result<Option<Result<Record, String>>, Trouble> {
+        (|| {
+            let sagas = self.0.begin_read()?.open_table(SAGAS)?;
+            Ok::<_, redb::Error>(sagas.get(id.0)?.map(|found| Record::read(found.value())))
+        })()
+        .map_err(Trouble::of)
+    }
+
+    /// The sagas whose ids are between these two, both included, at most so many, in their order.
+    pub(crate) fn between(&self, ids: RangeInclusive<u128>, most: usize) -> Result<Vec<Id>, Trouble> {
+        (|| {
+            let sagas = self.0.begin_read()?.open_table(SAGAS)?;
+            let found = sagas.range::<u128>(ids)?.take(most).map(|entry| Ok(Id(entry?.0.value())));
+            found.collect::<Result<_, redb::StorageError>>().map_err(redb::Error::from)
+        })()
+        .map_err(Trouble::of)
     }
 
     /// The saga that began with this key.

@@ -13,6 +13,7 @@ mod mirror;
 mod overload;
 mod process;
 mod route;
+mod sagas;
 mod scrape;
 mod spans;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use self::answers::{Counted, Room, Series};
 use self::scrape::Scrape;
 use crate::compose::Budget;
 use crate::router::UNMATCHED;
+use crate::status::{SagaCount, SagaState};
 
 #[cfg(test)]
 pub(crate) use answers::{OF_ALL, OF_ONE};
@@ -43,6 +45,7 @@ pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
 pub(crate) use mirror::{Compared, MirrorMetrics, Place, Skipped};
 pub(crate) use overload::OverloadMetrics;
 pub(crate) use route::{Outcomes, RouteMetrics, VariantMetrics, VersionCounts};
+pub(crate) use sagas::SagaMetrics;
 pub(crate) use spans::{SpanLoss, SpanMetrics};
 pub(crate) use upstream::{Attempt, EndpointState, UpstreamMetrics};
 
@@ -55,6 +58,9 @@ pub(crate) struct Metrics {
     upstreams: Handles<UpstreamMetrics>,
     discoveries: Handles<DiscoveryMetrics>,
     listeners: Handles<ListenerMetrics>,
+    sagas: Handles<SagaMetrics>,
+    /// What the syncs of the sagas' journal take; only where there is one.
+    saga_commits: OnceLock<Histogram>,
     reload: Mutex<Reload>,
     log_dropped: IntCounter,
     /// What runs short.
@@ -83,6 +89,8 @@ impl Metrics {
             upstreams: Handles::default(),
             discoveries: Handles::default(),
             listeners: Handles::default(),
+            sagas: Handles::default(),
+            saga_commits: OnceLock::new(),
             reload: Mutex::default(),
             log_dropped,
             overload: OverloadMetrics::default(),
@@ -128,6 +136,28 @@ impl Metrics {
         self.listeners.get(address, ListenerMetrics::of_operators)
     }
 
+    /// The handle of a route's sagas: always the same for a name.
+    #[allow(dead_code, reason = "what runs sagas is on its way")]
+    pub(crate) fn sagas(&self, route: &str) -> Arc<SagaMetrics> {
+        self.sagas.get(route, SagaMetrics::default)
+    }
+
+    /// How many sagas are open, by route and state, where there are any.
+    pub(crate) fn open_sagas(&self) -> Vec<SagaCount> {
+        let mut open = Vec::new();
+        self.sagas.each(|route, sagas| {
+            let counts = SagaState::OPEN.map(|state| SagaCount { route: route.to_owned(), state, count: sagas.open(state) });
+            open.extend(counts.into_iter().filter(|told| told.count > 0));
+        });
+        open
+    }
+
+    /// What the syncs of the sagas' journal take, in seconds.
+    #[allow(dead_code, reason = "what runs sagas is on its way")]
+    pub(crate) fn saga_commits(&self) -> Histogram {
+        self.saga_commits.get_or_init(|| histogram(sagas::COMMITS)).clone()
+    }
+
     /// How many connections of clients were turned away for want of room.
     pub(crate) fn turned_away(&self) -> crate::overload::TurnedAway<u64> {
         let mut all = crate::overload::TurnedAway::default();
@@ -145,13 +175,15 @@ impl Metrics {
         self.reload.lock().succeeded = false;
     }
 
-    /// Takes the series of routes and upstreams off the page that are not kept; [`UNMATCHED`] always is.
+    /// Takes the series of routes and upstreams off the page that are not kept; [`UNMATCHED`] always is. Those of versions and of sagas go once
+    /// nobody holds their handle, be it a route or a saga that is open.
     ///
     /// What still runs counts on where nobody reads it, until there is one of its name again. To be called once a new configuration serves, and
     /// with the old one's names when handles were made for a configuration that was then refused.
     pub(crate) fn retire(&self, routes_kept: &dyn Fn(&str) -> bool, upstreams_kept: &dyn Fn(&str) -> bool) {
         self.routes.retire(|name| name == UNMATCHED || routes_kept(name));
         self.variants.retire_unheld();
+        self.sagas.retire_unheld();
         self.upstreams.retire(upstreams_kept);
     }
 
@@ -211,6 +243,11 @@ impl Metrics {
         self.discoveries.each(|upstream, discovery| discovery.scrape(upstream, &mut scrape));
         self.listeners.each(|address, listener| listener.scrape(address, &mut scrape));
         self.overload.scrape(&mut scrape);
+        self.sagas.each(|route, sagas| sagas.scrape(route, &mut scrape));
+        if let Some(commits) = self.saga_commits.get() {
+            let help = "Time to write and sync what sagas have to remember, for all that waited together.";
+            scrape.histogram("frontgate_saga_commit_seconds", help, &[], commits);
+        }
         if let Some(budget) = self.budget.get() {
             let (most, held) = budget.told();
             let help = "Memory of the bodies that answers are put together from, in bytes.";

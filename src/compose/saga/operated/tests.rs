@@ -1,0 +1,321 @@
+//! What operators see of what is in a real journal, and what they are refused.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use prometheus::{Histogram, HistogramOpts};
+
+use super::super::machine::{Keep, Stuck};
+use super::super::record::{Act, Answer, Body, Failure, Hash};
+use super::super::store::Write;
+use super::super::store::tests::Scratch;
+use super::*;
+use crate::status::{SagaStep, SagaUndo};
+
+/// Three steps of which the last is the pivot. It obeys as a runner does, without making a call.
+struct Runner {
+    journal: Journal,
+    live: Mutex<BTreeMap<Id, Live>>,
+    _scratch: Scratch,
+}
+
+impl Runner {
+    fn new(name: &str) -> Arc<Self> {
+        let scratch = Scratch::new(name);
+        let commits = Histogram::with_opts(HistogramOpts::new("commits", "Commits.")).expect("a histogram");
+        let journal = Journal::open(scratch.0.clone(), commits).expect("a thread");
+        Arc::new(Self { journal, live: Mutex::default(), _scratch: scratch })
+    }
+
+    async fn put(&self, id: u128, made: impl FnOnce(&mut Record)) -> Id {
+        let id = Id(id);
+        let begun = Millis(Millis::now().0 - 60_000);
+        let hash = |text: &str| Hash::of(&[text.as_bytes()]);
+        let mut record =
+            Record::begin("checkout".to_owned(), hash(&id.to_string()), hash("f"), hash("steps"), "request-1".to_owned(), begun);
+        let began = Box::new(record.clone());
+        self.journal
+            .write(Write::Begin { id, record: began, definition: "reserve charge confirm".to_owned() })
+            .await
+            .expect("it is written");
+        made(&mut record);
+        let record = Box::new(record);
+        let change = Write::Change { id, record, before: State::Running(0), forgotten: None, was_forgotten: None };
+        self.journal.write(change).await.expect("it is written");
+        id
+    }
+
+    async fn shown(&self, id: Id) -> SagaStatus {
+        show(self, &id.to_string().parse().expect("an id"), &Pseudonyms::of_this_process()).await.expect("it is shown")
+    }
+
+    async fn listed(&self, wanted: Wanted) -> Vec<String> {
+        list(self, &wanted).await.expect("they are listed").sagas.into_iter().map(|saga| saga.id).collect()
+    }
+}
+
+impl Operated for Runner {
+    fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    fn live(&self, id: Id) -> Option<Live> {
+        self.live.lock().get(&id).cloned()
+    }
+
+    fn steps(&self, definition: &str) -> Option<Vec<Known>> {
+        let undo = |name: &str| if name == "confirm" { Undo::Never } else { Undo::Call { needs_answer: false } };
+        Some(definition.split(' ').map(|name| Known { name: name.to_owned(), undo: undo(name) }).collect())
+    }
+
+    fn obey<'a>(&'a self, id: Id, order: &'a Order, who: &'a str) -> BoxFuture<'a, Result<State, Refused>> {
+        Box::pin(async move {
+            let record = self.journal.read(move |store| store.get(id)).await?;
+            let Some(mut record) = record else { return Err(Refused::Unknown(id.to_string())) };
+            let before = record.state;
+            if SagaState::from(before) != order.is_for() {
+                return Err(Refused::other_state(id, order, before));
+            }
+            let state = match (order, before) {
+                (Order::Retry, State::Stuck(why)) => why.resumes(),
+                (Order::Undo, _) => State::Undoing(1),
+                _ => State::Abandoned,
+            };
+            record.moves(Keep { state, answer: None, failed: None, anew: true }, Millis::now());
+            let (what, note) = (order.name().to_owned(), order.note().map(str::to_owned));
+            record.acted(Act { at: Millis::now(), who: who.to_owned(), what, note, was: Some(before) });
+            let change = Write::Change { id, record: Box::new(record), before, forgotten: None, was_forgotten: None };
+            self.journal.write(change).await?;
+            Ok(state)
+        })
+    }
+}
+
+fn moved(record: &mut Record, states: &[State]) {
+    for state in states {
+        record.moves(Keep { state: *state, answer: None, failed: None, anew: false }, Millis::now());
+    }
+}
+
+fn steps(told: &SagaStatus) -> Vec<(SagaStep, Option<SagaUndo>)> {
+    told.steps.iter().map(|step| (step.came_to, step.undo)).collect()
+}
+
+#[tokio::test]
+async fn what_each_step_and_undo_came_to_follows_from_the_state() {
+    use SagaStep::{Done, Failed, Running, Unknown, Waiting};
+    let runner = Runner::new("steps");
+    let failed = |record: &mut Record, step| record.failure = Some(Failure { step, why: "status 409".to_owned() });
+    let taken_back = Some(SagaUndo::Done);
+
+    let cases: [(&str, Box<dyn FnOnce(&mut Record) + Send>, [(SagaStep, Option<SagaUndo>); 3]); 9] = [
+        ("begun", Box::new(|_| {}), [(Running, None), (Waiting, None), (Waiting, None)]),
+        ("charge is next", Box::new(|record| moved(record, &[State::Running(1)])), [(Done, None), (Running, None), (Waiting, None)]),
+        ("done", Box::new(|record| moved(record, &[State::Done])), [(Done, None), (Done, None), (Done, None)]),
+        (
+            "charge was refused, reserve is being taken back",
+            Box::new(move |record| {
+                failed(record, 1);
+                moved(record, &[State::Undoing(0)]);
+            }),
+            [(Done, Some(SagaUndo::Running)), (Failed, None), (Waiting, None)],
+        ),
+        (
+            "charge is unknown and was taken back, reserve cannot be",
+            Box::new(move |record| {
+                failed(record, 1);
+                moved(record, &[State::Undoing(1), State::Undoing(0), State::Stuck(Stuck::Undo(0))]);
+            }),
+            [(Done, Some(SagaUndo::Stuck)), (Unknown, taken_back), (Waiting, None)],
+        ),
+        (
+            "the order was refused, both are taken back",
+            Box::new(move |record| {
+                failed(record, 2);
+                moved(record, &[State::Undoing(1), State::Undoing(0), State::Undone]);
+            }),
+            [(Done, taken_back), (Done, taken_back), (Failed, None)],
+        ),
+        (
+            "the first was refused",
+            Box::new(move |record| {
+                failed(record, 0);
+                moved(record, &[State::Undone]);
+            }),
+            [(Failed, None), (Waiting, None), (Waiting, None)],
+        ),
+        (
+            "whether there is an order is not known",
+            Box::new(|record| moved(record, &[State::Running(2), State::Stuck(Stuck::Pivot(2))])),
+            [(Done, None), (Done, None), (Unknown, None)],
+        ),
+        (
+            "the same, given up",
+            Box::new(|record| {
+                moved(record, &[State::Running(2), State::Stuck(Stuck::Pivot(2))]);
+                let was = Some(record.state);
+                record.acted(Act { at: Millis::now(), who: "me".to_owned(), what: "abandon".to_owned(), note: None, was });
+                moved(record, &[State::Abandoned]);
+            }),
+            [(Done, None), (Done, None), (Unknown, None)],
+        ),
+    ];
+    for (number, (name, made, wanted)) in cases.into_iter().enumerate() {
+        let id = runner.put(number as u128 + 1, made).await;
+
+        assert_eq!(steps(&runner.shown(id).await), wanted, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn values_are_told_by_their_pseudonyms_and_what_is_called_like_a_secret_not_at_all() {
+    let runner = Runner::new("masked");
+    let id = runner
+        .put(1, |record| {
+            record.facts.insert("claim.sub".to_owned(), "\"user-4711\"".to_owned());
+            record.facts.insert("header.authorization".to_owned(), "\"Bearer eyJhbGciOi\"".to_owned());
+            record.facts.insert("cookie.basket".to_owned(), "\"b4sk3t\"".to_owned());
+            record.answers.entry(0).or_default().insert("total".to_owned(), "1999".to_owned());
+            record.answers.entry(0).or_default().insert("card.token".to_owned(), "\"tok_visa\"".to_owned());
+            record.body = Some(Body { content_type: None, bytes: Bytes::from_static(b"{\"iban\":\"DE02\"}") });
+            let body = Bytes::from_static(b"{\"order\":\"o-17\"}");
+            record.answer = Some(Answer { status: 200, content_type: "application/json".to_owned(), retry_after: None, body });
+            moved(record, &[State::Done]);
+        })
+        .await;
+
+    let told = runner.shown(id).await;
+
+    let names = Pseudonyms::of_this_process();
+    let name = |value: &str| String::from(names.of(value));
+    assert_eq!((&told.facts["claim.sub"], &told.steps[0].values["total"]), (&name("user-4711"), &name("1999")));
+    for hidden in [&told.facts["header.authorization"], &told.facts["cookie.basket"], &told.steps[0].values["card.token"]] {
+        assert_eq!(hidden, "***");
+    }
+    assert_eq!((told.body_bytes, told.answer.as_ref().map(|answer| (answer.status, answer.bytes))), (Some(15), Some((200, 16))));
+    let wire = serde_json::to_string(&told).expect("JSON");
+    for secret in ["4711", "eyJ", "b4sk3t", "1999", "tok_visa", "iban", "DE02", "o-17"] {
+        assert!(!wire.contains(secret), "{secret}: {wire}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_of_what_is_open_unless_another_state_is_asked_for() {
+    let runner = Runner::new("list");
+    runner.put(1, |_| {}).await;
+    let stuck = runner.put(2, |record| moved(record, &[State::Running(2), State::Stuck(Stuck::Pivot(2))])).await;
+    runner.put(3, |record| moved(record, &[State::Done])).await;
+    let undoing = runner
+        .put(4, |record| {
+            record.route = "refund".to_owned();
+            record.begun = Millis::now();
+            moved(record, &[State::Undoing(0)]);
+        })
+        .await;
+    let ids = |numbers: &[u128]| numbers.iter().map(|number| Id(*number).to_string()).collect::<Vec<_>>();
+
+    let wanted = |state: Option<SagaState>, route: Option<&str>, older: Option<u64>| Wanted {
+        state,
+        route: route.map(str::to_owned),
+        older: older.map(Duration::from_secs),
+    };
+
+    for (asked, found) in [
+        (wanted(None, None, None), &[1, 4, 2][..]),
+        (wanted(Some(SagaState::Done), None, None), &[3]),
+        (wanted(Some(SagaState::Abandoned), None, None), &[]),
+        (wanted(None, Some("refund"), None), &[4]),
+        (wanted(None, None, Some(30)), &[1, 2]),
+        (wanted(None, None, Some(3600)), &[]),
+    ] {
+        assert_eq!(runner.listed(asked.clone()).await, ids(found), "{asked:?}");
+    }
+    let next = Some(Millis(Millis::now().0 + 60_000));
+    runner.live.lock().insert(undoing, Live { attempts: 3, next, trouble: Some("status 503".to_owned()) });
+    let all = list(&*runner, &Wanted::default()).await.expect("a list");
+    let undoing = &all.sagas[1];
+    assert_eq!(
+        (undoing.step.as_deref(), undoing.attempts, undoing.trouble.as_deref()),
+        (Some("reserve/undo"), Some(3), Some("status 503"))
+    );
+    assert!(undoing.next_attempt_ms.is_some_and(|millis| (1..=60_000).contains(&millis)), "{undoing:?}");
+    let is_stuck = &all.sagas[2];
+    assert_eq!((&is_stuck.id, is_stuck.step.as_deref()), (&stuck.to_string(), Some("confirm")));
+    assert_eq!(is_stuck.trouble.as_deref(), Some("whether the last step has happened is not known"));
+}
+
+#[tokio::test]
+async fn of_more_than_a_list_holds_it_is_told_how_many_there_are() {
+    let runner = Runner::new("more");
+    let puts = (1..=MOST_LISTED as u128 + 7).map(|number| {
+        let runner = runner.clone();
+        tokio::spawn(async move { runner.put(number, |_| {}).await })
+    });
+    for put in puts.collect::<Vec<_>>() {
+        put.await.expect("it is put");
+    }
+
+    let told = list(&*runner, &Wanted::default()).await.expect("a list");
+
+    assert_eq!((told.sagas.len(), told.more, told.complete), (MOST_LISTED, 7, true));
+}
+
+#[tokio::test]
+async fn an_id_may_be_shortened_to_what_only_one_begins_with() {
+    let runner = Runner::new("short");
+    let first = runner.put(0x0190_aaaa_0000_7000_8000_0000_0000_0001, |_| {}).await;
+    runner.put(0x0190_aaab_0000_7000_8000_0000_0000_0002, |_| {}).await;
+    let found = async |text: &str| match text.parse::<Shortened>() {
+        Ok(wanted) => find(&*runner, &wanted).await,
+        Err(why) => Err(why),
+    };
+
+    for text in ["0190aaaa", "0190aaaa-", "0190AAAA-00", "0190aaaa-0000-7000-8000-000000000001"] {
+        assert_eq!(found(text).await, Ok(first), "{text}");
+    }
+    assert!(matches!(found("0190aaa").await, Err(Refused::Several(_, some)) if some.len() == 2));
+    assert!(matches!(found("0190aaaa1").await, Err(Refused::Unknown(_))));
+    for text in ["", "-", "0190xyz", "0190aaaa-0000-7000-8000-000000000001a", "../../etc"] {
+        assert!(matches!(found(text).await, Err(Refused::NoId(_))), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_for_one_state_and_what_was_done_is_written_down() {
+    let runner = Runner::new("orders");
+    let stuck = runner.put(1, |record| moved(record, &[State::Running(2), State::Stuck(Stuck::Pivot(2))])).await;
+    let done = runner.put(2, |record| moved(record, &[State::Done])).await;
+    let wanted = |id: Id| id.to_string().parse::<Shortened>().expect("an id");
+    let abandon = Order::Abandon { note: "the order stands, by phone".to_owned() };
+
+    for (id, order) in [(done, &Order::Retry), (done, &abandon), (stuck, &Order::Undo)] {
+        let refused = obey(&*runner, &wanted(id), order, "me").await;
+        assert!(matches!(refused, Err(Refused::OtherState { .. })), "{order:?}: {refused:?}");
+    }
+    let refused = obey(&*runner, &wanted(done), &Order::Retry, "me").await.expect_err("it is refused").to_string();
+    assert_eq!(refused, format!("The saga `{done}` is done: retry is for one that is stuck."));
+    let obeyed = obey(&*runner, &wanted(stuck), &Order::Retry, "me").await.expect("it is obeyed");
+    assert_eq!((obeyed.what.as_str(), obeyed.state), ("retry", SagaState::Running));
+    let obeyed = obey(&*runner, &wanted(done), &Order::Undo, "127.0.0.1:1 without a token").await.expect("it is obeyed");
+    assert_eq!(obeyed.state, SagaState::Undoing);
+
+    let told = runner.shown(done).await;
+    assert_eq!(told.acts.iter().map(|act| (&*act.who, &*act.what)).collect::<Vec<_>>(), [("127.0.0.1:1 without a token", "undo")]);
+    assert_eq!(steps(&told)[..2], [(SagaStep::Done, Some(SagaUndo::Waiting)), (SagaStep::Done, Some(SagaUndo::Running))]);
+}
+
+#[tokio::test]
+async fn without_a_journal_that_can_be_used_nobody_is_told_anything_untrue() {
+    let runner = Runner::new("closed");
+    let id = runner.put(1, |_| {}).await;
+    assert_eq!(journal(&*runner).0, SagaJournal::Open);
+
+    runner.journal.close();
+
+    let wanted: Shortened = id.to_string().parse().expect("an id");
+    assert_eq!(list(&*runner, &Wanted::default()).await, Err(Refused::Unavailable));
+    assert_eq!(obey(&*runner, &wanted, &Order::Retry, "me").await, Err(Refused::Unavailable));
+    assert_eq!(journal(&*runner).0, SagaJournal::Closed);
+}
