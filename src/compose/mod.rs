@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "the routes that make calls are on their way")]
 
+pub(crate) mod aggregate;
 pub(crate) mod call;
 mod memory;
 pub(crate) mod reference;
