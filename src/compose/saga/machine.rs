@@ -62,7 +62,7 @@ pub(crate) enum Stuck {
     Pivot(usize),
     /// The undo of this step never succeeded.
     Undo(usize),
-    /// The undo of this step needs its answer, which was lost and cannot be had again.
+    /// The undo of this step needs a part of an answer that was lost and cannot be had again, or never was there.
     Lost(usize),
     /// A step, or its undo, is to be sent to an upstream that the configuration does not have any more.
     Upstream {
@@ -126,6 +126,8 @@ pub(crate) enum Ended {
     Unknown,
     /// Its upstream is not in the configuration any more.
     NoUpstream,
+    /// A value that it needs is missing, so that it can never be sent.
+    Missing,
 }
 
 /// Which of its times are over.
@@ -323,7 +325,7 @@ impl Machine {
                 let next = if step + 1 == shape.steps.len() { State::Done } else { State::Running(step + 1) };
                 return self.keep(Keep { state: next, answer: Some(step), failed: None, anew: false });
             }
-            Ended::Refused => return self.turn(shape, step, false),
+            Ended::Refused | Ended::Missing => return self.turn(shape, step, false),
             Ended::NoUpstream => return self.moves_to(State::Stuck(Stuck::Upstream { step, undoing: false })),
             Ended::NotSent => {}
             Ended::Unknown => self.may_have_happened = true,
@@ -345,6 +347,7 @@ impl Machine {
             // Who refuses it under the same key has never done it.
             Ended::Refused => self.moves_to(turned(shape, step)),
             Ended::NoUpstream => self.moves_to(State::Stuck(Stuck::Upstream { step, undoing: true })),
+            Ended::Missing => self.moves_to(State::Stuck(Stuck::Lost(step))),
             Ended::NotSent | Ended::Unknown if over.deadline => self.moves_to(State::Stuck(Stuck::Lost(step))),
             Ended::NotSent | Ended::Unknown => Command::Pause(Pause::Long(self.attempts)),
         }
@@ -354,6 +357,7 @@ impl Machine {
         match ended {
             Ended::Done => self.moves_to(turned(shape, step)),
             Ended::NoUpstream => self.moves_to(State::Stuck(Stuck::Upstream { step, undoing: true })),
+            Ended::Missing => self.moves_to(State::Stuck(Stuck::Lost(step))),
             Ended::Refused | Ended::NotSent | Ended::Unknown if over.give_up => self.moves_to(State::Stuck(Stuck::Undo(step))),
             Ended::Refused | Ended::NotSent | Ended::Unknown => Command::Pause(Pause::Long(self.attempts)),
         }

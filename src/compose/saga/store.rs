@@ -132,7 +132,12 @@ impl Store {
     pub(crate) fn put(&self, batch: &[Write]) -> Result<Vec<Written>, Trouble> {
         let writing = self.begin()?;
         let written = put(&writing, batch).map_err(Trouble::of)?;
-        writing.commit().map_err(Trouble::of)?;
+        if written.iter().all(|written| matches!(written, Written::Taken(..))) {
+            // Nothing was written that would have to be synced.
+            writing.abort().map_err(Trouble::of)?;
+        } else {
+            writing.commit().map_err(Trouble::of)?;
+        }
         Ok(written)
     }
 

@@ -127,7 +127,9 @@ fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
         match target {
             Target::Redirect(redirect) => redirect.check(path, report),
             Target::Respond(respond) => respond.check(path, report),
-            Target::Saga(saga) => report.not_yet(report.tree.key_of(saga.place), "saga", "a route leads to one upstream, a redirect or a fixed answer"),
+            Target::Saga(saga) => {
+                report.not_yet(report.tree.key_of(saga.place), "saga", "a route leads to one upstream, a redirect or a fixed answer")
+            }
             // Whether there is an upstream of this name is checked with all other names.
             Target::Upstream(_) | Target::Apart(_) | Target::Aggregate(_) | Target::Unclear(_) => {}
         }

@@ -432,7 +432,7 @@ mod tests {
         let written = json!({
             "key": ["claim.sub", "header.idempotency-key"],
             "on_missing_key": "generate",
-            "wait": "1s", "deadline": "2m", "give_up": "1h", "keep": "7d",
+            "wait": "1s", "deadline": "2m", "give_up": "1h", "keep": "168h",
             "steps": {
                 "reserve": {"upstream": "stock", "post": "/r", "body": {"sku": "{body.sku}"}, "timeout": "2s", "attempts": 3,
                             "undo": {"upstream": "stock", "delete": "/r/{reserve.key}"}},
@@ -444,11 +444,12 @@ mod tests {
         let saga: Saga = serde_json::from_value(written.clone()).expect("a saga");
         assert_eq!(serde_json::to_value(&saga).expect("JSON"), written);
 
-        let short: Saga = serde_json::from_value(json!({"steps": {"a": {"upstream": "p", "post": "/a", "undo": {"delete": "/a"}}}})).expect("a saga");
+        let short: Saga =
+            serde_json::from_value(json!({"steps": {"a": {"upstream": "p", "post": "/a", "undo": {"delete": "/a"}}}})).expect("a saga");
 
         let (_, step) = short.steps().next().expect("a step");
         assert_eq!(step.undo_call().map(|undo| undo.upstream.as_str()), Some("p"));
-        assert_eq!((step.attempts(), short.wait.to_string().as_str(), short.keep.to_string().as_str()), (5, "5s", "7d"));
+        assert_eq!((step.attempts(), short.wait.to_string().as_str(), short.keep.to_string().as_str()), (5, "5s", "168h"));
         assert_eq!(short.key.0[0].value.to_string(), "header.idempotency-key");
         assert!(serde_json::from_value::<Undo>(json!("nothing")).is_err());
         assert!(serde_json::from_value::<SagaKey>(json!([])).is_err());

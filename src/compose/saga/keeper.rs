@@ -1,0 +1,418 @@
+//! All sagas of a gateway: those that clients begin, those that a process before has left, and the journal behind them.
+//!
+//! Each open one is a task of its own on the runtime in the background, tied to no client: who began it waits for what becomes of it, and may
+//! leave.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use frontgate_filters::filter::BoxFuture;
+use parking_lot::Mutex;
+use prometheus::Histogram;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+
+use super::counted::Counted;
+use super::definition::Definition;
+use super::journal::{Health, Journal, Unavailable};
+use super::machine::{Event, Machine, Over, State};
+use super::operated::{Known, Live, Operated, Order, Refused};
+use super::record::{Act, Answer, Hash, Id, Millis, Record};
+use super::runner::Run;
+use super::store::{Write, Written};
+use crate::compose::Calls;
+use crate::telemetry::Metrics;
+use crate::upstream::Pool;
+
+/// How many may be open at once.
+pub(crate) const MOST_OPEN: usize = 10_000;
+/// How many that a process before has left may make calls at once.
+const MOST_RECOVERED: usize = 64;
+/// How many are read from the journal at once.
+const PAGE: usize = 500;
+/// How long a client waits for the journal at most, whatever its route says.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the last of a process may take to be parked.
+const PARKING: Duration = Duration::from_secs(10);
+
+/// What sagas need of the gateway around them.
+pub(crate) trait World: std::marker::Send + Sync {
+    /// The upstream of this name in the configuration in force.
+    fn pool(&self, name: &str) -> Option<Arc<Pool>>;
+
+    /// Who makes calls for a saga of this route that began with this request.
+    fn calls(&self, route: &str, request_id: &str) -> Option<Arc<dyn Calls>>;
+}
+
+/// All sagas of a gateway.
+pub(crate) struct Sagas {
+    pub(super) journal: Journal,
+    pub(super) world: Box<dyn World>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Where they run.
+    runtime: OnceLock<Handle>,
+    /// Those that are under way here.
+    open: Mutex<HashMap<Id, Arc<Task>>>,
+    /// Those that wait for an operator.
+    pub(super) stuck: Mutex<HashMap<Id, Counted>>,
+    /// Definitions that were read, by their hashes.
+    definitions: Mutex<HashMap<Hash, Arc<Definition>>>,
+    pub(super) recovering: Semaphore,
+    /// Whether all of them are to leave off where they are.
+    pub(super) parks: watch::Sender<bool>,
+}
+
+/// A saga that is under way, as those see it who wait for it.
+pub(super) struct Task {
+    /// How it fares.
+    pub fares: watch::Sender<Fares>,
+    /// What operators are told of its attempts.
+    pub live: Mutex<Live>,
+}
+
+/// How a saga fares.
+#[derive(Clone, Debug)]
+pub(crate) enum Fares {
+    /// Its beginning is not durable yet.
+    Begins,
+    /// It could not be written down, and nothing was sent.
+    Unavailable,
+    /// Another one has its key.
+    Taken(Id, Box<Record>),
+    /// It is here, and this is what its client is told where that is known.
+    Is(State, Option<Answer>),
+    /// It has left off there, and another process goes on with it.
+    Parked(State),
+}
+
+/// What a client is told of what it wanted to begin.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// Nothing begins: the journal cannot be used, or the process is about to end.
+    Unavailable,
+    /// Nothing begins: too many are open.
+    TooMany,
+    /// Its key is that of this one.
+    Taken(Id, Box<Record>),
+    /// This became of it within its time.
+    Answered(Id, Answer),
+    /// It is still there.
+    Open(Id, State),
+}
+
+impl Task {
+    fn new(fares: Fares) -> Arc<Self> {
+        Arc::new(Self { fares: watch::Sender::new(fares), live: Mutex::default() })
+    }
+}
+
+/// One of the open, until it is dropped.
+pub(super) struct Open {
+    pub sagas: Arc<Sagas>,
+    pub id: Id,
+    pub task: Arc<Task>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.sagas.open.lock().remove(&self.id);
+    }
+}
+
+impl Sagas {
+    /// Opens the journal in this directory, or goes on trying to.
+    pub(crate) fn open(folder: PathBuf, commits: Histogram, world: Box<dyn World>, metrics: Arc<Metrics>) -> Result<Arc<Self>, String> {
+        Ok(Arc::new(Self {
+            journal: Journal::open(folder, commits)?,
+            world,
+            metrics,
+            runtime: OnceLock::new(),
+            open: Mutex::default(),
+            stuck: Mutex::default(),
+            definitions: Mutex::default(),
+            recovering: Semaphore::new(MOST_RECOVERED),
+            parks: watch::Sender::new(false),
+        }))
+    }
+
+    /// From now on they run on this runtime, also those that a process before has left.
+    pub(crate) fn run(self: &Arc<Self>, runtime: &Handle) {
+        if self.runtime.set(runtime.clone()).is_ok() {
+            let sagas = self.clone();
+            runtime.spawn(async move { sagas.follow().await });
+        }
+    }
+
+    /// Whether the journal can be used.
+    pub(crate) fn is_available(&self) -> bool {
+        matches!(*self.journal.health().borrow(), Health::Open(_)) && !*self.parks.borrow()
+    }
+
+    /// How many are open.
+    pub(crate) fn count(&self) -> usize {
+        self.open.lock().len() + self.stuck.lock().len()
+    }
+
+    /// Takes up what is found in the journal whenever that was opened.
+    async fn follow(self: Arc<Self>) {
+        let (mut health, mut parks) = (self.journal.health(), self.parks.subscribe());
+        loop {
+            let opened = matches!(*health.borrow_and_update(), Health::Open(_));
+            if opened && self.recover().await.is_err() {
+                // Its state tells when to try again.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                if matches!(*health.borrow(), Health::Open(_)) && !*parks.borrow() {
+                    continue;
+                }
+            }
+            tokio::select! {
+                changed = health.changed() => if changed.is_err() { return },
+                _ = parks.wait_for(|parks| *parks) => return,
+            }
+        }
+    }
+
+    /// Takes up all that are open in the journal and that nobody here is at.
+    async fn recover(self: &Arc<Self>) -> Result<(), Unavailable> {
+        let (begun, mut count) = (Instant::now(), 0);
+        for state in ["running", "undoing", "stuck"] {
+            let mut after = None;
+            loop {
+                let page = self.journal.read(move |store| store.range(state, after, PAGE)).await?;
+                let Some((last, _)) = page.last() else { break };
+                after = Some(*last);
+                for (id, record) in page {
+                    match record {
+                        Ok(record) if state == "stuck" => {
+                            let counted = || Counted::new(&self.metrics.sagas(&record.route), record.state, record.begun);
+                            self.stuck.lock().entry(id).or_insert_with(counted);
+                        }
+                        Ok(record) => count += usize::from(self.take_up(id, record).await?),
+                        Err(why) => log::error!("saga {id} cannot be read, and is left as it is: {why}"),
+                    }
+                }
+            }
+        }
+        if count > 0 {
+            log::info!("sagas: {count} that were open go on, found within {:?}", begun.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Goes on with one that was found; false where somebody is at it already, or nobody can be.
+    async fn take_up(self: &Arc<Self>, id: Id, record: Record) -> Result<bool, Unavailable> {
+        let task = {
+            let mut open = self.open.lock();
+            if open.contains_key(&id) {
+                return Ok(false);
+            }
+            let task = Task::new(Fares::Is(record.state, record.answer.clone()));
+            open.insert(id, task.clone());
+            task
+        };
+        let open = Open { sagas: self.clone(), id, task };
+        // What was read may have been left by now: what counts is what is there while nobody else is at it.
+        let Some(record) = self.journal.read(move |store| store.get(id)).await? else { return Ok(false) };
+        if !matches!(record.state, State::Running(_) | State::Undoing(_)) {
+            return Ok(false);
+        }
+        let Some(definition) = self.definition(id, record.definition).await? else { return Ok(false) };
+        let counted = Counted::new(&self.metrics.sagas(&record.route), record.state, record.begun);
+        let mut run = Run::new(open, definition, record, counted, None);
+        let command = run.first();
+        self.spawn(async move { run.follow(command).await });
+        Ok(true)
+    }
+
+    /// The definition of this hash, which this saga goes by; none where it cannot be read, which the log says.
+    async fn definition(&self, id: Id, hash: Hash) -> Result<Option<Arc<Definition>>, Unavailable> {
+        if let Some(known) = self.definitions.lock().get(&hash) {
+            return Ok(Some(known.clone()));
+        }
+        let text = self.journal.read(move |store| store.definition(hash)).await?;
+        match text.ok_or_else(|| "it is not there".to_owned()).and_then(Definition::read) {
+            Ok(definition) => {
+                let definition = Arc::new(definition);
+                self.remember(&definition);
+                Ok(Some(definition))
+            }
+            Err(why) => {
+                log::error!("saga {id} goes by a definition that cannot be read, and is left as it is: {why}");
+                Ok(None)
+            }
+        }
+    }
+
+    /// A definition is a definition of the configuration in force, or was read.
+    fn remember(&self, definition: &Arc<Definition>) {
+        let mut known = self.definitions.lock();
+        if known.len() >= 256 {
+            // Those that nobody goes by can be read again.
+            known.retain(|_, known| Arc::strong_count(known) > 1);
+        }
+        known.insert(definition.hash, definition.clone());
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + std::marker::Send + 'static) {
+        if let Some(runtime) = self.runtime.get() {
+            runtime.spawn(work);
+        }
+    }
+
+    /// Begins a saga, unless its key is taken, and waits until then at most for what becomes of it.
+    pub(crate) async fn begin(self: &Arc<Self>, definition: &Arc<Definition>, record: Record, until: Instant) -> Begun {
+        if !self.is_available() || self.runtime.get().is_none() {
+            return Begun::Unavailable;
+        }
+        let id = Id::fresh();
+        let task = Task::new(Fares::Begins);
+        {
+            let mut open = self.open.lock();
+            if open.len() + self.stuck.lock().len() >= MOST_OPEN {
+                return Begun::TooMany;
+            }
+            open.insert(id, task.clone());
+        }
+        self.remember(definition);
+        let mut fares = task.fares.subscribe();
+        let open = Open { sagas: self.clone(), id, task };
+        let (sagas, definition) = (self.clone(), definition.clone());
+        // Whether it begins does not depend on its client any more.
+        self.spawn(async move { sagas.write_begin(open, definition, record).await });
+        let patience = until.max(Instant::now() + PATIENCE);
+        let begun = tokio::time::timeout_at(patience.into(), fares.wait_for(|fares| !matches!(fares, Fares::Begins))).await;
+        match begun.map(|begun| begun.map(|fares| fares.clone())) {
+            Ok(Ok(Fares::Taken(id, record))) => return Begun::Taken(id, record),
+            Ok(Ok(Fares::Is(..) | Fares::Parked(_))) => {}
+            Ok(Ok(Fares::Begins | Fares::Unavailable) | Err(_)) | Err(_) => return Begun::Unavailable,
+        }
+        let told = |fares: &Fares| matches!(fares, Fares::Is(_, Some(_)) | Fares::Parked(_));
+        let _ = tokio::time::timeout_at(until.into(), fares.wait_for(told)).await;
+        let fares = fares.borrow().clone();
+        match fares {
+            Fares::Is(_, Some(answer)) => Begun::Answered(id, answer),
+            Fares::Is(state, None) | Fares::Parked(state) => Begun::Open(id, state),
+            Fares::Begins | Fares::Unavailable | Fares::Taken(..) => Begun::Unavailable,
+        }
+    }
+
+    async fn write_begin(self: Arc<Self>, open: Open, definition: Arc<Definition>, record: Record) {
+        let write = Write::Begin { id: open.id, record: Box::new(record.clone()), definition: definition.text.clone() };
+        match self.journal.write(write).await {
+            Ok(Written::Done) => {
+                open.task.fares.send_replace(Fares::Is(record.state, None));
+                let counted = Counted::new(&self.metrics.sagas(&record.route), record.state, record.begun);
+                let mut run = Run::new(open, definition, record, counted, Some(Machine::begun()));
+                let command = run.first();
+                run.follow(command).await;
+            }
+            Ok(Written::Taken(id, record)) => drop(open.task.fares.send_replace(Fares::Taken(id, record))),
+            Err(Unavailable) => drop(open.task.fares.send_replace(Fares::Unavailable)),
+        }
+    }
+
+    /// The saga of this key.
+    pub(crate) async fn find(&self, key: Hash) -> Result<Option<(Id, Record)>, Unavailable> {
+        if !self.is_available() {
+            return Err(Unavailable);
+        }
+        tokio::time::timeout(PATIENCE, self.journal.read(move |store| store.of_key(key))).await.unwrap_or(Err(Unavailable))
+    }
+
+    /// From now on none begins, and each leaves off once what it does is durable.
+    pub(crate) fn park(&self) {
+        self.parks.send_replace(true);
+    }
+
+    /// Waits until all have left off, until then at most, and closes the journal.
+    pub(crate) async fn close(self: &Arc<Self>, until: Instant) {
+        self.park();
+        let until = until.min(Instant::now() + PARKING);
+        while !self.open.lock().is_empty() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let left = self.open.lock().len();
+        if left > 0 {
+            log::warn!("sagas: {left} are left in the middle of a call, which is made again by whoever goes on with them");
+        }
+        let sagas = self.clone();
+        let closed = tokio::task::spawn_blocking(move || sagas.journal.close());
+        let _ = closed.await;
+    }
+
+    /// Takes one from the journal that is in a state for this order, which nobody here is at.
+    async fn ordered(self: &Arc<Self>, id: Id, order: &Order, who: &str) -> Result<State, Refused> {
+        if *self.parks.borrow() {
+            return Err(Refused::Leaving);
+        }
+        let task = Task::new(Fares::Begins);
+        if self.open.lock().contains_key(&id) {
+            let record = self.journal.read(move |store| store.get(id)).await?;
+            let Some(record) = record else { return Err(Refused::Unknown(id.to_string())) };
+            return Err(Refused::other_state(id, order, record.state));
+        }
+        self.open.lock().insert(id, task.clone());
+        let open = Open { sagas: self.clone(), id, task: task.clone() };
+        let record = self.journal.read(move |store| store.get(id)).await?;
+        let Some(mut record) = record else { return Err(Refused::Unknown(id.to_string())) };
+        let (event, fits) = match order {
+            Order::Retry => (Event::Retry, matches!(record.state, State::Stuck(_))),
+            Order::Abandon { .. } => (Event::Abandon, matches!(record.state, State::Stuck(_))),
+            Order::Undo => (Event::TakeBack, record.state == State::Done),
+        };
+        if !fits {
+            return Err(Refused::other_state(id, order, record.state));
+        }
+        let Some(definition) = self.definition(id, record.definition).await? else {
+            return Err(Refused::Unreadable(id, "its definition cannot be read".to_owned()));
+        };
+        let (what, note) = (order.name().to_owned(), order.note().map(str::to_owned));
+        let was = record.state;
+        let act = Act { at: Millis::now(), who: who.to_owned(), what, note, was: Some(was) };
+        record.acted(act);
+        let stuck = self.stuck.lock().remove(&id);
+        let counted = stuck.unwrap_or_else(|| Counted::new(&self.metrics.sagas(&record.route), record.state, record.begun));
+        let mut run = Run::new(open, definition, record, counted, None);
+        let command = run.on(event);
+        let mut fares = task.fares.subscribe();
+        self.spawn(async move { run.follow(command).await });
+        let moved = |fares: &Fares| !matches!(fares, Fares::Begins);
+        match tokio::time::timeout(PATIENCE, fares.wait_for(moved)).await {
+            Ok(Ok(fares)) => match &*fares {
+                Fares::Is(state, _) | Fares::Parked(state) if *state != was => Ok(*state),
+                _ => Err(Refused::Unavailable),
+            },
+            Ok(Err(_)) | Err(_) => Err(Refused::Unavailable),
+        }
+    }
+}
+
+impl Operated for Arc<Sagas> {
+    fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    fn live(&self, id: Id) -> Option<Live> {
+        self.open.lock().get(&id).map(|task| task.live.lock().clone())
+    }
+
+    fn steps(&self, definition: &str) -> Option<Vec<Known>> {
+        let definition = Definition::read(definition.to_owned()).ok()?;
+        let undos = definition.shape.steps.iter().map(|step| step.undo);
+        Some(definition.steps().zip(undos).map(|(name, undo)| Known { name: name.to_string(), undo }).collect())
+    }
+
+    fn obey<'a>(&'a self, id: Id, order: &'a Order, who: &'a str) -> BoxFuture<'a, Result<State, Refused>> {
+        Box::pin(self.ordered(id, order, who))
+    }
+}
+
+/// Which of a saga's times are over.
+pub(super) fn over(definition: &Definition, record: &Record, now: Millis) -> Over {
+    Over {
+        deadline: now >= record.deadline_from.plus(definition.deadline),
+        give_up: now >= record.give_up_from.plus(definition.give_up),
+    }
+}
