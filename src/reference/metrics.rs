@@ -10,7 +10,7 @@ use http::Method;
 use super::markdown::{code, table};
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::{OF_ALL, OF_ONE};
-use crate::telemetry::{Compared, Metrics, Skipped};
+use crate::telemetry::{CallResult, Compared, Metrics, Skipped};
 
 #[derive(Default)]
 struct Family {
@@ -24,6 +24,7 @@ struct Family {
 /// Labels whose values the configuration, a request or its answer chooses.
 const OPEN: &[&str] = &[
     "route",
+    "call",
     "upstream",
     "listener",
     "filter",
@@ -52,6 +53,11 @@ fn families() -> BTreeMap<String, Family> {
     let mirror = metrics.route("shown").mirror();
     Compared::ALL.into_iter().for_each(|compared| mirror.compared(compared));
     Skipped::ALL.into_iter().for_each(|why| mirror.skipped(why));
+    let (composed, calls) = metrics.route("shown").composed(&["shown".into()]);
+    composed.incomplete();
+    CallResult::ALL.into_iter().for_each(|result| calls[0].count(result));
+    calls[0].took(Duration::ZERO);
+    let _budget = metrics.budget();
     metrics.upstream("shown").first_byte(Duration::from_secs(1));
     metrics.discovery("shown").as_of(Some((std::time::Instant::now(), Duration::ZERO)));
     metrics.listener("shown").handshake(Ok("1.3"), Duration::ZERO);
@@ -113,7 +119,7 @@ pub(super) fn page() -> String {
          counted yet is not shown there, nor is a route that had no request.\n\n\
          Clients choose methods and upstreams choose statuses, so `frontgate_requests_total` and `frontgate_canary_requests_total` have a bound: \
          {OF_ONE} pairs of method and code of a route, or codes of a version, and {OF_ALL} of all of them. What comes after these counts under the \
-         code `_OTHER` of its method, and in `frontgate_series_folded_total`. Every other family has as many series as the configuration has \
+         code `_OTHER` of its method, and in `frontgate_series_folded_total`. Calls for which all of these are taken count together as the call `_OTHER`. Every other family has as many series as the configuration has \
          names.\n\n{}",
         super::MADE,
         table(&["metric", "type", "labels", "meaning"], &rows),

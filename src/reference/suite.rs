@@ -10,7 +10,8 @@ own, so that no case sees another one's tokens or circuits; its `steps` share on
 [its schema](../frontgate-test.schema.json) helps editors.
 
 What upstreams answer is looked up from the closest to the farthest: the step's `upstreams`, its `upstream`, the case's `upstreams`, its \
-`upstream`, the file's `upstreams`; else 200 without a body. Of a list each attempt takes the next answer, and the last one stays.
+`upstream`, the file's `upstreams`; else 200 without a body. What `calls` say of a call of an aggregate comes before all of these. Of a list \
+each attempt takes the next answer, and the last one stays.
 
 Time passes only where a step says `after`, or an upstream is `slow`: at once, for limits, circuits, ejections, cached answers and deadlines \
 alike. What is written with a date goes by the clock on the wall: the `exp` of a token, the signed cookies of a canary.
@@ -32,15 +33,18 @@ pub(super) fn page() -> String {
     let root = schema.as_object().expect("a schema is an object");
     let definitions = root["$defs"].as_object().expect("with definitions");
     let reader = Reader { definitions };
-    let mut page =
-        format!("# Cases for `frontgate test`\n\n{}\n\n{ABOUT}\n\n## A file\n\n{}", super::MADE, reader.own(root, &["cases", "upstreams"]));
+    let mut page = format!(
+        "# Cases for `frontgate test`\n\n{}\n\n{ABOUT}\n\n## A file\n\n{}",
+        super::MADE,
+        reader.own(root, &["cases", "upstreams", "calls"])
+    );
     let parts = [
-        ("A case", "cases[]", "Case", &["steps", "request", "expect", "upstream", "upstreams"][..]),
-        ("A step", "cases[].steps[]", "Step", &["request", "expect", "upstream", "upstreams"]),
+        ("A case", "cases[]", "Case", &["steps", "request", "expect", "upstream", "upstreams", "calls"][..]),
+        ("A step", "cases[].steps[]", "Step", &["request", "expect", "upstream", "upstreams", "calls"]),
         ("A request", "request", "Request", &[]),
         ("An answer of an upstream", "upstream", "Answer", &[]),
-        ("What is expected", "expect", "Expect", &["sent"]),
-        ("What an upstream is expected to be sent", "expect.sent", "Sent", &[]),
+        ("What is expected", "expect", "Expect", &["sent", "calls"]),
+        ("What an upstream is expected to be sent", "expect.sent`, `expect.calls.NAME", "Sent", &[]),
     ];
     for (title, key, name, closed) in parts {
         let of = definitions[name].as_object().expect("each is a schema");

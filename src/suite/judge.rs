@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use frontgate_filters::words::spanned::Place;
+use frontgate_filters::words::fields;
+use frontgate_filters::words::spanned::{Place, Spanned};
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-use super::model::{Decided, Expect, Field, Nullable, Sent};
+use super::model::{Decided, Expect, ExpectedCall, Field, Nullable, Sent};
 use super::stage::{Seen, status_of};
 use crate::proxy::offline::Played;
 
@@ -122,8 +123,41 @@ impl Judge<'_> {
             let last = asked.and_then(|(upstream, _)| seen.got.iter().rev().find(|got| got.upstream == *upstream));
             match last {
                 None => self.tell("sent", sent.place, "a request to an upstream", "none was sent"),
-                Some(got) => self.sent(sent, got),
+                Some(got) => {
+                    let times = seen.got.iter().filter(|other| other.upstream == got.upstream).count();
+                    self.sent("sent", sent, got, times);
+                }
             }
+        }
+        if let Some(missing) = &expect.missing {
+            self.missing(missing, headers);
+        }
+        for (name, expected) in &expect.calls {
+            self.call(name, expected, seen);
+        }
+    }
+
+    /// The calls that are missing in an answer, as it says itself.
+    fn missing(&mut self, expected: &Spanned<Vec<String>>, headers: &HeaderMap) {
+        let said = headers.get("x-bff-missing").and_then(fields::text).unwrap_or_default();
+        let found: Vec<&str> = said.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+        let is_composed = headers.contains_key("x-bff-complete");
+        if !is_composed || found != expected.value {
+            let found = if is_composed { format!("[{}]", found.join(", ")) } else { "an answer that is none of an aggregate".to_owned() };
+            self.tell("missing", expected.place, format!("[{}]", expected.join(", ")), found);
+        }
+    }
+
+    /// What is sent for a call.
+    fn call(&mut self, name: &str, expected: &Spanned<ExpectedCall>, seen: &Seen) {
+        let got: Vec<&super::upstream::Got> = seen.got.iter().filter(|got| got.call.as_deref() == Some(name)).collect();
+        let what = format!("calls.{name}");
+        match (&expected.value, got.last()) {
+            (ExpectedCall::Times(times), _) if *times as usize == got.len() => {}
+            (ExpectedCall::Times(times), _) => self.tell(what, expected.place, times, got.len()),
+            (ExpectedCall::Sent(sent), None) if sent.times.is_some_and(|times| times.value == 0) => {}
+            (ExpectedCall::Sent(_), None) => self.tell(what, expected.place, "a request to its upstream", "none was sent"),
+            (ExpectedCall::Sent(sent), Some(last)) => self.sent(&what, sent, last, got.len()),
         }
     }
 
@@ -153,12 +187,7 @@ impl Judge<'_> {
         }
     }
 
-    fn headers(
-        &mut self,
-        what: &str,
-        expected: &std::collections::BTreeMap<String, frontgate_filters::words::spanned::Spanned<Field>>,
-        found: &HeaderMap,
-    ) {
+    fn headers(&mut self, what: &str, expected: &std::collections::BTreeMap<String, Spanned<Field>>, found: &HeaderMap) {
         for (name, field) in expected {
             let lines: Vec<String> = match HeaderName::from_bytes(name.as_bytes()) {
                 Ok(known) => found.get_all(known).iter().map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned()).collect(),
@@ -180,23 +209,29 @@ impl Judge<'_> {
         }
     }
 
-    fn sent(&mut self, sent: &Sent, got: &super::upstream::Got) {
-        for (what, expected, found) in [("sent.method", &sent.method, &got.method), ("sent.path", &sent.path, &got.target)] {
+    /// What of a request that an upstream was sent, the last of so many, is not as it is expected under this key.
+    fn sent(&mut self, key: &str, sent: &Sent, got: &super::upstream::Got, times: usize) {
+        if let Some(expected) = sent.times
+            && expected.value as usize != times
+        {
+            self.tell(format!("{key}.times"), expected.place, expected.value, times);
+        }
+        for (what, expected, found) in [("method", &sent.method, &got.method), ("path", &sent.path, &got.target)] {
             if let Some(expected) = expected
                 && expected.value != *found
             {
-                self.tell(what, expected.place, &expected.value, found);
+                self.tell(format!("{key}.{what}"), expected.place, &expected.value, found);
             }
         }
-        self.headers("sent.headers", &sent.headers, &got.headers);
+        self.headers(&format!("{key}.headers"), &sent.headers, &got.headers);
         let body = Ok(Cow::Borrowed(&got.body[..]));
         if let Some(json) = &sent.json {
-            self.json_body("sent.json", json.place, &json.value, &body);
+            self.json_body(&format!("{key}.json"), json.place, &json.value, &body);
         }
         if let Some(text) = &sent.body
             && text.as_bytes() != got.body
         {
-            self.tell("sent.body", text.place, &text.value, text_of(&body));
+            self.tell(format!("{key}.body"), text.place, &text.value, text_of(&body));
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is wrong with a file of cases that its types cannot refuse: names that lead nowhere, cases that expect nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use frontgate_filters::words::spanned::{Place, Spanned};
 
@@ -63,15 +63,20 @@ pub(super) fn unknown(suite: &Suite, config: &Config) -> Vec<Found> {
         FilterUse::Named(_) => None,
     });
     let filters: Vec<&str> = config.filters.keys().map(String::as_str).chain(in_place).collect();
-    let mut known = Known { upstreams, routes, filters, found: Vec::new() };
-    known.answers(&suite.upstreams);
+    let aggregates = config.routes.iter().filter_map(|route| route.target.aggregate());
+    let calls: BTreeSet<&str> = aggregates.flat_map(|aggregate| aggregate.calls().map(|(name, _)| name)).collect();
+    let mut known = Known { upstreams, routes, filters, calls: calls.into_iter().collect(), found: Vec::new() };
+    known.answers("upstream", &suite.upstreams);
+    known.answers("call", &suite.calls);
     for case in &suite.cases {
-        let Case { upstreams, expect, steps, .. } = &case.value;
-        known.answers(upstreams);
+        let Case { upstreams, calls, expect, steps, .. } = &case.value;
+        known.answers("upstream", upstreams);
+        known.answers("call", calls);
         expect.iter().for_each(|expect| known.expected(expect));
         for step in steps {
-            let Step { upstreams, expect, .. } = &step.value;
-            known.answers(upstreams);
+            let Step { upstreams, calls, expect, .. } = &step.value;
+            known.answers("upstream", upstreams);
+            known.answers("call", calls);
             expect.iter().for_each(|expect| known.expected(expect));
         }
     }
@@ -82,13 +87,14 @@ struct Known<'c> {
     upstreams: Vec<&'c str>,
     routes: Vec<&'c str>,
     filters: Vec<&'c str>,
+    calls: Vec<&'c str>,
     found: Vec<Found>,
 }
 
 impl Known<'_> {
-    fn answers(&mut self, answers: &std::collections::BTreeMap<String, Spanned<Answers>>) {
+    fn answers(&mut self, kind: &str, answers: &BTreeMap<String, Spanned<Answers>>) {
         for (name, answer) in answers {
-            self.is_known("upstream", name, answer.place);
+            self.is_known(kind, name, answer.place);
         }
     }
 
@@ -101,12 +107,19 @@ impl Known<'_> {
         for (name, decided) in &expect.filters {
             self.is_known("filter", name, decided.place);
         }
+        for (name, call) in &expect.calls {
+            self.is_known("call", name, call.place);
+        }
+        for name in expect.missing.iter().flat_map(|missing| &missing.value) {
+            self.is_known("call", name, expect.missing.as_ref().map(|missing| missing.place).unwrap_or_default());
+        }
     }
 
     fn is_known(&mut self, kind: &str, name: &str, place: Place) {
         let known = match kind {
             "route" => &self.routes,
             "filter" => &self.filters,
+            "call" => &self.calls,
             _ => &self.upstreams,
         };
         if !known.contains(&name) {

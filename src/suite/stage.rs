@@ -79,9 +79,11 @@ impl Stage {
     /// Plays a request of a case.
     pub(super) fn play(&self, suite: &Suite, case: &Case, step: &Step) -> Seen {
         let answers = self.answers(suite, case, step);
+        let said = [&suite.calls, &case.calls, &step.calls];
+        let calls = said.into_iter().flatten().map(|(name, answers)| (Arc::from(name.as_str()), answers.value.0.clone())).collect();
         {
             let mut script = self.script.lock();
-            (script.answers, script.got) = (answers, Vec::new());
+            (script.answers, script.calls, script.got) = (answers, calls, Vec::new());
         }
         let request = step.request.as_ref().or(case.request.as_ref());
         let played = match request {
@@ -203,7 +205,8 @@ impl Seen {
         }
         told.extend(played.trace.choices.iter().map(|choice| format!("chooses {choice}")));
         for got in &self.got {
-            told.push(format!("upstream {} is sent {} {}", got.upstream, got.method, got.target));
+            let call = got.call.as_ref().map(|call| format!(" (call {call})")).unwrap_or_default();
+            told.push(format!("upstream {} is sent {} {}{call}", got.upstream, got.method, got.target));
         }
         let reason = if played.reason.is_empty() { String::new() } else { format!(" ({})", played.reason) };
         told.push(match &played.head {

@@ -1,7 +1,9 @@
 //! New connections to endpoints, in clear text or over TLS: one way for requests, probes and calls of the gateway's own.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
+use http::HeaderName;
 use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 
@@ -16,6 +18,14 @@ pub(crate) const HTTP1: &[u8] = b"http/1.1";
 /// Who answers in place of an endpoint, over a stream in this process.
 pub(crate) type StandIn = Box<dyn Fn(&Endpoint) -> Result<DuplexStream, Cause>>;
 
+/// Says to a stand-in which call a request is for: nothing else is ever sent it.
+pub(crate) const CALL: HeaderName = HeaderName::from_static("x-frontgate-call");
+
+tokio::task_local! {
+    /// The call that is being made, where somebody stands in.
+    static CALLED: Arc<str>;
+}
+
 thread_local! {
     static STAND_IN: RefCell<Option<StandIn>> = const { RefCell::new(None) };
 }
@@ -23,6 +33,21 @@ thread_local! {
 /// From now on nothing on this thread connects to an endpoint: this one answers for all of them, until there is none again.
 pub(crate) fn stand_in(instead: Option<StandIn>) {
     STAND_IN.set(instead);
+}
+
+/// Whether somebody answers on this thread in place of endpoints.
+pub(crate) fn stands_in() -> bool {
+    STAND_IN.with_borrow(Option::is_some)
+}
+
+/// Makes a call of this name, so that a stand-in knows whose its connections and requests are.
+pub(crate) async fn as_call<F: Future>(name: Arc<str>, call: F) -> F::Output {
+    CALLED.scope(name, call).await
+}
+
+/// The call that is being made, where somebody stands in.
+pub(crate) fn called() -> Option<Arc<str>> {
+    CALLED.try_with(Arc::clone).ok()
 }
 
 /// A new connection to an endpoint, and whether both sides have agreed on HTTP/2, which takes TLS. There `offered` are the protocols to

@@ -29,6 +29,11 @@ pub enum Segment {
 }
 
 impl Path {
+    /// Of these steps, where there are some and the last is not [`Segment::Deep`].
+    pub(super) fn of(segments: Vec<Segment>) -> Option<Self> {
+        (!matches!(segments.last(), None | Some(Segment::Deep))).then_some(Self(segments))
+    }
+
     /// The steps from the root; the last is never [`Segment::Deep`].
     pub fn segments(&self) -> &[Segment] {
         &self.0

@@ -27,6 +27,30 @@ impl Place {
     pub fn steps(&self) -> &[Step] {
         &self.0
     }
+
+    /// The place that these steps lead to.
+    pub fn of(steps: impl IntoIterator<Item = Step>) -> Self {
+        Self(steps.into_iter().collect())
+    }
+
+    /// What is at `inner` of what is at this place.
+    pub fn then(&self, inner: &Self) -> Self {
+        Self(self.0.iter().chain(&inner.0).cloned().collect())
+    }
+
+    /// How many elements are picked on the way.
+    pub fn picked(&self) -> usize {
+        self.0.iter().filter(|step| matches!(step, Step::Element(_))).count()
+    }
+
+    /// The names on the way, of what lies behind this place by `path`; none where there is no name.
+    pub fn path(&self, path: Option<&Path>) -> Option<Path> {
+        let names = self.0.iter().filter_map(|step| match step {
+            Step::Segment(segment) => Some(segment.clone()),
+            Step::Element(_) => None,
+        });
+        Path::of(names.chain(path.into_iter().flat_map(|path| path.segments().iter().cloned())).collect())
+    }
 }
 
 impl From<&Path> for Place {
@@ -79,6 +103,19 @@ mod tests {
         let name = |text: &str| Step::Segment(Segment::Name(text.to_owned()));
         let expected = [name("items"), Step::Element(0), name("1"), name("007"), name("99999999999"), Step::Segment(Segment::Any)];
         assert_eq!(place.steps(), expected);
+    }
+
+    #[test]
+    fn places_follow_each_other() {
+        let place = |text: &str| text.parse::<Place>().expect("a place");
+        let (at, inner) = (place("data.0.items"), place("1.id"));
+
+        assert_eq!(at.then(&inner), place("data.0.items.1.id"));
+        assert_eq!((at.picked(), inner.picked(), Place::WHOLE.picked()), (1, 1, 0));
+        assert_eq!(at.path(None), Some("data.items".parse().expect("a path")));
+        assert_eq!(at.path(Some(&"**.x".parse().expect("a path"))), Some("data.items.**.x".parse().expect("a path")));
+        assert_eq!(place("0").path(None), None);
+        assert_eq!(Place::of(inner.steps().iter().cloned()), inner);
     }
 
     #[test]

@@ -6,8 +6,11 @@
 mod asks;
 mod guard;
 mod taken;
+#[cfg(test)]
+mod tests;
 mod told;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +35,7 @@ use crate::refusals;
 use crate::snapshot::Snapshot;
 use crate::telemetry::{CallMetrics, ComposedMetrics, Traced};
 use crate::upstream::call::{self, Brought, Call, NoAnswer};
+use crate::upstream::connect;
 use crate::upstream::{Pool, hash};
 
 /// How long a call may take where neither it nor its request says so, beside what its pool says of pauses.
@@ -61,6 +65,12 @@ impl RouteCalls {
         budget: Arc<Budget>,
     ) -> Arc<Self> {
         Arc::new(Self { guard: chain.of_calls(), names, counters, metrics, budget })
+    }
+
+    /// Of a route that is no more: nothing guards its calls, and nobody counts them.
+    fn none() -> Arc<Self> {
+        let nothing = (Arc::default(), Vec::new());
+        Self::new(&Chain::default(), Vec::new(), nothing, Budget::of_process())
     }
 
     fn counters(&self, name: &str) -> Option<&Arc<CallMetrics>> {
@@ -113,7 +123,10 @@ impl<'r> Maker<'r> {
 
 impl Calls for Maker<'_> {
     fn make<'a>(&'a self, ready: Ready<'a>) -> BoxFuture<'a, Result<Answered, Failed>> {
-        Box::pin(self.common.make(ready, Some(self)))
+        match connect::stands_in().then(|| self.common.calls.name(ready.name)) {
+            None => Box::pin(self.common.make(ready, Some(self))),
+            Some(name) => Box::pin(connect::as_call(name, self.common.make(ready, Some(self)))),
+        }
     }
 
     fn count(&self, name: &str, result: CallResult) {
@@ -140,6 +153,29 @@ impl Calls for Detached {
     fn detached(&self) -> Arc<dyn Calls> {
         Arc::new(Self(self.0.clone()))
     }
+}
+
+/// Who makes calls of a route that no request has asked for, or one that is over: under this configuration, guarded by the route's circuits
+/// where it has such a route, and known to upstreams by this identifier alone.
+pub(crate) fn unattended(snapshot: &Arc<Snapshot>, route: &str, request_id: HeaderValue) -> Arc<dyn Calls> {
+    let index = snapshot.routes.iter().position(|known| *known.name == *route);
+    let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), request_id.clone());
+    let calls = match index.map(|index| (index, &snapshot.routes[index])) {
+        Some((index, route)) => {
+            route.introduce(index, &mut facts);
+            route.calls.clone()
+        }
+        None => None,
+    };
+    Arc::new(Detached(Arc::new(Common {
+        snapshot: snapshot.clone(),
+        calls: calls.unwrap_or_else(RouteCalls::none),
+        facts,
+        asks: Asks::of_id(request_id),
+        traced: None,
+        most: usize::MAX,
+        told: Told::default(),
+    })))
 }
 
 impl Common {
@@ -171,6 +207,9 @@ impl Common {
             Ok(pool) => pool,
             Err(reply) => return self.instead(reply, most, bounded),
         };
+        if let Some(value) = connect::called().and_then(|name| HeaderValue::from_str(&name).ok()) {
+            fields.insert(connect::CALL, value);
+        }
         let call = Call {
             method,
             target: target.as_bytes(),

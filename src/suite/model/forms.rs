@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::Answer;
+use super::{Answer, ExpectedCall, Sent};
 
 /// What an upstream answers: the same each time, or a list, of which the last answer stays.
 #[derive(Clone, Debug)]
@@ -132,6 +132,25 @@ impl<'de> Deserialize<'de> for Field {
     }
 }
 
+impl<'de> Deserialize<'de> for ExpectedCall {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TimesOrSent;
+        impl<'de> Visitor<'de> for TimesOrSent {
+            type Value = ExpectedCall;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("how many requests are sent, or a map of what is sent, such as {path: /users/7}")
+            }
+            fn visit_u64<E: de::Error>(self, times: u64) -> Result<ExpectedCall, E> {
+                u32::try_from(times).map(ExpectedCall::Times).map_err(|_| E::custom(format!("nobody sends {times} requests")))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ExpectedCall, A::Error> {
+                Sent::deserialize(MapAccessDeserializer::new(map)).map(|sent| ExpectedCall::Sent(Box::new(sent)))
+            }
+        }
+        deserializer.deserialize_any(TimesOrSent)
+    }
+}
+
 impl<'de> Deserialize<'de> for Decided {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct WordOrStatus;
@@ -178,6 +197,11 @@ schemas! {
         let one = generator.subschema_for::<Answer>();
         json_schema!({"description": "An answer, or a list of them, of which the last one stays.",
                       "anyOf": [one, {"type": "array", "items": one, "minItems": 1}]})
+    };
+    ExpectedCall: "ExpectedCall" = |generator| {
+        let sent = generator.subschema_for::<Sent>();
+        json_schema!({"description": "How many requests are sent for the call, or what the last of them is.",
+                      "anyOf": [{"type": "integer", "minimum": 0}, sent]})
     };
     Texts: "Texts" = |_generator| json_schema!({
         "description": "A text, or a list of texts.", "anyOf": [{"type": ["string", "integer", "boolean"]}, {"type": "array", "items": {"type": "string"}}],

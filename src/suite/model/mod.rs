@@ -25,6 +25,9 @@ pub(in crate::suite) struct Suite {
     /// What upstreams answer where a case says nothing else, by name.
     #[serde(default)]
     pub upstreams: BTreeMap<String, Spanned<Answers>>,
+    /// What calls of aggregates are answered where a case says nothing else, by name.
+    #[serde(default)]
+    pub calls: BTreeMap<String, Spanned<Answers>>,
     /// The cases. Each has a gateway of its own.
     pub cases: Vec<Spanned<Case>>,
 }
@@ -53,6 +56,9 @@ macro_rules! asking {
             /// What single upstreams answer, by name; in a step others as the case says.
             #[serde(default)]
             pub upstreams: BTreeMap<String, Spanned<Answers>>,
+            /// What single calls of an aggregate are answered, by name, whatever their upstreams answer; in a step others as the case says.
+            #[serde(default)]
+            pub calls: BTreeMap<String, Spanned<Answers>>,
             /// The request; that of a case is made by the steps that have none of their own.
             #[serde(default)]
             pub request: Option<Spanned<Request>>,
@@ -212,12 +218,27 @@ pub(in crate::suite) struct Expect {
     pub version: Option<Nullable<String>>,
     /// What the upstream is sent, of several attempts the last.
     pub sent: Option<Spanned<Sent>>,
+    /// The calls of an aggregate that are missing in its answer, or replaced in it, in the order of the configuration; `[]` for none.
+    pub missing: Option<Spanned<Vec<String>>>,
+    /// The calls of an aggregate, by name: how many requests are sent for one, or what the last of them is. 0 for a call that is not made.
+    pub calls: BTreeMap<String, Spanned<ExpectedCall>>,
+}
+
+/// What is expected of a call.
+#[derive(Clone, Debug)]
+pub(in crate::suite) enum ExpectedCall {
+    /// So many requests are sent for it.
+    Times(u32),
+    /// This is sent.
+    Sent(Box<Sent>),
 }
 
 /// What is expected of the request that an upstream is sent.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::suite) struct Sent {
+    /// How many requests are sent.
+    pub times: Option<Spanned<u32>>,
     /// The method.
     pub method: Option<Spanned<String>>,
     /// Path and query.

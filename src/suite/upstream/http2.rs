@@ -7,7 +7,7 @@ use h2::{Error, Reason};
 use http::{HeaderName, HeaderValue, Response};
 use tokio::io::DuplexStream;
 
-use super::{Got, Shared, body_of, fields_of, pass};
+use super::{Got, Shared, body_of, call_of, fields_of, pass};
 use crate::suite::model::Fails;
 
 /// Requests of HTTP/2 and their answers.
@@ -41,11 +41,12 @@ async fn answer(
         headers.entry(http::header::HOST).or_insert(host);
     }
     let target = head.uri.path_and_query().map_or_else(String::new, ToString::to_string);
-    let got = Got { upstream: upstream.clone(), method: head.method.to_string(), target, headers, body: body.freeze() };
+    let call = call_of(&mut headers);
+    let got = Got { upstream: upstream.clone(), call: call.clone(), method: head.method.to_string(), target, headers, body: body.freeze() };
     let answer = {
         let mut script = script.lock();
         script.got.push(got);
-        script.next(upstream, true)
+        script.next(upstream, call.as_ref(), true)
     };
     if let Some(slow) = answer.slow {
         let (mut waiting, _other) = tokio::io::duplex(1);

@@ -19,6 +19,7 @@ use super::model::{Answer, Fails, Texts};
 use crate::config::model::UpstreamProtocol;
 use crate::upstream::Pool;
 use crate::upstream::cause::Cause;
+use crate::upstream::connect;
 use crate::upstream::pool::Endpoint;
 use crate::upstream::timer;
 
@@ -32,6 +33,8 @@ const MOST_LINES: usize = 256;
 pub(in crate::suite) struct Got {
     /// The upstream.
     pub upstream: Arc<str>,
+    /// The call that it is for, where it is for one.
+    pub call: Option<Arc<str>>,
     /// The method.
     pub method: String,
     /// Path and query.
@@ -49,14 +52,17 @@ pub(in crate::suite) struct Script {
     pub pools: Vec<Arc<Pool>>,
     /// What each upstream answers, the next answer first; the last one stays.
     pub answers: HashMap<Arc<str>, Vec<Answer>>,
+    /// What single calls are answered, likewise.
+    pub calls: HashMap<Arc<str>, Vec<Answer>>,
     /// What came.
     pub got: Vec<Got>,
 }
 
 impl Script {
-    /// What this upstream answers next, and whether that is used up.
-    fn next(&mut self, upstream: &Arc<str>, used: bool) -> Answer {
-        let Some(answers) = self.answers.get_mut(upstream) else { return Answer::default() };
+    /// What this upstream answers next, to this call where it is one, and whether that is used up.
+    fn next(&mut self, upstream: &Arc<str>, call: Option<&Arc<str>>, used: bool) -> Answer {
+        let own = call.and_then(|call| self.calls.get_mut(call));
+        let Some(answers) = own.or_else(|| self.answers.get_mut(upstream)) else { return Answer::default() };
         match answers.len() {
             0 => Answer::default(),
             1 => answers[0].clone(),
@@ -75,8 +81,9 @@ pub(in crate::suite) fn connected(script: &Shared, endpoint: &Endpoint) -> Resul
         let mut held = script.lock();
         let Some(pool) = held.pools.iter().find(|pool| pool.has(endpoint)) else { return Err(Cause::Unreachable) };
         let upstream = pool.name.clone();
-        if held.next(&upstream, false).fails == Some(Fails::Connect) {
-            held.next(&upstream, true);
+        let call = connect::called();
+        if held.next(&upstream, call.as_ref(), false).fails == Some(Fails::Connect) {
+            held.next(&upstream, call.as_ref(), true);
             return Err(Cause::Refused);
         }
         upstream
@@ -151,8 +158,9 @@ async fn serve(mut stream: DuplexStream, upstream: &Arc<str>, script: &Shared) -
     let to_head = got.method == "HEAD";
     let answer = {
         let mut script = script.lock();
+        let call = got.call.clone();
         script.got.push(got);
-        script.next(upstream, true)
+        script.next(upstream, call.as_ref(), true)
     };
     if let Some(slow) = answer.slow
         && pass(&mut stream, slow.0).await
@@ -206,12 +214,18 @@ fn head_of(read: &[u8], upstream: &Arc<str>) -> io::Result<Option<(usize, Got)>>
     }
     let got = Got {
         upstream: upstream.clone(),
+        call: call_of(&mut headers),
         method: request.method.unwrap_or_default().to_owned(),
         target: request.path.unwrap_or_default().to_owned(),
         headers,
         body: Bytes::new(),
     };
     Ok(Some((end, got)))
+}
+
+/// The call that a request is for, which its fields then say no more.
+fn call_of(headers: &mut HeaderMap) -> Option<Arc<str>> {
+    headers.remove(connect::CALL).as_ref().and_then(fields::text).map(Arc::from)
 }
 
 /// A whole body out of its chunks; nothing while its end is not there.

@@ -44,7 +44,7 @@ pub(crate) enum CallResult {
 
 impl CallResult {
     /// All of them, in the order of their numbers.
-    const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Ok,
         Self::Status4xx,
         Self::Status5xx,

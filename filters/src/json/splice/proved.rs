@@ -95,6 +95,13 @@ impl Proved {
         }
     }
 
+    /// The same in one piece, so that it costs little to put it into several places.
+    pub fn compact(self) -> Self {
+        let mut gather = Gather::new();
+        gather.push(self.into_bytes());
+        Self(gather)
+    }
+
     /// Its slices.
     pub fn into_gather(self) -> Gather {
         self.0

@@ -1,0 +1,118 @@
+//! Why a call failed, and what that means for the request.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use frontgate_filters::reply::{Reply, ReplyBody};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use crate::compose::{Answered, CallResult, Failed};
+use frontgate_filters::words::cache_control::NO_STORE;
+
+/// Why a call failed.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    /// A status that was not expected.
+    Status(Box<Unexpected>),
+    /// There is no answer.
+    Unanswered(Failed),
+    /// The answer is not one JSON value.
+    Malformed,
+    /// There are more calls or values than allowed.
+    TooMany,
+    /// A value that it needs is missing.
+    ValueMissing,
+}
+
+/// An answer that was not expected.
+#[derive(Clone, Debug)]
+pub(super) struct Unexpected {
+    status: StatusCode,
+    /// Of its headers only those that may go on.
+    headers: HeaderMap,
+    /// Its body, where it may go on.
+    body: Option<Bytes>,
+}
+
+impl Failure {
+    /// Of an answer; its body is kept where it may become the client's.
+    pub(super) fn of_status(answered: &Answered, keep_body: bool) -> Self {
+        let mut headers = HeaderMap::new();
+        for name in [CONTENT_TYPE, RETRY_AFTER] {
+            if let Some(value) = answered.headers.get(&name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        let body = keep_body.then(|| {
+            let mut body = BytesMut::with_capacity(answered.body.iter().map(Bytes::len).sum());
+            answered.body.iter().for_each(|chunk| body.extend_from_slice(chunk));
+            body.freeze()
+        });
+        Self::Status(Box::new(Unexpected { status: answered.status, headers, body }))
+    }
+
+    /// What it counts as.
+    pub(super) fn result(&self) -> CallResult {
+        match self {
+            Self::Status(unexpected) => CallResult::of_unexpected(unexpected.status),
+            Self::Unanswered(failed) => failed.result(),
+            Self::Malformed => CallResult::Malformed,
+            Self::TooMany => CallResult::TooLarge,
+            Self::ValueMissing => CallResult::ValueMissing,
+        }
+    }
+
+    /// The answer of a request that fails with the call of this name.
+    pub(super) fn reply(self, call: &Arc<str>) -> Reply {
+        let failed = |status| Reply::problem(status, "call_failed", "A service that this answer needs has failed.");
+        let reply = match self {
+            Self::Status(unexpected) => match unexpected.passed() {
+                Ok(reply) => return reply,
+                Err(unexpected) => unexpected.refused().unwrap_or_else(|| failed(StatusCode::BAD_GATEWAY)),
+            },
+            Self::Unanswered(Failed::Timeout) => {
+                Reply::problem(StatusCode::GATEWAY_TIMEOUT, "call_timeout", "A service that this answer needs has not answered in time.")
+            }
+            Self::Unanswered(Failed::CircuitOpen { retry_after }) => {
+                let seconds = retry_after.map_or(1, |after| after.as_millis().div_ceil(1000).max(1) as u64);
+                failed(StatusCode::SERVICE_UNAVAILABLE).with(RETRY_AFTER, HeaderValue::from(seconds))
+            }
+            Self::Unanswered(Failed::Unavailable | Failed::NoMemory) => {
+                failed(StatusCode::SERVICE_UNAVAILABLE).with(RETRY_AFTER, HeaderValue::from(1))
+            }
+            Self::Unanswered(_) | Self::Malformed | Self::TooMany | Self::ValueMissing => failed(StatusCode::BAD_GATEWAY),
+        };
+        reply.with(CACHE_CONTROL, NO_STORE).with_member("call", call.clone())
+    }
+}
+
+impl Unexpected {
+    /// The error itself as the answer, where that is wanted and it is one.
+    fn passed(mut self) -> Result<Reply, Self> {
+        match self.body.take() {
+            Some(body) if self.status.is_client_error() || self.status.is_server_error() => {
+                let mut reply = Reply { status: self.status, headers: Vec::new(), body: ReplyBody::Bytes(body), reason: "call_failed" };
+                reply.headers.extend(self.headers.into_iter().filter_map(|(name, value)| Some((name?, value))));
+                Ok(reply.with(CACHE_CONTROL, NO_STORE))
+            }
+            body => Err(Self { body, ..self }),
+        }
+    }
+
+    /// The answer to a request that is the client's to mend. What the service said of it stays behind.
+    fn refused(&self) -> Option<Reply> {
+        if !matches!(self.status.as_u16(), 401 | 403 | 404 | 409 | 410 | 422 | 429) {
+            return None;
+        }
+        let reply = Reply::problem(self.status, "call_refused", "A service that this answer needs has refused the request.");
+        Some(match self.status {
+            StatusCode::UNAUTHORIZED => reply.with(WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="frontgate""#)),
+            StatusCode::TOO_MANY_REQUESTS => match self.headers.get(RETRY_AFTER) {
+                Some(after) => reply.with(RETRY_AFTER, after.clone()),
+                None => reply,
+            },
+            _ => reply,
+        })
+    }
+}

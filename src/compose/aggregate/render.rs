@@ -1,0 +1,89 @@
+//! What calls with `into` put into the answers of others, once all calls have ended.
+
+use std::cell::{Cell, OnceCell};
+use std::ops::Range;
+
+use frontgate_filters::json::{Change, Document, Proved};
+
+use super::find::Known;
+use super::results::{Key, Outcome, marked};
+
+/// What is put in, and how much that is.
+pub(super) struct Rendering {
+    /// For each call, what there is for each of its values, in one piece each.
+    entries: Vec<OnceCell<Vec<Option<Proved>>>>,
+    /// Bytes that may still be put in.
+    left: Cell<usize>,
+    is_over: Cell<bool>,
+}
+
+impl Rendering {
+    /// For so many calls; at most this many bytes are put in.
+    pub(super) fn new(calls: usize, most: usize) -> Self {
+        Self { entries: (0..calls).map(|_| OnceCell::new()).collect(), left: Cell::new(most), is_over: Cell::new(false) }
+    }
+
+    /// Whether there was more to put in than is allowed.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.get()
+    }
+
+    /// What is in a range of an answer of this call, with what others put into it.
+    pub(super) fn changed(&self, known: &Known<'_>, call: usize, document: &Document, range: Range<u64>) -> Proved {
+        let mut changes = Vec::new();
+        for &other in &known.aggregate.calls[call].gets {
+            self.add(known, other, document, &range, &mut changes);
+        }
+        document.changed(range, &mut changes)
+    }
+
+    /// Adds what `call` puts into these objects.
+    fn add<'k>(&self, known: &Known<'k>, call: usize, document: &Document, range: &Range<u64>, changes: &mut Vec<Change<'k>>) {
+        let written = &known.aggregate.calls[call];
+        let Some((each, into)) = written.each.as_ref().and_then(|each| Some((each, each.into.as_ref()?))) else { return };
+        let otherwise = || written.otherwise.as_ref().map(|document| document.whole());
+        let (answers, usual) = match &known.outcomes[call] {
+            Outcome::Each(answers) => {
+                let nothing = each.many.then(|| Proved::list([]));
+                (Some(answers), otherwise().or(nothing))
+            }
+            Outcome::One(_) => (None, otherwise()),
+            Outcome::Pending | Outcome::Skipped | Outcome::Failed => return,
+        };
+        let entries = answers.map(|answers| {
+            self.entries[call].get_or_init(|| {
+                let entry = |entry| known.entry(call, answers, entry).map(Proved::compact);
+                answers.entries.iter().map(entry).collect()
+            })
+        });
+        for object in marked(document, into.objects, Some(range.clone())) {
+            let mut keys = marked(document, each.mark, Some(object.range()));
+            let key = keys.next().filter(|_| keys.next().is_none()).and_then(|found| Key::of(&document.get(found)));
+            let found = key.and_then(|key| entries?.get(*answers?.by_value.get(&key)?)?.clone());
+            let Some(value) = found.or_else(|| usual.clone()) else { continue };
+            let mut existing = marked(document, into.existing, Some(object.range())).peekable();
+            if existing.peek().is_none() {
+                if !self.takes(value.len() + 64) {
+                    return;
+                }
+                changes.push(Change::Add(*object, &into.name, value));
+                continue;
+            }
+            for member in existing {
+                if !self.takes(value.len() + 64) {
+                    return;
+                }
+                changes.push(Change::Replace(*member, value.clone()));
+            }
+        }
+    }
+
+    /// Takes from what may be put in; whether there was enough.
+    fn takes(&self, length: usize) -> bool {
+        match self.left.get().checked_sub(length) {
+            Some(left) => self.left.set(left),
+            None => self.is_over.set(true),
+        }
+        !self.is_over()
+    }
+}

@@ -1,0 +1,181 @@
+//! Calls that are made for values: which values these are, and what was found for each.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use frontgate_filters::json::{Document, Proved};
+
+use super::super::failure::Failure;
+use super::super::results::{Answers, Element, Entry, Key, Outcome, marked};
+use super::super::{Batch, Call, Each};
+use super::fetch::Consumer;
+use super::{Fatal, Run};
+use crate::compose::values::Value;
+
+/// A call for values that has begun.
+pub(super) struct Progress {
+    /// The values, each once, in the order in which they appear first.
+    values: Vec<(Key, Proved)>,
+    /// What was answered for each group of them; none while it is not over.
+    groups: Vec<Option<Result<Arc<Document>, ()>>>,
+    next: usize,
+    on_their_way: usize,
+}
+
+/// How many values a request is for.
+fn size(each: &Each) -> usize {
+    each.batch.as_ref().map_or(1, |batch| batch.size)
+}
+
+fn each_of(call: &Call) -> &Each {
+    call.each.as_ref().expect("only calls for values come here")
+}
+
+impl Run<'_> {
+    /// Begins a call for values.
+    pub(super) fn start_each(&mut self, index: usize) -> Result<(), Fatal> {
+        let each = each_of(&self.aggregate.calls[index]);
+        let values = match self.values(each) {
+            Ok(values) => values,
+            Err(failure) => return self.fail(index, failure),
+        };
+        if values.is_empty() {
+            self.has_succeeded = true;
+        }
+        let groups = values.len().div_ceil(size(each));
+        self.progress[index] = Some(Progress { values, groups: vec![None; groups], next: 0, on_their_way: 0 });
+        self.go_on(index)
+    }
+
+    /// The values in an answer, each once. Null is none.
+    fn values(&self, each: &Each) -> Result<Vec<(Key, Proved)>, Failure> {
+        let (mut values, mut seen) = (Vec::new(), HashSet::new());
+        let mut add = |value: Proved| {
+            if let Some(key) = Key::of(&value)
+                && seen.insert(key.clone())
+            {
+                values.push((key, value));
+            }
+            if values.len() > each.most { Err(Failure::TooMany) } else { Ok(()) }
+        };
+        let mut all_of = |document: &Document, range| {
+            let mut found = marked(document, each.mark, range);
+            found.try_for_each(|found| add(document.get(found)))
+        };
+        match &self.outcomes[each.of] {
+            Outcome::One(one) => all_of(&one.document, None)?,
+            Outcome::Each(answers) => {
+                let element = |element: &Element| (element.document, element.found.map(|found| found.range()));
+                for entry in &answers.entries {
+                    match entry {
+                        Entry::Nothing => {}
+                        Entry::Failed => {
+                            if let Some(document) = &self.aggregate.calls[each.of].otherwise {
+                                all_of(document, None)?;
+                            }
+                        }
+                        Entry::One(one) => {
+                            let (document, range) = element(one);
+                            all_of(&answers.documents[document], range)?;
+                        }
+                        Entry::Many(many) => {
+                            for (document, range) in many.iter().map(element) {
+                                all_of(&answers.documents[document], range)?;
+                            }
+                        }
+                    }
+                }
+            }
+            Outcome::Pending | Outcome::Skipped | Outcome::Failed => {}
+        }
+        Ok(values)
+    }
+
+    /// Sends as many requests as may be on their way at once; the end, where none is left.
+    fn go_on(&mut self, index: usize) -> Result<(), Fatal> {
+        let call = &self.aggregate.calls[index];
+        let each = each_of(call);
+        let Some(mut progress) = self.progress[index].take() else { return Ok(()) };
+        while progress.on_their_way < each.concurrency && progress.next < progress.groups.len() {
+            let group = progress.next;
+            progress.next += 1;
+            let begin = group * size(each);
+            let values = &progress.values[begin..progress.values.len().min(begin + size(each))];
+            let value = match (&each.batch, values) {
+                (None, [(_, value)]) => Value::Json(value.clone()),
+                _ => Value::List(values.iter().map(|(_, value)| value.clone()).collect()),
+            };
+            match self.launch(Consumer { call: index, group: Some(group) }, Some(&value)) {
+                Ok(()) => progress.on_their_way += 1,
+                Err(failure) => {
+                    self.calls.count(&call.name, failure.result());
+                    progress.groups[group] = Some(Err(()));
+                }
+            }
+        }
+        if progress.on_their_way > 0 {
+            self.progress[index] = Some(progress);
+            return Ok(());
+        }
+        let answers = answers(each, progress);
+        if answers.entries.iter().any(|entry| matches!(entry, Entry::Failed)) {
+            self.missing[index] = true;
+        }
+        self.end(index, Outcome::Each(answers));
+        Ok(())
+    }
+
+    /// A request for some of the values has ended.
+    pub(super) fn group_ended(&mut self, index: usize, group: usize, read: Result<Arc<Document>, Failure>) -> Result<(), Fatal> {
+        if let Err(failure) = &read {
+            self.calls.count(&self.aggregate.calls[index].name, failure.result());
+        }
+        if let Some(progress) = &mut self.progress[index] {
+            progress.on_their_way -= 1;
+            progress.groups[group] = Some(read.map_err(|_| ()));
+        }
+        self.go_on(index)
+    }
+}
+
+/// What was found for each value.
+fn answers(each: &Each, progress: Progress) -> Answers {
+    let Progress { values, groups, .. } = progress;
+    let mut answers = Answers { entries: vec![Entry::Nothing; values.len()], ..Answers::default() };
+    for (group, read) in groups.into_iter().enumerate() {
+        let begin = group * size(each);
+        let of_group = begin..values.len().min(begin + size(each));
+        let Some(Ok(document)) = read else {
+            answers.entries[of_group].fill(Entry::Failed);
+            continue;
+        };
+        let number = answers.documents.len();
+        match &each.batch {
+            None => answers.entries[begin] = Entry::One(Element { document: number, found: None }),
+            Some(batch) => sort(batch, each.many, &document, number, &values[of_group.clone()], &mut answers.entries[of_group]),
+        }
+        answers.documents.push(document);
+    }
+    answers.by_value = values.into_iter().enumerate().map(|(index, (key, _))| (key, index)).collect();
+    answers
+}
+
+/// Which element of a batch's answer is for which value.
+fn sort(batch: &Batch, many: bool, document: &Document, number: usize, values: &[(Key, Proved)], entries: &mut [Entry]) {
+    let mut by_text: HashMap<&[u8], Vec<usize>> = HashMap::with_capacity(values.len());
+    for (index, (key, _)) in values.iter().enumerate() {
+        by_text.entry(key.text()).or_default().push(index);
+    }
+    for element in marked(document, batch.elements, None) {
+        let by = marked(document, batch.by, Some(element.range())).next();
+        let Some(key) = by.and_then(|found| Key::of(&document.get(found))) else { continue };
+        for &index in by_text.get(key.text()).into_iter().flatten() {
+            let found = Element { document: number, found: Some(*element) };
+            match &mut entries[index] {
+                Entry::Many(all) => all.push(found),
+                entry @ Entry::Nothing => *entry = if many { Entry::Many(vec![found]) } else { Entry::One(found) },
+                Entry::One(_) | Entry::Failed => {}
+            }
+        }
+    }
+}

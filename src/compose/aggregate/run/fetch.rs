@@ -1,0 +1,139 @@
+//! Requests to upstreams: one for each call, but the same one for calls that would ask the same.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use frontgate_filters::filter::BoxFuture;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method};
+
+use super::super::Body;
+use super::super::failure::Failure;
+use super::{Run, Work};
+use crate::compose::template::{Lacking, Missing};
+use crate::compose::values::Value;
+use crate::compose::{Answered, Failed, Ready};
+
+/// A request that was sent.
+pub(super) struct Fetch {
+    /// What was asked, where others may ask the same.
+    asked: Option<Asked>,
+    /// Who waits for the answer.
+    pub(super) consumers: Vec<Consumer>,
+    /// The answer, once it is there.
+    pub(super) ended: Option<Result<Answered, Failed>>,
+}
+
+/// A GET.
+#[derive(PartialEq)]
+struct Asked {
+    /// The address of its pool, which only tells it from others.
+    pool: usize,
+    target: String,
+    fields: HeaderMap,
+}
+
+/// Who waits for an answer: a call, or one of the requests for its values.
+#[derive(Clone, Copy)]
+pub(super) struct Consumer {
+    pub(super) call: usize,
+    pub(super) group: Option<usize>,
+}
+
+/// A request on its way, and its number.
+pub(super) struct Making<'r> {
+    fetch: usize,
+    answered: BoxFuture<'r, Result<Answered, Failed>>,
+}
+
+impl Future for Making<'_> {
+    type Output = (usize, Result<Answered, Failed>);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let fetch = self.fetch;
+        self.answered.as_mut().poll(context).map(|answered| (fetch, answered))
+    }
+}
+
+impl<'r> Run<'r> {
+    /// Sends a request for a call, or waits with others for the same one.
+    pub(super) fn launch(&mut self, consumer: Consumer, each: Option<&Value<'static>>) -> Result<(), Failure> {
+        let ready = self.ready(consumer.call, each)?;
+        let asked = (ready.method == Method::GET && ready.body.is_none()).then(|| Asked {
+            pool: Arc::as_ptr(ready.pool).addr(),
+            target: ready.target.clone(),
+            fields: ready.fields.clone(),
+        });
+        if asked.is_some()
+            && let Some(index) = self.fetches.iter().position(|fetch| fetch.asked == asked)
+        {
+            self.fetches[index].consumers.push(consumer);
+            if self.fetches[index].ended.is_some() {
+                self.work.push_back(Work::Deliver(index));
+            }
+            return Ok(());
+        }
+        if self.fetches.len() >= self.aggregate.most_calls {
+            return Err(Failure::TooMany);
+        }
+        let fetch = self.fetches.len();
+        self.fetches.push(Fetch { asked, consumers: vec![consumer], ended: None });
+        self.making.push(Making { fetch, answered: self.calls.make(ready) });
+        Ok(())
+    }
+
+    /// The request of a call, with all values.
+    fn ready(&self, index: usize, each: Option<&Value<'static>>) -> Result<Ready<'r>, Failure> {
+        let aggregate = self.aggregate;
+        let call = &aggregate.calls[index];
+        let known = self.known(each);
+        let missing = |_: Missing| Failure::ValueMissing;
+        let target = call.target.expand(&known).map_err(missing)?;
+        let mut fields = HeaderMap::new();
+        for (name, words) in &call.headers {
+            if let Some(text) = words.expand(&known).map_err(missing)? {
+                // A line break or a zero in it would be more than a value.
+                fields.insert(name, HeaderValue::from_bytes(&text).map_err(|_| Failure::ValueMissing)?);
+            }
+        }
+        let body = match &call.body {
+            Body::None => None,
+            Body::Client => {
+                for name in [CONTENT_TYPE, CONTENT_ENCODING] {
+                    if let Some(value) = self.head.headers.get(&name).filter(|_| !fields.contains_key(&name)) {
+                        fields.insert(name, value.clone());
+                    }
+                }
+                Some(self.client_body.clone())
+            }
+            Body::Json(json) => {
+                fields.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+                Some(json.expand(&known, Lacking::Fails).map_err(missing)?.into_bytes())
+            }
+        };
+        Ok(Ready {
+            name: &call.name,
+            pool: &call.pool,
+            again: call.method.is_idempotent(),
+            method: call.method.clone(),
+            target,
+            fields,
+            body,
+            timeout: call.timeout,
+            most: aggregate.most_answer,
+        })
+    }
+
+    /// A request has its answer.
+    pub(super) fn arrived(&mut self, fetch: usize, answered: Result<Answered, Failed>) {
+        let answered = answered.and_then(|mut answered| {
+            self.received += answered.body.iter().map(Bytes::len).sum::<usize>();
+            self.held.push(std::mem::take(&mut answered.held));
+            if self.received > self.aggregate.most_total { Err(Failed::TooLarge) } else { Ok(answered) }
+        });
+        self.fetches[fetch].ended = Some(answered);
+        self.work.push_back(Work::Deliver(fetch));
+    }
+}

@@ -1,0 +1,250 @@
+//! One request: each call is made as soon as all that it refers to has ended, and nothing outlives the request.
+
+mod each;
+mod fetch;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use frontgate_filters::filter::Facts;
+use frontgate_filters::json::{Document, Reader};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use http::{HeaderName, HeaderValue};
+use pingora_http::RequestHeader;
+
+use self::each::Progress;
+use self::fetch::{Consumer, Fetch, Making};
+use super::caching::Caching;
+use super::failure::Failure;
+use super::find::Known;
+use super::results::{One, Outcome};
+use super::{Aggregate, answer};
+use crate::compose::values::{self, Value};
+use crate::compose::{Answered, CallResult, Calls, Composed, Held, Inquiry};
+
+/// What has become of the calls of a request so far. Dropped, all that are on their way are cancelled.
+pub(super) struct Run<'r> {
+    aggregate: &'r Aggregate,
+    head: &'r RequestHeader,
+    facts: &'r Facts,
+    calls: &'r dyn Calls,
+    client_body: Bytes,
+    /// The client's body, where something refers to a value in it and it is JSON.
+    body: Option<Document>,
+    /// Which calls are made for what is left of the answer.
+    needed: Box<[bool]>,
+    outcomes: Vec<Outcome>,
+    /// For how many calls each still waits.
+    waits: Vec<usize>,
+    progress: Vec<Option<Progress>>,
+    fetches: Vec<Fetch>,
+    making: FuturesUnordered<Making<'r>>,
+    work: VecDeque<Work>,
+    /// Bytes of all answers so far, and what holds their place in memory.
+    received: usize,
+    held: Vec<Held>,
+    missing: Vec<bool>,
+    has_succeeded: bool,
+    /// The first call that failed without anything in its place.
+    first_failed: Option<(usize, Failure)>,
+    caching: Caching,
+    back: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What is to be done next.
+enum Work {
+    /// All that this call needs has ended.
+    Start(usize),
+    /// This request has its answer.
+    Deliver(usize),
+}
+
+/// A call that must not fail has failed.
+struct Fatal {
+    call: usize,
+    failure: Failure,
+}
+
+impl<'r> Run<'r> {
+    /// For a request.
+    pub(super) fn new(aggregate: &'r Aggregate, inquiry: &Inquiry<'r>) -> Self {
+        let count = aggregate.calls.len();
+        let body = aggregate.body.as_ref().and_then(|plan| values::read(plan, inquiry.body.clone()));
+        Self {
+            aggregate,
+            head: inquiry.head,
+            facts: inquiry.facts,
+            calls: inquiry.calls,
+            client_body: inquiry.body.clone(),
+            body,
+            needed: aggregate.needed(None),
+            outcomes: (0..count).map(|_| Outcome::Pending).collect(),
+            waits: aggregate.calls.iter().map(|call| call.needs.len()).collect(),
+            progress: (0..count).map(|_| None).collect(),
+            fetches: Vec::with_capacity(count),
+            making: FuturesUnordered::new(),
+            work: (0..count).filter(|&call| aggregate.calls[call].needs.is_empty()).map(Work::Start).collect(),
+            received: 0,
+            held: Vec::new(),
+            missing: vec![false; count],
+            has_succeeded: false,
+            first_failed: None,
+            caching: Caching::default(),
+            back: Vec::new(),
+        }
+    }
+
+    /// Makes all calls, and the answer.
+    pub(super) async fn to_the_end(mut self) -> Composed {
+        loop {
+            if let Err(fatal) = self.catch_up() {
+                return self.failed(fatal);
+            }
+            match self.making.next().await {
+                Some((fetch, answered)) => self.arrived(fetch, answered),
+                None => break,
+            }
+        }
+        if let Some((call, failure)) = self.first_failed.take().filter(|_| !self.has_succeeded) {
+            return self.failed(Fatal { call, failure });
+        }
+        match answer::body(self.aggregate, self.known(None)) {
+            Some(body) => answer::composed(self.aggregate, body, self.missing(), &self.caching, std::mem::take(&mut self.back)),
+            None => {
+                let biggest = self.aggregate.calls.iter().position(|call| call.each.as_ref().is_some_and(|each| each.into.is_some()));
+                self.failed(Fatal { call: biggest.unwrap_or(0), failure: Failure::TooMany })
+            }
+        }
+    }
+
+    /// Does all that can be done before another answer comes.
+    fn catch_up(&mut self) -> Result<(), Fatal> {
+        while let Some(work) = self.work.pop_front() {
+            match work {
+                Work::Start(call) => self.start(call)?,
+                Work::Deliver(fetch) => self.deliver(fetch)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, fatal: Fatal) -> Composed {
+        let name = &self.aggregate.calls[fatal.call].name;
+        Composed { reply: fatal.failure.reply(name), missing: self.missing(), saga: None }
+    }
+
+    /// The names of what is missing, in the order of the calls.
+    fn missing(&self) -> Vec<Arc<str>> {
+        let calls = self.aggregate.calls.iter().zip(&self.missing);
+        calls.filter(|(_, missing)| **missing).map(|(call, _)| call.name.clone()).collect()
+    }
+
+    fn known<'k>(&'k self, each: Option<&'k Value<'static>>) -> Known<'k> {
+        Known {
+            aggregate: self.aggregate,
+            head: self.head,
+            facts: self.facts,
+            body: self.body.as_ref(),
+            outcomes: &self.outcomes,
+            each,
+            rendering: None,
+        }
+    }
+
+    /// Begins a call: it may end at once.
+    fn start(&mut self, index: usize) -> Result<(), Fatal> {
+        let call = &self.aggregate.calls[index];
+        let met = call.when.as_ref().is_none_or(|when| self.known(None).holds(when));
+        if !met || !self.needed[index] {
+            self.calls.count(&call.name, CallResult::Skipped);
+            self.end(index, Outcome::Skipped);
+            return Ok(());
+        }
+        if call.fails_with.iter().any(|&other| matches!(self.outcomes[other], Outcome::Failed)) {
+            return self.fail(index, Failure::ValueMissing);
+        }
+        if call.each.is_some() {
+            return self.start_each(index);
+        }
+        match self.launch(Consumer { call: index, group: None }, None) {
+            Ok(()) => Ok(()),
+            Err(failure) => self.fail(index, failure),
+        }
+    }
+
+    /// A call has failed: that is the end, or something stands in for it, or it is left out.
+    fn fail(&mut self, index: usize, failure: Failure) -> Result<(), Fatal> {
+        let call = &self.aggregate.calls[index];
+        self.calls.count(&call.name, failure.result());
+        if call.is_required() {
+            return Err(Fatal { call: index, failure });
+        }
+        self.missing[index] = true;
+        match &call.otherwise {
+            Some(document) => self.end(index, Outcome::One(One { document: document.clone(), stands_in: true })),
+            None => {
+                self.first_failed.get_or_insert((index, failure));
+                self.end(index, Outcome::Failed);
+            }
+        }
+        Ok(())
+    }
+
+    /// A call has ended. What waited only for it can begin.
+    fn end(&mut self, index: usize, outcome: Outcome) {
+        self.outcomes[index] = outcome;
+        for &other in &self.aggregate.calls[index].needed_by {
+            self.waits[other] -= 1;
+            if self.waits[other] == 0 {
+                self.work.push_back(Work::Start(other));
+            }
+        }
+    }
+
+    /// Reads an answer as the call wants it.
+    fn read(&mut self, index: usize, answered: &Answered) -> Result<Arc<Document>, Failure> {
+        let call = &self.aggregate.calls[index];
+        if !call.expect.contains(answered.status.as_u16()) {
+            return Err(Failure::of_status(answered, self.aggregate.passes_errors));
+        }
+        let document = if answered.status == http::StatusCode::NO_CONTENT {
+            call.null.clone()
+        } else {
+            let mut reader = Reader::new(call.plan.clone());
+            let pushed = answered.body.iter().try_for_each(|chunk| reader.push(chunk.clone()));
+            Arc::new(pushed.and_then(|()| reader.finish()).map_err(|_| Failure::Malformed)?)
+        };
+        self.calls.count(&call.name, CallResult::Ok);
+        self.has_succeeded = true;
+        self.caching.add(&answered.headers);
+        for name in &call.back {
+            self.back.extend(answered.headers.get_all(name).iter().map(|value| (name.clone(), value.clone())));
+        }
+        Ok(document)
+    }
+
+    /// An answer is there, for one call or for several.
+    fn deliver(&mut self, fetch: usize) -> Result<(), Fatal> {
+        let consumers = std::mem::take(&mut self.fetches[fetch].consumers);
+        let Some(ended) = self.fetches[fetch].ended.take() else { return Ok(()) };
+        for consumer in consumers {
+            let read = match &ended {
+                Ok(answered) => self.read(consumer.call, answered),
+                Err(failed) => Err(Failure::Unanswered(*failed)),
+            };
+            match (consumer.group, read) {
+                (None, Ok(document)) => self.end(consumer.call, Outcome::One(One { document, stands_in: false })),
+                (None, Err(failure)) => self.fail(consumer.call, failure)?,
+                (Some(group), read) => self.group_ended(consumer.call, group, read)?,
+            }
+        }
+        self.fetches[fetch].ended = Some(ended);
+        // Who has asked for the same meanwhile gets it, too.
+        if !self.fetches[fetch].consumers.is_empty() {
+            self.work.push_back(Work::Deliver(fetch));
+        }
+        Ok(())
+    }
+}

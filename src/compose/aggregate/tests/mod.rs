@@ -1,0 +1,1 @@
+//! Aggregates without a socket: the calls of each test are answered by a table.
