@@ -10,9 +10,6 @@ pub(crate) mod call;
 mod memory;
 pub(crate) mod reference;
 #[cfg(feature = "saga")]
-mod saga;
-pub(crate) mod aggregate;
-pub(crate) mod reference;
 pub(crate) mod saga;
 pub(crate) mod stages;
 pub(crate) mod template;
