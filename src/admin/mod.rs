@@ -5,6 +5,8 @@ mod dashboard;
 mod listen;
 mod parameter;
 mod resources;
+#[cfg(feature = "saga")]
+mod sagas;
 mod tap;
 
 use std::net::{IpAddr, SocketAddr};
@@ -88,7 +90,7 @@ impl Admin {
             ));
         };
         let path = head.uri.path();
-        let Some(resource) = RESOURCES.iter().find(|resource| resource.path == path && (resource.open || self.has_all())) else {
+        let Some(resource) = RESOURCES.iter().find(|resource| resource.is_at(path) && (resource.open || self.has_all())) else {
             return Err(problem(StatusCode::NOT_FOUND, "not_found", "There is no such resource.", None));
         };
         match (resource.takes, &head.method) {

@@ -14,6 +14,8 @@ use super::Admin;
 use super::answer::{Answer, TEXT, answer, json, no_such, problem, refusal, text};
 use super::dashboard;
 use super::parameter::parameter;
+#[cfg(feature = "saga")]
+use super::sagas;
 use super::tap::{self, Lines};
 use crate::changes::{Key, Portrait};
 use crate::discovery::in_words;
@@ -26,7 +28,7 @@ use crate::who::Who;
 
 /// Something that can be asked for.
 pub(super) struct Resource {
-    /// Its path.
+    /// Its path; `{id}` in it is one segment, whichever.
     pub path: &'static str,
     /// Its method.
     pub takes: Takes,
@@ -47,8 +49,20 @@ pub(super) enum Takes {
     Post,
 }
 
+/// What stands for the id in a path.
+const ID: &str = "{id}";
+
+impl Resource {
+    /// Whether this path is its own.
+    pub(super) fn is_at(&self, path: &str) -> bool {
+        let Some((before, after)) = self.path.split_once(ID) else { return self.path == path };
+        let id = path.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        id.is_some_and(|id| !id.is_empty() && !id.contains('/'))
+    }
+}
+
 /// An answer that is being made.
-type Pending<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+pub(super) type Pending<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
 /// How an answer is made.
 pub(super) enum Act {
@@ -135,6 +149,16 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/-/explain", takes: Takes::Post, asks: Some(&[]), open: false, act: Act::Asked(explain) },
     Resource { path: "/-/why", takes: Takes::Get, asks: Some(&["id"]), open: false, act: Act::Now(why) },
     Resource { path: "/-/tap", takes: Takes::Get, asks: Some(&["filter", "for"]), open: false, act: Act::Lines(tap::open) },
+    #[cfg(feature = "saga")]
+    Resource { path: "/-/sagas", takes: Takes::Get, asks: Some(&["state", "route", "older"]), open: false, act: Act::LaterBy(sagas::list) },
+    #[cfg(feature = "saga")]
+    Resource { path: "/-/sagas/{id}", takes: Takes::Get, asks: Some(&[]), open: false, act: Act::LaterBy(sagas::show) },
+    #[cfg(feature = "saga")]
+    Resource { path: "/-/sagas/{id}/retry", takes: Takes::Post, asks: Some(&[]), open: false, act: Act::LaterBy(sagas::act) },
+    #[cfg(feature = "saga")]
+    Resource { path: "/-/sagas/{id}/abandon", takes: Takes::Post, asks: Some(&["note"]), open: false, act: Act::LaterBy(sagas::act) },
+    #[cfg(feature = "saga")]
+    Resource { path: "/-/sagas/{id}/undo", takes: Takes::Post, asks: Some(&[]), open: false, act: Act::LaterBy(sagas::act) },
     Resource { path: "/-/hash", takes: Takes::Post, asks: Some(&["value"]), open: false, act: Act::Now(hash) },
 ];
 

@@ -116,6 +116,11 @@ enum Command {
         #[arg(long = "for", value_name = "TIME")]
         time: Option<frontgate_filters::words::units::Duration>,
     },
+    /// Sagas of the running gateway: which there are, what became of one, and what an operator does about it
+    Saga {
+        #[command(subcommand)]
+        what: operate::sagas::OnSaga,
+    },
     /// Set for a time how much the log of the running gateway tells, but for the access log
     Log {
         #[command(flatten)]
@@ -327,6 +332,7 @@ pub fn main() -> ExitCode {
         Some(Command::Circuit { admin, filter, upstream, force, time }) => {
             operate::run(path, &admin, &operate::Ask::Circuit { filter, upstream, force, time })
         }
+        Some(Command::Saga { what }) => operate::sagas::run(path, &what),
         Some(Command::Log { admin, level, time }) => operate::run(path, &admin, &operate::Ask::Log { level, time }),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Arguments::command(), "frontgate", &mut std::io::stdout());

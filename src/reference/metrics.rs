@@ -62,6 +62,8 @@ fn families() -> BTreeMap<String, Family> {
     metrics.discovery("shown").as_of(Some((std::time::Instant::now(), Duration::ZERO)));
     metrics.listener("shown").handshake(Ok("1.3"), Duration::ZERO);
     metrics.spans();
+    metrics.saga_commits();
+    let _sagas = metrics.sagas("shown");
     metrics.reloaded("shown", SystemTime::UNIX_EPOCH);
     let renewals = ["listener", "upstream"].map(|label| (label, "shown".to_owned(), false));
     let page = metrics.render(&BTreeMap::from([("shown", Duration::ZERO)]), &BTreeMap::from([("shop.pem".to_owned(), 0)]), &renewals);

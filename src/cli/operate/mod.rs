@@ -1,7 +1,8 @@
-//! `frontgate status`, `upstreams`, `limits`, `reload`, `config history|rollback`, `log`, `drain`, `circuit`, `hash`, `tap`, `why`: a running gateway asked through its admin address. None of
+//! `frontgate status`, `upstreams`, `limits`, `reload`, `config history|rollback`, `log`, `drain`, `circuit`, `hash`, `tap`, `why`, `saga`: a running gateway asked through its admin address. None of
 //! them needs a configuration that is a good one.
 
 mod reach;
+pub(super) mod sagas;
 mod tables;
 pub(super) mod tap;
 mod told;

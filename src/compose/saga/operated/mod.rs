@@ -306,3 +306,5 @@ pub(crate) fn journal(of: &dyn Operated) -> (SagaJournal, Option<String>) {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod trial;

@@ -1,103 +1,12 @@
 //! What operators see of what is in a real journal, and what they are refused.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use bytes::Bytes;
-use parking_lot::Mutex;
-use prometheus::{Histogram, HistogramOpts};
 
-use super::super::machine::{Keep, Stuck};
-use super::super::record::{Act, Answer, Body, Failure, Hash};
-use super::super::store::Write;
-use super::super::store::tests::Scratch;
+use super::super::machine::Stuck;
+use super::super::record::{Act, Answer, Body, Failure};
+use super::trial::{Runner, moved};
 use super::*;
 use crate::status::{SagaStep, SagaUndo};
-
-/// Three steps of which the last is the pivot. It obeys as a runner does, without making a call.
-struct Runner {
-    journal: Journal,
-    live: Mutex<BTreeMap<Id, Live>>,
-    _scratch: Scratch,
-}
-
-impl Runner {
-    fn new(name: &str) -> Arc<Self> {
-        let scratch = Scratch::new(name);
-        let commits = Histogram::with_opts(HistogramOpts::new("commits", "Commits.")).expect("a histogram");
-        let journal = Journal::open(scratch.0.clone(), commits).expect("a thread");
-        Arc::new(Self { journal, live: Mutex::default(), _scratch: scratch })
-    }
-
-    async fn put(&self, id: u128, made: impl FnOnce(&mut Record)) -> Id {
-        let id = Id(id);
-        let begun = Millis(Millis::now().0 - 60_000);
-        let hash = |text: &str| Hash::of(&[text.as_bytes()]);
-        let mut record =
-            Record::begin("checkout".to_owned(), hash(&id.to_string()), hash("f"), hash("steps"), "request-1".to_owned(), begun);
-        let began = Box::new(record.clone());
-        self.journal
-            .write(Write::Begin { id, record: began, definition: "reserve charge confirm".to_owned() })
-            .await
-            .expect("it is written");
-        made(&mut record);
-        let record = Box::new(record);
-        let change = Write::Change { id, record, before: State::Running(0), forgotten: None, was_forgotten: None };
-        self.journal.write(change).await.expect("it is written");
-        id
-    }
-
-    async fn shown(&self, id: Id) -> SagaStatus {
-        show(self, &id.to_string().parse().expect("an id"), &Pseudonyms::of_this_process()).await.expect("it is shown")
-    }
-
-    async fn listed(&self, wanted: Wanted) -> Vec<String> {
-        list(self, &wanted).await.expect("they are listed").sagas.into_iter().map(|saga| saga.id).collect()
-    }
-}
-
-impl Operated for Runner {
-    fn journal(&self) -> &Journal {
-        &self.journal
-    }
-
-    fn live(&self, id: Id) -> Option<Live> {
-        self.live.lock().get(&id).cloned()
-    }
-
-    fn steps(&self, definition: &str) -> Option<Vec<Known>> {
-        let undo = |name: &str| if name == "confirm" { Undo::Never } else { Undo::Call { needs_answer: false } };
-        Some(definition.split(' ').map(|name| Known { name: name.to_owned(), undo: undo(name) }).collect())
-    }
-
-    fn obey<'a>(&'a self, id: Id, order: &'a Order, who: &'a str) -> BoxFuture<'a, Result<State, Refused>> {
-        Box::pin(async move {
-            let record = self.journal.read(move |store| store.get(id)).await?;
-            let Some(mut record) = record else { return Err(Refused::Unknown(id.to_string())) };
-            let before = record.state;
-            if SagaState::from(before) != order.is_for() {
-                return Err(Refused::other_state(id, order, before));
-            }
-            let state = match (order, before) {
-                (Order::Retry, State::Stuck(why)) => why.resumes(),
-                (Order::Undo, _) => State::Undoing(1),
-                _ => State::Abandoned,
-            };
-            record.moves(Keep { state, answer: None, failed: None, anew: true }, Millis::now());
-            let (what, note) = (order.name().to_owned(), order.note().map(str::to_owned));
-            record.acted(Act { at: Millis::now(), who: who.to_owned(), what, note, was: Some(before) });
-            let change = Write::Change { id, record: Box::new(record), before, forgotten: None, was_forgotten: None };
-            self.journal.write(change).await?;
-            Ok(state)
-        })
-    }
-}
-
-fn moved(record: &mut Record, states: &[State]) {
-    for state in states {
-        record.moves(Keep { state: *state, answer: None, failed: None, anew: false }, Millis::now());
-    }
-}
 
 fn steps(told: &SagaStatus) -> Vec<(SagaStep, Option<SagaUndo>)> {
     told.steps.iter().map(|step| (step.came_to, step.undo)).collect()

@@ -1,0 +1,328 @@
+//! `frontgate saga`: which sagas the running gateway has, what became of one, and what an operator does about it.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use frontgate_filters::words::units::Duration;
+
+use super::reach::{Answered, Gateway};
+use super::told::shown;
+use super::{encoded, indented, is_refusal, refusal};
+use crate::cli::check::Format;
+use crate::cli::table::{Column, table};
+use crate::cli::{Admin, exit, fail};
+use crate::status::{SagaBrief, SagaList, SagaObeyed, SagaState, SagaStatus};
+
+/// What is wanted of the sagas.
+#[derive(clap::Subcommand)]
+pub(in crate::cli) enum OnSaga {
+    /// List those that have not ended, the oldest of each state first
+    List {
+        #[command(flatten)]
+        admin: Admin,
+        /// Only those in this state, which may be one of an end
+        #[arg(long, value_enum)]
+        state: Option<SagaState>,
+        /// Only those that began on this route
+        #[arg(long, value_name = "NAME")]
+        route: Option<String>,
+        /// Only those that began so long ago or longer, such as 1h
+        #[arg(long, value_name = "TIME")]
+        older: Option<Duration>,
+        /// For people, or as JSON for programs
+        #[arg(long, value_enum, default_value = "human")]
+        format: Format,
+    },
+    /// Show one: what its steps and their undos came to, what is tried next, and what operators did
+    Show {
+        #[command(flatten)]
+        one: One,
+        /// For people, or as JSON for programs
+        #[arg(long, value_enum, default_value = "human")]
+        format: Format,
+    },
+    /// Have a stuck one tried again where it stopped, with times that begin anew
+    Retry {
+        #[command(flatten)]
+        one: One,
+    },
+    /// Give a stuck one up: nothing is sent for it any more, and what it did stays as it is
+    Abandon {
+        #[command(flatten)]
+        one: One,
+        /// Why, for whoever asks later
+        #[arg(long, value_name = "TEXT")]
+        note: String,
+    },
+    /// Take back what a done one did, its last undo first
+    Undo {
+        #[command(flatten)]
+        one: One,
+    },
+}
+
+/// A saga of the running gateway.
+#[derive(clap::Args)]
+pub(in crate::cli) struct One {
+    #[command(flatten)]
+    admin: Admin,
+    /// Its id, or as much of the beginning as no other one has: `saga` in the answer or in the log
+    id: String,
+}
+
+/// Asks, and prints the answer.
+pub(in crate::cli) fn run(path: Option<&Path>, what: &OnSaga) -> ExitCode {
+    let (admin, format) = match what {
+        OnSaga::List { admin, format, .. } => (admin, *format),
+        OnSaga::Show { one, format } => (&one.admin, *format),
+        OnSaga::Retry { one } | OnSaga::Abandon { one, .. } | OnSaga::Undo { one } => (&one.admin, Format::Human),
+    };
+    let gateway = Gateway::find(path, admin);
+    let (method, target) = target(what);
+    let Answered { code, body } = match gateway.ask(method, &target) {
+        Ok(answered) => answered,
+        Err(why) => return fail(exit::UNAVAILABLE, &why),
+    };
+    if code != 200 {
+        if !is_refusal(&body) {
+            return fail(exit::UNAVAILABLE, &gateway.is_another());
+        }
+        let _ = std::io::stderr().write_all(refusal(&body).as_bytes());
+        return ExitCode::from(exit::RUNTIME);
+    }
+    let text = match what {
+        OnSaga::List { state, .. } => serde_json::from_slice(&body).map(|told| list(&told, *state)),
+        OnSaga::Show { .. } => serde_json::from_slice(&body).map(|told| whole(&told)),
+        _ => serde_json::from_slice::<SagaObeyed>(&body).map(|told| format!("The saga {} is {} now.\n", told.id, told.state.label())),
+    };
+    let Ok(text) = text else { return fail(exit::UNAVAILABLE, &gateway.is_another()) };
+    let text = if format == Format::Json { indented(&body) } else { text };
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+/// What the admin address is asked for.
+fn target(what: &OnSaga) -> (&'static str, String) {
+    let at = |one: &One, rest: &str| format!("/-/sagas/{}{rest}", encoded(&one.id));
+    match what {
+        OnSaga::List { state, route, older, .. } => {
+            let asked = [
+                state.map(|state| format!("state={}", state.label())),
+                route.as_ref().map(|route| format!("route={}", encoded(route))),
+                older.map(|older| format!("older={older}")),
+            ];
+            let asked = asked.into_iter().flatten().collect::<Vec<_>>().join("&");
+            ("GET", if asked.is_empty() { "/-/sagas".to_owned() } else { format!("/-/sagas?{asked}") })
+        }
+        OnSaga::Show { one, .. } => ("GET", at(one, "")),
+        OnSaga::Retry { one } => ("POST", at(one, "/retry")),
+        OnSaga::Abandon { one, note } => ("POST", at(one, &format!("/abandon?note={}", encoded(note)))),
+        OnSaga::Undo { one } => ("POST", at(one, "/undo")),
+    }
+}
+
+/// Several, a line each.
+fn list(told: &SagaList, state: Option<SagaState>) -> String {
+    let rows = told.sagas.iter().map(|saga| {
+        let attempts = saga.attempts.map_or_else(|| "-".to_owned(), |attempts| attempts.to_string());
+        let next = saga.next_attempt_ms.map_or_else(|| "-".to_owned(), |next| format!("in {}", span(next)));
+        let or_dash = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), shown);
+        [
+            saga.id.clone(),
+            saga.route.clone(),
+            saga.state.label().to_owned(),
+            or_dash(&saga.step),
+            span(saga.age_ms),
+            attempts,
+            next,
+            or_dash(&saga.trouble),
+        ]
+    });
+    let columns = [
+        Column::Left("SAGA"),
+        Column::Left("ROUTE"),
+        Column::Left("STATE"),
+        Column::Left("STEP"),
+        Column::Right("AGE"),
+        Column::Right("TRIED"),
+        Column::Left("NEXT"),
+        Column::Left("TROUBLE"),
+    ];
+    let mut text = table(columns, &rows.collect::<Vec<_>>());
+    if text.is_empty() && told.complete {
+        text = match state {
+            Some(state) => format!("No saga that was asked for is {}.\n", state.label()),
+            None => "No saga that was asked for is open.\n".to_owned(),
+        };
+    }
+    // A string takes whatever is written to it.
+    let _ = match (told.more, told.complete) {
+        (0, true) => Ok(()),
+        (more, true) => writeln!(text, "And {more} more: `--state`, `--route` and `--older` choose among them."),
+        (more, false) => {
+            writeln!(text, "And {more} more at least, for not all were looked at: `--state`, `--route` and `--older` choose among them.")
+        }
+    };
+    text
+}
+
+/// One with everything.
+fn whole(told: &SagaStatus) -> String {
+    let brief = &told.brief;
+    let mut out = String::new();
+    let mut say = |name: &str, text: &str| {
+        // A string takes whatever is written to it.
+        let _ = writeln!(out, "{name:<8} {text}");
+    };
+    say("saga", &brief.id);
+    say("route", &brief.route);
+    say("state", &state(brief));
+    say("begun", &format!("{}, {} ago, by request {}", brief.begun, span(brief.age_ms), shown(&told.request_id)));
+    say("changed", &format!("{}, {} ago", told.changed, span(brief.unchanged_ms)));
+    if let Some(attempts) = brief.attempts {
+        let next = brief.next_attempt_ms.map(|next| format!(", again in {}", span(next))).unwrap_or_default();
+        say("tried", &format!("{attempts} times{next}"));
+    }
+    if let Some(trouble) = &brief.trouble {
+        say("trouble", &shown(trouble));
+    }
+    if let Some(failure) = &told.failure {
+        say("failed", &shown(failure));
+    }
+    if let Some(answer) = &told.answer {
+        say("answer", &format!("{} {}, {} bytes", answer.status, shown(&answer.content_type), answer.bytes));
+    }
+    if let Some(bytes) = told.body_bytes {
+        say("body", &format!("{bytes} bytes of its client"));
+    }
+    for (name, value) in &told.facts {
+        say("fact", &format!("{} {}", shown(name), shown(value)));
+    }
+    for act in &told.acts {
+        let note = act.note.as_deref().map(|note| format!(": {}", shown(note))).unwrap_or_default();
+        say("act", &format!("{} {} by {}{note}", act.at, act.what, shown(&act.who)));
+    }
+    let rows = told.steps.iter().map(|step| {
+        let values = step.values.iter().map(|(name, value)| format!("{} {}", shown(name), shown(value))).collect::<Vec<_>>();
+        let values = if values.is_empty() { "-".to_owned() } else { values.join(", ") };
+        let undo = step.undo.map_or("-", |undo| undo.label());
+        [step.name.clone(), step.came_to.label().to_owned(), undo.to_owned(), step.key.clone(), values]
+    });
+    let columns =
+        [Column::Left("STEP"), Column::Left("CAME TO"), Column::Left("UNDO"), Column::Left("IDEMPOTENCY-KEY"), Column::Left("VALUES")];
+    out.push('\n');
+    out.push_str(&table(columns, &rows.collect::<Vec<_>>()));
+    out
+}
+
+fn state(brief: &SagaBrief) -> String {
+    let step = brief.step.as_deref().map(|step| format!(" at {step}")).unwrap_or_default();
+    format!("{}{step}", brief.state.label())
+}
+
+/// A time that is gone or to come, in its largest whole unit: sagas go on for days.
+fn span(millis: u64) -> String {
+    match millis {
+        ..1_000 => format!("{millis}ms"),
+        ..120_000 => format!("{}s", millis / 1_000),
+        ..7_200_000 => format!("{}m", millis / 60_000),
+        ..172_800_000 => format!("{}h", millis / 3_600_000),
+        _ => format!("{}d", millis / 86_400_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STUCK: &str = r#""id":"0190aaaa-0000-7000-8000-000000000001","route":"checkout","state":"stuck","step":"charge/undo","begun":"2026-02-03T04:05:06Z",
+        "age_ms":90000000,"unchanged_ms":61000,"attempts":12,"next_attempt_ms":null,"trouble":"the undo never succeeded: status 503""#;
+
+    #[test]
+    fn a_list_is_a_table_that_says_how_many_more_there_are() {
+        let running = r#"{"id":"0190aaab-0000-7000-8000-000000000002","route":"checkout","state":"running","begun":"2026-02-03T04:05:06Z","age_ms":800,
+            "unchanged_ms":10,"attempts":2,"next_attempt_ms":399}"#;
+        let told = |more: u64, complete: bool| -> SagaList {
+            serde_json::from_str(&format!(r#"{{"sagas":[{running},{{{STUCK}}}],"more":{more},"complete":{complete}}}"#)).expect("a list")
+        };
+
+        assert_eq!(
+            list(&told(0, true), None),
+            "\
+SAGA                                  ROUTE     STATE    STEP         AGE    TRIED  NEXT      TROUBLE
+0190aaab-0000-7000-8000-000000000002  checkout  running  -            800ms      2  in 399ms  -
+0190aaaa-0000-7000-8000-000000000001  checkout  stuck    charge/undo    25h     12  -         the undo never succeeded: status 503
+"
+            .replace("STEP         AGE    TRIED", "STEP           AGE  TRIED")
+        );
+        assert!(list(&told(7, true), None).ends_with("\nAnd 7 more: `--state`, `--route` and `--older` choose among them.\n"));
+        assert!(list(&told(7, false), None).contains("And 7 more at least"));
+        let none = SagaList { sagas: Vec::new(), more: 0, complete: true };
+        assert_eq!(list(&none, None), "No saga that was asked for is open.\n");
+        assert_eq!(list(&none, Some(SagaState::Stuck)), "No saga that was asked for is stuck.\n");
+    }
+
+    #[test]
+    fn one_is_told_with_its_steps_and_without_what_a_terminal_would_obey() {
+        let told = format!(
+            r#"{{{STUCK},"changed":"2026-02-04T04:05:06Z","request_id":"r1\u001b[31m","failure":"confirm: status 409","definition":"ab",
+            "facts":{{"claim.sub":"2qBkOmhlYSfKRL94"}},"answer":{{"status":502,"content_type":"application/problem+json","bytes":210}},
+            "acts":[{{"at":"2026-02-04T05:00:00Z","who":"127.0.0.1:4711 without a token","what":"retry"}}],
+            "steps":[
+                {{"name":"reserve","key":"0190-reserve","came_to":"done","undo":"waiting","values":{{"total":"AAAAOmhlYSfKRL94"}}}},
+                {{"name":"charge","key":"0190-charge","came_to":"done","undo":"stuck"}},
+                {{"name":"confirm","key":"0190-confirm","came_to":"failed"}}]}}"#
+        );
+
+        let told = whole(&serde_json::from_str(&told).expect("a saga"));
+
+        assert_eq!(
+            told,
+            "\
+saga     0190aaaa-0000-7000-8000-000000000001
+route    checkout
+state    stuck at charge/undo
+begun    2026-02-03T04:05:06Z, 25h ago, by request r1\u{fffd}[31m
+changed  2026-02-04T04:05:06Z, 61s ago
+tried    12 times
+trouble  the undo never succeeded: status 503
+failed   confirm: status 409
+answer   502 application/problem+json, 210 bytes
+fact     claim.sub 2qBkOmhlYSfKRL94
+act      2026-02-04T05:00:00Z retry by 127.0.0.1:4711 without a token
+
+STEP     CAME TO  UNDO     IDEMPOTENCY-KEY  VALUES
+reserve  done     waiting  0190-reserve     total AAAAOmhlYSfKRL94
+charge   done     stuck    0190-charge      -
+confirm  failed   -        0190-confirm     -
+"
+        );
+    }
+
+    #[test]
+    fn what_is_typed_is_asked_for_as_the_admin_address_takes_it() {
+        use clap::Parser as _;
+        #[derive(clap::Parser)]
+        struct Typed {
+            #[command(subcommand)]
+            what: OnSaga,
+        }
+        let asked = |words: &[&str]| target(&Typed::try_parse_from([&["saga"], words].concat()).expect("it is understood").what);
+
+        for (words, method, target) in [
+            (&["list"][..], "GET", "/-/sagas"),
+            (&["list", "--state", "stuck", "--route", "a/b", "--older", "1h"], "GET", "/-/sagas?state=stuck&route=a%2Fb&older=1h"),
+            (&["show", "0190"], "GET", "/-/sagas/0190"),
+            (&["show", "0190-a"], "GET", "/-/sagas/0190%2Da"),
+            (&["retry", "../x"], "POST", "/-/sagas/%2E%2E%2Fx/retry"),
+            (&["abandon", "0190", "--note", "by phone & mail"], "POST", "/-/sagas/0190/abandon?note=by%20phone%20%26%20mail"),
+            (&["undo", "0190"], "POST", "/-/sagas/0190/undo"),
+        ] {
+            assert_eq!(asked(words), (method, target.to_owned()), "{words:?}");
+        }
+        assert!(Typed::try_parse_from(["saga", "abandon", "0190"]).is_err(), "nobody knows why");
+        assert!(Typed::try_parse_from(["saga", "list", "--state", "lost"]).is_err());
+    }
+}
