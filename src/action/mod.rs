@@ -3,6 +3,7 @@
 //! What is written is matched once, where it is compiled; from there on each is an [`Action`]. Their checks are found by the configuration
 //! through its own trait, so that nothing points back up.
 
+mod aggregate;
 mod redirect;
 mod respond;
 #[cfg(feature = "saga")]
@@ -55,7 +56,6 @@ pub(crate) trait Action: Send + Sync {
 }
 
 /// What becomes of a request.
-#[allow(dead_code, reason = "the routes that make calls are on their way")]
 pub(crate) enum Act<'a> {
     /// An upstream is asked.
     Ask(Ask<'a>),
@@ -101,7 +101,7 @@ pub(crate) fn compile(route: &model::Route, path: &Pattern, with: &With<'_>) -> 
         model::Target::Apart(split) => upstream::compile(&split.write, route, path, with),
         model::Target::Redirect(written) => redirect::compile(written, path),
         model::Target::Respond(written) => respond::compile(written),
-        model::Target::Aggregate(_) => Err(format!("the aggregate of the route `{}` cannot be served yet", route.name.value)),
+        model::Target::Aggregate(written) => aggregate::compile(written, path, with),
         #[cfg(feature = "saga")]
         model::Target::Saga(written) => saga::compile(written, route, path, with),
         #[cfg(not(feature = "saga"))]

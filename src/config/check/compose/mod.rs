@@ -54,7 +54,6 @@ impl<'c> Aggregated<'c> {
 }
 
 fn aggregate(config: &Config, route: &Route, aggregate: &Spanned<Aggregate>, report: &mut Report<'_, '_>) {
-    report.not_yet(report.tree.key_of(aggregate.place), "aggregate", "a route leads to one upstream, a redirect or a fixed answer");
     let path = Pattern::parse(&route.path).ok();
     let names: Vec<&str> = aggregate.calls().map(|(name, _)| name).collect();
     if names.is_empty() {
