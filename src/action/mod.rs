@@ -6,6 +6,8 @@
 mod aggregate;
 mod redirect;
 mod respond;
+#[cfg(feature = "saga")]
+mod saga;
 mod upstream;
 
 use std::collections::HashMap;
@@ -75,6 +77,9 @@ pub(crate) struct With<'w> {
     pub identity_headers: &'w [HeaderName],
     /// Who has written lately to each upstream that knows of it.
     pub pins: &'w HashMap<String, Arc<Pins>>,
+    /// Where sagas are kept and run.
+    #[cfg(feature = "saga")]
+    pub sagas: &'w Arc<crate::compose::saga::Home>,
 }
 
 impl With<'_> {
@@ -97,7 +102,10 @@ pub(crate) fn compile(route: &model::Route, path: &Pattern, with: &With<'_>) -> 
         model::Target::Redirect(written) => redirect::compile(written, path),
         model::Target::Respond(written) => respond::compile(written),
         model::Target::Aggregate(written) => aggregate::compile(written, path, with),
-        model::Target::Saga(_) => Err(format!("the saga of the route `{}` cannot be served yet", route.name.value)),
+        #[cfg(feature = "saga")]
+        model::Target::Saga(written) => saga::compile(written, route, path, with),
+        #[cfg(not(feature = "saga"))]
+        model::Target::Saga(_) => Err(format!("the route `{}` is a saga, and this build has none", route.name.value)),
         model::Target::Unclear(_) => Err(format!("the route `{}` does not lead to exactly one thing", route.name.value)),
     }
 }

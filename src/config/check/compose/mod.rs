@@ -7,6 +7,7 @@ mod json;
 mod needs;
 mod reading;
 mod requests;
+mod saga;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -19,8 +20,9 @@ use crate::compose::reference::{Scope, taken};
 use crate::config::model::{Aggregate, Call, Config, Route};
 use crate::router::Pattern;
 
-/// Checks the aggregates of all routes.
+/// Checks the aggregates and the sagas of all routes.
 pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
+    saga::check(config, report);
     for route in &config.routes {
         for target in route.target.written() {
             if let crate::config::model::Target::Aggregate(aggregate) = target {
