@@ -5,13 +5,11 @@
 
 #![allow(dead_code, reason = "the routes that make calls are on their way")]
 
+pub(crate) mod aggregate;
 pub(crate) mod call;
 mod memory;
 pub(crate) mod reference;
 #[cfg(feature = "saga")]
-mod saga;
-pub(crate) mod aggregate;
-pub(crate) mod reference;
 pub(crate) mod saga;
 pub(crate) mod stages;
 pub(crate) mod template;
