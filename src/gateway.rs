@@ -1,6 +1,8 @@
 //! What all requests of one running gateway share: the snapshot in force, the metrics, the deadlines, the count of requests in flight.
 
 mod entrances;
+#[cfg(feature = "saga")]
+mod hosts;
 mod lately;
 mod reloads;
 mod sagas;
@@ -96,6 +98,9 @@ pub(crate) struct Gateway {
     /// Who runs sagas, where there is a place to keep them.
     #[cfg(feature = "saga")]
     sagas: OnceLock<Arc<dyn Operated>>,
+    /// This gateway, for what it begins that goes on by itself.
+    #[cfg(feature = "saga")]
+    me: OnceLock<std::sync::Weak<Self>>,
 }
 
 /// A request in flight, until it is dropped.
@@ -162,6 +167,8 @@ impl Gateway {
             supervisor: OnceLock::new(),
             #[cfg(feature = "saga")]
             sagas: OnceLock::new(),
+            #[cfg(feature = "saga")]
+            me: OnceLock::new(),
         })
     }
 
@@ -181,6 +188,8 @@ impl Gateway {
         let snapshot = self.snapshot();
         snapshot.entered_force();
         snapshot.run(runtime);
+        #[cfg(feature = "saga")]
+        self.run_sagas();
     }
 
     /// Makes what endpoints are chosen from again where that is due.
@@ -372,10 +381,17 @@ impl Gateway {
         let _one = self.reloading.lock();
         let current = self.snapshot();
         let result = fixed_parts(&current.loaded, &loaded)
+            .and_then(|()| {
+                #[cfg(feature = "saga")]
+                self.keeps_sagas_elsewhere(&loaded)?;
+                Ok(())
+            })
             .and_then(|()| Snapshot::compile(loaded, Some(&current), &self.metrics, Some(&self.documents)))
             .and_then(|next| {
                 // The last thing that can fail: whoever connects to a socket that was bound here is served.
                 let plan = self.entrances.plan(&next.loaded.config.server.listeners, &mut Inherited::default())?;
+                #[cfg(feature = "saga")]
+                self.host_sagas_of(&next)?;
                 Ok((plan, next))
             });
         match result {

@@ -3,8 +3,11 @@
 //! What is written is matched once, where it is compiled; from there on each is an [`Action`]. Their checks are found by the configuration
 //! through its own trait, so that nothing points back up.
 
+mod aggregate;
 mod redirect;
 mod respond;
+#[cfg(feature = "saga")]
+mod saga;
 mod upstream;
 
 use std::collections::HashMap;
@@ -53,7 +56,6 @@ pub(crate) trait Action: Send + Sync {
 }
 
 /// What becomes of a request.
-#[allow(dead_code, reason = "the routes that make calls are on their way")]
 pub(crate) enum Act<'a> {
     /// An upstream is asked.
     Ask(Ask<'a>),
@@ -75,6 +77,9 @@ pub(crate) struct With<'w> {
     pub identity_headers: &'w [HeaderName],
     /// Who has written lately to each upstream that knows of it.
     pub pins: &'w HashMap<String, Arc<Pins>>,
+    /// Where sagas are kept and run.
+    #[cfg(feature = "saga")]
+    pub sagas: &'w Arc<crate::compose::saga::Home>,
 }
 
 impl With<'_> {
@@ -96,8 +101,11 @@ pub(crate) fn compile(route: &model::Route, path: &Pattern, with: &With<'_>) -> 
         model::Target::Apart(split) => upstream::compile(&split.write, route, path, with),
         model::Target::Redirect(written) => redirect::compile(written, path),
         model::Target::Respond(written) => respond::compile(written),
-        model::Target::Aggregate(_) => Err(format!("the aggregate of the route `{}` cannot be served yet", route.name.value)),
-        model::Target::Saga(_) => Err(format!("the saga of the route `{}` cannot be served yet", route.name.value)),
+        model::Target::Aggregate(written) => aggregate::compile(written, path, with),
+        #[cfg(feature = "saga")]
+        model::Target::Saga(written) => saga::compile(written, route, path, with),
+        #[cfg(not(feature = "saga"))]
+        model::Target::Saga(_) => Err(format!("the route `{}` is a saga, and this build has none", route.name.value)),
         model::Target::Unclear(_) => Err(format!("the route `{}` does not lead to exactly one thing", route.name.value)),
     }
 }

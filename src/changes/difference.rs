@@ -182,7 +182,28 @@ impl Compare {
     fn keys(&self, old: &Node, new: &Node) -> Vec<Changed> {
         let mut out = Vec::new();
         self.compare("", old, new, &mut out);
+        if let (Some(before), Some(after)) = (old.get("aggregate"), new.get("aggregate")) {
+            self.written_order("aggregate", before, after, &mut out);
+        }
         out
+    }
+
+    /// Maps whose order says something: that of the members of an answer, and of the calls that it is made of.
+    fn written_order(&self, path: &str, old: &Node, new: &Node, out: &mut Vec<Changed>) {
+        let names = |node: &Node, other: &Node| -> Vec<String> {
+            node.entries().iter().map(|(name, _)| name.clone()).filter(|name| other.get(name).is_some()).collect()
+        };
+        let (before, after) = (names(old, new), names(new, old));
+        let is_ordered = path == "aggregate.calls" || path.split('.').any(|key| matches!(key, "answer" | "body"));
+        if is_ordered && before != after {
+            let [old, new] = [&before, &after].map(|names| Some(format!("[{}]", names.join(", "))));
+            out.push(Changed { key: format!("{path} (order)"), old, new });
+        }
+        for name in before {
+            if let (Some(one), Some(other)) = (old.get(&name), new.get(&name)) {
+                self.written_order(&format!("{path}.{name}"), one, other, out);
+            }
+        }
     }
 
     fn compare(&self, path: &str, old: &Node, new: &Node, out: &mut Vec<Changed>) {

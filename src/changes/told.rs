@@ -132,6 +132,34 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_came_went_changed_or_moved_are_named() {
+        let config = |calls: &str, answer: &str| {
+            let upstreams = "upstreams: {p: {endpoints: [127.0.0.1:1]}}";
+            loaded(&format!("{upstreams}\nroutes: [{{name: home, path: /, aggregate: {{calls: {{{calls}}}, answer: {answer}}}}}]\n"))
+        };
+        let old = config("a: {upstream: p, get: /a}, b: {upstream: p, get: /b}, c: {upstream: p, get: /c}", "{a: \"{a}\", b: \"{b}{c}\"}");
+        let new = config("d: {upstream: p, post: /d, body: {token: hunter2}}, b: {upstream: p, get: /bb}, a: {upstream: p, get: /a}", "{b: \"{b}\", a: \"{a}\"}");
+
+        let found = changes(&old, &new);
+
+        let all = "the route `home` has changed (aggregate.calls.b.get: /b → /bb, aggregate.calls.c: - {upstream: p, get: /c}";
+        assert!(found[0].starts_with(all), "{found:?}");
+        let more = difference_of(&old, &new);
+        for words in ["aggregate.calls.d", "aggregate.calls (order): [a, b] → [b, a]", "aggregate.answer (order): [a, b] → [b, a]", "aggregate.answer.b: {b}{c} → {b}"] {
+            assert!(more.iter().any(|key| key.contains(words)), "{words}: {more:#?}");
+        }
+        assert!(!more.iter().any(|key| key.contains("hunter2")), "{more:#?}");
+    }
+
+    /// All keys that differ, and how.
+    fn difference_of(old: &Loaded, new: &Loaded) -> Vec<String> {
+        let key = Key::fresh();
+        let [old, new] = [old, new].map(|loaded| Node::values(loaded, &key));
+        let keys = objects(&old, &new, key).into_iter().flat_map(|change| change.keys);
+        keys.map(|key| format!("{}: {} → {}", key.key, key.old.unwrap_or_default(), key.new.unwrap_or_default())).collect()
+    }
+
+    #[test]
     fn a_line_has_an_end_and_forges_no_other_one() {
         let config = |number: usize| {
             let keys: Vec<String> = (0..20).map(|key| format!("k{key}: \"{number}\\n[ERROR] {}\"", "x".repeat(100))).collect();

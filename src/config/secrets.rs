@@ -219,6 +219,25 @@ fn is_harmless(value: &str) -> bool {
         || is_reference(value)
         || selector
         || is_variable
+        || is_put_in(value)
+}
+
+/// Whether this is nothing but a reference that is filled in for each request: `"{header.Authorization}"`.
+fn is_put_in(value: &str) -> bool {
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let Some((name, rest)) = value[quote.map_or(0, char::len_utf8)..].strip_prefix('{').and_then(|inner| inner.split_once('}')) else {
+        return false;
+    };
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    // Without quotes it is a text that was read, and all of it; within YAML it would be a map.
+    let ends = match quote {
+        None => rest.is_empty(),
+        Some(quote) => rest.strip_prefix(quote).is_some_and(|rest| {
+            let rest = rest.trim_start();
+            rest.is_empty() || rest.starts_with([',', '}', ']', '#'])
+        }),
+    };
+    is_name && ends && (quote.is_some() || name.contains('.'))
 }
 
 /// A value as it may be shown, where all or a part of it may be a secret: by its look, by the name of the key, header or fact that it is the
@@ -401,6 +420,9 @@ mod tests {
             ("url: https://hunter2@h/k", vec![1]),
             ("endpoints: [admin:hunter2@10.0.0.1:80]", vec![1]),
             ("set: {X: \"Bearer abcdefghij\"}", vec![1]),
+            ("headers: {Authorization: \"{header.Authorization}hunter2\"}", vec![1]),
+            ("headers: {X-Api-Key: \"{header.Key:-hunter2}\"}", vec![1]),
+            ("token: {hunter2}", vec![1]),
             ("x: eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc", vec![1]),
             ("key: |\n  -----BEGIN PRIVATE KEY-----\n  abc\n  -----END PRIVATE KEY-----\nb: c", vec![2, 3, 4]),
         ] {
@@ -416,6 +438,7 @@ mod tests {
             "token:\n  file: admin.token",
             "keys: {secret: {file: hs.key}}",
             "forward_token: true",
+            "headers: {Authorization: \"{header.Authorization}\", X-Api-Key: '{cookie.key}'}",
             "token: ${ADMIN_TOKEN}",
             "claim_headers: {X-Token: claim.sub}",
             "key: client_ip",

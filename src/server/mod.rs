@@ -83,6 +83,9 @@ pub(crate) fn start_in(loaded: Loaded, reload: Read, surroundings: Surroundings)
             gateway.entrances.keep(role, address, bound.share()?);
         }
     }
+    // Before anybody is listened to: what was begun is known by then.
+    #[cfg(feature = "saga")]
+    gateway.host_sagas()?;
     let reloader = Arc::new(Reloader::new(gateway.clone(), reload));
     let threads = match server.threads {
         Threads::Count(count) => count.get() as usize,

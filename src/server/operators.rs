@@ -71,6 +71,12 @@ impl Operators {
             ending.end();
         }
         self.gateway.leave_tunnels();
+        // At once: another process may wait for what they are kept in.
+        #[cfg(feature = "saga")]
+        let sagas = {
+            let gateway = self.gateway.clone();
+            tokio::spawn(async move { gateway.close_sagas(stop.at).await })
+        };
         let ended = async {
             let _ = accepting_over.recv().await;
             let now = Instant::now();
@@ -85,6 +91,8 @@ impl Operators {
         };
         let ended = tokio::time::timeout_at(stop.at.into(), ended).await;
         let cut_off = if ended.is_ok() { 0 } else { self.gateway.requests() };
+        #[cfg(feature = "saga")]
+        let _ = sagas.await;
         self.gateway.send_spans(stop.at).await;
         let _ = admin_listening.send(Listening::Ends);
         cut_off

@@ -108,7 +108,17 @@ impl Snapshot {
         let of_filters = filters.values().flat_map(|built| built.entry.config.options().identity_headers());
         let identity_headers: Box<[HeaderName]> = of_filters.chain(certificate_headers.names()).collect();
         let pins = pins(config, previous);
-        let with = action::With { upstreams: &pools, loaded: &loaded, metrics, identity_headers: &identity_headers, pins: &pins };
+        #[cfg(feature = "saga")]
+        let sagas = previous.map(|previous| previous.sagas.clone()).unwrap_or_default();
+        let with = action::With {
+            upstreams: &pools,
+            loaded: &loaded,
+            metrics,
+            identity_headers: &identity_headers,
+            pins: &pins,
+            #[cfg(feature = "saga")]
+            sagas: &sagas,
+        };
         let compile = |route: &model::Route| -> Result<Route, String> {
             let mut links = server.clone();
             for (index, used) in route.filters.iter().enumerate() {
@@ -187,6 +197,8 @@ impl Snapshot {
                 .any(|route| route.canary_options.as_ref().is_some_and(|options| options.client_may_choose)),
             identity_headers,
             pins,
+            #[cfg(feature = "saga")]
+            sagas,
             certificate_headers,
             devices: devices(config)?,
             token: token(&loaded)?,

@@ -88,6 +88,9 @@ pub(crate) struct Snapshot {
     filters: HashMap<String, Built>,
     /// Who has written lately, by the upstream.
     pins: HashMap<String, Arc<Pins>>,
+    /// Where sagas are kept and run.
+    #[cfg(feature = "saga")]
+    pub sagas: Arc<crate::compose::saga::Home>,
     /// Whether some route lets clients choose a version.
     clients_choose: bool,
 }

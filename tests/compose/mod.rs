@@ -14,5 +14,7 @@ mod lura;
 mod mock;
 /// What is promised, rule by rule.
 mod rules;
+/// How such a request is served: its body, its client, what is told of its calls.
+mod serving;
 /// A reading of JSON that shares nothing with the one that is tested.
 mod strict;

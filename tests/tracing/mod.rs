@@ -1,7 +1,7 @@
 //! Spans of requests: which are made, what they say, where they go, and that nothing which becomes of them touches a request.
 
 mod away;
-mod collector;
+pub mod collector;
 mod context;
 mod real;
 mod sampled;

@@ -95,7 +95,8 @@ impl Said {
         let age = fields::number(headers, &AGE).unwrap_or(0);
         for member in fields::list(headers, &CACHE_CONTROL) {
             let text = String::from_utf8_lossy(member).to_ascii_lowercase();
-            let (name, value) = text.split_once('=').map_or((text.trim(), ""), |(name, value)| (name.trim(), value.trim().trim_matches('"')));
+            let (name, value) =
+                text.split_once('=').map_or((text.trim(), ""), |(name, value)| (name.trim(), value.trim().trim_matches('"')));
             // What cannot be read is over at once.
             let seconds = || Some(value.parse::<u64>().unwrap_or(0));
             let least = |known: Option<u64>| known.into_iter().chain(seconds()).min();
@@ -172,7 +173,10 @@ mod tests {
             (&[Some("max-age=60\nage: 50"), Some("max-age=\"20\"")], Some("max-age=10")),
             (&[Some("max-age=x")], Some("max-age=0")),
             (&[Some("max-age=60\nvary: *")], Some("no-store")),
-            (&[Some("max-age=9, immutable, stale-if-error=5"), Some("immutable, max-age=9, stale-if-error=3")], Some("immutable, max-age=9, stale-if-error=3")),
+            (
+                &[Some("max-age=9, immutable, stale-if-error=5"), Some("immutable, max-age=9, stale-if-error=3")],
+                Some("immutable, max-age=9, stale-if-error=3"),
+            ),
             (&[Some("max-age=9, must-revalidate"), Some("private=\"set-cookie\", max-age=8")], Some("private, must-revalidate, max-age=8")),
             (&[Some("x")], None),
         ] {

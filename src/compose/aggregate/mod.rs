@@ -174,10 +174,10 @@ impl Aggregate {
             let mut changed = false;
             for (index, call) in self.calls.iter().enumerate() {
                 if let Some(of) = call.each.as_ref().filter(|each| each.into.is_some()).map(|each| each.of) {
-                    changed |= set(&mut shown, index, shown[of]) | set(&mut hidden, index, hidden[of]);
+                    changed |= spread(&mut shown, of, index) | spread(&mut hidden, of, index);
                 }
                 for &need in &call.needs {
-                    changed |= set(&mut hidden, need, hidden[index]);
+                    changed |= spread(&mut hidden, index, need);
                 }
             }
             changed
@@ -188,7 +188,7 @@ impl Aggregate {
             let mut changed = false;
             for (index, call) in self.calls.iter().enumerate() {
                 for &need in &call.needs {
-                    changed |= set(&mut made, need, made[index]);
+                    changed |= spread(&mut made, index, need);
                 }
             }
             changed
@@ -202,10 +202,10 @@ fn to_the_end(mut once: impl FnMut() -> bool) {
     while once() {}
 }
 
-/// Sets a flag where `value` is set; whether that changed it.
-fn set(flags: &mut [bool], index: usize, value: bool) -> bool {
-    let changed = value && !flags[index];
-    flags[index] |= value;
+/// What holds of one holds of another, too; whether it did not before.
+fn spread(flags: &mut [bool], from: usize, to: usize) -> bool {
+    let changed = flags[from] && !flags[to];
+    flags[to] |= changed;
     changed
 }
 

@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PARKING: Duration = Duration::from_secs(10);
 
 /// What sagas need of the gateway around them.
-pub(crate) trait World: std::marker::Send + Sync {
+pub(crate) trait World: Send + Sync {
     /// The upstream of this name in the configuration in force.
     fn pool(&self, name: &str) -> Option<Arc<Pool>>;
 
@@ -255,7 +255,7 @@ impl Sagas {
         known.insert(definition.hash, definition.clone());
     }
 
-    fn spawn(&self, work: impl Future<Output = ()> + std::marker::Send + 'static) {
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         if let Some(runtime) = self.runtime.get() {
             runtime.spawn(work);
         }
@@ -411,8 +411,5 @@ impl Operated for Arc<Sagas> {
 
 /// Which of a saga's times are over.
 pub(super) fn over(definition: &Definition, record: &Record, now: Millis) -> Over {
-    Over {
-        deadline: now >= record.deadline_from.plus(definition.deadline),
-        give_up: now >= record.give_up_from.plus(definition.give_up),
-    }
+    Over { deadline: now >= record.deadline_from.plus(definition.deadline), give_up: now >= record.give_up_from.plus(definition.give_up) }
 }

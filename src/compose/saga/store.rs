@@ -28,6 +28,8 @@ const DEFINITIONS: TableDefinition<&[u8; 32], &str> = TableDefinition::new("defi
 /// By how many sagas a definition is used.
 const USES: TableDefinition<&[u8; 32], u64> = TableDefinition::new("uses");
 
+/// The name of the file.
+pub(crate) const FILE: &str = "sagas.redb";
 /// Memory for pages of the file, in bytes.
 const CACHE: usize = 16 << 20;
 
@@ -98,7 +100,7 @@ impl Store {
         if mode & 0o077 != 0 {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(|error| cannot(folder, &error))?;
         }
-        let path = folder.join("sagas.redb");
+        let path = folder.join(FILE);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(|error| cannot(&path, &error))?;
         if !file.metadata().map_err(|error| cannot(&path, &error))?.is_file() {

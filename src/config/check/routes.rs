@@ -127,11 +127,8 @@ fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
         match target {
             Target::Redirect(redirect) => redirect.check(path, report),
             Target::Respond(respond) => respond.check(path, report),
-            Target::Saga(saga) => {
-                report.not_yet(report.tree.key_of(saga.place), "saga", "a route leads to one upstream, a redirect or a fixed answer")
-            }
             // Whether there is an upstream of this name is checked with all other names.
-            Target::Upstream(_) | Target::Apart(_) | Target::Aggregate(_) | Target::Unclear(_) => {}
+            Target::Upstream(_) | Target::Apart(_) | Target::Aggregate(_) | Target::Saga(_) | Target::Unclear(_) => {}
         }
     }
 }

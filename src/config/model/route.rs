@@ -167,11 +167,9 @@ struct Keys {
     respond: Option<Spanned<Respond>>,
     /// Several calls of which one answer is made, instead of an upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
     aggregate: Option<Box<Spanned<Aggregate>>>,
     /// Steps that either all come about or are taken back, through a crash too, instead of an upstream. It takes `server.state_dir`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
     saga: Option<Box<Spanned<Saga>>>,
     /// Filters in order: names, or filters written inline.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -7,7 +7,7 @@ pub(super) const WORDS: &str = "not in this version";
 
 /// The ends of paths, `*` for every name and every entry of a list, with what can be done instead. A key leaves this list when it comes.
 const KEYS: &[(&[&str], &str)] = &[
-    (&["routes.*.aggregate", "routes.*.graphql", "routes.*.saga"], "a route leads to one upstream, a redirect or a fixed answer"),
+    (&["routes.*.graphql"], "a route leads to one upstream, a redirect or a fixed answer"),
     (&["jwt.tunnel_until_exp"], "a token that expires meanwhile does not end a tunnel"),
 ];
 

@@ -3,7 +3,7 @@
 use frontgate_filters::registry::{FilterEntry, Mode};
 use serde_json::{Value, json};
 
-use crate::config::model::{Config, FilterUse, Listener, Protocol, Route, Split, Target, Upstream};
+use crate::config::model::{Call, Config, Expect, FilterUse, Listener, Protocol, Route, Split, Target, Upstream};
 
 /// The configuration as a value, with every default that something else in it, or nothing, decides.
 pub(super) fn filled(config: &Config) -> Value {
@@ -91,7 +91,21 @@ fn fill_route(value: &mut Value, route: &Route) {
     if let Some(uses) = value.get_mut("filters") {
         fill_uses(uses, &route.filters);
     }
+    if let Some(aggregate) = route.target.aggregate() {
+        for (name, call) in aggregate.calls() {
+            fill_call(&mut value["aggregate"]["calls"][name], call);
+        }
+    }
     if let Target::Apart(_) = &route.target {
         put(&mut value["upstream"], "read_methods", &["read", "write"], || json!(Split::READS));
+    }
+}
+
+fn fill_call(value: &mut Value, call: &Call) {
+    let requests = ["upstream", "get", "post", "put", "patch", "delete", "body", "headers", "timeout"];
+    put(value, "expect", &requests, || json!(Expect::default()));
+    if call.each.is_some() {
+        put(value, "most", &["each"], || json!(Call::MOST));
+        put(value, "concurrency", &["each", "most"], || json!(Call::CONCURRENCY));
     }
 }

@@ -127,3 +127,34 @@ fn values_of_several_files_say_which() {
 
     assert_eq!((&origins["routes[0].name"], &origins["routes[1].name"]), (&json!("a.yaml:3"), &json!("b.yaml:2")));
 }
+
+#[test]
+fn an_aggregate_is_shown_in_its_order_with_its_nulls_and_without_credentials() {
+    let text = with(
+        "upstreams: {p: {endpoints: [127.0.0.1:1]}}
+routes:
+  - name: home
+    path: /home/{id}
+    aggregate:
+      calls:
+        user: {upstream: p, get: \"/u/{id}?key={header.X-Key}\", headers: {Authorization: \"{header.Authorization}\", X-Api-Key: hunter2}}
+        cart: {upstream: p, post: /c, body: {z: null, a: [[1, {b: \"{user.id}\"}], 1.5]}, otherwise: null}
+        more: {upstream: p, get: \"/m?i={each}\", each: cart.ids, batch: 5, by: id, rename: {z: y, a: b}}
+      answer: {z: \"{user}\", \"...\": cart, more: \"{more}\", none: null}
+",
+    );
+
+    let shown = shown(&loaded(&text));
+    let yaml = shown.to_yaml(false);
+
+    assert_eq!(super::shown(&loaded(&yaml.replace("***", "hunter2"))).to_yaml(false), yaml);
+    assert!(!yaml.contains("hunter2") && yaml.contains("Authorization: \"{header.Authorization}\""), "{yaml}");
+    let aggregate = &shown.to_json()["routes"][0]["aggregate"];
+    let names = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&aggregate["calls"]), ["user", "cart", "more"]);
+    assert_eq!(names(&aggregate["answer"]), ["z", "...", "more", "none"]);
+    assert_eq!(aggregate["calls"]["cart"]["body"], json!({"z": null, "a": [[1, {"b": "{user.id}"}], 1.5]}));
+    assert_eq!(aggregate["calls"]["cart"].get("otherwise"), Some(&Value::Null));
+    assert_eq!((&aggregate["calls"]["user"]["expect"], &aggregate["errors"]), (&json!("200-299"), &json!("problem")));
+    assert_eq!((&aggregate["calls"]["more"]["most"], &aggregate["calls"]["more"]["concurrency"]), (&json!(100), &json!(8)));
+}

@@ -189,17 +189,17 @@ impl Compiler<'_> {
         let Some(each) = &call.each else { return Ok(None) };
         let of = |name: &str| self.names.iter().position(|known| *known == name).ok_or_else(|| format!("there is no call `{name}`"));
         let (of, into_of) = (of(&each.call)?, call.into.as_ref().map(|into| of(&into.call)).transpose()?);
-        let mark = self.marks[of].add(&each.place, true)?;
+        let mark = self.marks[of].add(&each.at, true)?;
         let into = match (&call.into, into_of) {
             (Some(into), Some(target)) if target == of => {
-                let Some((Step::Segment(Segment::Name(name)), objects)) = into.place.steps().split_last() else {
+                let Some((Step::Segment(Segment::Name(name)), objects)) = into.at.steps().split_last() else {
                     return Err("`into` names no member".to_owned());
                 };
-                if each.place.steps().len() <= objects.len() || each.place.steps()[..objects.len()] != *objects {
+                if each.at.steps().len() <= objects.len() || each.at.steps()[..objects.len()] != *objects {
                     return Err("`into` lies where `each` does not go".to_owned());
                 }
                 let objects = self.marks[of].add(&Place::of(objects.iter().cloned()), true)?;
-                let existing = self.marks[of].add(&into.place, false)?;
+                let existing = self.marks[of].add(&into.at, false)?;
                 Some(Into { name: MemberName::new(name), objects, existing })
             }
             (Some(_), _) => return Err("`into` lies in another call than `each`".to_owned()),
@@ -271,7 +271,8 @@ fn varies(selectors: &[Selector]) -> Varies {
         }
     }
     let is_private = selectors.iter().any(|selector| {
-        selector.is_of_certificate() || matches!(selector, Selector::ClientIp | Selector::Claim(_) | Selector::Version | Selector::TlsSni | Selector::TlsVersion)
+        selector.is_of_certificate()
+            || matches!(selector, Selector::ClientIp | Selector::Claim(_) | Selector::Version | Selector::TlsSni | Selector::TlsVersion)
     });
     Varies { headers: HeaderValue::from_str(&names.join(", ")).ok().filter(|value| !value.is_empty()), is_private }
 }

@@ -7,6 +7,7 @@ mod json;
 mod needs;
 mod reading;
 mod requests;
+mod saga;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -19,8 +20,9 @@ use crate::compose::reference::{Scope, taken};
 use crate::config::model::{Aggregate, Call, Config, Route};
 use crate::router::Pattern;
 
-/// Checks the aggregates of all routes.
+/// Checks the aggregates and the sagas of all routes.
 pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
+    saga::check(config, report);
     for route in &config.routes {
         for target in route.target.written() {
             if let crate::config::model::Target::Aggregate(aggregate) = target {
@@ -52,7 +54,6 @@ impl<'c> Aggregated<'c> {
 }
 
 fn aggregate(config: &Config, route: &Route, aggregate: &Spanned<Aggregate>, report: &mut Report<'_, '_>) {
-    report.not_yet(report.tree.key_of(aggregate.place), "aggregate", "a route leads to one upstream, a redirect or a fixed answer");
     let path = Pattern::parse(&route.path).ok();
     let names: Vec<&str> = aggregate.calls().map(|(name, _)| name).collect();
     if names.is_empty() {

@@ -1,0 +1,230 @@
+//! A route whose requests begin sagas, and ask what became of them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use frontgate_filters::filter::{BoxFuture, Facts};
+use frontgate_filters::reply::{Reply, ReplyBody};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use http::{Method, StatusCode};
+use pingora_http::RequestHeader;
+use serde_json::json;
+
+use super::{Act, Action, Upstreams, With};
+use crate::compose::saga::Home;
+use crate::compose::saga::definition::{Definition, LARGEST_ANSWER, NoFacts};
+use crate::compose::saga::keeper::{Begun, Sagas};
+use crate::compose::saga::record::{Answer, Hash, Id, Millis, Record};
+use crate::compose::{Composed, Composition, Inquiry};
+use crate::config::model;
+use crate::router::Pattern;
+use crate::telemetry::SagaMetrics;
+
+/// Says that an answer is one that was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const YES: HeaderValue = HeaderValue::from_static("true");
+const SOON: HeaderValue = HeaderValue::from_static("1");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// What is left to a client's own time limit when it is answered that its saga is still under way.
+const MARGIN: Duration = Duration::from_millis(50);
+
+/// A route of sagas.
+struct Saga {
+    route: Arc<str>,
+    definition: Arc<Definition>,
+    /// Where they are kept and run.
+    home: Arc<Home>,
+    /// Its series are there from the beginning.
+    _metrics: Arc<SagaMetrics>,
+}
+
+/// The route's saga as an action.
+struct Begins(Arc<dyn Composition>);
+
+/// Compiles a checked saga.
+pub(super) fn compile(written: &model::Saga, route: &model::Route, _: &Pattern, with: &With<'_>) -> Result<Box<dyn Action>, String> {
+    let definition = Definition::compile(&route.path, written)?;
+    let metrics = with.metrics.sagas(&route.name);
+    let saga = Saga { route: route.name.as_str().into(), definition: Arc::new(definition), home: with.sagas.clone(), _metrics: metrics };
+    Ok(Box::new(Begins(Arc::new(saga))))
+}
+
+impl Action for Begins {
+    fn composition(&self) -> Option<&Arc<dyn Composition>> {
+        Some(&self.0)
+    }
+
+    fn act<'a>(&'a self, _: &RequestHeader, _: &Facts, _: &'a Upstreams) -> Act<'a> {
+        Act::Compose(&self.0)
+    }
+}
+
+/// Whether a request of this method asks what became of a saga, and begins none.
+fn asks(method: &Method) -> bool {
+    *method == Method::GET || *method == Method::HEAD
+}
+
+impl Composition for Saga {
+    fn names(&self) -> Vec<Arc<str>> {
+        self.definition.names()
+    }
+
+    fn reads_body(&self, method: &Method) -> bool {
+        !asks(method)
+    }
+
+    fn most(&self) -> usize {
+        LARGEST_ANSWER
+    }
+
+    fn compose<'a>(&'a self, inquiry: Inquiry<'a>) -> BoxFuture<'a, Composed> {
+        Box::pin(async move {
+            let (id, reply) = match self.answer(&inquiry).await {
+                Ok((id, reply)) => (Some(id), reply),
+                Err(reply) => (None, reply),
+            };
+            Composed { reply, missing: Vec::new(), saga: id.map(|id| id.to_string().into()) }
+        })
+    }
+
+    fn explain(&self, head: &RequestHeader, facts: &Facts) -> Vec<String> {
+        let key = match self.key(head, facts) {
+            Some(_) if asks(&head.method) => "it asks what became of the saga of its key".to_owned(),
+            Some(_) => "it begins a saga, unless its key has begun one".to_owned(),
+            None if asks(&head.method) || !self.definition.generates_keys => "it has no key, and is refused".to_owned(),
+            None => "it begins a saga under a key of its own".to_owned(),
+        };
+        let steps = self.definition.told().enumerate().map(|(number, (name, method, upstream, undo))| {
+            let undo = undo.map_or_else(|| "no undo".to_owned(), |(method, upstream)| format!("undo {method} {upstream}"));
+            format!("step {}: {name}, {method} {upstream}; {undo}", number + 1)
+        });
+        std::iter::once(key).chain(steps).collect()
+    }
+}
+
+impl Saga {
+    /// The answer to a request, with the saga that it is about where it is about one.
+    async fn answer(&self, inquiry: &Inquiry<'_>) -> Result<(Id, Reply), Reply> {
+        let (head, facts) = (inquiry.head, inquiry.facts);
+        let Some(sagas) = self.home.get() else { return Err(unavailable()) };
+        let key = match self.key(head, facts) {
+            Some(key) => key,
+            None if self.definition.generates_keys && !asks(&head.method) => vec![Id::fresh().to_string().into_bytes()],
+            None => return Err(missing_key()),
+        };
+        let parts: Vec<&[u8]> = std::iter::once(self.route.as_bytes()).chain(key.iter().map(Vec::as_slice)).collect();
+        let known_by = Hash::of(&parts);
+        if asks(&head.method) {
+            return self.ask(sagas, known_by, head).await;
+        }
+        let request: [&[u8]; 4] = [head.method.as_str().as_bytes(), self.route.as_bytes(), head.uri.path().as_bytes(), &inquiry.body];
+        let fingerprint = Hash::of(&request.into_iter().chain(key.iter().map(Vec::as_slice)).collect::<Vec<_>>());
+        let request_id = String::from_utf8_lossy(facts.request_id.as_bytes()).into_owned();
+        let mut record =
+            Record::begin(self.route.to_string(), known_by, fingerprint, self.definition.hash, request_id, Millis::now());
+        let gathered = self.definition.gather(head, facts, &inquiry.body, &mut record);
+        let until = Instant::now() + self.definition.wait;
+        let until = inquiry.deadline.map_or(until, |deadline| until.min(deadline.checked_sub(MARGIN).unwrap_or(deadline)));
+        match gathered {
+            Ok(()) => {}
+            Err(NoFacts::Body) => return Err(no_json()),
+            Err(NoFacts::TooLarge) => return Err(too_large()),
+        }
+        match sagas.begin(&self.definition, record, until).await {
+            Begun::Unavailable => Err(unavailable()),
+            Begun::TooMany => Err(too_many()),
+            Begun::Taken(_, before) if before.fingerprint != fingerprint => Err(reused()),
+            Begun::Taken(id, before) => match &before.answer {
+                Some(answer) => Ok((id, given(answer).with(REPLAYED, YES))),
+                None => Ok((id, running(id))),
+            },
+            Begun::Answered(id, answer) => Ok((id, given(&answer))),
+            Begun::Open(id, state) => Ok((id, open(id, state.name(), head))),
+        }
+    }
+
+    /// What became of the saga of this key.
+    async fn ask(&self, sagas: &Arc<Sagas>, key: Hash, head: &RequestHeader) -> Result<(Id, Reply), Reply> {
+        match sagas.find(key).await {
+            Err(_) => Err(unavailable()),
+            Ok(None) => Err(unknown()),
+            Ok(Some((id, Record { answer: Some(answer), .. }))) => Ok((id, given(&answer).with(REPLAYED, YES))),
+            Ok(Some((id, record))) => Ok((id, open(id, record.state.name(), head))),
+        }
+    }
+
+    /// What the saga of a request is known by to its client; nothing where a part of it is missing.
+    fn key(&self, head: &RequestHeader, facts: &Facts) -> Option<Vec<Vec<u8>>> {
+        let part = |selector: &frontgate_filters::words::selector::Selector| {
+            selector.find(head, facts).filter(|part| !part.is_empty()).map(std::borrow::Cow::into_owned)
+        };
+        self.definition.key.iter().map(part).collect()
+    }
+}
+
+/// An answer as it was given, or is.
+fn given(answer: &Answer) -> Reply {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let reason = if status.is_success() { "saga_done" } else { "saga_undone" };
+    let content_type = HeaderValue::try_from(&*answer.content_type).unwrap_or_else(|_| HeaderValue::from_static("application/json"));
+    let reply = bytes(status, answer.body.clone(), reason, content_type);
+    match answer.retry_after {
+        Some(seconds) => reply.with(RETRY_AFTER, HeaderValue::from(seconds)),
+        None => reply,
+    }
+}
+
+fn bytes(status: StatusCode, body: Bytes, reason: &'static str, content_type: HeaderValue) -> Reply {
+    let headers = vec![(CONTENT_TYPE, content_type), (CACHE_CONTROL, NO_STORE)];
+    Reply { status, headers, body: ReplyBody::Bytes(body), reason }
+}
+
+/// It is still under way; where to ask, and when.
+fn open(id: Id, state: &str, head: &RequestHeader) -> Reply {
+    let body = json!({"saga": id.to_string(), "state": state}).to_string();
+    let reply = bytes(StatusCode::ACCEPTED, body.into(), "saga_open", HeaderValue::from_static("application/json"));
+    let reply = reply.with(RETRY_AFTER, SOON);
+    match HeaderValue::try_from(head.uri.path()) {
+        Ok(path) => reply.with(LOCATION, path),
+        Err(_) => reply,
+    }
+}
+
+/// The key's saga is still under way.
+fn running(id: Id) -> Reply {
+    let detail = "What began with this key is still under way.";
+    let reply = Reply::problem(StatusCode::CONFLICT, "saga_running", detail).with_member("saga", id.to_string().into());
+    reply.with(RETRY_AFTER, SOON).with(CACHE_CONTROL, NO_STORE)
+}
+
+fn missing_key() -> Reply {
+    Reply::problem(StatusCode::BAD_REQUEST, "idempotency_key_missing", "The request needs a key, by which it may be sent again.")
+}
+
+fn reused() -> Reply {
+    let detail = "This key has begun something else: a new request needs a key of its own.";
+    Reply::problem(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+}
+
+fn unknown() -> Reply {
+    Reply::problem(StatusCode::NOT_FOUND, "saga_unknown", "Nothing is known of this key.").with(CACHE_CONTROL, NO_STORE)
+}
+
+fn unavailable() -> Reply {
+    let detail = "What has to be remembered of this request cannot be written down now.";
+    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "state_unavailable", detail).with(RETRY_AFTER, SOON)
+}
+
+fn too_many() -> Reply {
+    let detail = "Too many of these requests are under way.";
+    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "too_many_sagas", detail).with(RETRY_AFTER, SOON)
+}
+
+fn no_json() -> Reply {
+    Reply::problem(StatusCode::BAD_REQUEST, "body_unreadable", "The request's body has to be JSON.")
+}
+
+fn too_large() -> Reply {
+    Reply::problem(StatusCode::PAYLOAD_TOO_LARGE, "saga_too_large", "The request says more than is kept of one.")
+}
