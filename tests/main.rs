@@ -93,6 +93,9 @@ mod proxied;
 mod readmes;
 /// Why a line of the access log is as it is, and whom it is about.
 mod reasons;
+/// Steps that all come about or are taken back, through kills, full disks and processes that take each other's place.
+#[cfg(feature = "saga")]
+mod saga;
 /// What `frontgate config` shows and compares, and what `check --strict` refuses.
 mod shown;
 /// What signals do, and what never keeps them waiting.

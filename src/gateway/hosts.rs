@@ -4,13 +4,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use frontgate_filters::chain::Chain;
-use frontgate_filters::filter::Facts;
 use http::HeaderValue;
 
 use super::Gateway;
 use crate::compose::Calls;
-use crate::compose::call::{Asks, Common, Detached, RouteCalls, Told};
+use crate::compose::call::unattended;
 use crate::compose::saga::keeper::{Sagas, World};
 use crate::compose::saga::{folder, were_kept};
 use crate::config::Loaded;
@@ -27,19 +25,8 @@ impl World for Around {
     }
 
     fn calls(&self, route: &str, request_id: &str) -> Option<Arc<dyn Calls>> {
-        let gateway = self.0.upgrade()?;
-        let snapshot = gateway.snapshot();
-        let found = snapshot.routes.iter().find(|found| *found.name == *route);
-        // The calls of a route that is gone are made as before, without its filters and counters.
-        let calls = found.and_then(|found| found.calls.clone()).unwrap_or_else(|| {
-            let counted = gateway.metrics.route(crate::router::UNMATCHED).composed(&[]);
-            RouteCalls::new(&Chain::new(Vec::new()), Vec::new(), counted, gateway.metrics.budget())
-        });
         let id = HeaderValue::try_from(request_id).unwrap_or_else(|_| new_request_id());
-        let mut facts = Facts::new(std::net::Ipv4Addr::UNSPECIFIED.into(), id.clone());
-        facts.route = route.into();
-        let common = Common { snapshot, calls, facts, asks: Asks::of_id(id), traced: None, most: usize::MAX, told: Told::default() };
-        Some(Arc::new(Detached(Arc::new(common))))
+        Some(unattended(&self.0.upgrade()?.snapshot(), route, id))
     }
 }
 

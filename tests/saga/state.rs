@@ -1,0 +1,129 @@
+//! What sagas are remembered in: full, unwritable, large; and what a process finds there that comes after one that was killed.
+
+use std::process::Command;
+use std::time::Instant;
+
+use super::services::{Outcome, Services};
+use super::{Shop, begin, configuration, saga_of};
+use crate::harness::gateway::patient;
+use crate::harness::{Process, get, until};
+
+const BODY: &str = r#"{"sku":"a-1"}"#;
+
+/// The configuration with a route beside the sagas that needs no memory.
+fn beside(services: &Services) -> String {
+    let route = "routes:\n  - {name: plain, path: /plain, respond: {status: 200, text: here}}\n";
+    configuration(services, "state", "wait: 20s").replace("routes:\n", route)
+}
+
+fn start(name: &str, services: Services, before: &str, prepare: impl FnOnce(&std::path::Path)) -> Shop {
+    let folder = Process::folder(name);
+    std::fs::write(folder.join("frontgate.yaml"), patient(&beside(&services))).unwrap();
+    prepare(&folder);
+    Shop { process: Process::start_at(folder, "frontgate.yaml", &["--no-watch"], before), services }
+}
+
+/// Sagas are refused, everything else serves, and operators are told.
+fn is_refused(shop: &Shop, key: &str) {
+    let refused = shop.begin(key, BODY);
+    assert_eq!(refused.is_problem(503).json()["code"], "state_unavailable", "{}", refused.text());
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(get(shop.process.address, "/plain").status, 200);
+    let health = shop.process.ask("GET", "/healthz?full=1");
+    assert!(health.text().contains("sagas"), "{}: {}", health.status, health.text());
+}
+
+#[test]
+fn where_nothing_can_be_written_sagas_are_refused_until_it_can() {
+    let shop = start("saga-unwritable", Services::new(&[]), "true", |folder| {
+        // In the place of the directory.
+        std::fs::create_dir(folder.join("state")).unwrap();
+        std::fs::write(folder.join("state/sagas"), "no directory").unwrap();
+    });
+    is_refused(&shop, "k");
+    assert!(shop.services.calls().is_empty());
+
+    std::fs::remove_file(shop.state_dir().join("sagas")).unwrap();
+
+    until("the journal to be opened", || shop.begin("k", BODY).status == 200);
+    assert_eq!(shop.services.effects(), ["reserve", "charge", "confirm"]);
+}
+
+#[test]
+fn a_full_disk_refuses_sagas_loses_none_and_is_used_again_when_it_has_room() {
+    // So many blocks of 512 bytes (dash) or 1 KiB (bash) a file may have, and no more.
+    let shop = start("saga-full", Services::new(&[]), "ulimit -S -f 640", |_| {});
+    let mut done = Vec::new();
+    let full = (0..20_000).find(|number| {
+        let reply = shop.begin(&format!("k-{number}"), &format!(r#"{{"sku":"{}"}}"#, "x".repeat(60_000)));
+        match reply.status {
+            200 => done.push((number.to_string(), reply)),
+            202 | 503 => return true,
+            status => panic!("{status}: {}", reply.text()),
+        }
+        false
+    });
+    let full = full.expect("it is full at some time");
+    until("it to be refused", || shop.begin("another", BODY).status == 503);
+    is_refused(&shop, "another");
+    let calls = shop.services.calls().len();
+    assert!(!done.is_empty());
+
+    let limit = format!("--pid={}", shop.process.child.id());
+    let raised = Command::new("prlimit").args([&limit, "--fsize=unlimited:unlimited"]).status();
+    assert!(raised.is_ok_and(|raised| raised.success()), "prlimit is of util-linux");
+
+    until("sagas to be taken again", || shop.begin("after", BODY).status == 200);
+    for (number, reply) in &done {
+        let again = shop.look(&format!("k-{number}"));
+        assert_eq!((again.status, &again.body), (200, &reply.body), "{number}");
+    }
+    // The one in the middle of it has not begun, or goes on.
+    until("the one in the middle to be over", || matches!(shop.look(&format!("k-{full}")).status, 200 | 404));
+    assert!(shop.services.calls().len() >= calls + 3);
+}
+
+#[test]
+fn a_thousand_that_are_open_go_on_by_themselves() {
+    const COUNT: usize = 1000;
+    let mut shop = Shop::start("saga-thousand", Services::new(&[("confirm", &[Outcome::Busy])]), "wait: 0s\n      give_up: 1h");
+    let address = shop.process.address;
+    std::thread::scope(|scope| {
+        for worker in 0..8 {
+            scope.spawn(move || {
+                for number in (worker..COUNT).step_by(8) {
+                    let reply = begin(address, &format!("k-{number}"), BODY);
+                    assert_eq!(reply.status, 202, "{}", reply.text());
+                }
+            });
+        }
+    });
+    // All are at their last step, of which nobody knows whether it has happened.
+    until("all steps but the last", || shop.services.effects().len() >= 2 * COUNT);
+    shop.process.signal("KILL");
+    shop.services.plans("confirm", &[Outcome::Ok]);
+
+    let begun = Instant::now();
+    shop.process.restart();
+    let serves = begun.elapsed();
+    until("all to be over", || shop.metric(r#"frontgate_saga_ended_total{route="checkout",state="done"}"#) as usize == COUNT);
+    let over = begun.elapsed();
+
+    let said = shop.process.said();
+    let found = said.lines().find(|line| line.contains("that were open go on")).unwrap_or_else(|| panic!("{said}"));
+    println!("served after {serves:?}, all over after {over:?}: {found}");
+    assert!(found.contains(&format!("{COUNT} that were open")), "{found}");
+    assert_eq!(shop.services.effects().len(), 3 * COUNT);
+    let looked = shop.look("k-999");
+    assert_eq!((looked.status, shop.told(&saga_of(&looked))["state"].as_str()), (200, Some("done")));
+}
+
+#[test]
+fn what_is_kept_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let shop = Shop::start("saga-modes", Services::new(&[]), "wait: 20s");
+    assert_eq!(shop.begin("k", BODY).status, 200);
+
+    let mode = |path: &str| std::fs::metadata(shop.state_dir().join(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("sagas"), mode("sagas/sagas.redb")), (0o700, 0o600));
+}
