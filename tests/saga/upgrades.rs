@@ -29,7 +29,7 @@ fn a_drain_parks_what_is_under_way_and_the_next_process_goes_on_with_it() {
 
     // It was over before the drain began, or is parked.
     assert!(matches!(reply.status, 200 | 202), "{}: {}", reply.status, reply.text());
-    shop.process.restart();
+    shop.process.start_again();
 
     let id = saga_of(&reply);
     assert_eq!(shop.settles(&id), "done");
