@@ -411,8 +411,5 @@ impl Operated for Arc<Sagas> {
 
 /// Which of a saga's times are over.
 pub(super) fn over(definition: &Definition, record: &Record, now: Millis) -> Over {
-    Over {
-        deadline: now >= record.deadline_from.plus(definition.deadline),
-        give_up: now >= record.give_up_from.plus(definition.give_up),
-    }
+    Over { deadline: now >= record.deadline_from.plus(definition.deadline), give_up: now >= record.give_up_from.plus(definition.give_up) }
 }

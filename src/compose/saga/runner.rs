@@ -187,7 +187,10 @@ impl Run {
                     tokio::time::sleep(CROWDED).await;
                     true
                 } else {
-                    health.wait_for(|health| matches!(health, Health::Open(_) | Health::Closed)).await.is_ok_and(|health| *health != Health::Closed)
+                    health
+                        .wait_for(|health| matches!(health, Health::Open(_) | Health::Closed))
+                        .await
+                        .is_ok_and(|health| *health != Health::Closed)
                 }
             };
             tokio::select! {

@@ -27,9 +27,7 @@ async fn what_is_referred_to_is_found_as_it_is_in_the_end() {
     let a = r#"{"who":{"n":1.0,"created":"\u00e9"},"l":[{"x":1},{"x":{"z":2}}]}"#;
     assert_eq!(
         came.text,
-        format!(
-            r#"{{"n":1.0,"c":"\u00e9","x":[1,{{"z":2}}],"one":{{"x":{{"z":2}}}},"e":[2],"a":{a},"s":[{{"x":1}},{{"x":{{"z":2}}}}]}}"#
-        )
+        format!(r#"{{"n":1.0,"c":"\u00e9","x":[1,{{"z":2}}],"one":{{"x":{{"z":2}}}},"e":[2],"a":{a},"s":[{{"x":1}},{{"x":{{"z":2}}}}]}}"#)
     );
 }
 

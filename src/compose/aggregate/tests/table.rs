@@ -185,7 +185,8 @@ pub(super) fn aggregate(route: &str) -> (Aggregate, Pattern) {
         "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:8080\"}}]}}\n\
          upstreams: {{a: {{endpoints: [\"10.0.0.1:80\"]}}, b: {{endpoints: [\"10.0.0.2:80\"]}}}}\nroutes:\n{route}"
     );
-    let loaded = load_text("a.yaml", &text).unwrap_or_else(|found| panic!("{:?}", found.items.iter().map(|item| &item.message).collect::<Vec<_>>()));
+    let loaded =
+        load_text("a.yaml", &text).unwrap_or_else(|found| panic!("{:?}", found.items.iter().map(|item| &item.message).collect::<Vec<_>>()));
     let route = &loaded.config.routes[0];
     let written = route.target.aggregate().expect("an aggregate");
     let path = Pattern::parse(&route.path).expect("a path");
