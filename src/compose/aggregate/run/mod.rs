@@ -79,7 +79,7 @@ impl<'r> Run<'r> {
             calls: inquiry.calls,
             client_body: inquiry.body.clone(),
             body,
-            needed: aggregate.needed(None),
+            needed: aggregate.needed(inquiry.facts.trims.as_deref()),
             outcomes: (0..count).map(|_| Outcome::Pending).collect(),
             waits: aggregate.calls.iter().map(|call| call.needs.len()).collect(),
             progress: (0..count).map(|_| None).collect(),

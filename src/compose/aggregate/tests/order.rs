@@ -137,7 +137,8 @@ async fn there_is_a_limit_to_calls_to_answers_and_to_all_of_them() {
     let long = format!("\"{}\"", "x".repeat(3000));
     let table = Table::new(move |made| ok(if made.name == "l" { "[1,2]" } else { &long }));
     let came = ask(&page, &get("/p"), &table).await;
-    assert_eq!(came.json()["e"][1], serde_json::Value::Null, "together they are too long");
+    let nulls = came.json()["e"].as_array().expect("a list").iter().filter(|one| one.is_null()).count();
+    assert_eq!(nulls, 1, "together they are too long");
     assert!(table.counts().contains(&"e too_large".to_owned()), "{:?}", table.counts());
 }
 
@@ -189,9 +190,13 @@ async fn a_header_that_would_be_more_than_a_value_fails_the_call() {
 #[tokio::test]
 async fn a_body_that_is_no_json_has_no_values() {
     let page = of("/p", "calls:\n  a: {upstream: a, post: \"/a?x={body.x:-none}\", optional: true}\n  b: {upstream: a, get: /b}");
-    for (body, line) in
-        [("{\"x\":1}", "POST a /a?x=1"), ("{\"x\":1}}", "POST a /a?x=none"), ("", "POST a /a?x=none"), ("[]", "POST a /a?x=none")]
-    {
+    for (body, line) in [
+        ("{\"x\":1}", "POST a /a?x=1"),
+        ("{\"x\":1}}", "POST a /a?x=none"),
+        ("", "POST a /a?x=none"),
+        ("[]", "POST a /a?x="),
+        ("7", "POST a /a?x=none"),
+    ] {
         let table = Table::new(|_| ok("1"));
         ask(&page, &get("/p").post(body), &table).await;
         assert!(table.lines().contains(&line.to_owned()), "{body}: {:?}", table.lines());

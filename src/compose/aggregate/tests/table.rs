@@ -183,6 +183,7 @@ impl Calls for Table {
 pub(super) fn aggregate(route: &str) -> (Aggregate, Pattern) {
     let text = format!(
         "version: 1\nserver: {{listeners: [{{address: \"127.0.0.1:8080\"}}]}}\n\
+         filters: {{login: {{jwt: {{issuer: any, audience: any, algorithms: [ES256], keys: {{jwks: {{file: keys.json}}}}}}}}}}\n\
          upstreams: {{a: {{endpoints: [\"10.0.0.1:80\"]}}, b: {{endpoints: [\"10.0.0.2:80\"]}}}}\nroutes:\n{route}"
     );
     let loaded =
@@ -191,14 +192,15 @@ pub(super) fn aggregate(route: &str) -> (Aggregate, Pattern) {
     let written = route.target.aggregate().expect("an aggregate");
     let path = Pattern::parse(&route.path).expect("a path");
     let upstream: model::Upstream = serde_json::from_value(json!({"endpoints": ["10.0.0.1:80"]})).expect("an upstream");
-    let pool = |name: &str| Ok(Arc::new(Pool::new(name, &upstream, None, &Metrics::new(), None)));
+    let pools = ["a", "b"].map(|name| Arc::new(Pool::new(name, &upstream, None, &Metrics::new(), None)));
+    let pool = |name: &str| pools.iter().find(|pool| *pool.name == *name).cloned().ok_or_else(|| name.to_owned());
     (compile(&written.value, &path, &pool).expect("an aggregate"), path)
 }
 
 /// One with these lines below `aggregate:`, of a route with this path.
 pub(super) fn of(path: &str, aggregated: &str) -> Aggregate {
     let lines: String = aggregated.lines().map(|line| format!("      {line}\n")).collect();
-    aggregate(&format!("  - name: it\n    path: \"{path}\"\n    timeout: 3s\n    aggregate:\n{lines}")).0
+    aggregate(&format!("  - name: it\n    path: \"{path}\"\n    timeout: 3s\n    filters: [login]\n    aggregate:\n{lines}")).0
 }
 
 /// A request for it.
