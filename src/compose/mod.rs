@@ -153,5 +153,12 @@ pub(crate) trait Composition: Send + Sync {
     fn compose<'a>(&'a self, inquiry: Inquiry<'a>) -> BoxFuture<'a, Composed>;
 
     /// What it would do with this request, for an explanation: lines for people, and no call is made.
-    fn explain(&self, head: &RequestHeader, facts: &Facts) -> Vec<String>;
+    fn explain(&self, _head: &RequestHeader, _facts: &Facts) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The calls of which a client who is shown no more than these facts say would see nothing, and which are not made for it.
+    fn unneeded(&self, _facts: &Facts) -> Vec<Arc<str>> {
+        Vec::new()
+    }
 }

@@ -63,7 +63,8 @@ fn holding() -> (Origin, Arc<AtomicUsize>) {
 }
 
 const TWO: &str = "- {name: it, path: /it, aggregate: {calls: {x: {upstream: a, get: /x}, y: {upstream: a, get: /y}}}}";
-const BODY: &str = "- {name: it, path: /it, limits: {body: 1KiB}, aggregate: {calls: {x: {upstream: a, post: /x, body: {got: '{body.a}'}}}}}";
+const BODY: &str =
+    "- {name: it, path: /it, limits: {body: 1KiB}, aggregate: {calls: {x: {upstream: a, post: /x, body: {got: '{body.a}'}}}}}";
 
 #[test]
 fn the_client_s_body_is_read_whole_however_it_comes() {
@@ -74,10 +75,9 @@ fn the_client_s_body_is_read_whole_however_it_comes() {
         exchange(process.address, request.as_bytes()).expect("an answer")
     };
 
-    for (head, body) in [
-        ("Content-Length: 9\r\n", r#"{"a":[7]}"#),
-        ("Transfer-Encoding: chunked\r\n", "4\r\n{\"a\"\r\n5\r\n:[7]}\r\n0\r\n\r\n"),
-    ] {
+    for (head, body) in
+        [("Content-Length: 9\r\n", r#"{"a":[7]}"#), ("Transfer-Encoding: chunked\r\n", "4\r\n{\"a\"\r\n5\r\n:[7]}\r\n0\r\n\r\n")]
+    {
         assert_eq!(sends(head, body).json()["x"]["body"], json!({"got": [7]}), "{head}");
     }
     let too_long = format!("{{\"a\":\"{}\"}}", "x".repeat(1100));
@@ -233,7 +233,8 @@ fn clients_and_services_of_http_2_take_part_with_bodies() {
         let mut stream = asked.head(200, &[("content-type", "application/json")], false);
         let _ = stream.send_data(Bytes::from(told), true);
     });
-    let routes = "- {name: it, path: /it, aggregate: {calls: {x: {upstream: two, get: /x}, y: {upstream: two, post: /y, body: {all: '{body}'}}}}}";
+    let routes =
+        "- {name: it, path: /it, aggregate: {calls: {x: {upstream: two, get: /x}, y: {upstream: two, post: /y, body: {all: '{body}'}}}}}";
     let two = format!("  two: {{endpoints: [\"{}\"], protocol: h2}}", origin.address);
     let process = gateway("http2", origin.address, "", &two, routes);
 
@@ -273,7 +274,8 @@ filters:
 ";
     let routes = format!("{}", TWO.replace("aggregate:", "filters: [web, small, marks, few, slim], aggregate:"));
     let process = gateway("filters", origin.address, "", more, &routes);
-    let browser = [("Origin", "https://shop.example"), ("User-Agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Mobile/15E148")];
+    let browser =
+        [("Origin", "https://shop.example"), ("User-Agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Mobile/15E148")];
 
     let plain = ask(process.address, "GET", "/it", &[], None);
     let slim = ask(process.address, "GET", "/it", &browser, None);
@@ -311,7 +313,10 @@ fn every_call_is_told_of_where_somebody_asks_how_a_request_fared() {
 - {name: slow, path: /slow, aggregate: {calls: {x: {upstream: a, get: /slow}}}}
 ";
     let log = Log::new("serving-told");
-    let more = format!("  dead: {{endpoints: [127.0.0.1:1]}}\n  again: {{endpoints: [\"{}\"]}}\ntelemetry: {{access_log: \"off\"}}", origin.address);
+    let more = format!(
+        "  dead: {{endpoints: [127.0.0.1:1]}}\n  again: {{endpoints: [\"{}\"]}}\ntelemetry: {{access_log: \"off\"}}",
+        origin.address
+    );
     let text = configuration(origin.address, "trusted_proxies: [127.0.0.1]", &more, routes);
     let process = Process::start("serving-told", &log.of(&text));
     let metric = |series: &str| -> f64 {
@@ -319,7 +324,11 @@ fn every_call_is_told_of_where_somebody_asks_how_a_request_fared() {
         text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok()).unwrap_or(-1.0)
     };
     for call in ["x", "ads"] {
-        assert_eq!(metric(&format!("frontgate_calls_total{{route=\"good\",call=\"{call}\",result=\"ok\"}}")), 0.0, "there from the beginning");
+        assert_eq!(
+            metric(&format!("frontgate_calls_total{{route=\"good\",call=\"{call}\",result=\"ok\"}}")),
+            0.0,
+            "there from the beginning"
+        );
     }
     assert_eq!(metric("frontgate_incomplete_total{route=\"good\"}"), 0.0);
 
@@ -388,7 +397,9 @@ fn each_call_has_a_span_of_its_own_that_its_service_is_told() {
     let spans = collector.wait_for(4);
     let server = spans.iter().find(|span| span.is_server()).expect("a span of the request");
     assert_eq!((&*server.parent, server.get("frontgate.calls"), server.get("frontgate.missing")), ("b7ad6b7169203331", "3", "z"));
-    let call = |name: &str| -> &Span { spans.iter().find(|span| span.get("frontgate.call") == name).unwrap_or_else(|| panic!("no {name} in {spans:?}")) };
+    let call = |name: &str| -> &Span {
+        spans.iter().find(|span| span.get("frontgate.call") == name).unwrap_or_else(|| panic!("no {name} in {spans:?}"))
+    };
     assert_eq!((call("x").kind, &*call("x").name, call("x").get("http.response.status_code")), (3, "GET", "200"));
     assert_eq!(call("x").get("url.full"), format!("http://{}/x", origin.address));
     assert_eq!((&*call("y").name, call("z").get("error.type"), call("z").failed.is_some()), ("POST", "connect_failure", true));
