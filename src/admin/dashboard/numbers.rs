@@ -1,6 +1,6 @@
 //! What the dashboard shows, put together from what operators are told and from what is counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
