@@ -121,7 +121,8 @@ fn a_saga_goes_on_by_the_definition_that_it_began_with() {
     assert!(shop.services.is_stopped());
 
     // A further member of the answer, and a body that says something else.
-    let other = configuration(&shop.services, "state", "wait: 20s").replace("state: done", "state: new").replace("{charge.id}", "{charge.key}");
+    let other =
+        configuration(&shop.services, "state", "wait: 20s").replace("state: done", "state: new").replace("{charge.id}", "{charge.key}");
     std::fs::write(shop.process.folder.join("frontgate.yaml"), patient(&other)).unwrap();
     let hash = shop.process.ask("POST", "/-/reload");
     assert_eq!(hash.status, 200, "{}", hash.text());
@@ -173,7 +174,11 @@ fn a_route_without_a_place_to_remember_is_no_configuration() {
     let folder = Process::folder("saga-no-state");
     std::fs::write(folder.join("frontgate.yaml"), text).unwrap();
 
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_frontgate")).args(["check", "-c"]).arg(folder.join("frontgate.yaml")).output().unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_frontgate"))
+        .args(["check", "-c"])
+        .arg(folder.join("frontgate.yaml"))
+        .output()
+        .unwrap();
 
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(!output.status.success() && said.contains("server.state_dir"), "{said}");

@@ -134,8 +134,7 @@ impl Services {
         let (ours, tell, go) = (kept.clone(), Mutex::new(tell), Mutex::new(go));
         let behave = Arc::new(move |request: &Request, stream: &mut TcpStream| serve(&ours, request, stream, &tell, &go));
         let addresses = [own_address(), own_address(), own_address()];
-        let services =
-            Self { kept, addresses, running: Mutex::new(vec![None, None, None]), stopped: Mutex::new(stopped), on, behave };
+        let services = Self { kept, addresses, running: Mutex::new(vec![None, None, None]), stopped: Mutex::new(stopped), on, behave };
         for (index, down) in down.into_iter().enumerate() {
             if !down {
                 services.raise(index);
@@ -264,9 +263,7 @@ fn serve(kept: &Mutex<Kept>, request: &Request, stream: &mut TcpStream, tell: &M
             answer(stream, 201, &first);
             false
         }
-        Outcome::Busy => stream
-            .write_all(b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
-            .is_ok(),
+        Outcome::Busy => stream.write_all(b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n").is_ok(),
         Outcome::Gone => answer(stream, 404, &json!({})),
     };
     if stop == Some(When::AfterAnswer) {

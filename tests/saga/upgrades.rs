@@ -43,7 +43,9 @@ fn a_process_that_takes_over_waits_for_the_journal_and_goes_on_with_what_was_par
     std::fs::DirBuilder::new().mode(0o700).create(&socket).unwrap();
     let services = held("charge", When::BeforeEffect);
     let folder = Process::folder("saga-upgrade");
-    let text = configuration(&services, &folder.join("state").display().to_string(), "wait: 200ms").replace("400ms", "8s").replace("timeout: 10s", "timeout: 20s");
+    let text = configuration(&services, &folder.join("state").display().to_string(), "wait: 200ms")
+        .replace("400ms", "8s")
+        .replace("timeout: 10s", "timeout: 20s");
     std::fs::write(folder.join("frontgate.yaml"), patient(&text)).unwrap();
     let place = socket.join("upgrade.sock").display().to_string();
     let mut old = Process::start_at(folder, "frontgate.yaml", &["--no-watch", "--upgrade-socket", &place], "true");
