@@ -11,10 +11,12 @@ mod krakend;
 /// What the tests of its engine ask.
 mod lura;
 /// Pools of services that answer as they are told.
-mod mock;
+pub mod mock;
 /// What is promised, rule by rule.
 mod rules;
 /// How such a request is served: its body, its client, what is told of its calls.
 mod serving;
+/// What explain, cases and the page say of such a request.
+mod told;
 /// A reading of JSON that shares nothing with the one that is tested.
 mod strict;

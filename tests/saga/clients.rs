@@ -115,7 +115,7 @@ fn a_failure_is_told_once_the_turn_is_durable_and_does_not_wait_for_the_undos() 
 
 #[test]
 fn a_saga_goes_on_by_the_definition_that_it_began_with() {
-    let shop = Shop::start("saga-reload", held("charge", When::AfterAnswer), "wait: 200ms");
+    let shop = Shop::start("saga-reload", held("charge", When::BeforeEffect), "wait: 200ms");
     let reply = shop.begin("k", BODY);
     assert_eq!(reply.status, 202);
     assert!(shop.services.is_stopped());
@@ -148,7 +148,7 @@ fn operators_have_a_stuck_one_tried_again_and_take_back_what_is_done() {
     // It stays so through a restart.
     shop.process.signal("TERM");
     assert_eq!(shop.process.end(), Some(0));
-    shop.process.restart();
+    shop.process.start_again();
     until("the stuck one to be known", || shop.metric(r#"frontgate_saga_open{route="checkout",state="stuck"}"#) == 1.0);
     assert_eq!(shop.told(&id)["state"], "stuck");
     shop.services.plans("reserve/undo", &[Outcome::Ok]);

@@ -238,7 +238,8 @@ fn serve(kept: &Mutex<Kept>, request: &Request, stream: &mut TcpStream, tell: &M
     }
     let first = {
         let mut kept = kept.lock().unwrap();
-        if outcome.takes_effect() {
+        // What is gone does not stand any more, whoever took it.
+        if outcome.takes_effect() || outcome == Outcome::Gone && is_undo {
             match is_undo {
                 true => drop(kept.effects.entry(step.to_owned()).or_default().remove(&undone_key(request))),
                 // Whoever undid a step has its key no more: a step that comes after its undo would take effect once more.
