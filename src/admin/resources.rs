@@ -85,7 +85,13 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/healthz", takes: Takes::Get, asks: None, open: true, act: Act::Now(health) },
     Resource { path: "/metrics", takes: Takes::Get, asks: None, open: true, act: Act::Now(|admin, _| metrics(admin)) },
     Resource { path: super::PAGE, takes: Takes::Get, asks: None, open: false, act: Act::Now(dashboard::page) },
-    Resource { path: "/-/dashboard", takes: Takes::Get, asks: Some(&["match"]), open: false, act: Act::Now(dashboard::numbers) },
+    Resource {
+        path: "/-/dashboard",
+        takes: Takes::Get,
+        asks: Some(&["match"]),
+        open: false,
+        act: Act::LaterBy(|admin, head, _| Box::pin(dashboard::numbers(admin, head))),
+    },
     Resource {
         path: "/-/reload",
         takes: Takes::Post,

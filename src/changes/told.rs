@@ -138,14 +138,22 @@ mod tests {
             loaded(&format!("{upstreams}\nroutes: [{{name: home, path: /, aggregate: {{calls: {{{calls}}}, answer: {answer}}}}}]\n"))
         };
         let old = config("a: {upstream: p, get: /a}, b: {upstream: p, get: /b}, c: {upstream: p, get: /c}", "{a: \"{a}\", b: \"{b}{c}\"}");
-        let new = config("d: {upstream: p, post: /d, body: {token: hunter2}}, b: {upstream: p, get: /bb}, a: {upstream: p, get: /a}", "{b: \"{b}\", a: \"{a}\"}");
+        let new = config(
+            "d: {upstream: p, post: /d, body: {token: hunter2}}, b: {upstream: p, get: /bb}, a: {upstream: p, get: /a}",
+            "{b: \"{b}\", a: \"{a}\"}",
+        );
 
         let found = changes(&old, &new);
 
         let all = "the route `home` has changed (aggregate.calls.b.get: /b → /bb, aggregate.calls.c: - {upstream: p, get: /c}";
         assert!(found[0].starts_with(all), "{found:?}");
         let more = difference_of(&old, &new);
-        for words in ["aggregate.calls.d", "aggregate.calls (order): [a, b] → [b, a]", "aggregate.answer (order): [a, b] → [b, a]", "aggregate.answer.b: {b}{c} → {b}"] {
+        for words in [
+            "aggregate.calls.d",
+            "aggregate.calls (order): [a, b] → [b, a]",
+            "aggregate.answer (order): [a, b] → [b, a]",
+            "aggregate.answer.b: {b}{c} → {b}",
+        ] {
             assert!(more.iter().any(|key| key.contains(words)), "{words}: {more:#?}");
         }
         assert!(!more.iter().any(|key| key.contains("hunter2")), "{more:#?}");

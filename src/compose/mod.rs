@@ -3,8 +3,6 @@
 //! [`Calls`] stands between those who know which calls there are and what comes of them, and those who know pools and connections: the former
 //! can be tried without a socket, the latter without a language.
 
-#![allow(dead_code, reason = "the routes that make calls are on their way")]
-
 pub(crate) mod aggregate;
 pub(crate) mod call;
 mod memory;
@@ -153,5 +151,12 @@ pub(crate) trait Composition: Send + Sync {
     fn compose<'a>(&'a self, inquiry: Inquiry<'a>) -> BoxFuture<'a, Composed>;
 
     /// What it would do with this request, for an explanation: lines for people, and no call is made.
-    fn explain(&self, head: &RequestHeader, facts: &Facts) -> Vec<String>;
+    fn explain(&self, _head: &RequestHeader, _facts: &Facts) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The calls of which a client who is shown no more than these facts say would see nothing, and which are not made for it.
+    fn unneeded(&self, _facts: &Facts) -> Vec<Arc<str>> {
+        Vec::new()
+    }
 }

@@ -4,6 +4,7 @@
 //! comes from a configuration alone, or from a running gateway, of whose state nothing changes by that.
 
 mod asked;
+mod plan;
 mod told;
 pub(crate) mod typed;
 
@@ -27,6 +28,7 @@ use http::{HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
 pub(crate) use self::asked::{Posted, certificate};
+use self::plan::{Seen, plan};
 pub(crate) use self::told::Explanation;
 use self::told::{Beaten, Filtered, Outcome, Passed, Secured, Serving, Taken};
 use self::typed::{Typed, short};
@@ -169,8 +171,12 @@ fn decided(
             }
         }
         Some(Decision::Compose(composition)) => {
-            let why = composition.explain(head, facts).join("\n");
-            Outcome::Answered { status: 200, why, grpc_status: None }
+            let unneeded = composition.unneeded(facts);
+            let seen = route.map(|route| Seen { snapshot, route, head, facts, live, unneeded });
+            match seen.and_then(|seen| plan(&seen)) {
+                Some(plan) => Outcome::Composed(plan),
+                None => Outcome::Answered { status: 200, why: composition.explain(head, facts).join("\n"), grpc_status: None },
+            }
         }
         Some(Decision::Answer(reply, by)) => {
             let is_refusal = reply.is_refusal();

@@ -9,6 +9,8 @@ use frontgate_filters::words::reserved;
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
 
+use super::plan::Plan;
+
 /// What was found out about a request.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Explanation {
@@ -126,6 +128,8 @@ pub(super) enum Outcome {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         serving: Option<Serving>,
     },
+    /// The answer is made of calls.
+    Composed(Plan),
     /// The gateway answers.
     Answered {
         /// With this status.
@@ -227,6 +231,7 @@ impl fmt::Display for Explanation {
                     host => writeln!(f, "host      {host}"),
                 }
             }
+            Outcome::Composed(plan) => plan.fmt(f),
             Outcome::Answered { status, why, grpc_status } => {
                 let name = http::StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
                 writeln!(f, "answers   {status} {name}: {why}")?;

@@ -1,6 +1,6 @@
 //! The page that the admin address shows, in a real browser: that its numbers move, that an outage shows, who may see them, and who can read them.
 
-mod browser;
+pub mod browser;
 mod readers;
 
 use std::io::Write;

@@ -53,6 +53,10 @@ pub fn families(page: &str) -> BTreeMap<String, Family> {
     families
 }
 
+/// A route of sagas.
+const SAGA: &str = "- {name: saga, path: /saga, saga: {steps: {hold: {upstream: main, post: /hold, body: {a: 1}, undo: {delete: /hold}}, \
+                    buy: {upstream: gone, post: /buy, body: {a: 1}, attempts: 1}}}}";
+
 fn nobody() -> std::net::SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
@@ -77,6 +81,11 @@ impl Busy {
             true => format!("telemetry: {{access_log: \"off\", tracing: {{otlp: \"http://{}\", sample: 100%}}}}", nobody()),
             false => String::new(),
         };
+        // Its last step reaches nobody, so that the one before it is taken back.
+        let (state, saga) = match cfg!(feature = "saga") {
+            true => (format!("state_dir: {}/state", directory.display()), SAGA),
+            false => (String::new(), ""),
+        };
         let text = yaml(
             "
             server:
@@ -84,6 +93,7 @@ impl Busy {
                 - {address: 127.0.0.1:0, protocols: [h2, http1]}
                 - {address: 127.0.0.1:0, tls: {cert: $FOLDER/shop.pem, key: $FOLDER/shop.key}}
               admin: 127.0.0.1:0
+              $STATE
             upstreams:
               main: {endpoints: [{address: $ORIGIN, version: v1}], timeouts: {first_byte: {adaptive: {min: 100ms, max: 5s}}}}
               next: {endpoints: [$ORIGIN]}
@@ -111,9 +121,12 @@ impl Busy {
               - {name: listed, path: /listed/**, upstream: listed}
               - {name: called, path: /called/**, upstream: called}
               - {name: quiet, path: /quiet/**, upstream: main, canary: [{version: v9, upstream: next, share: 100%}]}
+              $SAGA
             $TELEMETRY
             ",
             &[
+                ("$STATE", &state),
+                ("$SAGA", &saga),
                 ("$TELEMETRY", &telemetry),
                 ("$FOLDER", &directory.display()),
                 ("$ORIGIN", &origin.address),
@@ -151,6 +164,7 @@ impl Busy {
         ask("GET /small HTTP/1.1\r\nAccept-Encoding: gzip");
         ask("EVIL /products/evil?evil HTTP/1.1\r\nUser-Agent: evil\r\nX-BFF-Version: evil\r\nX-Request-Id: evil");
         exchange(address, b"GET /copied HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nConnection: close\r\n\r\nnine here");
+        ask("POST /saga HTTP/1.1\r\nIdempotency-Key: k\r\nContent-Length: 0");
         let _ = over_http2(address, async |mut client| unary(&mut client, "/called/call", &[]).await);
         // In clear text where TLS is spoken.
         let mut plain = raw(self.gateway.running.addresses()[1]);
@@ -164,6 +178,7 @@ impl Busy {
                 "frontgate_grpc_requests_total",
                 "frontgate_jwks_age_seconds",
                 "frontgate_discovery_age_seconds",
+                if cfg!(feature = "saga") { "frontgate_saga_ended_total{route=\"saga\",state=\"undone\"}" } else { "frontgate_build_info" },
             ]
             .iter()
             .all(|series| page.lines().any(|line| line.starts_with(series) && !line.ends_with(" 0")))

@@ -40,7 +40,10 @@ struct Query {
 impl Query {
     /// Whether there is what it asks for in this build.
     fn is_built(&self) -> bool {
-        cfg!(feature = "otel") || !self.expression.contains("frontgate_spans_")
+        let is_built = |feature: bool, family: &str| feature || !self.expression.contains(family);
+        is_built(cfg!(feature = "otel"), "frontgate_spans_")
+            && is_built(cfg!(feature = "saga"), "frontgate_saga_")
+            && is_built(cfg!(feature = "saga"), "/undo")
     }
 }
 

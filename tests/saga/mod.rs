@@ -2,6 +2,7 @@
 
 mod cases;
 mod clients;
+mod operators;
 mod services;
 mod state;
 mod upgrades;

@@ -26,6 +26,7 @@ const SCRIPT: &str = concat!(
     include_str!("script/words.js"),
     include_str!("script/pieces.js"),
     include_str!("script/differences.js"),
+    include_str!("script/sagas.js"),
     include_str!("script/shown.js"),
     include_str!("script/asking.js"),
     include_str!("script/reader.js"),
@@ -68,9 +69,10 @@ pub(super) fn page(_: &Admin, _: &RequestHeader) -> Answer {
 }
 
 /// What it shows. `match` in the query is what the names of the routes are to contain: there may be more of them than are told at once.
-pub(super) fn numbers(admin: &Admin, head: &RequestHeader) -> Answer {
+pub(super) async fn numbers(admin: &Admin, head: &RequestHeader) -> Answer {
     let wanted = parameter(head, "match").unwrap_or_default().to_lowercase();
-    let mut answer = json(StatusCode::OK, &Numbers::of(&admin.gateway, &wanted));
+    let stuck = numbers::stuck_sagas(&admin.gateway).await;
+    let mut answer = json(StatusCode::OK, &Numbers::of(&admin.gateway, &wanted, stuck));
     answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::config::model::Target;
 use crate::gateway::Gateway;
 use crate::router::UNMATCHED;
-use crate::status::{LimitedKey, ReloadStatus, Status};
+use crate::status::{LimitedKey, ReloadStatus, SagaBrief, Status};
 use crate::telemetry::{Board, EndpointState};
 
 /// How many routes are told at once.
@@ -19,6 +19,9 @@ const VERSIONS: usize = 200;
 const ENDPOINTS: usize = 64;
 /// How many of the keys that limits refused.
 const KEYS: usize = 10;
+/// How many stuck sagas.
+#[cfg(feature = "saga")]
+const STUCK: usize = 20;
 
 /// All of it.
 #[derive(Serialize)]
@@ -41,6 +44,8 @@ pub(super) struct Numbers {
     quiet_routes: usize,
     /// Whom limits refused of late, most first.
     limited: Vec<LimitedKey>,
+    /// The first of the stuck sagas.
+    stuck_sagas: Vec<SagaBrief>,
     /// The newest first.
     reloads: Vec<ReloadStatus>,
     /// When certificates end, in seconds since 1970, by their files.
@@ -58,7 +63,7 @@ struct Written {
 
 impl Numbers {
     /// What there is to tell now, of the routes whose names contain this.
-    pub(super) fn of(gateway: &Gateway, wanted: &str) -> Self {
+    pub(super) fn of(gateway: &Gateway, wanted: &str, stuck_sagas: Vec<SagaBrief>) -> Self {
         let snapshot = gateway.snapshot();
         let counters = gateway.metrics.board(&|name| wanted.is_empty() || name.to_lowercase().contains(wanted), ROUTES);
         let mut status = gateway.status();
@@ -105,8 +110,27 @@ impl Numbers {
             counters,
             written,
             limited,
+            stuck_sagas,
             reloads: gateway.reloads.recent(),
             certificates: gateway.certificate_ends(),
         }
     }
+}
+
+/// The first stuck sagas, where there are some: who looks at the dashboard does not wait for a journal that cannot be read.
+#[cfg(feature = "saga")]
+pub(super) async fn stuck_sagas(gateway: &Gateway) -> Vec<SagaBrief> {
+    use crate::compose::saga::operated;
+    use crate::status::SagaState;
+    let is_any = gateway.metrics.open_sagas().iter().any(|open| open.state == SagaState::Stuck);
+    match gateway.sagas().filter(|_| is_any) {
+        Some(sagas) => operated::first(&**sagas, SagaState::Stuck, STUCK).await.unwrap_or_default(),
+        None => Vec::new(),
+    }
+}
+
+/// There are none.
+#[cfg(not(feature = "saga"))]
+pub(super) async fn stuck_sagas(_: &Gateway) -> Vec<SagaBrief> {
+    Vec::new()
 }

@@ -168,3 +168,20 @@ async fn a_stuck_saga_degrades_the_gateway_and_a_journal_that_cannot_be_used_doe
     assert_eq!((status, &sagas["journal"]), ("degraded".into(), &"closed".into()));
     assert!(reasons[0].as_str().is_some_and(|why| why.contains("the journal of sagas cannot be used")), "{reasons}");
 }
+
+#[tokio::test]
+async fn the_dashboard_is_told_how_many_are_open_and_which_are_stuck() {
+    let (admin, _runner, [_, stuck, _]) = with_sagas("admin-board").await;
+    let numbers = async || ask(&admin, "GET", "/-/dashboard").await.1;
+    assert_eq!(
+        (&numbers().await["stuck_sagas"], &numbers().await["status"]["sagas"]["open"]),
+        (&serde_json::json!([]), &serde_json::json!([]))
+    );
+
+    let _counted = Counted::new(&admin.gateway.metrics.sagas("checkout"), State::Stuck(Stuck::Pivot(2)), Millis(0));
+
+    let told = numbers().await;
+    assert_eq!((&told["stuck_sagas"][0]["id"], &told["stuck_sagas"][1]), (&stuck.to_string().into(), &Value::Null), "{told}");
+    assert_eq!(told["status"]["sagas"]["open"][0]["count"], 1);
+    assert_eq!(told["stuck_sagas"][0]["step"], "confirm");
+}

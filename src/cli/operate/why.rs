@@ -106,7 +106,7 @@ fn told(record: &Value) -> String {
         refusal["retry_after"].as_str().map_or_else(String::new, |seconds| format!(" It may be asked again in {} s.", shown(seconds)));
     let status = if refusal.is_null() { text(line, "status") } else { text(refusal, "status") };
     say("answered", &format!("{status}{because}{again}"));
-    for name in ["reason", "flags", "grpc_status"] {
+    for name in ["reason", "saga", "missing", "flags", "grpc_status"] {
         if !line[name].is_null() {
             say(name, &text(line, name));
         }
@@ -144,7 +144,7 @@ mod tests {
     fn a_refusal_is_told_with_what_refused_it_and_why() {
         let record = r#"{"line":{"ts":"2026-02-03T04:05:06.789Z","request_id":"r1","client_ip":"192.0.2.1","method":"GET","host":"shop.example",
             "path":"/api/a","route":"products","status":429,"reason":"rate_limited","duration_ms":0.312,"limit":"per_key","limit_key":"2qBk","tier":"free",
-            "protocol":"HTTP/1.1","flags":"RL"},
+            "protocol":"HTTP/1.1","saga":"0190aaaa","flags":"RL"},
             "refusal":{"status":429,"code":"rate_limited","detail":"Too many requests.","retry_after":"3","limit":"\"per_key\";r=0;t=3","policy":"\"per_key\";q=2;w=7"},
             "circuit":null,"filters":[{"name":"web","kind":"cors","did":"passed"},{"name":"per_key","kind":"rate_limit","did":"answered"}],
             "attempts":[{"upstream":"catalog","endpoint":"10.0.0.1:80","cause":"it is refused","took_ms":1.5}]}"#;
@@ -164,6 +164,7 @@ limit     per_key for 2qBk, tier free; it was \"per_key\";r=0;t=3 of \"per_key\"
 attempt   catalog 10.0.0.1:80: failed: it is refused, after 1.5 ms
 answered  429 rate_limited: Too many requests. It may be asked again in 3 s.
 reason    rate_limited
+saga      0190aaaa
 flags     RL
 "
         );

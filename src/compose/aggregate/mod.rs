@@ -28,7 +28,6 @@ use frontgate_filters::json::splice::MemberName;
 use frontgate_filters::json::{Document, Plan, Policy};
 use frontgate_filters::words::matching::Matcher;
 use http::{HeaderName, HeaderValue, Method};
-use pingora_http::RequestHeader;
 
 use super::template::{Json, Target, Words};
 use super::{Composed, Composition, Inquiry};
@@ -226,7 +225,8 @@ impl Composition for Aggregate {
         Box::pin(async move { run::Run::new(self, &inquiry).to_the_end().await })
     }
 
-    fn explain(&self, _: &RequestHeader, _: &Facts) -> Vec<String> {
-        Vec::new()
+    fn unneeded(&self, facts: &Facts) -> Vec<Arc<str>> {
+        let needed = self.needed(facts.trims.as_deref());
+        self.calls.iter().zip(&*needed).filter(|(_, needed)| !**needed).map(|(call, _)| call.name.clone()).collect()
     }
 }

@@ -332,6 +332,7 @@ const show = () => {
   showLimits(numbers, before, seconds);
   showVersions(numbers, before, seconds);
   showTrimmed(numbers, before, seconds);
+  showSagas(numbers);
   showRest(numbers);
   $("ask").hidden = true;
   $("numbers").hidden = false;

@@ -18,7 +18,7 @@ use super::journal::{Health, Journal, Unavailable};
 use super::machine::{State, Undo};
 use super::record::{Id, Millis, Record};
 use super::store::{Store, Trouble};
-use crate::status::{SagaJournal, SagaList, SagaObeyed, SagaState, SagaStatus};
+use crate::status::{SagaBrief, SagaJournal, SagaList, SagaObeyed, SagaState, SagaStatus};
 
 /// How many sagas are told of at once.
 pub(crate) const MOST_LISTED: usize = 500;
@@ -26,6 +26,8 @@ pub(crate) const MOST_LISTED: usize = 500;
 const MOST_LOOKED_AT: usize = 20_000;
 /// How many are read from the journal at once, so that others have their turn.
 const PAGE: usize = 500;
+/// How long a read from the journal may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How many are named where an id may mean several.
 const MOST_NAMED: usize = 5;
 /// The longest note, in bytes.
@@ -226,7 +228,7 @@ pub(crate) async fn list(of: &dyn Operated, wanted: &Wanted) -> Result<SagaList,
                 return Ok(told);
             }
             let state = state.label();
-            let page = of.journal().read(move |store| read_page(store, state, after)).await?;
+            let page = read(of, move |store| read_page(store, state, after, PAGE)).await?;
             let Some((last, _)) = page.last() else { break };
             (after, looked_at) = (Some(*last), looked_at + page.len());
             for (id, found) in page.iter() {
@@ -246,20 +248,39 @@ pub(crate) async fn list(of: &dyn Operated, wanted: &Wanted) -> Result<SagaList,
     Ok(told)
 }
 
+/// The first sagas in this state, no more than so many.
+pub(crate) async fn first(of: &dyn Operated, state: SagaState, most: usize) -> Result<Vec<SagaBrief>, Refused> {
+    let now = Millis::now();
+    let page = read(of, move |store| read_page(store, state.label(), None, most)).await?;
+    let read = page.iter().filter_map(|(id, found)| Some((id, found.as_ref().ok()?)));
+    Ok(read.map(|(id, (record, definition))| brief(of, *id, record, definition.as_deref(), now)).collect())
+}
+
 type Read = (Record, Option<String>);
 
-fn read_page(store: &Store, state: &str, after: Option<Id>) -> Result<Vec<(Id, Result<Read, String>)>, Trouble> {
+fn read_page(store: &Store, state: &str, after: Option<Id>, most: usize) -> Result<Vec<(Id, Result<Read, String>)>, Trouble> {
     let with_definition = |(id, found): (Id, Result<Record, String>)| match found {
         Ok(record) => Ok((id, Ok((store.definition(record.definition)?, record)).map(|(definition, record)| (record, definition)))),
         Err(why) => Ok((id, Err(why))),
     };
-    store.range(state, after, PAGE)?.into_iter().map(with_definition).collect()
+    store.range(state, after, most)?.into_iter().map(with_definition).collect()
+}
+
+/// Reads from the journal, which no operator waits for without end.
+async fn read<T: Send + 'static>(
+    of: &dyn Operated,
+    read: impl FnOnce(&Store) -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, Refused> {
+    match tokio::time::timeout(PATIENCE, of.journal().read(read)).await {
+        Ok(found) => Ok(found?),
+        Err(_) => Err(Refused::Unavailable),
+    }
 }
 
 /// The saga that this id means.
 async fn find(of: &dyn Operated, wanted: &Shortened) -> Result<Id, Refused> {
     let range = wanted.range.clone();
-    let found = of.journal().read(move |store| store.between(range, MOST_NAMED)).await?;
+    let found = read(of, move |store| store.between(range, MOST_NAMED)).await?;
     match found[..] {
         [] => Err(Refused::Unknown(wanted.text.clone())),
         [id] => Ok(id),
@@ -270,7 +291,7 @@ async fn find(of: &dyn Operated, wanted: &Shortened) -> Result<Id, Refused> {
 /// Everything that is known of a saga, with these pseudonyms.
 pub(crate) async fn show(of: &dyn Operated, wanted: &Shortened, names: &Pseudonyms) -> Result<SagaStatus, Refused> {
     let id = find(of, wanted).await?;
-    let read = move |store: &Store| {
+    let found = move |store: &Store| {
         let Some(record) = store.record(id)? else { return Ok(None) };
         let definition = match &record {
             Ok(record) => store.definition(record.definition)?,
@@ -278,7 +299,7 @@ pub(crate) async fn show(of: &dyn Operated, wanted: &Shortened, names: &Pseudony
         };
         Ok(Some((record, definition)))
     };
-    match of.journal().read(read).await? {
+    match read(of, found).await? {
         None => Err(Refused::Unknown(wanted.text.clone())),
         Some((Err(why), _)) => Err(Refused::Unreadable(id, why)),
         Some((Ok(record), definition)) => Ok(whole(of, id, &record, definition.as_deref(), names, Millis::now())),

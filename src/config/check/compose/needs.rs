@@ -102,11 +102,13 @@ fn shortest<'w, 'c>(whole: &'w Aggregated<'c>, start: usize) -> Option<Vec<(usiz
 
 /// References see an answer as it came: what others put into it is not there yet.
 fn put_later(whole: &Aggregated<'_>, report: &mut Report<'_, '_>) {
-    let uses = whole.calls.iter().map(|call| &call.uses).chain([&whole.answer]);
-    for found in uses.flat_map(|uses| &uses.all) {
+    let uses = whole.calls.iter().enumerate().map(|(index, call)| (Some(index), &call.uses)).chain([(None, &whole.answer)]);
+    for (who, found) in uses.flat_map(|(who, uses)| uses.all.iter().map(move |found| (who, found))) {
         let Origin::Call(other, place) = &found.origin else { continue };
         let path = names(place);
-        let puts = whole.calls.iter().find(|call| {
+        // What puts something in the place of the values that it was made for means these.
+        let others = whole.calls.iter().enumerate().filter(|(index, _)| Some(*index) != who);
+        let puts = others.map(|(_, call)| call).find(|call| {
             call.call.into.as_ref().is_some_and(|into| {
                 let member = names(&into.at);
                 into.call == whole.name(*other) && !member.is_empty() && path.starts_with(&member)

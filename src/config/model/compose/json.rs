@@ -40,6 +40,24 @@ impl Json {
     }
 }
 
+impl Json {
+    /// What is named to be spread anywhere in it: behind keys `...`.
+    pub fn spread(whole: &Spanned<Self>) -> Vec<&str> {
+        fn named(member: &Spanned<Json>) -> Vec<&str> {
+            let mut named = Vec::new();
+            Json::texts(member, &mut |text| named.push(text.value));
+            named
+        }
+        match &whole.value {
+            Self::List(items) => items.iter().flat_map(Self::spread).collect(),
+            Self::Object(members) => {
+                members.iter().flat_map(|(name, member)| if name == "..." { named(member) } else { Self::spread(member) }).collect()
+            }
+            Self::Text(_) | Self::Null | Self::Bool(_) | Self::Number(_) => Vec::new(),
+        }
+    }
+}
+
 /// Reads a value that may be null: that is written, too.
 pub(in crate::config::model) fn written<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
