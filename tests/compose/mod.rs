@@ -11,7 +11,7 @@ mod krakend;
 /// What the tests of its engine ask.
 mod lura;
 /// Pools of services that answer as they are told.
-mod mock;
+pub mod mock;
 /// What is promised, rule by rule.
 mod rules;
 /// How such a request is served: its body, its client, what is told of its calls.

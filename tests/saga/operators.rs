@@ -157,8 +157,11 @@ fn nothing_that_a_client_or_a_service_said_is_shown() {
 
 #[test]
 fn the_access_log_and_why_tell_the_saga_of_a_request() {
-    let (mut shop, id) = stuck("operators-log");
+    let mut shop = shop("operators-log", Services::new(&[("reserve", &[Outcome::Error])]), "wait: 20s");
     let failed = shop.begin("k-1", BODY);
+    assert_eq!(failed.is_problem(502).json()["code"], "saga_undone");
+    let id = saga_of(&failed);
+    shop.look("k-1");
     let request = failed.header("x-request-id").unwrap().to_owned();
     begin(shop.process.address, "", BODY);
 
