@@ -85,6 +85,20 @@ fn every_yaml_block_of_the_filters_readmes_is_a_configuration() {
 }
 
 #[test]
+fn every_yaml_block_of_what_routes_lead_to_is_a_configuration() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut count = 0;
+
+    for path in files(&folder, &|path| path.file_name().is_some_and(|name| name == "README.md")) {
+        let blocks = blocks(&std::fs::read_to_string(&path).unwrap());
+        blocks.iter().for_each(|block| load(&path, block));
+        count += blocks.len();
+    }
+
+    assert!(count >= 2, "{count} blocks were found");
+}
+
+#[test]
 fn every_yaml_block_of_the_filters_sources_is_a_configuration() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("filters/src");
     let mut count = 0;

@@ -121,8 +121,7 @@ impl Saga {
         let request: [&[u8]; 4] = [head.method.as_str().as_bytes(), self.route.as_bytes(), head.uri.path().as_bytes(), &inquiry.body];
         let fingerprint = Hash::of(&request.into_iter().chain(key.iter().map(Vec::as_slice)).collect::<Vec<_>>());
         let request_id = String::from_utf8_lossy(facts.request_id.as_bytes()).into_owned();
-        let mut record =
-            Record::begin(self.route.to_string(), known_by, fingerprint, self.definition.hash, request_id, Millis::now());
+        let mut record = Record::begin(self.route.to_string(), known_by, fingerprint, self.definition.hash, request_id, Millis::now());
         let gathered = self.definition.gather(head, facts, &inquiry.body, &mut record);
         let until = Instant::now() + self.definition.wait;
         let until = inquiry.deadline.map_or(until, |deadline| until.min(deadline.checked_sub(MARGIN).unwrap_or(deadline)));

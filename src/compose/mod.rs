@@ -3,8 +3,6 @@
 //! [`Calls`] stands between those who know which calls there are and what comes of them, and those who know pools and connections: the former
 //! can be tried without a socket, the latter without a language.
 
-#![allow(dead_code, reason = "the routes that make calls are on their way")]
-
 pub(crate) mod aggregate;
 pub(crate) mod call;
 mod memory;

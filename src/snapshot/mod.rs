@@ -299,7 +299,9 @@ impl Snapshot {
             };
             [Some(first_byte), Some(timeouts.connect.0), Some(timeouts.between_bytes.0), timeouts.total.map(|total| total.0)]
         });
-        let routes = self.routes.iter().map(|route| route.timeout);
+        let calls = self.loaded.config.routes.iter().filter_map(|route| route.target.aggregate());
+        let calls = calls.flat_map(|aggregate| aggregate.calls()).map(|(_, call)| call.timeout.as_ref().map(|timeout| timeout.value.0));
+        let routes = self.routes.iter().map(|route| route.timeout).chain(calls);
         let rules = self.rules;
         let clients = [rules.max_age, rules.keepalive, rules.header_timeout, rules.body_timeout, rules.write_timeout].map(Some);
         pools.chain(routes).chain(clients).flatten().min().unwrap_or(Duration::from_secs(15))

@@ -19,12 +19,13 @@ use crate::harness::origin::Request;
 use crate::harness::{Gate, Log, Origin, Process, Reply, exchange, until, yaml};
 use crate::tracing::collector::{Collector, Span};
 
-/// A gateway whose upstream `a` is this origin; `more` are further upstreams and sections as lines.
+/// A gateway whose upstream `a` is this origin; `server` are more of the server's keys, `more` further sections.
 fn gateway(name: &str, origin: SocketAddr, server: &str, more: &str, routes: &str) -> Process {
-    Process::start(&format!("serving-{name}"), &configuration(origin, server, more, routes))
+    Process::start(&format!("serving-{name}"), &configuration(origin, server, "", more, routes))
 }
 
-fn configuration(origin: SocketAddr, server: &str, more: &str, routes: &str) -> String {
+/// The same with further upstreams.
+fn configuration(origin: SocketAddr, server: &str, upstreams: &str, more: &str, routes: &str) -> String {
     yaml(
         "
         server:
@@ -34,11 +35,18 @@ fn configuration(origin: SocketAddr, server: &str, more: &str, routes: &str) -> 
           $SERVER
         upstreams:
           a: {endpoints: [$ORIGIN], timeouts: {connect: 20s, first_byte: 20s, between_bytes: 20s}}
+          $UPSTREAMS
         $MORE
         routes:
           $ROUTES
         ",
-        &[("$ORIGIN", &origin), ("$SERVER", &server), ("$MORE", &more), ("$ROUTES", &routes.trim_matches('\n'))],
+        &[
+            ("$ORIGIN", &origin),
+            ("$SERVER", &server),
+            ("$UPSTREAMS", &upstreams),
+            ("$MORE", &more.trim_matches('\n')),
+            ("$ROUTES", &routes.trim_matches('\n')),
+        ],
     )
 }
 
@@ -82,8 +90,7 @@ fn the_client_s_body_is_read_whole_however_it_comes() {
     }
     let too_long = format!("{{\"a\":\"{}\"}}", "x".repeat(1100));
     sends(&format!("Content-Length: {}\r\n", too_long.len()), &too_long).is_problem(413);
-    let chunked = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{too_long}\r\n0\r\n\r\n", too_long.len());
-    sends(chunked.split_once("\r\n\r\n").unwrap().0.to_owned().as_str(), chunked.split_once("\r\n\r\n").unwrap().1).is_problem(413);
+    sends("Transfer-Encoding: chunked\r\n", &format!("{:x}\r\n{too_long}\r\n0\r\n\r\n", too_long.len())).is_problem(413);
     // Half of it, and then nothing.
     sends("Content-Length: 9\r\n", "{\"a\"").is_problem(408);
     assert_eq!(origin.received().len(), 2, "nobody is asked before all of it is there");
@@ -152,7 +159,7 @@ fn a_client_that_leaves_over_http_1_cancels_all_that_was_begun_for_it() {
     let (origin, left) = holding();
     let log = Log::new("serving-leaves");
     let routes = format!("{TWO}\n{}", BODY.replace("/it", "/post").replace("name: it", "name: post"));
-    let text = configuration(origin.address, "", "telemetry: {access_log: \"off\"}", &routes);
+    let text = configuration(origin.address, "", "", "telemetry: {access_log: \"off\"}", &routes);
     let process = Process::start("serving-leaves", &log.of(&text));
 
     let mut reading = raw(process.address);
@@ -235,8 +242,8 @@ fn clients_and_services_of_http_2_take_part_with_bodies() {
     });
     let routes =
         "- {name: it, path: /it, aggregate: {calls: {x: {upstream: two, get: /x}, y: {upstream: two, post: /y, body: {all: '{body}'}}}}}";
-    let two = format!("  two: {{endpoints: [\"{}\"], protocol: h2}}", origin.address);
-    let process = gateway("http2", origin.address, "", &two, routes);
+    let two = format!("two: {{endpoints: [\"{}\"], protocol: h2}}", origin.address);
+    let process = Process::start("serving-http2", &configuration(origin.address, "", &two, "", routes));
 
     over_http2(process.address, async |client| {
         let mut client = client;
@@ -267,7 +274,7 @@ fn filters_work_once_around_the_whole_and_the_answer_passes_them_as_any_other() 
     let more = "
 filters:
   web: {cors: {origins: [https://shop.example]}}
-  small: {compress: {min_size: 100B}}
+  small: {compress: {min: 100B}}
   slim: {trim: {by: device, profiles: {mobile: {drop: [x.items.secret, y]}}}}
   marks: {headers: {response: {set: {X-Marked: once}}}}
   few: {rate_limit: {key: client_ip, rate: 1/h, burst: 3}}
@@ -313,11 +320,8 @@ fn every_call_is_told_of_where_somebody_asks_how_a_request_fared() {
 - {name: slow, path: /slow, aggregate: {calls: {x: {upstream: a, get: /slow}}}}
 ";
     let log = Log::new("serving-told");
-    let more = format!(
-        "  dead: {{endpoints: [127.0.0.1:1]}}\n  again: {{endpoints: [\"{}\"]}}\ntelemetry: {{access_log: \"off\"}}",
-        origin.address
-    );
-    let text = configuration(origin.address, "trusted_proxies: [127.0.0.1]", &more, routes);
+    let upstreams = format!("dead: {{endpoints: [127.0.0.1:1]}}\nagain: {{endpoints: [\"{}\"]}}", origin.address);
+    let text = configuration(origin.address, "trusted_proxies: [127.0.0.1]", &upstreams, "telemetry: {access_log: \"off\"}", routes);
     let process = Process::start("serving-told", &log.of(&text));
     let metric = |series: &str| -> f64 {
         let text = process.ask("GET", "/metrics").text();
@@ -382,12 +386,9 @@ fn why(process: &Process, reply: &Reply) -> String {
 fn each_call_has_a_span_of_its_own_that_its_service_is_told() {
     let origin = Origin::start(echo);
     let collector = Collector::start();
-    let more = format!(
-        "  dead: {{endpoints: [127.0.0.1:1]}}\ntelemetry: {{access_log: \"off\", tracing: {{otlp: \"http://{}\", sample: 100%}}}}",
-        collector.0.address
-    );
+    let more = format!("telemetry: {{access_log: \"off\", tracing: {{otlp: \"http://{}\", sample: 100%}}}}", collector.0.address);
     let routes = "- {name: it, path: /it, aggregate: {calls: {x: {upstream: a, get: '/x?token=secret'}, y: {upstream: a, post: '/y/{x.at}'}, z: {upstream: dead, get: /z, optional: true}}}}";
-    let text = configuration(origin.address, "trusted_proxies: [127.0.0.1]", &more, routes);
+    let text = configuration(origin.address, "trusted_proxies: [127.0.0.1]", "dead: {endpoints: [127.0.0.1:1]}", &more, routes);
     let process = Process::start_in("serving-spans", &text, &[("OTEL_BSP_SCHEDULE_DELAY", "20")]);
 
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -434,7 +435,7 @@ fn where_there_is_no_more_memory_a_request_is_asked_to_come_later_and_all_of_it_
     limits: {answer: 8MiB, total: 8MiB}
 ";
     // A quarter of what the process may have is 64 MiB: room for nine such answers.
-    let text = configuration(origin.address, "", "", routes);
+    let text = configuration(origin.address, "", "", "", routes);
     let process = Process::start_after("ulimit -S -d 262144 && ulimit -S -n 1024", "serving-memory", &text);
     let (address, metrics) = (process.address, || process.ask("GET", "/metrics").text());
     let memory = || -> f64 { metrics().lines().find_map(|line| line.strip_prefix("frontgate_call_memory_bytes ")?.parse().ok()).unwrap() };

@@ -201,6 +201,11 @@ impl Process {
     pub fn restart(&mut self) {
         self.signal("INT");
         self.end();
+        self.start_again();
+    }
+
+    /// Starts it anew after it has ended, on what is in its folder now.
+    pub fn start_again(&mut self) {
         (self.child, self.addresses, self.admin, self.heard) = spawn(&mut self.command);
         self.address = self.addresses[0];
     }

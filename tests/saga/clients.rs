@@ -115,13 +115,14 @@ fn a_failure_is_told_once_the_turn_is_durable_and_does_not_wait_for_the_undos() 
 
 #[test]
 fn a_saga_goes_on_by_the_definition_that_it_began_with() {
-    let shop = Shop::start("saga-reload", held("charge", When::AfterAnswer), "wait: 200ms");
+    let shop = Shop::start("saga-reload", held("charge", When::BeforeEffect), "wait: 200ms");
     let reply = shop.begin("k", BODY);
     assert_eq!(reply.status, 202);
     assert!(shop.services.is_stopped());
 
     // A further member of the answer, and a body that says something else.
-    let other = configuration(&shop.services, "state", "wait: 20s").replace("state: done", "state: new").replace("{charge.id}", "{charge.key}");
+    let other =
+        configuration(&shop.services, "state", "wait: 20s").replace("state: done", "state: new").replace("{charge.id}", "{charge.key}");
     std::fs::write(shop.process.folder.join("frontgate.yaml"), patient(&other)).unwrap();
     let hash = shop.process.ask("POST", "/-/reload");
     assert_eq!(hash.status, 200, "{}", hash.text());
@@ -147,7 +148,7 @@ fn operators_have_a_stuck_one_tried_again_and_take_back_what_is_done() {
     // It stays so through a restart.
     shop.process.signal("TERM");
     assert_eq!(shop.process.end(), Some(0));
-    shop.process.restart();
+    shop.process.start_again();
     until("the stuck one to be known", || shop.metric(r#"frontgate_saga_open{route="checkout",state="stuck"}"#) == 1.0);
     assert_eq!(shop.told(&id)["state"], "stuck");
     shop.services.plans("reserve/undo", &[Outcome::Ok]);
@@ -173,7 +174,11 @@ fn a_route_without_a_place_to_remember_is_no_configuration() {
     let folder = Process::folder("saga-no-state");
     std::fs::write(folder.join("frontgate.yaml"), text).unwrap();
 
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_frontgate")).args(["check", "-c"]).arg(folder.join("frontgate.yaml")).output().unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_frontgate"))
+        .args(["check", "-c"])
+        .arg(folder.join("frontgate.yaml"))
+        .output()
+        .unwrap();
 
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(!output.status.success() && said.contains("server.state_dir"), "{said}");

@@ -134,8 +134,7 @@ impl Services {
         let (ours, tell, go) = (kept.clone(), Mutex::new(tell), Mutex::new(go));
         let behave = Arc::new(move |request: &Request, stream: &mut TcpStream| serve(&ours, request, stream, &tell, &go));
         let addresses = [own_address(), own_address(), own_address()];
-        let services =
-            Self { kept, addresses, running: Mutex::new(vec![None, None, None]), stopped: Mutex::new(stopped), on, behave };
+        let services = Self { kept, addresses, running: Mutex::new(vec![None, None, None]), stopped: Mutex::new(stopped), on, behave };
         for (index, down) in down.into_iter().enumerate() {
             if !down {
                 services.raise(index);
@@ -239,7 +238,8 @@ fn serve(kept: &Mutex<Kept>, request: &Request, stream: &mut TcpStream, tell: &M
     }
     let first = {
         let mut kept = kept.lock().unwrap();
-        if outcome.takes_effect() {
+        // What is gone does not stand any more, whoever took it.
+        if outcome.takes_effect() || outcome == Outcome::Gone && is_undo {
             match is_undo {
                 true => drop(kept.effects.entry(step.to_owned()).or_default().remove(&undone_key(request))),
                 // Whoever undid a step has its key no more: a step that comes after its undo would take effect once more.
@@ -264,9 +264,7 @@ fn serve(kept: &Mutex<Kept>, request: &Request, stream: &mut TcpStream, tell: &M
             answer(stream, 201, &first);
             false
         }
-        Outcome::Busy => stream
-            .write_all(b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
-            .is_ok(),
+        Outcome::Busy => stream.write_all(b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n").is_ok(),
         Outcome::Gone => answer(stream, 404, &json!({})),
     };
     if stop == Some(When::AfterAnswer) {

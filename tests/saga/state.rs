@@ -12,7 +12,7 @@ const BODY: &str = r#"{"sku":"a-1"}"#;
 
 /// The configuration with a route beside the sagas that needs no memory.
 fn beside(services: &Services) -> String {
-    let route = "routes:\n  - {name: plain, path: /plain, respond: {status: 200, text: here}}\n";
+    let route = "routes:\n  - {name: plain, path: /plain, respond: {status: 200, body: here}}\n";
     configuration(services, "state", "wait: 20s").replace("routes:\n", route)
 }
 
@@ -51,8 +51,8 @@ fn where_nothing_can_be_written_sagas_are_refused_until_it_can() {
 
 #[test]
 fn a_full_disk_refuses_sagas_loses_none_and_is_used_again_when_it_has_room() {
-    // So many blocks of 512 bytes (dash) or 1 KiB (bash) a file may have, and no more.
-    let shop = start("saga-full", Services::new(&[]), "ulimit -S -f 640", |_| {});
+    // A file has so many blocks of 512 bytes, or of 1 KiB, and no more.
+    let shop = start("saga-full", Services::new(&[]), "ulimit -S -f 8192", |_| {});
     let mut done = Vec::new();
     let full = (0..20_000).find(|number| {
         let reply = shop.begin(&format!("k-{number}"), &format!(r#"{{"sku":"{}"}}"#, "x".repeat(60_000)));

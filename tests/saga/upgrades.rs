@@ -29,7 +29,7 @@ fn a_drain_parks_what_is_under_way_and_the_next_process_goes_on_with_it() {
 
     // It was over before the drain began, or is parked.
     assert!(matches!(reply.status, 200 | 202), "{}: {}", reply.status, reply.text());
-    shop.process.restart();
+    shop.process.start_again();
 
     let id = saga_of(&reply);
     assert_eq!(shop.settles(&id), "done");
@@ -43,7 +43,9 @@ fn a_process_that_takes_over_waits_for_the_journal_and_goes_on_with_what_was_par
     std::fs::DirBuilder::new().mode(0o700).create(&socket).unwrap();
     let services = held("charge", When::BeforeEffect);
     let folder = Process::folder("saga-upgrade");
-    let text = configuration(&services, &folder.join("state").display().to_string(), "wait: 200ms").replace("400ms", "8s").replace("timeout: 10s", "timeout: 20s");
+    let text = configuration(&services, &folder.join("state").display().to_string(), "wait: 200ms")
+        .replace("400ms", "8s")
+        .replace("timeout: 10s", "timeout: 20s");
     std::fs::write(folder.join("frontgate.yaml"), patient(&text)).unwrap();
     let place = socket.join("upgrade.sock").display().to_string();
     let mut old = Process::start_at(folder, "frontgate.yaml", &["--no-watch", "--upgrade-socket", &place], "true");
@@ -59,8 +61,15 @@ fn a_process_that_takes_over_waits_for_the_journal_and_goes_on_with_what_was_par
     let new = starting.listening();
     let shop = Shop { process: new, services };
 
-    // The old one is in the middle of a call, and has the journal.
-    let refused = shop.begin("other", BODY);
+    // The old one is in the middle of a call, and has the journal. What it still accepts begins there.
+    until("the old one to leave its sockets", || old.said().contains("draining"));
+    let (mut number, mut refused) = (0, None);
+    until("a refusal", || {
+        number += 1;
+        refused = Some(shop.begin(&format!("other-{number}"), BODY)).filter(|reply| reply.status == 503);
+        refused.is_some()
+    });
+    let refused = refused.expect("a refusal");
     assert_eq!(refused.is_problem(503).json()["code"], "state_unavailable");
     assert_eq!(refused.header("retry-after"), Some("1"));
     shop.services.go_on();
@@ -68,7 +77,13 @@ fn a_process_that_takes_over_waits_for_the_journal_and_goes_on_with_what_was_par
 
     until("the journal to be taken over", || shop.look("k").status != 503);
     assert_eq!(shop.settles(&saga_of(&reply)), "done");
-    assert_eq!(shop.services.effects(), ["reserve", "charge", "confirm"]);
-    assert_eq!(shop.begin("other", BODY).status, 200);
+    // The refused one is nobody's, and asks again.
+    until("the refused one to begin", || matches!(shop.begin(&format!("other-{number}"), BODY).status, 200 | 202 | 409));
+    until("others to be over", || shop.metric(r#"frontgate_saga_open{route="checkout",state="running"}"#) == 0.0);
+    let effects = shop.services.effects();
+    assert!(
+        ["reserve", "charge", "confirm"].iter().all(|step| effects.iter().filter(|effect| effect == step).count() == number + 1),
+        "{number}: {effects:?}"
+    );
     let _ = std::fs::remove_dir_all(socket);
 }

@@ -1,6 +1,6 @@
 //! Trims one of the benchmark's payloads, for its instructions to be counted: `trim-instructions PAYLOAD [ROUNDS]`. With `read:PAYLOAD` it
-//! reads it as one checked value with new names and marks, with `check:PAYLOAD` it only checks it, with `serde:PAYLOAD` serde_json does. With
-//! `--backend` it only says which instructions it would use.
+//! reads it as one checked value with new names and marks, with `check:PAYLOAD` it only checks it, with `merge:PAYLOAD` it checks it three times
+//! and puts the three together, with `serde:PAYLOAD` serde_json checks it. With `--backend` it only says which instructions it would use.
 #![allow(clippy::print_stdout, reason = "that is what it is for")]
 #![allow(dead_code, unused_imports, reason = "the engine has more to it than is used here")]
 
@@ -25,9 +25,11 @@ fn main() {
     let once = || match work {
         "read" => payload.read(backend).0 as u64,
         "check" => payload.check(backend) as u64,
+        "merge" => payload.merge(backend) as u64,
         "serde" => payload.check_by_serde_json() as u64,
         _ => payload.trim(backend),
     };
     let left: u64 = (0..rounds).map(|_| once()).sum();
-    println!("{} bytes, {} left", payload.text.len(), left / rounds.max(1));
+    let read = if work == "merge" { 3 * payload.text.len() } else { payload.text.len() };
+    println!("{read} bytes, {} left", left / rounds.max(1));
 }

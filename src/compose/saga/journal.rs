@@ -251,7 +251,9 @@ impl Keeper {
         let begun = Instant::now();
         match caught(|| store.put(&batch)).unwrap_or_else(|_| Err(Trouble::Broken("it is damaged".to_owned()))) {
             Ok(written) => {
-                self.commits.observe(begun.elapsed().as_secs_f64());
+                if written.iter().any(|written| matches!(written, Written::Done)) {
+                    self.commits.observe(begun.elapsed().as_secs_f64());
+                }
                 tell.into_iter().zip(written).for_each(|(tell, written)| drop(tell.send(Ok(written))));
             }
             Err(trouble) => {

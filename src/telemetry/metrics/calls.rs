@@ -59,7 +59,6 @@ impl CallResult {
     ];
 
     /// What a status counts as that was not expected.
-    #[allow(dead_code, reason = "the routes that make calls are on their way")]
     pub(crate) fn of_unexpected(status: http::StatusCode) -> Self {
         match status.as_u16() {
             400..=499 => Self::Status4xx,

@@ -146,7 +146,11 @@ fn request(call: &Spanned<Call>, report: &mut Report<'_, '_>) {
     requests::check(call, report);
     if let Some((name, value)) = call.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key")) {
         let help = "its value is `{STEP.key}`, where something else needs it".to_owned();
-        report.helped(report.tree.key_of(value.place), format!("`{name}` is said by the gateway: the same for all attempts of a step"), Some(help));
+        report.helped(
+            report.tree.key_of(value.place),
+            format!("`{name}` is said by the gateway: the same for all attempts of a step"),
+            Some(help),
+        );
     }
     if let Some(timeout) = call.timeout.as_ref().filter(|timeout| timeout.0.is_zero()) {
         report.error(timeout.place, "`timeout` is 0: it would always fail");
