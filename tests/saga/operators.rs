@@ -236,7 +236,7 @@ fn who_leaves_no_place_for_sagas_has_none_to_operate() {
     let held = Services::planned(Default::default(), Some(Stop { call: "reserve".to_owned(), attempt: 1, when: When::BeforeEffect }));
     let text = configuration(&held, "state", "wait: 1s");
     let (before, _) = text.split_once("routes:").unwrap();
-    let text = format!("{before}routes:\n  - {{name: plain, path: /plain, respond: {{status: 200, text: here}}}}\n");
+    let text = format!("{before}routes:\n  - {{name: plain, path: /plain, respond: {{status: 200, body: here}}}}\n");
     let process = Process::start("operators-none", &patient(&text.replace("  state_dir: state\n", "")));
 
     let refused = process.ask("GET", "/-/sagas");
