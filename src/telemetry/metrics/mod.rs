@@ -143,6 +143,7 @@ impl Metrics {
     }
 
     /// How many sagas are open, by route and state, where there are any.
+    #[cfg_attr(not(feature = "saga"), allow(dead_code, reason = "there are no sagas"))]
     pub(crate) fn open_sagas(&self) -> Vec<SagaCount> {
         let mut open = Vec::new();
         self.sagas.each(|route, sagas| {
