@@ -157,8 +157,11 @@ fn nothing_that_a_client_or_a_service_said_is_shown() {
 
 #[test]
 fn the_access_log_and_why_tell_the_saga_of_a_request() {
-    let (mut shop, id) = stuck("operators-log");
+    let mut shop = shop("operators-log", Services::new(&[("reserve", &[Outcome::Error])]), "wait: 20s");
     let failed = shop.begin("k-1", BODY);
+    assert_eq!(failed.is_problem(502).json()["code"], "saga_undone");
+    let id = saga_of(&failed);
+    shop.look("k-1");
     let request = failed.header("x-request-id").unwrap().to_owned();
     begin(shop.process.address, "", BODY);
 
@@ -233,7 +236,7 @@ fn who_leaves_no_place_for_sagas_has_none_to_operate() {
     let held = Services::planned(Default::default(), Some(Stop { call: "reserve".to_owned(), attempt: 1, when: When::BeforeEffect }));
     let text = configuration(&held, "state", "wait: 1s");
     let (before, _) = text.split_once("routes:").unwrap();
-    let text = format!("{before}routes:\n  - {{name: plain, path: /plain, respond: {{status: 200, text: here}}}}\n");
+    let text = format!("{before}routes:\n  - {{name: plain, path: /plain, respond: {{status: 200, body: here}}}}\n");
     let process = Process::start("operators-none", &patient(&text.replace("  state_dir: state\n", "")));
 
     let refused = process.ask("GET", "/-/sagas");

@@ -222,7 +222,12 @@ impl Composition for Aggregate {
     }
 
     fn compose<'a>(&'a self, inquiry: Inquiry<'a>) -> BoxFuture<'a, Composed> {
-        Box::pin(async move { run::Run::new(self, &inquiry).to_the_end().await })
+        Box::pin(async move {
+            match run::Run::new(self, &inquiry) {
+                Ok(run) => run.to_the_end().await,
+                Err(reply) => Composed { reply, missing: Vec::new(), saga: None },
+            }
+        })
     }
 
     fn unneeded(&self, facts: &Facts) -> Vec<Arc<str>> {
