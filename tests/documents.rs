@@ -6,13 +6,16 @@ use std::process::Command;
 use frontgate_test_support::tool;
 
 /// What the shipped configurations leave to their surroundings.
-const ENVIRONMENT: [(&str, &str); 12] = [
+const ENVIRONMENT: [(&str, &str); 15] = [
     ("GATEWAY_PORT", "8080"),
     ("ADMIN_PORT", "9901"),
     ("ORIGIN_PORT", "8081"),
     ("FLAKY_PORT", "8082"),
     ("DEMO_CATALOG", "127.0.0.1:8083"),
     ("DEMO_CATALOG_NEXT", "127.0.0.1:8084"),
+    ("DEMO_ACCOUNTS", "127.0.0.1:8087"),
+    ("DEMO_CARTS", "127.0.0.1:8088"),
+    ("DEMO_NEWS", "127.0.0.1:8089"),
     ("DEMO_ECHO", "127.0.0.1:8085"),
     ("DEMO_GREETER", "127.0.0.1:8086"),
     ("DEMO_CERT", "/nowhere/demo.pem"),

@@ -34,6 +34,9 @@ const DEMO: &[(&str, &str)] = &[
     ("DEMO_KEY", "demo.key"),
     ("DEMO_CATALOG", "127.0.0.1:7101"),
     ("DEMO_CATALOG_NEXT", "127.0.0.1:7102"),
+    ("DEMO_ACCOUNTS", "127.0.0.1:7105"),
+    ("DEMO_CARTS", "127.0.0.1:7106"),
+    ("DEMO_NEWS", "127.0.0.1:7107"),
     ("DEMO_ECHO", "127.0.0.1:7103"),
     ("DEMO_GREETER", "127.0.0.1:7104"),
 ];
@@ -91,7 +94,7 @@ fn config_show_tells_where_values_come_from_and_keeps_to_itself_what_the_environ
     assert!(!yaml.contains("7101") && !json.to_string().contains("7101"), "{yaml}");
     assert_eq!(json["config"]["filters"]["guard"]["circuit_breaker"]["window"], "10s");
     assert_eq!(json["origins"]["filters.guard.circuit_breaker.window"], "default");
-    assert_eq!(json["origins"]["filters.guard.circuit_breaker.consecutive"], "demo.yaml:49");
+    assert_eq!(json["origins"]["filters.guard.circuit_breaker.consecutive"], "demo.yaml:57");
 }
 
 const BEFORE: &str = "version: 1

@@ -37,7 +37,7 @@ class Contender:
 
     def missing(self):
         """What to do about it where there is no binary."""
-        return "not built" if self.name in ("frontgate", "bare") else "not installed (loadtest/peers/fetch)"
+        return "not built" if self.name in ("frontgate", "single", "bare") else "not installed (loadtest/peers/fetch)"
 
     def version(self):
         if not self._version:
@@ -84,6 +84,8 @@ CLIENTS = min(32_000, (DESCRIPTORS - 100) // 2)
 #: The scenarios whose clients speak TLS, and those with WebSockets.
 TLS = ("tls", "tls-full", "tls-resumed", "h2-tls")
 WEBSOCKET = ("websocket", "websocket-echo")
+#: Those where one request is three calls.
+AGGREGATE = ("aggregate", "aggregate-trim", "aggregate-large", "aggregate-large-trim")
 #: Those whose origin speaks HTTP/2.
 H2_UPSTREAM = ("h2-upstream", "grpc")
 #: In place of a circuit breaker, for those that have none: ejecting a server that fails.
@@ -218,11 +220,18 @@ ALL = [
         "frontgate", "Frontgate", [os.environ.get("FRONTGATE") or release("frontgate")],
         {name: f"frontgate/{name}.yaml" for name in ("plain", "h2", "auth", "full", "trim", "pipeline")}
         | dict.fromkeys(TLS, "frontgate/tls.yaml") | dict.fromkeys(WEBSOCKET, "frontgate/plain.yaml") | dict.fromkeys(H2_UPSTREAM, "frontgate/h2-upstream.yaml")
+        | dict.fromkeys(("aggregate", "aggregate-large"), "frontgate/aggregate.yaml")
+        | dict.fromkeys(("aggregate-trim", "aggregate-large-trim"), "frontgate/aggregate-trim.yaml")
         | {"large": "frontgate/plain.yaml", "upload": "frontgate/plain.yaml", "fresh": "frontgate/full.yaml", "idle": "frontgate/plain.yaml", "reload": "frontgate/full.yaml"},
         lambda binary, config, port, origin: [binary, "run", "-c", config], reload=hup),
+    # What an aggregate costs is said in requests: the same origin behind the same binary, one answer passed on.
+    Contender(
+        "single", "Frontgate, one request", [os.environ.get("FRONTGATE") or release("frontgate")],
+        dict.fromkeys(("aggregate", "aggregate-large"), "frontgate/plain.yaml") | dict.fromkeys(("aggregate-trim", "aggregate-large-trim"), "frontgate/trim.yaml"),
+        lambda binary, config, port, origin: [binary, "run", "-c", config]),
     Contender(
         "bare", "bare Pingora", [os.environ.get("BARE") or release("examples/bare")],
-        dict.fromkeys(("plain", "h2", "large", "upload", "auth", "full", "trim", "pipeline", "idle", *TLS, *WEBSOCKET, *H2_UPSTREAM), None),
+        dict.fromkeys(("plain", "h2", "large", "upload", "auth", "full", "trim", "pipeline", "idle", *TLS, *WEBSOCKET, *H2_UPSTREAM, *AGGREGATE), None),
         lambda binary, config, port, origin: [binary, f"127.0.0.1:{origin}", f"127.0.0.1:{port}"], version=None, told=told),
     Contender(
         "nginx", "nginx", ["nginx"],
@@ -248,6 +257,10 @@ ALL = [
         {"plain": "caddy/plain.Caddyfile", "h2": "caddy/plain.Caddyfile", "idle": "caddy/plain.Caddyfile", "reload": "caddy/plain.Caddyfile"},
         lambda binary, config, port, origin: [binary, "run", "--config", config, "--adapter", "caddyfile"], version=("version",),
         reload=caddy_load),
+    Contender(
+        "lura", "lura (KrakenD's engine)", [os.path.join(FETCHED, "lura")],
+        dict.fromkeys(("aggregate", "aggregate-large"), "lura/aggregate.json") | dict.fromkeys(("aggregate-trim", "aggregate-large-trim"), "lura/aggregate-trim.json"),
+        lambda binary, config, port, origin: [binary, config], version=None),
     Contender(
         "nethttp", "Go net/http", [os.path.join(FETCHED, "nethttp")], dict.fromkeys(("plain", "full", "idle"), None),
         lambda binary, config, port, origin: [binary, f"127.0.0.1:{origin}", f"127.0.0.1:{port}"], version=None),

@@ -47,7 +47,7 @@ def trimmed(document):
     """The document as a television gets it."""
     document = json.loads(document)
     for item in document["items"]:
-        item.pop("debug")
+        item.pop("debug", None)
         item["images"] = {"thumb": item["images"]["thumb"]}
     return document
 

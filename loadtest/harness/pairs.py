@@ -37,7 +37,7 @@ def ratio(figures, one, other, key="cpu_us"):
     return spread([a[key] / b[key] for a, b in zip(figures[one], figures[other]) if b[key]])
 
 
-def against(figures, others=("bare", "nginx")):
+def against(figures, others=("bare", "nginx", "single")):
     """Each contender's ratios to these others, as they are recorded."""
     found = {}
     for name in figures:

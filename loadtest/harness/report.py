@@ -9,7 +9,7 @@ LABELS = {contender.name: contender.label for contender in CONTENDERS}
 
 def table(figures):
     """CPU, ceiling and latency of one scenario, the cheapest first."""
-    others = [name for name in ("bare", "nginx") if name in figures] or [next(iter(figures))]
+    others = [name for name in ("bare", "nginx", "single") if name in figures] or [next(iter(figures))]
     lines = ["| contender | CPU per request, us | " + " | ".join(f"x {LABELS[name]}" for name in others) +
              " | requests/s | p50 us | p99 us | errors | resident MiB |", "|---|---:|" + "---:|" * len(others) + "---:|---:|---:|---:|---:|"]
     for name in sorted(figures, key=lambda name: median(figures[name])):

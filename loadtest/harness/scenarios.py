@@ -9,11 +9,13 @@ import ssl
 import subprocess
 
 from . import origin
+from .contenders import AGGREGATE
 
 WRK = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "wrk")
 TELEVISION = os.path.join(WRK, "television.txt")
 #: Those who pass the answer on as it came, where others work on it.
-PASSING = {"auth": ("bare",), "full": ("bare", "nginx", "nethttp", "fasthttp"), "trim": ("bare", "nginx"), "pipeline": ("bare",), "fresh": ()}
+PASSING = dict.fromkeys(AGGREGATE, ("single", "bare")) | {
+    "auth": ("bare",), "full": ("bare", "nginx", "nethttp", "fasthttp"), "trim": ("bare", "nginx"), "pipeline": ("bare",), "fresh": ()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Scenario:
     grpc: bool = False
     #: The origin speaks HTTP/2.
     h2_upstream: bool = False
+    #: The document that each of three calls brings, where one request is three calls.
+    three: str = ""
 
     def counted(self):
         """Whether cachegrind's plain requests can be those of this scenario."""
@@ -89,6 +93,9 @@ class Scenario:
             status, _, body = ask(port, self.path, {"Content-Type": "application/json"}, b"." * self.upload)
             expect((status, body) == (200, b'{"bytes":%d}' % self.upload), f"{status}, {body[:80]!r}: the body did not arrive whole")
             return
+        if self.three:
+            self.check_three(contender, port, run)
+            return
         headers = {}
         if self.television:
             headers["User-Agent"] = origin.first_line(TELEVISION)
@@ -112,6 +119,25 @@ class Scenario:
             forged = ".".join([head, payload, ("A" if signature[0] != "A" else "B") + signature[1:]])
             expect(ask(port, self.path, {"Authorization": forged})[0] == 401, "a forged token was not refused with 401")
 
+    def check_three(self, contender, port, run):
+        """Fails likewise where three answers are not side by side in one, or one of them is not as it should be."""
+        with open(os.path.join(run, "www", self.three + ".json"), "rb") as file:
+            whole = file.read()
+
+        def expected(trims):
+            each = origin.trimmed(whole) if trims else json.loads(whole)
+            return {"user": each, "cart": each, "news": each} if self.works(contender) else each
+
+        # Those that only pass one answer on are not all able to trim it.
+        trims = self.television and contender != "bare"
+        status, _, body = ask(port, self.path, {"User-Agent": origin.first_line(TELEVISION)} if self.television else {})
+        expect(status == 200, f"{status} instead of 200: {body[:200]!r}")
+        expect(json.loads(body) == expected(trims), f"{len(body)} bytes that are not what the calls bring: {body[:200]!r}")
+        # lura knows no devices: it drops for everybody.
+        if trims and contender != "lura":
+            _, _, body = ask(port, self.path, {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"})
+            expect(json.loads(body) == expected(False), "a desktop does not get the whole of it")
+
 
 ALL = [
     Scenario("plain", "a plain proxy, 846 B of JSON"),
@@ -130,6 +156,10 @@ ALL = [
     Scenario("full", "the five filters: JWT RS256, RBAC, rate limit, circuit breaker, version header; 846 B", tokens=True),
     Scenario("fresh", "the five filters, each token sent once", tokens=True),
     Scenario("trim", "17.5 KB of JSON for a television", path="/api/v1/catalogue", television=True),
+    Scenario("aggregate", "one request, three calls of 846 B, side by side in one answer", path="/home", three="products"),
+    Scenario("aggregate-trim", "the same for a television", path="/home", three="products", television=True),
+    Scenario("aggregate-large", "one request, three calls of 17.5 KB", path="/home/large", three="catalogue"),
+    Scenario("aggregate-large-trim", "the same for a television", path="/home/large", three="catalogue", television=True),
     Scenario("pipeline", "the five filters and trimming, 17.5 KB of JSON for a television", path="/api/v1/catalogue", tokens=True, television=True),
 ]
 

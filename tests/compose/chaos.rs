@@ -163,7 +163,6 @@ fn each_lasts() -> Duration {
 }
 
 #[test]
-#[ignore = "aggregates are not served yet"]
 fn a_fault_at_one_service_leaves_everybody_his_own_page_and_says_what_is_missing() {
     let services: Vec<Faulty> = CALLS.iter().map(|_| Faulty::start()).collect();
     services.iter().for_each(|service| service.late.store(3_000, Ordering::SeqCst));

@@ -121,7 +121,6 @@ fn parsed(body: &Value) -> Value {
 }
 
 #[test]
-#[ignore = "aggregates are not served yet"]
 fn what_krakend_s_tests_ask_is_answered_alike_as_far_as_both_mean_the_same() {
     let read = |file: &str| std::fs::read_to_string(vectors(file).expect("it is carried along")).unwrap();
     let specs: Value = serde_json::from_str(&read("compose/krakend/specs.json")).unwrap();

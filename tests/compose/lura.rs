@@ -108,7 +108,6 @@ fn comparable(mut body: Value) -> Value {
 }
 
 #[test]
-#[ignore = "aggregates are not served yet"]
 fn what_lura_s_tests_ask_is_answered_alike_as_far_as_both_mean_the_same() {
     let read = |file: &str| std::fs::read_to_string(vectors(file).expect("it is carried along")).unwrap();
     let cases: Vec<Value> = serde_json::from_str(&read("compose/lura/cases.json")).unwrap();

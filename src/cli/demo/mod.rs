@@ -55,6 +55,9 @@ struct Tokens {
 struct Upstreams {
     catalog: SocketAddr,
     next: SocketAddr,
+    accounts: SocketAddr,
+    carts: SocketAddr,
+    news: SocketAddr,
     echo: SocketAddr,
     greeter: SocketAddr,
     certificate: Certificate,
@@ -73,20 +76,27 @@ impl Upstreams {
         let keys: Arc<str> = issuer.jwks().into();
         let down = Arc::default();
         let start = |version| shop::start(version, &keys, &down).map_err(|error| error.to_string());
+        let alone = || shop::start("v1.0", &keys, &Arc::default()).map_err(|error| error.to_string());
         let echo = echo::start().map_err(|error| error.to_string())?;
         let greeter = greeter::start().map_err(|error| error.to_string())?;
-        Ok(Self { catalog: start("v2.4")?, next: start("v2.5")?, echo, greeter, certificate: Certificate::fresh()?, tokens })
+        let (catalog, next) = (start("v2.4")?, start("v2.5")?);
+        let [accounts, carts, news] = [alone()?, alone()?, alone()?];
+        Ok(Self { catalog, next, accounts, carts, news, echo, greeter, certificate: Certificate::fresh()?, tokens })
     }
 
     /// The embedded text, with their addresses in it.
     fn configuration(&self) -> String {
         let files = [self.certificate.cert(), self.certificate.key()].map(|path| path.display().to_string());
         let [cert, key] = &files;
-        let addresses = [self.catalog, self.next, self.echo, self.greeter].map(|address| address.to_string());
-        let [catalog, next, echo, greeter] = &addresses;
+        let addresses = [self.catalog, self.next, self.accounts, self.carts, self.news, self.echo, self.greeter];
+        let addresses = addresses.map(|address| address.to_string());
+        let [catalog, next, accounts, carts, news, echo, greeter] = &addresses;
         let filled = [
             ("${DEMO_CATALOG}", catalog),
             ("${DEMO_CATALOG_NEXT}", next),
+            ("${DEMO_ACCOUNTS}", accounts),
+            ("${DEMO_CARTS}", carts),
+            ("${DEMO_NEWS}", news),
             ("${DEMO_ECHO}", echo),
             ("${DEMO_GREETER}", greeter),
             ("${DEMO_CERT}", cert),
@@ -132,6 +142,29 @@ fn guide(running: &Running, tokens: &Tokens) -> String {
         ),
         (format!("{} upstreams --admin {operators}", program()), "the same for people, beside the endpoints"),
         (format!("curl -s {gateway}/demo/on; sleep 3; curl -i {gateway}/api/v1/products"), "it recovers by itself"),
+        (
+            format!("curl -s {gateway}/api/v1/home/1 | python3 -m json.tool"),
+            "a home page: four services are asked, and the products are joined to the cart",
+        ),
+        (
+            format!("curl -s -A 'SMART-TV; Tizen 6.0' {gateway}/api/v1/home/1 | python3 -m json.tool"),
+            "the same for a television: no HD pictures, and the news, which it does not show, are not asked for",
+        ),
+        (
+            format!("curl -s {gateway}/demo/news/off; curl -i {gateway}/api/v1/home/1"),
+            "one of the four fails: the rest is served, and X-BFF-Complete and X-BFF-Missing say what is not there",
+        ),
+        (
+            format!(
+                "curl -s {gateway}/demo/carts/off; curl -i {gateway}/api/v1/home/1; curl -s {gateway}/demo/carts/on; curl -s {gateway}/demo/news/on"
+            ),
+            "two of them: an empty cart stands in; then both are well again",
+        ),
+        (format!("curl -i {gateway}/api/v1/home/0"), "404: the page needs its user, and there is none of this number"),
+        (
+            format!("{} explain --live --admin {operators} GET {gateway}/api/v1/home/1", program()),
+            "what it would ask, in which order, without asking",
+        ),
         (
             format!("for i in $(seq 20); do curl -s -o /dev/null -w '%{{http_code}} ' {gateway}/limited; done"),
             "ten at once, then 429 with Retry-After",
@@ -322,6 +355,34 @@ mod tests {
             assert!(std::time::Instant::now() < deadline, "the catalogue does not recover");
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
+        let home = |path: &str, agent: &str| {
+            use std::io::Read;
+            let mut stream = std::net::TcpStream::connect(running.addresses()[0]).expect("it listens");
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: demo\r\nUser-Agent: {agent}\r\nConnection: close\r\n\r\n").expect("a request");
+            let mut text = String::new();
+            stream.read_to_string(&mut text).expect("an answer");
+            let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+            (head.to_ascii_lowercase(), serde_json::from_str::<serde_json::Value>(body).unwrap_or_else(|error| panic!("{error}: {text}")))
+        };
+        let (head, page) = home("/api/v1/home/1", "X11; Linux");
+        assert!(head.contains("x-bff-complete: true"), "{head}");
+        assert_eq!((&page["user"]["id"], &page["cart"]["items"][1]["product"]["title"]), (&json!("1"), &json!("Lamp No. 5")), "{page}");
+        assert!(page["news"].is_array() && page["cart"]["items"][0]["product"]["images"]["hd"].is_string(), "{page}");
+        ask("/demo/news/off", "");
+        let (head, page) = home("/api/v1/home/1", "X11; Linux");
+        assert!(head.contains("x-bff-complete: false") && head.contains("x-bff-missing: news"), "{head}");
+        assert!(page.get("news").is_none() && page["user"]["id"] == "1", "{page}");
+        // A television shows no news: what is not asked for is not missing.
+        let (head, page) = home("/api/v1/home/1", "SMART-TV; Tizen 6.0");
+        assert!(head.contains("x-bff-complete: true") && page.get("news").is_none(), "{head} {page}");
+        assert!(page["cart"]["items"][0]["product"]["images"].get("hd").is_none(), "{page}");
+        ask("/demo/carts/off", "");
+        let (head, page) = home("/api/v1/home/1", "X11; Linux");
+        assert!(head.contains("x-bff-missing: cart, news") && page["cart"] == json!({"items": []}), "{head} {page}");
+        ask("/demo/carts/on", "");
+        ask("/demo/news/on", "");
+        let (head, page) = home("/api/v1/home/0", "X11; Linux");
+        assert!(head.starts_with("http/1.1 404") && page["call"] == "user", "{head} {page}");
         // As many as it takes to be quicker than five a second.
         assert!((0..1_000).any(|_| ask("/limited", "").starts_with("HTTP/1.1 429 ")));
         assert!(echoed(running.addresses()[0]), "a WebSocket brings back what it was told");

@@ -1,4 +1,4 @@
-//! The demo's upstream: a catalogue with products, images and users, a slow and a failing endpoint, on loopback.
+//! The demo's upstreams: a catalogue with products, images and users, a slow and a failing endpoint, and services of one kind each, on loopback.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -25,7 +25,7 @@ struct Shop {
     version: &'static str,
     /// The key set of the demo's identity provider, which lives here, too.
     keys: Arc<str>,
-    /// Whether the catalogue is out of order, at every shop alike.
+    /// Whether what it serves is out of order, at every shop that shares this.
     down: Arc<AtomicBool>,
 }
 
@@ -56,23 +56,35 @@ impl ServeHttp for Shop {
         match path.split('/').skip(1).collect::<Vec<_>>()[..] {
             ["demo", switch @ ("off" | "on")] => {
                 self.down.store(switch == "off", Ordering::Relaxed);
-                answer(StatusCode::OK, "application/json", json!({"catalogue": switch}).to_string())
+                answer(StatusCode::OK, "application/json", json!({"service": switch}).to_string())
             }
-            ["products", ..] if self.down.load(Ordering::Relaxed) => {
-                answer(StatusCode::SERVICE_UNAVAILABLE, "application/json", json!({"error": "the catalogue is closed"}).to_string())
+            ["products" | "carts" | "news", ..] if self.down.load(Ordering::Relaxed) => {
+                answer(StatusCode::SERVICE_UNAVAILABLE, "application/json", json!({"error": "the service is closed"}).to_string())
             }
             ["products"] | ["products", ""] => {
-                let items: Vec<Value> = (1..=PRODUCTS).map(|id| self.product(id)).collect();
+                let query = session.req_header().uri.query().unwrap_or_default().to_owned();
+                let wanted = |id: u32| query.strip_prefix("ids=").is_none_or(|ids| ids.split(',').any(|wanted| wanted == id.to_string()));
+                let items: Vec<Value> = (1..=PRODUCTS).filter(|id| wanted(*id)).map(|id| self.product(id)).collect();
                 answer(StatusCode::OK, "application/json", json!({"code": 0, "items": items}).to_string())
             }
             ["products", id] => match id.parse().ok().filter(|id| (1..=PRODUCTS).contains(id)) {
                 Some(id) => answer(StatusCode::OK, "application/json", self.product(id).to_string()),
                 None => answer(StatusCode::NOT_FOUND, "application/json", json!({"error": "no such product"}).to_string()),
             },
+            ["users", "0"] => answer(StatusCode::NOT_FOUND, "application/json", json!({"error": "no such user"}).to_string()),
             ["users", id] => {
                 let plan = if id == "1" { "plus" } else { "free" };
                 let user = json!({"id": id, "name": format!("User {id}"), "plan": plan});
                 answer(StatusCode::OK, "application/json", user.to_string())
+            }
+            ["carts", id] => {
+                let first = id.parse::<u32>().unwrap_or_default() % (PRODUCTS - 5) + 1;
+                let items: Vec<Value> = [first, first + 3].iter().map(|product| json!({"product_id": product, "quantity": 1})).collect();
+                answer(StatusCode::OK, "application/json", json!({"id": id, "items": items}).to_string())
+            }
+            ["news"] => {
+                let news = json!([{"title": "Lamps that dim", "text": "From today on every lamp has a dimmer."}]);
+                answer(StatusCode::OK, "application/json", news.to_string())
             }
             ["images", _] => {
                 let image = r##"<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><circle cx="32" cy="32" r="24" fill="#c63"/></svg>"##;

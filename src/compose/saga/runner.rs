@@ -200,6 +200,11 @@ impl Run {
             }
         }
         self.record = next;
+        if let State::Stuck(_) = self.record.state {
+            let (id, route) = (self.open.id, &self.record.route);
+            let why = self.record.trouble.as_deref().unwrap_or("what it needs cannot be had");
+            log::error!("saga {id} of route `{route}` is stuck and needs an operator (frontgate saga show {id}): {why}");
+        }
         self.counted.moves(self.record.state, now);
         *self.open.task.live.lock() = super::operated::Live::default();
         self.open.task.fares.send_replace(Fares::Is(self.record.state, self.record.answer.clone()));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use frontgate_filters::filter::Facts;
 use frontgate_filters::json::{Document, Reader};
+use frontgate_filters::reply::Reply;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::{HeaderName, HeaderValue};
@@ -23,6 +24,7 @@ use super::results::{One, Outcome};
 use super::{Aggregate, answer};
 use crate::compose::values::{self, Value};
 use crate::compose::{Answered, CallResult, Calls, Composed, Held, Inquiry};
+use crate::refusals;
 
 /// What has become of the calls of a request so far. Dropped, all that are on their way are cancelled.
 pub(super) struct Run<'r> {
@@ -31,7 +33,7 @@ pub(super) struct Run<'r> {
     facts: &'r Facts,
     calls: &'r dyn Calls,
     client_body: Bytes,
-    /// The client's body, where something refers to a value in it and it is JSON.
+    /// The client's body, where there is one and something refers to a value in it.
     body: Option<Document>,
     /// Which calls are made for what is left of the answer.
     needed: Box<[bool]>,
@@ -68,11 +70,17 @@ struct Fatal {
 }
 
 impl<'r> Run<'r> {
-    /// For a request.
-    pub(super) fn new(aggregate: &'r Aggregate, inquiry: &Inquiry<'r>) -> Self {
+    /// For a request. One that has a body of which something is wanted, and no JSON in it, is refused.
+    pub(super) fn new(aggregate: &'r Aggregate, inquiry: &Inquiry<'r>) -> Result<Self, Reply> {
         let count = aggregate.calls.len();
-        let body = aggregate.body.as_ref().and_then(|plan| values::read(plan, inquiry.body.clone()));
-        Self {
+        let body = match &aggregate.body {
+            Some(plan) if !inquiry.body.is_empty() => {
+                let read = values::read(plan, inquiry.body.clone());
+                Some(read.ok_or_else(|| refusals::bad_request("The request's body is not JSON, and values in it are needed."))?)
+            }
+            _ => None,
+        };
+        Ok(Self {
             aggregate,
             head: inquiry.head,
             facts: inquiry.facts,
@@ -93,7 +101,7 @@ impl<'r> Run<'r> {
             first_failed: None,
             caching: Caching::default(),
             back: Vec::new(),
-        }
+        })
     }
 
     /// Makes all calls, and the answer.

@@ -173,10 +173,6 @@ impl Calls for Table {
     fn count(&self, name: &str, result: CallResult) {
         self.counted.lock().expect("counts").push((name.to_owned(), result.word()));
     }
-
-    fn detached(&self) -> Arc<dyn Calls> {
-        unreachable!("no call outlives its request")
-    }
 }
 
 /// The aggregate of a route with its path, by the lines of the route behind `- name: it`.
