@@ -16,7 +16,7 @@ use crate::compose::saga::Home;
 use crate::compose::saga::definition::{Definition, LARGEST_ANSWER, NoFacts};
 use crate::compose::saga::keeper::{Begun, Sagas};
 use crate::compose::saga::record::{Answer, Hash, Id, Millis, Record};
-use crate::compose::{Composed, Composition, Inquiry};
+use crate::compose::{Composed, Composition, Explained, Inquiry};
 use crate::config::model;
 use crate::router::Pattern;
 use crate::telemetry::SagaMetrics;
@@ -88,14 +88,14 @@ impl Composition for Saga {
         })
     }
 
-    fn explain(&self, head: &RequestHeader, facts: &Facts) -> Vec<String> {
-        let key = match self.key(head, facts) {
-            Some(_) if asks(&head.method) => "it asks what became of the saga of its key".to_owned(),
-            Some(_) => "it begins a saga, unless its key has begun one".to_owned(),
-            None if asks(&head.method) || !self.definition.generates_keys => "it has no key, and is refused".to_owned(),
-            None => "it begins a saga under a key of its own".to_owned(),
+    fn explain(&self, head: &RequestHeader, facts: &Facts) -> Explained {
+        let (refused, says) = match self.key(head, facts) {
+            Some(_) if asks(&head.method) => (None, "it asks what became of the saga of its key"),
+            Some(_) => (None, "it begins a saga, unless its key has begun one"),
+            None if asks(&head.method) || !self.definition.generates_keys => (Some(missing_key().status), "it has no key, and is refused"),
+            None => (None, "it begins a saga under a key of its own"),
         };
-        std::iter::once(key).chain(self.definition.told()).collect()
+        Explained { refused, says }
     }
 }
 

@@ -133,6 +133,15 @@ pub(crate) struct Composed {
     pub saga: Option<Arc<str>>,
 }
 
+/// What a composition would do with a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Explained {
+    /// The status that it would be refused with before any call.
+    pub refused: Option<StatusCode>,
+    /// For people.
+    pub says: &'static str,
+}
+
 /// What a route leads to that makes calls.
 pub(crate) trait Composition: Send + Sync {
     /// The names of all calls that it may make: known when it is compiled, so that what is counted of them is there from the beginning.
@@ -147,9 +156,9 @@ pub(crate) trait Composition: Send + Sync {
     /// Makes the calls and puts the answer together. Dropped, every call is cancelled.
     fn compose<'a>(&'a self, inquiry: Inquiry<'a>) -> BoxFuture<'a, Composed>;
 
-    /// What it would do with this request, for an explanation: lines for people, and no call is made.
-    fn explain(&self, _head: &RequestHeader, _facts: &Facts) -> Vec<String> {
-        Vec::new()
+    /// What it would do with this request, for an explanation: no call is made.
+    fn explain(&self, _head: &RequestHeader, _facts: &Facts) -> Explained {
+        Explained::default()
     }
 
     /// The calls of which a client who is shown no more than these facts say would see nothing, and which are not made for it.

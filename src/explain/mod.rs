@@ -28,11 +28,12 @@ use http::{HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
 pub(crate) use self::asked::{Posted, certificate};
-use self::plan::{Seen, plan};
+use self::plan::{Seen, plan, steps};
 pub(crate) use self::told::Explanation;
 use self::told::{Beaten, Filtered, Outcome, Passed, Secured, Serving, Taken};
 use self::typed::{Typed, short};
 use crate::action::{Ask, Chosen};
+use crate::compose::Explained;
 use crate::config::Loaded;
 use crate::config::model::Upstream;
 use crate::decide::{Asked, By, Decision, Trace, decide};
@@ -175,7 +176,15 @@ fn decided(
             let seen = route.map(|route| Seen { snapshot, route, head, facts, live, unneeded });
             match seen.and_then(|seen| plan(&seen)) {
                 Some(plan) => Outcome::Composed(plan),
-                None => Outcome::Answered { status: 200, why: composition.explain(head, facts).join("\n"), grpc_status: None },
+                None => {
+                    let Explained { refused, says } = composition.explain(head, facts);
+                    match refused {
+                        Some(status) => Outcome::Answered { status: status.as_u16(), why: says.to_owned(), grpc_status: None },
+                        None => {
+                            Outcome::Begun { saga: says.to_owned(), steps: route.map(|route| steps(snapshot, route)).unwrap_or_default() }
+                        }
+                    }
+                }
             }
         }
         Some(Decision::Answer(reply, by)) => {

@@ -102,6 +102,23 @@ pub(super) fn plan(seen: &Seen<'_>) -> Option<Plan> {
     Some(Plan { device: seen.facts.device.as_ref().map(|device| device.to_string()), calls })
 }
 
+/// The steps of a route's saga, with what each sends and what takes it back, as they are written.
+pub(super) fn steps(snapshot: &Snapshot, route: usize) -> Vec<String> {
+    let loaded = &snapshot.loaded;
+    let Some(saga) = loaded.config.routes[route].target.saga() else { return Vec::new() };
+    let asked = |call: &Call| {
+        call.request().map_or_else(String::new, |(verb, target)| {
+            let target = loaded.shown(target.place, verb.key(), target);
+            format!("{} {} {target}", verb.method(), call.upstream.value)
+        })
+    };
+    let told = saga.steps().map(|(name, step)| {
+        let undo = step.undo_call().map_or_else(|| "no undo".to_owned(), |undo| format!("undo {}", asked(undo)));
+        format!("{name}  {}; {undo}", asked(&step.call))
+    });
+    told.collect()
+}
+
 /// The calls that a call refers to.
 fn needs(call: &Call, scope: Scope<'_>) -> Vec<usize> {
     let mut origins: Vec<Origin> = Vec::new();

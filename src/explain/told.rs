@@ -130,6 +130,13 @@ pub(super) enum Outcome {
     },
     /// The answer is made of calls.
     Composed(Plan),
+    /// A saga is begun, or asked for.
+    Begun {
+        /// Which of these.
+        saga: String,
+        /// Its steps in their order, with their undos.
+        steps: Vec<String>,
+    },
     /// The gateway answers.
     Answered {
         /// With this status.
@@ -232,6 +239,10 @@ impl fmt::Display for Explanation {
                 }
             }
             Outcome::Composed(plan) => plan.fmt(f),
+            Outcome::Begun { saga, steps } => {
+                writeln!(f, "saga      {saga}")?;
+                steps.iter().zip(1..).try_for_each(|(step, number)| writeln!(f, "  step {number}  {step}"))
+            }
             Outcome::Answered { status, why, grpc_status } => {
                 let name = http::StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
                 writeln!(f, "answers   {status} {name}: {why}")?;

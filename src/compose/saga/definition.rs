@@ -237,15 +237,6 @@ impl Definition {
         names.flatten().cloned().collect()
     }
 
-    /// What its steps are, a line each for people.
-    pub(crate) fn told(&self) -> impl Iterator<Item = String> {
-        self.steps.iter().enumerate().map(|(number, step)| {
-            let undo = step.undo.as_ref().map(|undo| format!("undo {} {}", undo.method, undo.upstream));
-            let undo = undo.unwrap_or_else(|| "no undo".to_owned());
-            format!("step {}: {}, {} {}; {undo}", number + 1, step.name, step.call.method, step.call.upstream)
-        })
-    }
-
     /// Puts what the saga needs of the request into its record.
     pub(crate) fn gather(&self, head: &RequestHeader, facts: &Facts, body: &Bytes, record: &mut Record) -> Result<(), NoFacts> {
         let document = if self.reads_body { Some(self.body(body).ok_or(NoFacts::Body)?) } else { None };

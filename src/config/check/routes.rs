@@ -48,7 +48,7 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
             format!("the route `{}` leads nowhere: write `upstream`, `redirect`, `respond`, `aggregate` or `saga`", name.value),
         ),
         _ => report.error(
-            name.place,
+            second(route, report),
             format!("the route `{}` has more than one of `upstream`, `redirect`, `respond`, `aggregate` and `saga`", name.value),
         ),
     }
@@ -74,6 +74,20 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
         Segment::Rest => Part::Rest,
     });
     Some((host?, parts.collect()))
+}
+
+/// The key of the second thing that a route leads to.
+fn second(route: &Route, report: &Report<'_, '_>) -> Place {
+    let place = match &route.target.written()[1] {
+        Target::Upstream(name) => name.place,
+        Target::Apart(split) => split.place,
+        Target::Redirect(redirect) => redirect.place,
+        Target::Respond(respond) => respond.place,
+        Target::Aggregate(aggregate) => aggregate.place,
+        Target::Saga(saga) => saga.place,
+        Target::Unclear(_) => route.name.place,
+    };
+    report.tree.key_of(place)
 }
 
 fn host(route: &Route, report: &mut Report<'_, '_>) -> Option<String> {

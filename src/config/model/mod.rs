@@ -30,7 +30,9 @@ use serde::{Deserialize, Serialize};
 
 pub use address::{Address, Name, is_host_name};
 pub use canary::{By, CanaryOptions, MOST_VARIANTS, Otherwise, Sticky, Variant};
-pub use compose::{Aggregate, AggregateLimits, Call, Errors, Expect, Json, JsonPath, JsonPlace, Ordered, Verb, When, WhenFact, Within};
+pub use compose::{
+    Aggregate, AggregateLimits, Call, Errors, Expect, Json, JsonPath, JsonPlace, Ordered, Verb, When, WhenFact, Within, foreign,
+};
 pub use discover::{Discover, Etcd, EtcdFormat, EtcdTls};
 pub use dns::{Dns, DnsServer};
 pub use mirror::{Mirror, MirrorHeaders};

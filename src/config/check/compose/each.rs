@@ -78,7 +78,8 @@ pub(super) fn check(whole: &Aggregated<'_>, report: &mut Report<'_, '_>) {
 fn many_calls(whole: &Aggregated<'_>, call: &Reading<'_>, each: &Spanned<Within>, report: &mut Report<'_, '_>) {
     let (most, limit) = (call.call.most(), whole.aggregate.limits.calls);
     let calls = call.call.batch.as_ref().map_or(most, |batch| most.div_ceil(batch.value.max(1)));
-    if call.call.batch.is_none() {
+    // A `batch` that could not be read is one all the same.
+    if call.call.batch.is_none() && !report.tree.is_torn_at(each.place) {
         let message = format!("`{}` is one call for each value of `{}`, at most {most} for a request", call.name, each.written());
         report.warn(each.place, message, Some("write `batch` and `by` where the upstream takes several values at once".to_owned()));
     }

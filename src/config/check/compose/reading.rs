@@ -9,7 +9,7 @@ use super::json::{self, Spreading};
 use super::requests;
 use crate::compose::reference::{Origin, Reference, Scope, Text, Wrong};
 use crate::config::check::Report;
-use crate::config::model::{Call, Verb};
+use crate::config::model::{Call, Verb, foreign};
 
 /// A call, and what it refers to.
 pub(super) struct Reading<'c> {
@@ -96,6 +96,12 @@ impl<'c> Uses<'c> {
 
     fn reference(&mut self, text: Spanned<&'c str>, reference: &Reference, scope: Scope<'_>, report: &mut Report<'_, '_>) {
         match scope.resolve(reference) {
+            Ok(Origin::Call(..) | Origin::Body(_)) if reference.rest.as_deref().and_then(foreign).is_some() => {
+                self.sure = false;
+                let meant = reference.rest.as_deref().and_then(foreign).unwrap_or_default();
+                let message = format!("`{reference}` is not a path here: a number is one element of a list");
+                report.inside(text, reference.range.clone(), message, Some(format!("write `{}.{meant}`", reference.head)));
+            }
             Ok(origin) => {
                 let has_default = reference.default.is_some();
                 let part = Part { text, range: reference.range.clone() };

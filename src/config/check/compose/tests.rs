@@ -234,6 +234,7 @@ fn each_has_bounds_and_a_place_for_its_results() {
     );
     assert_told(&list("batch: 200, by: id"), &["there are never 200 values in one call"]);
     assert_told(&list("batch: 2, by: id, most: 1000"), &["these may be 500 calls, and a request may make 64"]);
+    assert_told(&list("batch: many, by: id"), &["expected a whole number"]);
     assert_told(
         &list("by: id, many: true"),
         &["by belongs to batch", "many belongs to batch", "Warning at l.items.id: a is one call for each value of l.items.id, at most 100"],

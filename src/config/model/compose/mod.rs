@@ -14,7 +14,7 @@ pub use call::{Call, Expect, Verb, When, WhenFact};
 pub use json::Json;
 pub(super) use json::written;
 pub use ordered::Ordered;
-pub use places::{JsonPath, JsonPlace, Within};
+pub use places::{JsonPath, JsonPlace, Within, foreign};
 
 /// One answer made of several calls.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]

@@ -42,6 +42,7 @@ fn wrong(text: &str, what: &str, error: &PathError) -> String {
 impl FromStr for JsonPath {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
+        ours(text)?;
         text.parse().map(Self).map_err(|error| wrong(text, "a path", &error))
     }
 }
@@ -49,6 +50,7 @@ impl FromStr for JsonPath {
 impl FromStr for JsonPlace {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
+        ours(text)?;
         let place: Place = text.parse().map_err(|error| wrong(text, "a place in an answer", &error))?;
         exact(text, &place).map(|()| Self(place))
     }
@@ -57,6 +59,7 @@ impl FromStr for JsonPlace {
 impl FromStr for Within {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
+        ours(text)?;
         let (call, rest) = text.split_once('.').unwrap_or((text, ""));
         let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
         if !is_name(call) {
@@ -71,6 +74,26 @@ impl FromStr for Within {
         exact(text, &at)?;
         Ok(Self { call: call.to_owned(), at, text: text.to_owned() })
     }
+}
+
+/// Whether a text is a path as it is written here, and not as other programs write them: `$.items[0].id`, `/items/0/id`.
+fn ours(text: &str) -> Result<(), String> {
+    foreign(text)
+        .map_or(Ok(()), |meant| Err(format!("`{text}` is not a path here: write `{meant}`, or names with such characters in quotes")))
+}
+
+/// What is meant by a path of another program.
+pub fn foreign(text: &str) -> Option<String> {
+    let bare = text.strip_prefix("$.").or_else(|| text.strip_prefix('$').filter(|rest| rest.starts_with('[')));
+    let bare = bare.or_else(|| text.strip_prefix('/'));
+    let outside = text.split('"').step_by(2).any(|part| part.contains('['));
+    let is_pointer = text.starts_with('/');
+    if bare.is_none() && !outside {
+        return None;
+    }
+    let dotted = bare.unwrap_or(text).replace("[*]", "").replace('[', ".").replace(['\'', ']'], "").replace("..", ".");
+    let dotted = if is_pointer { dotted.replace('/', ".") } else { dotted };
+    Some(dotted.trim_matches('.').to_owned())
 }
 
 /// Stars stand for many values at many places, and one is wanted.

@@ -60,5 +60,12 @@ fn a_place_within_a_call_says_what_is_wrong_with_it() {
         let why = text.parse::<Within>().expect_err("no place");
         assert!(why.contains(words), "{why}");
     }
+    for (text, meant) in
+        [("$.items", "items"), ("items[0]", "items.0"), ("$[0].id", "0.id"), ("items[*].id", "items.id"), ("/data/items", "data.items")]
+    {
+        let why = text.parse::<JsonPlace>().expect_err("another program's");
+        assert!(why.contains(&format!("write `{meant}`")), "{why}");
+    }
+    assert!("\"items[0]\"".parse::<JsonPlace>().is_ok() && "$ref".parse::<JsonPlace>().is_ok());
     assert!("**.id".parse::<JsonPlace>().expect_err("no place").contains("stand for several"));
 }
