@@ -1,5 +1,6 @@
 //! Another file of YAML than a configuration, read into a type with the same care: every mistake with its place, and what was probably meant.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::diagnostics::{Code, Diagnostic, Diagnostics, Severity};
 use super::places::{Places, Source};
 use super::read::alone::Alone;
 use super::read::collect;
-use super::read::tree::Value;
+use super::read::tree::{Node, Value};
 use crate::files;
 
 /// Where the values of a document are written.
@@ -19,6 +20,25 @@ pub(crate) struct Document {
     pub places: Places,
     /// Its file.
     pub sources: Arc<Vec<Source>>,
+    /// The number of each value's key, by the value's.
+    keys: BTreeMap<u32, u32>,
+}
+
+impl Document {
+    /// Where the key of a value is written; of one that has none its own place.
+    pub(crate) fn key_of(&self, place: Place) -> Place {
+        self.keys.get(&place.0).map_or(place, |key| Place(*key))
+    }
+}
+
+fn keys(node: &Node, found: &mut BTreeMap<u32, u32>) {
+    for entry in node.entries() {
+        found.insert(entry.node.id, entry.key_id);
+        keys(&entry.node, found);
+    }
+    if let Value::Seq(items) = &node.value {
+        items.iter().for_each(|item| keys(item, found));
+    }
 }
 
 /// What a file holds, or everything that is wrong with it.
@@ -37,7 +57,11 @@ pub(crate) fn document<T: DeserializeOwned>(path: &Path) -> Result<(T, Document)
     let read: Option<T> = collect::read(&root, &index, &places, &mut skip, &mut problems);
     let found = Diagnostics::new(problems, sources.clone());
     match read {
-        Some(read) if !found.items.iter().any(|item| item.severity == Severity::Error) => Ok((read, Document { places, sources })),
+        Some(read) if !found.items.iter().any(|item| item.severity == Severity::Error) => {
+            let mut known = BTreeMap::new();
+            keys(&root, &mut known);
+            Ok((read, Document { places, sources, keys: known }))
+        }
         _ => Err(found),
     }
 }

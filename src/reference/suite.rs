@@ -20,7 +20,7 @@ A test cannot see what is not in the configuration or not of one request: the by
 PROXY headers, TLS handshakes and their certificates, HTTP/2's frames, WebSockets and other tunnels, `limits.connections`), whether real upstreams \
 are healthy (probes are not made, every endpoint is taken for healthy until requests to it fail), how names are resolved and discovery goes on (a \
 name is one endpoint at an address of 198.18.0.0/15, endpoints of a file are read, others are one endpoint), key sets behind a URL (write \
-`claims`, or `optional`), the files of certificates, copies for mirrors, overload and what it sheds, the access log and spans, reloads, and what is \
+`claims`, or `optional`), the files of certificates, copies for mirrors, sagas (a request that comes through to one fails its case, and says so), overload and what it sheds, the access log and spans, reloads, and what is \
 drawn by chance: `balance: random`, shares of requests that nothing in `by` tells apart.
 
 A limit by `client_ip` is estimated, as it is where it serves (`rate_limit.exact`): a burst begins to come back when the window \

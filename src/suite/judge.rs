@@ -47,6 +47,18 @@ struct Judge<'h> {
     hide: &'h dyn Fn(&str) -> String,
 }
 
+/// That a request cannot be played, where it is written.
+pub(super) fn unplayed(at: Place) -> Mismatch {
+    let found = "a saga, which is not played here: there is no disk that would remember it";
+    Mismatch {
+        what: "request".to_owned(),
+        expected: "a request that can be played".to_owned(),
+        found: found.to_owned(),
+        place: String::new(),
+        at,
+    }
+}
+
 /// What is not as it is expected. That something comes of a request is always expected. `hide` takes out of a text what is not told of the
 /// configuration.
 pub(super) fn judge(expect: Option<&Expect>, seen: &Seen, hide: &dyn Fn(&str) -> String) -> Vec<Mismatch> {

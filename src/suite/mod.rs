@@ -67,7 +67,11 @@ impl Read {
                 tested.requests += 1;
                 let seen = stage.play(&self.suite, case, step);
                 let expect = step.expect.as_ref().or(case.expect.as_ref());
-                let mismatches = judge::judge(expect.map(|expect| &**expect), &seen, &|text| stage.hide(text));
+                let mut mismatches = judge::judge(expect.map(|expect| &**expect), &seen, &|text| stage.hide(text));
+                if stage.meets_a_saga(&seen) {
+                    let request = step.request.as_ref().or(case.request.as_ref());
+                    mismatches = vec![judge::unplayed(request.map(|request| request.place).unwrap_or_default())];
+                }
                 if mismatches.is_empty() {
                     continue;
                 }

@@ -54,7 +54,7 @@ pub(super) fn alone(suite: &Suite) -> Vec<Found> {
 }
 
 /// Names of routes, filters and upstreams that the configuration has not.
-pub(super) fn unknown(suite: &Suite, config: &Config) -> Vec<Found> {
+pub(super) fn unknown(suite: &Suite, config: &Config, key_of: &dyn Fn(Place) -> Place) -> Vec<Found> {
     let upstreams: Vec<&str> = config.upstreams.keys().map(String::as_str).collect();
     let routes: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
     let uses = config.server.filters.iter().chain(config.routes.iter().flat_map(|route| &route.filters));
@@ -65,7 +65,7 @@ pub(super) fn unknown(suite: &Suite, config: &Config) -> Vec<Found> {
     let filters: Vec<&str> = config.filters.keys().map(String::as_str).chain(in_place).collect();
     let aggregates = config.routes.iter().filter_map(|route| route.target.aggregate());
     let calls: BTreeSet<&str> = aggregates.flat_map(|aggregate| aggregate.calls().map(|(name, _)| name)).collect();
-    let mut known = Known { upstreams, routes, filters, calls: calls.into_iter().collect(), found: Vec::new() };
+    let mut known = Known { upstreams, routes, filters, calls: calls.into_iter().collect(), found: Vec::new(), key_of };
     known.answers("upstream", &suite.upstreams);
     known.answers("call", &suite.calls);
     for case in &suite.cases {
@@ -89,12 +89,13 @@ struct Known<'c> {
     filters: Vec<&'c str>,
     calls: Vec<&'c str>,
     found: Vec<Found>,
+    key_of: &'c dyn Fn(Place) -> Place,
 }
 
 impl Known<'_> {
     fn answers(&mut self, kind: &str, answers: &BTreeMap<String, Spanned<Answers>>) {
         for (name, answer) in answers {
-            self.is_known(kind, name, answer.place);
+            self.is_known(kind, name, (self.key_of)(answer.place));
         }
     }
 
@@ -105,10 +106,10 @@ impl Known<'_> {
             }
         }
         for (name, decided) in &expect.filters {
-            self.is_known("filter", name, decided.place);
+            self.is_known("filter", name, (self.key_of)(decided.place));
         }
         for (name, call) in &expect.calls {
-            self.is_known("call", name, call.place);
+            self.is_known("call", name, (self.key_of)(call.place));
         }
         for name in expect.missing.iter().flat_map(|missing| &missing.value) {
             self.is_known("call", name, expect.missing.as_ref().map(|missing| missing.place).unwrap_or_default());

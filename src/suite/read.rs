@@ -35,7 +35,7 @@ impl Read {
 
     /// What is wrong with the names of routes, filters and upstreams.
     pub(crate) fn check(&self, loaded: &Loaded) -> Option<Diagnostics> {
-        self.refused(names::unknown(&self.suite, &loaded.config))
+        self.refused(names::unknown(&self.suite, &loaded.config, &|place| self.document.key_of(place)))
     }
 
     fn refused(&self, problems: Vec<(Place, String, Option<String>)>) -> Option<Diagnostics> {

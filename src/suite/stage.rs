@@ -106,6 +106,15 @@ impl Stage {
         Seen { played, got: std::mem::take(&mut self.script.lock().got) }
     }
 
+    /// Whether a request came through to a saga.
+    pub(super) fn meets_a_saga(&self, seen: &Seen) -> bool {
+        let Ok(played) = &seen.played else { return false };
+        let snapshot = self.gateway.snapshot();
+        let mut routes = snapshot.loaded.config.routes.iter();
+        let is_saga = routes.any(|route| played.route.as_deref() == Some(route.name.as_str()) && route.target.saga().is_some());
+        is_saga && played.reason == "state_unavailable"
+    }
+
     /// A text without what the environment brought to the configuration: results are kept where more people read them.
     pub(super) fn hide(&self, text: &str) -> String {
         self.gateway.snapshot().loaded.without_brought(text)
