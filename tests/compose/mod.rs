@@ -16,7 +16,7 @@ pub mod mock;
 mod rules;
 /// How such a request is served: its body, its client, what is told of its calls.
 mod serving;
-/// What explain, cases and the page say of such a request.
-mod told;
 /// A reading of JSON that shares nothing with the one that is tested.
 mod strict;
+/// What explain, cases and the page say of such a request.
+mod told;
