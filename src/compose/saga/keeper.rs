@@ -150,11 +150,6 @@ impl Sagas {
         matches!(*self.journal.health().borrow(), Health::Open(_)) && !*self.parks.borrow()
     }
 
-    /// How many are open.
-    pub(crate) fn count(&self) -> usize {
-        self.open.lock().len() + self.stuck.lock().len()
-    }
-
     /// Takes up what is found in the journal whenever that was opened.
     async fn follow(self: Arc<Self>) {
         let (mut health, mut parks) = (self.journal.health(), self.parks.subscribe());
@@ -473,7 +468,7 @@ mod tests {
 
         assert!(matches!(sagas.begin(&definition, record("other"), soon).await, Begun::Unavailable));
         assert!(sagas.find(record("k").key).await.is_err());
-        assert_eq!(sagas.count(), 0);
+        assert_eq!(sagas.open.lock().len(), 0);
         let next = self::sagas(&scratch);
         let found = next.find(record("k").key).await.expect("it can be read");
         assert_eq!(found.map(|(found, record)| (found, record.state)), Some((id, State::Running(0))));
