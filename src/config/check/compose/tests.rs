@@ -304,7 +304,7 @@ fn keys_and_filters_that_mean_nothing_on_an_aggregate_are_refused() {
     assert_told(&route("canary: [{version: v2, upstream: p, share: 5%}]"), &["canary chooses between upstreams"]);
     assert_told(&route("filters: [{grpc_web: {}}]"), &["this filter makes gRPC calls of requests"]);
     assert_told(&route("when: {header.Upgrade: websocket}"), &["a WebSocket needs an upstream"]);
-    assert_told(&route("upstream: p"), &["has more than one of upstream, redirect, respond and aggregate"]);
+    assert_told(&route("upstream: p"), &["has more than one of upstream, redirect, respond, aggregate and saga"]);
     let posts = "      calls: {a: {upstream: p, post: /a}, b: {upstream: p, get: \"/{body.x}\"}}";
     assert_told(&told("/x", "methods: [GET]", posts), &["post sends the client's body", "body.x finds nothing"]);
 }
