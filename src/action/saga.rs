@@ -95,11 +95,7 @@ impl Composition for Saga {
             None if asks(&head.method) || !self.definition.generates_keys => "it has no key, and is refused".to_owned(),
             None => "it begins a saga under a key of its own".to_owned(),
         };
-        let steps = self.definition.told().enumerate().map(|(number, (name, method, upstream, undo))| {
-            let undo = undo.map_or_else(|| "no undo".to_owned(), |(method, upstream)| format!("undo {method} {upstream}"));
-            format!("step {}: {name}, {method} {upstream}; {undo}", number + 1)
-        });
-        std::iter::once(key).chain(steps).collect()
+        std::iter::once(key).chain(self.definition.told()).collect()
     }
 }
 

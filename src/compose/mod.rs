@@ -107,9 +107,6 @@ pub(crate) trait Calls: Send + Sync {
 
     /// How a call of this name ended: once for each that was made and ended, or was not made.
     fn count(&self, name: &str, result: CallResult);
-
-    /// Who makes calls that go on when the request is over: the same, but no call is cut at what the request has left.
-    fn detached(&self) -> Arc<dyn Calls>;
 }
 
 /// A request for a composition, which every filter has let through.

@@ -22,6 +22,7 @@ pub(crate) use self::circuits::{CircuitForced, CircuitState, CircuitStatus, Forc
 pub(crate) use self::configurations::{HistoryStatus, InForce, KeptConfiguration, ReloadStatus, Reloaded, RolledBack};
 pub(crate) use self::limits::{LimitedKey, LimitsStatus};
 pub(crate) use self::log_level::{Level, LogLevel, LogLevelSet};
+#[cfg_attr(not(feature = "saga"), allow(unused_imports, reason = "there are no sagas to tell of"))]
 pub(crate) use self::sagas::{
     SagaAct, SagaAnswer, SagaBrief, SagaCount, SagaJournal, SagaList, SagaObeyed, SagaState, SagaStatus, SagaStep, SagaStepStatus,
     SagaUndo, SagasStatus,

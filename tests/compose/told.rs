@@ -209,7 +209,7 @@ fn explain_says_how_the_circuits_of_calls_stand_where_a_gateway_runs() {
         "
         server: {listeners: [{address: 127.0.0.1:0}], admin: 127.0.0.1:0}
         upstreams: {users: {endpoints: [$NOBODY]}, catalog: {endpoints: [$NOBODY]}}
-        filters: {guard: {circuit_breaker: {window: 10s, min_requests: 2, failure_rate: 50%}}}
+        filters: {guard: {circuit_breaker: {consecutive: 2, open_for: 60s}}}
         routes:
           - name: home
             path: /home/{id}

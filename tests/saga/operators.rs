@@ -79,9 +79,15 @@ fn a_stuck_saga_is_listed_shown_and_tried_again_with_the_commands() {
     assert_eq!(shop.settles(&id), "undone");
     let shown: Value = serde_json::from_str(&good(&shop, &["show", &id, "--format", "json"])).unwrap();
     assert_eq!((&shown["steps"][0]["undo"], &shown["acts"][0]["what"]), (&json!("done"), &json!("retry")));
-    assert!(shown["acts"][0]["who"].as_str().is_some_and(|who| who.starts_with("127.0.0.1:") && who.ends_with("without a token")), "{shown}");
+    assert!(
+        shown["acts"][0]["who"].as_str().is_some_and(|who| who.starts_with("127.0.0.1:") && who.ends_with("without a token")),
+        "{shown}"
+    );
     until("the log to say who did it", || {
-        shop.process.said().lines().any(|line| line.contains(&id) && line.contains("the operator 127.0.0.1:") && line.contains("tried again"))
+        shop.process
+            .said()
+            .lines()
+            .any(|line| line.contains(&id) && line.contains("the operator 127.0.0.1:") && line.contains("tried again"))
     });
     assert!(shop.services.effects().is_empty());
 }
@@ -145,7 +151,8 @@ fn nothing_that_a_client_or_a_service_said_is_shown() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     let id = saga_of(&reply);
 
-    let shown = [good(&shop, &["show", &id]), good(&shop, &["show", &id, "--format", "json"]), good(&shop, &["list", "--state", "done"])].concat();
+    let shown =
+        [good(&shop, &["show", &id]), good(&shop, &["show", &id, "--format", "json"]), good(&shop, &["list", "--state", "done"])].concat();
 
     let hashed = shop.process.ask("POST", "/-/hash?value=sku-of-nobody-else").text();
     assert!(shown.contains("body.sku") && shown.contains(hashed.trim()), "{hashed}: {shown}");
@@ -157,8 +164,11 @@ fn nothing_that_a_client_or_a_service_said_is_shown() {
 
 #[test]
 fn the_access_log_and_why_tell_the_saga_of_a_request() {
-    let (mut shop, id) = stuck("operators-log");
+    let mut shop = shop("operators-log", Services::new(&[("reserve", &[Outcome::Error])]), "wait: 20s");
     let failed = shop.begin("k-1", BODY);
+    assert_eq!(failed.is_problem(502).json()["code"], "saga_undone");
+    let id = saga_of(&failed);
+    shop.look("k-1");
     let request = failed.header("x-request-id").unwrap().to_owned();
     begin(shop.process.address, "", BODY);
 
@@ -224,7 +234,10 @@ fn the_dashboard_lists_what_is_open_and_names_what_is_stuck() {
     assert!(browser.text("#stuck").contains(&id) && browser.text("#sagas").contains("checkout"), "{}", browser.text("#stuck"));
     assert!(browser.text("#reasons").contains("needs an operator"), "{}", browser.text("#reasons"));
     good(&shop, &["abandon", &id, "--note", "x"]);
-    browser.until("it to be gone", "document.querySelector('#sagas-note').textContent === 'None is open.' && document.querySelector('#stuck-title').hidden");
+    browser.until(
+        "it to be gone",
+        "document.querySelector('#sagas-note').textContent === 'None is open.' && document.querySelector('#stuck-title').hidden",
+    );
     assert!(browser.console.is_empty(), "{:?}", browser.console);
 }
 
@@ -233,7 +246,7 @@ fn who_leaves_no_place_for_sagas_has_none_to_operate() {
     let held = Services::planned(Default::default(), Some(Stop { call: "reserve".to_owned(), attempt: 1, when: When::BeforeEffect }));
     let text = configuration(&held, "state", "wait: 1s");
     let (before, _) = text.split_once("routes:").unwrap();
-    let text = format!("{before}routes:\n  - {{name: plain, path: /plain, respond: {{status: 200, text: here}}}}\n");
+    let text = format!("{before}routes:\n  - {{name: plain, path: /plain, respond: {{status: 200, body: here}}}}\n");
     let process = Process::start("operators-none", &patient(&text.replace("  state_dir: state\n", "")));
 
     let refused = process.ask("GET", "/-/sagas");

@@ -1,6 +1,6 @@
 //! What the dashboard shows, put together from what operators are told and from what is counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -90,6 +90,9 @@ impl Numbers {
                 Target::Respond(_) => vec!["a fixed answer".to_owned()],
                 _ => target.upstreams().map(|upstream| upstream.value.clone()).collect(),
             });
+            // Several calls may go to one.
+            let mut known = HashSet::new();
+            let to = to.filter(|name| known.insert(name.clone()));
             let written =
                 Written { host: route.host.as_ref().map(|host| host.value.clone()), path: route.path.value.clone(), to: to.collect() };
             (route.name.value.clone(), written)

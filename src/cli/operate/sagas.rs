@@ -225,10 +225,10 @@ fn state(brief: &SagaBrief) -> String {
 /// A time that is gone or to come, in its largest whole unit: sagas go on for days.
 fn span(millis: u64) -> String {
     match millis {
-        ..1_000 => format!("{millis}ms"),
-        ..120_000 => format!("{}s", millis / 1_000),
-        ..7_200_000 => format!("{}m", millis / 60_000),
-        ..172_800_000 => format!("{}h", millis / 3_600_000),
+        0..1_000 => format!("{millis}ms"),
+        1_000..120_000 => format!("{}s", millis / 1_000),
+        120_000..7_200_000 => format!("{}m", millis / 60_000),
+        7_200_000..172_800_000 => format!("{}h", millis / 3_600_000),
         _ => format!("{}d", millis / 86_400_000),
     }
 }

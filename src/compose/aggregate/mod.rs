@@ -51,9 +51,14 @@ pub(crate) struct Aggregate {
     most_total: usize,
     /// The most calls of one request.
     most_calls: usize,
+    /// All calls, each behind those that need it.
+    last_first: Box<[usize]>,
     /// The request headers that the answer depends on, and whether it depends on something that no header says.
     varies: Varies,
 }
+
+/// Names, or other texts.
+type Names = Box<[Box<str>]>;
 
 /// On what an answer depends beside its target.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +78,8 @@ struct Call {
     timeout: Option<Duration>,
     expect: model::Expect,
     when: Option<Condition>,
+    /// Whether another call, or the same for another value, may ask for the same.
+    may_be_repeated: bool,
     /// What stands for its answer where it fails.
     otherwise: Option<Arc<Document>>,
     is_optional: bool,
@@ -93,6 +100,8 @@ struct Call {
     needed_by: Box<[usize]>,
     /// The calls that put members into its answer.
     gets: Box<[usize]>,
+    /// The names that lead to where its answer, or parts of it, are in the whole.
+    shown_at: Box<[Names]>,
 }
 
 /// The part of an answer that counts.
@@ -115,7 +124,7 @@ enum Body {
 struct Condition {
     facts: Matcher,
     /// Values of other kinds, each with what it may be; none is anything but null.
-    values: Box<[(Source, Option<Box<[Box<str>]>>)]>,
+    values: Box<[(Source, Option<Names>)]>,
 }
 
 /// The values that a call is made for.
@@ -140,6 +149,8 @@ struct Batch {
 
 /// Where results become members: marks in the answer that `each` goes through.
 struct Into {
+    /// The names that lead there, the member's own last.
+    names: Names,
     name: MemberName,
     objects: u16,
     /// Members of this name that are there already.
@@ -158,54 +169,23 @@ impl Aggregate {
     /// one of which nothing was to be in the answer.
     fn needed(&self, policy: Option<&Policy>) -> Box<[bool]> {
         let count = self.calls.len();
-        let Some(policy) = policy.filter(|policy| !policy.is_noop() && self.answer.is_object()) else { return vec![true; count].into() };
-        let (mut shown, mut hidden) = (vec![false; count], vec![false; count]);
-        self.answer.members(&mut |name, sources| {
-            let of = if name.is_some_and(|name| policy.drops(name)) { &mut hidden } else { &mut shown };
-            sources(&mut |source: &Source| {
-                if let Some(call) = source.call() {
-                    of[call] = true;
-                }
-            });
-        });
-        // What puts members into an answer is where that is, and what only hidden calls need is as hidden.
-        to_the_end(|| {
-            let mut changed = false;
-            for (index, call) in self.calls.iter().enumerate() {
-                if let Some(of) = call.each.as_ref().filter(|each| each.into.is_some()).map(|each| each.of) {
-                    changed |= spread(&mut shown, of, index) | spread(&mut hidden, of, index);
-                }
-                for &need in &call.needs {
-                    changed |= spread(&mut hidden, index, need);
-                }
-            }
-            changed
-        });
-        let made = |(index, call): (usize, &Call)| shown[index] || !hidden[index] || call.method != Method::GET;
-        let mut made: Vec<bool> = self.calls.iter().enumerate().map(made).collect();
-        to_the_end(|| {
-            let mut changed = false;
-            for (index, call) in self.calls.iter().enumerate() {
-                for &need in &call.needs {
-                    changed |= spread(&mut made, index, need);
-                }
-            }
-            changed
-        });
+        let Some(policy) = policy.filter(|policy| !policy.is_noop()) else { return vec![true; count].into() };
+        let goes = |path: &Names| policy.drops(path.iter().map(|name| &**name));
+        let is_hidden = |call: &Call| !call.shown_at.is_empty() && call.shown_at.iter().all(goes);
+        let mut hidden: Vec<bool> = self.calls.iter().map(is_hidden).collect();
+        // What only hidden calls need is as hidden.
+        for &index in self.last_first.iter() {
+            let call = &self.calls[index];
+            let only_for_hidden =
+                call.shown_at.is_empty() && !call.needed_by.is_empty() && call.needed_by.iter().all(|&other| hidden[other]);
+            hidden[index] |= only_for_hidden;
+        }
+        let mut made: Vec<bool> = self.calls.iter().zip(&hidden).map(|(call, hidden)| !hidden || call.method != Method::GET).collect();
+        for &index in self.last_first.iter() {
+            made[index] |= self.calls[index].needed_by.iter().any(|&other| made[other]);
+        }
         made.into()
     }
-}
-
-/// Does it again for as long as it changes something.
-fn to_the_end(mut once: impl FnMut() -> bool) {
-    while once() {}
-}
-
-/// What holds of one holds of another, too; whether it did not before.
-fn spread(flags: &mut [bool], from: usize, to: usize) -> bool {
-    let changed = flags[from] && !flags[to];
-    flags[to] |= changed;
-    changed
 }
 
 impl Composition for Aggregate {
@@ -222,7 +202,12 @@ impl Composition for Aggregate {
     }
 
     fn compose<'a>(&'a self, inquiry: Inquiry<'a>) -> BoxFuture<'a, Composed> {
-        Box::pin(async move { run::Run::new(self, &inquiry).to_the_end().await })
+        Box::pin(async move {
+            match run::Run::new(self, &inquiry) {
+                Ok(run) => run.finish().await,
+                Err(reply) => Composed { reply, missing: Vec::new(), saga: None },
+            }
+        })
     }
 
     fn unneeded(&self, facts: &Facts) -> Vec<Arc<str>> {

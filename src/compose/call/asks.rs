@@ -40,6 +40,7 @@ impl Asks {
     }
 
     /// Of a request that there is no more of than its identifier.
+    #[cfg(feature = "saga")]
     pub(crate) fn of_id(request_id: HeaderValue) -> Self {
         let mut fields = HeaderMap::with_capacity(2);
         fields.say(&VIA, via::member(http::Version::HTTP_11));

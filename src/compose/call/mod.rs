@@ -10,7 +10,6 @@ mod taken;
 mod tests;
 mod told;
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,6 +67,7 @@ impl RouteCalls {
     }
 
     /// Of a route that is no more: nothing guards its calls, and nobody counts them.
+    #[cfg(feature = "saga")]
     fn none() -> Arc<Self> {
         let nothing = (Arc::default(), Vec::new());
         Self::new(&Chain::default(), Vec::new(), nothing, Budget::of_process())
@@ -132,15 +132,13 @@ impl Calls for Maker<'_> {
     fn count(&self, name: &str, result: CallResult) {
         self.common.count(name, result);
     }
-
-    fn detached(&self) -> Arc<dyn Calls> {
-        Arc::new(Detached(self.common.clone()))
-    }
 }
 
 /// Who makes calls that no client waits for.
-pub(crate) struct Detached(pub Arc<Common>);
+#[cfg(any(test, feature = "saga"))]
+struct Detached(Arc<Common>);
 
+#[cfg(any(test, feature = "saga"))]
 impl Calls for Detached {
     fn make<'a>(&'a self, ready: Ready<'a>) -> BoxFuture<'a, Result<Answered, Failed>> {
         Box::pin(self.0.make(ready, None))
@@ -149,17 +147,14 @@ impl Calls for Detached {
     fn count(&self, name: &str, result: CallResult) {
         self.0.count(name, result);
     }
-
-    fn detached(&self) -> Arc<dyn Calls> {
-        Arc::new(Self(self.0.clone()))
-    }
 }
 
 /// Who makes calls of a route that no request has asked for, or one that is over: under this configuration, guarded by the route's circuits
 /// where it has such a route, and known to upstreams by this identifier alone.
+#[cfg(feature = "saga")]
 pub(crate) fn unattended(snapshot: &Arc<Snapshot>, route: &str, request_id: HeaderValue) -> Arc<dyn Calls> {
     let index = snapshot.routes.iter().position(|known| *known.name == *route);
-    let mut facts = Facts::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), request_id.clone());
+    let mut facts = Facts::new(std::net::Ipv4Addr::UNSPECIFIED.into(), request_id.clone());
     let calls = match index.map(|index| (index, &snapshot.routes[index])) {
         Some((index, route)) => {
             route.introduce(index, &mut facts);

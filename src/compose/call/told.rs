@@ -93,8 +93,8 @@ impl Told {
     }
 
     /// All of them, as far as they are told of one by one.
-    pub(crate) fn each(&self, mut each: impl FnMut(&Called)) {
-        self.calls.lock().iter().for_each(|call| each(call));
+    pub(crate) fn each(&self, each: impl FnMut(&Called)) {
+        self.calls.lock().iter().for_each(each);
     }
 
     /// Copies of all of them.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use frontgate_filters::filter::Facts;
 use frontgate_filters::json::{Document, Mark, Place, Plan, Policy, Proved, Reader};
+use frontgate_filters::words::fields;
 use frontgate_filters::words::selector::Selector;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
@@ -78,8 +79,11 @@ struct Step {
     /// Reads the parts of its answer that others refer to.
     plan: Arc<Plan>,
     /// Which these are, by the numbers of the plan's marks, and how many elements of arrays each names by itself.
-    parts: Vec<(String, usize)>,
+    parts: Parts,
 }
+
+/// Parts of an answer, each with how many elements of arrays its place names by itself.
+type Parts = Vec<(String, usize)>;
 
 /// What is sent.
 struct Request {
@@ -119,8 +123,6 @@ impl template::Source for Source {
 
 /// A call that is ready to be made, but for its upstream.
 pub(crate) struct Prepared<'d> {
-    /// Its name in logs and metrics.
-    pub name: &'d Arc<str>,
     /// Whose endpoints are asked.
     pub upstream: &'d str,
     /// The method.
@@ -235,11 +237,12 @@ impl Definition {
         names.flatten().cloned().collect()
     }
 
-    /// What a call is, as far as that is known before any of them is made: its name, method, upstream and the text of its target.
-    pub(crate) fn told(&self) -> impl Iterator<Item = (&str, &Method, &str, Option<(&Method, &str)>)> {
-        self.steps.iter().map(|step| {
-            let undo = step.undo.as_ref().map(|undo| (&undo.method, undo.upstream.as_str()));
-            (&*step.name, &step.call.method, step.call.upstream.as_str(), undo)
+    /// What its steps are, a line each for people.
+    pub(crate) fn told(&self) -> impl Iterator<Item = String> {
+        self.steps.iter().enumerate().map(|(number, step)| {
+            let undo = step.undo.as_ref().map(|undo| format!("undo {} {}", undo.method, undo.upstream));
+            let undo = undo.unwrap_or_else(|| "no undo".to_owned());
+            format!("step {}: {}, {} {}; {undo}", number + 1, step.name, step.call.method, step.call.upstream)
         })
     }
 
@@ -249,11 +252,7 @@ impl Definition {
         let mut length = 0;
         for (number, (name, origin)) in self.facts.iter().enumerate() {
             let value = match origin {
-                Origin::Body(_) => document.as_ref().and_then(|(document, places)| {
-                    let (mark, elements) =
-                        places.iter().find(|(fact, ..)| *fact == number).map(|(_, mark, elements)| (*mark, *elements))?;
-                    found(document, mark, elements)
-                }),
+                Origin::Body(_) => document.as_ref().and_then(|body| body.value(number)),
                 origin => of_request(origin, head, facts),
             };
             let Some(value) = value else { continue };
@@ -263,25 +262,25 @@ impl Definition {
         }
         if self.sends_body {
             length += body.len();
-            let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let content_type = head.headers.get(CONTENT_TYPE).and_then(fields::text).map(str::to_owned);
             record.body = Some(Body { content_type, bytes: body.clone() });
         }
         if length > super::record::LARGEST / 2 { Err(NoFacts::TooLarge) } else { Ok(()) }
     }
 
-    /// The client's body, with the values of it that are referred to: of each fact the mark and how many elements it names.
-    fn body(&self, body: &Bytes) -> Option<(Document, Vec<(usize, u16, usize)>)> {
+    /// The client's body, where its values can be read.
+    fn body(&self, body: &Bytes) -> Option<ClientBody> {
         let places = self.facts.iter().enumerate().filter_map(|(number, (_, origin))| match origin {
             Origin::Body(place) => Some((number, place)),
             _ => None,
         });
         let (mut marks, mut known) = (Vec::new(), Vec::new());
-        for (mark, (number, place)) in (0_u16..).zip(places) {
+        for (mark, (fact, place)) in (0_u16..).zip(places) {
             marks.push(Mark { number: mark, place: place.clone(), each: false });
-            known.push((number, mark, elements(place)));
+            known.push(BodyPlace { fact, mark, elements: elements(place) });
         }
         let plan = Plan::new(&Policy::drop(&[]).ok()?, &[], &marks).ok()?;
-        Some((values::read(&Arc::new(plan), body.clone())?, known))
+        Some(ClientBody { document: values::read(&Arc::new(plan), body.clone())?, places: known })
     }
 
     /// The name of a call.
@@ -322,7 +321,7 @@ impl Definition {
             }
         };
         let method = request.method.clone();
-        Ok(Prepared { name: self.name(send), upstream: &request.upstream, method, target, fields, body, timeout: request.timeout })
+        Ok(Prepared { upstream: &request.upstream, method, target, fields, body, timeout: request.timeout })
     }
 
     /// Whether a step is done that is answered with this status.
@@ -360,6 +359,28 @@ impl Definition {
     }
 }
 
+/// The client's body, with the values of it that are referred to.
+struct ClientBody {
+    document: Document,
+    places: Vec<BodyPlace>,
+}
+
+/// Where a fact is in the client's body.
+struct BodyPlace {
+    fact: usize,
+    mark: u16,
+    /// How many elements of arrays its place names by itself.
+    elements: usize,
+}
+
+impl ClientBody {
+    /// The value of the fact of this number.
+    fn value(&self, fact: usize) -> Option<Proved> {
+        let place = self.places.iter().find(|place| place.fact == fact)?;
+        found(&self.document, place.mark, place.elements)
+    }
+}
+
 /// A value that was marked: one, or a list where the way to it led through arrays.
 fn found(document: &Document, mark: u16, elements: usize) -> Option<Proved> {
     let mut all = document.found().iter().filter(|found| found.number == mark);
@@ -378,7 +399,7 @@ fn elements(place: &Place) -> usize {
 }
 
 /// What reads parts of an answer, each in this place of it.
-fn marked(at: Option<&Place>, parts: &[Place]) -> Result<(Arc<Plan>, Vec<(String, usize)>), String> {
+fn marked(at: Option<&Place>, parts: &[Place]) -> Result<(Arc<Plan>, Parts), String> {
     let (mut marks, mut names) = (Vec::new(), Vec::new());
     for (number, place) in (0_u16..).zip(parts) {
         let whole = match at {

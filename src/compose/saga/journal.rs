@@ -46,6 +46,9 @@ pub(crate) struct Unavailable;
 
 type Read = Box<dyn FnOnce(&Store) -> Result<(), Trouble> + Send>;
 
+/// What is to be written, and who waits for it.
+type Waiting = (Write, oneshot::Sender<Result<Written, Unavailable>>);
+
 enum Work {
     Write(Write, oneshot::Sender<Result<Written, Unavailable>>),
     Read(Read),
@@ -104,18 +107,6 @@ impl Journal {
         };
         self.ask(Work::Read(Box::new(read)))?;
         told.await.map_err(|_| Unavailable)
-    }
-
-    /// The same for who may wait, on no runtime.
-    pub(crate) fn read_now<T: Send + 'static>(
-        &self,
-        patience: Duration,
-        read: impl FnOnce(&Store) -> Result<T, Trouble> + Send + 'static,
-    ) -> Result<T, Unavailable> {
-        let (tell, told) = sync_channel(1);
-        let read = move |store: &Store| read(store).map(|found| drop(tell.send(found)));
-        self.ask(Work::Read(Box::new(read)))?;
-        told.recv_timeout(patience).map_err(|_| Unavailable)
     }
 
     fn ask(&self, work: Work) -> Result<(), Unavailable> {
@@ -239,7 +230,7 @@ impl Keeper {
         self.health.send_replace(health);
     }
 
-    fn write(&mut self, writes: Vec<(Write, oneshot::Sender<Result<Written, Unavailable>>)>) {
+    fn write(&mut self, writes: Vec<Waiting>) {
         if writes.is_empty() {
             return;
         }

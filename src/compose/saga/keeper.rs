@@ -150,11 +150,6 @@ impl Sagas {
         matches!(*self.journal.health().borrow(), Health::Open(_)) && !*self.parks.borrow()
     }
 
-    /// How many are open.
-    pub(crate) fn count(&self) -> usize {
-        self.open.lock().len() + self.stuck.lock().len()
-    }
-
     /// Takes up what is found in the journal whenever that was opened.
     async fn follow(self: Arc<Self>) {
         let (mut health, mut parks) = (self.journal.health(), self.parks.subscribe());
@@ -412,4 +407,76 @@ impl Operated for Arc<Sagas> {
 /// Which of a saga's times are over.
 pub(super) fn over(definition: &Definition, record: &Record, now: Millis) -> Over {
     Over { deadline: now >= record.deadline_from.plus(definition.deadline), give_up: now >= record.give_up_from.plus(definition.give_up) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::definition::Definition;
+    use super::super::store::tests::{self, Scratch};
+    use super::*;
+    use crate::telemetry::Metrics;
+
+    /// Without upstreams: nothing can be sent, and nothing has to be.
+    struct Nowhere;
+
+    impl World for Nowhere {
+        fn pool(&self, _: &str) -> Option<Arc<Pool>> {
+            None
+        }
+        fn calls(&self, _: &str, _: &str) -> Option<Arc<dyn Calls>> {
+            None
+        }
+    }
+
+    fn sagas(scratch: &Scratch) -> Arc<Sagas> {
+        let metrics = Metrics::new();
+        let sagas = Sagas::open(scratch.0.clone(), metrics.saga_commits(), Box::new(Nowhere), metrics).expect("a thread");
+        sagas.run(&Handle::current());
+        sagas
+    }
+
+    /// One that begins now.
+    fn record(key: &str) -> Record {
+        let now = Millis::now();
+        Record { begun: now, deadline_from: now, give_up_from: now, ..tests::record(key) }
+    }
+
+    fn definition() -> Arc<Definition> {
+        let saga = serde_json::json!({"deadline": "1h", "steps": {"a": {"upstream": "p", "post": "/a", "attempts": 100}}});
+        Arc::new(Definition::compile("/a", &serde_json::from_value(saga).expect("a saga")).expect("a definition"))
+    }
+
+    #[tokio::test]
+    async fn of_too_many_the_next_one_does_not_begin_until_another_ends() {
+        let scratch = Scratch::new("many");
+        let (sagas, definition) = (sagas(&scratch), definition());
+        for number in 0..MOST_OPEN as u128 {
+            sagas.open.lock().insert(Id(number), Task::new(Fares::Begins));
+        }
+
+        let soon = Instant::now() + Duration::from_millis(50);
+        assert!(matches!(sagas.begin(&definition, record("k"), soon).await, Begun::TooMany));
+        assert!(sagas.find(record("k").key).await.expect("it can be read").is_none(), "nothing was written");
+
+        sagas.open.lock().clear();
+        assert!(matches!(sagas.begin(&definition, record("k"), soon).await, Begun::Open(_, State::Running(0)) | Begun::Answered(..)));
+    }
+
+    #[tokio::test]
+    async fn once_parked_none_begins_and_the_journal_is_given_up() {
+        let scratch = Scratch::new("park");
+        let (sagas, definition) = (sagas(&scratch), definition());
+        let soon = Instant::now() + Duration::from_millis(10);
+        let begun = sagas.begin(&definition, record("k"), soon).await;
+        let Begun::Open(id, _) = begun else { panic!("{begun:?}") };
+
+        sagas.close(Instant::now() + Duration::from_secs(10)).await;
+
+        assert!(matches!(sagas.begin(&definition, record("other"), soon).await, Begun::Unavailable));
+        assert!(sagas.find(record("k").key).await.is_err());
+        assert_eq!(sagas.open.lock().len(), 0);
+        let next = self::sagas(&scratch);
+        let found = next.find(record("k").key).await.expect("it can be read");
+        assert_eq!(found.map(|(found, record)| (found, record.state)), Some((id, State::Running(0))));
+    }
 }

@@ -220,11 +220,6 @@ impl Machine {
         Self { state, keeping: None, attempts: 0, may_have_happened: true, answers }
     }
 
-    /// The state that is durable.
-    pub(crate) fn state(&self) -> State {
-        self.state
-    }
-
     /// What is done first.
     pub(crate) fn first(&mut self, shape: &Shape, over: Over) -> Command {
         match self.state {

@@ -183,7 +183,7 @@ pub(crate) struct Act {
 /// A saga as it is kept. Values are texts of JSON, as they came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    format: u32,
+    pub(super) format: u32,
     /// The route that it began on.
     pub route: String,
     /// What its client asks with again.

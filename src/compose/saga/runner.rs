@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frontgate_filters::reply::{Form, Reply};
+use frontgate_filters::words::fields;
 use http::{HeaderValue, StatusCode};
 
 use super::counted::Counted;
@@ -200,6 +201,11 @@ impl Run {
             }
         }
         self.record = next;
+        if let State::Stuck(_) = self.record.state {
+            let (id, route) = (self.open.id, &self.record.route);
+            let why = self.record.trouble.as_deref().unwrap_or("what it needs cannot be had");
+            log::error!("saga {id} of route `{route}` is stuck and needs an operator (frontgate saga show {id}): {why}");
+        }
         self.counted.moves(self.record.state, now);
         *self.open.task.live.lock() = super::operated::Live::default();
         self.open.task.fares.send_replace(Fares::Is(self.record.state, self.record.answer.clone()));
@@ -234,7 +240,7 @@ impl Run {
         let reply = reply.with_member("saga", self.open.id.to_string().into());
         let request_id = HeaderValue::try_from(&*self.record.request_id).unwrap_or_else(|_| HeaderValue::from_static("-"));
         let (head, body) = reply.render(Form::Problem, &request_id);
-        let content_type = head.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type = head.headers.get(http::header::CONTENT_TYPE).and_then(fields::text).unwrap_or_default();
         Answer { status: reply.status.as_u16(), content_type: content_type.to_owned(), retry_after, body }
     }
 

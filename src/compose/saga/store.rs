@@ -88,6 +88,9 @@ pub(crate) enum Written {
     Taken(Id, Box<Record>),
 }
 
+/// A saga that was found; of one that cannot be read, why.
+pub(crate) type Found = (Id, Result<Record, String>);
+
 /// The file, open.
 pub(crate) struct Store(Database);
 
@@ -183,7 +186,7 @@ impl Store {
     }
 
     /// The sagas in a state of this name, at most so many, those with ids behind this one, in their order. Of one that cannot be read, why.
-    pub(crate) fn range(&self, state: &str, after: Option<Id>, most: usize) -> Result<Vec<(Id, Result<Record, String>)>, Trouble> {
+    pub(crate) fn range(&self, state: &str, after: Option<Id>, most: usize) -> Result<Vec<Found>, Trouble> {
         let code = code_of(state);
         (|| {
             let reading = self.0.begin_read()?;

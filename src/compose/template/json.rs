@@ -17,8 +17,17 @@ use crate::compose::values::{self, Values};
 pub(crate) struct Json<S> {
     template: Template,
     fillings: Box<[Filling<S>]>,
-    /// Of each member of the outermost object, its name and the fillings in it. No name where it is what is spread.
-    members: Box<[(Option<Box<str>>, std::ops::Range<usize>)]>,
+    /// For each of them, the names that lead to it; arrays are passed over.
+    paths: Box<[Box<[Box<str>]>]>,
+}
+
+/// How a value stands in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stands {
+    /// As it is, or its elements or members do.
+    Whole,
+    /// Within a text.
+    InText,
 }
 
 /// What is put into a place.
@@ -52,15 +61,9 @@ pub(crate) enum Lacking {
 impl<S> Json<S> {
     /// Reads a value whose texts may hold references. The key `...` spreads the members of what it names, one or a list.
     pub(crate) fn compile(value: &serde_json::Value, resolve: &mut Resolve<'_, S>) -> Result<Self, Wrong> {
-        let mut reading = Reading { fillings: Vec::new(), resolve };
-        let mut members = Vec::new();
-        let piece = match value {
-            serde_json::Value::Object(written) => {
-                reading.object(written, &mut |name, fillings| members.push((name.map(Box::from), fillings)))?
-            }
-            other => reading.piece(other)?,
-        };
-        Ok(Self { template: piece.into(), fillings: reading.fillings.into(), members: members.into() })
+        let mut reading = Reading { fillings: Vec::new(), paths: Vec::new(), path: Vec::new(), resolve };
+        let piece = reading.piece(value)?;
+        Ok(Self { template: piece.into(), fillings: reading.fillings.into(), paths: reading.paths.into() })
     }
 
     /// What its references stand for.
@@ -68,17 +71,12 @@ impl<S> Json<S> {
         self.fillings.iter().for_each(|filling| filling.sources(each));
     }
 
-    /// The members of the outermost object: the name, where it is not what is spread, with what the references in it stand for.
-    pub(crate) fn members<'s>(&'s self, each: &mut dyn FnMut(Option<&'s str>, &mut dyn FnMut(&mut dyn FnMut(&'s S)))) {
-        for (name, fillings) in &self.members {
-            let fillings = &self.fillings[fillings.clone()];
-            each(name.as_deref(), &mut |source| fillings.iter().for_each(|filling| filling.sources(source)));
+    /// What its references stand for, with the names that lead to each place, and how the value stands there.
+    pub(crate) fn places<'s>(&'s self, each: &mut dyn FnMut(&'s [Box<str>], Stands, &'s S)) {
+        for (filling, path) in self.fillings.iter().zip(&self.paths) {
+            let stands = if matches!(filling, Filling::Words(_)) { Stands::InText } else { Stands::Whole };
+            filling.sources(&mut |source| each(path, stands, source));
         }
-    }
-
-    /// Whether it is an object, whose members [`Json::members`] are.
-    pub(crate) fn is_object(&self) -> bool {
-        !self.members.is_empty()
     }
 
     /// The JSON with all values: where one is missing, a member is left out, and an element is null.
@@ -150,12 +148,16 @@ impl Beside {
 /// What was read so far.
 struct Reading<'r, 'c, S> {
     fillings: Vec<Filling<S>>,
+    paths: Vec<Box<[Box<str>]>>,
+    /// The names that lead to what is read.
+    path: Vec<Box<str>>,
     resolve: &'r mut Resolve<'c, S>,
 }
 
 impl<S> Reading<'_, '_, S> {
     fn add(&mut self, filling: Filling<S>) -> usize {
         self.fillings.push(filling);
+        self.paths.push(self.path.as_slice().into());
         self.fillings.len() - 1
     }
 
@@ -166,7 +168,7 @@ impl<S> Reading<'_, '_, S> {
                 let items = elements.iter().map(|element| self.item(element)).collect::<Result<Vec<_>, _>>()?;
                 Ok(Piece::array(items))
             }
-            serde_json::Value::Object(members) => self.object(members, &mut |_, _| {}),
+            serde_json::Value::Object(members) => self.object(members),
             constant => Ok(Piece::constant(constant)),
         }
     }
@@ -197,18 +199,14 @@ impl<S> Reading<'_, '_, S> {
         self.piece(element).map(Item::One)
     }
 
-    fn object(
-        &mut self,
-        written: &serde_json::Map<String, serde_json::Value>,
-        each: &mut dyn FnMut(Option<&str>, std::ops::Range<usize>),
-    ) -> Result<Piece, Wrong> {
+    fn object(&mut self, written: &serde_json::Map<String, serde_json::Value>) -> Result<Piece, Wrong> {
         let named: Vec<&str> = written.keys().map(String::as_str).filter(|name| *name != "...").collect();
         let mut members = Vec::new();
         for (name, value) in written {
             if name != "..." {
-                let begin = self.fillings.len();
+                self.path.push(name.as_str().into());
                 let piece = self.piece(value)?;
-                each(Some(name), begin..self.fillings.len());
+                self.path.pop();
                 members.push(Member::Named(MemberName::new(name), piece));
                 continue;
             }
@@ -225,7 +223,6 @@ impl<S> Reading<'_, '_, S> {
             for name in names {
                 let source = (self.resolve)(&Reference::bare(name)?)?;
                 let number = self.add(Filling::Spread { source, beside: Beside::new(&named)? });
-                each(None, number..number + 1);
                 members.push(Member::Spread(number));
             }
         }

@@ -9,7 +9,7 @@ mod target;
 mod tests;
 mod words;
 
-pub(crate) use json::{Json, Lacking};
+pub(crate) use json::{Json, Lacking, Stands};
 pub(crate) use target::Target;
 pub(crate) use words::Words;
 

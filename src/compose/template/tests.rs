@@ -130,6 +130,24 @@ fn targets_that_lead_elsewhere_are_refused_when_they_are_read() {
 }
 
 #[test]
+fn targets_that_can_never_be_the_same_are_told() {
+    let may = |one: &str, other: &str| {
+        let target = |text: &str| Target::compile(text, &mut resolve).expect(text);
+        let (one, other) = (target(one), target(other));
+        assert_eq!(one.may_be_like(&other), other.may_be_like(&one));
+        one.may_be_like(&other)
+    };
+    for (one, other) in
+        [("/a", "/a"), ("/a", "/{id}"), ("/a/{id}", "/{id}/b"), ("/a?x=1", "/a?x={id}"), ("/a?x={a.none}", "/a"), ("/a/x{id}", "/a/{id}")]
+    {
+        assert!(may(one, other), "{one} {other}");
+    }
+    for (one, other) in [("/a", "/b"), ("/a", "/a/{id}"), ("/a/{id}", "/b/{id}"), ("/users", "/user"), ("/a", "/b?x={id}")] {
+        assert!(!may(one, other), "{one} {other}");
+    }
+}
+
+#[test]
 fn what_is_too_long_is_not_sent() {
     let long = "x".repeat(70_000);
     assert_eq!(target("/{id}", &known(&[], &[("id", long.as_bytes())])), Err(Missing));
@@ -187,26 +205,27 @@ fn what_is_spread_gives_way_to_what_is_named() {
 }
 
 #[test]
-fn members_of_an_answer_say_what_they_are_made_of() {
-    let page = json!({"code": 0, "x": {"u": "{a.u}", "l": ["{b} and {id}"]}, "...": ["a", "b"], "y": "{b.z}"});
+fn places_of_values_are_told_by_the_names_that_lead_there() {
+    let page = json!({"code": 0, "x": {"u": "{a.u}", "l": ["{b} and {id}", [{"y": "{b}"}]]}, "...": ["a", "b"], "in": {"...": "a"}});
     let page = Json::compile(&page, &mut resolve).expect("JSON");
     let mut found = Vec::new();
 
-    page.members(&mut |name, sources| {
-        let mut origins = Vec::new();
-        sources(&mut |source: &Origin| origins.push(source.clone()));
-        found.push((name.map(str::to_owned), origins));
-    });
+    page.places(&mut |path, stands, source| found.push((path.join("."), stands, source.clone())));
 
-    let expected = [(Some("code"), &[][..]), (Some("x"), &["a.u", "b", "id"]), (None, &["a"]), (None, &["b"]), (Some("y"), &["b.z"])];
-    let expected: Vec<_> = expected
-        .iter()
-        .map(|(name, origins)| (name.map(str::to_owned), origins.iter().map(|text| origin(text)).collect::<Vec<_>>()))
-        .collect();
+    let expected = [
+        ("x.u", Stands::Whole, "a.u"),
+        ("x.l", Stands::InText, "b"),
+        ("x.l", Stands::InText, "id"),
+        ("x.l.y", Stands::Whole, "b"),
+        ("", Stands::Whole, "a"),
+        ("", Stands::Whole, "b"),
+        ("in", Stands::Whole, "a"),
+    ];
+    let expected: Vec<_> = expected.iter().map(|(path, stands, text)| ((*path).to_owned(), *stands, origin(text))).collect();
     assert_eq!(found, expected);
     let mut all = 0;
     page.sources(&mut |_| all += 1);
-    assert_eq!(all, 6);
+    assert_eq!(all, expected.len());
 }
 
 /// Bytes of which many mean something to somebody.

@@ -221,7 +221,7 @@ fn texts(node: &Node, among: Among, report: &mut Report<'_, '_>) {
                 let key = entry.key.as_str();
                 if !matches!(key, "json" | "body" | "answer") {
                     let fixed = among.fixed || matches!(key, "set" | "add");
-                    texts(&entry.node, Among { fixed, referring: among.referring || key == "aggregate" }, report);
+                    texts(&entry.node, Among { fixed, referring: among.referring || matches!(key, "aggregate" | "saga") }, report);
                 }
             }
         }

@@ -45,11 +45,11 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
         1 => {}
         0 => report.lacking(
             name.place,
-            format!("the route `{}` leads nowhere: write `upstream`, `redirect`, `respond` or `aggregate`", name.value),
+            format!("the route `{}` leads nowhere: write `upstream`, `redirect`, `respond`, `aggregate` or `saga`", name.value),
         ),
         _ => report.error(
             name.place,
-            format!("the route `{}` has more than one of `upstream`, `redirect`, `respond` and `aggregate`", name.value),
+            format!("the route `{}` has more than one of `upstream`, `redirect`, `respond`, `aggregate` and `saga`", name.value),
         ),
     }
     if route.timeout.is_some_and(|timeout| timeout.0.is_zero()) {

@@ -24,11 +24,11 @@ routes:
     assert_eq!(
         found,
         [
-            "8:12 the route `nowhere` leads nowhere: write `upstream`, `redirect`, `respond` or `aggregate`",
-            "9:12 the route `two` has more than one of `upstream`, `redirect`, `respond` and `aggregate`",
+            "8:12 the route `nowhere` leads nowhere: write `upstream`, `redirect`, `respond`, `aggregate` or `saga`",
+            "9:12 the route `two` has more than one of `upstream`, `redirect`, `respond`, `aggregate` and `saga`",
             "9:37 there is no upstream `mian` (did you mean `main`?)",
             "9:61 99 is not a final status: 200 to 599",
-            "10:12 the route `all` has more than one of `upstream`, `redirect`, `respond` and `aggregate`",
+            "10:12 the route `all` has more than one of `upstream`, `redirect`, `respond`, `aggregate` and `saga`",
             "10:58 `x` is neither a path nor an http URL",
             "10:69 200 is not a redirect: 301, 302, 303, 307 or 308",
             "11:29 there is no key `upstrem` here (did you mean `upstream`?)",

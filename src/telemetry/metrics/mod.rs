@@ -137,12 +137,13 @@ impl Metrics {
     }
 
     /// The handle of a route's sagas: always the same for a name.
-    #[allow(dead_code, reason = "what runs sagas is on its way")]
+    #[cfg_attr(not(feature = "saga"), allow(dead_code, reason = "there are no sagas"))]
     pub(crate) fn sagas(&self, route: &str) -> Arc<SagaMetrics> {
         self.sagas.get(route, SagaMetrics::default)
     }
 
     /// How many sagas are open, by route and state, where there are any.
+    #[cfg_attr(not(feature = "saga"), allow(dead_code, reason = "there are no sagas"))]
     pub(crate) fn open_sagas(&self) -> Vec<SagaCount> {
         let mut open = Vec::new();
         self.sagas.each(|route, sagas| {
@@ -153,7 +154,7 @@ impl Metrics {
     }
 
     /// What the syncs of the sagas' journal take, in seconds.
-    #[allow(dead_code, reason = "what runs sagas is on its way")]
+    #[cfg_attr(not(feature = "saga"), allow(dead_code, reason = "there are no sagas"))]
     pub(crate) fn saga_commits(&self) -> Histogram {
         self.saga_commits.get_or_init(|| histogram(sagas::COMMITS)).clone()
     }

@@ -31,6 +31,7 @@ impl Default for SagaMetrics {
     }
 }
 
+#[cfg_attr(not(feature = "saga"), allow(dead_code, reason = "there are no sagas"))]
 impl SagaMetrics {
     /// One more is in this state, where that is an open one.
     pub(crate) fn enters(&self, state: SagaState) {

@@ -151,9 +151,14 @@ impl Policy {
         self.fingerprint
     }
 
-    /// Whether the whole member of this name goes, of an object that is the document itself.
-    pub fn drops(&self, member: &str) -> bool {
-        !self.noop && self.nodes.first().is_some_and(|root| root.find(member.as_bytes()) == Target::DROP)
+    /// Whether what these names lead to goes, whatever it is; none of them is the whole document.
+    pub fn drops<'p>(&self, path: impl IntoIterator<Item = &'p str>) -> bool {
+        let mut target = if self.noop { Target::KEEP } else { Target(0) };
+        for name in path {
+            let Some(node) = target.node() else { break };
+            target = self.nodes[node as usize].find(name.as_bytes());
+        }
+        target == Target::DROP
     }
 
     /// Whether nothing can ever be dropped.

@@ -106,13 +106,14 @@ fn only_policies_whose_other_members_share_a_state_have_a_prefilter() {
 }
 
 #[test]
-fn a_member_that_goes_whole_is_told() {
+fn what_goes_whole_is_told() {
     let (some, others) = (drop(&["a", "b.c", "**.d"]), keep(&["a", "b.c"]));
 
-    let gone = |policy: &Policy| ["a", "b", "c", "d"].map(|member| policy.drops(member));
+    let gone = |policy: &Policy| ["a", "a.x", "b", "b.c", "b.c.x", "b.e", "c", "x.y.d.z"].map(|path| policy.drops(path.split('.')));
 
-    assert_eq!(gone(&some), [true, false, false, true]);
-    assert_eq!(gone(&others), [false, false, true, true]);
-    assert_eq!(gone(&some.intersect(&others).expect("a policy")), [true, false, true, true]);
-    assert_eq!(gone(&drop(&[])), [false; 4]);
+    assert_eq!(gone(&some), [true, true, false, true, true, false, false, true]);
+    assert_eq!(gone(&others), [false, false, false, false, false, true, true, true]);
+    assert_eq!(gone(&some.intersect(&others).expect("a policy")), [true, true, false, true, true, true, true, true]);
+    assert_eq!(gone(&drop(&[])), [false; 8]);
+    assert!(!some.drops([]) && !others.drops([]));
 }

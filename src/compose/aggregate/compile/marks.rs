@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use frontgate_filters::json::path::Segment;
 use frontgate_filters::json::place::Step;
 use frontgate_filters::json::{Mark, Path, Place, Plan, Policy};
 
-use super::super::At;
 use super::super::source::Spot;
+use super::super::{At, Names};
 use super::names::Renames;
 
 /// The marks on an answer or a body, while they are collected.
@@ -48,9 +49,9 @@ impl Marks {
     /// Where the value of a reference is.
     pub(super) fn spot(&mut self, place: &Place) -> Result<Spot, String> {
         if place.steps().is_empty() {
-            return Ok(Spot { mark: None, picked: 0, way: None });
+            return Ok(Spot { names: Box::default(), mark: None, picked: 0, way: None });
         }
-        Ok(Spot { mark: Some(self.add(place, false)?), picked: place.picked(), way: way(place)? })
+        Ok(Spot { names: names(place), mark: Some(self.add(place, false)?), picked: place.picked(), way: way(place)? })
     }
 
     /// The plan by which a text is read, with this policy from the part that counts on.
@@ -77,6 +78,15 @@ impl Marks {
         let marks: Vec<Mark> = self.marks.iter().map(shown).collect();
         Plan::new(&Policy::drop(&[]).map_err(said)?, &[], &marks).map(Arc::new).map_err(said)
     }
+}
+
+/// The names on the way to a place.
+pub(super) fn names(place: &Place) -> Names {
+    let name = |step: &Step| match step {
+        Step::Segment(Segment::Name(name)) => Some(name.as_str().into()),
+        _ => None,
+    };
+    place.steps().iter().filter_map(name).collect()
 }
 
 /// Marks all places on the way from which no single element is picked.

@@ -13,15 +13,15 @@ use frontgate_filters::json::{Document, Path, Place, Plan, path::Segment};
 use frontgate_filters::words::matching::{Fact, Match, Wanted};
 use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::Spanned;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 
 use self::marks::Marks;
 use self::names::Renames;
 use super::source::Source;
-use super::{Aggregate, Batch, Body, Call, Condition, Each, Into, Varies};
+use super::{Aggregate, Batch, Body, Call, Condition, Each, Into, Names, Varies};
 use crate::compose::reference::{Origin, Reference, Scope, Wrong};
 use crate::compose::stages::stages;
-use crate::compose::template::{Json, Target, Words};
+use crate::compose::template::{Json, Stands, Target, Words};
 use crate::compose::values;
 use crate::config::model;
 use crate::router::Pattern;
@@ -41,11 +41,11 @@ pub(crate) fn compile(
         compiler.call(index, name, call, pool).map_err(|error| format!("`{name}`: {error}"))
     });
     let drafts = drafts.collect::<Result<Vec<_>, _>>()?;
-    let shown = match &written.answer {
+    let value = match &written.answer {
         Some(answer) => serde_json::to_value(&answer.value).map_err(|error| error.to_string())?,
         None => usual_answer(written),
     };
-    let answer = compiler.json(&shown, false).map_err(|error| format!("`answer`: {error}"))?;
+    let answer = compiler.json(&value, false).map_err(|error| format!("`answer`: {error}"))?;
     let marks = std::mem::take(&mut compiler.marks);
     let mut calls = drafts
         .into_iter()
@@ -54,12 +54,22 @@ pub(crate) fn compile(
         .map(|((draft, marks), (name, call))| finish(draft, marks, call).map_err(|error| format!("`{name}`: {error}")))
         .collect::<Result<Vec<_>, _>>()?;
     let needs: Vec<Vec<usize>> = calls.iter().map(|call| call.needs.to_vec()).collect();
-    stages(&needs).map_err(|_| "calls need each other in a ring".to_owned())?;
+    let stages = stages(&needs).map_err(|_| "calls need each other in a ring".to_owned())?;
+    let mut last_first: Vec<usize> = (0..calls.len()).collect();
+    last_first.sort_by_key(|&call| std::cmp::Reverse(stages[call]));
     for index in 0..calls.len() {
         let gets = |other: &Call| other.each.as_ref().is_some_and(|each| each.of == index && each.into.is_some());
         calls[index].needed_by = (0..calls.len()).filter(|&other| needs[other].contains(&index)).collect();
+        calls[index].may_be_repeated = calls[index].method == Method::GET && {
+            let one = &calls[index];
+            let alike =
+                |other: &Call| other.method == Method::GET && Arc::ptr_eq(&one.pool, &other.pool) && one.target.may_be_like(&other.target);
+            one.each.is_some() || calls.iter().enumerate().any(|(other, call)| other != index && alike(call))
+        };
         calls[index].gets = (0..calls.len()).filter(|&other| gets(&calls[other])).collect();
     }
+    let places = shown(&answer, &calls, &last_first);
+    calls.iter_mut().zip(places).for_each(|(call, at)| call.shown_at = at);
     let body = compiler.refers_to_body.then(|| compiler.body.plan(None, None)).transpose()?;
     Ok(Aggregate {
         reads_body: body.is_some() || calls.iter().any(|call| matches!(call.body, Body::Client)),
@@ -70,6 +80,7 @@ pub(crate) fn compile(
         most_answer: usize::try_from(written.limits.answer.value.0).unwrap_or(usize::MAX),
         most_total: usize::try_from(written.limits.total.value.0).unwrap_or(usize::MAX),
         most_calls: written.limits.calls.value as usize,
+        last_first: last_first.into(),
         varies: varies(&compiler.selectors),
     })
 }
@@ -200,7 +211,7 @@ impl Compiler<'_> {
                 }
                 let objects = self.marks[of].add(&Place::of(objects.iter().cloned()), true)?;
                 let existing = self.marks[of].add(&into.at, false)?;
-                Some(Into { name: MemberName::new(name), objects, existing })
+                Some(Into { names: marks::names(&into.at), name: MemberName::new(name), objects, existing })
             }
             (Some(_), _) => return Err("`into` lies in another call than `each`".to_owned()),
             (None, _) => None,
@@ -251,9 +262,33 @@ fn finish(draft: Draft, marks: &Marks, call: &model::Call) -> Result<Call, Strin
         at: marks.at(),
         needs: draft.needs.into_iter().collect(),
         fails_with: draft.fails_with.into_iter().collect(),
+        may_be_repeated: false,
         needed_by: Box::default(),
         gets: Box::default(),
+        shown_at: Box::default(),
     })
+}
+
+/// For each call, the names that lead to where its answer, or parts of it, are in the whole: by itself, and within what it is put into.
+fn shown(answer: &Json<Source>, calls: &[Call], last_first: &[usize]) -> Vec<Box<[Names]>> {
+    // Where each is, with the names of which part of it that is. What is within a text has no members.
+    let mut places: Vec<Vec<(Names, Option<Names>)>> = calls.iter().map(|_| Vec::new()).collect();
+    answer.places(&mut |path, stands, source| {
+        if let Source::Call(call, spot) = source {
+            let part = (stands == Stands::Whole).then(|| spot.names.clone());
+            places[*call].push((path.into(), part));
+        }
+    });
+    for &index in last_first.iter().rev() {
+        let Some((each, into)) = calls[index].each.as_ref().and_then(|each| Some((each, each.into.as_ref()?))) else { continue };
+        let within = places[each.of].iter().filter_map(|(path, part)| {
+            let behind = into.names.strip_prefix(&**part.as_ref()?)?;
+            Some((path.iter().chain(behind).cloned().collect(), Some(Names::default())))
+        });
+        let within: Vec<_> = within.collect();
+        places[index].extend(within);
+    }
+    places.into_iter().map(|places| places.into_iter().map(|(path, _)| path).collect()).collect()
 }
 
 /// The headers that these facts are read from. The client's address and certificate are in none.

@@ -59,6 +59,7 @@ async fn results_become_members_of_what_each_went_through() {
             "calls:\n  cart: {upstream: a, get: /cart, at: data}\n",
             "  p: {upstream: a, get: \"/p?ids={each}\", each: cart.items.ref.id, batch: 2, at: list, by: of.id, into: cart.items.product, otherwise: {none: true}}\n",
             "  r: {upstream: a, get: \"/r/{each}\", each: cart.items.ref.id, into: cart.items.rating}\n",
+            "  o: {upstream: a, get: \"/o/{each}\", each: cart.owner, into: cart.owner}\n",
             "answer: {cart: \"{cart}\", first: \"{cart.items.0}\", refs: \"{cart.items.ref}\", all: \"{p.of.id}\"}",
         ),
     );
@@ -77,6 +78,7 @@ async fn results_become_members_of_what_each_went_through() {
         ("GET a /r/1", ok("5")),
         ("GET a /r/2", status(404, "")),
         ("GET a /r/3", ok("[3]")),
+        ("GET a /o/7", ok(r#"{"name":"Ann"}"#)),
     ]);
 
     let came = ask(&page, &get("/p"), &table).await;
@@ -97,7 +99,7 @@ async fn results_become_members_of_what_each_went_through() {
     assert_eq!(
         came.text,
         format!(
-            r#"{{"cart":{{"owner":7,"items":{items}}},"first":{first},"refs":[{{"id":1}},{{"id":"2"}},{{"id":3}},{{"id":[1]}}],"all":[1,2]}}"#
+            r#"{{"cart":{{"owner":{{"name":"Ann"}},"items":{items}}},"first":{first},"refs":[{{"id":1}},{{"id":"2"}},{{"id":3}},{{"id":[1]}}],"all":[1,2]}}"#
         )
     );
     assert_eq!(came.header("x-bff-missing"), Some("p, r"));

@@ -148,11 +148,37 @@ fn what_nobody_would_see_is_not_asked_for() {
 
     assert_eq!(needed(None), all);
     assert_eq!(drop(&[]), all);
-    assert_eq!(drop(&["cart.x", "user.name"]), all, "only whole members count");
+    assert_eq!(drop(&["cart.y", "user.other"]), all);
+    assert_eq!(drop(&["cart.x"]), "user cart only ads log unused", "nor what would be put where nothing stays");
+    assert_eq!(drop(&["cart.*"]), "user cart only ads log unused", "what is left of the cart may be no object");
+    assert_eq!(drop(&["user.name"]), all, "the cart needs it");
+    assert_eq!(drop(&["user.name", "cart"]), "only ads log unused");
     assert_eq!(drop(&["ads"]), "user cart items log unused");
     assert_eq!(drop(&["cart"]), "user only ads log unused");
     assert_eq!(drop(&["cart", "user"]), "only ads log unused");
     assert_eq!(drop(&["user"]), all, "the cart needs it");
     assert_eq!(keep(&["code"]), "log unused", "what changes something is done in any case");
     assert_eq!(keep(&["ads.x"]), "only ads log unused");
+    assert_eq!(keep(&["cart.total"]), "user cart log unused");
+    assert_eq!(keep(&["cart.x.n"]), "user cart items log unused");
+}
+
+#[test]
+fn what_is_put_into_what_is_put_in_is_asked_for_where_it_is_seen() {
+    let page = of(
+        "/p",
+        concat!(
+            "calls:\n  l: {upstream: a, get: /l}\n  p: {upstream: a, get: \"/p/{each}\", each: l.i.id, into: l.i.p}\n",
+            "  c: {upstream: a, get: \"/c/{each}\", each: p.k, into: p.c}\nanswer: {page: {list: \"{l.i}\"}, ids: \"{l.i.id}\"}",
+        ),
+    );
+    let drop = |text: &str| {
+        let policy = Policy::drop(&[text.parse().expect("a path")]).expect("a policy");
+        page.needed(Some(&policy)).to_vec()
+    };
+
+    assert_eq!(drop("page.list.p.c"), [true, true, false]);
+    assert_eq!(drop("page.list.p"), [true, false, false]);
+    assert_eq!(drop("page"), [true, false, false], "the list has other members, too");
+    assert_eq!(drop("page.list.p.k"), [true, true, true]);
 }

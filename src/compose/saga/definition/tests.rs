@@ -58,11 +58,11 @@ fn calls_are_made_of_what_was_kept_alone_also_by_a_definition_that_was_read_agai
     assert_eq!(reserve.fields["idempotency-key"], format!("{id}-reserve"));
     assert_eq!(reserve.fields["x-saga"], id.to_string());
     assert!(!reserve.fields.contains_key("x-none"));
-    assert_eq!((reserve.upstream, reserve.timeout, &**reserve.name), ("stock", Some(Duration::from_secs(2)), "reserve"));
+    assert_eq!((reserve.upstream, reserve.timeout, &**read.name(Send::Step(0))), ("stock", Some(Duration::from_secs(2)), "reserve"));
     let undo = read.prepare(Send::Undo(0), id, &record).expect("it can be sent");
     assert_eq!((undo.target, undo.body), (format!("/reservations/by-key/{id}-reserve"), None));
     assert_eq!(
-        (&undo.fields["idempotency-key"], &**undo.name),
+        (&undo.fields["idempotency-key"], &**read.name(Send::Undo(0))),
         (&HeaderValue::try_from(format!("{id}-reserve-undo")).expect("a value"), "reserve/undo")
     );
 

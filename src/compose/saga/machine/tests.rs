@@ -277,7 +277,7 @@ fn ends_in_a_good_world(shape: &Shape, moment: &Moment) {
             Command::Send(_) => machine.on(shape, Event::Ended(Ended::Done, over)),
             Command::Pause(_) => machine.on(shape, Event::Due(over)),
             Command::Rest => {
-                assert!(machine.state().is_ended() || matches!(machine.state(), State::Stuck(_)));
+                assert!(machine.state.is_ended() || matches!(machine.state, State::Stuck(_)));
                 return;
             }
         };
@@ -332,7 +332,7 @@ fn told(steps: &[Step], plan: &[(Send, &[Ended])], over: impl Fn(usize) -> Over)
             Command::Rest => break,
         };
     }
-    (commands, machine.state())
+    (commands, machine.state)
 }
 
 fn sends(commands: &[Command]) -> Vec<Send> {

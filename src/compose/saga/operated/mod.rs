@@ -24,8 +24,8 @@ use crate::status::{SagaBrief, SagaJournal, SagaList, SagaObeyed, SagaState, Sag
 pub(crate) const MOST_LISTED: usize = 500;
 /// How many are looked at for a list: of so many that fit it is known how many there are.
 const MOST_LOOKED_AT: usize = 20_000;
-/// How many are read from the journal at once, so that others have their turn.
-const PAGE: usize = 500;
+/// How many are read from the journal at once: each may be [`LARGEST`](super::record::LARGEST), and others have their turn in between.
+const PAGE: usize = 50;
 /// How long a read from the journal may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many are named where an id may mean several.
@@ -256,11 +256,18 @@ pub(crate) async fn first(of: &dyn Operated, state: SagaState, most: usize) -> R
     Ok(read.map(|(id, (record, definition))| brief(of, *id, record, definition.as_deref(), now)).collect())
 }
 
-type Read = (Record, Option<String>);
+/// A saga with the text of its definition, or why it cannot be read.
+type Found = Result<(Record, Option<String>), String>;
 
-fn read_page(store: &Store, state: &str, after: Option<Id>, most: usize) -> Result<Vec<(Id, Result<Read, String>)>, Trouble> {
+fn read_page(store: &Store, state: &str, after: Option<Id>, most: usize) -> Result<Vec<(Id, Found)>, Trouble> {
     let with_definition = |(id, found): (Id, Result<Record, String>)| match found {
-        Ok(record) => Ok((id, Ok((store.definition(record.definition)?, record)).map(|(definition, record)| (record, definition)))),
+        Ok(mut record) => {
+            // Nothing of these is told in a list, and they may be long.
+            (record.body, record.answer) = (None, None);
+            record.facts.clear();
+            let definition = store.definition(record.definition)?;
+            Ok((id, Ok((record, definition))))
+        }
         Err(why) => Ok((id, Err(why))),
     };
     store.range(state, after, most)?.into_iter().map(with_definition).collect()

@@ -6,6 +6,7 @@ use super::Aggregated;
 use super::reading::Use;
 use super::shape::names;
 use crate::compose::reference::Origin;
+use crate::compose::stages::stages;
 use crate::config::check::Report;
 use crate::config::model::Verb;
 
@@ -13,7 +14,7 @@ use crate::config::model::Verb;
 const AT_ONCE: usize = 16;
 
 pub(super) fn check(whole: &Aggregated<'_>, report: &mut Report<'_, '_>) {
-    let circles = rings(whole, report);
+    rings(whole, report);
     put_later(whole, report);
     for (index, call) in whole.calls.iter().enumerate() {
         fails_with(whole, index, report);
@@ -27,9 +28,7 @@ pub(super) fn check(whole: &Aggregated<'_>, report: &mut Report<'_, '_>) {
     if whole.is_sure() {
         unused(whole, report);
     }
-    if !circles {
-        crowded(whole, report);
-    }
+    crowded(whole, report);
 }
 
 /// The calls that a call refers to, each with the first reference to it.
@@ -45,8 +44,8 @@ fn needed<'w, 'c>(whole: &'w Aggregated<'c>, call: usize) -> Vec<(usize, &'w Use
     needed
 }
 
-/// Calls that wait for each other. Whether there are some.
-fn rings(whole: &Aggregated<'_>, report: &mut Report<'_, '_>) -> bool {
+/// Calls that wait for each other.
+fn rings(whole: &Aggregated<'_>, report: &mut Report<'_, '_>) {
     let mut told: Vec<BTreeSet<usize>> = Vec::new();
     for start in 0..whole.calls.len() {
         let Some(ring) = shortest(whole, start) else { continue };
@@ -69,7 +68,6 @@ fn rings(whole: &Aggregated<'_>, report: &mut Report<'_, '_>) -> bool {
         let others = ring[1..].iter().map(|(_, found)| (report.part(found.part.text, found.part.range.clone()), "needed here")).collect();
         report.inside_with(first.part.text, first.part.range.clone(), message, others);
     }
-    !told.is_empty()
 }
 
 /// The shortest way from a call back to itself: each call on it with its reference to the next.
@@ -154,13 +152,10 @@ fn unused(whole: &Aggregated<'_>, report: &mut Report<'_, '_>) {
 
 /// Many calls at the same time.
 fn crowded(whole: &Aggregated<'_>, report: &mut Report<'_, '_>) {
-    let mut stages: Vec<usize> = vec![0; whole.calls.len()];
-    // Nobody is behind more calls than there are.
-    for _ in 0..whole.calls.len() {
-        for index in 0..whole.calls.len() {
-            stages[index] = needed(whole, index).iter().map(|(other, _)| stages[*other] + 1).max().unwrap_or(0);
-        }
-    }
+    let needs: Vec<Vec<usize>> =
+        (0..whole.calls.len()).map(|call| needed(whole, call).into_iter().map(|(other, _)| other).collect()).collect();
+    // Calls that go round in a ring are told of elsewhere.
+    let Ok(stages) = stages(&needs) else { return };
     for stage in 0..=stages.iter().copied().max().unwrap_or(0) {
         let calls = stages.iter().filter(|own| **own == stage).count();
         if calls > AT_ONCE {

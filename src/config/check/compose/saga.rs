@@ -187,21 +187,8 @@ fn lost(uses: &Uses<'_>, name: &str, index: usize, report: &mut Report<'_, '_>) 
     }
 }
 
-/// Keys and filters of the route that mean nothing around a saga, or too much.
+/// Filters and methods of the route that mean nothing around a saga, or too much. Of keys that do it is told with all that need an `upstream`.
 fn around(config: &Config, route: &Route, key: Place, report: &mut Report<'_, '_>) {
-    if route.target.written().len() == 1 {
-        let named = [
-            ("rewrite", route.rewrite.as_ref().map(|rewrite| report.tree.key_of(rewrite.place))),
-            ("mirror", route.mirror.as_ref().map(|mirror| report.tree.key_of(mirror.place))),
-            ("canary", route.canary.first().map(|first| first.place)),
-        ];
-        for (name, place) in named {
-            if let Some(place) = place {
-                let message = format!("`{name}` is about requests that are passed on, and a saga passes none on");
-                report.both(place, message, key, "this makes calls");
-            }
-        }
-    }
     let list = resolved(config, &config.server.filters).chain(resolved(config, &route.filters));
     for (used, entry) in list {
         let Some(entry) = entry else { continue };
