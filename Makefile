@@ -10,11 +10,11 @@ BUILT = $(addprefix --features frontgate/,$(FEATURES))
 
 .PHONY: demo test check long soak bench compare dist deb package deps
 
-# Quickly: without what is optional.
-demo: FEATURES =
+# Quickly: of what is optional with sagas alone.
+demo: FEATURES = saga
 demo: deps
 	@[ -x $(TARGET)/demo/frontgate ] || echo "The first build takes about three minutes on two cores."
-	$(CARGO) run --profile demo -- demo
+	$(CARGO) run --profile demo $(BUILT) -- demo
 
 # Both run to their end, whatever fails.
 test: deps
@@ -71,7 +71,7 @@ deps:
 	@missing=""; \
 	command -v cc >/dev/null 2>&1 || missing="$$missing gcc libc6-dev"; \
 	command -v cmake >/dev/null 2>&1 || missing="$$missing cmake"; \
-	[ -z "$(FEATURES)" ] || command -v protoc >/dev/null 2>&1 || missing="$$missing protobuf-compiler libprotobuf-dev"; \
+	case "$(FEATURES)" in *full* | *etcd*) command -v protoc >/dev/null 2>&1 || missing="$$missing protobuf-compiler libprotobuf-dev";; esac; \
 	command -v $(CARGO) >/dev/null 2>&1 || { echo "Rust is missing: install 1.95 or newer from https://rustup.rs"; exit 1; }; \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \

@@ -380,14 +380,11 @@ impl Gateway {
     pub(crate) fn reload(&self, loaded: Loaded) -> Result<Reloaded, String> {
         let _one = self.reloading.lock();
         let current = self.snapshot();
-        let result = fixed_parts(&current.loaded, &loaded)
-            .and_then(|()| {
-                #[cfg(feature = "saga")]
-                self.keeps_sagas_elsewhere(&loaded)?;
-                Ok(())
-            })
-            .and_then(|()| Snapshot::compile(loaded, Some(&current), &self.metrics, Some(&self.documents)))
-            .and_then(|next| {
+        let fixed = fixed_parts(&current.loaded, &loaded);
+        #[cfg(feature = "saga")]
+        let fixed = fixed.and_then(|()| self.keeps_sagas_elsewhere(&loaded));
+        let result =
+            fixed.and_then(|()| Snapshot::compile(loaded, Some(&current), &self.metrics, Some(&self.documents))).and_then(|next| {
                 // The last thing that can fail: whoever connects to a socket that was bound here is served.
                 let plan = self.entrances.plan(&next.loaded.config.server.listeners, &mut Inherited::default())?;
                 #[cfg(feature = "saga")]

@@ -6,7 +6,7 @@ use std::process::Command;
 use frontgate_test_support::tool;
 
 /// What the shipped configurations leave to their surroundings.
-const ENVIRONMENT: [(&str, &str); 15] = [
+const ENVIRONMENT: [(&str, &str); 19] = [
     ("GATEWAY_PORT", "8080"),
     ("ADMIN_PORT", "9901"),
     ("ORIGIN_PORT", "8081"),
@@ -16,6 +16,10 @@ const ENVIRONMENT: [(&str, &str); 15] = [
     ("DEMO_ACCOUNTS", "127.0.0.1:8087"),
     ("DEMO_CARTS", "127.0.0.1:8088"),
     ("DEMO_NEWS", "127.0.0.1:8089"),
+    ("DEMO_STOCK", "127.0.0.1:8090"),
+    ("DEMO_BANK", "127.0.0.1:8091"),
+    ("DEMO_OFFICE", "127.0.0.1:8092"),
+    ("DEMO_STATE_DIR", "/tmp"),
     ("DEMO_ECHO", "127.0.0.1:8085"),
     ("DEMO_GREETER", "127.0.0.1:8086"),
     ("DEMO_CERT", "/nowhere/demo.pem"),

@@ -25,6 +25,9 @@ mod compose;
 mod compress;
 /// The page that the admin address shows, in a real browser.
 mod dashboard;
+/// The demo, killed in the middle of an order.
+#[cfg(feature = "saga")]
+mod demo;
 /// Endpoints that come and go by themselves: from files and from etcd, kept over a restart, under load.
 mod discovery;
 /// What people copy: the pages' YAML and every configuration that is shipped.

@@ -37,6 +37,10 @@ const DEMO: &[(&str, &str)] = &[
     ("DEMO_ACCOUNTS", "127.0.0.1:7105"),
     ("DEMO_CARTS", "127.0.0.1:7106"),
     ("DEMO_NEWS", "127.0.0.1:7107"),
+    ("DEMO_STOCK", "127.0.0.1:7108"),
+    ("DEMO_BANK", "127.0.0.1:7109"),
+    ("DEMO_OFFICE", "127.0.0.1:7110"),
+    ("DEMO_STATE_DIR", "state"),
     ("DEMO_ECHO", "127.0.0.1:7103"),
     ("DEMO_GREETER", "127.0.0.1:7104"),
 ];
@@ -90,11 +94,11 @@ fn config_show_tells_where_values_come_from_and_keeps_to_itself_what_the_environ
 
     let line = |start: &str| yaml.lines().find(|line| line.trim_start().starts_with(start)).unwrap_or_else(|| panic!("{start}: {yaml}"));
     assert!(line("timeouts:").ends_with("# default") && line("keepalive:").ends_with("keepalive: 75s"), "{yaml}");
-    assert!(line("- address: \"${DEMO_CATALOG}\"").contains("# demo.yaml:16 ${DEMO_CATALOG}"), "{yaml}");
+    assert!(line("- address: \"${DEMO_CATALOG}\"").contains("# demo.yaml:17 ${DEMO_CATALOG}"), "{yaml}");
     assert!(!yaml.contains("7101") && !json.to_string().contains("7101"), "{yaml}");
     assert_eq!(json["config"]["filters"]["guard"]["circuit_breaker"]["window"], "10s");
     assert_eq!(json["origins"]["filters.guard.circuit_breaker.window"], "default");
-    assert_eq!(json["origins"]["filters.guard.circuit_breaker.consecutive"], "demo.yaml:57");
+    assert_eq!(json["origins"]["filters.guard.circuit_breaker.consecutive"], "demo.yaml:61");
 }
 
 const BEFORE: &str = "version: 1

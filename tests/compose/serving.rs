@@ -17,6 +17,7 @@ use crate::harness::http2::over_http2;
 use crate::harness::http2_origin::Http2Origin;
 use crate::harness::origin::Request;
 use crate::harness::{Gate, Log, Origin, Process, Reply, exchange, until, yaml};
+#[cfg(feature = "otel")]
 use crate::tracing::collector::{Collector, Span};
 
 /// A gateway whose upstream `a` is this origin; `server` are more of the server's keys, `more` further sections.
@@ -382,6 +383,7 @@ fn why(process: &Process, reply: &Reply) -> String {
     told
 }
 
+#[cfg(feature = "otel")]
 #[test]
 fn each_call_has_a_span_of_its_own_that_its_service_is_told() {
     let origin = Origin::start(echo);

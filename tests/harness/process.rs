@@ -192,6 +192,15 @@ impl Process {
         Self::launch(command, folder)
     }
 
+    /// Starts the demo, which remembers in its folder.
+    #[cfg(feature = "saga")]
+    pub fn demo(name: &str) -> Self {
+        let folder = Self::folder(name);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_frontgate"));
+        command.arg("demo").env("DEMO_STATE_DIR", folder.join("state"));
+        Self::launch(command, folder)
+    }
+
     fn launch(mut command: Command, folder: PathBuf) -> Self {
         let (child, addresses, admin, heard) = spawn(&mut command);
         Self { child, folder, address: addresses[0], addresses, admin, heard, command }

@@ -86,6 +86,9 @@ struct Kept {
     stop: Option<Stop>,
 }
 
+/// Answers a request, and says whether the connection goes on.
+type Behave = dyn Fn(&Request, &mut TcpStream) -> bool + Send + Sync;
+
 /// Stock, payments and orders.
 pub struct Services {
     kept: Arc<Mutex<Kept>>,
@@ -94,7 +97,7 @@ pub struct Services {
     stopped: Mutex<Receiver<()>>,
     /// The call that is held goes on, or is dropped.
     on: Sender<()>,
-    behave: Arc<dyn Fn(&Request, &mut TcpStream) -> bool + Send + Sync>,
+    behave: Arc<Behave>,
 }
 
 pub const STEPS: [&str; 3] = ["reserve", "charge", "confirm"];

@@ -1,5 +1,6 @@
 //! `frontgate demo`: an embedded configuration in front of embedded upstreams, and lines to try.
 
+mod books;
 mod certificate;
 mod echo;
 mod greeter;
@@ -7,6 +8,8 @@ mod shop;
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -35,7 +38,7 @@ pub(super) fn run() -> ExitCode {
             crate::telemetry::own_log::init();
             match start(loaded, Box::new(read)) {
                 Ok(running) => {
-                    let _ = std::io::stdout().write_all(guide(&running, &upstreams.tokens).as_bytes());
+                    let _ = std::io::stdout().write_all(guide(&running, &upstreams).as_bytes());
                     super::run::serve(running, None, &super::upgrade::Takeover::default().place())
                 }
                 Err(why) => fail(exit::RUNTIME, &why),
@@ -58,6 +61,10 @@ struct Upstreams {
     accounts: SocketAddr,
     carts: SocketAddr,
     news: SocketAddr,
+    stock: SocketAddr,
+    bank: SocketAddr,
+    office: SocketAddr,
+    state: State,
     echo: SocketAddr,
     greeter: SocketAddr,
     certificate: Certificate,
@@ -81,28 +88,73 @@ impl Upstreams {
         let greeter = greeter::start().map_err(|error| error.to_string())?;
         let (catalog, next) = (start("v2.4")?, start("v2.5")?);
         let [accounts, carts, news] = [alone()?, alone()?, alone()?];
-        Ok(Self { catalog, next, accounts, carts, news, echo, greeter, certificate: Certificate::fresh()?, tokens })
+        let book = |name| books::start(name).map_err(|error| error.to_string());
+        let (stock, bank, office) = (book("reservation")?, book("charge")?, book("order")?);
+        let (state, certificate) = (State::found()?, Certificate::fresh()?);
+        Ok(Self { catalog, next, accounts, carts, news, stock, bank, office, state, echo, greeter, certificate, tokens })
     }
 
     /// The embedded text, with their addresses in it.
     fn configuration(&self) -> String {
         let files = [self.certificate.cert(), self.certificate.key()].map(|path| path.display().to_string());
         let [cert, key] = &files;
-        let addresses = [self.catalog, self.next, self.accounts, self.carts, self.news, self.echo, self.greeter];
+        let addresses =
+            [self.catalog, self.next, self.accounts, self.carts, self.news, self.stock, self.bank, self.office, self.echo, self.greeter];
         let addresses = addresses.map(|address| address.to_string());
-        let [catalog, next, accounts, carts, news, echo, greeter] = &addresses;
+        let [catalog, next, accounts, carts, news, stock, bank, office, echo, greeter] = &addresses;
+        let state = self.state.path.display().to_string();
         let filled = [
             ("${DEMO_CATALOG}", catalog),
             ("${DEMO_CATALOG_NEXT}", next),
             ("${DEMO_ACCOUNTS}", accounts),
             ("${DEMO_CARTS}", carts),
             ("${DEMO_NEWS}", news),
+            ("${DEMO_STOCK}", stock),
+            ("${DEMO_BANK}", bank),
+            ("${DEMO_OFFICE}", office),
+            ("${DEMO_STATE_DIR}", &state),
             ("${DEMO_ECHO}", echo),
             ("${DEMO_GREETER}", greeter),
             ("${DEMO_CERT}", cert),
             ("${DEMO_KEY}", key),
         ];
-        filled.iter().fold(CONFIGURATION.to_owned(), |text, (name, value)| text.replace(name, value))
+        filled.iter().fold(served(), |text, (name, value)| text.replace(name, value))
+    }
+}
+
+/// The embedded text, without the order where sagas are not built in.
+fn served() -> String {
+    let is_order = |line: &str, within: &mut bool| {
+        *within = line.trim() != "# So far the order." && (*within || line.trim() == "# An order: all three, or none of them.");
+        *within
+    };
+    let mut within = false;
+    let lines = CONFIGURATION.lines().filter(|line| cfg!(feature = "saga") || !is_order(line, &mut within));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// The directory in which orders are remembered: the one that `DEMO_STATE_DIR` names, which stays, or one that goes with this run.
+struct State {
+    path: PathBuf,
+    goes: bool,
+}
+
+impl State {
+    fn found() -> Result<Self, String> {
+        let named = std::env::var_os("DEMO_STATE_DIR").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let goes = named.is_none();
+        let path = named.unwrap_or_else(|| std::env::temp_dir().join(format!("frontgate-demo-{}", uuid::Uuid::now_v7())));
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(|error| format!("`{}`: {error}", path.display()))?;
+        Ok(Self { path, goes })
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if self.goes {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
     }
 }
 
@@ -113,7 +165,8 @@ fn program() -> String {
     if is_plain { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
-fn guide(running: &Running, tokens: &Tokens) -> String {
+fn guide(running: &Running, upstreams: &Upstreams) -> String {
+    let (tokens, state) = (&upstreams.tokens, upstreams.state.path.display());
     let [clear, tls] = [0, 1].map(|listener| running.addresses()[listener]);
     let (gateway, secure) = (format!("http://{clear}"), format!("https://{tls}"));
     let operators = running.admin().map(|admin| admin.to_string()).unwrap_or_default();
@@ -214,8 +267,37 @@ fn guide(running: &Running, tokens: &Tokens) -> String {
     ] {
         text.push_str(&format!("  {line}\n      {what}\n"));
     }
+    for (line, what) in if cfg!(feature = "saga") { orders(clear, &operators, &state.to_string()) } else { Vec::new() } {
+        text.push_str(&format!("  {line}\n      {what}\n"));
+    }
     text.push_str("\nThe access log follows. Ctrl-C ends the demo.\n\n");
     text
+}
+
+/// Lines to try with orders, each of which is made of three calls or of none.
+fn orders(gateway: SocketAddr, operators: &str, state: &str) -> Vec<(String, &'static str)> {
+    let checkout = format!("http://{gateway}/api/v1/checkout");
+    let order =
+        |key: &str, card: &str| format!("curl -i -H 'Idempotency-Key: {key}' -d '{{\"sku\":\"lamp-7\",\"card\":\"{card}\"}}' {checkout}");
+    let (program, port, pid) = (program(), gateway.port(), std::process::id());
+    vec![
+        (order("order-1", "good"), "an order: a lamp is reserved, a card charged, the order confirmed; all of it or nothing"),
+        (order("order-1", "good"), "the same once more: the answer is given again (Idempotency-Replayed), and nothing is ordered twice"),
+        (
+            format!("{}; sleep 1; curl -s http://{gateway}/demo/stock", order("order-2", "declined")),
+            "the card is declined: what was reserved is taken back",
+        ),
+        (
+            format!("{}; kill -9 {pid}", order("order-3", "slow")),
+            "the bank takes ten seconds: 202 after three, and then the gateway is killed in the middle of it",
+        ),
+        (
+            format!("DEMO_STATE_DIR={state} DEMO_PORT={port} {program} demo"),
+            "in another terminal: it finds the order, asks the bank again with the same key, and ends it",
+        ),
+        (format!("curl -i -H 'Idempotency-Key: order-3' {checkout}"), "what became of it: running, then done"),
+        (format!("{program} saga list --admin {operators}"), "the orders, as operators see them"),
+    ]
 }
 
 #[cfg(test)]
@@ -383,12 +465,35 @@ mod tests {
         ask("/demo/news/on", "");
         let (head, page) = home("/api/v1/home/0", "X11; Linux");
         assert!(head.starts_with("http/1.1 404") && page["call"] == "user", "{head} {page}");
+        if cfg!(feature = "saga") {
+            let order = |key: &str, card: &str| {
+                use std::io::Read;
+                let body = json!({"sku": "lamp-7", "card": card}).to_string();
+                let mut stream = std::net::TcpStream::connect(running.addresses()[0]).expect("it listens");
+                let head = format!("POST /api/v1/checkout HTTP/1.1\r\nHost: demo\r\nIdempotency-Key: {key}\r\nConnection: close");
+                write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("a request");
+                let mut text = String::new();
+                stream.read_to_string(&mut text).expect("an answer");
+                text
+            };
+            let first = order("order-1", "good");
+            assert!(first.starts_with("HTTP/1.1 200") && first.contains("\"order\":\"order-1\""), "{first}");
+            assert!(order("order-1", "good").to_ascii_lowercase().contains("idempotency-replayed: true"));
+            let declined = order("order-2", "declined");
+            assert!(declined.starts_with("HTTP/1.1 422") && declined.contains("saga_undone"), "{declined}");
+            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+            while ask("/demo/stock", "").matches("taken back").count() != 1 {
+                assert!(std::time::Instant::now() < deadline, "what was reserved is not taken back");
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            assert_eq!(ask("/demo/bank", "").matches("\"done\"").count(), 1, "one card was charged");
+        }
         // As many as it takes to be quicker than five a second.
         assert!((0..1_000).any(|_| ask("/limited", "").starts_with("HTTP/1.1 429 ")));
         assert!(echoed(running.addresses()[0]), "a WebSocket brings back what it was told");
         assert_eq!(greeted(running.addresses()[0]), (b"0".to_vec(), b"\0\0\0\0\x0e\n\x0cHello, world".to_vec()));
         assert!(secure(running.addresses()[1], &upstreams.certificate).contains("\"id\":7"), "TLS is spoken");
-        let guide = guide(&running, tokens);
+        let guide = guide(&running, &upstreams);
         assert!(guide.contains("curl") && guide.contains(&tokens.admin));
     }
 }

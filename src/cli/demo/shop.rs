@@ -118,7 +118,7 @@ impl Shop {
     }
 }
 
-fn answer(status: StatusCode, kind: &'static str, body: String) -> Response<Vec<u8>> {
+pub(super) fn answer(status: StatusCode, kind: &'static str, body: String) -> Response<Vec<u8>> {
     let mut answer = Response::new(body.into_bytes());
     *answer.status_mut() = status;
     let length = answer.body().len();

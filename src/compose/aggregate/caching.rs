@@ -155,7 +155,7 @@ mod tests {
             }
             caching.add(&headers);
         }
-        caching.header(is_private).map(|value| value.to_str().expect("text").to_owned())
+        caching.header(is_private).map(|value| fields::text(&value).expect("text").to_owned())
     }
 
     #[test]

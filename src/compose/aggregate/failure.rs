@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use frontgate_filters::reply::{Reply, ReplyBody};
+use frontgate_filters::words::cache_control::NO_STORE;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::compose::{Answered, CallResult, Failed};
-use frontgate_filters::words::cache_control::NO_STORE;
 
 /// Why a call failed.
 #[derive(Clone, Debug)]
@@ -67,9 +67,9 @@ impl Failure {
     pub(super) fn reply(self, call: &Arc<str>) -> Reply {
         let failed = |status| Reply::problem(status, "call_failed", "A service that this answer needs has failed.");
         let reply = match self {
-            Self::Status(unexpected) => match unexpected.passed() {
-                Ok(reply) => return reply,
-                Err(unexpected) => unexpected.refused().unwrap_or_else(|| failed(StatusCode::BAD_GATEWAY)),
+            Self::Status(mut unexpected) => match unexpected.passed() {
+                Some(reply) => return reply,
+                None => unexpected.refused().unwrap_or_else(|| failed(StatusCode::BAD_GATEWAY)),
             },
             Self::Unanswered(Failed::Timeout) => {
                 Reply::problem(StatusCode::GATEWAY_TIMEOUT, "call_timeout", "A service that this answer needs has not answered in time.")
@@ -89,15 +89,13 @@ impl Failure {
 
 impl Unexpected {
     /// The error itself as the answer, where that is wanted and it is one.
-    fn passed(mut self) -> Result<Reply, Self> {
-        match self.body.take() {
-            Some(body) if self.status.is_client_error() || self.status.is_server_error() => {
-                let mut reply = Reply { status: self.status, headers: Vec::new(), body: ReplyBody::Bytes(body), reason: "call_failed" };
-                reply.headers.extend(self.headers.into_iter().filter_map(|(name, value)| Some((name?, value))));
-                Ok(reply.with(CACHE_CONTROL, NO_STORE))
-            }
-            body => Err(Self { body, ..self }),
+    fn passed(&mut self) -> Option<Reply> {
+        if !self.status.is_client_error() && !self.status.is_server_error() {
+            return None;
         }
+        let body = self.body.take()?;
+        let headers = self.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        Some(Reply { status: self.status, headers, body: ReplyBody::Bytes(body), reason: "call_failed" }.with(CACHE_CONTROL, NO_STORE))
     }
 
     /// The answer to a request that is the client's to mend. What the service said of it stays behind.

@@ -57,6 +57,9 @@ pub(crate) struct Aggregate {
     varies: Varies,
 }
 
+/// Names, or other texts.
+type Names = Box<[Box<str>]>;
+
 /// On what an answer depends beside its target.
 #[derive(Clone, Debug, Default)]
 struct Varies {
@@ -75,6 +78,8 @@ struct Call {
     timeout: Option<Duration>,
     expect: model::Expect,
     when: Option<Condition>,
+    /// Whether another call, or the same for another value, may ask for the same.
+    may_be_repeated: bool,
     /// What stands for its answer where it fails.
     otherwise: Option<Arc<Document>>,
     is_optional: bool,
@@ -96,7 +101,7 @@ struct Call {
     /// The calls that put members into its answer.
     gets: Box<[usize]>,
     /// The names that lead to where its answer, or parts of it, are in the whole.
-    shown_at: Box<[Box<[Box<str>]>]>,
+    shown_at: Box<[Names]>,
 }
 
 /// The part of an answer that counts.
@@ -119,7 +124,7 @@ enum Body {
 struct Condition {
     facts: Matcher,
     /// Values of other kinds, each with what it may be; none is anything but null.
-    values: Box<[(Source, Option<Box<[Box<str>]>>)]>,
+    values: Box<[(Source, Option<Names>)]>,
 }
 
 /// The values that a call is made for.
@@ -145,7 +150,7 @@ struct Batch {
 /// Where results become members: marks in the answer that `each` goes through.
 struct Into {
     /// The names that lead there, the member's own last.
-    names: Box<[Box<str>]>,
+    names: Names,
     name: MemberName,
     objects: u16,
     /// Members of this name that are there already.
@@ -165,7 +170,7 @@ impl Aggregate {
     fn needed(&self, policy: Option<&Policy>) -> Box<[bool]> {
         let count = self.calls.len();
         let Some(policy) = policy.filter(|policy| !policy.is_noop()) else { return vec![true; count].into() };
-        let goes = |path: &Box<[Box<str>]>| policy.drops(path.iter().map(|name| &**name));
+        let goes = |path: &Names| policy.drops(path.iter().map(|name| &**name));
         let is_hidden = |call: &Call| !call.shown_at.is_empty() && call.shown_at.iter().all(goes);
         let mut hidden: Vec<bool> = self.calls.iter().map(is_hidden).collect();
         // What only hidden calls need is as hidden.
@@ -199,7 +204,7 @@ impl Composition for Aggregate {
     fn compose<'a>(&'a self, inquiry: Inquiry<'a>) -> BoxFuture<'a, Composed> {
         Box::pin(async move {
             match run::Run::new(self, &inquiry) {
-                Ok(run) => run.to_the_end().await,
+                Ok(run) => run.finish().await,
                 Err(reply) => Composed { reply, missing: Vec::new(), saga: None },
             }
         })

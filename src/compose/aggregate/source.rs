@@ -5,6 +5,7 @@ use std::sync::Arc;
 use frontgate_filters::json::Plan;
 use frontgate_filters::words::selector::Selector;
 
+use super::Names;
 use crate::compose::reference::Variable;
 use crate::compose::template;
 
@@ -29,7 +30,7 @@ pub(super) enum Source {
 #[derive(Clone, Debug)]
 pub(super) struct Spot {
     /// The names that lead there, from the part that counts on.
-    pub(super) names: Box<[Box<str>]>,
+    pub(super) names: Names,
     /// The mark; none is all of it.
     pub(super) mark: Option<u16>,
     /// How many elements are picked on the way there from the part that counts: the way through more arrays leads to a list.

@@ -27,6 +27,7 @@ pub(crate) struct Told {
 
 /// A call as it is told of.
 #[derive(Clone)]
+#[cfg_attr(not(feature = "otel"), allow(dead_code, reason = "spans alone tell all of it"))]
 pub(crate) struct Called {
     /// Its name.
     pub name: Arc<str>,

@@ -412,7 +412,7 @@ pub(super) fn over(definition: &Definition, record: &Record, now: Millis) -> Ove
 #[cfg(test)]
 mod tests {
     use super::super::definition::Definition;
-    use super::super::store::tests::{Scratch, record};
+    use super::super::store::tests::{self, Scratch};
     use super::*;
     use crate::telemetry::Metrics;
 
@@ -433,6 +433,12 @@ mod tests {
         let sagas = Sagas::open(scratch.0.clone(), metrics.saga_commits(), Box::new(Nowhere), metrics).expect("a thread");
         sagas.run(&Handle::current());
         sagas
+    }
+
+    /// One that begins now.
+    fn record(key: &str) -> Record {
+        let now = Millis::now();
+        Record { begun: now, deadline_from: now, give_up_from: now, ..tests::record(key) }
     }
 
     fn definition() -> Arc<Definition> {

@@ -95,6 +95,30 @@ impl<S: Source> Target<S> {
         }
     }
 
+    /// Whether it may become the same as another one, for all that is known before there are values.
+    pub(crate) fn may_be_like(&self, other: &Self) -> bool {
+        let ((one, one_is_all), (other, other_is_all)) = (self.beginning(), other.beginning());
+        match (one_is_all, other_is_all) {
+            (true, true) => one == other,
+            (true, false) => one.starts_with(&other),
+            (false, true) => other.starts_with(&one),
+            (false, false) => one.starts_with(&other) || other.starts_with(&one),
+        }
+    }
+
+    /// What it always begins with, and whether that is all of it.
+    fn beginning(&self) -> (String, bool) {
+        let mut text = String::new();
+        for segment in &self.path {
+            match segment {
+                Segment::Literal(literal) => text.push_str(literal),
+                Segment::Filled(_) => return (text + "/", false),
+            }
+        }
+        let is_all = self.query.is_empty();
+        (text, is_all)
+    }
+
     /// Path and query with all values: in a path they are percent-encoded, and a segment is never empty or dots by one; in a query encoded as
     /// forms are, and a parameter whose value is missing is left out.
     pub(crate) fn expand(&self, values: &dyn Values<S>) -> Result<String, Missing> {

@@ -130,6 +130,24 @@ fn targets_that_lead_elsewhere_are_refused_when_they_are_read() {
 }
 
 #[test]
+fn targets_that_can_never_be_the_same_are_told() {
+    let may = |one: &str, other: &str| {
+        let target = |text: &str| Target::compile(text, &mut resolve).expect(text);
+        let (one, other) = (target(one), target(other));
+        assert_eq!(one.may_be_like(&other), other.may_be_like(&one));
+        one.may_be_like(&other)
+    };
+    for (one, other) in
+        [("/a", "/a"), ("/a", "/{id}"), ("/a/{id}", "/{id}/b"), ("/a?x=1", "/a?x={id}"), ("/a?x={a.none}", "/a"), ("/a/x{id}", "/a/{id}")]
+    {
+        assert!(may(one, other), "{one} {other}");
+    }
+    for (one, other) in [("/a", "/b"), ("/a", "/a/{id}"), ("/a/{id}", "/b/{id}"), ("/users", "/user"), ("/a", "/b?x={id}")] {
+        assert!(!may(one, other), "{one} {other}");
+    }
+}
+
+#[test]
 fn what_is_too_long_is_not_sent() {
     let long = "x".repeat(70_000);
     assert_eq!(target("/{id}", &known(&[], &[("id", long.as_bytes())])), Err(Missing));

@@ -6,8 +6,8 @@ use frontgate_filters::json::path::Segment;
 use frontgate_filters::json::place::Step;
 use frontgate_filters::json::{Mark, Path, Place, Plan, Policy};
 
-use super::super::At;
 use super::super::source::Spot;
+use super::super::{At, Names};
 use super::names::Renames;
 
 /// The marks on an answer or a body, while they are collected.
@@ -81,7 +81,7 @@ impl Marks {
 }
 
 /// The names on the way to a place.
-pub(super) fn names(place: &Place) -> Box<[Box<str>]> {
+pub(super) fn names(place: &Place) -> Names {
     let name = |step: &Step| match step {
         Step::Segment(Segment::Name(name)) => Some(name.as_str().into()),
         _ => None,

@@ -13,12 +13,12 @@ use frontgate_filters::json::{Document, Path, Place, Plan, path::Segment};
 use frontgate_filters::words::matching::{Fact, Match, Wanted};
 use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::Spanned;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 
 use self::marks::Marks;
 use self::names::Renames;
 use super::source::Source;
-use super::{Aggregate, Batch, Body, Call, Condition, Each, Into, Varies};
+use super::{Aggregate, Batch, Body, Call, Condition, Each, Into, Names, Varies};
 use crate::compose::reference::{Origin, Reference, Scope, Wrong};
 use crate::compose::stages::stages;
 use crate::compose::template::{Json, Stands, Target, Words};
@@ -60,6 +60,12 @@ pub(crate) fn compile(
     for index in 0..calls.len() {
         let gets = |other: &Call| other.each.as_ref().is_some_and(|each| each.of == index && each.into.is_some());
         calls[index].needed_by = (0..calls.len()).filter(|&other| needs[other].contains(&index)).collect();
+        calls[index].may_be_repeated = calls[index].method == Method::GET && {
+            let one = &calls[index];
+            let alike =
+                |other: &Call| other.method == Method::GET && Arc::ptr_eq(&one.pool, &other.pool) && one.target.may_be_like(&other.target);
+            one.each.is_some() || calls.iter().enumerate().any(|(other, call)| other != index && alike(call))
+        };
         calls[index].gets = (0..calls.len()).filter(|&other| gets(&calls[other])).collect();
     }
     let places = shown(&answer, &calls, &last_first);
@@ -256,6 +262,7 @@ fn finish(draft: Draft, marks: &Marks, call: &model::Call) -> Result<Call, Strin
         at: marks.at(),
         needs: draft.needs.into_iter().collect(),
         fails_with: draft.fails_with.into_iter().collect(),
+        may_be_repeated: false,
         needed_by: Box::default(),
         gets: Box::default(),
         shown_at: Box::default(),
@@ -263,8 +270,7 @@ fn finish(draft: Draft, marks: &Marks, call: &model::Call) -> Result<Call, Strin
 }
 
 /// For each call, the names that lead to where its answer, or parts of it, are in the whole: by itself, and within what it is put into.
-fn shown(answer: &Json<Source>, calls: &[Call], last_first: &[usize]) -> Vec<Box<[Box<[Box<str>]>]>> {
-    type Names = Box<[Box<str>]>;
+fn shown(answer: &Json<Source>, calls: &[Call], last_first: &[usize]) -> Vec<Box<[Names]>> {
     // Where each is, with the names of which part of it that is. What is within a text has no members.
     let mut places: Vec<Vec<(Names, Option<Names>)>> = calls.iter().map(|_| Vec::new()).collect();
     answer.places(&mut |path, stands, source| {

@@ -1,13 +1,10 @@
 //! Requests to upstreams: one for each call, but the same one for calls that would ask the same.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use frontgate_filters::filter::BoxFuture;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue};
 
 use super::super::Body;
 use super::super::failure::Failure;
@@ -18,7 +15,7 @@ use crate::compose::{Answered, Failed, Ready};
 
 /// A request that was sent.
 pub(super) struct Fetch {
-    /// What was asked, where others may ask the same.
+    /// What was asked, where another may ask the same.
     asked: Option<Asked>,
     /// Who waits for the answer.
     pub(super) consumers: Vec<Consumer>,
@@ -42,26 +39,11 @@ pub(super) struct Consumer {
     pub(super) group: Option<usize>,
 }
 
-/// A request on its way, and its number.
-pub(super) struct Making<'r> {
-    fetch: usize,
-    answered: BoxFuture<'r, Result<Answered, Failed>>,
-}
-
-impl Future for Making<'_> {
-    type Output = (usize, Result<Answered, Failed>);
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let fetch = self.fetch;
-        self.answered.as_mut().poll(context).map(|answered| (fetch, answered))
-    }
-}
-
 impl<'r> Run<'r> {
     /// Sends a request for a call, or waits with others for the same one.
     pub(super) fn launch(&mut self, consumer: Consumer, each: Option<&Value<'static>>) -> Result<(), Failure> {
         let ready = self.ready(consumer.call, each)?;
-        let asked = (ready.method == Method::GET && ready.body.is_none()).then(|| Asked {
+        let asked = self.aggregate.calls[consumer.call].may_be_repeated.then(|| Asked {
             pool: Arc::as_ptr(ready.pool).addr(),
             target: ready.target.clone(),
             fields: ready.fields.clone(),
@@ -80,7 +62,7 @@ impl<'r> Run<'r> {
         }
         let fetch = self.fetches.len();
         self.fetches.push(Fetch { asked, consumers: vec![consumer], ended: None });
-        self.making.push(Making { fetch, answered: self.calls.make(ready) });
+        self.making.push(fetch, self.calls.make(ready));
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod each;
 mod fetch;
+mod making;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,13 +11,13 @@ use bytes::Bytes;
 use frontgate_filters::filter::Facts;
 use frontgate_filters::json::{Document, Reader};
 use frontgate_filters::reply::Reply;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use http::{HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
+use smallvec::SmallVec;
 
 use self::each::Progress;
-use self::fetch::{Consumer, Fetch, Making};
+use self::fetch::{Consumer, Fetch};
+use self::making::Making;
 use super::caching::Caching;
 use super::failure::Failure;
 use super::find::Known;
@@ -35,19 +36,20 @@ pub(super) struct Run<'r> {
     client_body: Bytes,
     /// The client's body, where there is one and something refers to a value in it.
     body: Option<Document>,
-    /// Which calls are made for what is left of the answer.
-    needed: Box<[bool]>,
+    /// Which calls are made for what is left of the answer; none where all of it is.
+    needed: Option<Box<[bool]>>,
     outcomes: Vec<Outcome>,
     /// For how many calls each still waits.
-    waits: Vec<usize>,
+    waits: SmallVec<[u32; 16]>,
+    /// Of calls for values, by their index; nothing where there are none.
     progress: Vec<Option<Progress>>,
     fetches: Vec<Fetch>,
-    making: FuturesUnordered<Making<'r>>,
+    making: Making<'r>,
     work: VecDeque<Work>,
     /// Bytes of all answers so far, and what holds their place in memory.
     received: usize,
     held: Vec<Held>,
-    missing: Vec<bool>,
+    missing: SmallVec<[bool; 16]>,
     has_succeeded: bool,
     /// The first call that failed without anything in its place.
     first_failed: Option<(usize, Failure)>,
@@ -80,6 +82,7 @@ impl<'r> Run<'r> {
             }
             _ => None,
         };
+        let has_values = aggregate.calls.iter().any(|call| call.each.is_some());
         Ok(Self {
             aggregate,
             head: inquiry.head,
@@ -87,16 +90,16 @@ impl<'r> Run<'r> {
             calls: inquiry.calls,
             client_body: inquiry.body.clone(),
             body,
-            needed: aggregate.needed(inquiry.facts.trims.as_deref()),
+            needed: inquiry.facts.trims.as_deref().map(|policy| aggregate.needed(Some(policy))),
             outcomes: (0..count).map(|_| Outcome::Pending).collect(),
-            waits: aggregate.calls.iter().map(|call| call.needs.len()).collect(),
-            progress: (0..count).map(|_| None).collect(),
+            waits: aggregate.calls.iter().map(|call| call.needs.len() as u32).collect(),
+            progress: if has_values { (0..count).map(|_| None).collect() } else { Vec::new() },
             fetches: Vec::with_capacity(count),
-            making: FuturesUnordered::new(),
+            making: Making::with_room(count),
             work: (0..count).filter(|&call| aggregate.calls[call].needs.is_empty()).map(Work::Start).collect(),
             received: 0,
-            held: Vec::new(),
-            missing: vec![false; count],
+            held: Vec::with_capacity(count),
+            missing: SmallVec::from_elem(false, count),
             has_succeeded: false,
             first_failed: None,
             caching: Caching::default(),
@@ -105,7 +108,7 @@ impl<'r> Run<'r> {
     }
 
     /// Makes all calls, and the answer.
-    pub(super) async fn to_the_end(mut self) -> Composed {
+    pub(super) async fn finish(mut self) -> Composed {
         loop {
             if let Err(fatal) = self.catch_up() {
                 return self.failed(fatal);
@@ -165,7 +168,7 @@ impl<'r> Run<'r> {
     fn start(&mut self, index: usize) -> Result<(), Fatal> {
         let call = &self.aggregate.calls[index];
         let met = call.when.as_ref().is_none_or(|when| self.known(None).holds(when));
-        if !met || !self.needed[index] {
+        if !met || self.needed.as_ref().is_some_and(|needed| !needed[index]) {
             self.calls.count(&call.name, CallResult::Skipped);
             self.end(index, Outcome::Skipped);
             return Ok(());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use frontgate_filters::filter::{BoxFuture, Facts};
 use frontgate_filters::reply::{Form, Reply};
+use frontgate_filters::words::fields;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 use serde_json::{Value, json};
@@ -240,7 +241,7 @@ impl Came {
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().expect("text"))
+        self.headers.get(name).map(|value| fields::text(value).expect("text"))
     }
 }
 

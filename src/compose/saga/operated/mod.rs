@@ -5,7 +5,6 @@
 
 mod told;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -262,10 +261,12 @@ type Found = Result<(Record, Option<String>), String>;
 
 fn read_page(store: &Store, state: &str, after: Option<Id>, most: usize) -> Result<Vec<(Id, Found)>, Trouble> {
     let with_definition = |(id, found): (Id, Result<Record, String>)| match found {
-        Ok(record) => {
-            let definition = store.definition(record.definition)?;
+        Ok(mut record) => {
             // Nothing of these is told in a list, and they may be long.
-            Ok((id, Ok((Record { body: None, answer: None, facts: BTreeMap::new(), ..record }, definition))))
+            (record.body, record.answer) = (None, None);
+            record.facts.clear();
+            let definition = store.definition(record.definition)?;
+            Ok((id, Ok((record, definition))))
         }
         Err(why) => Ok((id, Err(why))),
     };

@@ -12,6 +12,9 @@ fn steps(told: &SagaStatus) -> Vec<(SagaStep, Option<SagaUndo>)> {
     told.steps.iter().map(|step| (step.came_to, step.undo)).collect()
 }
 
+/// What it is, how it comes to be so, and what its three steps and their undos came to.
+type Case = (&'static str, Box<dyn FnOnce(&mut Record) + Send>, [(SagaStep, Option<SagaUndo>); 3]);
+
 #[tokio::test]
 async fn what_each_step_and_undo_came_to_follows_from_the_state() {
     use SagaStep::{Done, Failed, Running, Unknown, Waiting};
@@ -19,7 +22,7 @@ async fn what_each_step_and_undo_came_to_follows_from_the_state() {
     let failed = |record: &mut Record, step| record.failure = Some(Failure { step, why: "status 409".to_owned() });
     let taken_back = Some(SagaUndo::Done);
 
-    let cases: [(&str, Box<dyn FnOnce(&mut Record) + Send>, [(SagaStep, Option<SagaUndo>); 3]); 9] = [
+    let cases: [Case; 9] = [
         ("begun", Box::new(|_| {}), [(Running, None), (Waiting, None), (Waiting, None)]),
         ("charge is next", Box::new(|record| moved(record, &[State::Running(1)])), [(Done, None), (Running, None), (Waiting, None)]),
         ("done", Box::new(|record| moved(record, &[State::Done])), [(Done, None), (Done, None), (Done, None)]),
