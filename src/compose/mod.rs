@@ -17,12 +17,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use frontgate_filters::filter::{BoxFuture, Facts};
+use frontgate_filters::filter::{BoxFuture, Facts, Keep};
 use frontgate_filters::reply::Reply;
 use http::{HeaderMap, Method, StatusCode};
 use pingora_http::RequestHeader;
 
 pub(crate) use self::memory::{Budget, Held};
+use crate::panics::caught;
 pub(crate) use crate::telemetry::CallResult;
 use crate::upstream::Pool;
 
@@ -59,6 +60,28 @@ pub(crate) struct Answered {
     pub body: Vec<Bytes>,
     /// Its part of the memory that all answers may have together: kept as long as the bytes are.
     pub held: Held,
+    /// What is kept of it for times when its upstream cannot answer, once whoever made the call has taken it for a good one.
+    pub keeping: Keeping,
+}
+
+/// What filters would keep of an answer. Dropped, nothing is kept.
+#[derive(Default)]
+pub(crate) struct Keeping(pub(crate) Vec<Keep>);
+
+impl Keeping {
+    /// The answer is a good one: what came before it is kept no longer.
+    pub(crate) fn keep(self) {
+        for keep in self.0 {
+            // Who panics has kept nothing, and the answer is as good.
+            let _ = caught(keep);
+        }
+    }
+}
+
+impl std::fmt::Debug for Keeping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keeping({})", self.0.len())
+    }
 }
 
 /// Why a call has no answer.
@@ -101,7 +124,7 @@ impl Failed {
 
 /// Who makes the calls of one request.
 pub(crate) trait Calls: Send + Sync {
-    /// Makes it. Any status is an answer: what counts as success is the caller's to judge, who says so with [`Calls::count`]. Dropped, the call
+    /// Makes it. Any status is an answer: what counts as success is the caller's to judge, who says so with [`Calls::count`] and [`Keeping::keep`]. Dropped, the call
     /// is cancelled, and gives back all that it held.
     fn make<'a>(&'a self, ready: Ready<'a>) -> BoxFuture<'a, Result<Answered, Failed>>;
 

@@ -6,6 +6,8 @@ mod cases;
 mod chaos;
 /// Services that answer to break the answer.
 mod hostile;
+/// What is kept of calls' answers, and for whom.
+mod kept;
 /// What KrakenD's own tests ask, in this gateway's language.
 mod krakend;
 /// What the tests of its engine ask.

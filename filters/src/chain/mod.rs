@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, StatusCode};
 use pingora_http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 
-use crate::filter::{Attempt, Facts, Filter, Flow, Outcome, Request, Rescue, ResponseFilter, Step, Verdict, Want};
+use crate::filter::{Attempt, Facts, Filter, Flow, Keep, Outcome, Request, Rescue, ResponseFilter, Step, Verdict, Want};
 use crate::registry::Mode;
 use crate::reply::Reply;
 
@@ -389,6 +389,11 @@ impl Exchange {
             };
         }
         Flow::Go
+    }
+
+    /// What the halves would keep of the answer to a call, which has come whole.
+    pub fn keeps(&mut self) -> Vec<Keep> {
+        self.halves.iter_mut().filter(|half| !half.silent).filter_map(|half| half.filter.keeps()).collect()
     }
 
     /// The end. A half that is dropped without it has lost its connection or its thread, and gives back what it holds all the same.

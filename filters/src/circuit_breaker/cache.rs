@@ -3,6 +3,8 @@
 //! An answer is found by two hashes of 128 bits, keyed at random. The first is over what every request has; the entry found by it says
 //! which request headers the answers vary by, and the second is over those too. An answer that varies by nothing is the first entry itself.
 //!
+//! Whoever makes calls for others says in their fields and bodies for whom: all that a call says itself is in the first hash, too.
+//!
 //! Both hashes have a generation of what the request names in them. Once that has changed, its generation is over, and whatever was kept of
 //! it, or is still on its way, is out of everybody's reach (RFC 9111, section 4.4).
 
@@ -21,7 +23,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, UnitWeighter, Weighter};
 
-use crate::filter::Facts;
+use crate::filter::{Calling, Facts};
 use crate::words::cache_control::{NO_STORE, not_kept, says};
 use crate::words::selector::Selector;
 use crate::words::{fields, reserved};
@@ -36,6 +38,9 @@ const OVERHEAD: u64 = 256;
 const TARGETS: u64 = 1 << 18;
 /// Each part of the store must hold many of the largest, or none would ever stay.
 const PARTS: usize = 4;
+
+/// What every call says of the request that it is made for, and is not among its own fields.
+const SAID_OF_ASKERS: &[&str] = &["x-forwarded-for", "x-real-ip", "x-request-id", "via", "traceparent", "tracestate"];
 
 /// The store of one filter.
 pub struct Store {
@@ -103,6 +108,8 @@ pub struct Asked {
     keeps: bool,
     /// Whether it is kept for one alone.
     private: bool,
+    /// Whether it is a call.
+    call: bool,
 }
 
 enum Second {
@@ -136,9 +143,11 @@ impl Store {
     }
 
     /// What this request asks for; nothing where its answer may be neither kept nor served from here.
-    pub fn ask(&self, head: &RequestHeader, facts: &Facts, per: Option<&Selector>) -> Option<Asked> {
+    /// What is a fact of a request is one of the request that a call is made for.
+    pub fn ask(&self, head: &RequestHeader, facts: &Facts, per: Option<&Selector>, call: Option<&Calling<'_>>) -> Option<Asked> {
+        let asker = call.map_or(Some(head), |call| call.asker);
         let whose = match per {
-            Some(per) => Some(per.find(head, facts)?),
+            Some(per) => Some(per.find(asker?, facts)?),
             // Who is asking may show in the token alone: the filter that verified it may have taken it out of the request.
             None if head.headers.contains_key(AUTHORIZATION) || facts.identity.is_some() => return None,
             None => None,
@@ -146,7 +155,8 @@ impl Store {
         let ended = self.ended.load(Ordering::Acquire);
         let target = self.target(head);
         let version = facts.variant.as_ref().map(HeaderValue::as_bytes);
-        let who = self.hash(&(&*facts.route, host(head), whose.as_deref(), version));
+        let own = call.map(|call| Own { headers: &head.headers, call, has_owner: per.is_some() });
+        let who = self.hash(&(&*facts.route, host(head), whose.as_deref(), version, own));
         let generation = self.targets.get(&target);
         let entry =
             generation.map(|generation| self.first(target, who, generation)).and_then(|first| Some((first, self.entries.get(&first)?)));
@@ -157,8 +167,9 @@ impl Store {
             }
             None => Second::Unknown(Box::new(head.headers.clone())),
         };
-        let keeps = head.method == Method::GET && !says(&head.headers, "no-store");
-        Some(Asked { target, who, generation, ended, second, keeps, private: per.is_some() })
+        let forbids = says(&head.headers, "no-store") || asker.is_some_and(|asker| says(&asker.headers, "no-store"));
+        let keeps = head.method == Method::GET && !forbids;
+        Some(Asked { target, who, generation, ended, second, keeps, private: per.is_some(), call: call.is_some() })
     }
 
     /// The last good answer, where it is no older than this.
@@ -174,10 +185,11 @@ impl Store {
         self.end(self.target(head));
     }
 
-    /// What is asked for is gone: so is what was kept of it, where it is kept for one alone only this one's.
+    /// What is asked for is gone: so is what was kept of it, where it is kept for one alone only this one's, and of calls that of those alone
+    /// that say the same.
     pub fn gone(&self, asked: &Asked) {
         match self.targets.get(&asked.target) {
-            Some(generation) if asked.private => drop(self.entries.remove(&self.first(asked.target, asked.who, generation))),
+            Some(generation) if asked.private || asked.call => drop(self.entries.remove(&self.first(asked.target, asked.who, generation))),
             Some(_) => self.end(asked.target),
             None => {}
         }
@@ -205,6 +217,9 @@ impl Store {
         // One that nobody can read could be any.
         let age = if head.headers.contains_key(AGE) { fields::number(&head.headers, &AGE)? } else { 0 };
         let varies_by = varies_by(&head.headers)?;
+        if asked.call && varies_by.iter().any(|name| SAID_OF_ASKERS.contains(&name.as_str())) {
+            return None;
+        }
         let generation = asked.generation.or_else(|| self.begin(asked))?;
         let first = self.first(asked.target, asked.who, generation);
         let (key, generation) = if varies_by.is_empty() {
@@ -321,6 +336,26 @@ impl Copying {
 fn host(head: &RequestHeader) -> Option<&[u8]> {
     let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
     authority.or_else(|| head.headers.get(HOST).map(HeaderValue::as_bytes))
+}
+
+/// What a call says itself, as it counts. Who has an owner is asked for with credentials that change, and is told by the owner.
+struct Own<'c> {
+    headers: &'c HeaderMap,
+    call: &'c Calling<'c>,
+    has_owner: bool,
+}
+
+impl Hash for Own<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for (name, value) in self.headers.iter().filter(|(name, _)| !(self.has_owner && **name == AUTHORIZATION)) {
+            name.as_str().hash(state);
+            value.as_bytes().hash(state);
+        }
+        // No name has this byte.
+        state.write_u8(0xfe);
+        self.call.hosts.hash(state);
+        self.call.body.hash(state);
+    }
 }
 
 /// A host as it counts for what is named: without port and closing dot, in any case.

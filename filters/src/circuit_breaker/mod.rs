@@ -156,7 +156,8 @@ impl CircuitBreaker {
         let upstream = request.facts.upstream.clone().expect("a circuit was found by it");
         let serves = matches!(request.head.method, Method::GET | Method::HEAD);
         let inner = &self.inner;
-        let asked = inner.store.as_ref().filter(|_| serves).and_then(|store| store.ask(request.head, request.facts, inner.per.as_ref()));
+        let ask = |store: &Arc<Store>| store.ask(request.head, request.facts, inner.per.as_ref(), request.call());
+        let asked = inner.store.as_ref().filter(|_| serves).and_then(ask);
         Watch {
             inner: inner.clone(),
             permit: None,
@@ -170,6 +171,8 @@ impl CircuitBreaker {
             fresh: false,
             pending: None,
             copying: None,
+            is_call: request.call().is_some(),
+            whole: None,
             explained: request.is_explained(),
             left: Duration::ZERO,
             now: request.now,

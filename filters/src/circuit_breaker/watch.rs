@@ -13,7 +13,7 @@ use super::circuit::Permit;
 use super::fallback::{self, Served, Situation, Why};
 use super::gate::Finding;
 use crate::clock;
-use crate::filter::{Attempt, Failure, Flow, Outcome, Rescue, ResponseFilter, Want};
+use crate::filter::{Attempt, Failure, Flow, Keep, Outcome, Rescue, ResponseFilter, Want};
 
 /// One request's eye on its upstream: it reports to the circuit, marks a fallback upstream's answer, and copies a good one into the store.
 pub(super) struct Watch {
@@ -38,6 +38,10 @@ pub(super) struct Watch {
     /// What the last attempt said, until it is settled.
     pub(super) pending: Option<Finding>,
     pub(super) copying: Option<Copying>,
+    /// Whether it is a call: then who made it says whether its answer is one to be kept.
+    pub(super) is_call: bool,
+    /// The copy of a call's answer, once it is whole.
+    pub(super) whole: Option<Copying>,
     /// Whether it is only explained what would serve.
     pub(super) explained: bool,
     /// How long the circuit refuses, where it does.
@@ -60,6 +64,15 @@ impl Watch {
             self.marks = true;
         }
         served
+    }
+
+    /// Keeps an answer that came whole, or has it ready for who says whether it is to be kept.
+    fn keep(&mut self, copying: Copying) {
+        match &self.inner.store {
+            _ if self.is_call => self.whole = Some(copying),
+            Some(store) => store.keep(copying, self.now),
+            None => {}
+        }
     }
 }
 
@@ -115,7 +128,7 @@ impl ResponseFilter for Watch {
     }
 
     fn head(&mut self, head: &mut ResponseHeader) -> Want {
-        self.copying = None;
+        (self.copying, self.whole) = (None, None);
         if self.marks {
             fallback::mark(head);
         }
@@ -125,7 +138,7 @@ impl ResponseFilter for Watch {
         }
         let Some(copying) = store.copying(asked, head) else { return Want::Nothing };
         if head.status == StatusCode::NO_CONTENT {
-            store.keep(copying, self.now);
+            self.keep(copying);
             return Want::Nothing;
         }
         self.copying = Some(copying);
@@ -137,12 +150,22 @@ impl ResponseFilter for Watch {
             // Copied, not cloned: a filter outside of this one may want to change the bytes in place.
             && copying.take(body.as_deref().unwrap_or_default())
         {
-            match &self.inner.store {
-                Some(store) if last => store.keep(copying, self.now),
-                _ => self.copying = Some(copying),
+            if last {
+                self.keep(copying);
+            } else {
+                self.copying = Some(copying);
             }
         }
         Flow::Go
+    }
+
+    fn keeps(&mut self) -> Option<Keep> {
+        let (copying, inner, now) = (self.whole.take()?, self.inner.clone(), self.now);
+        Some(Box::new(move || {
+            if let Some(store) = &inner.store {
+                store.keep(copying, now);
+            }
+        }))
     }
 
     fn done(mut self: Box<Self>, outcome: &Outcome) {

@@ -4,6 +4,7 @@
 //! may leave a [`ResponseFilter`] behind for the way out.
 
 pub mod build;
+mod call;
 pub mod document;
 mod facts;
 pub mod inspect;
@@ -21,6 +22,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use pingora_http::{RequestHeader, ResponseHeader};
 
+pub use call::{Calling, Keep};
 pub use facts::{ClientCertificate, Facts, Identity, Step, Tls};
 pub use outcome::{Attempt, Failure, Outcome, Rescue};
 pub use request::Request;
@@ -118,6 +120,11 @@ pub trait ResponseFilter: Send + Sync {
     /// before the gateway waits, only after [`Want::Chunks`] and before the last part.
     fn pause(&mut self, _body: &mut Option<Bytes>) -> Flow {
         Flow::Go
+    }
+    /// What it would keep of the answer to a call, which has come whole. An answer to a call is kept by whoever made it, who alone can say that it
+    /// is a good one; what is dropped is not kept. Asked once, before [`ResponseFilter::done`].
+    fn keeps(&mut self) -> Option<Keep> {
+        None
     }
     /// The exchange is over, however it went.
     fn done(self: Box<Self>, _outcome: &Outcome) {}

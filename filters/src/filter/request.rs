@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use pingora_http::RequestHeader;
 
-use super::Facts;
+use super::{Calling, Facts};
 
 /// A request as a filter sees it.
 pub struct Request<'r> {
@@ -21,12 +21,14 @@ pub struct Request<'r> {
     live: bool,
     /// Whether it is served for real while filters' decisions are told.
     served: bool,
+    /// What is known of the call that it is, where it is one.
+    calling: Option<&'r Calling<'r>>,
 }
 
 impl<'r> Request<'r> {
     /// A request being served.
     pub fn new(head: &'r mut RequestHeader, facts: &'r mut Facts, now: Instant) -> Self {
-        Self { head, facts, now, reasons: None, live: false, served: false }
+        Self { head, facts, now, reasons: None, live: false, served: false, calling: None }
     }
 
     /// A request being explained: what [`Request::because`] says is kept in `reasons`.
@@ -45,6 +47,17 @@ impl<'r> Request<'r> {
     pub fn served(mut self, served: bool) -> Self {
         self.served = served;
         self
+    }
+
+    /// A call that is made for a request, and no request of a client's.
+    pub fn calling(mut self, calling: &'r Calling<'r>) -> Self {
+        self.calling = Some(calling);
+        self
+    }
+
+    /// What is known of the call that it is, where it is one.
+    pub fn call(&self) -> Option<&Calling<'r>> {
+        self.calling
     }
 
     /// Whether it is served for real while what each filter decides is told.
@@ -77,6 +90,7 @@ impl<'r> Request<'r> {
 
     /// The same request with another head, for a filter that may look but not alter.
     pub(crate) fn with_head<'s>(&'s mut self, head: &'s mut RequestHeader) -> Request<'s> {
-        Request { head, facts: self.facts, now: self.now, reasons: self.reasons.as_deref_mut(), live: self.live, served: self.served }
+        let (now, live, served, calling) = (self.now, self.live, self.served, self.calling);
+        Request { head, facts: self.facts, now, reasons: self.reasons.as_deref_mut(), live, served, calling }
     }
 }

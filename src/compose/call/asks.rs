@@ -54,6 +54,12 @@ impl Asks {
         self.host.as_deref()
     }
 
+    /// What is said of hosts and schemes.
+    pub(super) fn hosts(&self) -> [Option<&[u8]>; 3] {
+        let said = |name: &HeaderName| self.fields.get(name).map(HeaderValue::as_bytes);
+        [self.host(), said(&X_FORWARDED_HOST), said(&X_FORWARDED_PROTO)]
+    }
+
     /// Says it, and of the call's own fields those that are not the gateway's to say.
     pub(super) fn say(&self, own: &HeaderMap, out: &mut impl Fields) {
         let is_said =

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use frontgate_filters::chain::Chain;
 use frontgate_filters::clock;
 use frontgate_filters::filter::inspect::CircuitState;
-use frontgate_filters::filter::{BoxFuture, Facts, Request};
+use frontgate_filters::filter::{BoxFuture, Calling, Facts, Request};
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::words::fields;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, RETRY_AFTER};
@@ -28,7 +28,7 @@ use self::guard::{Guard, Guarded};
 use self::taken::Taken;
 pub(crate) use self::told::{Called, Told};
 use super::memory::Budget;
-use super::{Answered, CallResult, Calls, Failed, Ready};
+use super::{Answered, CallResult, Calls, Failed, Keeping, Ready};
 use crate::panics::{Panicked, guarded};
 use crate::refusals;
 use crate::snapshot::Snapshot;
@@ -198,7 +198,13 @@ impl Common {
         let head = if guards || pool.hashes().is_some() { Some(self.head(pool, &method, &target, &fields)?) } else { None };
         let hash = head.as_ref().and_then(|head| self.hash(pool, head, request.map(|request| request.head)));
         let mut guard = Guard { head, ..Guard::default() };
-        let pool = match if guards { self.admit(&mut guard, pool, began).await } else { Ok(pool.clone()) } {
+        let [host, forwarded, scheme] = self.asks.hosts();
+        let calling = Calling {
+            asker: request.map(|request| request.head),
+            hosts: [fields.get(HOST).map(HeaderValue::as_bytes), host, forwarded, scheme],
+            body: body.as_deref().unwrap_or_default(),
+        };
+        let pool = match if guards { self.admit(&mut guard, pool, &calling, began).await } else { Ok(pool.clone()) } {
             Ok(pool) => pool,
             Err(reply) => return self.instead(reply, most, bounded),
         };
@@ -220,13 +226,14 @@ impl Common {
         let mut caller = Guarded { common: self, at_work, base, guard, taken, begun: false };
         called.attempts.ask(pool, call.hash);
         let brought = guarded(call::make(&mut called.attempts, &call, &mut caller)).await.unwrap_or(Err(NoAnswer::Broken));
+        let keeping = if brought.is_ok() { Keeping(caller.guard.exchange.keeps()) } else { Keeping::default() };
         caller.over(match &brought {
             Ok(Brought::Answer(head)) => Ok(head.status.as_u16()),
             Ok(Brought::Instead(reply)) => Ok(reply.status.as_u16()),
             Err(fault) => Err(*fault),
         });
         let result = match brought {
-            Ok(Brought::Answer(head)) => Ok(caller.taken.answered(head.status, head.headers.clone())),
+            Ok(Brought::Answer(head)) => Ok(Answered { keeping, ..caller.taken.answered(head.status, head.headers.clone()) }),
             Ok(Brought::Instead(reply)) => self.instead(reply, most, bounded),
             Err(fault) => Err(failed(fault)),
         };
@@ -259,10 +266,10 @@ impl Common {
     }
 
     /// Whose endpoints are asked, where the filters that guard the call let it through; else the answer.
-    async fn admit(&self, guard: &mut Guard, pool: &Arc<Pool>, now: Instant) -> Result<Arc<Pool>, Reply> {
+    async fn admit(&self, guard: &mut Guard, pool: &Arc<Pool>, calling: &Calling<'_>, now: Instant) -> Result<Arc<Pool>, Reply> {
         let Some(head) = &mut guard.head else { return Ok(pool.clone()) };
         let mut facts = Facts { upstream: Some(pool.name.clone()), instead: None, circuit: None, steps: None, ..self.facts.clone() };
-        let mut request = Request::new(head, &mut facts, now);
+        let mut request = Request::new(head, &mut facts, now).calling(calling);
         match guarded(self.calls.guard.request(&mut request, &mut guard.exchange)).await {
             Ok(Some(reply)) => return Err(reply),
             Ok(None) => {}

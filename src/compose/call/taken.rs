@@ -9,8 +9,8 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, StatusCode};
 
 use super::Common;
-use crate::compose::Answered;
 use crate::compose::memory::Held;
+use crate::compose::{Answered, Keeping};
 use crate::upstream::call::NoAnswer;
 
 /// Parts shorter than this are put together: each has its own cost, and keeps all that was read with it. An upstream that sends byte by byte would
@@ -140,6 +140,6 @@ impl<'t> Taken<'t> {
     /// All of it.
     pub(super) fn answered(mut self, status: StatusCode, headers: HeaderMap) -> Answered {
         self.put_together();
-        Answered { status, headers, body: self.body, held: self.held }
+        Answered { status, headers, body: self.body, held: self.held, keeping: Keeping::default() }
     }
 }

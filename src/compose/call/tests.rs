@@ -1,5 +1,7 @@
 //! Calls over real sockets: what is sent, what is taken of an answer, what guards a call, and that all of it is given back.
 
+mod kept;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
@@ -141,17 +143,27 @@ fn snapshot(endpoints: &[&Endpoint], more: &str, guard: &str) -> Arc<Snapshot> {
 
 /// What the calls of a request on the route `home` have in common.
 fn common(snapshot: &Arc<Snapshot>, budget: usize, most: usize) -> Arc<Common> {
+    let fields = [("Host", "shop.example"), ("Cookie", "sid=1"), ("Authorization", "Bearer x"), ("X-Other", "1"), ("Accept", "a/b")];
+    common_of(snapshot, &client(&fields), budget, most)
+}
+
+/// A client's request with these fields.
+fn client(fields: &[(&'static str, &'static str)]) -> RequestHeader {
+    let mut head = RequestHeader::build("GET", b"/home/7?a=b", None).expect("a head");
+    for (name, value) in fields {
+        head.insert_header(*name, *value).expect("a field");
+    }
+    head
+}
+
+/// The same of a request with this head.
+fn common_of(snapshot: &Arc<Snapshot>, head: &RequestHeader, budget: usize, most: usize) -> Arc<Common> {
     let route = &snapshot.routes[0];
     let names: Vec<Arc<str>> = vec!["user".into(), "cart".into()];
     let counted = route.metrics.composed(&names);
     let mut facts = Facts::new([192, 0, 2, 9].into(), HeaderValue::from_static("id-1"));
     route.introduce(0, &mut facts);
-    let mut head = RequestHeader::build("GET", b"/home/7?a=b", None).expect("a head");
-    for (name, value) in [("Host", "shop.example"), ("Cookie", "sid=1"), ("Authorization", "Bearer x"), ("X-Other", "1"), ("Accept", "a/b")]
-    {
-        head.insert_header(name, value).expect("a field");
-    }
-    let asks = Asks::new(&head, &Asker { conn: None, from_trusted: false, facts: &facts }, None);
+    let asks = Asks::new(head, &Asker { conn: None, from_trusted: false, facts: &facts }, None);
     let calls = RouteCalls::new(&route.chain, names, counted, Budget::new(budget));
     Arc::new(Common { snapshot: snapshot.clone(), calls, facts, asks, traced: None, most, told: Told::default() })
 }
@@ -176,9 +188,10 @@ async fn made(common: &Arc<Common>, ready: Ready<'_>) -> Result<Answered, Failed
     Detached(common.clone()).make(ready).await
 }
 
-/// The status and the body, or why there is none.
+/// The status and the body of what is taken for a good answer, or why there is none.
 async fn text(common: &Arc<Common>, ready: Ready<'_>) -> Result<String, Failed> {
     let answered = made(common, ready).await?;
+    answered.keeping.keep();
     Ok(format!("{} {}", answered.status.as_u16(), String::from_utf8_lossy(&answered.body.concat())))
 }
 

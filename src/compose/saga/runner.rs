@@ -338,6 +338,7 @@ impl Run {
                 match parts.filter(|parts| self.has_room(parts)) {
                     Some(parts) => {
                         self.parts = Some(parts);
+                        answered.keeping.keep();
                         (Ended::Done, CallResult::Ok, None)
                     }
                     None => (Ended::Unknown, CallResult::Malformed, Some(Wrong::new(StatusCode::BAD_GATEWAY, "its answer cannot be kept"))),

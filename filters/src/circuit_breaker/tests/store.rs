@@ -224,7 +224,7 @@ fn the_store_never_holds_more_than_it_may() {
     let now = Instant::now();
     let mut kept = 0;
     for number in 0..200 {
-        let ask = store.ask(&request("GET", &format!("/{number}")), &facts(), None).expect("a key");
+        let ask = store.ask(&request("GET", &format!("/{number}")), &facts(), None, None).expect("a key");
         let mut copying = store.copying(&ask, &status(200)).expect("to be kept");
         assert!(copying.take(&vec![b'x'; 1 << 20]));
         assert!(!copying.take(b"more"));
@@ -256,7 +256,7 @@ fn keep(store: &Store, asked: &Asked, answer: &ResponseHeader) -> bool {
 #[test]
 fn what_was_asked_for_before_a_change_is_not_found_after_it() {
     let (store, hour) = (Store::new(), Duration::from_secs(3600));
-    let ask = |head: &RequestHeader| store.ask(head, &facts(), None).expect("a key");
+    let ask = |head: &RequestHeader| store.ask(head, &facts(), None, None).expect("a key");
     let is_found = |head: &RequestHeader| store.find(&ask(head), Instant::now(), hour).is_some();
     let (head, other) = (request("GET", "/a?x=1"), request("GET", "/b"));
 

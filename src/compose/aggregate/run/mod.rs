@@ -215,8 +215,9 @@ impl<'r> Run<'r> {
     }
 
     /// Reads an answer as the call wants it.
-    fn read(&mut self, index: usize, answered: &Answered) -> Result<Arc<Document>, Failure> {
+    fn read(&mut self, index: usize, answered: &mut Answered) -> Result<Arc<Document>, Failure> {
         let call = &self.aggregate.calls[index];
+        let keeping = std::mem::take(&mut answered.keeping);
         if !call.expect.contains(answered.status.as_u16()) {
             return Err(Failure::of_status(answered, self.aggregate.passes_errors));
         }
@@ -228,6 +229,7 @@ impl<'r> Run<'r> {
             Arc::new(pushed.and_then(|()| reader.finish()).map_err(|_| Failure::Malformed)?)
         };
         self.calls.count(&call.name, CallResult::Ok);
+        keeping.keep();
         self.has_succeeded = true;
         self.caching.add(&answered.headers);
         for name in &call.back {
@@ -239,9 +241,9 @@ impl<'r> Run<'r> {
     /// An answer is there, for one call or for several.
     fn deliver(&mut self, fetch: usize) -> Result<(), Fatal> {
         let consumers = std::mem::take(&mut self.fetches[fetch].consumers);
-        let Some(ended) = self.fetches[fetch].ended.take() else { return Ok(()) };
+        let Some(mut ended) = self.fetches[fetch].ended.take() else { return Ok(()) };
         for consumer in consumers {
-            let read = match &ended {
+            let read = match &mut ended {
                 Ok(answered) => self.read(consumer.call, answered),
                 Err(failed) => Err(Failure::Unanswered(*failed)),
             };

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::super::{Aggregate, compile};
-use crate::compose::{Answered, CallResult, Calls, Composed, Composition, Failed, Held, Inquiry, Ready};
+use crate::compose::{Answered, CallResult, Calls, Composed, Composition, Failed, Held, Inquiry, Keeping, Ready};
 use crate::config::{load_text, model};
 use crate::router::Pattern;
 use crate::telemetry::Metrics;
@@ -158,7 +158,7 @@ impl Calls for Table {
                             all
                         });
                         let status = StatusCode::from_u16(status).expect("a status");
-                        return Ok(Answered { status, headers, body, held: Held::default() });
+                        return Ok(Answered { status, headers, body, held: Held::default(), keeping: Keeping::default() });
                     }
                     Said::Fails(failed) => return Err(failed),
                     Said::Never => std::future::pending().await,
