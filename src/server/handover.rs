@@ -96,7 +96,7 @@ pub(crate) fn place(named: Option<&Path>) -> PathBuf {
 
 /// Whose rights this process has.
 #[allow(unsafe_code, reason = "there is no safe way to ask for it")]
-fn own_user() -> u32 {
+pub(crate) fn own_user() -> u32 {
     // SAFETY: it takes nothing, and cannot fail.
     unsafe { libc::geteuid() }
 }

@@ -183,7 +183,7 @@ fn the_access_log_and_why_tell_the_saga_of_a_request() {
     let words = ["why", &request, "--admin", &shop.process.admin.to_string()];
     let why = Command::new(env!("CARGO_BIN_EXE_frontgate")).args(words).output().unwrap();
     let why = String::from_utf8_lossy(&why.stdout).into_owned();
-    assert!(why.lines().any(|line| line == format!("saga      {id}")), "{why}");
+    assert!(why.lines().any(|line| line == format!("saga      {id}: frontgate saga show {id}")), "{why}");
     shop.process.signal("TERM");
     assert_eq!(shop.process.end(), Some(0));
 }

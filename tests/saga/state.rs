@@ -1,7 +1,7 @@
 //! What sagas are remembered in: full, unwritable, large; and what a process finds there that comes after one that was killed.
 
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::services::{Outcome, Services};
 use super::{Shop, begin, configuration, saga_of};
@@ -68,6 +68,17 @@ fn a_full_disk_refuses_sagas_loses_none_and_is_used_again_when_it_has_room() {
     is_refused(&shop, "another");
     let calls = shop.services.calls().len();
     assert!(!done.is_empty());
+    // It is tried again every second, and nobody notices: what is there is read, and the log has a line.
+    let watched = Instant::now();
+    while watched.elapsed() < Duration::from_secs(4) {
+        let (number, reply) = &done[0];
+        let again = shop.look(&format!("k-{number}"));
+        assert_eq!((again.status, &again.body), (200, &reply.body), "{}", again.text());
+    }
+    let said = shop.process.said();
+    assert_eq!(said.lines().filter(|line| line.contains("cannot be used, and nothing is begun")).count(), 1, "{said}");
+    assert!(!said.contains("can be used\n"), "{said}");
+    assert_eq!(shop.begin("another", BODY).status, 503);
 
     let limit = format!("--pid={}", shop.process.child.id());
     let raised = Command::new("prlimit").args([&limit, "--fsize=unlimited:unlimited"]).status();
@@ -116,6 +127,27 @@ fn a_thousand_that_are_open_go_on_by_themselves() {
     assert_eq!(shop.services.effects().len(), 3 * COUNT);
     let looked = shop.look("k-999");
     assert_eq!((looked.status, shop.told(&saga_of(&looked))["state"].as_str()), (200, Some("done")));
+}
+
+#[test]
+fn a_journal_that_was_emptied_is_not_begun_anew_and_one_that_is_new_is_told_of() {
+    let mut shop = Shop::start("saga-emptied", Services::new(&[]), "wait: 20s");
+    assert_eq!(shop.begin("k", BODY).status, 200);
+    assert!(shop.process.said().contains("a new one is begun"), "{}", shop.process.said());
+    let journal = shop.state_dir().join("sagas/sagas.redb");
+    shop.process.signal("KILL");
+    std::fs::write(&journal, "").unwrap();
+
+    shop.process.restart();
+
+    let refused = shop.begin("k", BODY);
+    assert_eq!(refused.is_problem(503).json()["code"], "state_unavailable", "{}", refused.text());
+    assert_eq!(shop.services.effects(), ["reserve", "charge", "confirm"]);
+    let health = shop.process.ask("GET", "/healthz?full=1");
+    assert!(health.text().contains("is empty"), "{}", health.text());
+    // Whoever removes it has decided.
+    std::fs::remove_file(&journal).unwrap();
+    until("a new one", || shop.begin("k", BODY).status == 200);
 }
 
 #[test]

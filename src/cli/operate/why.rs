@@ -108,7 +108,9 @@ fn told(record: &Value) -> String {
     say("answered", &format!("{status}{because}{again}"));
     for name in ["reason", "saga", "missing", "flags", "grpc_status"] {
         if !line[name].is_null() {
-            say(name, &text(line, name));
+            let told = text(line, name);
+            let told = if name == "saga" { format!("{told}: frontgate saga show {told}") } else { told };
+            say(name, &told);
         }
     }
     out
@@ -164,7 +166,7 @@ limit     per_key for 2qBk, tier free; it was \"per_key\";r=0;t=3 of \"per_key\"
 attempt   catalog 10.0.0.1:80: failed: it is refused, after 1.5 ms
 answered  429 rate_limited: Too many requests. It may be asked again in 3 s.
 reason    rate_limited
-saga      0190aaaa
+saga      0190aaaa: frontgate saga show 0190aaaa
 flags     RL
 "
         );

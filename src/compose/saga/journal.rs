@@ -1,7 +1,8 @@
 //! Who writes what sagas have to remember: one thread, which has the file, and syncs it once for all who wait at that moment.
 //!
 //! Where the file cannot be opened, is full or fails to sync, everybody is told so and nothing is believed to be written; the thread tries again
-//! until it can, and those who watch [`Journal::health`] see that. Nothing is ever kept in memory instead.
+//! until it can, and those who watch [`Journal::health`] see that. Nothing is ever kept in memory instead. A file that was there is not made anew
+//! where it is gone, and what can be read of one that cannot be written is read.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -23,6 +24,9 @@ const BATCH: usize = 256;
 const AGAIN: Duration = Duration::from_secs(1);
 /// The same where another process has it, which is about to leave it.
 const AGAIN_ELSEWHERE: Duration = Duration::from_millis(50);
+/// How much is written at least to see whether there is room again, and at most.
+const ROOM: usize = 64 << 10;
+const MOST_ROOM: usize = 16 << 20;
 /// How often it is looked for what may be forgotten, and how much of that is done at once.
 const SWEEP: Duration = Duration::from_secs(30);
 const SWEEP_MOST: usize = 512;
@@ -69,8 +73,9 @@ impl Journal {
         let (work, todo) = sync_channel(QUEUE);
         let (tell, health) = watch::channel(Health::Closed);
         let (tried, first) = sync_channel(1);
+        let now = Instant::now();
         let mut keeper =
-            Keeper { folder, commits, health: tell, store: None, opened: 0, next_try: Instant::now(), next_sweep: Instant::now() };
+            Keeper { folder, commits, health: tell, store: None, opened: 0, was_there: false, lacks: None, next_try: now, next_sweep: now };
         let run = move || {
             keeper.try_open();
             let _ = tried.send(());
@@ -151,8 +156,13 @@ struct Keeper {
     folder: PathBuf,
     commits: Histogram,
     health: watch::Sender<Health>,
+    /// Open for reading at least.
     store: Option<Store>,
     opened: u64,
+    /// Whether the file was seen.
+    was_there: bool,
+    /// How much room there has to be before anything is written; nothing where writing did not fail.
+    lacks: Option<usize>,
     next_try: Instant,
     next_sweep: Instant,
 }
@@ -161,13 +171,13 @@ impl Keeper {
     fn run(&mut self, todo: &Receiver<Work>) {
         loop {
             let now = Instant::now();
-            if self.store.is_none() && now >= self.next_try {
-                self.try_open();
+            if !self.writes() && now >= self.next_try {
+                if self.store.is_some() { self.try_to_write() } else { self.try_open() }
             }
-            if self.store.is_some() && now >= self.next_sweep {
+            if self.writes() && now >= self.next_sweep {
                 self.sweep();
             }
-            let next = if self.store.is_some() { self.next_sweep } else { self.next_try };
+            let next = if self.writes() { self.next_sweep } else { self.next_try };
             let first = match todo.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(first) => first,
                 Err(RecvTimeoutError::Timeout) => continue,
@@ -196,19 +206,72 @@ impl Keeper {
         self.health.send_replace(Health::Closed);
     }
 
+    /// Whether it can be written, as far as anybody knows.
+    fn writes(&self) -> bool {
+        self.store.is_some() && self.lacks.is_none()
+    }
+
     fn try_open(&mut self) {
-        let tried = caught(|| Store::open(&self.folder)).unwrap_or_else(|_| Err(Trouble::Broken("it is damaged".to_owned())));
-        match tried {
+        match self.open() {
             Ok(store) => {
                 self.store = Some(store);
-                self.opened += 1;
-                if self.opened > 1 || *self.health.borrow() != Health::Closed {
-                    log::info!("sagas: the journal in `{}` can be used", self.folder.display());
-                }
-                self.health.send_replace(Health::Open(self.opened));
+                if self.lacks.is_some() { self.try_to_write() } else { self.can_be_used() }
             }
             Err(trouble) => self.fails(trouble),
         }
+    }
+
+    fn open(&mut self) -> Result<Store, Trouble> {
+        let open = || {
+            if !self.was_there {
+                return Store::open(&self.folder);
+            }
+            let gone = || {
+                let why = "is gone, and is not made anew while the gateway runs. Put it back, or restart the gateway to begin anew";
+                Trouble::Broken(format!("the journal in `{}` {why}", self.folder.display()))
+            };
+            Store::open_again(&self.folder)?.ok_or_else(gone)
+        };
+        let opened = caught(open).unwrap_or_else(|_| Err(damaged()));
+        self.was_there |= matches!(opened, Ok(_) | Err(Trouble::Elsewhere));
+        opened
+    }
+
+    fn can_be_used(&mut self) {
+        self.opened += 1;
+        if self.opened > 1 || *self.health.borrow() != Health::Closed {
+            log::info!("sagas: the journal in `{}` can be used", self.folder.display());
+        }
+        self.health.send_replace(Health::Open(self.opened));
+    }
+
+    /// Whether there is room for as much as could not be written. Until there is, it is not said to be open: whoever waits to write would fail again.
+    fn try_to_write(&mut self) {
+        let (Some(store), Some(bytes)) = (&self.store, self.lacks) else { return };
+        let tried = || {
+            // What is over makes room.
+            store.delete(Millis::now(), SWEEP_MOST)?;
+            store.has_room(bytes)
+        };
+        match caught(tried).unwrap_or_else(|_| Err(damaged())) {
+            Ok(()) => {
+                self.lacks = None;
+                self.can_be_used();
+            }
+            Err(trouble) => self.cannot_write(trouble, bytes),
+        }
+    }
+
+    /// So much could not be written. What is there is read nevertheless.
+    fn cannot_write(&mut self, trouble: Trouble, bytes: usize) {
+        let was_said = self.lacks.is_some() && matches!(*self.health.borrow(), Health::Down(_));
+        self.lacks = Some(bytes.clamp(ROOM, MOST_ROOM));
+        if was_said {
+            (self.store, self.next_try) = (None, Instant::now() + AGAIN);
+        } else {
+            self.fails(trouble);
+        }
+        self.store = self.open().ok();
     }
 
     /// Nothing is believed of a file that has failed once: it is opened anew.
@@ -234,13 +297,13 @@ impl Keeper {
         if writes.is_empty() {
             return;
         }
-        let Some(store) = &self.store else {
+        let Some(store) = self.store.as_ref().filter(|_| self.lacks.is_none()) else {
             writes.into_iter().for_each(|(_, tell)| drop(tell.send(Err(Unavailable))));
             return;
         };
         let (batch, tell): (Vec<Write>, Vec<_>) = writes.into_iter().unzip();
         let begun = Instant::now();
-        match caught(|| store.put(&batch)).unwrap_or_else(|_| Err(Trouble::Broken("it is damaged".to_owned()))) {
+        match caught(|| store.put(&batch)).unwrap_or_else(|_| Err(damaged())) {
             Ok(written) => {
                 if written.iter().any(|written| matches!(written, Written::Done)) {
                     self.commits.observe(begun.elapsed().as_secs_f64());
@@ -249,7 +312,7 @@ impl Keeper {
             }
             Err(trouble) => {
                 // Before anybody tries again.
-                self.fails(trouble);
+                self.cannot_write(trouble, batch.iter().map(Write::bytes).sum());
                 tell.into_iter().for_each(|tell| drop(tell.send(Err(Unavailable))));
             }
         }
@@ -257,7 +320,7 @@ impl Keeper {
 
     fn read(&mut self, read: Read) {
         let Some(store) = &self.store else { return };
-        if let Err(trouble) = caught(|| read(store)).unwrap_or_else(|_| Err(Trouble::Broken("it is damaged".to_owned()))) {
+        if let Err(trouble) = caught(|| read(store)).unwrap_or_else(|_| Err(damaged())) {
             self.fails(trouble);
         }
     }
@@ -265,12 +328,16 @@ impl Keeper {
     fn sweep(&mut self) {
         let Some(store) = &self.store else { return };
         self.next_sweep = Instant::now() + SWEEP;
-        match caught(|| store.delete(Millis::now(), SWEEP_MOST)).unwrap_or_else(|_| Err(Trouble::Broken("it is damaged".to_owned()))) {
+        match caught(|| store.delete(Millis::now(), SWEEP_MOST)).unwrap_or_else(|_| Err(damaged())) {
             Ok(SWEEP_MOST) => self.next_sweep = Instant::now() + Duration::from_millis(100),
             Ok(_) => {}
-            Err(trouble) => self.fails(trouble),
+            Err(trouble) => self.cannot_write(trouble, 0),
         }
     }
+}
+
+fn damaged() -> Trouble {
+    Trouble::Broken("it is damaged".to_owned())
 }
 
 #[cfg(test)]
@@ -323,13 +390,33 @@ mod tests {
         let journal = Journal::open(scratch.0.clone(), commits()).expect("a thread");
         assert!(matches!(&*journal.health().borrow(), Health::Down(_)));
         assert!(journal.write(begin(1)).await.is_err());
-        assert!(journal.read(|store| store.get(Id(1))).await.is_err());
+        assert!(journal.read(|store| store.record(Id(1))).await.is_err());
 
         std::fs::remove_file(&scratch.0).expect("removed");
         until(&journal, |health| *health == Health::Open(1)).await;
 
         assert!(matches!(journal.write(begin(1)).await, Ok(Written::Done)));
         let _ = std::fs::remove_dir_all(&scratch.0);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_gone_while_it_is_used_is_not_begun_anew_but_waited_for() {
+        let scratch = Scratch::new("gone");
+        let journal = Journal::open(scratch.0.clone(), commits()).expect("a thread");
+        journal.write(begin(1)).await.expect("written");
+        let elsewhere = scratch.0.with_extension("moved");
+        let _ = std::fs::remove_dir_all(&elsewhere);
+        std::fs::rename(&scratch.0, &elsewhere).expect("moved");
+        let fails = journal.read(|_| Err::<(), _>(Trouble::Broken("a failure".to_owned()))).await;
+        assert_eq!(fails, Err(Unavailable));
+
+        until(&journal, |health| matches!(health, Health::Down(why) if why.contains("is gone"))).await;
+        assert!(!scratch.0.exists() && journal.write(begin(2)).await.is_err());
+        std::fs::rename(&elsewhere, &scratch.0).expect("put back");
+        until(&journal, |health| *health == Health::Open(2)).await;
+
+        let found = journal.read(|store| store.record(Id(1))).await.expect("it can be read");
+        assert!(matches!(found, Some(Ok(_))), "{found:?}");
     }
 
     #[tokio::test]

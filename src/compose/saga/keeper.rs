@@ -209,7 +209,14 @@ impl Sagas {
         };
         let open = Open { sagas: self.clone(), id, task };
         // What was read may have been left by now: what counts is what is there while nobody else is at it.
-        let Some(record) = self.journal.read(move |store| store.get(id)).await? else { return Ok(false) };
+        let record = match self.journal.read(move |store| store.record(id)).await? {
+            Some(Ok(record)) => record,
+            Some(Err(why)) => {
+                log::error!("saga {id} cannot be read, and is left as it is: {why}");
+                return Ok(false);
+            }
+            None => return Ok(false),
+        };
         if !matches!(record.state, State::Running(_) | State::Undoing(_)) {
             return Ok(false);
         }
@@ -304,16 +311,28 @@ impl Sagas {
                 run.follow(command).await;
             }
             Ok(Written::Taken(id, record)) => drop(open.task.fares.send_replace(Fares::Taken(id, record))),
+            Ok(Written::Unreadable(id, why)) => {
+                log::error!("saga {id} cannot be read, and its key is refused: {why}");
+                open.task.fares.send_replace(Fares::Unavailable);
+            }
             Err(Unavailable) => drop(open.task.fares.send_replace(Fares::Unavailable)),
         }
     }
 
-    /// The saga of this key.
+    /// The saga of this key, also where the journal can only be read.
     pub(crate) async fn find(&self, key: Hash) -> Result<Option<(Id, Record)>, Unavailable> {
-        if !self.is_available() {
+        if *self.parks.borrow() {
             return Err(Unavailable);
         }
-        tokio::time::timeout(PATIENCE, self.journal.read(move |store| store.of_key(key))).await.unwrap_or(Err(Unavailable))
+        let found = tokio::time::timeout(PATIENCE, self.journal.read(move |store| store.of_key(key))).await.unwrap_or(Err(Unavailable))?;
+        match found {
+            Some((id, Ok(record))) => Ok(Some((id, record))),
+            Some((id, Err(why))) => {
+                log::error!("saga {id} cannot be read, and its key is refused: {why}");
+                Err(Unavailable)
+            }
+            None => Ok(None),
+        }
     }
 
     /// From now on none begins, and each leaves off once what it does is durable.
@@ -337,6 +356,12 @@ impl Sagas {
         let _ = closed.await;
     }
 
+    /// What is written of a saga that an operator means.
+    async fn read(&self, id: Id) -> Result<Record, Refused> {
+        let found = self.journal.read(move |store| store.record(id)).await?;
+        found.ok_or_else(|| Refused::Unknown(id.to_string()))?.map_err(|why| Refused::Unreadable(id, why))
+    }
+
     /// Takes one from the journal that is in a state for this order, which nobody here is at.
     async fn ordered(self: &Arc<Self>, id: Id, order: &Order, who: &str) -> Result<State, Refused> {
         if *self.parks.borrow() {
@@ -344,14 +369,12 @@ impl Sagas {
         }
         let task = Task::new(Fares::Begins);
         if self.open.lock().contains_key(&id) {
-            let record = self.journal.read(move |store| store.get(id)).await?;
-            let Some(record) = record else { return Err(Refused::Unknown(id.to_string())) };
+            let record = self.read(id).await?;
             return Err(Refused::other_state(id, order, record.state));
         }
         self.open.lock().insert(id, task.clone());
         let open = Open { sagas: self.clone(), id, task: task.clone() };
-        let record = self.journal.read(move |store| store.get(id)).await?;
-        let Some(mut record) = record else { return Err(Refused::Unknown(id.to_string())) };
+        let mut record = self.read(id).await?;
         let (event, fits) = match order {
             Order::Retry => (Event::Retry, matches!(record.state, State::Stuck(_))),
             Order::Abandon { .. } => (Event::Abandon, matches!(record.state, State::Stuck(_))),
@@ -460,6 +483,26 @@ mod tests {
 
         sagas.open.lock().clear();
         assert!(matches!(sagas.begin(&definition, record("k"), soon).await, Begun::Open(_, State::Running(0)) | Begun::Answered(..)));
+    }
+
+    #[tokio::test]
+    async fn one_that_cannot_be_read_fails_for_its_key_alone() {
+        let scratch = Scratch::new("one-unreadable");
+        let (sagas, definition) = (sagas(&scratch), definition());
+        let soon = || Instant::now() + Duration::from_millis(50);
+        let id = Id::fresh();
+        let write = Write::Begin { id, record: Box::new(record("k")), definition: definition.text.clone() };
+        assert!(matches!(sagas.journal.write(write).await, Ok(Written::Done)));
+        sagas.journal.read(move |store| Ok(tests::damage(store, id))).await.expect("damaged");
+
+        assert!(sagas.find(record("k").key).await.is_err());
+        assert!(matches!(sagas.begin(&definition, record("k"), soon()).await, Begun::Unavailable));
+        assert!(matches!(sagas.ordered(id, &Order::Undo, "me").await, Err(Refused::Unreadable(..))));
+
+        let begun = sagas.begin(&definition, record("other"), soon()).await;
+        assert!(matches!(begun, Begun::Open(..)), "{begun:?}");
+        assert!(sagas.find(record("other").key).await.is_ok_and(|found| found.is_some()));
+        assert_eq!(*sagas.journal.health().borrow(), Health::Open(1));
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod counted;
 pub(crate) mod definition;
+mod file;
 mod journal;
 pub(crate) mod keeper;
 mod machine;
@@ -43,5 +44,5 @@ pub(crate) fn folder(state: &Path) -> PathBuf {
 
 /// Whether sagas were ever kept there.
 pub(crate) fn were_kept(folder: &Path) -> bool {
-    folder.join(store::FILE).exists()
+    folder.join(file::NAME).exists()
 }

@@ -284,7 +284,7 @@ impl Record {
 
     /// What was written.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
-        let record: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let record: Self = serde_json::from_slice(bytes).map_err(|error| format!("it is damaged at byte {}", error.column()))?;
         if record.format == FORMAT { Ok(record) } else { Err(format!("its form is {}, and {FORMAT} is known here", record.format)) }
     }
 }

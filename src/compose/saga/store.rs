@@ -3,14 +3,13 @@
 //! Commits are in two phases and keep what a repair needs, so that what was synced is there after a crash and opening takes no longer then. The
 //! file is open to one process at a time.
 
-use std::fs::{self, DirBuilder, OpenOptions};
 use std::ops::{Bound, RangeInclusive};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
+use super::file;
 use super::machine::State;
 use super::record::{Hash, Id, Millis, Record};
 use crate::files;
@@ -28,8 +27,9 @@ const DEFINITIONS: TableDefinition<&[u8; 32], &str> = TableDefinition::new("defi
 /// By how many sagas a definition is used.
 const USES: TableDefinition<&[u8; 32], u64> = TableDefinition::new("uses");
 
-/// The name of the file.
-pub(crate) const FILE: &str = "sagas.redb";
+/// What is written to see whether there is room, and goes at once.
+const ROOM: TableDefinition<(), &[u8]> = TableDefinition::new("room");
+
 /// Memory for pages of the file, in bytes.
 const CACHE: usize = 16 << 20;
 
@@ -43,7 +43,7 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
-    fn of(error: impl Into<redb::Error>) -> Self {
+    pub(super) fn of(error: impl Into<redb::Error>) -> Self {
         match error.into() {
             redb::Error::DatabaseAlreadyOpen => Self::Elsewhere,
             redb::Error::Io(error) => Self::Broken(files::words(&error)),
@@ -79,6 +79,16 @@ pub(crate) enum Write {
     },
 }
 
+impl Write {
+    /// How many bytes it writes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Begin { record, definition, .. } => record.to_bytes().len() + definition.len(),
+            Self::Change { record, .. } => record.to_bytes().len(),
+        }
+    }
+}
+
 /// What became of a write.
 #[derive(Debug)]
 pub(crate) enum Written {
@@ -86,6 +96,8 @@ pub(crate) enum Written {
     Done,
     /// Its key is that of this saga, and nothing was written.
     Taken(Id, Box<Record>),
+    /// The same, and that saga cannot be read; why.
+    Unreadable(Id, String),
 }
 
 /// A saga that was found; of one that cannot be read, why.
@@ -95,25 +107,34 @@ pub(crate) type Found = (Id, Result<Record, String>);
 pub(crate) struct Store(Database);
 
 impl Store {
-    /// Opens the file in this directory. Both are made where they are not there, for this user alone.
+    /// Opens the file in this directory. Both are made where they are not there, for this user alone, which the log says.
     pub(crate) fn open(folder: &Path) -> Result<Self, Trouble> {
-        let cannot = |what: &Path, error: &std::io::Error| Trouble::Broken(format!("`{}`: {}", what.display(), files::words(error)));
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| cannot(folder, &error))?;
-        let mode = fs::metadata(folder).map_err(|error| cannot(folder, &error))?.permissions().mode();
-        if mode & 0o077 != 0 {
-            fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(|error| cannot(folder, &error))?;
+        match Self::open_again(folder)? {
+            Some(store) => Ok(store),
+            None => {
+                let new = file::New::in_folder(folder)?;
+                let store = Self::on(new.file()?, folder)?;
+                new.is_made()?;
+                log::warn!(
+                    "sagas: there was no journal in `{}`, and a new one is begun: no key is known that was used before",
+                    folder.display()
+                );
+                Ok(store)
+            }
         }
-        let path = folder.join(FILE);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.map_err(|error| cannot(&path, &error))?;
-        if !file.metadata().map_err(|error| cannot(&path, &error))?.is_file() {
-            return Err(Trouble::Broken(format!("`{}` is no regular file", path.display())));
-        }
+    }
+
+    /// The same; nothing where it is not there.
+    pub(crate) fn open_again(folder: &Path) -> Result<Option<Self>, Trouble> {
+        file::existing(folder)?.map(|file| Self::on(file, folder)).transpose()
+    }
+
+    fn on(file: std::fs::File, folder: &Path) -> Result<Self, Trouble> {
         let backend = FileBackend::new(file).map_err(Trouble::of)?;
         let database = Builder::new().set_cache_size(CACHE).create_with_backend(backend).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => Trouble::Elsewhere,
             error => match Trouble::of(error) {
-                Trouble::Broken(why) => Trouble::Broken(format!("`{}`: {why}", path.display())),
+                Trouble::Broken(why) => Trouble::Broken(format!("`{}`: {why}", folder.join(file::NAME).display())),
                 elsewhere => elsewhere,
             },
         })?;
@@ -133,11 +154,29 @@ impl Store {
         Ok(store)
     }
 
+    /// Whether so many bytes can be written and synced, which takes as long as it takes to do so.
+    pub(crate) fn has_room(&self, bytes: usize) -> Result<(), Trouble> {
+        let writing = self.begin()?;
+        (|| -> Result<(), redb::Error> {
+            writing.open_table(ROOM)?.insert((), &*vec![0; bytes])?;
+            writing.commit()?;
+            Ok(())
+        })()
+        .map_err(Trouble::of)?;
+        let writing = self.begin()?;
+        (|| -> Result<(), redb::Error> {
+            writing.delete_table(ROOM)?;
+            writing.commit()?;
+            Ok(())
+        })()
+        .map_err(Trouble::of)
+    }
+
     /// Writes all of this with one sync. What is written may be written again: that changes nothing.
     pub(crate) fn put(&self, batch: &[Write]) -> Result<Vec<Written>, Trouble> {
         let writing = self.begin()?;
         let written = put(&writing, batch).map_err(Trouble::of)?;
-        if written.iter().all(|written| matches!(written, Written::Taken(..))) {
+        if !written.iter().any(|written| matches!(written, Written::Done)) {
             // Nothing was written that would have to be synced.
             writing.abort().map_err(Trouble::of)?;
         } else {
@@ -146,18 +185,7 @@ impl Store {
         Ok(written)
     }
 
-    /// The saga of this id.
-    pub(crate) fn get(&self, id: Id) -> Result<Option<Record>, Trouble> {
-        (|| {
-            let sagas = self.0.begin_read()?.open_table(SAGAS)?;
-            Ok::<_, redb::Error>(sagas.get(id.0)?.map(|found| Record::read(found.value())))
-        })()
-        .map_err(Trouble::of)?
-        .transpose()
-        .map_err(|why| Trouble::Broken(format!("saga {id} cannot be read: {why}")))
-    }
-
-    /// The same; of one that cannot be read, why.
+    /// The saga of this id; of one that cannot be read, why: that concerns no other.
     pub(crate) fn record(&self, id: Id) -> Result<Option<Result<Record, String>>, Trouble> {
         (|| {
             let sagas = self.0.begin_read()?.open_table(SAGAS)?;
@@ -176,11 +204,11 @@ impl Store {
         .map_err(Trouble::of)
     }
 
-    /// The saga that began with this key.
-    pub(crate) fn of_key(&self, key: Hash) -> Result<Option<(Id, Record)>, Trouble> {
+    /// The saga that began with this key; of one that cannot be read, why.
+    pub(crate) fn of_key(&self, key: Hash) -> Result<Option<Found>, Trouble> {
         let id = (|| Ok::<_, redb::Error>(self.0.begin_read()?.open_table(KEYS)?.get(&key.0)?.map(|found| found.value())))();
         match id.map_err(Trouble::of)? {
-            Some(id) => Ok(self.get(Id(id))?.map(|record| (Id(id), record))),
+            Some(id) => Ok(self.record(Id(id))?.map(|record| (Id(id), record))),
             None => Ok(None),
         }
     }
@@ -272,7 +300,10 @@ fn put(writing: &WriteTransaction, batch: &[Write]) -> Result<Vec<Written>, redb
                             written.push(Written::Taken(Id(taken), Box::new(before)));
                             continue;
                         }
-                        Some(Err(why)) => return Err(redb::Error::Corrupted(format!("saga {} cannot be read: {why}", Id(taken)))),
+                        Some(Err(why)) => {
+                            written.push(Written::Unreadable(Id(taken), why));
+                            continue;
+                        }
                         None => {}
                     }
                 }

@@ -80,8 +80,8 @@ impl Operated for Runner {
 
     fn obey<'a>(&'a self, id: Id, order: &'a Order, who: &'a str) -> BoxFuture<'a, Result<State, Refused>> {
         Box::pin(async move {
-            let record = self.journal.read(move |store| store.get(id)).await?;
-            let Some(mut record) = record else { return Err(Refused::Unknown(id.to_string())) };
+            let record = self.journal.read(move |store| store.record(id)).await?;
+            let mut record = record.ok_or_else(|| Refused::Unknown(id.to_string()))?.map_err(|why| Refused::Unreadable(id, why))?;
             let before = record.state;
             if SagaState::from(before) != order.is_for() {
                 return Err(Refused::other_state(id, order, before));

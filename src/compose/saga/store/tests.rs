@@ -1,5 +1,7 @@
 //! What the file keeps, and what it says when it cannot.
 
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use super::super::machine::Stuck;
@@ -52,8 +54,11 @@ fn what_is_put_is_there_when_the_file_is_opened_again_and_only_its_owner_sees_it
 
     let store = Store::open(&scratch.0).expect("it opens");
 
-    assert_eq!(store.get(one), Ok(Some(record("a"))));
-    assert_eq!(store.of_key(Hash::of(&[b"b"])).expect("read").map(|(id, record)| (id, record.state)), Some((other, State::Undoing(0))));
+    assert_eq!(store.record(one), Ok(Some(Ok(record("a")))));
+    assert_eq!(
+        store.of_key(Hash::of(&[b"b"])).expect("read").map(|(id, record)| (id, record.map(|record| record.state))),
+        Some((other, Ok(State::Undoing(0))))
+    );
     assert_eq!(store.of_key(Hash::of(&[b"c"])), Ok(None));
     assert_eq!((names(&store, "running"), names(&store, "undoing"), names(&store, "stuck")), (vec![one], vec![other], vec![]));
     assert_eq!(store.definition(record("a").definition), Ok(Some("text".to_owned())));
@@ -69,7 +74,7 @@ fn a_key_begins_one_saga_and_putting_the_same_again_changes_nothing() {
     let written = store.put(&[begin(Id(1), "a"), begin(Id(2), "a"), begin(Id(1), "a")]).expect("it is put");
 
     assert!(matches!(&written[..], [Written::Done, Written::Taken(Id(1), _), Written::Done]), "{written:?}");
-    assert_eq!(store.get(Id(2)), Ok(None));
+    assert_eq!(store.record(Id(2)), Ok(None));
     for _ in 0..2 {
         store.put(&[change(Id(1), "a", State::Running(0), State::Done, Some(50))]).expect("it is put");
         assert_eq!((names(&store, "running"), names(&store, "done")), (vec![], vec![Id(1)]));
@@ -88,13 +93,102 @@ fn what_has_ended_is_forgotten_when_its_time_is_over_and_its_definition_with_the
 
     assert_eq!(store.delete(Millis(50), 10), Ok(0));
     assert_eq!(store.delete(Millis(51), 10), Ok(1));
-    assert_eq!((store.get(Id(1)), store.of_key(Hash::of(&[b"a"]))), (Ok(None), Ok(None)));
+    assert_eq!((store.record(Id(1)), store.of_key(Hash::of(&[b"a"]))), (Ok(None), Ok(None)));
     assert_eq!(store.delete(Millis(1000), 10), Ok(1));
     assert_eq!(names(&store, "stuck"), [Id(2)], "what needs an operator stays");
     assert_eq!(store.definition(definition), Ok(Some("text".to_owned())));
     store.put(&[change(Id(2), "b", State::Stuck(Stuck::Undo(0)), State::Abandoned, Some(60))]).expect("it is put");
     assert_eq!(store.delete(Millis(1000), 10), Ok(1));
     assert_eq!(store.definition(definition), Ok(None));
+}
+
+/// From now on this saga is written in a form that nobody knows here.
+pub(in super::super) fn damage(store: &Store, id: Id) {
+    let writing = store.begin().expect("it can be written");
+    writing.open_table(SAGAS).expect("it is there").insert(id.0, &br#"{"format":2}"#[..]).expect("it is written");
+    writing.commit().expect("it is written");
+}
+
+#[test]
+fn one_that_cannot_be_read_keeps_its_key_and_concerns_no_other() {
+    let scratch = Scratch::new("unreadable");
+    let store = Store::open(&scratch.0).expect("it opens");
+    store.put(&[begin(Id(1), "a"), begin(Id(2), "b")]).expect("it is put");
+    damage(&store, Id(1));
+
+    let written = store.put(&[begin(Id(3), "a"), begin(Id(4), "c"), begin(Id(5), "b")]).expect("it is put");
+
+    assert!(matches!(&written[..], [Written::Unreadable(Id(1), _), Written::Done, Written::Taken(Id(2), _)]), "{written:?}");
+    assert!(matches!(store.of_key(Hash::of(&[b"a"])), Ok(Some((Id(1), Err(_))))));
+    assert!(matches!(store.record(Id(1)), Ok(Some(Err(_)))));
+    assert_eq!(names(&store, "running"), [Id(1), Id(2), Id(4)]);
+}
+
+#[test]
+fn an_empty_file_is_not_begun_anew_and_one_that_was_half_made_is() {
+    let scratch = Scratch::new("empty");
+    fs::create_dir_all(&scratch.0).expect("made");
+    let path = scratch.0.join(file::NAME);
+    fs::write(&path, "").expect("written");
+
+    let trouble = Store::open(&scratch.0).err();
+
+    assert!(matches!(&trouble, Some(Trouble::Broken(why)) if why.contains("is empty")), "{trouble:?}");
+    assert_eq!(fs::metadata(&path).expect("it is there").len(), 0);
+    fs::remove_file(&path).expect("removed");
+    fs::write(scratch.0.join("sagas.redb.new"), "half of a file").expect("written");
+    Store::open(&scratch.0).expect("it is made").put(&[begin(Id(1), "a")]).expect("it is put");
+    assert!(!scratch.0.join("sagas.redb.new").exists());
+    assert_eq!(names(&Store::open(&scratch.0).expect("it opens"), "running"), [Id(1)]);
+}
+
+#[test]
+fn one_that_is_to_be_there_is_not_made() {
+    let scratch = Scratch::new("absent");
+
+    assert!(matches!(Store::open_again(&scratch.0), Ok(None)));
+
+    assert!(!scratch.0.exists());
+}
+
+#[test]
+fn a_link_or_a_file_of_somebody_else_is_refused_and_one_that_others_can_read_is_closed_to_them() {
+    let scratch = Scratch::new("whose");
+    drop(Store::open(&scratch.0).expect("it opens"));
+    let (path, moved) = (scratch.0.join(file::NAME), scratch.0.join("moved"));
+    let mode = || fs::metadata(&path).expect("it is there").permissions().mode() & 0o777;
+    let refused = || match Store::open(&scratch.0) {
+        Err(Trouble::Broken(why)) => why,
+        Err(Trouble::Elsewhere) | Ok(_) => panic!("it is opened"),
+    };
+
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("changed");
+    drop(Store::open(&scratch.0).expect("it opens"));
+    assert_eq!(mode(), 0o600);
+    fs::rename(&path, &moved).expect("moved");
+    symlink(&moved, &path).expect("linked");
+    assert!(refused().contains("symbolic link"), "{}", refused());
+    fs::remove_file(&path).expect("removed");
+    fs::rename(&moved, &path).expect("moved");
+    if std::os::unix::fs::chown(&path, Some(4711), None).is_err() {
+        eprintln!("only root can give a file to somebody else: not tried");
+        return;
+    }
+    assert!(refused().contains("belongs to user 4711"), "{}", refused());
+}
+
+#[test]
+fn room_is_looked_for_and_given_back() {
+    let scratch = Scratch::new("room");
+    let store = Store::open(&scratch.0).expect("it opens");
+    store.put(&[begin(Id(1), "a")]).expect("it is put");
+
+    for _ in 0..3 {
+        store.has_room(1 << 20).expect("there is room");
+    }
+
+    assert!(fs::metadata(scratch.0.join(file::NAME)).expect("it is there").len() < 8 << 20);
+    assert_eq!(names(&store, "running"), [Id(1)]);
 }
 
 #[test]
