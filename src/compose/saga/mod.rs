@@ -4,7 +4,7 @@ pub(crate) mod counted;
 pub(crate) mod definition;
 mod journal;
 pub(crate) mod keeper;
-mod machine;
+pub(crate) mod machine;
 pub(crate) mod operated;
 pub(crate) mod record;
 mod runner;
