@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use frontgate_filters::filter::{BoxFuture, Facts};
 use frontgate_filters::reply::{Reply, ReplyBody};
+use frontgate_filters::words::selector::Selector;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use http::{Method, StatusCode};
 use pingora_http::RequestHeader;
@@ -13,8 +14,9 @@ use serde_json::json;
 
 use super::{Act, Action, Upstreams, With};
 use crate::compose::saga::Home;
-use crate::compose::saga::definition::{Definition, LARGEST_ANSWER, NoFacts};
+use crate::compose::saga::definition::{Definition, IDEMPOTENCY_KEY, LARGEST_ANSWER, NoFacts};
 use crate::compose::saga::keeper::{Begun, Sagas};
+use crate::compose::saga::machine::State;
 use crate::compose::saga::record::{Answer, Hash, Id, Millis, Record};
 use crate::compose::{Composed, Composition, Explained, Inquiry};
 use crate::config::model;
@@ -25,6 +27,8 @@ use crate::telemetry::SagaMetrics;
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const YES: HeaderValue = HeaderValue::from_static("true");
 const SOON: HeaderValue = HeaderValue::from_static("1");
+/// When one that waits for an operator may have gone on.
+const LATER: HeaderValue = HeaderValue::from_static("60");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// What is left to a client's own time limit when it is answered that its saga is still under way.
 const MARGIN: Duration = Duration::from_millis(50);
@@ -80,16 +84,25 @@ impl Composition for Saga {
 
     fn compose<'a>(&'a self, inquiry: Inquiry<'a>) -> BoxFuture<'a, Composed> {
         Box::pin(async move {
-            let (id, reply) = match self.answer(&inquiry).await {
+            let key = self.key(inquiry.head, inquiry.facts);
+            let lacks = self.definition.generates_keys && !asks(&inquiry.head.method) && key.contains(&None);
+            let own = lacks.then(|| Id::fresh().to_string());
+            let key = key.into_iter().map(|part| part.or_else(|| Some(own.as_ref()?.as_bytes().to_vec()))).collect();
+            let (id, mut reply) = match self.answer(&inquiry, key).await {
                 Ok((id, reply)) => (Some(id), reply),
                 Err(reply) => (None, reply),
             };
+            // Without it nobody could ask what became of it.
+            if let Some(own) = own.and_then(|own| HeaderValue::try_from(own).ok()) {
+                reply = reply.with(IDEMPOTENCY_KEY, own);
+            }
             Composed { reply, missing: Vec::new(), saga: id.map(|id| id.to_string().into()) }
         })
     }
 
     fn explain(&self, head: &RequestHeader, facts: &Facts) -> Explained {
-        let (refused, says) = match self.key(head, facts) {
+        let (refused, says) = match self.key(head, facts).into_iter().collect::<Option<Vec<_>>>() {
+            _ if self.has_several_keys(head) => (Some(StatusCode::BAD_REQUEST), "it has several keys, and is refused"),
             Some(_) if asks(&head.method) => (None, "it asks what became of the saga of its key"),
             Some(_) => (None, "it begins a saga, unless its key has begun one"),
             None if asks(&head.method) || !self.definition.generates_keys => (Some(missing_key().status), "it has no key, and is refused"),
@@ -101,23 +114,20 @@ impl Composition for Saga {
 
 impl Saga {
     /// The answer to a request, with the saga that it is about where it is about one.
-    async fn answer(&self, inquiry: &Inquiry<'_>) -> Result<(Id, Reply), Reply> {
+    async fn answer(&self, inquiry: &Inquiry<'_>, key: Option<Vec<Vec<u8>>>) -> Result<(Id, Reply), Reply> {
         let (head, facts) = (inquiry.head, inquiry.facts);
         let Some(sagas) = self.home.get() else { return Err(unavailable()) };
-        let key = match self.key(head, facts) {
-            Some(key) => key,
-            None if self.definition.generates_keys && !asks(&head.method) => vec![Id::fresh().to_string().into_bytes()],
-            None => return Err(missing_key()),
-        };
+        if self.has_several_keys(head) {
+            return Err(several_keys());
+        }
+        let Some(key) = key else { return Err(missing_key()) };
         let parts: Vec<&[u8]> = std::iter::once(self.route.as_bytes()).chain(key.iter().map(Vec::as_slice)).collect();
         let known_by = Hash::of(&parts);
         if asks(&head.method) {
             return self.ask(sagas, known_by, head).await;
         }
-        let request: [&[u8]; 4] = [head.method.as_str().as_bytes(), self.route.as_bytes(), head.uri.path().as_bytes(), &inquiry.body];
-        let fingerprint = Hash::of(&request.into_iter().chain(key.iter().map(Vec::as_slice)).collect::<Vec<_>>());
         let request_id = String::from_utf8_lossy(facts.request_id.as_bytes()).into_owned();
-        let mut record = Record::begin(self.route.to_string(), known_by, fingerprint, self.definition.hash, request_id, Millis::now());
+        let mut record = Record::begin(self.route.to_string(), known_by, known_by, self.definition.hash, request_id, Millis::now());
         let gathered = self.definition.gather(head, facts, &inquiry.body, &mut record);
         let until = Instant::now() + self.definition.wait;
         let until = inquiry.deadline.map_or(until, |deadline| until.min(deadline.checked_sub(MARGIN).unwrap_or(deadline)));
@@ -126,16 +136,21 @@ impl Saga {
             Err(NoFacts::Body) => return Err(no_json()),
             Err(NoFacts::TooLarge) => return Err(too_large()),
         }
+        let query = head.uri.query().unwrap_or_default().as_bytes();
+        let request = [head.method.as_str().as_bytes(), self.route.as_bytes(), head.uri.path().as_bytes(), query, &inquiry.body];
+        let said = self.definition.said(&record);
+        let fingerprint = Hash::of(&request.into_iter().chain(key.iter().map(Vec::as_slice)).chain(said).collect::<Vec<_>>());
+        record.fingerprint = fingerprint;
         match sagas.begin(&self.definition, record, until).await {
             Begun::Unavailable => Err(unavailable()),
             Begun::TooMany => Err(too_many()),
             Begun::Taken(_, before) if before.fingerprint != fingerprint => Err(reused()),
             Begun::Taken(id, before) => match &before.answer {
                 Some(answer) => Ok((id, given(answer).with(REPLAYED, YES))),
-                None => Ok((id, running(id))),
+                None => Ok((id, running(id, before.state))),
             },
             Begun::Answered(id, answer) => Ok((id, given(&answer))),
-            Begun::Open(id, state) => Ok((id, open(id, state.name(), head))),
+            Begun::Open(id, state) => Ok((id, open(id, state, head))),
         }
     }
 
@@ -145,16 +160,21 @@ impl Saga {
             Err(_) => Err(unavailable()),
             Ok(None) => Err(unknown()),
             Ok(Some((id, Record { answer: Some(answer), .. }))) => Ok((id, given(&answer).with(REPLAYED, YES))),
-            Ok(Some((id, record))) => Ok((id, open(id, record.state.name(), head))),
+            Ok(Some((id, record))) => Ok((id, open(id, record.state, head))),
         }
     }
 
-    /// What the saga of a request is known by to its client; nothing where a part of it is missing.
-    fn key(&self, head: &RequestHeader, facts: &Facts) -> Option<Vec<Vec<u8>>> {
-        let part = |selector: &frontgate_filters::words::selector::Selector| {
-            selector.find(head, facts).filter(|part| !part.is_empty()).map(std::borrow::Cow::into_owned)
-        };
+    /// What the saga of a request is known by to its client, with nothing for each part that is missing.
+    fn key(&self, head: &RequestHeader, facts: &Facts) -> Vec<Option<Vec<u8>>> {
+        let part = |selector: &Selector| selector.find(head, facts).filter(|part| !part.is_empty()).map(std::borrow::Cow::into_owned);
         self.definition.key.iter().map(part).collect()
+    }
+
+    /// Whether a header that the key is made of stands there more than once: which one is meant nobody knows.
+    fn has_several_keys(&self, head: &RequestHeader) -> bool {
+        let is_repeated =
+            |selector: &Selector| matches!(selector, Selector::Header(name) if head.headers.get_all(name).iter().nth(1).is_some());
+        self.definition.key.iter().any(is_repeated)
     }
 }
 
@@ -176,10 +196,10 @@ fn bytes(status: StatusCode, body: Bytes, reason: &'static str, content_type: He
 }
 
 /// It is still under way; where to ask, and when.
-fn open(id: Id, state: &str, head: &RequestHeader) -> Reply {
-    let body = json!({"saga": id.to_string(), "state": state}).to_string();
+fn open(id: Id, state: State, head: &RequestHeader) -> Reply {
+    let body = json!({"saga": id.to_string(), "state": state.name()}).to_string();
     let reply = bytes(StatusCode::ACCEPTED, body.into(), "saga_open", HeaderValue::from_static("application/json"));
-    let reply = reply.with(RETRY_AFTER, SOON);
+    let reply = reply.with(RETRY_AFTER, again(state));
     match HeaderValue::try_from(head.uri.path()) {
         Ok(path) => reply.with(LOCATION, path),
         Err(_) => reply,
@@ -187,10 +207,23 @@ fn open(id: Id, state: &str, head: &RequestHeader) -> Reply {
 }
 
 /// The key's saga is still under way.
-fn running(id: Id) -> Reply {
-    let detail = "What began with this key is still under way.";
+fn running(id: Id, state: State) -> Reply {
+    let detail = match state {
+        State::Stuck(_) => "What began with this key is stuck, until somebody has looked at it.",
+        _ => "What began with this key is still under way.",
+    };
     let reply = Reply::problem(StatusCode::CONFLICT, "saga_running", detail).with_member("saga", id.to_string().into());
-    reply.with(RETRY_AFTER, SOON).with(CACHE_CONTROL, NO_STORE)
+    reply.with_member("state", state.name().into()).with(RETRY_AFTER, again(state)).with(CACHE_CONTROL, NO_STORE)
+}
+
+/// When to ask again for one in this state.
+fn again(state: State) -> HeaderValue {
+    if matches!(state, State::Stuck(_)) { LATER } else { SOON }
+}
+
+fn several_keys() -> Reply {
+    let detail = "The request has more than one key, and which one is meant is not known.";
+    Reply::problem(StatusCode::BAD_REQUEST, "idempotency_key_repeated", detail)
 }
 
 fn missing_key() -> Reply {

@@ -136,7 +136,7 @@ fn refused(why: &Refused) -> Answer {
     let (status, code) = match why {
         Refused::NoId(_) => (StatusCode::BAD_REQUEST, "bad_request"),
         Refused::Unknown(_) => (StatusCode::NOT_FOUND, "not_found"),
-        Refused::Several(..) | Refused::OtherState { .. } => (StatusCode::CONFLICT, "conflict"),
+        Refused::Several(..) | Refused::OtherState { .. } | Refused::Stands { .. } => (StatusCode::CONFLICT, "conflict"),
         Refused::Unavailable | Refused::Leaving => (StatusCode::SERVICE_UNAVAILABLE, "state_unavailable"),
         Refused::Unreadable(..) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
     };

@@ -51,6 +51,76 @@ fn a_request_without_its_key_is_refused_or_gets_one_of_its_own() {
     let (first, second) = (post(&generous, &[]), post(&generous, &[]));
     assert_eq!((first.status, second.status), (200, 200));
     assert_ne!(saga_of(&first), saga_of(&second));
+    // It is told, and may be asked with.
+    let own = first.header("idempotency-key").expect("its key").to_owned();
+    let looked = generous.look(&own);
+    assert_eq!((looked.status, looked.body), (200, first.body.clone()));
+    let again = generous.begin(&own, BODY);
+    assert_eq!((again.status, again.header("idempotency-replayed"), again.header("idempotency-key")), (200, Some("true"), None));
+}
+
+#[test]
+fn who_waits_for_one_under_a_key_of_its_own_is_told_the_key_before_the_end() {
+    let shop = Shop::start("saga-own-key-202", held("charge", When::BeforeEffect), "on_missing_key: generate\n      wait: 200ms");
+
+    let reply = ask(shop.process.address, "POST", PATH, &[], Some(BODY));
+
+    assert_eq!(reply.status, 202, "{}", reply.text());
+    let own = reply.header("idempotency-key").expect("its key").to_owned();
+    assert_eq!(saga_of(&shop.look(&own)), saga_of(&reply));
+    shop.services.go_on();
+    assert_eq!(shop.settles(&saga_of(&reply)), "done");
+    assert_eq!(shop.look(&own).json()["state"], "done");
+}
+
+#[test]
+fn a_request_with_two_keys_begins_nothing_and_asks_for_nothing() {
+    let shop = Shop::start("saga-two-keys", Services::new(&[]), "wait: 20s");
+    let two = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")];
+
+    let begun = ask(shop.process.address, "POST", PATH, &two, Some(BODY));
+    let asked = ask(shop.process.address, "GET", PATH, &two, None);
+
+    assert_eq!(begun.is_problem(400).json()["code"], "idempotency_key_repeated");
+    assert_eq!(asked.is_problem(400).json()["code"], "idempotency_key_repeated");
+    assert_eq!(shop.look("a").status, 404);
+    assert!(shop.services.calls().is_empty());
+}
+
+#[test]
+fn a_key_with_another_query_or_another_value_that_a_step_needs_has_begun_something_else() {
+    let services = Services::new(&[]);
+    let headers = r#"post: /charges, headers: {X-User: "{header.X-User}", X-From: "{client_ip}"},"#;
+    let text = configuration(&services, "state", "wait: 20s").replace("post: /charges,", headers);
+    let shop = Shop::configured("saga-fingerprint", services, &text);
+    let post = |path: &str, user: &str| {
+        let headers = [("Idempotency-Key", "k"), ("Content-Type", "application/json"), ("X-User", user), ("X-Trace", path)];
+        ask(shop.process.address, "POST", path, &headers, Some(BODY))
+    };
+    let first = post(PATH, "alice");
+    assert_eq!(first.status, 200, "{}", first.text());
+
+    let (other, query, same) = (post(PATH, "bob"), post(&format!("{PATH}?coupon=1"), "alice"), post(PATH, "alice"));
+
+    assert_eq!(other.is_problem(422).json()["code"], "idempotency_key_reused");
+    assert!(!other.text().contains(&saga_of(&first)), "{}", other.text());
+    assert_eq!(query.is_problem(422).json()["code"], "idempotency_key_reused");
+    assert_eq!((same.status, same.body), (200, first.body));
+    assert_eq!(shop.services.effects(), ["reserve", "charge", "confirm"]);
+}
+
+#[test]
+fn whose_saga_is_stuck_is_told_so_and_asked_to_come_back_later() {
+    let shop = Shop::start("saga-stuck-client", Services::new(&[("confirm", &[Outcome::Error])]), "wait: 100ms\n      give_up: 300ms");
+    let id = saga_of(&shop.begin("k", BODY));
+    assert_eq!(shop.settles(&id), "stuck");
+
+    let (looked, again) = (shop.look("k"), shop.begin("k", BODY));
+
+    assert_eq!((looked.status, looked.header("retry-after")), (202, Some("60")));
+    assert_eq!(looked.json(), json!({"saga": id, "state": "stuck"}));
+    assert_eq!(again.is_problem(409).json()["state"], "stuck");
+    assert_eq!(again.header("retry-after"), Some("60"));
 }
 
 #[test]
@@ -138,7 +208,9 @@ fn a_saga_goes_on_by_the_definition_that_it_began_with() {
 #[test]
 fn operators_have_a_stuck_one_tried_again_and_take_back_what_is_done() {
     let services = Services::new(&[("charge", &[Outcome::Refuse]), ("reserve/undo", &[Outcome::Error])]);
-    let mut shop = Shop::start("saga-operators", services, "wait: 20s\n      give_up: 500ms");
+    let text = configuration(&services, "state", "wait: 20s\n      give_up: 500ms");
+    let text = text.replace("attempts: 3}\n      answer", "attempts: 3, undo: none}\n      answer");
+    let mut shop = Shop::configured("saga-operators", services, &text);
     let reply = shop.begin("k", BODY);
     let id = saga_of(&reply);
     assert_eq!(shop.settles(&id), "stuck");

@@ -58,8 +58,13 @@ struct Shop {
 
 impl Shop {
     fn start(name: &str, services: Services, saga: &str) -> Self {
+        let text = configuration(&services, "state", saga);
+        Self::configured(name, services, &text)
+    }
+
+    fn configured(name: &str, services: Services, text: &str) -> Self {
         let folder = Process::folder(name);
-        std::fs::write(folder.join("frontgate.yaml"), patient(&configuration(&services, "state", saga))).unwrap();
+        std::fs::write(folder.join("frontgate.yaml"), patient(text)).unwrap();
         Self { process: Process::start_at(folder, "frontgate.yaml", &["--no-watch"], "true"), services }
     }
 

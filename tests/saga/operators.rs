@@ -133,10 +133,14 @@ fn an_order_that_is_not_for_it_is_refused_in_words_and_the_exit_code_says_so() {
         assert!(is == Some(code) && said.is_empty() && complaint.contains(&told), "{words:?}: {is:?} {said} {complaint}");
     }
     assert_eq!(shop.settles(&id), "done");
-    let undone = good(&shop, &["undo", &id]);
-    assert!(undone.starts_with(&format!("The saga {id} is undo")), "{undone}");
-    assert_eq!(shop.settles(&id), "undone");
-    assert_eq!(shop.services.effects(), ["confirm"], "the pivot has no undo");
+    let (code, said, complaint) = saga(&shop, &["undo", &id]);
+    let told = format!("The saga `{id}` is not taken back: its last step `confirm` has no undo");
+    assert!(code == Some(1) && said.is_empty() && complaint.contains(&told), "{code:?} {said} {complaint}");
+    let answer = shop.process.ask("POST", &format!("/-/sagas/{id}/undo"));
+    assert!(answer.is_problem(409).text().contains("`confirm` has no undo"), "{}", answer.text());
+    assert_eq!(shop.settles(&id), "done");
+    assert_eq!(shop.services.effects(), ["reserve", "charge", "confirm"], "what surrounds a standing order stands");
+    assert_eq!(shop.told(&id)["acts"].as_array().map_or(0, Vec::len), 0, "nobody has done anything");
 
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let output = Command::new(env!("CARGO_BIN_EXE_frontgate")).args(["saga", "list", "--admin", &nobody]).output().unwrap();

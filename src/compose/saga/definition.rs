@@ -12,7 +12,7 @@ use frontgate_filters::filter::Facts;
 use frontgate_filters::json::{Document, Mark, Place, Plan, Policy, Proved, Reader};
 use frontgate_filters::words::fields;
 use frontgate_filters::words::selector::Selector;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use pingora_http::RequestHeader;
 use serde::{Deserialize, Serialize};
@@ -254,9 +254,32 @@ impl Definition {
         if self.sends_body {
             length += body.len();
             let content_type = head.headers.get(CONTENT_TYPE).and_then(fields::text).map(str::to_owned);
-            record.body = Some(Body { content_type, bytes: body.clone() });
+            // Several codings may be named in several fields (RFC 9110, 8.4).
+            let codings: Vec<&str> = head.headers.get_all(CONTENT_ENCODING).iter().filter_map(fields::text).collect();
+            let content_encoding = (!codings.is_empty()).then(|| codings.join(", "));
+            record.body = Some(Body { content_type, content_encoding, bytes: body.clone() });
         }
         if length > super::record::LARGEST / 2 { Err(NoFacts::TooLarge) } else { Ok(()) }
+    }
+
+    /// What was gathered of what the request says, beside its body: the names and values that tell it from another one with the same key. What
+    /// its connection or the gateway says, such as the client's address, may be another when the same is sent again.
+    pub(crate) fn said<'r>(&'r self, record: &'r Record) -> impl Iterator<Item = &'r [u8]> {
+        let said = self.facts.iter().filter(|(_, origin)| match origin {
+            Origin::Body(_) => false,
+            Origin::Selector(selector) => !matches!(
+                selector,
+                Selector::ClientIp | Selector::Route | Selector::Scheme | Selector::TlsSni | Selector::TlsVersion | Selector::Version
+            ),
+            _ => true,
+        });
+        // A value is JSON, and never empty: nothing tells one that is missing.
+        said.flat_map(|(name, _)| [name.as_bytes(), record.facts.get(name).map_or(&[][..], String::as_bytes)])
+    }
+
+    /// The step that would stand where all others were taken back, where there is one.
+    pub(crate) fn stands(&self) -> Option<&Arc<str>> {
+        self.shape.pivot().map(|step| &self.steps[step].name)
     }
 
     /// The client's body, where its values can be read.
@@ -303,6 +326,10 @@ impl Definition {
             RequestBody::Client => record.body.as_ref().map(|body| {
                 if let Some(content_type) = body.content_type.as_ref().and_then(|text| HeaderValue::try_from(text).ok()) {
                     fields.entry(CONTENT_TYPE).or_insert(content_type);
+                }
+                // What the bytes are in is a fact, whatever the step's own headers say.
+                if let Some(coding) = body.content_encoding.as_ref().and_then(|text| HeaderValue::try_from(text).ok()) {
+                    fields.insert(CONTENT_ENCODING, coding);
                 }
                 body.bytes.clone()
             }),

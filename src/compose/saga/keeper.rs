@@ -386,6 +386,9 @@ impl Sagas {
         let Some(definition) = self.definition(id, record.definition).await? else {
             return Err(Refused::Unreadable(id, "its definition cannot be read".to_owned()));
         };
+        if let (Order::Undo, Some(step)) = (order, definition.stands()) {
+            return Err(Refused::Stands { id, step: step.to_string() });
+        }
         let (what, note) = (order.name().to_owned(), order.note().map(str::to_owned));
         let was = record.state;
         let act = Act { at: Millis::now(), who: who.to_owned(), what, note, was: Some(was) };

@@ -13,6 +13,13 @@ pub(crate) struct Shape {
     pub steps: Vec<Step>,
 }
 
+impl Shape {
+    /// The step that cannot be taken back, where there is one: the last one.
+    pub(crate) fn pivot(&self) -> Option<usize> {
+        self.steps.iter().position(|step| step.undo == Undo::Never)
+    }
+}
+
 /// What a machine has to know of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
@@ -147,12 +154,12 @@ pub(crate) enum Event {
     /// An attempt ended.
     Ended(Ended, Over),
     /// A pause is over.
-    Due(Over),
+    Due,
     /// An operator wants it tried again.
     Retry,
     /// An operator gives it up.
     Abandon,
-    /// An operator wants taken back what is done.
+    /// An operator wants taken back what is done; not where the last step would stand alone.
     TakeBack,
 }
 
@@ -224,7 +231,7 @@ impl Machine {
     pub(crate) fn first(&mut self, shape: &Shape, over: Over) -> Command {
         match self.state {
             State::Running(step) => self.forward(shape, step, over),
-            State::Undoing(step) => self.back(shape, step, over),
+            State::Undoing(step) => self.back(shape, step),
             State::Done | State::Undone | State::Stuck(_) | State::Abandoned => Command::Rest,
         }
     }
@@ -242,7 +249,7 @@ impl Machine {
             // Only what is durable is followed by anything.
             (_, Some(_)) | (Event::Kept(_), None) => Command::Rest,
             (Event::Ended(ended, over), None) => self.ended(shape, ended, over),
-            (Event::Due(over), None) => self.due(shape, over),
+            (Event::Due, None) => self.due(shape),
             (Event::Retry, None) => match self.state {
                 State::Stuck(why) => self.keep(Keep { state: why.resumes(), answer: None, failed: None, anew: true }),
                 _ => Command::Rest,
@@ -252,7 +259,9 @@ impl Machine {
                 _ => Command::Rest,
             },
             (Event::TakeBack, None) => match self.state {
-                State::Done => self.keep(Keep { state: turned(shape, shape.steps.len()), answer: None, failed: None, anew: true }),
+                State::Done if shape.pivot().is_none() => {
+                    self.keep(Keep { state: turned(shape, shape.steps.len()), answer: None, failed: None, anew: true })
+                }
                 _ => Command::Rest,
             },
         }
@@ -286,14 +295,9 @@ impl Machine {
     }
 
     /// Sends an undo, or the step itself where its answer is needed for that.
-    fn back(&mut self, shape: &Shape, step: usize, over: Over) -> Command {
-        if !self.has_to_learn(shape, step) {
-            return self.send(Send::Undo(step));
-        }
-        if over.deadline {
-            return self.moves_to(State::Stuck(Stuck::Lost(step)));
-        }
-        self.send(Send::Learn(step))
+    fn back(&mut self, shape: &Shape, step: usize) -> Command {
+        let send = if self.has_to_learn(shape, step) { Send::Learn(step) } else { Send::Undo(step) };
+        self.send(send)
     }
 
     fn has_to_learn(&self, shape: &Shape, step: usize) -> bool {
@@ -343,7 +347,7 @@ impl Machine {
             Ended::Refused => self.moves_to(turned(shape, step)),
             Ended::NoUpstream => self.moves_to(State::Stuck(Stuck::Upstream { step, undoing: true })),
             Ended::Missing => self.moves_to(State::Stuck(Stuck::Lost(step))),
-            Ended::NotSent | Ended::Unknown if over.deadline => self.moves_to(State::Stuck(Stuck::Lost(step))),
+            Ended::NotSent | Ended::Unknown if over.give_up => self.moves_to(State::Stuck(Stuck::Lost(step))),
             Ended::NotSent | Ended::Unknown => Command::Pause(Pause::Long(self.attempts)),
         }
     }
@@ -358,10 +362,10 @@ impl Machine {
         }
     }
 
-    fn due(&mut self, shape: &Shape, over: Over) -> Command {
+    fn due(&mut self, shape: &Shape) -> Command {
         match self.state {
             State::Running(step) => self.send(Send::Step(step)),
-            State::Undoing(step) => self.back(shape, step, over),
+            State::Undoing(step) => self.back(shape, step),
             State::Done | State::Undone | State::Stuck(_) | State::Abandoned => Command::Rest,
         }
     }

@@ -5,7 +5,7 @@ pub(crate) mod definition;
 mod file;
 mod journal;
 pub(crate) mod keeper;
-mod machine;
+pub(crate) mod machine;
 pub(crate) mod operated;
 pub(crate) mod record;
 mod runner;

@@ -149,6 +149,9 @@ pub(crate) struct Body {
     /// `Content-Type`, where it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    /// `Content-Encoding`, where it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_encoding: Option<String>,
     /// Its bytes.
     #[serde(with = "base64")]
     pub bytes: Bytes,
@@ -315,7 +318,8 @@ mod tests {
         let hash = Hash::of(&[b"a"]);
         let mut record = Record::begin("checkout".to_owned(), hash, Hash::of(&[b"b"]), Hash::of(&[b"c"]), "1".to_owned(), Millis(7));
         record.facts.insert("claim.sub".to_owned(), "\"u1\"".to_owned());
-        record.body = Some(Body { content_type: None, bytes: Bytes::from_static(b"\xff\x00{}") });
+        record.body =
+            Some(Body { content_type: None, content_encoding: Some("gzip".to_owned()), bytes: Bytes::from_static(b"\xff\x00{}") });
         record.answers.entry(1).or_default().insert("id".to_owned(), "12345678901234567890".to_owned());
         record.answer =
             Some(Answer { status: 200, content_type: "application/json".to_owned(), retry_after: None, body: Bytes::from_static(b"{}") });

@@ -131,7 +131,7 @@ impl Run {
                     if !self.pause(pause).await {
                         break;
                     }
-                    self.on(Event::Due(self.now()))
+                    self.on(Event::Due)
                 }
                 Command::Rest => return self.rests(),
             };

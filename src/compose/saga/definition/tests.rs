@@ -80,6 +80,36 @@ fn calls_are_made_of_what_was_kept_alone_also_by_a_definition_that_was_read_agai
 }
 
 #[test]
+fn the_clients_body_is_sent_with_the_coding_that_it_is_in() {
+    let definition = definition(json!({"steps": {"note": {"upstream": "notes", "post": "/notes"}}})).expect("a definition");
+    let (mut head, facts, _) = request("");
+    head.insert_header("Content-Encoding", "gzip").expect("a header");
+    let hash = Hash::of(&[]);
+    let mut record = Record::begin("checkout".to_owned(), hash, hash, definition.hash, "1".to_owned(), Millis(1));
+    definition.gather(&head, &facts, &Bytes::from_static(b"\x1f\x8b"), &mut record).expect("facts");
+
+    let read = Record::read(&record.to_bytes()).expect("a record");
+    let note = definition.prepare(Send::Step(0), Id::fresh(), &read).expect("it can be sent");
+
+    assert_eq!(note.fields["content-encoding"], "gzip");
+    assert_eq!(note.body.as_deref(), Some(&b"\x1f\x8b"[..]));
+}
+
+#[test]
+fn a_request_is_told_from_another_by_what_it_says_and_not_by_its_connection() {
+    let headers = json!({"A": "{client_ip}", "B": "{query.q}", "C": "{header.X-None}", "D": "{claim.sub}"});
+    let definition =
+        definition(json!({"steps": {"a": {"upstream": "p", "post": "/{shop}", "headers": headers, "body": {"x": "{body.x}"}}}}));
+    let definition = definition.expect("a definition");
+    let record = begun(&definition, r#"{"x": 1}"#).expect("facts");
+
+    let said: Vec<&[u8]> = definition.said(&record).collect();
+
+    let told = ["shop", "\"a b\"", "query.q", "\"x y\"", "header.X-None", "", "claim.sub", "\"u1\""];
+    assert_eq!(said, told.map(str::as_bytes));
+}
+
+#[test]
 fn what_is_missing_cannot_be_sent_and_what_cannot_be_read_is_no_answer() {
     let definition = definition(checkout()).expect("a definition");
     let mut record = begun(&definition, "{}").expect("facts");

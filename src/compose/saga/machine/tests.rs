@@ -100,7 +100,7 @@ impl Search {
                 self.on(kept, Event::Kept(over));
             }
             Command::Send(send) => self.sent(moment, send),
-            Command::Pause(_) => self.on(moment.clone(), Event::Due(moment.over)),
+            Command::Pause(_) => self.on(moment.clone(), Event::Due),
             Command::Rest => self.rest(moment),
         }
     }
@@ -144,7 +144,7 @@ impl Search {
         self.ends.insert(moment.durable);
         for event in [Event::Retry, Event::Abandon, Event::TakeBack] {
             let mut asked = moment.clone();
-            asked.world.taken_back |= event == Event::TakeBack && moment.durable == State::Done;
+            asked.world.taken_back |= event == Event::TakeBack && moment.durable == State::Done && self.shape.pivot().is_none();
             self.on(asked, event);
         }
     }
@@ -201,9 +201,7 @@ fn check_kept(shape: &Shape, moment: &Moment, keep: Keep) {
         }
         State::Undone => {
             assert!(matches!(from, State::Running(_) | State::Undoing(_) | State::Done), "{from:?}");
-            if from != State::Done {
-                check_passed_over(shape, moment, 0);
-            }
+            check_passed_over(shape, moment, 0);
         }
         State::Stuck(why) => {
             assert!(!from.is_ended());
@@ -217,11 +215,10 @@ fn check_kept(shape: &Shape, moment: &Moment, keep: Keep) {
     }
 }
 
-/// Of the steps from here on nothing stands that has an undo; nor does a pivot, unless an operator took back what was done.
+/// Of the steps from here on nothing stands that has an undo; nor does a pivot, whoever wanted it taken back.
 fn check_passed_over(shape: &Shape, moment: &Moment, from: usize) {
     for (step, known) in shape.steps.iter().enumerate().skip(from) {
-        let may_stand = known.undo == Undo::Nothing || (known.undo == Undo::Never && moment.world.taken_back);
-        assert!(may_stand || !moment.world.effects[step], "step {step} stands: {:?}", moment.durable);
+        assert!(known.undo == Undo::Nothing || !moment.world.effects[step], "step {step} stands: {:?}", moment.durable);
     }
 }
 
@@ -275,7 +272,7 @@ fn ends_in_a_good_world(shape: &Shape, moment: &Moment) {
         command = match command {
             Command::Keep(_) => machine.on(shape, Event::Kept(over)),
             Command::Send(_) => machine.on(shape, Event::Ended(Ended::Done, over)),
-            Command::Pause(_) => machine.on(shape, Event::Due(over)),
+            Command::Pause(_) => machine.on(shape, Event::Due),
             Command::Rest => {
                 assert!(machine.state.is_ended() || matches!(machine.state, State::Stuck(_)));
                 return;
@@ -328,7 +325,7 @@ fn told(steps: &[Step], plan: &[(Send, &[Ended])], over: impl Fn(usize) -> Over)
                 *tried += 1;
                 machine.on(&shape, Event::Ended(answers[(*tried - 1).min(answers.len() - 1)], over))
             }
-            Command::Pause(_) => machine.on(&shape, Event::Due(over)),
+            Command::Pause(_) => machine.on(&shape, Event::Due),
             Command::Rest => break,
         };
     }
@@ -385,16 +382,41 @@ fn an_answer_that_was_lost_is_asked_for_once_more_where_its_undo_names_it() {
     let steps = [BY_ANSWER, NEVER];
     let learnt = told(&steps, &[(Send::Step(0), &[Ended::Unknown])], IN_TIME);
     let lost = told(&steps, &[(Send::Step(0), &[Ended::Unknown]), (Send::Learn(0), &[Ended::Unknown])], |event| Over {
-        deadline: event > 20,
-        give_up: false,
+        deadline: event > 2,
+        give_up: event > 20,
     });
+    let learnt_late =
+        told(&steps, &[(Send::Step(0), &[Ended::Unknown]), (Send::Learn(0), &[Ended::Unknown, Ended::NotSent, Ended::Done])], |event| {
+            Over { deadline: event > 2, give_up: false }
+        });
     let refused = told(&steps, &[(Send::Step(0), &[Ended::Unknown]), (Send::Learn(0), &[Ended::Refused])], IN_TIME);
 
     assert_eq!(sends(&learnt.0), [Send::Step(0), Send::Step(0), Send::Learn(0), Send::Undo(0)]);
     assert_eq!(learnt.1, State::Undone);
     assert_eq!(lost.1, State::Stuck(Stuck::Lost(0)));
+    assert!(sends(&lost.0).iter().filter(|send| **send == Send::Learn(0)).count() > 3, "its deadline does not end what is taken back");
+    assert_eq!(learnt_late.1, State::Undone);
+    assert_eq!(sends(&learnt_late.0)[2..], [Send::Learn(0), Send::Learn(0), Send::Learn(0), Send::Undo(0)]);
     assert_eq!(refused.1, State::Undone);
     assert!(!sends(&refused.0).contains(&Send::Undo(0)));
+}
+
+#[test]
+fn what_is_done_is_taken_back_only_where_nothing_of_it_would_stand() {
+    for (steps, follows) in [
+        (&[BY_KEY, BY_ANSWER][..], Some(State::Undoing(1))),
+        (&[BY_KEY, NOTHING], Some(State::Undoing(0))),
+        (&[NOTHING], Some(State::Undone)),
+        (&[BY_KEY, NEVER], None),
+        (&[NEVER], None),
+    ] {
+        let mut machine = Machine::recovered(State::Done, 0..steps.len());
+
+        let command = machine.on(&Shape { steps: steps.to_vec() }, Event::TakeBack);
+
+        let keep = follows.map_or(Command::Rest, |state| Command::Keep(Keep { state, answer: None, failed: None, anew: true }));
+        assert_eq!(command, keep, "{steps:?}");
+    }
 }
 
 #[test]
@@ -418,7 +440,7 @@ fn pauses_double_and_a_pivot_that_is_repeated_begins_again_with_the_short_ones()
             Command::Send(_) => machine.on(&shape, Event::Ended(Ended::Unknown, Over::default())),
             Command::Pause(pause) => {
                 pauses.push(pause);
-                machine.on(&shape, Event::Due(Over::default()))
+                machine.on(&shape, Event::Due)
             }
             other => panic!("{other:?}"),
         };

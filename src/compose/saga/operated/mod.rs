@@ -130,6 +130,13 @@ pub(crate) enum Refused {
         /// The one that it is in.
         is: SagaState,
     },
+    /// It is done, and its last step cannot be taken back.
+    Stands {
+        /// Which saga.
+        id: Id,
+        /// Its last step.
+        step: String,
+    },
     /// The journal cannot be read or written now.
     Unavailable,
     /// The saga cannot be read.
@@ -165,6 +172,11 @@ impl fmt::Display for Refused {
             Self::OtherState { id, order, wanted, is } => {
                 write!(f, "The saga `{id}` is {}: {order} is for one that is {}.", is.label(), wanted.label())
             }
+            Self::Stands { id, step } => write!(
+                f,
+                "The saga `{id}` is not taken back: its last step `{step}` has no undo, and would stand without what was done for it. Take it back at \
+                 its services, by the keys that `show` prints."
+            ),
             Self::Unavailable => f.write_str("The journal of sagas cannot be used now; the gateway's status says why."),
             Self::Unreadable(id, why) => write!(f, "The saga `{id}` cannot be read: {why}."),
             Self::Leaving => f.write_str("The gateway is about to end, and begins nothing any more."),

@@ -91,7 +91,7 @@ async fn values_are_told_by_their_pseudonyms_and_what_is_called_like_a_secret_no
             record.facts.insert("cookie.basket".to_owned(), "\"b4sk3t\"".to_owned());
             record.answers.entry(0).or_default().insert("total".to_owned(), "1999".to_owned());
             record.answers.entry(0).or_default().insert("card.token".to_owned(), "\"tok_visa\"".to_owned());
-            record.body = Some(Body { content_type: None, bytes: Bytes::from_static(b"{\"iban\":\"DE02\"}") });
+            record.body = Some(Body { content_type: None, content_encoding: None, bytes: Bytes::from_static(b"{\"iban\":\"DE02\"}") });
             let body = Bytes::from_static(b"{\"order\":\"o-17\"}");
             record.answer = Some(Answer { status: 200, content_type: "application/json".to_owned(), retry_after: None, body });
             moved(record, &[State::Done]);

@@ -4,6 +4,7 @@ use frontgate_filters::registry::FilterConfig;
 use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::{Place, Spanned};
 use http::Method;
+use http::header::{AUTHORIZATION, COOKIE};
 
 use super::reading::Uses;
 use super::{json, name, requests};
@@ -38,7 +39,7 @@ fn saga(config: &Config, route: &Route, saga: &Spanned<Saga>, report: &mut Repor
         let help = "write `server: {state_dir: /var/lib/frontgate}`: a directory that stays".to_owned();
         report.helped(key, "a saga has to be remembered, and `server.state_dir` names no place for that", Some(help));
     }
-    times(saga, report);
+    times(route, saga, report);
     around(config, route, key, report);
     let path = Pattern::parse(&route.path).ok();
     let names: Vec<&str> = saga.steps().map(|(name, _)| name).collect();
@@ -75,6 +76,7 @@ fn saga(config: &Config, route: &Route, saga: &Spanned<Saga>, report: &mut Repor
         read.push(uses);
     }
     claims(config, route, saga, &read, report);
+    anybody(config, route, saga, key, &read, report);
 }
 
 /// Reads what a call refers to.
@@ -92,7 +94,7 @@ fn call<'c>(call: Spanned<&'c Call>, scope: Scope<'_>, report: &mut Report<'_, '
     uses
 }
 
-fn times(saga: &Saga, report: &mut Report<'_, '_>) {
+fn times(route: &Route, saga: &Saga, report: &mut Report<'_, '_>) {
     for (key, time, why) in [
         ("deadline", &saga.deadline, "no step would be made"),
         ("give_up", &saga.give_up, "no undo would be tried again"),
@@ -101,6 +103,14 @@ fn times(saga: &Saga, report: &mut Report<'_, '_>) {
         if time.0.is_zero() {
             report.error(time.place, format!("`{key}` is 0: {why}"));
         }
+    }
+    if let Some(timeout) = route.timeout
+        && saga.wait.place != Place::default()
+        && saga.wait.0 > timeout.0
+    {
+        let message =
+            format!("a client is kept for `wait` ({}) at most, and its request is over sooner (`timeout`, {timeout})", saga.wait.value);
+        report.warn(saga.wait.place, message, Some(format!("it gets 202 shortly before {timeout}")));
     }
     if saga.keep.0 < saga.deadline.0 && !saga.keep.0.is_zero() {
         let place = if saga.keep.place == Place::default() { saga.deadline.place } else { saga.keep.place };
@@ -233,4 +243,43 @@ fn claims(config: &Config, route: &Route, saga: &Saga, read: &[Uses<'_>], report
             report.inside(found.part.text, found.part.range.clone(), told(selector), help());
         }
     }
+}
+
+/// Whether nobody else has the same by chance, or knows it from hearsay.
+fn is_of_the_caller(selector: &Selector) -> bool {
+    match selector {
+        Selector::Header(name) => *name == AUTHORIZATION || *name == COOKIE,
+        Selector::Cookie(_) => true,
+        selector => selector.reads_claims() || selector.is_of_certificate(),
+    }
+}
+
+/// Answers that anybody is told who knows the key, where steps are made for one caller: who asks with GET says nothing else to be compared.
+fn anybody(config: &Config, route: &Route, saga: &Saga, key: Place, read: &[Uses<'_>], report: &mut Report<'_, '_>) {
+    if saga.key.0.iter().any(|selector| is_of_the_caller(&selector.value)) {
+        return;
+    }
+    let mut list = resolved(config, &config.server.filters).chain(resolved(config, &route.filters));
+    let verified = list.any(|(_, entry)| entry.is_some_and(|entry| entry.config.options().identifies()));
+    let named = read.iter().flat_map(|uses| &uses.all).find_map(|found| match &found.origin {
+        Origin::Selector(selector) if is_of_the_caller(selector) => Some((selector, &found.written)),
+        _ => None,
+    });
+    let (why, help) = match (verified, named) {
+        (false, None) => return,
+        (true, _) => ("this route verifies tokens".to_owned(), "write `key: [claim.sub, header.Idempotency-Key]`".to_owned()),
+        // A claim that nobody verifies is an error already.
+        (false, Some((selector, _))) if selector.reads_claims() => return,
+        // A token is another one when it was renewed, and would be another key.
+        (false, Some((Selector::Header(_), written))) => {
+            let help = "list a `jwt` in `filters`, and write `key: [claim.sub, header.Idempotency-Key]`";
+            (format!("steps refer to `{written}`"), help.to_owned())
+        }
+        (false, Some((selector, written))) => {
+            (format!("steps refer to `{written}`"), format!("write `key: [{selector}, header.Idempotency-Key]`"))
+        }
+    };
+    let place = saga.key.0.iter().map(|selector| selector.place).find(|place| *place != Place::default()).unwrap_or(key);
+    let message = format!("whoever sends the same key is told the answer to another: {why}, and the key holds nothing of the caller");
+    report.warn(place, message, Some(help));
 }
