@@ -63,6 +63,22 @@ impl Held {
         self.bytes += if fits { bytes } else { 0 };
         fits
     }
+
+    /// Takes over what another one holds.
+    pub(crate) fn merge(&mut self, mut other: Self) {
+        match &self.of {
+            None => *self = other,
+            Some(_) => self.bytes += std::mem::take(&mut other.bytes),
+        }
+    }
+
+    /// Gives back all but so many bytes.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        if let Some(budget) = &self.of {
+            budget.held.fetch_sub(self.bytes.saturating_sub(bytes), Ordering::Relaxed);
+            self.bytes = self.bytes.min(bytes);
+        }
+    }
 }
 
 impl Drop for Held {
@@ -86,6 +102,19 @@ mod tests {
         assert!(!one.grow(usize::MAX), "no sum overflows");
         assert_eq!(budget.told(), (10, 10));
 
+        let mut both = Held::default();
+        both.merge(one);
+        both.merge(Held::of(&budget));
+        both.merge(two);
+        both.shrink(11);
+        assert_eq!(budget.told(), (10, 10));
+        both.shrink(3);
+        assert_eq!(budget.told(), (10, 3));
+        drop(both);
+        assert_eq!(budget.told(), (10, 0));
+
+        let (mut one, mut two) = (Held::of(&budget), Held::of(&budget));
+        assert!(one.grow(6) && two.grow(4));
         drop(two);
         assert_eq!(budget.told(), (10, 6));
         drop(one);

@@ -13,6 +13,7 @@ pub(crate) mod stages;
 pub(crate) mod template;
 pub(crate) mod values;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -151,8 +152,8 @@ pub(crate) struct Inquiry<'a> {
 pub(crate) struct Composed {
     /// The answer.
     pub reply: Reply,
-    /// The calls that are missing in it, by their names: it is not complete where there are some.
-    pub missing: Vec<Arc<str>>,
+    /// The calls that are missing in it: it is not complete where there are some.
+    pub missing: Vec<Missing>,
     /// The saga that stands behind it.
     pub saga: Option<Arc<str>>,
 }
@@ -164,6 +165,15 @@ pub(crate) struct Explained {
     pub refused: Option<StatusCode>,
     /// For people.
     pub says: &'static str,
+}
+
+/// A call that is missing in an answer, or for which something stands in.
+#[derive(Clone, Debug)]
+pub(crate) struct Missing {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Why, in the gateway's own words: clients are not told.
+    pub cause: Cow<'static, str>,
 }
 
 /// What a route leads to that makes calls.

@@ -32,7 +32,7 @@ use crate::upstream::timer::Timer;
 pub(super) struct Composing {
     /// What they have in common, and what became of them.
     pub common: Arc<Common>,
-    /// Those that are missing in the answer, by their names.
+    /// Those that are missing in the answer, each with its cause.
     pub missing: String,
     /// The saga behind it.
     pub saga: Option<Arc<str>>,
@@ -110,7 +110,8 @@ pub(super) async fn compose<C: Client>(client: &mut C, ctx: &mut Ctx, compositio
         calls.metrics.incomplete();
     }
     if let Some(composing) = &mut ctx.composed {
-        (composing.missing, composing.saga) = (missing.join(", "), saga);
+        let told: Vec<String> = missing.iter().map(|missing| format!("{} ({})", missing.name, missing.cause)).collect();
+        (composing.missing, composing.saga) = (told.join(", "), saga);
     }
     if reply.is_refusal() && reply.status == StatusCode::GATEWAY_TIMEOUT {
         ctx.flag = Some(Flag::UpstreamTimeout);

@@ -1,7 +1,5 @@
 //! What the client gets when all calls have ended.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::words::cache_control::NO_STORE;
@@ -12,13 +10,33 @@ use super::Aggregate;
 use super::caching::Caching;
 use super::find::Known;
 use super::render::Rendering;
-use crate::compose::Composed;
 use crate::compose::template::Lacking;
+use crate::compose::{Composed, Held, Missing};
 
 /// Whether everything is in the answer that should be.
 pub(super) const X_BFF_COMPLETE: HeaderName = HeaderName::from_static("x-bff-complete");
 /// The calls that are missing in it.
 pub(super) const X_BFF_MISSING: HeaderName = HeaderName::from_static("x-bff-missing");
+
+/// An answer until it is sent, which for a client that reads slowly takes long: so long it has its place in memory.
+struct Kept {
+    bytes: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The same bytes, which keep so much of the memory of all requests as they need; nothing where there is none left.
+pub(super) fn kept(bytes: Bytes, mut held: Held) -> Option<Bytes> {
+    held.grow(bytes.len()).then(|| {
+        held.shrink(bytes.len());
+        Bytes::from_owner(Kept { bytes, _held: held })
+    })
+}
 
 /// The answer, or nothing where it would be longer than allowed.
 pub(super) fn body(aggregate: &Aggregate, known: Known<'_>) -> Option<Bytes> {
@@ -33,7 +51,7 @@ pub(super) fn body(aggregate: &Aggregate, known: Known<'_>) -> Option<Bytes> {
 pub(super) fn composed(
     aggregate: &Aggregate,
     body: Bytes,
-    missing: Vec<Arc<str>>,
+    missing: Vec<Missing>,
     caching: &Caching,
     back: Vec<(HeaderName, HeaderValue)>,
 ) -> Composed {
@@ -48,7 +66,7 @@ pub(super) fn composed(
             }
         }
     } else {
-        let names = missing.join(", ");
+        let names = missing.iter().map(|missing| &*missing.name).collect::<Vec<_>>().join(", ");
         reply = reply.with(X_BFF_COMPLETE, HeaderValue::from_static("false")).with(CACHE_CONTROL, NO_STORE);
         if let Ok(names) = HeaderValue::from_str(&names) {
             reply = reply.with(X_BFF_MISSING, names);

@@ -2,18 +2,22 @@
 
 use frontgate_filters::words::fields;
 use http::header::{AGE, CACHE_CONTROL, VARY};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::compose::call::is_of_asker;
 
 /// What answers say together.
 #[derive(Debug, Default)]
 pub(super) struct Caching {
     said: Option<Said>,
-    /// One says nothing, so that nothing can be said of all.
+    /// One says nothing, so that of all only what forbids something can be said.
     is_silent: bool,
+    /// One depends on what the gateway itself says of who asks, by which shared caches cannot tell requests apart.
+    is_private: bool,
 }
 
 /// What one answer says, or all together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Said {
     no_store: bool,
     private: bool,
@@ -34,6 +38,9 @@ struct Said {
 impl Caching {
     /// Adds what an answer with these headers says.
     pub(super) fn add(&mut self, headers: &HeaderMap) {
+        // What a call's own headers are made of is known without it, and what else is in no call's head is the same for all requests.
+        let by_name = |name: &[u8]| HeaderName::from_bytes(name).is_ok_and(|name| is_of_asker(&name));
+        self.is_private |= fields::list(headers, &VARY).any(by_name);
         let Some(one) = Said::read(headers) else {
             self.is_silent = true;
             return;
@@ -43,14 +50,20 @@ impl Caching {
 
     /// What the whole says. `is_private`: it depends on something by which shared caches cannot tell requests apart.
     pub(super) fn header(&self, is_private: bool) -> Option<HeaderValue> {
-        let mut said = self.said?;
+        if self.said.is_none() && !self.is_private {
+            return None;
+        }
+        let mut said = self.said.unwrap_or_default();
         if said.no_store {
             return Some(HeaderValue::from_static("no-store"));
         }
         if self.is_silent {
-            return None;
+            said = said.forbidden();
+            if said == Said::default() && !self.is_private {
+                return None;
+            }
         }
-        said.private |= is_private;
+        said.private |= is_private || self.is_private;
         let mut words: Vec<String> = Vec::new();
         let flags = [
             ("private", said.private),
@@ -78,20 +91,7 @@ impl Said {
         if !headers.contains_key(CACHE_CONTROL) {
             return None;
         }
-        let mut said = Self {
-            no_store: fields::list(headers, &VARY).any(|name| name == b"*"),
-            private: false,
-            no_cache: false,
-            must_revalidate: false,
-            proxy_revalidate: false,
-            no_transform: false,
-            public: false,
-            immutable: false,
-            max_age: None,
-            shared: None,
-            while_revalidate: None,
-            if_error: None,
-        };
+        let mut said = Self { no_store: fields::list(headers, &VARY).any(|name| name == b"*"), ..Self::default() };
         let age = fields::number(headers, &AGE).unwrap_or(0);
         for member in fields::list(headers, &CACHE_CONTROL) {
             let text = String::from_utf8_lossy(member).to_ascii_lowercase();
@@ -120,6 +120,11 @@ impl Said {
         said.shared = said.shared.or(said.max_age).map(left);
         said.max_age = said.max_age.map(left);
         Some(said)
+    }
+
+    /// What holds beside an answer that says nothing: what forbids something, and nothing that allows it.
+    fn forbidden(self) -> Self {
+        Self { public: false, immutable: false, max_age: None, shared: None, while_revalidate: None, if_error: None, ..self }
     }
 
     fn with(self, other: Self) -> Self {
@@ -151,7 +156,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             for line in answer.iter().flat_map(|answer| answer.split('\n')) {
                 let (name, value) = line.split_once(": ").unwrap_or(("cache-control", line));
-                headers.append(http::HeaderName::from_bytes(name.as_bytes()).expect("a name"), value.parse().expect("a value"));
+                headers.append(HeaderName::from_bytes(name.as_bytes()).expect("a name"), value.parse().expect("a value"));
             }
             caching.add(&headers);
         }
@@ -168,6 +173,13 @@ mod tests {
             (&[Some("max-age=60"), Some("no-store")], Some("no-store")),
             (&[None, Some("no-store")], Some("no-store")),
             (&[Some("max-age=60"), None], None),
+            (&[Some("private, no-cache, max-age=60"), None], Some("private, no-cache")),
+            (&[None, Some("public, immutable, s-maxage=60, stale-if-error=5"), Some("No-Cache")], Some("no-cache")),
+            (&[None, Some("private=\"x\", public")], Some("private")),
+            (&[Some("public, max-age=60\nvary: Accept-Language, X-Real-IP")], Some("private, max-age=60")),
+            (&[Some("public, max-age=60\nvary: x-forwarded-for"), Some("max-age=9")], Some("private, max-age=9")),
+            (&[Some("max-age=60"), Some("vary: Traceparent")], Some("private")),
+            (&[Some("public, max-age=60\nvary: Accept-Encoding, Accept, Origin")], Some("public, max-age=60")),
             (&[Some("max-age=60, s-maxage=600"), Some("max-age=100")], Some("max-age=60, s-maxage=100")),
             (&[Some("s-maxage=600"), Some("max-age=100")], Some("s-maxage=100")),
             (&[Some("max-age=60\nage: 50"), Some("max-age=\"20\"")], Some("max-age=10")),

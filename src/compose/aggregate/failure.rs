@@ -1,5 +1,6 @@
 //! Why a call failed, and what that means for the request.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -19,8 +20,12 @@ pub(super) enum Failure {
     Unanswered(Failed),
     /// The answer is not one JSON value.
     Malformed,
-    /// There are more calls or values than allowed.
-    TooMany,
+    /// There are more values to call for than these.
+    TooManyValues(usize),
+    /// There are more calls than these.
+    TooManyCalls(usize),
+    /// The whole is longer than allowed.
+    TooLong,
     /// A value that it needs is missing.
     ValueMissing,
 }
@@ -58,8 +63,18 @@ impl Failure {
             Self::Status(unexpected) => CallResult::of_unexpected(unexpected.status),
             Self::Unanswered(failed) => failed.result(),
             Self::Malformed => CallResult::Malformed,
-            Self::TooMany => CallResult::TooLarge,
+            Self::TooManyValues(_) | Self::TooManyCalls(_) | Self::TooLong => CallResult::TooLarge,
             Self::ValueMissing => CallResult::ValueMissing,
+        }
+    }
+
+    /// It, for the log: a status, a bound, or the word that it counts as.
+    pub(super) fn cause(&self) -> Cow<'static, str> {
+        match self {
+            Self::Status(unexpected) => format!("status {}", unexpected.status.as_u16()).into(),
+            Self::TooManyValues(most) => format!("more than {most} values").into(),
+            Self::TooManyCalls(most) => format!("more than {most} calls").into(),
+            other => other.result().word().into(),
         }
     }
 
@@ -81,7 +96,9 @@ impl Failure {
             Self::Unanswered(Failed::Unavailable | Failed::NoMemory) => {
                 failed(StatusCode::SERVICE_UNAVAILABLE).with(RETRY_AFTER, HeaderValue::from(1))
             }
-            Self::Unanswered(_) | Self::Malformed | Self::TooMany | Self::ValueMissing => failed(StatusCode::BAD_GATEWAY),
+            Self::Unanswered(_) | Self::Malformed | Self::TooManyValues(_) | Self::TooManyCalls(_) | Self::TooLong | Self::ValueMissing => {
+                failed(StatusCode::BAD_GATEWAY)
+            }
         };
         reply.with(CACHE_CONTROL, NO_STORE).with_member("call", call.clone())
     }

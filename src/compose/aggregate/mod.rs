@@ -155,6 +155,10 @@ struct Into {
     objects: u16,
     /// Members of this name that are there already.
     existing: u16,
+    /// How many elements are picked on the way from there to the value: a way through more arrays leads to a list.
+    picked: usize,
+    /// Marks all that lies on that way where an array makes a list, even if nothing is found in it.
+    way: Option<Arc<Plan>>,
 }
 
 impl Call {
@@ -193,8 +197,9 @@ impl Composition for Aggregate {
         self.calls.iter().map(|call| call.name.clone()).collect()
     }
 
-    fn reads_body(&self, _: &Method) -> bool {
-        self.reads_body
+    fn reads_body(&self, method: &Method) -> bool {
+        // What these have for a body means nothing (RFC 9110, section 9.3.1), and no cache tells requests apart by it.
+        self.reads_body && !matches!(*method, Method::GET | Method::HEAD)
     }
 
     fn most(&self) -> usize {

@@ -3,10 +3,12 @@
 use std::cell::{Cell, OnceCell};
 use std::ops::Range;
 
-use frontgate_filters::json::{Change, Document, Proved};
+use frontgate_filters::json::{Change, Document, Found, Proved};
 
+use super::Into;
 use super::find::Known;
 use super::results::{Key, Outcome, marked};
+use crate::compose::values;
 
 /// What is put in, and how much that is.
 pub(super) struct Rendering {
@@ -57,10 +59,30 @@ impl Rendering {
             })
         });
         for object in marked(document, into.objects, Some(range.clone())) {
-            let mut keys = marked(document, each.mark, Some(object.range()));
-            let key = keys.next().filter(|_| keys.next().is_none()).and_then(|found| Key::of(&document.get(found)));
-            let found = key.and_then(|key| entries?.get(*answers?.by_value.get(&key)?)?.clone());
-            let Some(value) = found.or_else(|| usual.clone()) else { continue };
+            let of_key = |found: &Found| {
+                let key = Key::of(&document.get(found));
+                key.and_then(|key| entries?.get(*answers?.by_value.get(&key)?)?.clone()).or_else(|| usual.clone())
+            };
+            let mut keys = marked(document, each.mark, Some(object.range())).peekable();
+            let value = match keys.peek().copied() {
+                None if is_list(into, document, object) => Some(Proved::list([])),
+                None => usual.clone(),
+                Some(first) if document.passed(first).len() > document.passed(object).len() + into.picked => {
+                    match self.list(keys.map(of_key)) {
+                        Some(list) => Some(list),
+                        None => return,
+                    }
+                }
+                // Of two members of one name neither is the one.
+                Some(first) => {
+                    if keys.nth(1).is_none() {
+                        of_key(first)
+                    } else {
+                        usual.clone()
+                    }
+                }
+            };
+            let Some(value) = value else { continue };
             let mut existing = marked(document, into.existing, Some(object.range())).peekable();
             if existing.peek().is_none() {
                 if !self.takes(value.len() + 64) {
@@ -78,6 +100,21 @@ impl Rendering {
         }
     }
 
+    /// The results for a list of values in its order, null where there is none; nothing where that is more than may be put in.
+    fn list(&self, results: impl Iterator<Item = Option<Proved>>) -> Option<Proved> {
+        let (mut elements, mut length) = (Vec::new(), 0);
+        for result in results {
+            let element = result.unwrap_or_else(Proved::null);
+            length += element.len() + 64;
+            if length > self.left.get() {
+                self.is_over.set(true);
+                return None;
+            }
+            elements.push(element);
+        }
+        Some(Proved::list(&elements))
+    }
+
     /// Takes from what may be put in; whether there was enough.
     fn takes(&self, length: usize) -> bool {
         match self.left.get().checked_sub(length) {
@@ -86,4 +123,11 @@ impl Rendering {
         }
         !self.is_over()
     }
+}
+
+/// Whether there is an array where the value of this object would be, or on the way there: what belongs to it is a list, even if it is empty.
+fn is_list(into: &Into, document: &Document, object: &Found) -> bool {
+    let Some(way) = into.way.as_ref().filter(|_| document.get(object).first() == b'{') else { return false };
+    let is_array = |read: Document| read.found().iter().any(|found| read.get(found).first() == b'[');
+    values::read(way, document.get(object).to_bytes()).is_some_and(is_array)
 }

@@ -23,7 +23,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue};
 use pingora_http::RequestHeader;
 
-pub(crate) use self::asks::Asks;
+pub(crate) use self::asks::{Asks, is_of_asker};
 use self::guard::{Guard, Guarded};
 use self::taken::Taken;
 pub(crate) use self::told::{Called, Told};

@@ -101,7 +101,7 @@ impl New {
     }
 
     /// It is whole.
-    pub(super) fn is_made(self) -> Result<(), Trouble> {
+    pub(super) fn finish(self) -> Result<(), Trouble> {
         let made = self.folder.join(NAME);
         fs::rename(self.folder.join(MADE), &made).map_err(|error| cannot(&made, &error))?;
         // The name is there after a crash, too.

@@ -438,6 +438,7 @@ pub(super) fn over(definition: &Definition, record: &Record, now: Millis) -> Ove
 #[cfg(test)]
 mod tests {
     use super::super::definition::Definition;
+    use super::super::store::Store;
     use super::super::store::tests::{self, Scratch};
     use super::*;
     use crate::telemetry::Metrics;
@@ -496,7 +497,11 @@ mod tests {
         let id = Id::fresh();
         let write = Write::Begin { id, record: Box::new(record("k")), definition: definition.text.clone() };
         assert!(matches!(sagas.journal.write(write).await, Ok(Written::Done)));
-        sagas.journal.read(move |store| Ok(tests::damage(store, id))).await.expect("damaged");
+        let damage = move |store: &Store| {
+            tests::damage(store, id);
+            Ok(())
+        };
+        sagas.journal.read(damage).await.expect("damaged");
 
         assert!(sagas.find(record("k").key).await.is_err());
         assert!(matches!(sagas.begin(&definition, record("k"), soon()).await, Begun::Unavailable));

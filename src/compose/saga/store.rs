@@ -114,7 +114,7 @@ impl Store {
             None => {
                 let new = file::New::in_folder(folder)?;
                 let store = Self::on(new.file()?, folder)?;
-                new.is_made()?;
+                new.finish()?;
                 log::warn!(
                     "sagas: there was no journal in `{}`, and a new one is begun: no key is known that was used before",
                     folder.display()

@@ -76,7 +76,7 @@ pub(crate) struct Line<'a> {
     pub grpc_status: Option<u16>,
     /// How many calls were made to put the answer together.
     pub calls: Option<u32>,
-    /// The calls that are missing in it, by their names, with commas between them.
+    /// The calls that are missing in it, each with its cause in parentheses, with commas between them.
     pub missing: Option<&'a str>,
     /// The saga that stands behind it.
     pub saga: Option<&'a str>,

@@ -51,7 +51,7 @@ impl Marks {
         if place.steps().is_empty() {
             return Ok(Spot { names: Box::default(), mark: None, picked: 0, way: None });
         }
-        Ok(Spot { names: names(place), mark: Some(self.add(place, false)?), picked: place.picked(), way: way(place)? })
+        Ok(Spot { names: names(place), mark: Some(self.add(place, false)?), picked: place.picked(), way: way(place, false)? })
     }
 
     /// The plan by which a text is read, with this policy from the part that counts on.
@@ -89,10 +89,10 @@ pub(super) fn names(place: &Place) -> Names {
     place.steps().iter().filter_map(name).collect()
 }
 
-/// Marks all places on the way from which no single element is picked.
-fn way(place: &Place) -> Result<Option<Arc<Plan>>, String> {
+/// Marks all places on the way from which no single element is picked, and the place itself where that counts as one.
+pub(super) fn way(place: &Place, itself: bool) -> Result<Option<Arc<Plan>>, String> {
     let steps = place.steps();
-    let passed = (0..steps.len()).filter(|&length| matches!(steps[length], Step::Segment(_)));
+    let passed = (0..=steps.len()).filter(|&length| steps.get(length).map_or(itself, |step| matches!(step, Step::Segment(_))));
     let marks: Vec<Mark> =
         passed.map(|length| Mark { number: 0, place: Place::of(steps[..length].iter().cloned()), each: false }).collect();
     if marks.is_empty() {

@@ -209,9 +209,11 @@ impl Compiler<'_> {
                 if each.at.steps().len() <= objects.len() || each.at.steps()[..objects.len()] != *objects {
                     return Err("`into` lies where `each` does not go".to_owned());
                 }
+                let behind = Place::of(each.at.steps()[objects.len()..].iter().cloned());
+                let (picked, way) = (behind.picked(), marks::way(&behind, true)?);
                 let objects = self.marks[of].add(&Place::of(objects.iter().cloned()), true)?;
                 let existing = self.marks[of].add(&into.at, false)?;
-                Some(Into { names: marks::names(&into.at), name: MemberName::new(name), objects, existing })
+                Some(Into { names: marks::names(&into.at), name: MemberName::new(name), objects, existing, picked, way })
             }
             (Some(_), _) => return Err("`into` lies in another call than `each`".to_owned()),
             (None, _) => None,

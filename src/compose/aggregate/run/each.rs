@@ -1,5 +1,6 @@
 //! Calls that are made for values: which values these are, and what was found for each.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub(super) struct Progress {
     groups: Vec<Option<Result<Arc<Document>, ()>>>,
     next: usize,
     on_their_way: usize,
+    /// Why the first of the requests that failed did.
+    cause: Option<Cow<'static, str>>,
 }
 
 /// How many values a request is for.
@@ -43,7 +46,7 @@ impl Run<'_> {
             self.has_succeeded = true;
         }
         let groups = values.len().div_ceil(size(each));
-        self.progress[index] = Some(Progress { values, groups: vec![None; groups], next: 0, on_their_way: 0 });
+        self.progress[index] = Some(Progress { values, groups: vec![None; groups], next: 0, on_their_way: 0, cause: None });
         self.go_on(index)
     }
 
@@ -56,7 +59,7 @@ impl Run<'_> {
             {
                 values.push((key, value));
             }
-            if values.len() > each.most { Err(Failure::TooMany) } else { Ok(()) }
+            if values.len() > each.most { Err(Failure::TooManyValues(each.most)) } else { Ok(()) }
         };
         let mut all_of = |document: &Document, range| {
             let mut found = marked(document, each.mark, range);
@@ -109,6 +112,7 @@ impl Run<'_> {
                 Ok(()) => progress.on_their_way += 1,
                 Err(failure) => {
                     self.calls.count(&call.name, failure.result());
+                    progress.cause.get_or_insert_with(|| failure.cause());
                     progress.groups[group] = Some(Err(()));
                 }
             }
@@ -117,10 +121,8 @@ impl Run<'_> {
             self.progress[index] = Some(progress);
             return Ok(());
         }
+        self.missing.extend(progress.cause.take().map(|cause| (index, cause)));
         let answers = answers(each, progress);
-        if answers.entries.iter().any(|entry| matches!(entry, Entry::Failed)) {
-            self.missing[index] = true;
-        }
         self.end(index, Outcome::Each(answers));
         Ok(())
     }
@@ -132,7 +134,9 @@ impl Run<'_> {
         }
         if let Some(progress) = &mut self.progress[index] {
             progress.on_their_way -= 1;
-            progress.groups[group] = Some(read.map_err(|_| ()));
+            progress.groups[group] = Some(read.map_err(|failure| {
+                progress.cause.get_or_insert_with(|| failure.cause());
+            }));
         }
         self.go_on(index)
     }

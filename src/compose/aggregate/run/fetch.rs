@@ -58,7 +58,7 @@ impl<'r> Run<'r> {
             return Ok(());
         }
         if self.fetches.len() >= self.aggregate.most_calls {
-            return Err(Failure::TooMany);
+            return Err(Failure::TooManyCalls(self.aggregate.most_calls));
         }
         let fetch = self.fetches.len();
         self.fetches.push(Fetch { asked, consumers: vec![consumer], ended: None });
@@ -84,7 +84,8 @@ impl<'r> Run<'r> {
             Body::None => None,
             Body::Client => {
                 for name in [CONTENT_TYPE, CONTENT_ENCODING] {
-                    if let Some(value) = self.head.headers.get(&name).filter(|_| !fields.contains_key(&name)) {
+                    let value = self.head.headers.get(&name).filter(|_| !self.client_body.is_empty());
+                    if let Some(value) = value.filter(|_| !fields.contains_key(&name)) {
                         fields.insert(name, value.clone());
                     }
                 }

@@ -4,6 +4,7 @@ mod each;
 mod fetch;
 mod making;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use super::find::Known;
 use super::results::{One, Outcome};
 use super::{Aggregate, answer};
 use crate::compose::values::{self, Value};
-use crate::compose::{Answered, CallResult, Calls, Composed, Held, Inquiry};
+use crate::compose::{Answered, CallResult, Calls, Composed, Held, Inquiry, Missing};
 use crate::refusals;
 
 /// What has become of the calls of a request so far. Dropped, all that are on their way are cancelled.
@@ -49,7 +50,8 @@ pub(super) struct Run<'r> {
     /// Bytes of all answers so far, and what holds their place in memory.
     received: usize,
     held: Vec<Held>,
-    missing: SmallVec<[bool; 16]>,
+    /// Calls that are missing, each once, and why.
+    missing: Vec<(usize, Cow<'static, str>)>,
     has_succeeded: bool,
     /// The first call that failed without anything in its place.
     first_failed: Option<(usize, Failure)>,
@@ -99,7 +101,7 @@ impl<'r> Run<'r> {
             work: (0..count).filter(|&call| aggregate.calls[call].needs.is_empty()).map(Work::Start).collect(),
             received: 0,
             held: Vec::with_capacity(count),
-            missing: SmallVec::from_elem(false, count),
+            missing: Vec::new(),
             has_succeeded: false,
             first_failed: None,
             caching: Caching::default(),
@@ -122,10 +124,17 @@ impl<'r> Run<'r> {
             return self.failed(Fatal { call, failure });
         }
         match answer::body(self.aggregate, self.known(None)) {
-            Some(body) => answer::composed(self.aggregate, body, self.missing(), &self.caching, std::mem::take(&mut self.back)),
+            Some(body) => {
+                let mut held = Held::default();
+                self.held.drain(..).for_each(|one| held.merge(one));
+                match answer::kept(body, held) {
+                    Some(body) => answer::composed(self.aggregate, body, self.missing(), &self.caching, std::mem::take(&mut self.back)),
+                    None => Composed { reply: refusals::no_memory(), missing: self.missing(), saga: None },
+                }
+            }
             None => {
                 let biggest = self.aggregate.calls.iter().position(|call| call.each.as_ref().is_some_and(|each| each.into.is_some()));
-                self.failed(Fatal { call: biggest.unwrap_or(0), failure: Failure::TooMany })
+                self.failed(Fatal { call: biggest.unwrap_or(0), failure: Failure::TooLong })
             }
         }
     }
@@ -146,10 +155,11 @@ impl<'r> Run<'r> {
         Composed { reply: fatal.failure.reply(name), missing: self.missing(), saga: None }
     }
 
-    /// The names of what is missing, in the order of the calls.
-    fn missing(&self) -> Vec<Arc<str>> {
-        let calls = self.aggregate.calls.iter().zip(&self.missing);
-        calls.filter(|(_, missing)| **missing).map(|(call, _)| call.name.clone()).collect()
+    /// What is missing, in the order of the calls.
+    fn missing(&self) -> Vec<Missing> {
+        let mut missing = self.missing.clone();
+        missing.sort_by_key(|(call, _)| *call);
+        missing.into_iter().map(|(call, cause)| Missing { name: self.aggregate.calls[call].name.clone(), cause }).collect()
     }
 
     fn known<'k>(&'k self, each: Option<&'k Value<'static>>) -> Known<'k> {
@@ -192,7 +202,7 @@ impl<'r> Run<'r> {
         if call.is_required() {
             return Err(Fatal { call: index, failure });
         }
-        self.missing[index] = true;
+        self.missing.push((index, failure.cause()));
         match &call.otherwise {
             Some(document) => self.end(index, Outcome::One(One { document: document.clone(), stands_in: true })),
             None => {

@@ -89,7 +89,7 @@ async fn results_become_members_of_what_each_went_through() {
     let items = format!(
         concat!(
             r#"[{first},{{"product":{two},"ref":{{"id":"2"}}}},{{"ref":{{"id":3}},"product":{none},"rating":[3]}},"#,
-            r#"{{ "product":{none}}},4,{{"ref":{{"id":[1]}},"product":{one},"rating":5}}]"#
+            r#"{{ "product":{none}}},4,{{"ref":{{"id":[1]}},"product":[{one}],"rating":[5]}}]"#
         ),
         first = first,
         two = two,
@@ -160,6 +160,62 @@ async fn what_is_put_into_many_places_is_bounded() {
         "calls:\n  l: {upstream: a, get: /l}\n  e: {upstream: a, get: \"/e/{each}\", each: l.id, into: l.x}\nlimits: {total: 1MiB}",
     );
     let list = format!("[{}{{}}]", "{\"id\":1},".repeat(20_000));
+    let big = format!("\"{}\"", "x".repeat(10_000));
+    let table = Table::new(move |made| ok(if made.name == "l" { &list } else { &big }));
+
+    let came = ask(&page, &get("/p"), &table).await;
+
+    assert_eq!((came.status, came.json()["call"].as_str()), (502, Some("e")));
+}
+
+#[tokio::test]
+async fn a_list_of_values_gets_a_list_of_results_in_its_order() {
+    let page = of(
+        "/p",
+        concat!(
+            "calls:\n  l: {upstream: a, get: /l}\n",
+            "  p: {upstream: a, get: \"/p?ids={each}\", each: l.carts.items.id, batch: 9, by: id, into: l.carts.products}\n",
+            "  f: {upstream: a, get: \"/f/{each}\", each: l.friends, into: l.friends, otherwise: {gone: true}}\n",
+            "  m: {upstream: a, get: \"/m?ids={each}\", each: l.carts.items.id, batch: 9, by: id, many: true, into: l.carts.all}",
+        ),
+    );
+    let table = Table::of(&[
+        (
+            "GET a /l",
+            ok(concat!(
+                r#"{"friends":["x","y",null,"x"],"carts":[{"items":[{"id":2},{"id":1},{"id":2},{"id":3}]},"#,
+                r#"{"items":[{"id":1}],"products":"old"},{"items":[]},{"items":[{}]},{"items":{"id":1}},{}]}"#
+            )),
+        ),
+        ("GET a /p?ids=2,1,3", ok(r#"[{"id":1},{"id":2}]"#)),
+        ("GET a /m?ids=2,1,3", ok(r#"[{"id":1,"n":1},{"id":1,"n":2}]"#)),
+        ("GET a /f/x", ok(r#"{"name":"X"}"#)),
+        ("GET a /f/y", status(500, "")),
+    ]);
+
+    let came = ask(&page, &get("/p"), &table).await;
+
+    let (one, two, all) = (r#"{"id":1}"#, r#"{"id":2}"#, r#"[{"id":1,"n":1},{"id":1,"n":2}]"#);
+    let carts = [
+        format!(r#"{{"items":[{{"id":2}},{{"id":1}},{{"id":2}},{{"id":3}}],"products":[{two},{one},{two},null],"all":[[],{all},[],[]]}}"#),
+        format!(r#"{{"items":[{{"id":1}}],"products":[{one}],"all":[{all}]}}"#),
+        r#"{"items":[],"products":[],"all":[]}"#.to_owned(),
+        r#"{"items":[{}],"products":[],"all":[]}"#.to_owned(),
+        format!(r#"{{"items":{{"id":1}},"products":{one},"all":{all}}}"#),
+        r#"{"all":[]}"#.to_owned(),
+    ];
+    let friends = r#"[{"name":"X"},{"gone":true},{"gone":true},{"name":"X"}]"#;
+    assert_eq!(came.text, format!(r#"{{"l":{{"friends":{friends},"carts":[{}]}}}}"#, carts.join(",")));
+    assert_eq!(came.header("x-bff-missing"), Some("f"));
+}
+
+#[tokio::test]
+async fn lists_of_results_are_bounded() {
+    let page = of(
+        "/p",
+        "calls:\n  l: {upstream: a, get: /l}\n  e: {upstream: a, get: \"/e/{each}\", each: l.ids, into: l.x}\nlimits: {total: 1MiB}",
+    );
+    let list = format!("{{\"ids\":[{}1]}}", "1,".repeat(20_000));
     let big = format!("\"{}\"", "x".repeat(10_000));
     let table = Table::new(move |made| ok(if made.name == "l" { &list } else { &big }));
 

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use frontgate_filters::filter::Identity;
+use bytes::Bytes;
+use frontgate_filters::filter::{BoxFuture, Identity};
 use frontgate_filters::json::Policy;
+use frontgate_filters::reply::Form;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::json;
 
-use super::table::{Table, ask, get, of, ok, with};
+use super::table::{Said, Table, ask, get, of, ok, status, with};
+use crate::compose::{Answered, Budget, CallResult, Calls, Composition, Failed, Held, Inquiry, Ready};
 
 #[tokio::test]
 async fn what_is_referred_to_is_found_as_it_is_in_the_end() {
@@ -114,7 +118,7 @@ async fn how_long_an_answer_is_kept_is_what_the_strictest_says() {
         (kept("max-age=5"), Some("max-age=5"), Some("accept-language")),
         (ok("1"), None, None),
         (kept("no-store"), Some("no-store"), Some("accept-language")),
-        (super::table::status(404, ""), Some("no-store"), None),
+        (status(404, ""), Some("no-store"), None),
     ] {
         let table = Table::new(move |made| if made.name == "a" { kept("public, max-age=60") } else { b.clone() });
         let came = ask(&page, &get("/p"), &table).await;
@@ -181,4 +185,73 @@ fn what_is_put_into_what_is_put_in_is_asked_for_where_it_is_seen() {
     assert_eq!(drop("page.list.p"), [true, false, false]);
     assert_eq!(drop("page"), [true, false, false], "the list has other members, too");
     assert_eq!(drop("page.list.p.k"), [true, true, true]);
+}
+
+#[test]
+fn the_body_of_a_request_that_asks_for_something_is_not_read() {
+    let page = of("/p", "calls:\n  a: {upstream: a, get: \"/a?x={body.x}\"}");
+
+    for (method, reads) in [(Method::GET, false), (Method::HEAD, false), (Method::POST, true), (Method::DELETE, true)] {
+        assert_eq!(page.reads_body(&method), reads, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn each_missing_call_has_its_cause() {
+    let page = of(
+        "/p",
+        concat!(
+            "calls:\n  l: {upstream: a, get: /l}\n  s: {upstream: a, get: /s, optional: true}\n  c: {upstream: a, get: /c, otherwise: []}\n",
+            "  v: {upstream: a, get: \"/v/{l.x}\", optional: true}\n  m: {upstream: a, get: \"/m/{each}\", each: l.i, most: 1, optional: true}\n",
+            "  e: {upstream: a, get: \"/e/{each}\", each: l.i}\n  j: {upstream: a, get: /j, optional: true}",
+        ),
+    );
+    let table = Table::new(|made| match made.line.as_str() {
+        "GET a /l" => ok(r#"{"i":[1,2]}"#),
+        "GET a /s" => status(503, ""),
+        "GET a /c" => Said::Fails(Failed::Timeout),
+        "GET a /e/2" => status(404, ""),
+        "GET a /j" => ok("{"),
+        _ => ok("1"),
+    });
+
+    let came = ask(&page, &get("/p"), &table).await;
+
+    assert_eq!(came.header("x-bff-missing"), Some("s, c, v, m, e, j"));
+    assert_eq!(came.causes, ["status 503", "timeout", "value_missing", "more than 1 values", "status 404", "malformed"]);
+}
+
+#[tokio::test]
+async fn an_answer_keeps_its_place_in_memory_until_it_is_gone() {
+    let page = of("/p", "calls:\n  a: {upstream: a, get: /a}\nanswer: [\"{a}\", \"{a}\", \"{a}\"]");
+    let budget = Budget::new(1000);
+    let calls = Counted(budget.clone());
+    let asked = get("/p");
+    let inquiry = || Inquiry { head: &asked.head, facts: &asked.facts, body: Bytes::new(), calls: &calls, deadline: None };
+
+    let first = page.compose(inquiry()).await;
+
+    let (head, body) = first.reply.render(Form::default(), &HeaderValue::from_static("r-1"));
+    assert_eq!((head.status.as_u16(), body.len(), budget.told().1), (200, 610, 610));
+    drop(first);
+    assert_eq!(budget.told().1, 610, "bytes that are still to be sent");
+    let second = page.compose(inquiry()).await;
+    assert_eq!((second.reply.status.as_u16(), budget.told().1), (503, 610), "there is room for the call, and none for the whole");
+    drop(body);
+    assert_eq!(budget.told().1, 0);
+    assert_eq!(page.compose(inquiry()).await.reply.status.as_u16(), 200);
+}
+
+/// Answers each call with 202 bytes of this budget.
+struct Counted(Arc<Budget>);
+
+impl Calls for Counted {
+    fn make<'a>(&'a self, _: Ready<'a>) -> BoxFuture<'a, Result<Answered, Failed>> {
+        let mut held = Held::of(&self.0);
+        assert!(held.grow(202));
+        let body = vec![Bytes::from(format!("\"{}\"", "x".repeat(200)))];
+        Box::pin(std::future::ready(Ok(Answered { status: StatusCode::OK, headers: HeaderMap::new(), body, held, ..Answered::default() })))
+    }
+
+    fn count(&self, _: &str, _: CallResult) {}
 }

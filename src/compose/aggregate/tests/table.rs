@@ -232,6 +232,7 @@ pub(super) struct Came {
     pub(super) headers: HeaderMap,
     pub(super) text: String,
     pub(super) missing: Vec<Arc<str>>,
+    pub(super) causes: Vec<String>,
     pub(super) reply: Reply,
 }
 
@@ -258,7 +259,8 @@ pub(super) async fn ask(aggregate: &Aggregate, asked: &Asked, table: &Table) -> 
         status: head.status.as_u16(),
         headers: head.headers.clone(),
         text: String::from_utf8(body.to_vec()).expect("text"),
-        missing,
+        causes: missing.iter().map(|missing| missing.cause.to_string()).collect(),
+        missing: missing.into_iter().map(|missing| missing.name).collect(),
         reply,
     }
 }
