@@ -399,7 +399,7 @@ fn each_call_has_a_span_of_its_own_that_its_service_is_told() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let spans = collector.wait_for(4);
     let server = spans.iter().find(|span| span.is_server()).expect("a span of the request");
-    assert_eq!((&*server.parent, server.get("frontgate.calls"), server.get("frontgate.missing")), ("b7ad6b7169203331", "3", "z"));
+    assert_eq!((&*server.parent, server.get("frontgate.calls"), server.get("frontgate.missing")), ("b7ad6b7169203331", "3", "z (connect)"));
     let call = |name: &str| -> &Span {
         spans.iter().find(|span| span.get("frontgate.call") == name).unwrap_or_else(|| panic!("no {name} in {spans:?}"))
     };
@@ -427,7 +427,7 @@ fn where_there_is_no_more_memory_a_request_is_asked_to_come_later_and_all_of_it_
             gate.pass();
             return echo(request, stream);
         }
-        mock::send(stream, 200, "application/json", "", format!("\"{}\"", "x".repeat(7 << 20)).as_bytes())
+        mock::send(stream, 200, "application/json", "", format!("{{\"x\":\"{}\"}}", "x".repeat(7 << 20)).as_bytes())
     });
     let routes = "
 - name: it
@@ -436,7 +436,7 @@ fn where_there_is_no_more_memory_a_request_is_asked_to_come_later_and_all_of_it_
     calls: {big: {upstream: a, get: /big, keep: [none]}, last: {upstream: a, get: /last}}
     limits: {answer: 8MiB, total: 8MiB}
 ";
-    // A quarter of what the process may have is 64 MiB: room for nine such answers.
+    // A quarter of what the process may have is 64 MiB: room for nine such answers, of which the pages keep next to nothing.
     let text = configuration(origin.address, "", "", "", routes);
     let process = Process::start_after("ulimit -S -d 262144 && ulimit -S -n 1024", "serving-memory", &text);
     let (address, metrics) = (process.address, || process.ask("GET", "/metrics").text());

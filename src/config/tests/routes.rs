@@ -25,8 +25,8 @@ routes:
         found,
         [
             "8:12 the route `nowhere` leads nowhere: write `upstream`, `redirect`, `respond`, `aggregate` or `saga`",
-            "9:43 the route `two` has more than one of `upstream`, `redirect`, `respond`, `aggregate` and `saga`",
             "9:37 there is no upstream `mian` (did you mean `main`?)",
+            "9:43 the route `two` has more than one of `upstream`, `redirect`, `respond`, `aggregate` and `saga`",
             "9:61 99 is not a final status: 200 to 599",
             "10:43 the route `all` has more than one of `upstream`, `redirect`, `respond`, `aggregate` and `saga`",
             "10:58 `x` is neither a path nor an http URL",
