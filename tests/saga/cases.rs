@@ -7,17 +7,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use frontgate_test_support::vectors;
 use serde_json::Value;
 
-use super::services::{Outcome, STEPS, Services, Stop, When};
-use super::{Shop, saga_of};
+use super::services::{Outcome, STEPS, Services, Stop, TOTAL, When};
+use super::{Patience, Shop, configuration_with, saga_of};
 use crate::harness::until;
 
 /// How many are played at once: most of their time they wait.
 const AT_ONCE: usize = 6;
 
-/// Times short enough for a test: those of the cases say nothing of them.
-const SAGA: &str = "wait: 12s\n      deadline: 1m\n      give_up: 2500ms";
-/// A client that is not kept for long, where the end is far away.
-const SHORT: &str = "wait: 1500ms\n      deadline: 1m\n      give_up: 2500ms";
+/// The times of a case's saga, of which the cases say nothing: short where they are to pass, and else longer than any machine takes.
+fn times(expect: &Value) -> String {
+    let wait = if expect["client"] == "pending" { "1500ms" } else { "30s" };
+    let give_up = if expect["state"] == "stuck" { "2500ms" } else { "30s" };
+    format!("wait: {wait}\n      deadline: 1m\n      give_up: {give_up}")
+}
+
+/// Likewise of a step: an attempt ends early only where its service is to be slow, and who comes up late is tried for long enough.
+fn patience(outcomes: Option<&Vec<Outcome>>) -> Patience {
+    let outcomes = outcomes.map_or(&[][..], Vec::as_slice);
+    let timeout = if outcomes.contains(&Outcome::Slow) { "600ms" } else { "10s" };
+    (timeout, if outcomes == [Outcome::Down, Outcome::Ok] { 7 } else { 3 })
+}
 
 const BODY: &str = r#"{"sku":"a-1","amount":2}"#;
 
@@ -54,9 +63,10 @@ fn play(name: &str, case: &Value, all: &Value, stop: Option<Stop>) -> Result<(),
     let expect = &case["expect"];
     let plan = plan(case, all);
     let down: Vec<usize> = (0..3).filter(|index| plan.get(STEPS[*index]) == Some(&vec![Outcome::Down, Outcome::Ok])).collect();
-    let pending = expect["client"] == "pending";
+    let steps = STEPS.map(|step| patience(plan.get(step)));
     let services = Services::planned(plan, stop.clone());
-    let mut shop = Shop::start(&format!("saga-case-{}", name.replace(' ', "-")), services, if pending { SHORT } else { SAGA });
+    let text = configuration_with(&services, "state", &times(expect), steps);
+    let mut shop = Shop::configured(&format!("saga-case-{}", name.replace(' ', "-")), services, &text);
     let key = format!("case-{name}");
 
     let reply = match stop {
@@ -132,7 +142,7 @@ fn play(name: &str, case: &Value, all: &Value, stop: Option<Stop>) -> Result<(),
     }
     if let Some(reply) = &reply {
         let fits = match expect["client"].as_str().unwrap() {
-            "answer" => reply.status == 200 && reply.json()["state"] == "done" && reply.json()["total"] == 1999,
+            "answer" => reply.status == 200 && reply.json()["state"] == "done" && reply.json()["total"] == TOTAL,
             "refused" => (400..500).contains(&reply.status) && reply.json()["code"] == "saga_undone",
             "unavailable" => reply.status >= 500 && reply.json()["code"] == "saga_undone",
             "pending" => reply.status == 202,

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::json;
 
-use super::services::{Outcome, Services, Stop, When};
+use super::services::{Outcome, Services, Stop, TOTAL, When};
 use super::{PATH, Shop, begin, configuration, saga_of};
 use crate::compose::mock::ask;
 use crate::harness::gateway::patient;
@@ -26,10 +26,10 @@ fn a_saga_of_three_steps_takes_four_syncs_and_its_answer_is_made_of_theirs() {
 
     assert_eq!(reply.status, 200, "{}", reply.text());
     let id = saga_of(&reply);
-    assert_eq!(reply.text(), format!(r#"{{"order":"confirm-3","total":1999,"state":"done","saga":"{id}"}}"#));
+    assert_eq!(reply.text(), format!(r#"{{"order":"confirm-3","total":{TOTAL},"state":"done","saga":"{id}"}}"#));
     assert_eq!(reply.header("content-type"), Some("application/json"));
     assert_eq!(syncs() - before, 4.0);
-    assert_eq!(shop.services.calls()[1].body, br#"{"amount":1999}"#);
+    assert_eq!(shop.services.calls()[1].body, format!(r#"{{"amount":{TOTAL}}}"#).as_bytes());
     assert_eq!(shop.begin("k-1", BODY).status, 200);
     assert_eq!(syncs() - before, 4.0, "who asks again writes nothing");
     assert_eq!(shop.metric(r#"frontgate_saga_ended_total{route="checkout",state="done"}"#), 1.0);

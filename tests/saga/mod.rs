@@ -20,9 +20,18 @@ use self::services::Services;
 /// A client with a key.
 const PATH: &str = "/api/v1/checkout";
 
+/// How long an attempt of a step may take, and how many there are.
+type Patience = (&'static str, u32);
+
 /// A configuration of a checkout over these services, kept in this directory; `saga` are keys of it beside `steps`.
 fn configuration(services: &Services, state: &str, saga: &str) -> String {
+    configuration_with(services, state, saga, [("10s", 3); 3])
+}
+
+/// The same with other patience for each of its steps; an undo has as long as its step.
+fn configuration_with(services: &Services, state: &str, saga: &str, steps: [Patience; 3]) -> String {
     let [stock, payments, orders] = services.addresses();
+    let [(reserve, reserve_attempts), (charge, charge_attempts), (confirm, confirm_attempts)] = steps;
     format!(
         r#"version: 1
 server:
@@ -41,9 +50,9 @@ routes:
     saga:
       {saga}
       steps:
-        reserve: {{upstream: stock, post: /reservations, body: {{sku: "{{body.sku}}"}}, timeout: 400ms, attempts: 3, undo: {{delete: "/reservations/by-key/{{reserve.key}}", timeout: 400ms}}}}
-        charge: {{upstream: payments, post: /charges, body: {{amount: "{{reserve.total}}"}}, timeout: 400ms, attempts: 3, undo: {{post: "/charges/by-key/{{charge.key}}/refund", timeout: 400ms}}}}
-        confirm: {{upstream: orders, post: /orders, body: {{charge: "{{charge.id}}"}}, timeout: 400ms, attempts: 3}}
+        reserve: {{upstream: stock, post: /reservations, body: {{sku: "{{body.sku}}"}}, timeout: {reserve}, attempts: {reserve_attempts}, undo: {{delete: "/reservations/by-key/{{reserve.key}}", timeout: {reserve}}}}}
+        charge: {{upstream: payments, post: /charges, body: {{amount: "{{reserve.total}}"}}, timeout: {charge}, attempts: {charge_attempts}, undo: {{post: "/charges/by-key/{{charge.key}}/refund", timeout: {charge}}}}}
+        confirm: {{upstream: orders, post: /orders, body: {{charge: "{{charge.id}}"}}, timeout: {confirm}, attempts: {confirm_attempts}}}
       answer: {{order: "{{confirm.id}}", total: "{{reserve.total}}", state: done, saga: "{{saga}}"}}
 telemetry: {{access_log: off}}
 "#

@@ -100,6 +100,9 @@ pub struct Services {
     behave: Arc<Behave>,
 }
 
+/// What everything costs: a number that is not part of another one by chance.
+pub const TOTAL: u64 = 7_340_199_918_273;
+
 pub const STEPS: [&str; 3] = ["reserve", "charge", "confirm"];
 
 /// Addresses that nobody else listens on, so that one where nobody does is not somebody else's a moment later.
@@ -249,7 +252,7 @@ fn serve(kept: &Mutex<Kept>, request: &Request, stream: &mut TcpStream, tell: &M
                 false => drop(kept.effects.entry(step.to_owned()).or_default().insert(key.clone())),
             }
         }
-        let fresh = json!({"id": format!("{step}-{}", kept.answers.len() + 1), "total": 1999, "secret": "of the service"});
+        let fresh = json!({"id": format!("{step}-{}", kept.answers.len() + 1), "total": TOTAL, "secret": "of the service"});
         kept.answers.entry(key).or_insert(fresh).clone()
     };
     if stop == Some(When::AfterEffect) {
@@ -262,8 +265,9 @@ fn serve(kept: &Mutex<Kept>, request: &Request, stream: &mut TcpStream, tell: &M
         Outcome::Error | Outcome::ErrorDone => answer(stream, 500, &json!({"error": "says the service"})),
         Outcome::Lost => false,
         Outcome::Slow => {
-            // Longer than the step waits for it.
-            std::thread::sleep(Duration::from_millis(800));
+            // Longer than the step waits for it: who has given up has closed the connection.
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
+            let _ = std::io::Read::read(stream, &mut [0]);
             answer(stream, 201, &first);
             false
         }

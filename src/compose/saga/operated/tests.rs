@@ -12,6 +12,9 @@ fn steps(told: &SagaStatus) -> Vec<(SagaStep, Option<SagaUndo>)> {
     told.steps.iter().map(|step| (step.came_to, step.undo)).collect()
 }
 
+/// A number that is not part of another one by chance.
+const AMOUNT: &str = "7340199918273";
+
 /// What it is, how it comes to be so, and what its three steps and their undos came to.
 type Case = (&'static str, Box<dyn FnOnce(&mut Record) + Send>, [(SagaStep, Option<SagaUndo>); 3]);
 
@@ -86,13 +89,14 @@ async fn values_are_told_by_their_pseudonyms_and_what_is_called_like_a_secret_no
     let runner = Runner::new("masked");
     let id = runner
         .put(1, |record| {
-            record.facts.insert("claim.sub".to_owned(), "\"user-4711\"".to_owned());
-            record.facts.insert("header.authorization".to_owned(), "\"Bearer eyJhbGciOi\"".to_owned());
-            record.facts.insert("cookie.basket".to_owned(), "\"b4sk3t\"".to_owned());
-            record.answers.entry(0).or_default().insert("total".to_owned(), "1999".to_owned());
+            record.facts.insert("claim.sub".to_owned(), "\"user-of-nobody-else\"".to_owned());
+            record.facts.insert("header.authorization".to_owned(), "\"Bearer a-bearers-token\"".to_owned());
+            record.facts.insert("cookie.basket".to_owned(), "\"basket-of-nobody-else\"".to_owned());
+            record.answers.entry(0).or_default().insert("total".to_owned(), AMOUNT.to_owned());
             record.answers.entry(0).or_default().insert("card.token".to_owned(), "\"tok_visa\"".to_owned());
-            record.body = Some(Body { content_type: None, content_encoding: None, bytes: Bytes::from_static(b"{\"iban\":\"DE02\"}") });
-            let body = Bytes::from_static(b"{\"order\":\"o-17\"}");
+            record.body =
+                Some(Body { content_type: None, content_encoding: None, bytes: Bytes::from_static(b"{\"iban\":\"iban-of-nobody-else\"}") });
+            let body = Bytes::from_static(b"{\"order\":\"order-of-nobody-else\"}");
             record.answer = Some(Answer { status: 200, content_type: "application/json".to_owned(), retry_after: None, body });
             moved(record, &[State::Done]);
         })
@@ -102,13 +106,13 @@ async fn values_are_told_by_their_pseudonyms_and_what_is_called_like_a_secret_no
 
     let names = Pseudonyms::of_this_process();
     let name = |value: &str| String::from(names.of(value));
-    assert_eq!((&told.facts["claim.sub"], &told.steps[0].values["total"]), (&name("user-4711"), &name("1999")));
+    assert_eq!((&told.facts["claim.sub"], &told.steps[0].values["total"]), (&name("user-of-nobody-else"), &name(AMOUNT)));
     for hidden in [&told.facts["header.authorization"], &told.facts["cookie.basket"], &told.steps[0].values["card.token"]] {
         assert_eq!(hidden, "***");
     }
-    assert_eq!((told.body_bytes, told.answer.as_ref().map(|answer| (answer.status, answer.bytes))), (Some(15), Some((200, 16))));
+    assert_eq!((told.body_bytes, told.answer.as_ref().map(|answer| (answer.status, answer.bytes))), (Some(30), Some((200, 32))));
     let wire = serde_json::to_string(&told).expect("JSON");
-    for secret in ["4711", "eyJ", "b4sk3t", "1999", "tok_visa", "iban", "DE02", "o-17"] {
+    for secret in ["user-of-nobody-else", "a-bearers-token", "basket-of-nobody-else", AMOUNT, "tok_visa", "iban", "order-of-nobody-else"] {
         assert!(!wire.contains(secret), "{secret}: {wire}");
     }
 }
