@@ -1,6 +1,7 @@
 //! What a definition sends, what it keeps for that, and what it reads of answers.
 
-use frontgate_filters::filter::Identity;
+use frontgate_filters::filter::{Facts, Identity};
+use pingora_http::RequestHeader;
 use serde_json::{Value as Dom, json};
 
 use super::*;
