@@ -121,8 +121,7 @@ impl Saga {
             return Err(several_keys());
         }
         let Some(key) = key else { return Err(missing_key()) };
-        let parts: Vec<&[u8]> = std::iter::once(self.route.as_bytes()).chain(key.iter().map(Vec::as_slice)).collect();
-        let known_by = Hash::of(&parts);
+        let known_by = Hash::of_key(&self.route, &key);
         if asks(&head.method) {
             return self.ask(sagas, known_by, head).await;
         }

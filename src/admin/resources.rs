@@ -156,7 +156,13 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/-/why", takes: Takes::Get, asks: Some(&["id"]), open: false, act: Act::Now(why) },
     Resource { path: "/-/tap", takes: Takes::Get, asks: Some(&["filter", "for"]), open: false, act: Act::Lines(tap::open) },
     #[cfg(feature = "saga")]
-    Resource { path: "/-/sagas", takes: Takes::Get, asks: Some(&["state", "route", "older"]), open: false, act: Act::LaterBy(sagas::list) },
+    Resource {
+        path: "/-/sagas",
+        takes: Takes::Get,
+        asks: Some(&["state", "route", "older", "key*"]),
+        open: false,
+        act: Act::LaterBy(sagas::list),
+    },
     #[cfg(feature = "saga")]
     Resource { path: "/-/sagas/{id}", takes: Takes::Get, asks: Some(&[]), open: false, act: Act::LaterBy(sagas::show) },
     #[cfg(feature = "saga")]
@@ -164,7 +170,7 @@ pub(super) const RESOURCES: &[Resource] = &[
     #[cfg(feature = "saga")]
     Resource { path: "/-/sagas/{id}/abandon", takes: Takes::Post, asks: Some(&["note"]), open: false, act: Act::LaterBy(sagas::act) },
     #[cfg(feature = "saga")]
-    Resource { path: "/-/sagas/{id}/undo", takes: Takes::Post, asks: Some(&[]), open: false, act: Act::LaterBy(sagas::act) },
+    Resource { path: "/-/sagas/{id}/undo", takes: Takes::Post, asks: Some(&["leave*"]), open: false, act: Act::LaterBy(sagas::act) },
     Resource { path: "/-/hash", takes: Takes::Post, asks: Some(&["value"]), open: false, act: Act::Now(hash) },
 ];
 

@@ -115,8 +115,31 @@ pub(crate) struct SagaStatus {
     /// What operators did, the last acts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acts: Vec<SagaAct>,
+    /// What can be done about a stuck one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ways: Vec<SagaWay>,
     /// The hash of the definition that it goes by.
     pub definition: String,
+}
+
+/// What the open sagas of a route need of the configuration in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SagaNeeds {
+    /// The route that they began on.
+    pub route: String,
+    /// How many are open.
+    pub open: u64,
+    /// The upstreams that some of them have still to ask, by name, and how many of them have to.
+    pub upstreams: BTreeMap<String, u64>,
+}
+
+/// Something that can be done about a stuck saga.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SagaWay {
+    /// The command that does it.
+    pub command: String,
+    /// When it is right, and what follows.
+    pub when: String,
 }
 
 /// What became of a step.
@@ -140,8 +163,10 @@ pub(crate) struct SagaStepStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SagaStep {
-    /// It was not sent.
+    /// It was not sent yet.
     Waiting,
+    /// It was not sent, and will not be.
+    NeverMade,
     /// It is under way, or next.
     Running,
     /// Its answer was as expected.
@@ -166,6 +191,8 @@ pub(crate) enum SagaUndo {
     Stuck,
     /// Whether it was made is not known.
     Unknown,
+    /// It is not made: an operator wants its step to stay as it is.
+    Stays,
 }
 
 impl SagaStep {
@@ -173,6 +200,7 @@ impl SagaStep {
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
+            Self::NeverMade => "never made",
             Self::Running => "running",
             Self::Done => "done",
             Self::Failed => "failed",
@@ -190,6 +218,7 @@ impl SagaUndo {
             Self::Done => "done",
             Self::Stuck => "stuck",
             Self::Unknown => "unknown",
+            Self::Stays => "stays",
         }
     }
 }
@@ -228,6 +257,9 @@ pub(crate) struct SagaObeyed {
     pub what: String,
     /// Where it is now.
     pub state: SagaState,
+    /// The steps that stay as they are where the others are taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<String>,
 }
 
 /// All sagas together.

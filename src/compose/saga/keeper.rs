@@ -3,7 +3,9 @@
 //! Each open one is a task of its own on the runtime in the background, tied to no client: who began it waits for what becomes of it, and may
 //! leave.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -17,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use super::counted::Counted;
 use super::definition::Definition;
 use super::journal::{Health, Journal, Unavailable};
-use super::machine::{Event, Machine, Over, State};
+use super::machine::{Machine, Over, State};
 use super::operated::{Known, Live, Operated, Order, Refused};
 use super::record::{Act, Answer, Hash, Id, Millis, Record};
 use super::runner::Run;
@@ -368,29 +370,29 @@ impl Sagas {
             return Err(Refused::Leaving);
         }
         let task = Task::new(Fares::Begins);
-        if self.open.lock().contains_key(&id) {
+        let is_free = match self.open.lock().entry(id) {
+            Entry::Vacant(place) => {
+                place.insert(task.clone());
+                true
+            }
+            Entry::Occupied(_) => false,
+        };
+        if !is_free {
             let record = self.read(id).await?;
-            return Err(Refused::other_state(id, order, record.state));
+            let busy = Refused::Busy { id, order: order.name() };
+            return Err(if order.suits(record.state) { busy } else { Refused::other_state(id, order, &record) });
         }
-        self.open.lock().insert(id, task.clone());
         let open = Open { sagas: self.clone(), id, task: task.clone() };
         let mut record = self.read(id).await?;
-        let (event, fits) = match order {
-            Order::Retry => (Event::Retry, matches!(record.state, State::Stuck(_))),
-            Order::Abandon { .. } => (Event::Abandon, matches!(record.state, State::Stuck(_))),
-            Order::Undo => (Event::TakeBack, record.state == State::Done),
-        };
-        if !fits {
-            return Err(Refused::other_state(id, order, record.state));
+        if !order.suits(record.state) {
+            return Err(Refused::other_state(id, order, &record));
         }
         let Some(definition) = self.definition(id, record.definition).await? else {
             return Err(Refused::Unreadable(id, "its definition cannot be read".to_owned()));
         };
-        if let (Order::Undo, Some(step)) = (order, definition.stands()) {
-            return Err(Refused::Stands { id, step: step.to_string() });
-        }
-        let (what, note) = (order.name().to_owned(), order.note().map(str::to_owned));
         let was = record.state;
+        let event = order.given(id, &mut record, &known(&definition))?;
+        let (what, note) = (order.name().to_owned(), order.note().map(Cow::into_owned));
         let act = Act { at: Millis::now(), who: who.to_owned(), what, note, was: Some(was) };
         record.acted(act);
         let stuck = self.stuck.lock().remove(&id);
@@ -420,14 +422,20 @@ impl Operated for Arc<Sagas> {
     }
 
     fn steps(&self, definition: &str) -> Option<Vec<Known>> {
-        let definition = Definition::read(definition.to_owned()).ok()?;
-        let undos = definition.shape.steps.iter().map(|step| step.undo);
-        Some(definition.steps().zip(undos).map(|(name, undo)| Known { name: name.to_string(), undo }).collect())
+        Some(known(&Definition::read(definition.to_owned()).ok()?))
     }
 
     fn obey<'a>(&'a self, id: Id, order: &'a Order, who: &'a str) -> BoxFuture<'a, Result<State, Refused>> {
         Box::pin(self.ordered(id, order, who))
     }
+}
+
+/// The steps of a definition as operators are told of them.
+fn known(definition: &Definition) -> Vec<Known> {
+    let undos = definition.shape.steps.iter().map(|step| step.undo);
+    let upstreams = definition.upstreams().map(|(step, undo)| (step.to_owned(), undo.map(str::to_owned)));
+    let known = definition.steps().zip(undos).zip(upstreams);
+    known.map(|((name, undo), (upstream, undo_upstream))| Known { name: name.to_string(), undo, upstream, undo_upstream }).collect()
 }
 
 /// Which of a saga's times are over.
@@ -505,7 +513,7 @@ mod tests {
 
         assert!(sagas.find(record("k").key).await.is_err());
         assert!(matches!(sagas.begin(&definition, record("k"), soon()).await, Begun::Unavailable));
-        assert!(matches!(sagas.ordered(id, &Order::Undo, "me").await, Err(Refused::Unreadable(..))));
+        assert!(matches!(sagas.ordered(id, &Order::Undo { leave: Vec::new() }, "me").await, Err(Refused::Unreadable(..))));
 
         let begun = sagas.begin(&definition, record("other"), soon()).await;
         assert!(matches!(begun, Begun::Open(..)), "{begun:?}");

@@ -1,6 +1,6 @@
 //! What is kept of a saga: all that it needs to go on in another process, and what its client is told when it asks again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -64,6 +64,12 @@ impl Hash {
         let mut hash = [0; 32];
         hash.copy_from_slice(context.finish().as_ref());
         Self(hash)
+    }
+
+    /// What a saga of this route is found by whose client asks with a key of these parts.
+    pub(crate) fn of_key(route: &str, parts: &[Vec<u8>]) -> Self {
+        let parts: Vec<&[u8]> = std::iter::once(route.as_bytes()).chain(parts.iter().map(Vec::as_slice)).collect();
+        Self::of(&parts)
     }
 }
 
@@ -212,6 +218,9 @@ pub(crate) struct Record {
     /// The first undo that was to be made, where some were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turned_at: Option<usize>,
+    /// The steps that an operator wants to stay where the others are taken back.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left: BTreeSet<usize>,
     /// What was wrong with the last attempt of what it is stuck at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
@@ -247,6 +256,7 @@ impl Record {
             state: State::Running(0),
             failure: None,
             turned_at: None,
+            left: BTreeSet::new(),
             trouble: None,
             begun: now,
             changed: now,

@@ -89,7 +89,8 @@ impl Run {
     /// One that goes on with this machine, or with that of a saga that was found.
     pub(super) fn new(open: Open, definition: Arc<Definition>, record: Record, counted: Counted, machine: Option<Machine>) -> Self {
         let recovered = machine.is_none();
-        let machine = machine.unwrap_or_else(|| Machine::recovered(record.state, record.answers.keys().copied()));
+        let machine =
+            machine.unwrap_or_else(|| Machine::recovered(record.state, record.answers.keys().copied(), record.left.iter().copied()));
         Self { open, definition, record, machine, counted, recovered, parts: None, wrong: None }
     }
 
@@ -160,7 +161,10 @@ impl Run {
             next.answers.insert(step, self.parts.take().unwrap_or_default());
         }
         if let Some(step) = keep.failed {
-            let wrong = self.wrong.take().unwrap_or_else(|| Wrong::new(StatusCode::GATEWAY_TIMEOUT, "its deadline was over"));
+            let wrong = self.wrong.take().unwrap_or_else(|| match before {
+                State::Stuck(_) => Wrong::new(StatusCode::BAD_GATEWAY, "whether it has happened is not known, and it stays as it is"),
+                _ => Wrong::new(StatusCode::GATEWAY_TIMEOUT, "its deadline was over"),
+            });
             next.answer = Some(self.failed(step, wrong.status));
             next.failure = Some(Failure { step, why: wrong.why });
         }
