@@ -21,7 +21,7 @@ use crate::changes::{Key, Portrait};
 use crate::discovery::in_words;
 use crate::explain::Posted;
 use crate::reload::{Cause, NO_HISTORY, NotRolledBack, Refused};
-use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force, Level, LogLevelSet};
+use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force, Level, LogLevelSet, Reloaded};
 use crate::telemetry::{Reach, own_log, timestamp};
 use crate::upstream::pool::{NotObeyed, Order};
 use crate::who::Who;
@@ -202,7 +202,10 @@ async fn reload(admin: &Admin, who: Who) -> Answer {
     let reloader = admin.reloader.clone();
     // Reading and compiling take their time; the workers go on serving.
     match tokio::task::spawn_blocking(move || reloader.reload(&Cause::Admin(who))).await {
-        Ok(Ok(reloaded)) => json(StatusCode::OK, &reloaded),
+        Ok(Ok(reloaded)) => {
+            let warnings = admin.gateway.unmet_by_sagas().await;
+            json(StatusCode::OK, &Reloaded { warnings, ..reloaded })
+        }
         Ok(Err(refused)) => unprocessable(&refused),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The reload failed inside the gateway.", None),
     }
@@ -388,9 +391,10 @@ fn by_hand(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
 async fn config(admin: &Admin, head: &RequestHeader) -> Answer {
     let (snapshot, in_force, reloader) = (admin.gateway.snapshot(), admin.gateway.in_force(), admin.reloader.clone());
     let (hash, key) = (parameter(head, "hash"), parameter(head, "key"));
+    let sagas = if hash.is_none() { admin.gateway.saga_needs().await } else { Vec::new() };
     let made = move || {
         let key = key.map_or_else(Key::fresh, Key::of);
-        let Some(hash) = hash else { return Ok(Portrait { in_force: Some(in_force), ..Portrait::of(&snapshot.loaded, &key) }) };
+        let Some(hash) = hash else { return Ok(Portrait { in_force: Some(in_force), sagas, ..Portrait::of(&snapshot.loaded, &key) }) };
         reloader.kept(&hash).map(|kept| Portrait::of(&kept, &key))
     };
     // A large one takes its time.

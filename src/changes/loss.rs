@@ -3,11 +3,12 @@
 use serde::Serialize;
 
 use crate::snapshot::{KeptFilter, KeptState, KeptUpstream};
+use crate::status::SagaNeeds;
 
 /// Something that would be lost.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Loss {
-    /// What loses it: `listener`, `filter` or `upstream`.
+    /// What loses it: `listener`, `filter`, `upstream` or `saga`, which is those of a route.
     pub what: &'static str,
     /// Its name.
     pub name: String,
@@ -42,6 +43,24 @@ pub(super) fn losses(old: &KeptState, new: &KeptState) -> Vec<Loss> {
             lost: "who has written lately and reads from it".to_owned(),
             because: "no route remembers that any more".to_owned(),
         });
+    }
+    losses
+}
+
+/// What the open sagas need that is not there any more.
+pub(crate) fn of_sagas(needs: &[SagaNeeds], has_upstream: &dyn Fn(&str) -> bool, begins_some: &dyn Fn(&str) -> bool) -> Vec<Loss> {
+    let mut losses = Vec::new();
+    for needed in needs {
+        let mut lose = |lost: String, because: String| losses.push(Loss { what: "saga", name: needed.route.clone(), lost, because });
+        let open = |count: u64| if count == 1 { "1 open one".to_owned() } else { format!("{count} open ones") };
+        for (upstream, count) in needed.upstreams.iter().filter(|(upstream, _)| !has_upstream(upstream)) {
+            let lost = format!("an upstream that {} may have to ask yet, and get stuck without", open(*count));
+            lose(lost, format!("`{upstream}` is gone"));
+        }
+        if !begins_some(&needed.route) {
+            let lost = format!("the way on which the clients of {} ask what became of them", open(needed.open));
+            lose(lost, "the route is gone, or no saga's any more".to_owned());
+        }
     }
     losses
 }
