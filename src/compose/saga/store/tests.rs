@@ -146,7 +146,7 @@ fn an_empty_file_is_not_begun_anew_and_one_that_was_half_made_is() {
 fn one_that_is_to_be_there_is_not_made() {
     let scratch = Scratch::new("absent");
 
-    assert!(matches!(Store::open_again(&scratch.0), Ok(None)));
+    assert!(matches!(Store::open_again(&scratch.0, Trust::Proved), Ok(None)));
 
     assert!(!scratch.0.exists());
 }
@@ -159,7 +159,7 @@ fn a_link_or_a_file_of_somebody_else_is_refused_and_one_that_others_can_read_is_
     let mode = || fs::metadata(&path).expect("it is there").permissions().mode() & 0o777;
     let refused = || match Store::open(&scratch.0) {
         Err(Trouble::Broken(why)) => why,
-        Err(Trouble::Elsewhere) | Ok(_) => panic!("it is opened"),
+        other => panic!("{:?}", other.err()),
     };
 
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("changed");
@@ -170,11 +170,79 @@ fn a_link_or_a_file_of_somebody_else_is_refused_and_one_that_others_can_read_is_
     assert!(refused().contains("symbolic link"), "{}", refused());
     fs::remove_file(&path).expect("removed");
     fs::rename(&moved, &path).expect("moved");
+    let folder = scratch.0.with_extension("moved");
+    let _ = fs::remove_dir_all(&folder);
+    fs::rename(&scratch.0, &folder).expect("moved");
+    symlink(&folder, &scratch.0).expect("linked");
+    assert!(refused().contains("symbolic link"), "{}", refused());
+    fs::remove_file(&scratch.0).expect("removed");
+    fs::rename(&folder, &scratch.0).expect("moved");
     if std::os::unix::fs::chown(&path, Some(4711), None).is_err() {
         eprintln!("only root can give a file to somebody else: not tried");
         return;
     }
     assert!(refused().contains("belongs to user 4711"), "{}", refused());
+}
+
+/// What a process leaves that is killed while it has the file open.
+fn left_by_one_that_was_killed(scratch: &Scratch) -> Vec<u8> {
+    let store = Store::open(&scratch.0).expect("it opens");
+    for number in 1..=8 {
+        store.put(&[begin(Id(number), &number.to_string())]).expect("it is put");
+        store.put(&[change(Id(number), &number.to_string(), State::Running(0), State::Done, Some(50))]).expect("it is put");
+    }
+    fs::read(scratch.0.join(file::NAME)).expect("it can be read")
+}
+
+#[test]
+fn of_a_file_with_a_bit_that_was_flipped_nothing_is_believed_that_is_not_proved_and_nobody_panics() {
+    let scratch = Scratch::new("bits");
+    let sound = left_by_one_that_was_killed(&scratch);
+    let path = scratch.0.join(file::NAME);
+    let pages = (0..sound.len()).step_by(4096).flat_map(|page| page..page + 24);
+    let (mut opened, mut refused) = (0, 0);
+
+    for at in pages.filter(|at| sound[*at] != 0) {
+        let mut altered = sound.clone();
+        altered[at] ^= 0x80;
+        fs::write(&path, &altered).expect("written");
+        match Store::open(&scratch.0) {
+            Ok(store) => {
+                opened += 1;
+                for number in 1..=8 {
+                    let found = store.record(Id(number)).expect("it can be read").map(|found| found.map(|found| found.state));
+                    assert_eq!(found, Some(Ok(State::Done)), "byte {at}");
+                }
+                store.put(&[begin(Id(9), "9")]).expect("it is put");
+            }
+            Err(Trouble::Damaged(why) | Trouble::Broken(why)) => {
+                refused += 1;
+                assert!(why.contains("sagas.redb"), "byte {at}: {why}");
+            }
+            Err(Trouble::Elsewhere) => panic!("byte {at}: nobody has it"),
+        }
+    }
+
+    assert!(opened > 5 && refused > 5, "{opened} were opened, {refused} were refused");
+}
+
+#[test]
+fn what_a_panic_leaves_lets_others_have_the_file() {
+    let scratch = Scratch::new("panic");
+    let store = Store::open(&scratch.0).expect("it opens");
+    store.put(&[begin(Id(1), "a")]).expect("it is put");
+
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let writing = store.begin().expect("it can be written");
+        writing.open_table(SAGAS).expect("it is there").insert(2, &b"half"[..]).expect("it is written");
+        panic!("in the middle of it");
+    }));
+    assert!(panicked.is_err());
+    store.abandon();
+
+    let store = Store::open(&scratch.0).expect("it opens");
+    assert_eq!(names(&store, "running"), [Id(1)]);
+    assert_eq!(store.record(Id(2)), Ok(None));
 }
 
 #[test]
