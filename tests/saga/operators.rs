@@ -180,7 +180,7 @@ fn a_done_saga_is_taken_back_around_the_step_that_is_left_through_a_kill_too() {
 #[test]
 fn a_stuck_pivot_has_the_ways_out_that_show_tells_and_what_was_done_for_it_can_be_taken_back() {
     let services = Services::new(&[("confirm", &[Outcome::Error])]);
-    let shop = shop("operators-pivot", services, "wait: 100ms\n      deadline: 300ms\n      give_up: 300ms\n      keep: 1h");
+    let shop = shop("operators-pivot", services, "wait: 100ms\n      give_up: 300ms");
     let id = saga_of(&shop.begin("k-1", BODY));
     assert_eq!(shop.settles(&id), "stuck");
     assert_eq!(shop.services.effects(), ["reserve", "charge"], "nothing is taken back around an order that may stand");

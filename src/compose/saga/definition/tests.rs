@@ -5,7 +5,7 @@ use pingora_http::RequestHeader;
 use serde_json::{Value as Dom, json};
 
 use super::*;
-use crate::compose::saga::machine::State;
+use crate::compose::saga::machine::{self, State};
 use crate::compose::saga::record::Millis;
 
 fn checkout() -> Dom {
