@@ -38,6 +38,9 @@ const ROOM: TableDefinition<(), &[u8]> = TableDefinition::new("room");
 /// Memory for pages of the file, in bytes.
 const CACHE: usize = 16 << 20;
 
+/// How many bytes of sagas are read at once.
+pub(super) const MOST_AT_ONCE: usize = 4 << 20;
+
 /// Why the file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
@@ -103,9 +106,18 @@ pub(crate) enum Written {
     /// It is there.
     Done,
     /// Its key is that of this saga, and nothing was written.
-    Taken(Id, Box<Record>),
-    /// The same, and that saga cannot be read; why.
-    Unreadable(Id, String),
+    Taken(Id, Kept),
+}
+
+/// A saga as it is in the file. It may be large, and so whoever asked for it reads it, while the file answers others.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Kept(Vec<u8>);
+
+impl Kept {
+    /// What it says, or why it cannot be read: that concerns no other.
+    pub(crate) fn read(&self) -> Result<Record, String> {
+        Record::read(&self.0)
+    }
 }
 
 /// A saga that was found; of one that cannot be read, why.
@@ -248,26 +260,34 @@ impl Store {
         .map_err(Trouble::of)
     }
 
-    /// The saga that began with this key; of one that cannot be read, why.
-    pub(crate) fn of_key(&self, key: Hash) -> Result<Option<Found>, Trouble> {
-        let id = (|| Ok::<_, redb::Error>(self.database().begin_read()?.open_table(KEYS)?.get(&key.0)?.map(|found| found.value())))();
-        match id.map_err(Trouble::of)? {
-            Some(id) => Ok(self.record(Id(id))?.map(|record| (Id(id), record))),
-            None => Ok(None),
-        }
+    /// The saga that began with this key.
+    pub(crate) fn of_key(&self, key: Hash) -> Result<Option<(Id, Kept)>, Trouble> {
+        (|| {
+            let reading = self.database().begin_read()?;
+            let Some(id) = reading.open_table(KEYS)?.get(&key.0)?.map(|found| found.value()) else { return Ok(None) };
+            let kept = reading.open_table(SAGAS)?.get(id)?.map(|found| Kept(found.value().to_vec()));
+            Ok::<_, redb::Error>(kept.map(|kept| (Id(id), kept)))
+        })()
+        .map_err(Trouble::of)
     }
 
-    /// The sagas in a state of this name, at most so many, those with ids behind this one, in their order. Of one that cannot be read, why.
+    /// The sagas in a state of this name, at most so many and of no more than [`MOST_AT_ONCE`] bytes, but one, those with ids behind this one, in
+    /// their order. Of one that cannot be read, why.
     pub(crate) fn range(&self, state: &str, after: Option<Id>, most: usize) -> Result<Vec<Found>, Trouble> {
         let code = code_of(state);
         (|| {
             let reading = self.database().begin_read()?;
             let (states, sagas) = (reading.open_table(STATES)?, reading.open_table(SAGAS)?);
             let first = after.map_or(Bound::Included((code, 0)), |after| Bound::Excluded((code, after.0)));
-            let mut found = Vec::new();
+            let (mut found, mut bytes) = (Vec::new(), 0);
             for entry in states.range::<(u8, u128)>((first, Bound::Included((code, u128::MAX))))?.take(most) {
                 let (_, id) = entry?.0.value();
-                let record = sagas.get(id)?.map_or_else(|| Err("it is not there".to_owned()), |record| Record::read(record.value()));
+                let kept = sagas.get(id)?;
+                bytes += kept.as_ref().map_or(0, |kept| kept.value().len());
+                if bytes > MOST_AT_ONCE && !found.is_empty() {
+                    break;
+                }
+                let record = kept.map_or_else(|| Err("it is not there".to_owned()), |record| Record::read(record.value()));
                 found.push((Id(id), record));
             }
             Ok::<_, redb::Error>(found)
@@ -386,20 +406,12 @@ fn put(writing: &WriteTransaction, batch: &[Write]) -> Result<Vec<Written>, redb
                     written.push(Written::Done);
                     continue;
                 }
-                if let Some(taken) = taken {
-                    let before = sagas.get(taken)?.map(|found| Record::read(found.value()));
-                    // Of one that cannot be read nobody knows any more what it was: its key stays taken.
-                    match before {
-                        Some(Ok(before)) => {
-                            written.push(Written::Taken(Id(taken), Box::new(before)));
-                            continue;
-                        }
-                        Some(Err(why)) => {
-                            written.push(Written::Unreadable(Id(taken), why));
-                            continue;
-                        }
-                        None => {}
-                    }
+                // Of one that cannot be read nobody knows any more what it was: its key stays taken.
+                if let Some(taken) = taken
+                    && let Some(before) = sagas.get(taken)?
+                {
+                    written.push(Written::Taken(Id(taken), Kept(before.value().to_vec())));
+                    continue;
                 }
                 keys.insert(&record.key.0, id.0)?;
                 sagas.insert(id.0, &*record.to_bytes())?;
