@@ -409,7 +409,8 @@ impl Gateway {
                 self.metrics.reloaded(&hash, SystemTime::now());
                 *self.refused.lock() = None;
                 // In words when it is in force already: for a large one they take their time.
-                let reloaded = Reloaded { hash, changed: changes(&current.loaded, &next.loaded), warnings: Vec::new() };
+                let reloaded =
+                    Reloaded { hash, changed: changes(&current.loaded, &next.loaded), warnings: self.keys_forgotten(&current, &next) };
                 self.reloads.accepted(&reloaded);
                 self.warn_of_sagas(&current, &next);
                 Ok(reloaded)

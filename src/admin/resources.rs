@@ -19,7 +19,7 @@ use crate::changes::{Key, Portrait};
 use crate::discovery::in_words;
 use crate::explain::Posted;
 use crate::reload::{Cause, NO_HISTORY, NotRolledBack, Refused};
-use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force, Level, LogLevelSet, Reloaded};
+use crate::status::{Accepted, ByHand, CircuitForced, Draining, Force, Level, LogLevelSet};
 use crate::telemetry::{Reach, own_log, timestamp};
 use crate::upstream::pool::{NotObeyed, Order};
 use crate::who::Who;
@@ -197,9 +197,9 @@ async fn reload(admin: &Admin, who: Who) -> Answer {
     let reloader = admin.reloader.clone();
     // Reading and compiling take their time; the workers go on serving.
     match tokio::task::spawn_blocking(move || reloader.reload(&Cause::Admin(who))).await {
-        Ok(Ok(reloaded)) => {
-            let warnings = admin.gateway.unmet_by_sagas().await;
-            json(StatusCode::OK, &Reloaded { warnings, ..reloaded })
+        Ok(Ok(mut reloaded)) => {
+            reloaded.warnings.extend(admin.gateway.unmet_by_sagas().await);
+            json(StatusCode::OK, &reloaded)
         }
         Ok(Err(refused)) => unprocessable(&refused),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The reload failed inside the gateway.", None),

@@ -44,7 +44,16 @@ pub(super) fn show<'a>(admin: &'a Admin, head: &'a RequestHeader, _: Who) -> Pen
             Err(answer) => return answer,
         };
         let shown = operated::show(&**sagas, &id, &admin.gateway.snapshot().pseudonyms).await;
-        shown.map_or_else(|why| refused(&why), |saga| json(StatusCode::OK, &saga))
+        shown.map_or_else(
+            |why| refused(&why),
+            |mut saga| {
+                let snapshot = admin.gateway.snapshot();
+                for asked in saga.steps.iter_mut().flat_map(|step| [&mut step.asks, &mut step.undo_asks]).flatten() {
+                    *asked = snapshot.loaded.without_brought(asked);
+                }
+                json(StatusCode::OK, &saga)
+            },
+        )
     })
 }
 

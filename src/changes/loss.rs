@@ -18,6 +18,11 @@ pub(crate) struct Loss {
     pub because: String,
 }
 
+/// What a route of sagas takes along.
+pub(crate) const KEYS: &str = "the keys that clients have used: one that is sent again on another route begins a new saga";
+/// Why.
+pub(crate) const GONE: &str = "the route is gone, or no saga's any more";
+
 /// What a change from `old` to `new` loses.
 pub(super) fn losses(old: &KeptState, new: &KeptState) -> Vec<Loss> {
     let mut losses = Vec::new();
@@ -29,6 +34,9 @@ pub(super) fn losses(old: &KeptState, new: &KeptState) -> Vec<Loss> {
         };
         let lost = "its connections, each after the answer that it waits for".to_owned();
         losses.push(Loss { what: "listener", name: address.clone(), lost, because: because.to_owned() });
+    }
+    for name in old.sagas.iter().filter(|name| !new.sagas.contains(name)) {
+        losses.push(Loss { what: "saga", name: name.clone(), lost: KEYS.to_owned(), because: GONE.to_owned() });
     }
     for (name, filter) in &old.filters {
         of_filter(name, filter, old, new, &mut losses);
@@ -59,7 +67,7 @@ pub(crate) fn of_sagas(needs: &[SagaNeeds], has_upstream: &dyn Fn(&str) -> bool,
         }
         if !begins_some(&needed.route) {
             let lost = format!("the way on which the clients of {} ask what became of them", open(needed.open));
-            lose(lost, "the route is gone, or no saga's any more".to_owned());
+            lose(lost, GONE.to_owned());
         }
     }
     losses

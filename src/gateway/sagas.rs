@@ -1,7 +1,7 @@
 //! What operators are told of all sagas together, and who runs them.
 
 use super::Gateway;
-use crate::changes::of_sagas;
+use crate::changes::{GONE, KEYS, of_sagas};
 use crate::snapshot::Snapshot;
 use crate::status::{SagaNeeds, SagaState, SagasStatus};
 
@@ -60,9 +60,16 @@ impl Gateway {
         unmet(&self.snapshot(), &self.saga_needs().await)
     }
 
+    /// The routes of sagas that were there before, whose keys are known on no other, a sentence each.
+    pub(super) fn keys_forgotten(&self, before: &Snapshot, now: &Snapshot) -> Vec<String> {
+        let gone = saga_routes(before).filter(|name| saga_routes(now).all(|known| known != *name));
+        gone.map(|name| format!("the sagas of route `{name}` lose {KEYS}: {GONE}")).collect()
+    }
+
     /// Has the log say what of this the open sagas need that the configuration before it had, once that is known.
     #[cfg(feature = "saga")]
     pub(super) fn warn_of_sagas(&self, before: &Snapshot, now: &Arc<Snapshot>) {
+        self.keys_forgotten(before, now).iter().for_each(|lost| log::warn!("{lost}"));
         let is_less = before.pools.keys().any(|name| !now.pools.contains_key(name))
             || saga_routes(before).any(|name| saga_routes(now).all(|known| known != name));
         let (true, Some(sagas), Some(runtime)) = (is_less, self.sagas().cloned(), self.background.get()) else { return };

@@ -76,7 +76,7 @@ pub(crate) struct SagaBrief {
     pub age_ms: u64,
     /// For how long it is in this state, in milliseconds.
     pub unchanged_ms: u64,
-    /// How often the call was tried that is under way.
+    /// How often the call was tried that is under way, or that it is stuck at.
     #[serde(default)]
     pub attempts: Option<u32>,
     /// When it is tried again, in milliseconds from now.
@@ -149,6 +149,15 @@ pub(crate) struct SagaStepStatus {
     pub name: String,
     /// The `Idempotency-Key` of all its attempts, which its upstream knows it by.
     pub key: String,
+    /// That of all attempts of its undo, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_key: Option<String>,
+    /// What is asked: method, upstream and path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asks: Option<String>,
+    /// The same of its undo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_asks: Option<String>,
     /// What it came to.
     pub came_to: SagaStep,
     /// What its undo came to; nothing where there is none to be made.

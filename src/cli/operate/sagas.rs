@@ -247,7 +247,8 @@ fn whole(told: &SagaStatus) -> String {
         say("", &shown(&way.when));
     }
     let rows = told.steps.iter().map(|step| {
-        let values = step.values.iter().map(|(name, value)| format!("{} {}", shown(name), shown(value))).collect::<Vec<_>>();
+        let place = |name: &str| if name.is_empty() { "all of it".to_owned() } else { shown(name) };
+        let values = step.values.iter().map(|(name, value)| format!("{} {}", place(name), shown(value))).collect::<Vec<_>>();
         let values = if values.is_empty() { "-".to_owned() } else { values.join(", ") };
         let undo = step.undo.map_or("-", |undo| undo.label());
         [step.name.clone(), step.came_to.label().to_owned(), undo.to_owned(), step.key.clone(), values]
@@ -256,6 +257,13 @@ fn whole(told: &SagaStatus) -> String {
         [Column::Left("STEP"), Column::Left("CAME TO"), Column::Left("UNDO"), Column::Left("IDEMPOTENCY-KEY"), Column::Left("VALUES")];
     out.push('\n');
     out.push_str(&table(columns, &rows.collect::<Vec<_>>()));
+    if told.steps.iter().any(|step| step.asks.is_some()) {
+        let or_dash = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), shown);
+        let rows = told.steps.iter().map(|step| [step.name.clone(), or_dash(&step.asks), or_dash(&step.undo_asks)]);
+        out.push('\n');
+        out.push_str(&table([Column::Left("STEP"), Column::Left("ASKS"), Column::Left("UNDO ASKS")], &rows.collect::<Vec<_>>()));
+        out.push_str("An undo carries the key of its step with `-undo` behind it.\n");
+    }
     out
 }
 
@@ -330,7 +338,8 @@ SAGA                                  ROUTE     STATE    STEP         AGE    TRI
             "acts":[{{"at":"2026-02-04T05:00:00Z","who":"127.0.0.1:4711 without a token","what":"retry","note":"not \u202eso"}}],
             "ways":[{{"command":"frontgate saga retry 0190","when":"when its service is mended"}}],
             "steps":[
-                {{"name":"reserve","key":"0190-reserve","came_to":"done","undo":"waiting","values":{{"total":"AAAAOmhlYSfKRL94"}}}},
+                {{"name":"reserve","key":"0190-reserve","came_to":"done","undo":"waiting","values":{{"":"AAAAOmhlYSfKRL94"}},
+                 "asks":"POST stock /r","undo_asks":"DELETE stock /r/{{reserve.key}}"}},
                 {{"name":"charge","key":"0190-charge","came_to":"done","undo":"stuck"}},
                 {{"name":"confirm","key":"0190-confirm","came_to":"failed","undo":"stays"}},
                 {{"name":"tell","key":"0190-tell","came_to":"never_made"}}]}}"#
@@ -356,10 +365,17 @@ way      frontgate saga retry 0190
          when its service is mended
 
 STEP     CAME TO     UNDO     IDEMPOTENCY-KEY  VALUES
-reserve  done        waiting  0190-reserve     total AAAAOmhlYSfKRL94
+reserve  done        waiting  0190-reserve     all of it AAAAOmhlYSfKRL94
 charge   done        stuck    0190-charge      -
 confirm  failed      stays    0190-confirm     -
 tell     never made  -        0190-tell        -
+
+STEP     ASKS           UNDO ASKS
+reserve  POST stock /r  DELETE stock /r/{reserve.key}
+charge   -              -
+confirm  -              -
+tell     -              -
+An undo carries the key of its step with `-undo` behind it.
 "
         );
     }

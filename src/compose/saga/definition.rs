@@ -88,6 +88,8 @@ type Parts = Vec<(String, usize)>;
 /// What is sent.
 struct Request {
     upstream: String,
+    /// Method, upstream and path, for people.
+    words: String,
     method: Method,
     target: Target<Source>,
     headers: Vec<(HeaderName, Words<Source>)>,
@@ -121,6 +123,15 @@ impl template::Source for Source {
     }
 }
 
+/// What a call asks.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'d> {
+    /// Whose endpoints.
+    pub upstream: &'d str,
+    /// Method, upstream and path, as they are written.
+    pub words: &'d str,
+}
+
 /// A call that is ready to be made, but for its upstream.
 pub(crate) struct Prepared<'d> {
     /// Whose endpoints are asked.
@@ -142,6 +153,8 @@ pub(crate) struct Prepared<'d> {
 pub(crate) enum NoFacts {
     /// Its body should be JSON and is not.
     Body,
+    /// What a step needs of it is no text.
+    Text,
     /// There is more than is kept of one saga.
     TooLarge,
 }
@@ -165,9 +178,12 @@ impl Definition {
         self.steps.iter().map(|step| &step.name)
     }
 
-    /// The upstreams of its steps, each with that of its undo.
-    pub(crate) fn upstreams(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.steps.iter().map(|step| (&*step.call.upstream, step.undo.as_ref().map(|undo| &*undo.upstream)))
+    /// What its steps ask, each with what its undo does.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = (Asked<'_>, Option<Asked<'_>>)> {
+        fn asked(request: &Request) -> Asked<'_> {
+            Asked { upstream: &request.upstream, words: &request.words }
+        }
+        self.steps.iter().map(|step| (asked(&step.call), step.undo.as_ref().map(asked)))
     }
 
     /// The names of all its calls.

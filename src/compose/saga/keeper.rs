@@ -17,9 +17,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
 use super::counted::Counted;
-use super::definition::Definition;
+use super::definition::{Asked, Definition};
 use super::journal::{Health, Journal, Unavailable};
-use super::machine::{Machine, Over, State};
+use super::machine::{Machine, Over, State, Undo};
 use super::operated::{Known, Live, Operated, Order, Refused};
 use super::record::{Act, Answer, Hash, Id, Millis, Record};
 use super::runner::Run;
@@ -166,8 +166,14 @@ impl Sagas {
         }
     }
 
-    /// Begins a saga, unless its key is taken, and waits until then at most for what becomes of it.
-    pub(crate) async fn begin(self: &Arc<Self>, definition: &Arc<Definition>, record: Record, until: Instant) -> Begun {
+    /// Begins a saga, unless its key is taken, and waits until then at most for what becomes of it. Once it has begun, `began` hears its id.
+    pub(crate) async fn begin(
+        self: &Arc<Self>,
+        definition: &Arc<Definition>,
+        record: Record,
+        until: Instant,
+        began: &(dyn Fn(Id) + Send + Sync),
+    ) -> Begun {
         if !self.is_available() || self.runtime.get().is_none() {
             return Begun::Unavailable;
         }
@@ -190,7 +196,7 @@ impl Sagas {
         let begun = tokio::time::timeout_at(patience.into(), fares.wait_for(|fares| !matches!(fares, Fares::Begins))).await;
         match begun.map(|begun| begun.map(|fares| fares.clone())) {
             Ok(Ok(Fares::Taken(id, record))) => return Begun::Taken(id, record),
-            Ok(Ok(Fares::Is(..) | Fares::Parked(_))) => {}
+            Ok(Ok(Fares::Is(..) | Fares::Parked(_))) => began(id),
             Ok(Ok(Fares::Begins | Fares::Unavailable) | Err(_)) | Err(_) => return Begun::Unavailable,
         }
         let told = |fares: &Fares| matches!(fares, Fares::Is(_, Some(_)) | Fares::Parked(_));
@@ -334,9 +340,15 @@ impl Operated for Arc<Sagas> {
 /// The steps of a definition as operators are told of them.
 fn known(definition: &Definition) -> Vec<Known> {
     let undos = definition.shape.steps.iter().map(|step| step.undo);
-    let upstreams = definition.upstreams().map(|(step, undo)| (step.to_owned(), undo.map(str::to_owned)));
-    let known = definition.steps().zip(undos).zip(upstreams);
-    known.map(|((name, undo), (upstream, undo_upstream))| Known { name: name.to_string(), undo, upstream, undo_upstream }).collect()
+    let known = |((name, undo), (step, its_undo)): ((&Arc<str>, Undo), (Asked<'_>, Option<Asked<'_>>))| Known {
+        name: name.to_string(),
+        undo,
+        upstream: step.upstream.to_owned(),
+        undo_upstream: its_undo.map(|undo| undo.upstream.to_owned()),
+        asks: Some(step.words.to_owned()),
+        undo_asks: its_undo.map(|undo| undo.words.to_owned()),
+    };
+    definition.steps().zip(undos).zip(definition.asked()).map(known).collect()
 }
 
 /// Which of a saga's times are over.
@@ -391,11 +403,14 @@ mod tests {
         }
 
         let soon = Instant::now() + Duration::from_millis(50);
-        assert!(matches!(sagas.begin(&definition, record("k"), soon).await, Begun::TooMany));
+        assert!(matches!(sagas.begin(&definition, record("k"), soon, &|_| {}).await, Begun::TooMany));
         assert!(sagas.find(record("k").key).await.expect("it can be read").is_none(), "nothing was written");
 
         sagas.open.lock().clear();
-        assert!(matches!(sagas.begin(&definition, record("k"), soon).await, Begun::Open(_, State::Running(0)) | Begun::Answered(..)));
+        assert!(matches!(
+            sagas.begin(&definition, record("k"), soon, &|_| {}).await,
+            Begun::Open(_, State::Running(0)) | Begun::Answered(..)
+        ));
     }
 
     #[tokio::test]
@@ -413,10 +428,10 @@ mod tests {
         sagas.journal.read(damage).await.expect("damaged");
 
         assert!(sagas.find(record("k").key).await.is_err());
-        assert!(matches!(sagas.begin(&definition, record("k"), soon()).await, Begun::Unavailable));
+        assert!(matches!(sagas.begin(&definition, record("k"), soon(), &|_| {}).await, Begun::Unavailable));
         assert!(matches!(sagas.ordered(id, &Order::Undo { leave: Vec::new() }, "me").await, Err(Refused::Unreadable(..))));
 
-        let begun = sagas.begin(&definition, record("other"), soon()).await;
+        let begun = sagas.begin(&definition, record("other"), soon(), &|_| {}).await;
         assert!(matches!(begun, Begun::Open(..)), "{begun:?}");
         assert!(sagas.find(record("other").key).await.is_ok_and(|found| found.is_some()));
         assert_eq!(*sagas.journal.health().borrow(), Health::Open(1));
@@ -427,12 +442,12 @@ mod tests {
         let scratch = Scratch::new("park");
         let (sagas, definition) = (sagas(&scratch), definition());
         let soon = Instant::now() + Duration::from_millis(10);
-        let begun = sagas.begin(&definition, record("k"), soon).await;
+        let begun = sagas.begin(&definition, record("k"), soon, &|_| {}).await;
         let Begun::Open(id, _) = begun else { panic!("{begun:?}") };
 
         sagas.close(Instant::now() + Duration::from_secs(10)).await;
 
-        assert!(matches!(sagas.begin(&definition, record("other"), soon).await, Begun::Unavailable));
+        assert!(matches!(sagas.begin(&definition, record("other"), soon, &|_| {}).await, Begun::Unavailable));
         assert!(sagas.find(record("k").key).await.is_err());
         assert_eq!(sagas.open.lock().len(), 0);
         let next = self::sagas(&scratch);

@@ -228,6 +228,9 @@ pub(crate) struct Record {
     /// What was wrong with the last attempt of what it is stuck at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// How often that was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<u32>,
     /// When it began.
     pub begun: Millis,
     /// When its state last changed.
@@ -262,6 +265,7 @@ impl Record {
             turned_at: None,
             left: BTreeSet::new(),
             trouble: None,
+            tried: None,
             begun: now,
             changed: now,
             deadline_from: now,

@@ -173,9 +173,11 @@ impl Run {
             State::Abandoned if next.answer.is_none() => next.answer = Some(self.abandoned()),
             _ => {}
         }
-        next.trouble = match keep.state {
-            State::Stuck(_) => self.wrong.take().map(|wrong| wrong.why),
-            _ => None,
+        (next.trouble, next.tried) = match keep.state {
+            State::Stuck(_) => (self.wrong.take().map(|wrong| wrong.why), Some(self.open.task.live.lock().attempts)),
+            // What was wrong stays with what was given up.
+            State::Abandoned => (next.trouble, next.tried),
+            _ => (None, None),
         };
         let forgotten = self.forgotten(&next);
         let mut health = self.open.sagas.journal.health();
@@ -205,10 +207,15 @@ impl Run {
             }
         }
         self.record = next;
-        if let State::Stuck(_) = self.record.state {
+        if let State::Stuck(stuck) = self.record.state {
             let (id, route) = (self.open.id, &self.record.route);
-            let why = self.record.trouble.as_deref().unwrap_or("what it needs cannot be had");
-            log::error!("saga {id} of route `{route}` is stuck and needs an operator (frontgate saga show {id}): {why}");
+            let at = match stuck.resumes() {
+                State::Running(step) => self.definition.name(Send::Step(step)),
+                _ => self.definition.name(Send::Undo(stuck.step())),
+            };
+            let last = self.record.trouble.as_ref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
+            let why = super::operated::stuck(stuck);
+            log::error!("saga {id} of route `{route}` is stuck at `{at}` and needs an operator (frontgate saga show {id}): {why}{last}");
         }
         self.counted.moves(self.record.state, now);
         *self.open.task.live.lock() = super::operated::Live::default();
@@ -277,7 +284,10 @@ impl Run {
             let mut live = self.open.task.live.lock();
             (live.attempts, live.next) = (live.attempts.saturating_add(1), None);
         }
-        let (ended, wrong) = self.sent(send).await;
+        let (ended, mut wrong) = self.sent(send).await;
+        if let (Send::Learn(_), Some(wrong)) = (send, &mut wrong) {
+            wrong.why = format!("the step was asked again for what it had answered: {}", wrong.why);
+        }
         self.open.task.live.lock().trouble = wrong.as_ref().map(|wrong| wrong.why.clone());
         self.wrong = wrong;
         ended

@@ -23,11 +23,13 @@ pub(crate) struct SagaMetrics {
     /// Ended ones, by the numbers of their states behind those.
     ended: [AtomicU64; SagaState::ALL.len() - SagaState::OPEN.len()],
     duration: Histogram,
+    /// Failures that were told again: what failed has been counted before.
+    told_again: AtomicU64,
 }
 
 impl Default for SagaMetrics {
     fn default() -> Self {
-        Self { open: Default::default(), ended: Default::default(), duration: histogram(TAKES) }
+        Self { open: Default::default(), ended: Default::default(), duration: histogram(TAKES), told_again: AtomicU64::new(0) }
     }
 }
 
@@ -53,6 +55,16 @@ impl SagaMetrics {
             ended.fetch_add(1, Ordering::Relaxed);
             self.duration.observe(took.as_secs_f64());
         }
+    }
+
+    /// A failure was told again.
+    pub(crate) fn tells_again(&self) {
+        self.told_again.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many failures were told again.
+    pub(super) fn told_again(&self) -> u64 {
+        self.told_again.load(Ordering::Relaxed)
     }
 
     /// How many are open in this state.

@@ -136,6 +136,8 @@ impl Compiler<'_> {
 
     fn request(&mut self, call: &model::Call, answers: usize, keys: usize, sends_body: bool) -> Result<Request, String> {
         let Some((verb, target)) = call.request() else { return Err("it asks for nothing, or for several things".to_owned()) };
+        let path = target.split('?').next().unwrap_or_default();
+        let words = format!("{} {} {path}", verb.method(), call.upstream.value);
         let target = Target::compile(target, &mut |reference| self.resolve(reference, answers, keys)).map_err(|wrong| wrong.to_string())?;
         let headers = call.headers.iter().map(|(name, value)| {
             let header = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
@@ -155,6 +157,6 @@ impl Compiler<'_> {
             None => RequestBody::None,
         };
         let timeout = call.timeout.as_ref().map(|timeout| timeout.0);
-        Ok(Request { upstream: call.upstream.value.clone(), method: verb.method(), target, headers, body, timeout })
+        Ok(Request { upstream: call.upstream.value.clone(), words, method: verb.method(), target, headers, body, timeout })
     }
 }

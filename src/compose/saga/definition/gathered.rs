@@ -23,7 +23,7 @@ impl Definition {
         for (number, (name, origin)) in self.facts.iter().enumerate() {
             let value = match origin {
                 Origin::Body(_) => document.as_ref().and_then(|body| body.value(number)),
-                origin => of_request(origin, head, facts),
+                origin => of_request(origin, head, facts)?,
             };
             let Some(value) = value else { continue };
             let Ok(text) = String::from_utf8(value.into_bytes().into()) else { continue };
@@ -53,7 +53,10 @@ impl Definition {
             _ => true,
         });
         // A value is JSON, and never empty: nothing tells one that is missing.
-        said.flat_map(|(name, _)| [name.as_bytes(), record.facts.get(name).map_or(&[][..], String::as_bytes)])
+        let said = said.flat_map(|(name, _)| [name.as_bytes(), record.facts.get(name).map_or(&[][..], String::as_bytes)]);
+        // Of a body that is sent as it came, what it is said to be.
+        let sent = record.body.iter().flat_map(|body| [&body.content_type, &body.content_encoding]);
+        said.chain(sent.map(|said| said.as_deref().unwrap_or_default().as_bytes()))
     }
 
     /// The client's body, where its values can be read.
@@ -94,17 +97,22 @@ impl ClientBody {
     }
 }
 
-/// A fact of the request as JSON.
-fn of_request(origin: &Origin, head: &RequestHeader, facts: &Facts) -> Option<Proved> {
-    let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(values::string);
+/// A fact of the request as JSON. One that is no text cannot be kept.
+fn of_request(origin: &Origin, head: &RequestHeader, facts: &Facts) -> Result<Option<Proved>, NoFacts> {
+    let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(|text| Some(values::string(text))).map_err(|_| NoFacts::Text);
     match origin {
         Origin::Variable(variable) => {
             let encoded = variable.find(head.uri.path());
-            if encoded.is_empty() { None } else { text(&percent_encoding::percent_decode_str(encoded).collect::<Vec<u8>>()) }
+            if encoded.is_empty() {
+                return Ok(None);
+            }
+            text(&percent_encoding::percent_decode_str(encoded).collect::<Vec<u8>>())
         }
-        Origin::Selector(Selector::Claim(path)) => values::claim(path.find(&facts.identity.as_ref()?.claims)?),
-        Origin::Selector(selector) => text(&selector.find(head, facts)?),
-        Origin::Query => text(head.uri.query()?.as_bytes()),
-        Origin::Body(_) | Origin::Call(..) | Origin::Each | Origin::Saga | Origin::Key(_) => None,
+        Origin::Selector(Selector::Claim(path)) => {
+            Ok(facts.identity.as_ref().and_then(|identity| path.find(&identity.claims)).and_then(values::claim))
+        }
+        Origin::Selector(selector) => selector.find(head, facts).map_or(Ok(None), |found| text(&found)),
+        Origin::Query => head.uri.query().map_or(Ok(None), |query| text(query.as_bytes())),
+        Origin::Body(_) | Origin::Call(..) | Origin::Each | Origin::Saga | Origin::Key(_) => Ok(None),
     }
 }

@@ -16,6 +16,7 @@ use frontgate_filters::filter::pseudonym::Pseudonyms;
 
 pub(crate) use self::needed::needs;
 pub(crate) use self::orders::{Order, Refused};
+pub(super) use self::told::stuck;
 use self::told::{brief, whole};
 use super::journal::{Health, Journal};
 use super::machine::{State, Undo};
@@ -75,6 +76,10 @@ pub(crate) struct Known {
     pub upstream: String,
     /// Whose endpoints its undo asks, where it has one.
     pub undo_upstream: Option<String>,
+    /// What it asks: method, upstream and path; nothing where its definition cannot be read.
+    pub asks: Option<String>,
+    /// The same of its undo.
+    pub undo_asks: Option<String>,
 }
 
 /// What somebody typed, as far as it is worth repeating.

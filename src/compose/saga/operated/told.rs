@@ -22,6 +22,8 @@ fn steps(of: &dyn Operated, record: &Record, definition: Option<&str>) -> Vec<Kn
             undo: Undo::Call { needs_answer: false },
             upstream: String::new(),
             undo_upstream: None,
+            asks: None,
+            undo_asks: None,
         };
         (1..=count).map(known).collect()
     })
@@ -37,7 +39,7 @@ fn step_of(state: State) -> Option<usize> {
 }
 
 /// Why it is stuck.
-fn stuck(why: Stuck) -> &'static str {
+pub(in super::super) fn stuck(why: Stuck) -> &'static str {
     match why {
         Stuck::Pivot(_) => "whether the last step has happened is not known",
         Stuck::Undo(_) => "the undo never succeeded",
@@ -94,8 +96,13 @@ pub(super) fn brief(of: &dyn Operated, id: Id, record: &Record, definition: Opti
         );
         if undoing { format!("{name}/undo") } else { name }
     });
-    let last = live.as_ref().and_then(|live| live.trouble.clone()).or_else(|| record.trouble.clone().filter(|_| !record.state.is_ended()));
-    let trouble = match (record.state, last) {
+    // What an abandoned one was stuck at stays told.
+    let state = match record.state {
+        State::Abandoned => record.acts.iter().rev().find_map(|act| act.was).unwrap_or(State::Abandoned),
+        state => state,
+    };
+    let last = live.as_ref().and_then(|live| live.trouble.clone()).or_else(|| record.trouble.clone().filter(|_| !state.is_ended()));
+    let trouble = match (state, last) {
         (State::Stuck(why), Some(last)) => Some(format!("{}: {last}", stuck(why))),
         (State::Stuck(why), None) => Some(stuck(why).to_owned()),
         (_, last) => last,
@@ -108,7 +115,7 @@ pub(super) fn brief(of: &dyn Operated, id: Id, record: &Record, definition: Opti
         begun: timestamp(record.begun.time()),
         age_ms: millis(record.begun.until(now)),
         unchanged_ms: millis(record.changed.until(now)),
-        attempts: live.as_ref().map(|live| live.attempts),
+        attempts: live.as_ref().map(|live| live.attempts).or(record.tried),
         next_attempt_ms: live.as_ref().and_then(|live| live.next).map(|next| millis(now.until(next))),
         trouble,
     }
@@ -136,7 +143,16 @@ pub(super) fn whole(of: &dyn Operated, id: Id, record: &Record, definition: Opti
         let (came_to, undo) = became(record, index, step.undo);
         let values = record.answers.get(&index).into_iter().flatten();
         let values = values.map(|(place, value)| (place.clone(), masked(place, value, names))).collect();
-        SagaStepStatus { name: step.name.clone(), key: format!("{id}-{}", step.name), came_to, undo, values }
+        SagaStepStatus {
+            name: step.name.clone(),
+            key: format!("{id}-{}", step.name),
+            undo_key: step.undo_asks.as_ref().map(|_| format!("{id}-{}-undo", step.name)),
+            asks: step.asks.clone(),
+            undo_asks: step.undo_asks.clone(),
+            came_to,
+            undo,
+            values,
+        }
     });
     SagaStatus {
         brief: brief(of, id, record, definition, now),

@@ -89,6 +89,8 @@ impl Operated for Runner {
             undo: undo(name),
             upstream: format!("of-{name}"),
             undo_upstream: (name != "confirm").then(|| format!("of-{name}-undo")),
+            asks: Some(format!("POST of-{name} /{name}")),
+            undo_asks: (name != "confirm").then(|| format!("DELETE of-{name}-undo /{name}")),
         };
         Some(definition.split(' ').map(known).collect())
     }
