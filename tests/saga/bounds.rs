@@ -27,7 +27,8 @@ fn service() -> Origin {
             }
             return false;
         }
-        let body = if request.line().contains("/large") { format!(r#"{{"x":"{}"}}"#, "a".repeat(LARGE)) } else { r#"{"ok":true}"#.to_owned() };
+        let body =
+            if request.line().contains("/large") { format!(r#"{{"x":"{}"}}"#, "a".repeat(LARGE)) } else { r#"{"ok":true}"#.to_owned() };
         let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).is_ok()
     })
@@ -77,7 +78,10 @@ fn an_attempt_whose_answer_never_ends_ends_with_the_time_of_its_saga() {
     let saga = saga_of(&reply);
     until("what may have happened to be taken back", || process.ask("GET", &format!("/-/sagas/{saga}")).json()["state"] == "undone");
     let lines: Vec<String> = service.received().iter().map(|request| request.line().to_owned()).collect();
-    assert!(lines.iter().any(|line| line.starts_with("DELETE /dribbled")) && lines.iter().any(|line| line.starts_with("DELETE /hold")), "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.starts_with("DELETE /dribbled")) && lines.iter().any(|line| line.starts_with("DELETE /hold")),
+        "{lines:?}"
+    );
 }
 
 #[test]
