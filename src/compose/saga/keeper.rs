@@ -17,9 +17,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
 use super::counted::Counted;
-use super::definition::{Asked, Definition};
+use super::definition::Definition;
 use super::journal::{Health, Journal, Unavailable};
-use super::machine::{Machine, Over, State, Undo};
+use super::machine::{Machine, Over, State};
 use super::operated::{Known, Live, Operated, Order, Refused};
 use super::record::{Act, Answer, Hash, Id, Millis, Record};
 use super::runner::Run;
@@ -326,6 +326,9 @@ impl Sagas {
         let Some(definition) = self.definition(id, record.definition).await? else {
             return Err(Refused::Unreadable(id, "its definition cannot be read".to_owned()));
         };
+        if let Err(why) = definition.fits(&record) {
+            return Err(Refused::Unreadable(id, why));
+        }
         let was = record.state;
         let event = order.given(id, &mut record, &known(&definition))?;
         let (what, note) = (order.name().to_owned(), order.note().map(Cow::into_owned));
@@ -374,15 +377,16 @@ impl Operated for Arc<Sagas> {
 /// The steps of a definition as operators are told of them.
 fn known(definition: &Definition) -> Vec<Known> {
     let undos = definition.shape.steps.iter().map(|step| step.undo);
-    let known = |((name, undo), (step, its_undo)): ((&Arc<str>, Undo), (Asked<'_>, Option<Asked<'_>>))| Known {
+    let all = definition.steps().zip(undos).zip(definition.asked());
+    let known = all.map(|((name, undo), (step, its_undo))| Known {
         name: name.to_string(),
         undo,
         upstream: step.upstream.to_owned(),
         undo_upstream: its_undo.map(|undo| undo.upstream.to_owned()),
         asks: Some(step.words.to_owned()),
         undo_asks: its_undo.map(|undo| undo.words.to_owned()),
-    };
-    definition.steps().zip(undos).zip(definition.asked()).map(known).collect()
+    });
+    known.collect()
 }
 
 /// Which of a saga's times are over.
@@ -497,6 +501,33 @@ mod tests {
         assert!(sagas.turns("other").try_acquire_owned().is_ok());
         drop(hung);
         assert!(sagas.turns("hung").try_acquire_owned().is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_that_speaks_of_steps_that_there_are_not_keeps_no_other_from_going_on() {
+        let scratch = Scratch::new("no-such-step");
+        let definition = definition();
+        let (damaged, sound) = (Id(1), Id(2));
+        {
+            let store = Store::open(&scratch.0).expect("it opens");
+            let begin = |id, key, state| {
+                let record = Record { state, definition: definition.hash, ..record(key) };
+                Write::Begin { id, record: Box::new(record), definition: definition.text.clone() }
+            };
+            store.put(&[begin(damaged, "a", State::Undoing(7)), begin(sound, "b", State::Running(0))]).expect("it is put");
+        }
+
+        let sagas = sagas(&scratch);
+
+        // Nobody makes calls here: it is tried.
+        let attempts = || sagas.live(sound).map_or(0, |live| live.attempts);
+        let end = Instant::now() + Duration::from_secs(30);
+        while attempts() == 0 {
+            assert!(Instant::now() < end, "it does not go on");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(!sagas.open.lock().contains_key(&damaged));
+        assert!(matches!(sagas.ordered(damaged, &Order::Retry, "me").await, Err(Refused::OtherState { .. } | Refused::Unreadable(..))));
     }
 
     #[tokio::test]

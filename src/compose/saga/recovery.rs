@@ -66,8 +66,10 @@ impl Sagas {
         }
         log::info!("sagas: {} that were open go on, found within {:?}", found.len(), begun.elapsed());
         for mut run in found {
-            let command = run.first();
-            self.spawn(async move { run.follow(command).await });
+            self.spawn(async move {
+                let command = run.first();
+                run.follow(command).await;
+            });
         }
         Ok(())
     }
@@ -116,6 +118,10 @@ impl Sagas {
             match record {
                 Some(Ok(record)) if matches!(record.state, State::Running(_) | State::Undoing(_)) => {
                     let Some(definition) = self.definition(open.id, record.definition).await? else { continue };
+                    if let Err(why) = definition.fits(&record) {
+                        self.cannot_read(open.id, &why);
+                        continue;
+                    }
                     // An order that failed to be written may be there nevertheless.
                     if self.stuck.lock().remove(&open.id).is_some() {
                         log::warn!("saga {}: what an operator wanted was written after all, it is {} now", open.id, record.state.name());
@@ -131,7 +137,7 @@ impl Sagas {
     }
 
     /// The definition of this hash, which this saga goes by; none where it cannot be read, which the log says.
-    pub(super) async fn definition(&self, id: Id, hash: Hash) -> Result<Option<Arc<Definition>>, Unavailable> {
+    pub(crate) async fn definition(&self, id: Id, hash: Hash) -> Result<Option<Arc<Definition>>, Unavailable> {
         if let Some(known) = self.definitions.lock().get(&hash) {
             return Ok(Some(known.clone()));
         }
