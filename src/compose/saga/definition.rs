@@ -192,6 +192,11 @@ impl Definition {
         names.flatten().cloned().collect()
     }
 
+    /// Whether it needs this fact of the request, for its key or for a step.
+    pub(crate) fn refers_to(&self, fact: &Selector) -> bool {
+        self.key.contains(fact) || self.facts.iter().any(|(_, origin)| matches!(origin, Origin::Selector(known) if known == fact))
+    }
+
     /// Whether a record speaks of no step that there is not. Why, where it does.
     pub(crate) fn fits(&self, record: &Record) -> Result<(), String> {
         let of_state = match record.state {

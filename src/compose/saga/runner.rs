@@ -81,13 +81,14 @@ impl Wrong {
 
     fn of_failure(failed: Failed) -> Self {
         let status = match failed {
-            Failed::CircuitOpen { .. } | Failed::Unavailable | Failed::NoMemory => StatusCode::SERVICE_UNAVAILABLE,
+            Failed::CircuitOpen { .. } | Failed::Unavailable | Failed::Full | Failed::NoMemory => StatusCode::SERVICE_UNAVAILABLE,
             Failed::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Failed::Connect | Failed::Broken | Failed::TooLarge | Failed::Malformed => StatusCode::BAD_GATEWAY,
         };
         let why = match failed {
             Failed::CircuitOpen { .. } => "the circuit is open",
             Failed::Unavailable => "no endpoint could be asked",
+            Failed::Full => "its upstream has as many requests as it may",
             Failed::Connect => "no endpoint could be reached",
             Failed::Broken => "the connection broke before all of the answer came",
             Failed::Timeout => "there was no answer in time",
@@ -384,7 +385,7 @@ impl Run {
             Err(failed) => {
                 calls.count(name, failed.result());
                 let ended = match failed {
-                    Failed::CircuitOpen { .. } | Failed::Unavailable | Failed::Connect => Ended::NotSent,
+                    Failed::CircuitOpen { .. } | Failed::Unavailable | Failed::Full | Failed::Connect => Ended::NotSent,
                     Failed::Broken | Failed::Timeout | Failed::TooLarge | Failed::Malformed | Failed::NoMemory => Ended::Unknown,
                 };
                 (ended, Some(Wrong::of_failure(failed)))
