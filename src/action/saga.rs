@@ -7,6 +7,7 @@ use bytes::Bytes;
 use frontgate_filters::filter::{BoxFuture, Facts};
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::words::selector::Selector;
+use frontgate_filters::words::spanned::Spanned;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
 use pingora_http::RequestHeader;
@@ -20,6 +21,7 @@ use crate::compose::saga::machine::State;
 use crate::compose::saga::record::{Answer, Hash, Id, Millis, Record};
 use crate::compose::{Composed, Composition, Explained, Inquiry};
 use crate::config::model;
+use crate::config::secrets::is_secret;
 use crate::refusals;
 use crate::router::Pattern;
 use crate::telemetry::SagaMetrics;
@@ -53,7 +55,8 @@ struct Begins {
 
 /// Compiles a checked saga.
 pub(super) fn compile(written: &model::Saga, route: &model::Route, _: &Pattern, with: &With<'_>) -> Result<Box<dyn Action>, String> {
-    let definition = Definition::compile(&route.path, written)?;
+    let is_secret = |name: &str, value: &Spanned<String>| with.loaded.is_brought(value.place) || is_secret(name);
+    let definition = Definition::compile(&route.path, written, &is_secret)?;
     let metrics = with.metrics.sagas(&route.name);
     let saga = Saga { route: route.name.as_str().into(), definition: Arc::new(definition), home: with.sagas.clone(), metrics };
     Ok(Box::new(Begins { composition: Arc::new(saga), names_methods: route.methods.is_some() }))

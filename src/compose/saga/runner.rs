@@ -355,7 +355,7 @@ impl Run {
         let Some(calls) = sagas.world.calls(&self.record.route, &self.record.request_id) else {
             return (Ended::NotSent, Some(Wrong::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway is about to end")));
         };
-        let Ok(prepared) = definition.prepare(send, self.open.id, &self.record) else {
+        let Ok(mut prepared) = definition.prepare(send, self.open.id, &self.record) else {
             calls.count(name, CallResult::ValueMissing);
             return (Ended::Missing, Some(Wrong::new(StatusCode::BAD_GATEWAY, "a value that it needs is missing")));
         };
@@ -363,6 +363,13 @@ impl Run {
             let why = format!("there is no upstream `{}` any more", prepared.upstream);
             return (Ended::NoUpstream, Some(Wrong::new(StatusCode::SERVICE_UNAVAILABLE, why)));
         };
+        for header in prepared.apart {
+            let Some(value) = sagas.world.header(&self.record.route, name, header) else {
+                let why = format!("the configuration has no header `{header}` for it any more");
+                return (Ended::NoUpstream, Some(Wrong::new(StatusCode::SERVICE_UNAVAILABLE, why)));
+            };
+            prepared.fields.insert(header, value);
+        }
         let _turn = if self.recovered { sagas.turns(prepared.upstream).acquire_owned().await.ok() } else { None };
         let timeout = Some(self.bound(send, prepared.timeout));
         let ready = Ready {

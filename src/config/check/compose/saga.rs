@@ -91,14 +91,27 @@ fn call<'c>(call: Spanned<&'c Call>, scope: Scope<'_>, report: &mut Report<'_, '
     let mut uses = Uses::none();
     for (_, target) in &call.value.requests {
         requests::target(target, scope, &mut uses, report);
+        kept(target, report);
     }
     for value in call.value.headers.values() {
         requests::header(value, scope, &mut uses, report);
+        if value.value.contains(['{', '}']) {
+            kept(value, report);
+        }
     }
     if let Some(body) = &call.value.body {
         json::read(body, scope, &mut uses, report);
     }
     uses
+}
+
+/// What the environment brings is kept with each saga where it is no header of its own.
+fn kept(value: &Spanned<String>, report: &mut Report<'_, '_>) {
+    if report.tree.is_from_environment(value.place) {
+        let message = "what the environment brings to this is kept with each saga: in clear, and as it was when the saga began";
+        let help = "a header without references is not kept: each attempt has it from the configuration in force".to_owned();
+        report.warn(value.place, message, Some(help));
+    }
 }
 
 /// Whether a key tells one request of a client from another, and whether one that is made up can be asked with.
