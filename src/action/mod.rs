@@ -102,6 +102,7 @@ pub(crate) fn compile(route: &model::Route, path: &Pattern, with: &With<'_>) -> 
         model::Target::Redirect(written) => redirect::compile(written, path),
         model::Target::Respond(written) => respond::compile(written),
         model::Target::Aggregate(written) => aggregate::compile(written, path, with),
+        model::Target::Graphql(_) => Err(format!("the route `{}` leads to a graph, which is not in this version", route.name.value)),
         #[cfg(feature = "saga")]
         model::Target::Saga(written) => saga::compile(written, route, path, with),
         #[cfg(not(feature = "saga"))]

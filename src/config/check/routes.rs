@@ -84,6 +84,7 @@ fn second(route: &Route, report: &Report<'_, '_>) -> Place {
         Target::Redirect(redirect) => redirect.place,
         Target::Respond(respond) => respond.place,
         Target::Aggregate(aggregate) => aggregate.place,
+        Target::Graphql(graphql) => graphql.place,
         Target::Saga(saga) => saga.place,
         Target::Unclear(_) => route.name.place,
     };
@@ -142,7 +143,7 @@ fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
             Target::Redirect(redirect) => redirect.check(path, report),
             Target::Respond(respond) => respond.check(path, report),
             // Whether there is an upstream of this name is checked with all other names.
-            Target::Upstream(_) | Target::Apart(_) | Target::Aggregate(_) | Target::Saga(_) | Target::Unclear(_) => {}
+            Target::Upstream(_) | Target::Apart(_) | Target::Aggregate(_) | Target::Graphql(_) | Target::Saga(_) | Target::Unclear(_) => {}
         }
     }
 }

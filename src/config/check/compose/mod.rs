@@ -3,6 +3,7 @@
 mod answer;
 mod around;
 mod each;
+mod graphql;
 mod json;
 mod needs;
 mod reading;
@@ -23,6 +24,7 @@ use crate::router::Pattern;
 /// Checks the aggregates and the sagas of all routes.
 pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     saga::check(config, report);
+    graphql::check(config, report);
     for route in &config.routes {
         for target in route.target.written() {
             if let crate::config::model::Target::Aggregate(aggregate) = target {
