@@ -41,7 +41,6 @@ use crate::router::Pattern;
 use crate::upstream::Pool;
 pub(crate) use problem::{At, Problem};
 pub(crate) use schema::schema;
-pub(crate) use told::{Planned, PlannedCall};
 
 /// A request, once it is known which document is meant.
 #[derive(Clone, Copy, Debug)]

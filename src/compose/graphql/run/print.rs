@@ -9,6 +9,9 @@ use super::super::{Refused, place_in};
 use super::failure::{Errors, FieldError};
 use super::tree::{Slot, Step, Tree};
 
+/// The longest message, in bytes.
+const LONGEST: usize = 500;
+
 /// What is printed from.
 #[derive(Clone, Copy)]
 pub(super) struct Printing<'p> {
@@ -45,7 +48,7 @@ impl Printing<'_> {
             out.extend_from_slice(b"],");
         }
         out.extend_from_slice(b"\"data\":");
-        self.slot(Slot::clone(&self.tree.slots[0]), &mut out)?;
+        self.slot(self.tree.slots[0], &mut out)?;
         out.push(b'}');
         Ok(out)
     }
@@ -147,8 +150,9 @@ pub(in super::super) fn refusal(text: &str, why: Refused, faults: &[Fault], most
     format!("{{\"errors\":[{}]}}", errors.join(",")).into_bytes()
 }
 
-/// An error as JSON.
+/// An error as JSON. What is long of it is left out: it may have a name of the document in it.
 pub(super) fn told(text: &str, message: &str, at: Option<usize>, code: &str) -> String {
+    let message = &message[..message.floor_char_boundary(LONGEST)];
     let place = at
         .map(|at| place_in(text, at))
         .map_or_else(String::new, |(line, column)| format!(",\"locations\":[{{\"line\":{line},\"column\":{column}}}]"));

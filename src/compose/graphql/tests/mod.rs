@@ -1,5 +1,10 @@
 //! Graphs without a socket: the calls of each test are answered by a table.
 
+mod answers;
 mod cases;
 mod conformance;
+mod fuzz;
+mod hostile;
+mod oracle;
+mod requests;
 mod table;

@@ -1,6 +1,7 @@
 //! A table that answers calls, and what came of a request.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -160,4 +161,22 @@ pub(super) fn paths_of(answer: &Value) -> Vec<String> {
 
 pub(super) fn header<'o>(outcome: &'o Outcome, name: &str) -> Option<&'o str> {
     outcome.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.to_str().expect("text"))
+}
+
+/// Where null stands for an error: the longest way along each path that the data has.
+pub(super) fn nulled(data: &Value, errors: &Value) -> BTreeSet<String> {
+    let errors = errors.as_array().into_iter().flatten();
+    let way = |error: &Value| {
+        let (mut at, mut way) = (data, String::new());
+        for step in error["path"].as_array().into_iter().flatten() {
+            if at.is_null() {
+                break;
+            }
+            at = step.as_u64().map_or_else(|| &at[step.as_str().unwrap_or_default()], |index| &at[index as usize]);
+            let _ = write!(way, "/{step}");
+        }
+        assert!(at.is_null(), "{way}");
+        way
+    };
+    errors.map(way).collect()
 }
