@@ -7,16 +7,16 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::Aggregate;
-use super::caching::Caching;
 use super::find::Known;
 use super::render::Rendering;
+use crate::compose::caching::Caching;
 use crate::compose::template::Lacking;
 use crate::compose::{Composed, Held, Missing};
 
 /// Whether everything is in the answer that should be.
-pub(super) const X_BFF_COMPLETE: HeaderName = HeaderName::from_static("x-bff-complete");
+pub(in crate::compose) const X_BFF_COMPLETE: HeaderName = HeaderName::from_static("x-bff-complete");
 /// The calls that are missing in it.
-pub(super) const X_BFF_MISSING: HeaderName = HeaderName::from_static("x-bff-missing");
+pub(in crate::compose) const X_BFF_MISSING: HeaderName = HeaderName::from_static("x-bff-missing");
 
 /// An answer until it is sent, which for a client that reads slowly takes long: so long it has its place in memory.
 struct Kept {
@@ -31,7 +31,7 @@ impl AsRef<[u8]> for Kept {
 }
 
 /// The same bytes, which keep so much of the memory of all requests as they need; nothing where there is none left.
-pub(super) fn kept(bytes: Bytes, mut held: Held) -> Option<Bytes> {
+pub(in crate::compose) fn kept(bytes: Bytes, mut held: Held) -> Option<Bytes> {
     held.grow(bytes.len()).then(|| {
         held.shrink(bytes.len());
         Bytes::from_owner(Kept { bytes, _held: held })
