@@ -54,6 +54,9 @@ mod floods;
 mod goodbyes;
 /// gRPC: refusals, statuses, deadlines, streams that are silent, pages that call.
 mod grpc;
+/// GraphQL over REST services.
+#[cfg(feature = "graphql")]
+mod graphql;
 /// What belongs to one hop, and who has handed a request on: connection options, `Via`, circles, methods for proxies.
 mod hops;
 /// Upstreams that are spoken to in HTTP/2.

@@ -85,7 +85,7 @@ CLIENTS = min(32_000, (DESCRIPTORS - 100) // 2)
 TLS = ("tls", "tls-full", "tls-resumed", "h2-tls")
 WEBSOCKET = ("websocket", "websocket-echo")
 #: Those where one request is three calls.
-AGGREGATE = ("aggregate", "aggregate-trim", "aggregate-large", "aggregate-large-trim")
+AGGREGATE = ("aggregate", "aggregate-trim", "aggregate-large", "aggregate-large-trim", "aggregate-join")
 #: Those whose origin speaks HTTP/2.
 H2_UPSTREAM = ("h2-upstream", "grpc")
 #: In place of a circuit breaker, for those that have none: ejecting a server that fails.
@@ -220,14 +220,14 @@ ALL = [
         "frontgate", "Frontgate", [os.environ.get("FRONTGATE") or release("frontgate")],
         {name: f"frontgate/{name}.yaml" for name in ("plain", "h2", "auth", "full", "trim", "pipeline")}
         | dict.fromkeys(TLS, "frontgate/tls.yaml") | dict.fromkeys(WEBSOCKET, "frontgate/plain.yaml") | dict.fromkeys(H2_UPSTREAM, "frontgate/h2-upstream.yaml")
-        | dict.fromkeys(("aggregate", "aggregate-large"), "frontgate/aggregate.yaml")
+        | dict.fromkeys(("aggregate", "aggregate-large", "aggregate-join"), "frontgate/aggregate.yaml")
         | dict.fromkeys(("aggregate-trim", "aggregate-large-trim"), "frontgate/aggregate-trim.yaml")
         | {"large": "frontgate/plain.yaml", "upload": "frontgate/plain.yaml", "fresh": "frontgate/full.yaml", "idle": "frontgate/plain.yaml", "reload": "frontgate/full.yaml"},
         lambda binary, config, port, origin: [binary, "run", "-c", config], reload=hup),
     # What an aggregate costs is said in requests: the same origin behind the same binary, one answer passed on.
     Contender(
         "single", "Frontgate, one request", [os.environ.get("FRONTGATE") or release("frontgate")],
-        dict.fromkeys(("aggregate", "aggregate-large"), "frontgate/plain.yaml") | dict.fromkeys(("aggregate-trim", "aggregate-large-trim"), "frontgate/trim.yaml"),
+        dict.fromkeys(("aggregate", "aggregate-large", "aggregate-join"), "frontgate/plain.yaml") | dict.fromkeys(("aggregate-trim", "aggregate-large-trim"), "frontgate/trim.yaml"),
         lambda binary, config, port, origin: [binary, "run", "-c", config]),
     Contender(
         "bare", "bare Pingora", [os.environ.get("BARE") or release("examples/bare")],

@@ -48,7 +48,7 @@ def goals(results):
     scenarios = {name: entry["figures"] for name, entry in results.get("scenarios", {}).items()}
     plain, full, trim, large, fresh = (scenarios.get(name) for name in ("plain", "full", "trim", "large", "fresh"))
     tls, new, resumed, h2_tls, grpc = (scenarios.get(name) for name in ("tls", "tls-full", "tls-resumed", "h2-tls", "grpc"))
-    three, three_large = scenarios.get("aggregate"), scenarios.get("aggregate-large")
+    three, three_large, join = (scenarios.get(name) for name in ("aggregate", "aggregate-large", "aggregate-join"))
     late = results.get("latency", {}).get("figures")
     found = []
 
@@ -75,6 +75,7 @@ def goals(results):
     pairs("three calls of 846 B in one answer, x lura", ratio(three, "frontgate", "lura"), 0.25)
     pairs("three calls of 17.5 KB in one answer, x one request", ratio(three_large, "frontgate", "single"), 2.8)
     pairs("three calls of 17.5 KB in one answer, x lura", ratio(three_large, "frontgate", "lura"), 0.08)
+    pairs("a list of a hundred and two calls for its elements, x one request for the list", ratio(join, "frontgate", "single"), 3.0)
     pairs("17.5 KB untouched, x nginx", ratio(large, "frontgate", "nginx"), 1.25)
     pairs("keep-alive over TLS, x bare Pingora", ratio(tls, "frontgate", "bare"), 1.05)
     pairs("keep-alive over TLS, x nginx", ratio(tls, "frontgate", "nginx"), 1.25)

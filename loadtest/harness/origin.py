@@ -11,6 +11,9 @@ from .processes import REST_CORE, Process
 #: How many tokens take turns where tokens are seen again, and how many are sent once where they are not.
 SEEN, FRESH = 64, 40_000
 
+#: The numbers that are asked for together, in two calls.
+HALVES = (range(1, 51), range(51, 101))
+
 
 def products():
     """846 bytes of a shop's list."""
@@ -34,6 +37,29 @@ def catalogue():
             "debug": {"shard": number % 4, "took_us": 100 + number, "node": f"catalog-{number % 3}"},
         })
     return pad({"code": 0, "items": items}, 17_500)
+
+
+def basket():
+    """A list of a hundred, which name what others know of them."""
+    items = [{"product_id": f"p-{number:03}", "count": number % 4 + 1} for number in range(1, 101)]
+    return json.dumps({"id": "b-1", "items": items}, separators=(",", ":"))
+
+
+def goods(numbers):
+    """What is known of these."""
+    items = [
+        {"id": f"p-{number:03}", "title": f"Lamp No. {number}", "price": {"amount": 1990 + number, "currency": "EUR"}, "thumb": f"/i/{number}.svg"}
+        for number in numbers]
+    return json.dumps({"items": items}, separators=(",", ":"))
+
+
+def joined():
+    """The basket with what is known of each in it."""
+    known = {item["id"]: item for half in HALVES for item in json.loads(goods(half))["items"]}
+    document = json.loads(basket())
+    for item in document["items"]:
+        item["product"] = known[item["product_id"]]
+    return document
 
 
 def pad(document, size):
@@ -115,7 +141,9 @@ def verify_microseconds(run):
 def start(run, port, template, h2_port=None):
     """The origin of documents; where it has a second port, it speaks HTTP/2 in clear text there."""
     os.makedirs(os.path.join(run, "www"), exist_ok=True)
-    for name, text in {"products.json": products(), "catalogue.json": catalogue()}.items():
+    documents = {"products.json": products(), "catalogue.json": catalogue(), "basket.json": basket()}
+    documents |= {f"goods-{half[0]:03}.json": goods(half) for half in HALVES}
+    for name, text in documents.items():
         with open(os.path.join(run, "www", name), "w") as file:
             file.write(text)
     os.chmod(run, 0o755)

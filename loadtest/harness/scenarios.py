@@ -41,6 +41,8 @@ class Scenario:
     h2_upstream: bool = False
     #: The document that each of three calls brings, where one request is three calls.
     three: str = ""
+    #: One request is a list and two calls for its elements.
+    join: bool = False
 
     def counted(self):
         """Whether cachegrind's plain requests can be those of this scenario."""
@@ -95,6 +97,12 @@ class Scenario:
             return
         if self.three:
             self.check_three(contender, port, run)
+            return
+        if self.join:
+            status, _, body = ask(port, self.path, {})
+            expect(status == 200, f"{status} instead of 200: {body[:200]!r}")
+            expected = origin.joined() if self.works(contender) else json.loads(origin.basket())
+            expect(json.loads(body) == expected, f"{len(body)} bytes that are not what the calls bring: {body[:200]!r}")
             return
         headers = {}
         if self.television:
@@ -160,6 +168,7 @@ ALL = [
     Scenario("aggregate-trim", "the same for a television", path="/home", three="products", television=True),
     Scenario("aggregate-large", "one request, three calls of 17.5 KB", path="/home/large", three="catalogue"),
     Scenario("aggregate-large-trim", "the same for a television", path="/home/large", three="catalogue", television=True),
+    Scenario("aggregate-join", "one request, a list of a hundred and two calls for fifty of its elements each", path="/home/basket", join=True),
     Scenario("pipeline", "the five filters and trimming, 17.5 KB of JSON for a television", path="/api/v1/catalogue", tokens=True, television=True),
 ]
 

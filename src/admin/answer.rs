@@ -1,5 +1,7 @@
 //! Answers on the operators' addresses.
 
+use std::pin::Pin;
+
 use frontgate_filters::reply::{Form, Reply};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::response::Parts;
@@ -11,6 +13,9 @@ use crate::request_id::new_request_id;
 
 /// An answer with its whole body.
 pub(super) type Answer = Response<Vec<u8>>;
+
+/// An answer that is being made.
+pub(super) type Pending<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
 /// An answer of this type, which nobody keeps.
 pub(super) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Vec<u8>>) -> Answer {

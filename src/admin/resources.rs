@@ -1,8 +1,6 @@
 //! The table of what operators can ask and do, and each row's answer.
 
 use std::collections::BTreeSet;
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Instant;
 
 use frontgate_filters::words::units::Duration;
@@ -11,7 +9,7 @@ use pingora_http::RequestHeader;
 use serde_json::json;
 
 use super::Admin;
-use super::answer::{Answer, TEXT, answer, json, no_such, problem, refusal, text};
+use super::answer::{Answer, Pending, TEXT, answer, json, no_such, problem, refusal, text};
 use super::dashboard;
 use super::parameter::parameter;
 #[cfg(feature = "saga")]
@@ -60,9 +58,6 @@ impl Resource {
         id.is_some_and(|id| !id.is_empty() && !id.contains('/'))
     }
 }
-
-/// An answer that is being made.
-pub(super) type Pending<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
 /// How an answer is made.
 pub(super) enum Act {

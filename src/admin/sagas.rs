@@ -7,9 +7,8 @@ use http::StatusCode;
 use pingora_http::RequestHeader;
 
 use super::Admin;
-use super::answer::{Answer, is_none_of, json, problem, refusal};
+use super::answer::{Answer, Pending, is_none_of, json, problem, refusal};
 use super::parameter::parameter;
-use super::resources::Pending;
 use crate::compose::saga::operated::{self, LONGEST_NOTE, Operated, Order, Refused, Shortened, Wanted};
 use crate::status::SagaState;
 use crate::who::Who;

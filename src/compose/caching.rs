@@ -1,10 +1,11 @@
 //! What an answer made of several may say about being kept: the strictest of what they say (RFC 9111).
 
 use frontgate_filters::words::fields;
-use http::header::{AGE, CACHE_CONTROL, VARY};
+use http::header::{AGE, CACHE_CONTROL, HOST, VARY, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::compose::call::is_of_asker;
+use crate::request_id::X_REQUEST_ID;
+use crate::telemetry::trace::{TRACEPARENT, TRACESTATE};
 
 /// What answers say together.
 #[derive(Debug, Default)]
@@ -144,6 +145,12 @@ impl Said {
             if_error: least(self.if_error, other.if_error),
         }
     }
+}
+
+/// Whether a call says under this name who asks or through which hops, which is not the same for two requests that look the same to a cache.
+fn is_of_asker(name: &HeaderName) -> bool {
+    let is_forwarded = name.as_str().starts_with("x-forwarded-") || matches!(name.as_str(), "x-real-ip" | "forwarded");
+    is_forwarded || matches!(*name, VIA | HOST) || [X_REQUEST_ID, TRACEPARENT, TRACESTATE].contains(name)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use http::{HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
 
 use super::Ctx;
-use crate::compose::call::Called;
+use crate::compose::call::told::Called;
 use crate::telemetry::{Came, Flag, Line};
 use crate::upstream::attempts::Tried;
 

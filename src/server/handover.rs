@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, Interest};
 
 use crate::door::{Bound, Handed, Inherited, Role};
+use crate::files::own_user;
 use crate::gateway::Passed;
 
 /// What both have to speak.
@@ -92,13 +93,6 @@ pub(crate) fn place(named: Option<&Path>) -> PathBuf {
             user => format!("/tmp/frontgate-{user}").into(),
         })
         .join("upgrade.sock")
-}
-
-/// Whose rights this process has.
-#[allow(unsafe_code, reason = "there is no safe way to ask for it")]
-pub(crate) fn own_user() -> u32 {
-    // SAFETY: it takes nothing, and cannot fail.
-    unsafe { libc::geteuid() }
 }
 
 /// The folder of this path, where nobody else can put something there.

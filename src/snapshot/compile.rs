@@ -110,12 +110,16 @@ impl Snapshot {
         let pins = pins(config, previous);
         #[cfg(feature = "saga")]
         let sagas = previous.map(|previous| previous.sagas.clone()).unwrap_or_default();
+        #[cfg(feature = "graphql")]
+        let graph_before = |route: &str| previous?.routes.iter().find(|known| *known.name == *route)?.action.graph().cloned();
         let with = action::With {
             upstreams: &pools,
             loaded: &loaded,
             metrics,
             identity_headers: &identity_headers,
             pins: &pins,
+            #[cfg(feature = "graphql")]
+            graph_before: &graph_before,
             #[cfg(feature = "saga")]
             sagas: &sagas,
         };
@@ -296,7 +300,8 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
     });
     let whens = config.routes.iter().filter_map(|route| route.when.as_ref()).flat_map(|when| &when.facts).map(|fact| &fact.selector);
     let read = filters.chain(hashes).map(|selector| &selector.value).chain(config.routes.iter().flat_map(|route| route.selectors()));
-    if config.devices.is_none() && !read.chain(whens).any(|selector| *selector == Selector::Device) {
+    let calls = config.routes.iter().any(|route| route.asks_for_devices());
+    if config.devices.is_none() && !calls && !read.chain(whens).any(|selector| *selector == Selector::Device) {
         return Ok(None);
     }
     match &config.devices {

@@ -17,6 +17,8 @@ pub(crate) use access_log::{AccessLog, Flag, Line, Target, timestamp};
 pub(crate) use line_filter::LineFilter;
 #[cfg_attr(not(feature = "saga"), allow(unused_imports, reason = "there are no sagas"))]
 pub(crate) use metrics::SagaMetrics;
+#[cfg_attr(not(feature = "graphql"), allow(unused_imports, reason = "there are no graphs"))]
+pub(crate) use metrics::{GraphqlMetrics, GraphqlOperation, GraphqlRefusal};
 pub(crate) use metrics::{
     Attempt, Board, CallMetrics, CallResult, Compared, ComposedMetrics, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge,
     HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics, NoHandshake, Outcomes, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics,

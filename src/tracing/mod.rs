@@ -30,7 +30,7 @@ use std::time::Instant;
 
 use http::Version;
 
-use crate::compose::call::Called;
+use crate::compose::call::told::Called;
 use crate::telemetry::{Line, Traced};
 use crate::upstream::attempts::Tried;
 

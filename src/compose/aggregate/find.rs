@@ -74,7 +74,7 @@ impl Known<'_> {
         let found: Vec<&Found> = one.document.marked(at.mark).collect();
         match &found[..] {
             [] => Value::Json(Proved::null()),
-            [first, ..] if one.document.passed(first).len() > at.picked => {
+            [first, ..] if one.document.depth(first) > at.picked => {
                 Value::List(found.iter().map(|found| self.cut(call, &one.document, Some(found))).collect())
             }
             // Of members of one name the last one counts, as for most readers.
@@ -106,7 +106,7 @@ impl Known<'_> {
                 };
                 leads_through_arrays(spot, whole).then(|| Value::List(Vec::new()))
             }
-            [first, ..] if document.passed(first).len() > picked + spot.picked => Some(Value::List(found.into_iter().map(cut).collect())),
+            [first, ..] if document.depth(first) > picked + spot.picked => Some(Value::List(found.into_iter().map(cut).collect())),
             [.., last] => Some(Value::Json(cut(last))),
         }
     }

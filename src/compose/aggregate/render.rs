@@ -1,5 +1,6 @@
 //! What calls with `into` put into the answers of others, once all calls have ended.
 
+use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::ops::Range;
 
@@ -7,7 +8,7 @@ use frontgate_filters::json::{Change, Document, Found, Proved};
 
 use super::Into;
 use super::find::Known;
-use super::results::{Key, Outcome, marked};
+use super::results::{Key, Outcome, placed, within};
 use crate::compose::values;
 
 /// What is put in, and how much that is.
@@ -31,7 +32,7 @@ impl Rendering {
     }
 
     /// What is in a range of an answer of this call, with what others put into it.
-    pub(super) fn changed(&self, known: &Known<'_>, call: usize, document: &Document, range: Range<u64>) -> Proved {
+    pub(super) fn changed<'k>(&'k self, known: &Known<'k>, call: usize, document: &Document, range: Range<u64>) -> Proved {
         let mut changes = Vec::new();
         for &other in &known.aggregate.calls[call].gets {
             self.add(known, other, document, &range, &mut changes);
@@ -40,7 +41,7 @@ impl Rendering {
     }
 
     /// Adds what `call` puts into these objects.
-    fn add<'k>(&self, known: &Known<'k>, call: usize, document: &Document, range: &Range<u64>, changes: &mut Vec<Change<'k>>) {
+    fn add<'k>(&'k self, known: &Known<'k>, call: usize, document: &Document, range: &Range<u64>, changes: &mut Vec<Change<'k>>) {
         let written = &known.aggregate.calls[call];
         let Some((each, into)) = written.each.as_ref().and_then(|each| Some((each, each.into.as_ref()?))) else { return };
         let otherwise = || written.otherwise.as_ref().map(|document| document.whole());
@@ -58,32 +59,31 @@ impl Rendering {
                 answers.entries.iter().map(entry).collect()
             })
         });
-        for object in marked(document, into.objects, Some(range.clone())) {
+        for (place, object) in placed(document, into.objects, Some(range.clone())) {
+            let usual = || usual.clone().map(Cow::Owned);
             let of_key = |found: &Found| {
-                let key = Key::of(&document.get(found));
-                key.and_then(|key| entries?.get(*answers?.by_value.get(&key)?)?.clone()).or_else(|| usual.clone())
+                let found = || entries?.get(answers?.by_value.get(&Key::of(document.bytes(found))?)?)?.as_ref();
+                found().map(Cow::Borrowed).or_else(usual)
             };
-            let mut keys = marked(document, each.mark, Some(object.range())).peekable();
+            let mut keys = within(document, place, each.mark).peekable();
             let value = match keys.peek().copied() {
-                None if is_list(into, document, object) => Some(Proved::list([])),
-                None => usual.clone(),
-                Some(first) if document.passed(first).len() > document.passed(object).len() + into.picked => {
-                    match self.list(keys.map(of_key)) {
-                        Some(list) => Some(list),
-                        None => return,
-                    }
-                }
+                None if is_list(into, document, object) => Some(Cow::Owned(Proved::list([]))),
+                None => usual(),
+                Some(first) if document.depth(first) > document.depth(object) + into.picked => match self.list(keys.map(of_key)) {
+                    Some(list) => Some(Cow::Owned(list)),
+                    None => return,
+                },
                 // Of two members of one name neither is the one.
                 Some(first) => {
                     if keys.nth(1).is_none() {
                         of_key(first)
                     } else {
-                        usual.clone()
+                        usual()
                     }
                 }
             };
             let Some(value) = value else { continue };
-            let mut existing = marked(document, into.existing, Some(object.range())).peekable();
+            let mut existing = within(document, place, into.existing).peekable();
             if existing.peek().is_none() {
                 if !self.takes(value.len() + 64) {
                     return;
@@ -101,10 +101,10 @@ impl Rendering {
     }
 
     /// The results for a list of values in its order, null where there is none; nothing where that is more than may be put in.
-    fn list(&self, results: impl Iterator<Item = Option<Proved>>) -> Option<Proved> {
+    fn list<'k>(&self, results: impl Iterator<Item = Option<Cow<'k, Proved>>>) -> Option<Proved> {
         let (mut elements, mut length) = (Vec::new(), 0);
         for result in results {
-            let element = result.unwrap_or_else(Proved::null);
+            let element = result.unwrap_or_else(|| Cow::Owned(Proved::null()));
             length += element.len() + 64;
             if length > self.left.get() {
                 self.is_over.set(true);
@@ -112,7 +112,7 @@ impl Rendering {
             }
             elements.push(element);
         }
-        Some(Proved::list(&elements))
+        Some(Proved::list(elements.iter().map(|element| &**element)))
     }
 
     /// Takes from what may be put in; whether there was enough.

@@ -76,13 +76,6 @@ fn copy(fields: &mut HeaderMap, from: &HeaderMap, names: &[HeaderName]) {
     }
 }
 
-/// Whether a call says under this name who asks or through which hops, which is not the same for two requests that look the same to a cache.
-pub(crate) fn is_of_asker(name: &HeaderName) -> bool {
-    use http::header::HOST;
-    let is_forwarded = name.as_str().starts_with("x-forwarded-") || matches!(name.as_str(), "x-real-ip" | "forwarded");
-    is_forwarded || matches!(*name, VIA | HOST) || [X_REQUEST_ID, TRACEPARENT, TRACESTATE].contains(name)
-}
-
 /// What frames a message or its connection, and the host, which is said by itself.
 fn is_of_message(name: &HeaderName) -> bool {
     use http::header::HOST;

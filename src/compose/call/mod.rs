@@ -8,7 +8,7 @@ mod guard;
 mod taken;
 #[cfg(test)]
 mod tests;
-mod told;
+pub(crate) mod told;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,10 +23,10 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue};
 use pingora_http::RequestHeader;
 
-pub(crate) use self::asks::{Asks, is_of_asker};
+pub(crate) use self::asks::Asks;
 use self::guard::{Guard, Guarded};
 use self::taken::Taken;
-pub(crate) use self::told::{Called, Told};
+pub(crate) use self::told::Told;
 use super::memory::Budget;
 use super::{Answered, CallResult, Calls, Failed, Keeping, Ready};
 use crate::panics::{Panicked, guarded};
@@ -131,6 +131,10 @@ impl Calls for Maker<'_> {
 
     fn count(&self, name: &str, result: CallResult) {
         self.common.count(name, result);
+    }
+
+    fn operates(&self, operation: Arc<str>) {
+        self.common.told.is_for(operation);
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) struct Told {
     calls: Mutex<Vec<Called>>,
     count: std::sync::atomic::AtomicU32,
     pub(super) total: Total,
+    operation: std::sync::OnceLock<Arc<str>>,
 }
 
 /// A call as it is told of.
@@ -86,6 +87,17 @@ impl Told {
         if let Some(call) = calls.iter_mut().find(|call| *call.name == *name && call.result.is_none()) {
             call.result = Some(result);
         }
+    }
+
+    /// The request is for this operation of a document.
+    pub(super) fn is_for(&self, operation: Arc<str>) {
+        // The first one holds: a request has one.
+        let _ = self.operation.set(operation);
+    }
+
+    /// The operation of a document that the request is for.
+    pub(crate) fn operation(&self) -> Option<&str> {
+        self.operation.get().map(|operation| &**operation)
     }
 
     /// How many there were.

@@ -8,9 +8,11 @@
 
 mod documents;
 mod leaf;
+pub(crate) mod persisted;
 mod plan;
 mod problem;
 mod raw;
+pub(crate) mod requests;
 mod run;
 mod schema;
 mod source;
@@ -41,6 +43,10 @@ use crate::router::Pattern;
 use crate::upstream::Pool;
 pub(crate) use problem::{At, Problem};
 pub(crate) use schema::schema;
+<<<<<<< HEAD
+=======
+pub(crate) use told::Planned;
+>>>>>>> front
 
 /// A request, once it is known which document is meant.
 #[derive(Clone, Copy, Debug)]

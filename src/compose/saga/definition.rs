@@ -404,7 +404,7 @@ fn found(document: &Document, mark: u16, elements: usize) -> Option<Proved> {
     let mut all = document.found().iter().filter(|found| found.number == mark);
     let first = all.next()?;
     let value = document.get(first);
-    if document.passed(first).len() <= elements {
+    if document.depth(first) <= elements {
         return Some(value);
     }
     let values: Vec<Proved> = std::iter::once(value).chain(all.map(|found| document.get(found))).collect();

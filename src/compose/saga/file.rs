@@ -6,8 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use super::store::Trouble;
-use crate::files;
-use crate::server::handover::own_user;
+use crate::files::{self, own_user};
 
 /// The name of the file.
 pub(super) const NAME: &str = "sagas.redb";

@@ -30,8 +30,6 @@ use crate::upstream::Pool;
 pub(crate) const MOST_OPEN: usize = 10_000;
 /// How many that a process before has left may make calls at once.
 const MOST_RECOVERED: usize = 64;
-/// How many are read from the journal at once.
-const PAGE: usize = 500;
 /// How long a client waits for the journal at most, whatever its route says.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the last of a process may take to be parked.
@@ -54,11 +52,11 @@ pub(crate) struct Sagas {
     /// Where they run.
     runtime: OnceLock<Handle>,
     /// Those that are under way here.
-    open: Mutex<HashMap<Id, Arc<Task>>>,
+    pub(super) open: Mutex<HashMap<Id, Arc<Task>>>,
     /// Those that wait for an operator.
     pub(super) stuck: Mutex<HashMap<Id, Counted>>,
     /// Definitions that were read, by their hashes.
-    definitions: Mutex<HashMap<Hash, Arc<Definition>>>,
+    pub(super) definitions: Mutex<HashMap<Hash, Arc<Definition>>>,
     pub(super) recovering: Semaphore,
     /// Whether all of them are to leave off where they are.
     pub(super) parks: watch::Sender<bool>,
@@ -103,7 +101,7 @@ pub(crate) enum Begun {
 }
 
 impl Task {
-    fn new(fares: Fares) -> Arc<Self> {
+    pub(super) fn new(fares: Fares) -> Arc<Self> {
         Arc::new(Self { fares: watch::Sender::new(fares), live: Mutex::default() })
     }
 }
@@ -150,105 +148,8 @@ impl Sagas {
         matches!(*self.journal.health().borrow(), Health::Open(_)) && !*self.parks.borrow()
     }
 
-    /// Takes up what is found in the journal whenever that was opened.
-    async fn follow(self: Arc<Self>) {
-        let (mut health, mut parks) = (self.journal.health(), self.parks.subscribe());
-        loop {
-            let opened = matches!(*health.borrow_and_update(), Health::Open(_));
-            if opened && self.recover().await.is_err() {
-                // Its state tells when to try again.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                if matches!(*health.borrow(), Health::Open(_)) && !*parks.borrow() {
-                    continue;
-                }
-            }
-            tokio::select! {
-                changed = health.changed() => if changed.is_err() { return },
-                _ = parks.wait_for(|parks| *parks) => return,
-            }
-        }
-    }
-
-    /// Takes up all that are open in the journal and that nobody here is at.
-    async fn recover(self: &Arc<Self>) -> Result<(), Unavailable> {
-        let (begun, mut count) = (Instant::now(), 0);
-        for state in ["running", "undoing", "stuck"] {
-            let mut after = None;
-            loop {
-                let page = self.journal.read(move |store| store.range(state, after, PAGE)).await?;
-                let Some((last, _)) = page.last() else { break };
-                after = Some(*last);
-                for (id, record) in page {
-                    match record {
-                        Ok(record) if state == "stuck" => {
-                            let counted = || Counted::new(&self.metrics.sagas(&record.route), record.state, record.begun);
-                            self.stuck.lock().entry(id).or_insert_with(counted);
-                        }
-                        Ok(record) => count += usize::from(self.take_up(id, record).await?),
-                        Err(why) => log::error!("saga {id} cannot be read, and is left as it is: {why}"),
-                    }
-                }
-            }
-        }
-        if count > 0 {
-            log::info!("sagas: {count} that were open go on, found within {:?}", begun.elapsed());
-        }
-        Ok(())
-    }
-
-    /// Goes on with one that was found; false where somebody is at it already, or nobody can be.
-    async fn take_up(self: &Arc<Self>, id: Id, record: Record) -> Result<bool, Unavailable> {
-        let task = {
-            let mut open = self.open.lock();
-            if open.contains_key(&id) {
-                return Ok(false);
-            }
-            let task = Task::new(Fares::Is(record.state, record.answer.clone()));
-            open.insert(id, task.clone());
-            task
-        };
-        let open = Open { sagas: self.clone(), id, task };
-        // What was read may have been left by now: what counts is what is there while nobody else is at it.
-        let record = match self.journal.read(move |store| store.record(id)).await? {
-            Some(Ok(record)) => record,
-            Some(Err(why)) => {
-                log::error!("saga {id} cannot be read, and is left as it is: {why}");
-                return Ok(false);
-            }
-            None => return Ok(false),
-        };
-        if !matches!(record.state, State::Running(_) | State::Undoing(_)) {
-            return Ok(false);
-        }
-        let Some(definition) = self.definition(id, record.definition).await? else { return Ok(false) };
-        let counted = Counted::new(&self.metrics.sagas(&record.route), record.state, record.begun);
-        let mut run = Run::new(open, definition, record, counted, None);
-        let command = run.first();
-        self.spawn(async move { run.follow(command).await });
-        Ok(true)
-    }
-
-    /// The definition of this hash, which this saga goes by; none where it cannot be read, which the log says.
-    async fn definition(&self, id: Id, hash: Hash) -> Result<Option<Arc<Definition>>, Unavailable> {
-        if let Some(known) = self.definitions.lock().get(&hash) {
-            return Ok(Some(known.clone()));
-        }
-        let text = self.journal.read(move |store| store.definition(hash)).await?;
-        match text.ok_or_else(|| "it is not there".to_owned()).and_then(Definition::read) {
-            Ok(definition) => {
-                let definition = Arc::new(definition);
-                self.remember(&definition);
-                Ok(Some(definition))
-            }
-            Err(why) => {
-                log::error!("saga {id} goes by a definition that cannot be read, and is left as it is: {why}");
-                Ok(None)
-            }
-        }
-    }
-
     /// A definition is a definition of the configuration in force, or was read.
-    fn remember(&self, definition: &Arc<Definition>) {
+    pub(super) fn remember(&self, definition: &Arc<Definition>) {
         let mut known = self.definitions.lock();
         if known.len() >= 256 {
             // Those that nobody goes by can be read again.
@@ -257,7 +158,7 @@ impl Sagas {
         known.insert(definition.hash, definition.clone());
     }
 
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         if let Some(runtime) = self.runtime.get() {
             runtime.spawn(work);
         }

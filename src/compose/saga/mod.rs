@@ -8,6 +8,7 @@ pub(crate) mod keeper;
 pub(crate) mod machine;
 pub(crate) mod operated;
 pub(crate) mod record;
+mod recovery;
 mod runner;
 mod store;
 

@@ -130,7 +130,7 @@ fn host(route: &Route, report: &mut Report<'_, '_>) -> Option<String> {
 /// What the route leads to, with what belongs to it.
 fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
     if let Some(rewrite) = &route.rewrite {
-        if !route.target.is_proxied() && route.target.aggregate().is_none() {
+        if !route.target.is_proxied() && !route.target.makes_calls() {
             report.lacking(rewrite.place, "`rewrite` changes the path that is sent to an upstream, but this route has no `upstream`");
         }
         rewrite.check(path, report);

@@ -1,5 +1,6 @@
 //! A text that was found right, as it is after the plan: in parts that lie where they were read.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,9 +29,9 @@ pub struct Document {
 #[derive(Clone, Debug)]
 pub enum Change<'a> {
     /// A marked object gets a member at its end.
-    Add(Found, &'a MemberName, Proved),
+    Add(Found, &'a MemberName, Cow<'a, Proved>),
     /// A marked value gives way to another.
-    Replace(Found, Proved),
+    Replace(Found, Cow<'a, Proved>),
 }
 
 impl Change<'_> {
@@ -74,16 +75,38 @@ impl Document {
         self.found.passed(found)
     }
 
+    /// How many arrays a marked value is in: as many as [`passed`](Self::passed) has elements.
+    pub fn depth(&self, found: &Found) -> usize {
+        self.found.depth(found)
+    }
+
     /// A marked value.
     pub fn get(&self, found: &Found) -> Proved {
         self.cut(found.range())
+    }
+
+    /// The bytes of a marked value: where they lie, if that is in one piece.
+    pub fn bytes(&self, found: &Found) -> Cow<'_, [u8]> {
+        self.lying(found).map_or_else(|| Cow::Owned(self.get(found).into_bytes().into()), Cow::Borrowed)
+    }
+
+    /// The bytes of a marked value that lies in one piece.
+    fn lying(&self, found: &Found) -> Option<&[u8]> {
+        let index = self.parts.partition_point(|(begin, _)| *begin <= found.begin).checked_sub(1)?;
+        let &(begin, part) = self.parts.get(index)?;
+        let end = self.parts.get(index + 1).map_or(self.length, |&(end, _)| end);
+        let (Part::Text { from, .. }, true) = (part, found.end <= end) else { return None };
+        let at = from + (found.begin - begin);
+        let (before, chunk) = self.chunk(at)?;
+        let skip = (at - before) as usize;
+        chunk.get(skip..skip + (found.end - found.begin) as usize)
     }
 
     /// The value with members added at the end of objects: each is a marked object of this document, a name and a value. What is no object
     /// is passed over. A member of the same name that is there already stays before the new one: a plan can drop it, and [`Document::changed`]
     /// can give it another value.
     pub fn with_members<'a>(&self, members: impl IntoIterator<Item = (&'a Found, &'a MemberName, Proved)>) -> Proved {
-        let mut changes: Vec<_> = members.into_iter().map(|(found, name, value)| Change::Add(*found, name, value)).collect();
+        let mut changes: Vec<_> = members.into_iter().map(|(found, name, value)| Change::Add(*found, name, Cow::Owned(value))).collect();
         self.changed(self.root.clone(), &mut changes)
     }
 

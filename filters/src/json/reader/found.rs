@@ -83,6 +83,15 @@ impl Finds {
         }
     }
 
+    pub(in crate::json) fn depth(&self, found: &Found) -> usize {
+        let (mut depth, mut element) = (0, found.element);
+        while let Some(&(within, _)) = self.elements.get(element.0 as usize) {
+            depth += 1;
+            element = within;
+        }
+        depth
+    }
+
     pub(in crate::json) fn passed(&self, found: &Found) -> Vec<u32> {
         let mut indexes = Vec::new();
         let mut element = found.element;

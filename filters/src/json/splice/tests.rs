@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -116,10 +117,10 @@ fn values_in_a_range_give_way_and_objects_get_members() {
     let of = |number| document.marked(number).copied().collect::<Vec<_>>();
     let (name, other) = (MemberName::new("new"), MemberName::new("z"));
     let value = |text: &str| Proved::from(&json!(text));
-    let mut changes: Vec<Change<'_>> = of(0).into_iter().map(|found| Change::Add(found, &name, value("n"))).collect();
-    changes.push(Change::Add(of(0)[1], &other, value("z")));
-    changes.push(Change::Replace(of(1)[0], value("r")));
-    changes.push(Change::Add(of(3)[0], &name, value("is in what is replaced")));
+    let mut changes: Vec<Change<'_>> = of(0).into_iter().map(|found| Change::Add(found, &name, Cow::Owned(value("n")))).collect();
+    changes.push(Change::Add(of(0)[1], &other, Cow::Owned(value("z"))));
+    changes.push(Change::Replace(of(1)[0], Cow::Owned(value("r"))));
+    changes.push(Change::Add(of(3)[0], &name, Cow::Owned(value("is in what is replaced"))));
 
     let list = document.changed(of(2)[0].range(), &mut changes.clone()).into_bytes();
     let whole = document.changed(document.range(), &mut changes.clone()).into_bytes();

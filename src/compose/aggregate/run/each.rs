@@ -1,13 +1,13 @@
 //! Calls that are made for values: which values these are, and what was found for each.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use frontgate_filters::json::{Document, Proved};
 
 use super::super::failure::Failure;
-use super::super::results::{Answers, Element, Entry, Key, Outcome, marked};
+use super::super::results::{Answers, Element, Entry, Index, Key, Outcome, marked, placed, within};
 use super::super::{Batch, Call, Each};
 use super::fetch::Consumer;
 use super::{Fatal, Run};
@@ -15,8 +15,9 @@ use crate::compose::values::Value;
 
 /// A call for values that has begun.
 pub(super) struct Progress {
-    /// The values, each once, in the order in which they appear first.
-    values: Vec<(Key, Proved)>,
+    /// The values, each once, in the order in which they appear first; those of which no request is made yet.
+    values: Vec<Option<Proved>>,
+    by_value: Index,
     /// What was answered for each group of them; none while it is not over.
     groups: Vec<Option<Result<Arc<Document>, ()>>>,
     next: usize,
@@ -38,32 +39,28 @@ impl Run<'_> {
     /// Begins a call for values.
     pub(super) fn start_each(&mut self, index: usize) -> Result<(), Fatal> {
         let each = each_of(&self.aggregate.calls[index]);
-        let values = match self.values(each) {
-            Ok(values) => values,
+        let (values, by_value) = match self.values(each) {
+            Ok(found) => found,
             Err(failure) => return self.fail(index, failure),
         };
         if values.is_empty() {
             self.has_succeeded = true;
         }
         let groups = values.len().div_ceil(size(each));
-        self.progress[index] = Some(Progress { values, groups: vec![None; groups], next: 0, on_their_way: 0, cause: None });
+        self.progress[index] = Some(Progress { values, by_value, groups: vec![None; groups], next: 0, on_their_way: 0, cause: None });
         self.go_on(index)
     }
 
     /// The values in an answer, each once. Null is none.
-    fn values(&self, each: &Each) -> Result<Vec<(Key, Proved)>, Failure> {
-        let (mut values, mut seen) = (Vec::new(), HashSet::new());
-        let mut add = |value: Proved| {
-            if let Some(key) = Key::of(&value)
-                && seen.insert(key.clone())
-            {
-                values.push((key, value));
-            }
-            if values.len() > each.most { Err(Failure::TooManyValues(each.most)) } else { Ok(()) }
-        };
+    fn values(&self, each: &Each) -> Result<(Vec<Option<Proved>>, Index), Failure> {
+        let (mut values, mut by_value) = (Vec::new(), Index::default());
         let mut all_of = |document: &Document, range| {
-            let mut found = marked(document, each.mark, range);
-            found.try_for_each(|found| add(document.get(found)))
+            marked(document, each.mark, range).try_for_each(|found| {
+                if Key::of(document.bytes(found)).is_some_and(|key| by_value.insert(key)) {
+                    values.push(Some(document.get(found)));
+                }
+                if values.len() > each.most { Err(Failure::TooManyValues(each.most)) } else { Ok(()) }
+            })
         };
         match &self.outcomes[each.of] {
             Outcome::One(one) => all_of(&one.document, None)?,
@@ -91,7 +88,7 @@ impl Run<'_> {
             }
             Outcome::Pending | Outcome::Skipped | Outcome::Failed => {}
         }
-        Ok(values)
+        Ok((values, by_value))
     }
 
     /// Sends as many requests as may be on their way at once; the end, where none is left.
@@ -103,10 +100,11 @@ impl Run<'_> {
             let group = progress.next;
             progress.next += 1;
             let begin = group * size(each);
-            let values = &progress.values[begin..progress.values.len().min(begin + size(each))];
-            let value = match (&each.batch, values) {
-                (None, [(_, value)]) => Value::Json(value.clone()),
-                _ => Value::List(values.iter().map(|(_, value)| value.clone()).collect()),
+            let end = progress.values.len().min(begin + size(each));
+            let mut values = progress.values[begin..end].iter_mut().filter_map(Option::take);
+            let value = match each.batch {
+                None => Value::Json(values.next().expect("each value is sent once")),
+                Some(_) => Value::List(values.collect()),
             };
             match self.launch(Consumer { call: index, group: Some(group) }, Some(&value)) {
                 Ok(()) => progress.on_their_way += 1,
@@ -144,7 +142,7 @@ impl Run<'_> {
 
 /// What was found for each value.
 fn answers(each: &Each, progress: Progress) -> Answers {
-    let Progress { values, groups, .. } = progress;
+    let Progress { values, by_value, groups, .. } = progress;
     let mut answers = Answers { entries: vec![Entry::Nothing; values.len()], ..Answers::default() };
     for (group, read) in groups.into_iter().enumerate() {
         let begin = group * size(each);
@@ -156,24 +154,19 @@ fn answers(each: &Each, progress: Progress) -> Answers {
         let number = answers.documents.len();
         match &each.batch {
             None => answers.entries[begin] = Entry::One(Element { document: number, found: None }),
-            Some(batch) => sort(batch, each.many, &document, number, &values[of_group.clone()], &mut answers.entries[of_group]),
+            Some(batch) => sort(batch, each.many, &document, number, &by_value, of_group, &mut answers.entries),
         }
         answers.documents.push(document);
     }
-    answers.by_value = values.into_iter().enumerate().map(|(index, (key, _))| (key, index)).collect();
+    answers.by_value = by_value;
     answers
 }
 
-/// Which element of a batch's answer is for which value.
-fn sort(batch: &Batch, many: bool, document: &Document, number: usize, values: &[(Key, Proved)], entries: &mut [Entry]) {
-    let mut by_text: HashMap<&[u8], Vec<usize>> = HashMap::with_capacity(values.len());
-    for (index, (key, _)) in values.iter().enumerate() {
-        by_text.entry(key.text()).or_default().push(index);
-    }
-    for element in marked(document, batch.elements, None) {
-        let by = marked(document, batch.by, Some(element.range())).next();
-        let Some(key) = by.and_then(|found| Key::of(&document.get(found))) else { continue };
-        for &index in by_text.get(key.text()).into_iter().flatten() {
+/// Which element of a batch's answer is for which value of its group.
+fn sort(batch: &Batch, many: bool, document: &Document, number: usize, by_value: &Index, of_group: Range<usize>, entries: &mut [Entry]) {
+    for (place, element) in placed(document, batch.elements, None) {
+        let Some(key) = within(document, place, batch.by).next().and_then(|by| Key::of(document.bytes(by))) else { continue };
+        for index in by_value.written(&key).filter(|index| of_group.contains(index)) {
             let found = Element { document: number, found: Some(*element) };
             match &mut entries[index] {
                 Entry::Many(all) => all.push(found),
