@@ -43,10 +43,7 @@ use crate::router::Pattern;
 use crate::upstream::Pool;
 pub(crate) use problem::{At, Problem};
 pub(crate) use schema::schema;
-<<<<<<< HEAD
-=======
 pub(crate) use told::Planned;
->>>>>>> front
 
 /// A request, once it is known which document is meant.
 #[derive(Clone, Copy, Debug)]
