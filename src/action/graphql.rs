@@ -80,9 +80,8 @@ pub(crate) fn operations(loaded: &Loaded, written: &model::Graphql) -> Result<BT
 /// Compiles a checked graph.
 pub(super) fn compile(written: &model::Graphql, route: &model::Route, path: &Pattern, with: &With<'_>) -> Result<Box<dyn Action>, String> {
     let sdl = sdl(with.loaded, &written.schema)?;
-    let mut graph = Graph::compile(written, &sdl, path, &|name| with.pool(name)).map_err(|problems| {
-        problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("; ")
-    })?;
+    let mut graph = Graph::compile(written, &sdl, path, &|name| with.pool(name))
+        .map_err(|problems| problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("; "))?;
     let persisted = match &written.persisted {
         Some(rules) => Persisted::new(rules, operations(with.loaded, written)?),
         None => Persisted::default(),
@@ -96,10 +95,10 @@ pub(super) fn compile(written: &model::Graphql, route: &model::Route, path: &Pat
         model::Introspection::On => Asks::Everybody(true),
         model::Introspection::For(facts) => Asks::Those(facts.compile()),
     };
-    let hide = written.hide.as_ref().map(|hide| Hide {
-        by: hide.by.value.clone(),
-        profiles: hide.profiles.keys().map(|profile| profile.as_str().into()).collect(),
-    });
+    let hide = written
+        .hide
+        .as_ref()
+        .map(|hide| Hide { by: hide.by.value.clone(), profiles: hide.profiles.keys().map(|profile| profile.as_str().into()).collect() });
     let read: Vec<&Selector> = hide.iter().map(|hide| &hide.by).chain(introspection.selectors()).collect();
     let (varies, is_private) = varies(&read);
     let metrics = with.metrics.graph(&route.name);

@@ -17,13 +17,13 @@ pub(crate) use access_log::{AccessLog, Flag, Line, Target, timestamp};
 pub(crate) use line_filter::LineFilter;
 #[cfg_attr(not(feature = "saga"), allow(unused_imports, reason = "there are no sagas"))]
 pub(crate) use metrics::SagaMetrics;
-#[cfg_attr(not(feature = "graphql"), allow(unused_imports, reason = "there are no graphs"))]
-pub(crate) use metrics::{GraphqlMetrics, GraphqlOperation, GraphqlRefusal};
 pub(crate) use metrics::{
     Attempt, Board, CallMetrics, CallResult, Compared, ComposedMetrics, DiscoveryMetrics, DiscoveryResult, EndpointState, Gauge,
     HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics, NoHandshake, Outcomes, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics,
     VariantMetrics, VersionCounts,
 };
+#[cfg_attr(not(feature = "graphql"), allow(unused_imports, reason = "there are no graphs"))]
+pub(crate) use metrics::{GraphqlMetrics, GraphqlOperation, GraphqlRefusal};
 #[cfg_attr(not(feature = "otel"), allow(unused_imports, reason = "nobody makes spans"))]
 pub(crate) use metrics::{SpanLoss, SpanMetrics};
 pub(crate) use recent::{Came, Reach, Recent};

@@ -29,8 +29,20 @@ fn what_is_no_request_is_refused_and_asks_nobody_for_anything() {
         ("GET", mutation, vec![], None, 405),
         ("GET", "/graphql", vec![], None, 400),
         ("POST", "/graphql", vec![JSON], Some(r#"{"query":"{user(id:1){best{best{name}}}}"}"#), 200),
-        ("POST", "/graphql", vec![JSON, ("Accept", "application/graphql-response+json")], Some(r#"{"query":"{user(id:1){best{best{name}}}}"}"#), 400),
-        ("POST", "/graphql", vec![JSON, ("Accept", "application/graphql-response+json")], Some(r#"{"query":"{__schema{types{name}}}"}"#), 400),
+        (
+            "POST",
+            "/graphql",
+            vec![JSON, ("Accept", "application/graphql-response+json")],
+            Some(r#"{"query":"{user(id:1){best{best{name}}}}"}"#),
+            400,
+        ),
+        (
+            "POST",
+            "/graphql",
+            vec![JSON, ("Accept", "application/graphql-response+json")],
+            Some(r#"{"query":"{__schema{types{name}}}"}"#),
+            400,
+        ),
     ] {
         let reply = ask(world.process.address, method, target, &headers, body);
 
@@ -42,7 +54,16 @@ fn what_is_no_request_is_refused_and_asks_nobody_for_anything() {
     }
 
     assert_eq!(world.asked(), Vec::<String>::new());
-    for (reason, count) in [("media_type", 4), ("batch", 1), ("malformed", 2), ("not_acceptable", 1), ("method", 2), ("mutation_by_get", 1), ("limit", 2), ("introspection", 1)] {
+    for (reason, count) in [
+        ("media_type", 4),
+        ("batch", 1),
+        ("malformed", 2),
+        ("not_acceptable", 1),
+        ("method", 2),
+        ("mutation_by_get", 1),
+        ("limit", 2),
+        ("introspection", 1),
+    ] {
         let series = format!("frontgate_graphql_refused_total{{route=\"graph\",reason=\"{reason}\"}}");
         assert_eq!(world.metric(&series), f64::from(count), "{series}");
     }
@@ -69,7 +90,8 @@ fn what_a_device_does_not_get_is_null_and_not_asked_for() {
     let world = World::start("graphql-hidden", "timeout: 60s", "      hide: {profiles: {smart_tv: [Product.hd, User.orders]}}");
     let body = json!({"query": "{user(id:1){name orders{id}} product(id:10){name hd}}"}).to_string();
 
-    let tv = ask(world.process.address, "POST", "/graphql", &[JSON, ("User-Agent", "Mozilla/5.0 (SMART-TV; Linux; Tizen 5.0)")], Some(&body));
+    let tv =
+        ask(world.process.address, "POST", "/graphql", &[JSON, ("User-Agent", "Mozilla/5.0 (SMART-TV; Linux; Tizen 5.0)")], Some(&body));
     assert_eq!(tv.json()["data"], json!({"user": {"name": "User 1 \"q\" \u{e9}", "orders": null}, "product": {"name": "P10", "hd": null}}));
     assert_eq!((tv.json().get("errors"), tv.header("x-bff-complete")), (None, Some("true")));
     let mut asked = world.asked();

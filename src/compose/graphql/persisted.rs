@@ -108,8 +108,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<BTreeMap<String, String>, String> {
 impl Persisted {
     /// These documents of the file, under these rules.
     pub(crate) fn new(written: &model::Persisted, documents: BTreeMap<String, String>) -> Self {
-        let known: HashMap<Box<str>, Arc<str>> =
-            documents.into_iter().map(|(id, text)| (id.into_boxed_str(), Arc::from(text))).collect();
+        let known: HashMap<Box<str>, Arc<str>> = documents.into_iter().map(|(id, text)| (id.into_boxed_str(), Arc::from(text))).collect();
         let texts = known.values().cloned().collect();
         let automatic = Automatic { most: written.automatic.value as usize, kept: Mutex::default() };
         Self { known, texts, only: written.only.value, automatic }

@@ -383,7 +383,12 @@ mod tests {
             Err(unread) => return Err(said(&unread.reply)),
         };
         let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
-        Ok((owned(asked.document), owned(asked.id), owned(asked.operation), asked.variables.map(|json| String::from_utf8_lossy(&json).into_owned())))
+        Ok((
+            owned(asked.document),
+            owned(asked.id),
+            owned(asked.operation),
+            asked.variables.map(|json| String::from_utf8_lossy(&json).into_owned()),
+        ))
     }
 
     fn said(reply: &Reply) -> (u16, String) {

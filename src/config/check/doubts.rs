@@ -221,7 +221,11 @@ fn texts(node: &Node, among: Among, report: &mut Report<'_, '_>) {
                 let key = entry.key.as_str();
                 if !matches!(key, "json" | "body" | "answer" | "schema") {
                     let fixed = among.fixed || matches!(key, "set" | "add");
-                    texts(&entry.node, Among { fixed, referring: among.referring || matches!(key, "aggregate" | "graphql" | "saga") }, report);
+                    texts(
+                        &entry.node,
+                        Among { fixed, referring: among.referring || matches!(key, "aggregate" | "graphql" | "saga") },
+                        report,
+                    );
                 }
             }
         }

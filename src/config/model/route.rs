@@ -90,7 +90,9 @@ impl Route {
                     Introspection::For(facts) => facts.facts.iter().any(|fact| fact.selector == Selector::Device),
                     Introspection::Off | Introspection::On => false,
                 };
-                asked || graphql.hide.as_ref().is_some_and(|hide| hide.by.value == Selector::Device) || graphql.calls().any(|(_, call)| of_call(call.value))
+                asked
+                    || graphql.hide.as_ref().is_some_and(|hide| hide.by.value == Selector::Device)
+                    || graphql.calls().any(|(_, call)| of_call(call.value))
             }
             _ => false,
         })

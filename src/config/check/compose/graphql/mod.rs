@@ -203,7 +203,8 @@ fn trims(config: &Config, route: &Route, key: Place, report: &mut Report<'_, '_>
     let lists = [&config.server.filters, &route.filters];
     for (used, entry) in lists.into_iter().flat_map(|list| resolved(config, list)) {
         if entry.is_some_and(|entry| matches!(entry.config, FilterConfig::Trim(_)) && entry.mode == Mode::Enforce) {
-            let message = "`trim` removes members by their names, and a query calls them as it likes: write `hide`, which goes by the schema";
+            let message =
+                "`trim` removes members by their names, and a query calls them as it likes: write `hide`, which goes by the schema";
             report.both(used.place, message, key, "this is answered by a graph");
         }
     }

@@ -146,7 +146,10 @@ impl<'g> Check<'g> {
         let (type_name, field_name) = name.split_once('.').unwrap_or((name, ""));
         if matches!(self.schema.types.get(type_name), Some(ExtendedType::Interface(_))) {
             let objects: Vec<String> = self.objects(type_name).iter().map(|object| format!("`{object}.{field_name}`")).collect();
-            let problem = Problem::at(field.place, format!("`{type_name}` is an interface: its fields are answered as those of the types that have it"));
+            let problem = Problem::at(
+                field.place,
+                format!("`{type_name}` is an interface: its fields are answered as those of the types that have it"),
+            );
             self.tell_key(problem.help(format!("write {}", objects.join(", "))));
             return;
         }
@@ -161,7 +164,8 @@ impl<'g> Check<'g> {
             self.parent(type_name, &reads);
         }
         if let (None, Some(path)) = (&call.each, lists.get(type_name)) {
-            let message = format!("`{name}` is called once for each `{type_name}` of a list, as in `{path}.{field_name}`: n of them are n calls");
+            let message =
+                format!("`{name}` is called once for each `{type_name}` of a list, as in `{path}.{field_name}`: n of them are n calls");
             let help = "write `each: parent.…` with `batch` and `by` where the upstream takes several values at once";
             self.tell_key(Problem::doubtful(field.place, message).help(help));
         }
@@ -193,7 +197,8 @@ impl<'g> Check<'g> {
         let Some(fields) = self.fields(type_name) else { return };
         for read in reads.iter().filter(|read| read.head == "parent" && !fields.contains_key(read.name.as_str())) {
             if let Some(meant) = nearest(&read.name, fields.keys().copied()) {
-                let message = format!("`{}`: the schema has no `{type_name}.{}`, which may be in the JSON all the same", read.written, read.name);
+                let message =
+                    format!("`{}`: the schema has no `{type_name}.{}`, which may be in the JSON all the same", read.written, read.name);
                 self.tell(Problem::doubtful(read.place, message).help(format!("did you mean `parent.{meant}`?")));
             }
         }
@@ -204,7 +209,8 @@ impl<'g> Check<'g> {
         for root in self.root_names() {
             for (name, definition) in self.fields(root).unwrap_or_default() {
                 let coordinate = format!("{root}.{name}");
-                if self.written.fields.contains_key(&coordinate) {
+                let is_ours = self.written.subgraph && matches!(name, "_service" | "_entities");
+                if is_ours || self.written.fields.contains_key(&coordinate) {
                     continue;
                 }
                 let place = self.written.schema.place;

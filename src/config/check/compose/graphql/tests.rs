@@ -146,7 +146,8 @@ fn what_stands_around_a_graph_goes_with_it() {
 #[cfg(feature = "graphql")]
 #[test]
 fn a_mistake_in_a_schema_is_told_in_its_own_line() {
-    let text = whole("priority: high", "type Query {\n  a: String\n  b: Strin\n}", "      fields:\n        Query.a: {upstream: p, get: /a}");
+    let text =
+        whole("priority: high", "type Query {\n  a: String\n  b: Strin\n}", "      fields:\n        Query.a: {upstream: p, get: /a}");
 
     let told = found(&text).to_string();
 
