@@ -127,31 +127,48 @@ impl Saga {
             return self.ask(sagas, known_by, head).await;
         }
         let request_id = String::from_utf8_lossy(facts.request_id.as_bytes()).into_owned();
-        let mut record = Record::begin(self.route.to_string(), known_by, known_by, self.definition.hash, request_id, Millis::now());
-        let gathered = self.definition.gather(head, facts, &inquiry.body, &mut record);
+        let begun = |definition: &Definition| {
+            let mut record = Record::begin(self.route.to_string(), known_by, known_by, definition.hash, request_id.clone(), Millis::now());
+            definition.gather(head, facts, &inquiry.body, &mut record)?;
+            record.fingerprint = self.fingerprint(definition, inquiry, &key, &record);
+            Ok(record)
+        };
         let until = Instant::now() + self.definition.wait;
         let until = inquiry.deadline.map_or(until, |deadline| until.min(deadline.checked_sub(MARGIN).unwrap_or(deadline)));
-        match gathered {
-            Ok(()) => {}
+        let record = match begun(&self.definition) {
+            Ok(record) => record,
             Err(NoFacts::Body) => return Err(no_json()),
             Err(NoFacts::TooLarge) => return Err(too_large()),
-        }
-        let query = head.uri.query().unwrap_or_default().as_bytes();
-        let request = [head.method.as_str().as_bytes(), self.route.as_bytes(), head.uri.path().as_bytes(), query, &inquiry.body];
-        let said = self.definition.said(&record);
-        let fingerprint = Hash::of(&request.into_iter().chain(key.iter().map(Vec::as_slice)).chain(said).collect::<Vec<_>>());
-        record.fingerprint = fingerprint;
+        };
+        let fingerprint = record.fingerprint;
         match sagas.begin(&self.definition, record, until).await {
             Begun::Unavailable => Err(unavailable()),
             Begun::TooMany => Err(too_many()),
-            Begun::Taken(_, before) if before.fingerprint != fingerprint => Err(reused()),
-            Begun::Taken(id, before) => match &before.answer {
-                Some(answer) => Ok((id, given(answer).with(REPLAYED, YES))),
-                None => Ok((id, running(id, before.state))),
-            },
+            Begun::Taken(id, before) => {
+                // What one began with is compared as its own definition reads a request, whatever the one in force says by now.
+                let mut is_same = before.fingerprint == fingerprint;
+                if !is_same && before.definition != self.definition.hash {
+                    let definition = sagas.definition(id, before.definition).await.map_err(|_| unavailable())?;
+                    let again = definition.and_then(|definition| begun(&definition).ok());
+                    is_same = again.is_some_and(|again| again.fingerprint == before.fingerprint);
+                }
+                match &before.answer {
+                    _ if !is_same => Err(reused()),
+                    Some(answer) => Ok((id, given(answer).with(REPLAYED, YES))),
+                    None => Ok((id, running(id, before.state))),
+                }
+            }
             Begun::Answered(id, answer) => Ok((id, given(&answer))),
             Begun::Open(id, state) => Ok((id, open(id, state, head))),
         }
+    }
+
+    /// What two requests of one key have in common that are the same, as a definition reads them.
+    fn fingerprint(&self, definition: &Definition, inquiry: &Inquiry<'_>, key: &[Vec<u8>], record: &Record) -> Hash {
+        let uri = &inquiry.head.uri;
+        let query = uri.query().unwrap_or_default().as_bytes();
+        let request = [inquiry.head.method.as_str().as_bytes(), self.route.as_bytes(), uri.path().as_bytes(), query, &inquiry.body];
+        Hash::of(&request.into_iter().chain(key.iter().map(Vec::as_slice)).chain(definition.said(record)).collect::<Vec<_>>())
     }
 
     /// What became of the saga of this key.

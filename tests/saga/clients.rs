@@ -206,6 +206,39 @@ fn a_saga_goes_on_by_the_definition_that_it_began_with() {
 }
 
 #[test]
+fn a_client_that_asks_again_after_a_reload_gets_its_answer_whatever_the_definition_refers_to_by_then() {
+    let shop = Shop::start("saga-reload-again", Services::new(&[]), "wait: 20s");
+    let body = r#"{"sku":"a-1","note":"n"}"#;
+    let first = shop.begin("k", body);
+    assert_eq!(first.status, 200, "{}", first.text());
+
+    let other = configuration(&shop.services, "state", "wait: 20s")
+        .replace("{charge: \"{charge.id}\"}", "{charge: \"{charge.id}\", note: \"{body.note}\"}");
+    std::fs::write(shop.process.folder.join("frontgate.yaml"), patient(&other)).unwrap();
+    let reloaded = shop.process.ask("POST", "/-/reload");
+    assert_eq!(reloaded.status, 200, "{}", reloaded.text());
+
+    let again = shop.begin("k", body);
+    assert_eq!((again.status, again.header("idempotency-replayed"), &again.body), (200, Some("true"), &first.body));
+    assert_eq!(shop.begin("k", r#"{"sku":"a-1","note":"other"}"#).is_problem(422).json()["code"], "idempotency_key_reused");
+    assert_eq!(shop.begin("new", body).status, 200);
+    assert_eq!(String::from_utf8_lossy(&shop.services.calls().last().unwrap().body), r#"{"charge":"charge-5","note":"n"}"#);
+}
+
+#[test]
+fn a_step_that_is_refused_while_it_may_be_under_way_is_taken_back_with_those_before_it() {
+    // The first attempt has its effect, and its answer is lost; whoever asks again is told that it is a duplicate.
+    let shop = Shop::start("saga-duplicate", Services::new(&[("charge", &[Outcome::Lost, Outcome::Refuse])]), "wait: 20s");
+
+    let reply = shop.begin("k", BODY);
+
+    assert_eq!(reply.is_problem(409).json()["code"], "saga_undone", "{}", reply.text());
+    assert_eq!(shop.settles(&saga_of(&reply)), "undone");
+    assert_eq!(shop.services.order(), ["reserve", "charge", "charge/undo", "reserve/undo"]);
+    assert_eq!(shop.services.effects(), Vec::<String>::new());
+}
+
+#[test]
 fn operators_have_a_stuck_one_tried_again_and_take_back_what_is_done() {
     let services = Services::new(&[("charge", &[Outcome::Refuse]), ("reserve/undo", &[Outcome::Error])]);
     let text = configuration(&services, "state", "wait: 20s\n      give_up: 500ms");

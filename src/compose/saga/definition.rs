@@ -17,7 +17,7 @@ use http::{HeaderMap, Method};
 use pingora_http::RequestHeader;
 use serde::{Deserialize, Serialize};
 
-use super::machine::{self, MOST_STEPS, Send, Shape};
+use super::machine::{self, MOST_STEPS, Send, Shape, State, Stuck};
 use super::record::{Body, Hash, Id, Record};
 use crate::compose::reference::{Origin, Reference, Scope, Wrong};
 use crate::compose::template::{self, Json, Lacking, Missing, Target, Words};
@@ -297,6 +297,24 @@ impl Definition {
         Some(ClientBody { document: values::read(&Arc::new(plan), body.clone())?, places: known })
     }
 
+    /// Whether a record speaks of no step that there is not. Why, where it does.
+    pub(crate) fn fits(&self, record: &Record) -> Result<(), String> {
+        let of_state = match record.state {
+            State::Running(step) | State::Undoing(step) => Some(step),
+            State::Stuck(Stuck::Pivot(step) | Stuck::Undo(step) | Stuck::Lost(step) | Stuck::Upstream { step, .. }) => Some(step),
+            State::Done | State::Undone | State::Abandoned => None,
+        };
+        let failed = record.failure.as_ref().map(|failure| failure.step);
+        match of_state.into_iter().chain(failed).chain(record.answers.keys().copied()).find(|step| *step >= self.steps.len()) {
+            Some(step) => Err(format!("it speaks of step {}, and its definition has {}", step.saturating_add(1), self.steps.len())),
+            // Nothing is undone that cannot be.
+            None if matches!(record.state, State::Undoing(step) if self.steps[step].undo.is_none()) => {
+                Err("it says that a step is undone that has no undo".to_owned())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The name of a call.
     pub(crate) fn name(&self, send: Send) -> &Arc<str> {
         match send {
@@ -401,14 +419,15 @@ impl ClientBody {
 
 /// A value that was marked: one, or a list where the way to it led through arrays.
 fn found(document: &Document, mark: u16, elements: usize) -> Option<Proved> {
-    let mut all = document.found().iter().filter(|found| found.number == mark);
-    let first = all.next()?;
-    let value = document.get(first);
-    if document.depth(first) <= elements {
-        return Some(value);
+    let all: Vec<_> = document.marked(mark).collect();
+    match &all[..] {
+        [] => None,
+        [first, ..] if document.depth(first) > elements => {
+            Some(Proved::list(&all.iter().map(|found| document.get(found)).collect::<Vec<_>>()))
+        }
+        // Of members of one name the last one counts, as for most readers.
+        [.., last] => Some(document.get(last)),
     }
-    let values: Vec<Proved> = std::iter::once(value).chain(all.map(|found| document.get(found))).collect();
-    Some(Proved::list(&values))
 }
 
 /// How many elements of arrays a place names by itself.

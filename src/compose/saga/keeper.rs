@@ -287,6 +287,9 @@ impl Sagas {
         let Some(definition) = self.definition(id, record.definition).await? else {
             return Err(Refused::Unreadable(id, "its definition cannot be read".to_owned()));
         };
+        if let Err(why) = definition.fits(&record) {
+            return Err(Refused::Unreadable(id, why));
+        }
         if let (Order::Undo, Some(step)) = (order, definition.stands()) {
             return Err(Refused::Stands { id, step: step.to_string() });
         }
@@ -412,6 +415,33 @@ mod tests {
         assert!(matches!(begun, Begun::Open(..)), "{begun:?}");
         assert!(sagas.find(record("other").key).await.is_ok_and(|found| found.is_some()));
         assert_eq!(*sagas.journal.health().borrow(), Health::Open(1));
+    }
+
+    #[tokio::test]
+    async fn one_that_speaks_of_steps_that_there_are_not_keeps_no_other_from_going_on() {
+        let scratch = Scratch::new("no-such-step");
+        let definition = definition();
+        let (damaged, sound) = (Id(1), Id(2));
+        {
+            let store = Store::open(&scratch.0).expect("it opens");
+            let begin = |id, key, state| {
+                let record = Record { state, definition: definition.hash, ..record(key) };
+                Write::Begin { id, record: Box::new(record), definition: definition.text.clone() }
+            };
+            store.put(&[begin(damaged, "a", State::Undoing(7)), begin(sound, "b", State::Running(0))]).expect("it is put");
+        }
+
+        let sagas = sagas(&scratch);
+
+        // Nobody makes calls here: it is tried.
+        let attempts = || sagas.live(sound).map_or(0, |live| live.attempts);
+        let end = Instant::now() + Duration::from_secs(30);
+        while attempts() == 0 {
+            assert!(Instant::now() < end, "it does not go on");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(!sagas.open.lock().contains_key(&damaged));
+        assert!(matches!(sagas.ordered(damaged, &Order::Retry, "me").await, Err(Refused::OtherState { .. } | Refused::Unreadable(..))));
     }
 
     #[tokio::test]

@@ -125,7 +125,7 @@ pub(crate) enum Send {
 pub(crate) enum Ended {
     /// The answer was as expected.
     Done,
-    /// It was refused: it did not happen.
+    /// It was refused: it did not happen, unless an attempt before it may have.
     Refused,
     /// It was not sent, or nobody took it: it did not happen.
     NotSent,
@@ -208,6 +208,8 @@ pub(crate) struct Machine {
     attempts: u32,
     /// Whether an attempt of it may have happened.
     may_have_happened: bool,
+    /// Whether one that was seen here may have. It may still be at work, and so whoever refuses another one may do so because of it.
+    was_unknown: bool,
     /// The steps whose answers are kept, a bit each.
     answers: u64,
 }
@@ -218,13 +220,13 @@ pub(crate) const MOST_STEPS: usize = 32;
 impl Machine {
     /// A saga whose beginning is durable, and of which nothing was sent.
     pub(crate) fn begun() -> Self {
-        Self { state: State::Running(0), keeping: None, attempts: 0, may_have_happened: false, answers: 0 }
+        Self { state: State::Running(0), keeping: None, attempts: 0, may_have_happened: false, was_unknown: false, answers: 0 }
     }
 
     /// A saga that was found in this state, with the answers of these steps. Any call of it may have been sent.
     pub(crate) fn recovered(state: State, answers: impl IntoIterator<Item = usize>) -> Self {
         let answers = answers.into_iter().fold(0, |bits, step| bits | 1 << step);
-        Self { state, keeping: None, attempts: 0, may_have_happened: true, answers }
+        Self { state, keeping: None, attempts: 0, may_have_happened: true, was_unknown: false, answers }
     }
 
     /// What is done first.
@@ -243,7 +245,7 @@ impl Machine {
                 self.keeping = None;
                 // Of what an operator has tried again something may have been sent before.
                 let again = matches!(self.state, State::Stuck(_));
-                (self.state, self.attempts, self.may_have_happened) = (state, 0, again);
+                (self.state, self.attempts, self.may_have_happened, self.was_unknown) = (state, 0, again, false);
                 self.first(shape, over)
             }
             // Only what is durable is followed by anything.
@@ -324,10 +326,14 @@ impl Machine {
                 let next = if step + 1 == shape.steps.len() { State::Done } else { State::Running(step + 1) };
                 return self.keep(Keep { state: next, answer: Some(step), failed: None, anew: false });
             }
+            // It may be refused as one that is under way, or that is there twice: that says nothing of what was sent before.
+            Ended::Refused if self.was_unknown => {}
+            // Whether something was sent before is not known. What is refused by all attempts has not happened.
+            Ended::Refused if self.may_have_happened && self.attempts < shape.steps[step].attempts && !over.deadline => {}
             Ended::Refused | Ended::Missing => return self.turn(shape, step, false),
             Ended::NoUpstream => return self.moves_to(State::Stuck(Stuck::Upstream { step, undoing: false })),
             Ended::NotSent => {}
-            Ended::Unknown => self.may_have_happened = true,
+            Ended::Unknown => (self.may_have_happened, self.was_unknown) = (true, true),
         }
         if self.attempts < shape.steps[step].attempts && !over.deadline {
             return Command::Pause(Pause::Step(self.attempts));
@@ -343,8 +349,9 @@ impl Machine {
     fn learn_ended(&mut self, shape: &Shape, step: usize, ended: Ended, over: Over) -> Command {
         match ended {
             Ended::Done => self.keep(Keep { state: State::Undoing(step), answer: Some(step), failed: None, anew: false }),
-            // Who refuses it under the same key has never done it.
-            Ended::Refused => self.moves_to(turned(shape, step)),
+            Ended::Refused if self.attempts < shape.steps[step].attempts && !over.give_up => Command::Pause(Pause::Long(self.attempts)),
+            // It may have happened, and what it was answered is not to be had.
+            Ended::Refused => self.moves_to(State::Stuck(Stuck::Lost(step))),
             Ended::NoUpstream => self.moves_to(State::Stuck(Stuck::Upstream { step, undoing: true })),
             Ended::Missing => self.moves_to(State::Stuck(Stuck::Lost(step))),
             Ended::NotSent | Ended::Unknown if over.give_up => self.moves_to(State::Stuck(Stuck::Lost(step))),

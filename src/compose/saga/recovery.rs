@@ -64,8 +64,10 @@ impl Sagas {
         }
         log::info!("sagas: {} that were open go on, found within {:?}", found.len(), begun.elapsed());
         for mut run in found {
-            let command = run.first();
-            self.spawn(async move { run.follow(command).await });
+            self.spawn(async move {
+                let command = run.first();
+                run.follow(command).await;
+            });
         }
         Ok(())
     }
@@ -91,6 +93,10 @@ impl Sagas {
             match record {
                 Some(Ok(record)) if matches!(record.state, State::Running(_) | State::Undoing(_)) => {
                     let Some(definition) = self.definition(open.id, record.definition).await? else { continue };
+                    if let Err(why) = definition.fits(&record) {
+                        log::error!("saga {} is left as it is: {why}", open.id);
+                        continue;
+                    }
                     let counted = Counted::new(&self.metrics.sagas(&record.route), record.state, record.begun);
                     left.push(Run::new(open, definition, record, counted, None));
                 }
@@ -102,7 +108,7 @@ impl Sagas {
     }
 
     /// The definition of this hash, which this saga goes by; none where it cannot be read, which the log says.
-    pub(super) async fn definition(&self, id: Id, hash: Hash) -> Result<Option<Arc<Definition>>, Unavailable> {
+    pub(crate) async fn definition(&self, id: Id, hash: Hash) -> Result<Option<Arc<Definition>>, Unavailable> {
         if let Some(known) = self.definitions.lock().get(&hash) {
             return Ok(Some(known.clone()));
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use frontgate_filters::reply::{Form, Reply};
 use frontgate_filters::words::fields;
+use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 
 use super::counted::Counted;
@@ -348,6 +349,8 @@ impl Run {
                 let (result, wrong) = unexpected();
                 match status {
                     408 | 425 | 429 => (Ended::Unknown, result, wrong),
+                    // Another attempt is at work, and this is when to ask again.
+                    409 if answered.headers.contains_key(RETRY_AFTER) => (Ended::Unknown, result, wrong),
                     400..=499 => (Ended::Refused, result, wrong),
                     _ => (Ended::Unknown, result, wrong),
                 }

@@ -169,3 +169,41 @@ fn no_step_refers_to_later_ones_or_to_itself() {
     let own_key = json!({"steps": {"a": {"upstream": "p", "post": "/{a.key}"}}});
     assert!(definition(own_key).is_ok());
 }
+
+#[test]
+fn of_members_of_one_name_the_last_one_counts_as_in_aggregates() {
+    let written = definition(json!({"steps": {"charge": {"upstream": "p", "post": "/c", "body": {"amount": "{body.amount}"}}}}))
+        .expect("a definition");
+    let record = begun(&written, r#"{"amount": 1, "amount": 1000000}"#).expect("facts");
+
+    let charge = written.prepare(Send::Step(0), Id::fresh(), &record).expect("it can be sent");
+
+    assert_eq!(charge.body.as_deref(), Some(&br#"{"amount":1000000}"#[..]));
+}
+
+#[test]
+fn a_record_that_speaks_of_steps_that_there_are_not_does_not_fit() {
+    use crate::compose::saga::record::Failure;
+    let written = definition(checkout()).expect("a definition");
+    let fits = |change: &dyn Fn(&mut Record)| {
+        let mut record = begun(&written, r#"{"sku": 1}"#).expect("facts");
+        change(&mut record);
+        written.fits(&record)
+    };
+
+    for step in 0..4 {
+        assert_eq!(fits(&|record| record.state = State::Running(step)), Ok(()));
+    }
+    assert_eq!(fits(&|record| record.state = State::Undoing(1)), Ok(()));
+    let wrong: [&dyn Fn(&mut Record); 6] = [
+        &|record| record.state = State::Running(4),
+        &|record| record.state = State::Undoing(usize::MAX),
+        &|record| record.state = State::Undoing(3),
+        &|record| record.state = State::Stuck(Stuck::Lost(9)),
+        &|record| record.failure = Some(Failure { step: 64, why: String::new() }),
+        &|record| drop(record.answers.insert(64, BTreeMap::new())),
+    ];
+    for (number, change) in wrong.into_iter().enumerate() {
+        assert!(fits(change).is_err(), "{number}");
+    }
+}

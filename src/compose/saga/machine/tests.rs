@@ -123,6 +123,10 @@ impl Search {
         if !moment.world.effects[step] || is_undo {
             outcomes.push((Ended::Refused, false));
         }
+        // Who has an attempt at work, or knows it as a duplicate, refuses another one; that one comes about at once, later or never.
+        if moment.machine.was_unknown || matches!(send, Send::Learn(_)) {
+            outcomes.extend([(Ended::Refused, false), (Ended::Refused, true)]);
+        }
         if is_undo || certain {
             outcomes.push((Ended::Missing, false));
         }
@@ -367,14 +371,41 @@ fn what_is_refused_did_not_happen_and_what_is_unknown_may_have() {
 #[test]
 fn a_pivot_that_stays_unknown_is_repeated_until_it_is_known_or_given_up_and_nothing_is_undone() {
     let steps = [BY_KEY, NEVER];
-    let known =
-        told(&steps, &[(Send::Step(1), &[Ended::Unknown, Ended::Unknown, Ended::Unknown, Ended::Unknown, Ended::Refused])], IN_TIME);
+    let known = told(&steps, &[(Send::Step(1), &[Ended::Unknown, Ended::Unknown, Ended::Unknown, Ended::Unknown, Ended::Done])], IN_TIME);
+    let refused =
+        told(&steps, &[(Send::Step(1), &[Ended::Unknown, Ended::Refused])], |event| Over { deadline: event > 8, give_up: event > 30 });
     let given_up = told(&steps, &[(Send::Step(1), &[Ended::Unknown])], |event| Over { deadline: event > 8, give_up: event > 30 });
 
-    assert_eq!(sends(&known.0)[5..], [Send::Step(1), Send::Undo(0)]);
-    assert_eq!(known.1, State::Undone);
-    assert_eq!(given_up.1, State::Stuck(Stuck::Pivot(1)));
-    assert!(sends(&given_up.0).iter().all(|send| matches!(send, Send::Step(_))));
+    assert_eq!(sends(&known.0)[5..], [Send::Step(1)]);
+    assert_eq!(known.1, State::Done);
+    for (commands, state) in [refused, given_up] {
+        assert_eq!(state, State::Stuck(Stuck::Pivot(1)));
+        assert!(sends(&commands).iter().all(|send| matches!(send, Send::Step(_))));
+    }
+}
+
+#[test]
+fn what_is_refused_after_an_attempt_that_may_have_happened_is_taken_back_with_what_was_before_it() {
+    let steps = [BY_KEY, BY_KEY, NEVER];
+
+    let (commands, state) = told(&steps, &[(Send::Step(1), &[Ended::Unknown, Ended::Refused])], IN_TIME);
+
+    assert_eq!(sends(&commands), [Send::Step(0), Send::Step(1), Send::Step(1), Send::Undo(1), Send::Undo(0)]);
+    assert_eq!(state, State::Undone);
+}
+
+#[test]
+fn what_is_refused_after_a_crash_is_tried_until_all_attempts_were_refused() {
+    for (step, follows) in [(BY_KEY, State::Undone), (NEVER, State::Undone)] {
+        let shape = Shape { steps: vec![step] };
+        let mut machine = Machine::recovered(State::Running(0), []);
+        let refused = Event::Ended(Ended::Refused, Over::default());
+
+        assert_eq!(machine.first(&shape, Over::default()), Command::Send(Send::Step(0)));
+        assert_eq!(machine.on(&shape, refused), Command::Pause(Pause::Step(1)));
+        assert_eq!(machine.on(&shape, Event::Due), Command::Send(Send::Step(0)));
+        assert_eq!(machine.on(&shape, refused), Command::Keep(Keep { state: follows, answer: None, failed: Some(0), anew: false }));
+    }
 }
 
 #[test]
@@ -397,8 +428,8 @@ fn an_answer_that_was_lost_is_asked_for_once_more_where_its_undo_names_it() {
     assert!(sends(&lost.0).iter().filter(|send| **send == Send::Learn(0)).count() > 3, "its deadline does not end what is taken back");
     assert_eq!(learnt_late.1, State::Undone);
     assert_eq!(sends(&learnt_late.0)[2..], [Send::Learn(0), Send::Learn(0), Send::Learn(0), Send::Undo(0)]);
-    assert_eq!(refused.1, State::Undone);
-    assert!(!sends(&refused.0).contains(&Send::Undo(0)));
+    assert_eq!(refused.1, State::Stuck(Stuck::Lost(0)), "what may stand is not passed over");
+    assert_eq!(sends(&refused.0)[2..], [Send::Learn(0), Send::Learn(0)]);
 }
 
 #[test]

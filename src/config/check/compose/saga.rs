@@ -49,6 +49,12 @@ fn saga(config: &Config, route: &Route, saga: &Spanned<Saga>, report: &mut Repor
     if names.len() > MOST_STEPS {
         report.error(saga.steps.place, format!("a saga has at most {MOST_STEPS} steps, and these are {}", names.len()));
     }
+    for (name, step) in saga.steps() {
+        if name.strip_suffix("-undo").is_some_and(|undone| names.contains(&undone)) {
+            let message = format!("a step called `{name}` would have the key of another step's undo: `Idempotency-Key: <saga>-{name}`");
+            report.error(report.tree.key_of(step.place), message);
+        }
+    }
     let last = names.len().saturating_sub(1);
     for (index, (name, step)) in saga.steps().enumerate() {
         self::name(name, report.tree.key_of(step.place), path.as_ref(), report);

@@ -195,7 +195,9 @@ impl<'g> Check<'g> {
     /// Members that are written almost as the schema has them. Others may be in the JSON all the same.
     fn parent(&mut self, type_name: &str, reads: &[Reads]) {
         let Some(fields) = self.fields(type_name) else { return };
-        for read in reads.iter().filter(|read| read.head == "parent" && !fields.contains_key(read.name.as_str())) {
+        // What refers to others is not shown where they are.
+        let refers = |name: &str| ["_id", "_ids", "Id", "Ids"].iter().any(|end| name.ends_with(end));
+        for read in reads.iter().filter(|read| read.head == "parent" && !fields.contains_key(read.name.as_str()) && !refers(&read.name)) {
             if let Some(meant) = nearest(&read.name, fields.keys().copied()) {
                 let message =
                     format!("`{}`: the schema has no `{type_name}.{}`, which may be in the JSON all the same", read.written, read.name);
