@@ -27,7 +27,7 @@ fn graph(loaded: &Loaded, written: &Graphql) -> Diagnostics {
         Ok(text) => text,
         Err(why) => return loaded.diagnose(vec![Problem::at(schema_place, why)]),
     };
-    let schema = match graphql::schema(&text) {
+    let schema = match graphql::schema(&text, written.subgraph) {
         Ok(schema) => schema,
         Err(problems) => {
             let none = Diagnostics::default();

@@ -7,7 +7,9 @@
 //! Nothing of an answer is looked at, or goes on, that was not proved to be one JSON value.
 
 mod documents;
+mod federation;
 mod leaf;
+mod outcome;
 pub(crate) mod persisted;
 mod plan;
 mod problem;
@@ -28,10 +30,9 @@ use apollo_compiler::response::JsonMap;
 use apollo_compiler::schema::Implementers;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{Name, Schema};
-use bytes::Bytes;
 use frontgate_filters::words::cache_control::NO_STORE;
+use http::HeaderValue;
 use http::header::{CACHE_CONTROL, VARY};
-use http::{HeaderName, HeaderValue};
 
 use self::plan::{Cache, Fault, Plan, Prepared, Refusal, Which};
 use self::run::Run;
@@ -41,84 +42,10 @@ use super::{Inquiry, Missing};
 use crate::config::model;
 use crate::router::Pattern;
 use crate::upstream::Pool;
+pub(crate) use outcome::{Kind, Operation, Outcome, Refused, Request};
 pub(crate) use problem::{At, Problem};
 pub(crate) use schema::schema;
 pub(crate) use told::Planned;
-
-/// A request, once it is known which document is meant.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Request<'a> {
-    /// The document's text.
-    pub document: &'a str,
-    /// Which of its operations.
-    pub operation: Option<&'a str>,
-    /// The values of variables, as they came: an object, or null.
-    pub variables: Option<&'a [u8]>,
-    /// Whether it may change something: not by GET.
-    pub may_mutate: bool,
-    /// Whether it may ask for the schema.
-    pub introspection: bool,
-    /// The profile of `hide`, where the client has one.
-    pub profile: Option<&'a str>,
-}
-
-/// Why nothing was executed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// The text is no document.
-    Parse,
-    /// The document does not fit the schema.
-    Validation,
-    /// None of its operations is meant, or more than one may be.
-    Operation,
-    /// A variable has no value that it can have.
-    Variables,
-    /// It would do more than is allowed.
-    Limit,
-    /// It would change something, and may not.
-    Mutation,
-    /// It asks for the schema, and may not.
-    Introspection,
-}
-
-/// What an answer is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// It has data, be it null.
-    Data,
-    /// Nothing was executed.
-    Refused(Refused),
-}
-
-/// What an operation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
-    /// It reads.
-    Query,
-    /// It changes something.
-    Mutation,
-}
-
-/// What came of a request.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    /// The answer, as JSON. Its part of the memory of all answers is held as long as it is.
-    pub body: Bytes,
-    /// What it is.
-    pub kind: Kind,
-    /// What the operation does, once that is known.
-    pub operation: Option<Operation>,
-    /// The operation's name.
-    pub name: Option<Arc<str>>,
-    /// How many errors are in it.
-    pub errors: usize,
-    /// The calls that are missing in it.
-    pub missing: Vec<Missing>,
-    /// What it says about being complete and being kept: `X-BFF-Complete`, `X-BFF-Missing`, `Cache-Control`, `Vary`.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Whether its plan was there already.
-    pub was_planned: bool,
-}
 
 /// A schema and the calls for its fields. Compiled once, shared by all requests.
 pub(crate) struct Graph {
@@ -141,7 +68,7 @@ impl Graph {
         path: &Pattern,
         pool: &dyn Fn(&str) -> Result<Arc<Pool>, String>,
     ) -> Result<Self, Vec<Problem>> {
-        let schema = schema(sdl)?;
+        let schema = schema(sdl, written.subgraph)?;
         let tables = Tables::compile(&schema, written, path, pool)?;
         Ok(Self {
             sdl: sdl.into(),

@@ -1,10 +1,13 @@
 //! The schema as it is written, read and found right by the library that knows the language.
 
+use std::path::Path;
+
 use apollo_compiler::Schema;
 use apollo_compiler::diagnostic::ToCliReport;
 use apollo_compiler::parser::Parser;
 use apollo_compiler::validation::{DiagnosticList, Valid};
 
+use super::federation;
 use super::problem::{At, Problem};
 
 /// The most tokens of a schema.
@@ -12,11 +15,23 @@ const MOST_TOKENS: usize = 1_000_000;
 /// How deep what is written in a schema may nest.
 const MOST_NESTED: usize = 64;
 
-/// Reads a schema. All that is wrong with it is told with its place in the text.
-pub(crate) fn schema(sdl: &str) -> Result<Valid<Schema>, Vec<Problem>> {
+/// How its text is called, beside which there may be others.
+const NAME: &str = "schema.graphql";
+
+/// Reads a schema, which may be that of a subgraph of a federation. All that is wrong with it is told with its place in the text.
+pub(crate) fn schema(sdl: &str, is_subgraph: bool) -> Result<Valid<Schema>, Vec<Problem>> {
     let mut parser = Parser::new().token_limit(MOST_TOKENS).recursion_limit(MOST_NESTED);
-    let parsed = parser.parse_schema(sdl, "schema.graphql").map_err(|wrong| problems(&wrong.errors))?;
-    let schema = parsed.validate().map_err(|wrong| problems(&wrong.errors))?;
+    let document = parser.parse_ast(sdl, NAME).map_err(|wrong| problems(&wrong.errors))?;
+    let mut builder = Schema::builder();
+    if is_subgraph {
+        builder = builder.adopt_orphan_extensions();
+    }
+    builder = builder.add_ast(&document);
+    if is_subgraph {
+        builder = builder.parse(federation::lacking(&document), "federation.graphql");
+    }
+    let built = builder.build().map_err(|wrong| problems(&wrong.errors))?;
+    let schema = built.validate().map_err(|wrong| problems(&wrong.errors))?;
     match &schema.schema_definition.subscription {
         Some(subscription) => {
             let at = subscription.location().map_or(At::Nowhere, |span| At::Sdl(span.offset()..span.end_offset()));
@@ -28,15 +43,11 @@ pub(crate) fn schema(sdl: &str) -> Result<Valid<Schema>, Vec<Problem>> {
 }
 
 fn problems(errors: &DiagnosticList) -> Vec<Problem> {
-    let problem = |(location, message): (Option<std::ops::Range<usize>>, String)| Problem {
-        at: location.map_or(At::Nowhere, At::Sdl),
-        message,
-        help: None,
-        is_warning: false,
-    };
     let told = errors.iter().map(|diagnostic| {
-        let span = diagnostic.error.location();
-        (span.map(|span| span.offset()..span.end_offset()), diagnostic.error.to_string())
+        let location = diagnostic.error.location();
+        let own = location.filter(|span| diagnostic.sources.get(&span.file_id()).is_some_and(|file| file.path() == Path::new(NAME)));
+        let at = own.map_or(At::Nowhere, |span| At::Sdl(span.offset()..span.end_offset()));
+        Problem { at, message: diagnostic.error.to_string(), help: None, is_warning: false }
     });
-    told.map(problem).collect()
+    told.collect()
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use apollo_compiler::Schema;
 use apollo_compiler::ast::{OperationType, Type as Written};
-use apollo_compiler::schema::ExtendedType;
+use apollo_compiler::schema::{ExtendedType, ObjectType};
 use apollo_compiler::validation::Valid;
 use frontgate_filters::json::path::Segment;
 use frontgate_filters::json::place::Step;
@@ -15,6 +15,7 @@ use frontgate_filters::words::selector::Selector;
 use smallvec::SmallVec;
 
 pub(super) use self::calls::{Call, Each, Of};
+use super::federation::{Entity, via};
 use super::leaf::Leaf;
 use super::problem::Problem;
 use super::source::Steps;
@@ -32,6 +33,9 @@ pub(super) struct Tables {
     pub(super) types: Vec<Type>,
     pub(super) by_name: HashMap<Box<str>, TypeId>,
     pub(super) calls: Vec<Call>,
+    /// The types of objects that a federation router may ask for; none where this is no subgraph.
+    pub(super) entities: Vec<Entity>,
+    pub(super) is_subgraph: bool,
     /// The names of hiding profiles, each with the fields that are null for it.
     pub(super) profiles: Vec<(Box<str>, HashSet<(TypeId, Box<str>)>)>,
     /// Facts of requests that calls refer to.
@@ -102,10 +106,11 @@ impl Tables {
         let types =
             schema.types.iter().map(|(name, written)| Type { name: name.as_str().into(), kind: compiler.kind(name, written, &sources) });
         let types = types.collect();
+        let entities = compiler.entities(&sources, &calls);
         let profiles = compiler.profiles();
         let Compiler { problems, selectors, .. } = compiler;
         match problems.is_empty() {
-            true => Ok(Self { types, calls, profiles, selectors, by_name }),
+            true => Ok(Self { types, calls, entities, is_subgraph: written.subgraph, profiles, selectors, by_name }),
             false => Err(problems),
         }
     }
@@ -262,6 +267,19 @@ impl Compiler<'_> {
             None => members.iter().filter_map(|member| Some((member.as_bytes().into(), *self.by_name.get(member)?))).collect(),
         };
         Abstract { possible: possible.into_iter().collect(), by, values }
+    }
+
+    fn entities(&self, sources: &HashMap<(Box<str>, Box<str>), From>, calls: &[Call]) -> Vec<Entity> {
+        if !self.written.subgraph {
+            return Vec::new();
+        }
+        let query = self.schema.root_operation(OperationType::Query);
+        let from = |field: &str| sources.get(&(query?.as_str().into(), field.into())).cloned();
+        let objects = self.schema.types.values().filter_map(|kind| kind.as_object()).filter(|object| object.directives.has("key"));
+        let entity = |object: &ObjectType| {
+            Some(Entity { object: *self.by_name.get(object.name.as_str())?, via: via(self.schema, object, &from, calls) })
+        };
+        objects.filter_map(entity).collect()
     }
 
     fn profiles(&mut self) -> Vec<(Box<str>, HashSet<(TypeId, Box<str>)>)> {

@@ -45,6 +45,10 @@ pub struct Graphql {
     /// Whether queries may be sent by GET, too, with the document in the URL.
     #[serde(default = "Graphql::yes", skip_serializing_if = "Graphql::is_yes")]
     pub get: bool,
+    /// Whether a federation router (Apollo, Cosmo, Hive) may take this graph as one of its subgraphs: it answers `_service`, and `_entities` for types with
+    /// `@key`, whose objects are found by a field of the query root that has the type and takes the key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub subgraph: bool,
 }
 
 impl Graphql {

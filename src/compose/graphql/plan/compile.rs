@@ -2,6 +2,7 @@
 //! that calls answer become sites.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use apollo_compiler::executable::{self, Selection as Written, SelectionSet};
 use apollo_compiler::validation::Valid;
@@ -11,7 +12,8 @@ use frontgate_filters::json::place::Step;
 
 use super::cost::Times;
 use super::document::{Prepared, Refusal, Which};
-use super::{Arguing, Below, Fault, Field, Group, GroupId, Plan, Selection, SelectionId, Site, What};
+use super::{Arguing, Below, Entities, Fault, Field, Group, GroupId, Plan, Selection, SelectionId, Site, SiteId, What};
+use crate::compose::graphql::federation::Entity;
 use crate::compose::graphql::tables::{CallId, From, Kind, Tables, TypeId};
 use crate::compose::graphql::{Operation, Refused};
 use crate::config::model::GraphLimits;
@@ -43,7 +45,7 @@ pub(in super::super) fn compile(
     let root = tables.id(operation.object_type()).ok_or_else(unknown)?;
     let one = [&operation.selection_set];
     compiler.plan.root = match prepared.kind {
-        Operation::Query => compiler.selection(&one, root, Place { group: None, level: 0, phase: 0 })?,
+        Operation::Query => compiler.selection(&one, root, ROOT)?,
         Operation::Mutation => compiler.roots(&one, root)?,
     };
     compiler.finish()
@@ -57,6 +59,9 @@ struct Place {
     level: usize,
     phase: usize,
 }
+
+/// Where nothing was called yet.
+const ROOT: Place = Place { group: None, level: 0, phase: 0 };
 
 /// What tells selections apart: the sets that they are collected from, by their addresses, the object and the place.
 type Key = (Vec<usize>, TypeId, Place);
@@ -145,6 +150,13 @@ impl<'c> Compiler<'c> {
         let what = match first.name.as_str() {
             "__typename" => What::TypeName,
             "__schema" | "__type" => What::Schema,
+            "_service" if self.is_router_asked(object, place) => What::Service,
+            "_entities" if self.is_router_asked(object, place) => {
+                let arguing = Arguing::compile(self.schema, &first.definition, &first.arguments);
+                times = Times::of(&first.definition, &arguing);
+                let sites = self.entities(selection, index, place);
+                What::Entities(Box::new(Entities { arguing, sites }))
+            }
             name if self.is_hidden(object, name) => What::Hidden,
             name => {
                 // What is asked of the type itself, not of an interface of it: its own arguments and defaults hold.
@@ -162,7 +174,7 @@ impl<'c> Compiler<'c> {
                         times = Times::of(own, &arguing);
                         let group = self.group(*call, place);
                         let site = self.plan.sites.len();
-                        self.plan.sites.push(Site { call: *call, selection, field: index, group, arguing });
+                        self.plan.sites.push(Site { selection, field: index, group, arguing, entity: None });
                         self.plan.groups[group].sites.push(site);
                         within = Place { group: Some(group), level: place.level + 1, ..place };
                         What::Call(site)
@@ -179,7 +191,10 @@ impl<'c> Compiler<'c> {
                     Kind::Leaf(_) | Kind::Input => Below::Leaf,
                     Kind::Object(_) => Below::Object(self.selection(&sets, of_type.base, within)?),
                     Kind::Abstract(of) => {
-                        let ways = of.possible.iter().map(|&object| Ok((object, self.selection(&sets, object, within)?)));
+                        let ways = of
+                            .possible
+                            .iter()
+                            .map(|&object| Ok((object, self.selection(&sets, object, self.behind(&what, object, within))?)));
                         Below::Abstract(ways.collect::<Result<Vec<_>, Refusal>>()?.into())
                     }
                 }
@@ -187,6 +202,36 @@ impl<'c> Compiler<'c> {
         };
         let at = first.name.location().map_or(0, |span| span.offset() as u32);
         Ok(Field { key: key.clone(), name: first.name.clone(), at, of_type, what, below, times })
+    }
+
+    /// Whether something is asked of the root of a subgraph.
+    fn is_router_asked(&self, object: TypeId, place: Place) -> bool {
+        self.tables.is_subgraph && place == ROOT && self.tables.id(self.prepared.operation.object_type()) == Some(object)
+    }
+
+    /// The sites that find objects by their keys.
+    fn entities(&mut self, selection: SelectionId, field: usize, place: Place) -> Vec<(TypeId, Option<SiteId>)> {
+        let tables = self.tables;
+        let site = |entity: &Entity| {
+            let site = entity.via.as_ref().map(|via| {
+                let group = self.group(via.call(), place);
+                let arguing = Arguing::Constant(Arc::default());
+                self.plan.sites.push(Site { selection, field, group, arguing, entity: Some(entity.object) });
+                self.plan.groups[group].sites.push(self.plan.sites.len() - 1);
+                self.plan.sites.len() - 1
+            });
+            (entity.object, site)
+        };
+        tables.entities.iter().map(site).collect()
+    }
+
+    /// Where calls stand below an object of this type.
+    fn behind(&self, what: &What, object: TypeId, within: Place) -> Place {
+        let What::Entities(entities) = what else { return within };
+        match entities.sites.iter().find(|(of, _)| *of == object) {
+            Some((_, Some(site))) => Place { group: Some(self.plan.sites[*site].group), level: within.level + 1, ..within },
+            _ => within,
+        }
     }
 
     fn is_hidden(&self, object: TypeId, name: &str) -> bool {

@@ -69,7 +69,7 @@ impl Plan {
                     costs.collect::<Option<Vec<_>>>()?.into_iter().max().unwrap_or(0)
                 }
             };
-            let own = if matches!(field.what, What::Call(_)) { CALL } else { 1 };
+            let own = if matches!(field.what, What::Call(_) | What::Entities(_)) { CALL } else { 1 };
             let below = if below == 0 { 0 } else { below.saturating_mul(field.times.with(variables)?) };
             all = all.saturating_add(own).saturating_add(below);
         }

@@ -93,6 +93,10 @@ pub(super) enum What {
     Call(SiteId),
     /// The schema itself.
     Schema,
+    /// The schema's text, for a federation router.
+    Service,
+    /// Objects by their keys.
+    Entities(Box<Entities>),
 }
 
 /// What is selected of the objects that a field has.
@@ -107,12 +111,21 @@ pub(super) enum Below {
 /// A field that is answered by a call.
 #[derive(Debug)]
 pub(super) struct Site {
-    pub(super) call: CallId,
     pub(super) selection: SelectionId,
     /// The number of the field in its selection.
     pub(super) field: usize,
     pub(super) group: GroupId,
     pub(super) arguing: Arguing,
+    /// Whose objects are found by it, where they are asked for by their keys.
+    pub(super) entity: Option<TypeId>,
+}
+
+/// Objects that are asked for by their keys.
+#[derive(Debug)]
+pub(super) struct Entities {
+    pub(super) arguing: Arguing,
+    /// Of each type the site that finds them, where there is one.
+    pub(super) sites: Vec<(TypeId, Option<SiteId>)>,
 }
 
 /// Sites of one call, as many steps from the root: their calls are made together.

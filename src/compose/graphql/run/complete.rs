@@ -8,7 +8,7 @@ use super::super::documents::{Data, Documents, Span};
 use super::super::leaf::{Coerced, Leaf};
 use super::super::plan::{Below, Field, Plan, SelectionId, What};
 use super::super::raw;
-use super::super::tables::{Kind, Tables};
+use super::super::tables::{Kind, Tables, TypeId};
 use super::failure::{Code, Errors, Failure, FieldError};
 use super::tree::{self, Full, NodeId, Slot, Step, Tree};
 
@@ -43,6 +43,8 @@ pub(super) struct Pending {
     pub(super) parent: Option<Span>,
     /// The field's slot.
     pub(super) slot: u32,
+    /// Where it is one of the objects that are asked for by their keys: which one, and its type.
+    pub(super) element: Option<(u32, TypeId)>,
 }
 
 /// A value cannot be, and its place may not be null; or there is no room for it.
@@ -78,6 +80,8 @@ pub(super) struct Completing<'c> {
     pub(super) noted: usize,
     base: Option<NodeId>,
     frames: Vec<Frame>,
+    /// The type of the object that is completed next, where it is known already.
+    known: Option<TypeId>,
 }
 
 impl<'c> Completing<'c> {
@@ -87,7 +91,7 @@ impl<'c> Completing<'c> {
         errors: &'c mut Errors,
         pending: &'c mut [Vec<Pending>],
     ) -> Self {
-        Self { tables, plan, documents, tree, errors, pending, noted: 0, base: None, frames: Vec::new() }
+        Self { tables, plan, documents, tree, errors, pending, noted: 0, base: None, frames: Vec::new(), known: None }
     }
 
     /// The root: its fields have no JSON to be found in.
@@ -111,7 +115,12 @@ impl<'c> Completing<'c> {
         let plan = self.plan;
         let field = &plan.selections[selection].fields[index];
         self.base = Some(pending.node);
-        match self.place(tree::field(selection, index), pending.slot, datum, field, 0) {
+        let (step, level) = match pending.element {
+            Some((element, _)) => (Step::Element(element), 1),
+            None => (tree::field(selection, index), 0),
+        };
+        self.known = pending.element.map(|(_, object)| object);
+        match self.place(step, pending.slot, datum, field, level) {
             Ok(()) => Ok(()),
             Err(Stop::Full) => Err(Full),
             Err(Stop::Null) => {
@@ -153,11 +162,10 @@ impl<'c> Completing<'c> {
         match (&field.below, &self.tables.types[field.of_type.base].kind) {
             (Below::Object(selection), _) => self.object(Some(span), *selection, slot),
             (Below::Abstract(ways), Kind::Abstract(of)) => {
-                let said = match self.documents.find(span, &of.by) {
-                    Data::One(said) => self.documents.scalar(said),
+                let way = self.known.take().or_else(|| match self.documents.find(span, &of.by) {
+                    Data::One(said) => of.values.get(&*self.documents.scalar(said)?).copied(),
                     _ => None,
-                };
-                let way = said.and_then(|said| of.values.get(&*said).copied());
+                });
                 let way = way.and_then(|id| ways.binary_search_by_key(&id, |(id, _)| *id).ok());
                 match way {
                     Some(way) => self.object(Some(span), ways[way].1, slot),
@@ -239,7 +247,7 @@ impl<'c> Completing<'c> {
             let step = tree::field(selection, index);
             match &field.what {
                 What::TypeName => self.tree.set(slot, tree::type_name(selected.object)),
-                What::Hidden | What::Schema => {}
+                What::Hidden | What::Schema | What::Service | What::Entities(_) => {}
                 What::Member(member, rest) => {
                     let datum = match found[*member as usize] {
                         None => Datum::Nothing,
@@ -253,8 +261,8 @@ impl<'c> Completing<'c> {
                     self.place(step, slot, &datum, field, 0)?;
                 }
                 What::Call(site) => {
-                    let node = self.node();
-                    self.pending[*site].push(Pending { node, parent: span, slot });
+                    let node = self.node()?;
+                    self.pending[*site].push(Pending { node, parent: span, slot, element: None });
                     self.noted += 1;
                 }
             }
@@ -263,13 +271,16 @@ impl<'c> Completing<'c> {
     }
 
     /// The node of the object whose fields are being completed.
-    fn node(&mut self) -> NodeId {
+    fn node(&mut self) -> Result<NodeId, Full> {
         let mut above = self.base;
         for frame in &mut self.frames {
-            let node = *frame.node.get_or_insert_with(|| self.tree.node(frame.slot, above, frame.step, frame.is_nullable));
+            let node = match frame.node {
+                Some(node) => node,
+                None => *frame.node.insert(self.tree.node(frame.slot, above, frame.step, frame.is_nullable)?),
+            };
             above = Some(node);
         }
-        above.unwrap_or_default()
+        Ok(above.unwrap_or_default())
     }
 
     fn wrong(&mut self, field: &Field, code: Code) -> Result<(), Stop> {

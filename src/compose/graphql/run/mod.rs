@@ -1,6 +1,7 @@
 //! One request: groups of calls are made as soon as all that they need has ended, and what they are answered becomes part of the answer.
 
 mod complete;
+mod entities;
 mod failure;
 mod fetch;
 mod groups;
@@ -141,6 +142,9 @@ impl<'r> Run<'r> {
         let tables = (&self.graph.tables, self.plan, &self.documents);
         Completing::new(tables, &mut self.tree, &mut self.errors, &mut self.pending).root()?;
         self.put_schema();
+        if self.graph.tables.is_subgraph {
+            self.begin_entities()?;
+        }
         self.begin_phase();
         loop {
             while let Some(group) = self.ready.pop_front() {

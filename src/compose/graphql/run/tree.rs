@@ -7,6 +7,8 @@ use crate::compose::Held;
 
 /// The most values of an answer: many more than fit into the longest one would take memory for nothing.
 const MOST: usize = 1 << 19;
+/// The most values under which something may be still to come: what is noted of each takes more memory than most answers.
+const MOST_NODES: usize = 1 << 16;
 /// Memory is asked for by so many at once.
 const AT_ONCE: usize = 4_096;
 
@@ -106,9 +108,12 @@ impl Tree {
     }
 
     /// A node for a value.
-    pub(super) fn node(&mut self, slot: u32, above: Option<NodeId>, step: Step, is_nullable: bool) -> NodeId {
+    pub(super) fn node(&mut self, slot: u32, above: Option<NodeId>, step: Step, is_nullable: bool) -> Result<NodeId, Full> {
+        if self.nodes.len() >= MOST_NODES {
+            return Err(Full);
+        }
         self.nodes.push(Node { slot, above, step, is_nullable, is_dead: false });
-        self.nodes.len() as NodeId - 1
+        Ok(self.nodes.len() as NodeId - 1)
     }
 
     /// Whether a value is still wanted.

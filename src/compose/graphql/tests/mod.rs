@@ -3,6 +3,7 @@
 mod answers;
 mod cases;
 mod conformance;
+mod federation;
 mod fuzz;
 mod hostile;
 mod oracle;

@@ -267,7 +267,7 @@ async fn another_executor_says_the_same_of_random_worlds() {
     for seed in 0..40_u64 {
         let world = Arc::new(World::new(seed + 1));
         let sdl = world.sdl();
-        let schema = parsed(&sdl).unwrap_or_else(|problems| panic!("{problems:?}: {sdl}"));
+        let schema = parsed(&sdl, false).unwrap_or_else(|problems| panic!("{problems:?}: {sdl}"));
         let limits = json!({"depth": 100, "fields": 100_000, "aliases": 1_000, "cost": 4_000_000_000_u32, "calls": 100_000, "errors": 100_000, "tokens": 100_000});
         let graph = graph(&sdl, json!({"fields": world.calls(), "limits": limits}));
         for number in 0..15 {

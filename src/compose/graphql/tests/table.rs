@@ -21,7 +21,6 @@ use crate::upstream::Pool;
 /// A call as it was made.
 #[derive(Clone, Debug)]
 pub(super) struct Made {
-    pub(super) name: String,
     /// Method, pool and target, as in `GET users /users/1`.
     pub(super) line: String,
     pub(super) fields: HeaderMap,
@@ -80,7 +79,7 @@ impl Calls for Table {
     fn make<'a>(&'a self, ready: Ready<'a>) -> BoxFuture<'a, Result<Answered, Failed>> {
         Box::pin(async move {
             let line = format!("{} {} {}", ready.method, ready.pool.name, ready.target);
-            let made = Made { name: ready.name.to_owned(), line, fields: ready.fields, body: ready.body };
+            let made = Made { line, fields: ready.fields, body: ready.body };
             let said = (self.answers)(&made);
             self.made.lock().expect("calls").push(made);
             tokio::task::yield_now().await;

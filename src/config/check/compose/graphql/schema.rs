@@ -207,7 +207,8 @@ impl<'g> Check<'g> {
         for root in self.root_names() {
             for (name, definition) in self.fields(root).unwrap_or_default() {
                 let coordinate = format!("{root}.{name}");
-                if self.written.fields.contains_key(&coordinate) {
+                let is_ours = self.written.subgraph && matches!(name, "_service" | "_entities");
+                if is_ours || self.written.fields.contains_key(&coordinate) {
                     continue;
                 }
                 let place = self.written.schema.place;
