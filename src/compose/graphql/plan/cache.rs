@@ -64,6 +64,7 @@ impl Cache {
     }
 
     /// How many there are, and how many bytes they take, about.
+    #[cfg(test)]
     pub(in super::super) fn told(&self) -> (usize, usize) {
         let kept = self.0.lock();
         (kept.count, kept.counted())
