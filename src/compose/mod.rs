@@ -4,7 +4,11 @@
 //! can be tried without a socket, the latter without a language.
 
 pub(crate) mod aggregate;
+mod caching;
 pub(crate) mod call;
+#[cfg(feature = "graphql")]
+pub(crate) mod graphql;
+mod making;
 mod memory;
 pub(crate) mod reference;
 #[cfg(feature = "saga")]
@@ -152,6 +156,10 @@ pub(crate) trait Calls: Send + Sync {
 
     /// How a call of this name ended: once for each that was made and ended, or was not made.
     fn count(&self, name: &str, result: CallResult);
+
+    /// The request is for this operation of a document: for those who look at requests.
+    #[cfg_attr(not(feature = "graphql"), allow(dead_code, reason = "there are no documents"))]
+    fn operates(&self, _operation: Arc<str>) {}
 }
 
 /// A request for a composition, which every filter has let through.

@@ -245,6 +245,7 @@ impl Ctx {
             grpc_status: call.and_then(|call| call.status).map(Status::number),
             calls: composed.filter(|_| !self.begins_sagas()).map(|composed| composed.common.told.count()),
             missing: composed.map(|composed| &*composed.missing).filter(|missing| !missing.is_empty()),
+            operation: composed.and_then(|composed| composed.common.told.operation()),
             saga: composed.and_then(|composed| composed.saga.as_deref()),
             user_agent: head.headers.get(http::header::USER_AGENT).map(HeaderValue::as_bytes),
             flag: self.flag.or(self.kept_back.then_some(Flag::UpstreamOverflow)),

@@ -65,6 +65,7 @@ fn families() -> BTreeMap<String, Family> {
     metrics.saga_commits();
     metrics.saga_unreadable();
     let _sagas = metrics.sagas("shown");
+    let _graph = metrics.graph("shown");
     metrics.reloaded("shown", SystemTime::UNIX_EPOCH);
     let renewals = ["listener", "upstream"].map(|label| (label, "shown".to_owned(), false));
     let page = metrics.render(&BTreeMap::from([("shown", Duration::ZERO)]), &BTreeMap::from([("shop.pem".to_owned(), 0)]), &renewals);

@@ -110,12 +110,16 @@ impl Snapshot {
         let pins = pins(config, previous);
         #[cfg(feature = "saga")]
         let sagas = previous.map(|previous| previous.sagas.clone()).unwrap_or_default();
+        #[cfg(feature = "graphql")]
+        let graph_before = |route: &str| previous?.routes.iter().find(|known| *known.name == *route)?.action.graph().cloned();
         let with = action::With {
             upstreams: &pools,
             loaded: &loaded,
             metrics,
             identity_headers: &identity_headers,
             pins: &pins,
+            #[cfg(feature = "graphql")]
+            graph_before: &graph_before,
             #[cfg(feature = "saga")]
             sagas: &sagas,
         };

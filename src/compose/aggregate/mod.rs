@@ -9,7 +9,6 @@
 //! Nothing of an answer is looked at, or goes on, that was not proved to be one JSON value.
 
 mod answer;
-mod caching;
 mod compile;
 mod failure;
 mod find;
@@ -34,7 +33,11 @@ use super::template::{Json, Target, Words};
 use super::{Composed, Composition, Inquiry};
 use crate::config::model;
 use crate::upstream::Pool;
+#[cfg(feature = "graphql")]
+pub(in crate::compose) use answer::{X_BFF_COMPLETE, X_BFF_MISSING};
 pub(crate) use compile::compile;
+#[cfg(feature = "graphql")]
+pub(in crate::compose) use compile::varies;
 use source::Source;
 
 /// Calls, and what is made of their answers. Compiled once, shared by all requests.
@@ -65,9 +68,9 @@ type Names = Box<[Box<str>]>;
 
 /// On what an answer depends beside its target.
 #[derive(Clone, Debug, Default)]
-struct Varies {
-    headers: Option<HeaderValue>,
-    is_private: bool,
+pub(in crate::compose) struct Varies {
+    pub(in crate::compose) headers: Option<HeaderValue>,
+    pub(in crate::compose) is_private: bool,
 }
 
 /// A call, compiled.

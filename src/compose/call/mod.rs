@@ -136,6 +136,10 @@ impl Calls for Maker<'_> {
     fn count(&self, name: &str, result: CallResult) {
         self.common.count(name, result);
     }
+
+    fn operates(&self, operation: Arc<str>) {
+        self.common.told.is_for(operation);
+    }
 }
 
 /// Who makes calls that no client waits for.

@@ -25,6 +25,8 @@ pub(crate) struct Told {
     /// What answered in the place of an upstream, where something did: the first that did.
     instead: OnceLock<&'static str>,
     pub(super) total: Total,
+    /// The operation of a document that the request is for.
+    operation: OnceLock<Arc<str>>,
     /// The saga that was begun for the request.
     saga: OnceLock<Arc<str>>,
 }
@@ -112,6 +114,17 @@ impl Told {
     /// What answered in the place of an upstream, where something did.
     pub(crate) fn fallback(&self) -> Option<&'static str> {
         self.instead.get().copied()
+    }
+
+    /// The request is for this operation of a document.
+    pub(super) fn is_for(&self, operation: Arc<str>) {
+        // The first one holds: a request has one.
+        let _ = self.operation.set(operation);
+    }
+
+    /// The operation of a document that the request is for.
+    pub(crate) fn operation(&self) -> Option<&str> {
+        self.operation.get().map(|operation| &**operation)
     }
 
     /// How many there were.

@@ -96,6 +96,7 @@ fn key(target: &Target, report: &Report<'_, '_>) -> (Place, &'static str) {
         Target::Redirect(redirect) => (redirect.place, "redirect"),
         Target::Respond(respond) => (respond.place, "respond"),
         Target::Aggregate(aggregate) => (aggregate.place, "aggregate"),
+        Target::Graphql(graphql) => (graphql.place, "graphql"),
         Target::Saga(saga) => (saga.place, "saga"),
         Target::Unclear(_) => (Place::default(), ""),
     };
@@ -141,7 +142,7 @@ fn host(route: &Route, report: &mut Report<'_, '_>) -> Option<String> {
 /// What the route leads to, with what belongs to it.
 fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
     if let Some(rewrite) = &route.rewrite {
-        if !route.target.is_proxied() && route.target.aggregate().is_none() {
+        if !route.target.is_proxied() && !route.target.makes_calls() {
             report.lacking(rewrite.place, "`rewrite` changes the path that is sent to an upstream, but this route has no `upstream`");
         }
         rewrite.check(path, report);
@@ -154,7 +155,7 @@ fn target(route: &Route, path: Option<&Pattern>, report: &mut Report<'_, '_>) {
             Target::Redirect(redirect) => redirect.check(path, report),
             Target::Respond(respond) => respond.check(path, report),
             // Whether there is an upstream of this name is checked with all other names.
-            Target::Upstream(_) | Target::Apart(_) | Target::Aggregate(_) | Target::Saga(_) | Target::Unclear(_) => {}
+            Target::Upstream(_) | Target::Apart(_) | Target::Aggregate(_) | Target::Graphql(_) | Target::Saga(_) | Target::Unclear(_) => {}
         }
     }
 }

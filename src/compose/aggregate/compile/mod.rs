@@ -296,7 +296,7 @@ fn shown(answer: &Json<Source>, calls: &[Call], last_first: &[usize]) -> Vec<Box
 }
 
 /// The headers that these facts are read from. The client's address and certificate are in none.
-fn varies(selectors: &[Selector]) -> Varies {
+pub(in crate::compose) fn varies(selectors: &[Selector]) -> Varies {
     let mut names: Vec<String> = Vec::new();
     let mut add = |name: &str| {
         if !name.is_empty() && !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {

@@ -2,7 +2,6 @@
 
 mod each;
 mod fetch;
-mod making;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -18,12 +17,12 @@ use smallvec::SmallVec;
 
 use self::each::Progress;
 use self::fetch::{Consumer, Fetch};
-use self::making::Making;
-use super::caching::Caching;
 use super::failure::Failure;
 use super::find::Known;
 use super::results::{One, Outcome};
 use super::{Aggregate, answer};
+use crate::compose::caching::Caching;
+use crate::compose::making::Making;
 use crate::compose::values::{self, Value};
 use crate::compose::{Answered, CallResult, Calls, Composed, Held, Inquiry, Missing};
 use crate::refusals;

@@ -18,7 +18,7 @@ pub(super) struct Reading<'c> {
     /// Where its name is written.
     pub key: Place,
     /// What is written.
-    pub call: &'c Spanned<Call>,
+    pub call: Spanned<&'c Call>,
     /// What it refers to.
     pub uses: Uses<'c>,
     /// The facts of the request that it is made for.
@@ -163,7 +163,8 @@ fn doubled(text: Spanned<&str>, report: &mut Report<'_, '_>) {
 }
 
 /// Reads a call. `scope` is what there is for all of them.
-pub(super) fn call<'c>(name: &'c str, call: &'c Spanned<Call>, scope: Scope<'_>, report: &mut Report<'_, '_>) -> Reading<'c> {
+pub(super) fn call<'c>(name: &'c str, written: Spanned<&'c Call>, scope: Scope<'_>, report: &mut Report<'_, '_>) -> Reading<'c> {
+    let call = written.value;
     let mut uses = Uses { own: Some(name), ..Uses::none() };
     let own = Scope { each: call.each.is_some(), ..scope };
     for (_, target) in &call.requests {
@@ -198,5 +199,5 @@ pub(super) fn call<'c>(name: &'c str, call: &'c Spanned<Call>, scope: Scope<'_>,
             None => {}
         }
     }
-    Reading { name, key: report.tree.key_of(call.place), call, uses, when, each }
+    Reading { name, key: report.tree.key_of(written.place), call: written, uses, when, each }
 }

@@ -12,7 +12,7 @@ use crate::compose::template::leads_astray;
 use crate::config::check::Report;
 use crate::config::model::{Aggregate, Call, Json, Verb};
 
-pub(super) fn check(call: &Spanned<Call>, report: &mut Report<'_, '_>) {
+pub(super) fn check(call: Spanned<&Call>, report: &mut Report<'_, '_>) {
     match &call.requests[..] {
         [] => report.lacking(call.place, "this call asks for nothing: write get, post, put, patch or delete, with a path"),
         [_] => {}
@@ -34,8 +34,8 @@ pub(super) fn check(call: &Spanned<Call>, report: &mut Report<'_, '_>) {
             _ => {}
         }
     }
-    headers(call, report);
-    back(call, report);
+    headers(call.value, report);
+    back(call.value, report);
 }
 
 fn headers(call: &Call, report: &mut Report<'_, '_>) {

@@ -200,7 +200,7 @@ fn step(step: &Spanned<SagaStep>, is_last: bool, report: &mut Report<'_, '_>) {
 }
 
 fn request(call: &Spanned<Call>, report: &mut Report<'_, '_>) {
-    requests::check(call, report);
+    requests::check(super::at(call), report);
     if let Some((name, value)) = call.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key")) {
         let help = "its value is `{STEP.key}`, where something else needs it".to_owned();
         report.helped(
