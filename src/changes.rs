@@ -7,5 +7,6 @@ mod told;
 mod words;
 
 pub(crate) use self::difference::difference;
+pub(crate) use self::loss::{GONE, KEYS, of_sagas};
 pub(crate) use self::portrait::{Key, Portrait};
 pub(crate) use self::told::{changes, first, listed};

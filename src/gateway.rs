@@ -409,8 +409,10 @@ impl Gateway {
                 self.metrics.reloaded(&hash, SystemTime::now());
                 *self.refused.lock() = None;
                 // In words when it is in force already: for a large one they take their time.
-                let reloaded = Reloaded { hash, changed: changes(&current.loaded, &next.loaded) };
+                let reloaded =
+                    Reloaded { hash, changed: changes(&current.loaded, &next.loaded), warnings: self.keys_forgotten(&current, &next) };
                 self.reloads.accepted(&reloaded);
+                self.warn_of_sagas(&current, &next);
                 Ok(reloaded)
             }
             Err(why) => {

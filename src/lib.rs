@@ -55,6 +55,7 @@ mod status;
 mod suite;
 mod supervisor;
 mod telemetry;
+mod terminal;
 mod tracing;
 mod upstream;
 mod via;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use frontgate_filters::filter::{BoxFuture, Facts};
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::words::selector::Selector;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
 use pingora_http::RequestHeader;
 use serde_json::json;
@@ -40,7 +40,7 @@ struct Saga {
     /// Where they are kept and run.
     home: Arc<Home>,
     /// Its series are there from the beginning.
-    _metrics: Arc<SagaMetrics>,
+    metrics: Arc<SagaMetrics>,
 }
 
 /// The route's saga as an action.
@@ -50,7 +50,7 @@ struct Begins(Arc<dyn Composition>);
 pub(super) fn compile(written: &model::Saga, route: &model::Route, _: &Pattern, with: &With<'_>) -> Result<Box<dyn Action>, String> {
     let definition = Definition::compile(&route.path, written)?;
     let metrics = with.metrics.sagas(&route.name);
-    let saga = Saga { route: route.name.as_str().into(), definition: Arc::new(definition), home: with.sagas.clone(), _metrics: metrics };
+    let saga = Saga { route: route.name.as_str().into(), definition: Arc::new(definition), home: with.sagas.clone(), metrics };
     Ok(Box::new(Begins(Arc::new(saga))))
 }
 
@@ -62,6 +62,11 @@ impl Action for Begins {
     fn act<'a>(&'a self, _: &RequestHeader, _: &Facts, _: &'a Upstreams) -> Act<'a> {
         Act::Compose(&self.0)
     }
+}
+
+/// Whether a part of a key is the one that a client is told where it has none.
+fn is_own(selector: &Selector) -> bool {
+    matches!(selector, Selector::Header(name) if *name == IDEMPOTENCY_KEY)
 }
 
 /// Whether a request of this method asks what became of a saga, and begins none.
@@ -85,9 +90,10 @@ impl Composition for Saga {
     fn compose<'a>(&'a self, inquiry: Inquiry<'a>) -> BoxFuture<'a, Composed> {
         Box::pin(async move {
             let key = self.key(inquiry.head, inquiry.facts);
-            let lacks = self.definition.generates_keys && !asks(&inquiry.head.method) && key.contains(&None);
+            let lacks = !asks(&inquiry.head.method) && self.generates(&key);
             let own = lacks.then(|| Id::fresh().to_string());
-            let key = key.into_iter().map(|part| part.or_else(|| Some(own.as_ref()?.as_bytes().to_vec()))).collect();
+            let own_part = |selector: &Selector| Some(own.as_ref().filter(|_| is_own(selector))?.as_bytes().to_vec());
+            let key = key.into_iter().zip(&self.definition.key).map(|(part, selector)| part.or_else(|| own_part(selector))).collect();
             let (id, mut reply) = match self.answer(&inquiry, key).await {
                 Ok((id, reply)) => (Some(id), reply),
                 Err(reply) => (None, reply),
@@ -101,11 +107,13 @@ impl Composition for Saga {
     }
 
     fn explain(&self, head: &RequestHeader, facts: &Facts) -> Explained {
-        let (refused, says) = match self.key(head, facts).into_iter().collect::<Option<Vec<_>>>() {
+        let key = self.key(head, facts);
+        let generates = self.generates(&key);
+        let (refused, says) = match key.into_iter().collect::<Option<Vec<_>>>() {
             _ if self.has_several_keys(head) => (Some(StatusCode::BAD_REQUEST), "it has several keys, and is refused"),
             Some(_) if asks(&head.method) => (None, "it asks what became of the saga of its key"),
             Some(_) => (None, "it begins a saga, unless its key has begun one"),
-            None if asks(&head.method) || !self.definition.generates_keys => (Some(missing_key().status), "it has no key, and is refused"),
+            None if asks(&head.method) || !generates => (Some(missing_key().status), "it has no key, and is refused"),
             None => (None, "it begins a saga under a key of its own"),
         };
         Explained { refused, says }
@@ -121,8 +129,7 @@ impl Saga {
             return Err(several_keys());
         }
         let Some(key) = key else { return Err(missing_key()) };
-        let parts: Vec<&[u8]> = std::iter::once(self.route.as_bytes()).chain(key.iter().map(Vec::as_slice)).collect();
-        let known_by = Hash::of(&parts);
+        let known_by = Hash::of_key(&self.route, &key);
         if asks(&head.method) {
             return self.ask(sagas, known_by, head).await;
         }
@@ -138,10 +145,12 @@ impl Saga {
         let record = match begun(&self.definition) {
             Ok(record) => record,
             Err(NoFacts::Body) => return Err(no_json()),
+            Err(NoFacts::Text) => return Err(no_text()),
             Err(NoFacts::TooLarge) => return Err(too_large()),
         };
         let fingerprint = record.fingerprint;
-        match sagas.begin(&self.definition, record, until).await {
+        let began = |id: Id| inquiry.calls.begins(&id.to_string());
+        match sagas.begin(&self.definition, record, until, &began).await {
             Begun::Unavailable => Err(unavailable()),
             Begun::TooMany => Err(too_many()),
             Begun::Taken(id, before) => {
@@ -154,12 +163,12 @@ impl Saga {
                 }
                 match &before.answer {
                     _ if !is_same => Err(reused()),
-                    Some(answer) => Ok((id, given(answer).with(REPLAYED, YES))),
+                    Some(answer) => Ok((id, self.given_again(answer))),
                     None => Ok((id, running(id, before.state))),
                 }
             }
             Begun::Answered(id, answer) => Ok((id, given(&answer))),
-            Begun::Open(id, state) => Ok((id, open(id, state, head))),
+            Begun::Open(id, state) => Ok((id, self.open(id, state, head))),
         }
     }
 
@@ -176,8 +185,8 @@ impl Saga {
         match sagas.find(key).await {
             Err(_) => Err(unavailable()),
             Ok(None) => Err(unknown()),
-            Ok(Some((id, Record { answer: Some(answer), .. }))) => Ok((id, given(&answer).with(REPLAYED, YES))),
-            Ok(Some((id, record))) => Ok((id, open(id, record.state, head))),
+            Ok(Some((id, Record { answer: Some(answer), .. }))) => Ok((id, self.given_again(&answer))),
+            Ok(Some((id, record))) => Ok((id, self.open(id, record.state, head))),
         }
     }
 
@@ -185,6 +194,34 @@ impl Saga {
     fn key(&self, head: &RequestHeader, facts: &Facts) -> Vec<Option<Vec<u8>>> {
         let part = |selector: &Selector| selector.find(head, facts).filter(|part| !part.is_empty()).map(std::borrow::Cow::into_owned);
         self.definition.key.iter().map(part).collect()
+    }
+
+    /// Whether a key is made up for a request with these parts of one: that part is missing which its client is told, and no other.
+    fn generates(&self, key: &[Option<Vec<u8>>]) -> bool {
+        let missing = || key.iter().zip(&self.definition.key).filter(|(part, _)| part.is_none());
+        self.definition.generates_keys && missing().next().is_some() && missing().all(|(_, selector)| is_own(selector))
+    }
+
+    /// An answer that was given before. When to come again says nothing any more; a failure is counted once.
+    fn given_again(&self, answer: &Answer) -> Reply {
+        if answer.status >= 500 {
+            self.metrics.tells_again();
+        }
+        given(&Answer { retry_after: None, ..answer.clone() }).with(REPLAYED, YES)
+    }
+
+    /// It is still under way; where to ask, and when.
+    fn open(&self, id: Id, state: State, head: &RequestHeader) -> Reply {
+        let body = json!({"saga": id.to_string(), "state": state.name()}).to_string();
+        let reply = bytes(StatusCode::ACCEPTED, body.into(), "saga_open", HeaderValue::from_static("application/json"));
+        let reply = reply.with(RETRY_AFTER, again(state));
+        // The key may be in the query.
+        let is_in_query = self.definition.key.iter().any(|selector| matches!(selector, Selector::Query(_)));
+        let whole = head.uri.path_and_query().filter(|_| is_in_query).map(|whole| whole.as_str());
+        match HeaderValue::try_from(whole.unwrap_or_else(|| head.uri.path())) {
+            Ok(place) => reply.with(LOCATION, place),
+            Err(_) => reply,
+        }
     }
 
     /// Whether a header that the key is made of stands there more than once: which one is meant nobody knows.
@@ -201,6 +238,10 @@ fn given(answer: &Answer) -> Reply {
     let reason = if status.is_success() { "saga_done" } else { "saga_undone" };
     let content_type = HeaderValue::try_from(&*answer.content_type).unwrap_or_else(|_| HeaderValue::from_static("application/json"));
     let reply = bytes(status, answer.body.clone(), reason, content_type);
+    let reply = match status {
+        StatusCode::UNAUTHORIZED => reply.with(WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="frontgate""#)),
+        _ => reply,
+    };
     match answer.retry_after {
         Some(seconds) => reply.with(RETRY_AFTER, HeaderValue::from(seconds)),
         None => reply,
@@ -210,17 +251,6 @@ fn given(answer: &Answer) -> Reply {
 fn bytes(status: StatusCode, body: Bytes, reason: &'static str, content_type: HeaderValue) -> Reply {
     let headers = vec![(CONTENT_TYPE, content_type), (CACHE_CONTROL, NO_STORE)];
     Reply { status, headers, body: ReplyBody::Bytes(body), reason }
-}
-
-/// It is still under way; where to ask, and when.
-fn open(id: Id, state: State, head: &RequestHeader) -> Reply {
-    let body = json!({"saga": id.to_string(), "state": state.name()}).to_string();
-    let reply = bytes(StatusCode::ACCEPTED, body.into(), "saga_open", HeaderValue::from_static("application/json"));
-    let reply = reply.with(RETRY_AFTER, again(state));
-    match HeaderValue::try_from(head.uri.path()) {
-        Ok(path) => reply.with(LOCATION, path),
-        Err(_) => reply,
-    }
 }
 
 /// The key's saga is still under way.
@@ -264,6 +294,10 @@ fn unavailable() -> Reply {
 fn too_many() -> Reply {
     let detail = "Too many of these requests are under way.";
     Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "too_many_sagas", detail).with(RETRY_AFTER, SOON)
+}
+
+fn no_text() -> Reply {
+    Reply::problem(StatusCode::BAD_REQUEST, "value_unreadable", "What a step needs of the request has to be UTF-8.")
 }
 
 fn no_json() -> Reply {

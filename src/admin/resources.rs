@@ -151,7 +151,13 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "/-/why", takes: Takes::Get, asks: Some(&["id"]), open: false, act: Act::Now(why) },
     Resource { path: "/-/tap", takes: Takes::Get, asks: Some(&["filter", "for"]), open: false, act: Act::Lines(tap::open) },
     #[cfg(feature = "saga")]
-    Resource { path: "/-/sagas", takes: Takes::Get, asks: Some(&["state", "route", "older"]), open: false, act: Act::LaterBy(sagas::list) },
+    Resource {
+        path: "/-/sagas",
+        takes: Takes::Get,
+        asks: Some(&["state", "route", "older", "key*"]),
+        open: false,
+        act: Act::LaterBy(sagas::list),
+    },
     #[cfg(feature = "saga")]
     Resource { path: "/-/sagas/{id}", takes: Takes::Get, asks: Some(&[]), open: false, act: Act::LaterBy(sagas::show) },
     #[cfg(feature = "saga")]
@@ -159,7 +165,7 @@ pub(super) const RESOURCES: &[Resource] = &[
     #[cfg(feature = "saga")]
     Resource { path: "/-/sagas/{id}/abandon", takes: Takes::Post, asks: Some(&["note"]), open: false, act: Act::LaterBy(sagas::act) },
     #[cfg(feature = "saga")]
-    Resource { path: "/-/sagas/{id}/undo", takes: Takes::Post, asks: Some(&[]), open: false, act: Act::LaterBy(sagas::act) },
+    Resource { path: "/-/sagas/{id}/undo", takes: Takes::Post, asks: Some(&["leave*"]), open: false, act: Act::LaterBy(sagas::act) },
     Resource { path: "/-/hash", takes: Takes::Post, asks: Some(&["value"]), open: false, act: Act::Now(hash) },
 ];
 
@@ -191,7 +197,10 @@ async fn reload(admin: &Admin, who: Who) -> Answer {
     let reloader = admin.reloader.clone();
     // Reading and compiling take their time; the workers go on serving.
     match tokio::task::spawn_blocking(move || reloader.reload(&Cause::Admin(who))).await {
-        Ok(Ok(reloaded)) => json(StatusCode::OK, &reloaded),
+        Ok(Ok(mut reloaded)) => {
+            reloaded.warnings.extend(admin.gateway.unmet_by_sagas().await);
+            json(StatusCode::OK, &reloaded)
+        }
         Ok(Err(refused)) => unprocessable(&refused),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The reload failed inside the gateway.", None),
     }
@@ -377,9 +386,10 @@ fn by_hand(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
 async fn config(admin: &Admin, head: &RequestHeader) -> Answer {
     let (snapshot, in_force, reloader) = (admin.gateway.snapshot(), admin.gateway.in_force(), admin.reloader.clone());
     let (hash, key) = (parameter(head, "hash"), parameter(head, "key"));
+    let sagas = if hash.is_none() { admin.gateway.saga_needs().await } else { Vec::new() };
     let made = move || {
         let key = key.map_or_else(Key::fresh, Key::of);
-        let Some(hash) = hash else { return Ok(Portrait { in_force: Some(in_force), ..Portrait::of(&snapshot.loaded, &key) }) };
+        let Some(hash) = hash else { return Ok(Portrait { in_force: Some(in_force), sagas, ..Portrait::of(&snapshot.loaded, &key) }) };
         reloader.kept(&hash).map(|kept| Portrait::of(&kept, &key))
     };
     // A large one takes its time.

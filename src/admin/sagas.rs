@@ -1,5 +1,6 @@
 //! Sagas for operators: which there are, what became of one, and what is done about it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use frontgate_filters::words::units::Duration;
@@ -8,23 +9,27 @@ use pingora_http::RequestHeader;
 
 use super::Admin;
 use super::answer::{Answer, Pending, is_none_of, json, problem, refusal};
-use super::parameter::parameter;
+use super::parameter::{parameter, parameters};
 use crate::compose::saga::operated::{self, LONGEST_NOTE, Operated, Order, Refused, Shortened, Wanted};
 use crate::status::SagaState;
+use crate::terminal::without_obeyed;
 use crate::who::Who;
 
 /// Where sagas are; what follows is an id, and what is done.
 const SAGAS: &str = "/-/sagas/";
 
-/// Which there are: those in `state`, on `route`, begun `older` ago or longer; by default all that have not ended.
+/// Which there are: those in `state`, on `route`, begun `older` ago or longer; by default all that have not ended. With `key`, several times where
+/// it has several parts, the ones that their clients know by it, ended ones too.
 pub(super) fn list<'a>(admin: &'a Admin, head: &'a RequestHeader, _: Who) -> Pending<'a> {
     Box::pin(async {
         let wanted = match wanted(admin, head) {
             Ok(wanted) => wanted,
             Err(answer) => return answer,
         };
+        let key = parameters(head, "key");
         let listed = match runner(admin) {
-            Ok(sagas) => operated::list(&**sagas, &wanted).await,
+            Ok(sagas) if key.is_empty() => operated::list(&**sagas, &wanted).await,
+            Ok(sagas) => operated::of_key(&**sagas, &routes(admin, &wanted), &key, &wanted).await,
             Err(answer) => return answer,
         };
         listed.map_or_else(|why| refused(&why), |list| json(StatusCode::OK, &list))
@@ -39,7 +44,16 @@ pub(super) fn show<'a>(admin: &'a Admin, head: &'a RequestHeader, _: Who) -> Pen
             Err(answer) => return answer,
         };
         let shown = operated::show(&**sagas, &id, &admin.gateway.snapshot().pseudonyms).await;
-        shown.map_or_else(|why| refused(&why), |saga| json(StatusCode::OK, &saga))
+        shown.map_or_else(
+            |why| refused(&why),
+            |mut saga| {
+                let snapshot = admin.gateway.snapshot();
+                for asked in saga.steps.iter_mut().flat_map(|step| [&mut step.asks, &mut step.undo_asks]).flatten() {
+                    *asked = snapshot.loaded.without_brought(asked);
+                }
+                json(StatusCode::OK, &saga)
+            },
+        )
     })
 }
 
@@ -48,7 +62,10 @@ pub(super) fn act<'a>(admin: &'a Admin, head: &'a RequestHeader, who: Who) -> Pe
     Box::pin(async move {
         let order = match head.uri.path().rsplit('/').next() {
             Some("retry") => Order::Retry,
-            Some("undo") => Order::Undo,
+            Some("undo") => {
+                let named = |name: Vec<u8>| String::from_utf8_lossy(&name).into_owned();
+                Order::Undo { leave: parameters(head, "leave").into_iter().map(named).collect() }
+            }
             _ => match note(head) {
                 Ok(note) => Order::Abandon { note },
                 Err(answer) => return answer,
@@ -59,16 +76,7 @@ pub(super) fn act<'a>(admin: &'a Admin, head: &'a RequestHeader, who: Who) -> Pe
             Err(answer) => return answer,
         };
         match operated::obey(&**sagas, &id, &order, &who.to_string()).await {
-            Ok(obeyed) => {
-                let note = order.note().map(|note| format!(": {note}")).unwrap_or_default();
-                let what = match &order {
-                    Order::Retry => "has it tried again",
-                    Order::Abandon { .. } => "gave it up",
-                    Order::Undo => "has it taken back",
-                };
-                log::warn!("saga {}: the operator {who} {what}, it is {} now{note}", obeyed.id, obeyed.state.label());
-                json(StatusCode::OK, &obeyed)
-            }
+            Ok(obeyed) => json(StatusCode::OK, &obeyed),
             Err(why) => refused(&why),
         }
     })
@@ -107,8 +115,8 @@ fn wanted(admin: &Admin, head: &RequestHeader) -> Result<Wanted, Answer> {
         Some(Err(_)) => return Err(bad("`older` must be a time such as 1h.")),
     };
     let route = parameter(head, "route");
-    // Sagas of a route outlive it.
-    if let Some(route) = &route {
+    // Sagas of a route outlive it, and what is found by its key is there or not.
+    if let Some(route) = route.as_ref().filter(|_| parameter(head, "key").is_none()) {
         let snapshot = admin.gateway.snapshot();
         let known = snapshot.loaded.config.routes.iter().map(|route| &*route.name.value);
         let open = admin.gateway.metrics.open_sagas();
@@ -119,11 +127,22 @@ fn wanted(admin: &Admin, head: &RequestHeader) -> Result<Wanted, Answer> {
     Ok(Wanted { state, route, older })
 }
 
+/// The routes whose sagas may have a key: the one that is named, or all that have sagas, or have some yet.
+fn routes(admin: &Admin, wanted: &Wanted) -> Vec<String> {
+    if let Some(route) = &wanted.route {
+        return vec![route.clone()];
+    }
+    let snapshot = admin.gateway.snapshot();
+    let known = snapshot.loaded.config.routes.iter().filter(|route| route.target.saga().is_some()).map(|route| route.name.value.clone());
+    let open = admin.gateway.metrics.open_sagas();
+    known.chain(open.into_iter().map(|open| open.route)).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 /// Why it is given up.
 #[allow(clippy::result_large_err, reason = "an answer is moved once, whichever it is")]
 fn note(head: &RequestHeader) -> Result<String, Answer> {
     let bad = |why| problem(StatusCode::BAD_REQUEST, "bad_request", why, None);
-    let note: String = parameter(head, "note").unwrap_or_default().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let note = without_obeyed(&parameter(head, "note").unwrap_or_default(), ' ');
     match note.trim() {
         "" => Err(bad("`note` must say why the saga is given up: it stays with it.")),
         note if note.len() > LONGEST_NOTE => Err(bad("`note` must have 1000 bytes at most.")),
@@ -133,10 +152,15 @@ fn note(head: &RequestHeader) -> Result<String, Answer> {
 
 fn refused(why: &Refused) -> Answer {
     let (status, code) = match why {
-        Refused::NoId(_) => (StatusCode::BAD_REQUEST, "bad_request"),
         Refused::Unknown(_) => (StatusCode::NOT_FOUND, "not_found"),
-        Refused::Several(..) | Refused::OtherState { .. } | Refused::Stands { .. } => (StatusCode::CONFLICT, "conflict"),
-        Refused::Unavailable | Refused::Leaving => (StatusCode::SERVICE_UNAVAILABLE, "state_unavailable"),
+        Refused::NoId(_) | Refused::NoStep { .. } => (StatusCode::BAD_REQUEST, "bad_request"),
+        Refused::Several(..)
+        | Refused::OtherState { .. }
+        | Refused::Busy { .. }
+        | Refused::Stands { .. }
+        | Refused::StuckAt { .. }
+        | Refused::NothingGoes { .. } => (StatusCode::CONFLICT, "conflict"),
+        Refused::Unavailable | Refused::Unconfirmed { .. } | Refused::Leaving => (StatusCode::SERVICE_UNAVAILABLE, "state_unavailable"),
         Refused::Unreadable(..) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
     };
     refusal(status, code, &why.to_string())

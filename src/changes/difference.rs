@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::loss::{Loss, losses};
+use super::loss::{Loss, losses, of_sagas};
 use super::portrait::{Is, Key, Node, Portrait};
 use crate::status::InForce;
 
@@ -76,13 +76,15 @@ const SETS: &[&str] = &["methods", "trusted_proxies", "read_methods"];
 pub(crate) fn difference(old: &Portrait, new: &Portrait) -> Difference {
     let mut compare = Compare { key: Key::of(old.key.clone()), marks: true, changes: Vec::new() };
     compare.all(&old.values, &new.values, Some([&old.state.ordered, &new.state.ordered]));
+    let begins_some = |route: &str| new.state.sagas.iter().any(|known| known == route);
+    let lost_by_sagas = of_sagas(&old.sagas, &|upstream| new.state.upstreams.contains_key(upstream), &begins_some);
     let fixed = old.state.fixed.iter().filter(|part| !new.state.fixed.contains(part));
     Difference {
         from: old.hash.clone(),
         to: new.hash.clone(),
         changes: compare.changes,
         refused: fixed.map(|(name, _)| name.clone()).collect(),
-        lost: losses(&old.state, &new.state),
+        lost: losses(&old.state, &new.state).into_iter().chain(lost_by_sagas).collect(),
         rolled_back: old.in_force.clone().filter(|in_force| in_force.on_disk.is_some()),
     }
 }
@@ -182,19 +184,21 @@ impl Compare {
     fn keys(&self, old: &Node, new: &Node) -> Vec<Changed> {
         let mut out = Vec::new();
         self.compare("", old, new, &mut out);
-        if let (Some(before), Some(after)) = (old.get("aggregate"), new.get("aggregate")) {
-            self.written_order("aggregate", before, after, &mut out);
+        for key in ["aggregate", "saga"] {
+            if let (Some(before), Some(after)) = (old.get(key), new.get(key)) {
+                self.written_order(key, before, after, &mut out);
+            }
         }
         out
     }
 
-    /// Maps whose order says something: that of the members of an answer, and of the calls that it is made of.
+    /// Maps whose order says something: that of the members of an answer, of the calls that it is made of, and of the steps of a saga.
     fn written_order(&self, path: &str, old: &Node, new: &Node, out: &mut Vec<Changed>) {
         let names = |node: &Node, other: &Node| -> Vec<String> {
             node.entries().iter().map(|(name, _)| name.clone()).filter(|name| other.get(name).is_some()).collect()
         };
         let (before, after) = (names(old, new), names(new, old));
-        let is_ordered = path == "aggregate.calls" || path.split('.').any(|key| matches!(key, "answer" | "body"));
+        let is_ordered = matches!(path, "aggregate.calls" | "saga.steps") || path.split('.').any(|key| matches!(key, "answer" | "body"));
         if is_ordered && before != after {
             let [old, new] = [&before, &after].map(|names| Some(format!("[{}]", names.join(", "))));
             out.push(Changed { key: format!("{path} (order)"), old, new });

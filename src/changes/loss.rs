@@ -3,11 +3,12 @@
 use serde::Serialize;
 
 use crate::snapshot::{KeptFilter, KeptState, KeptUpstream};
+use crate::status::SagaNeeds;
 
 /// Something that would be lost.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Loss {
-    /// What loses it: `listener`, `filter` or `upstream`.
+    /// What loses it: `listener`, `filter`, `upstream` or `saga`, which is those of a route.
     pub what: &'static str,
     /// Its name.
     pub name: String,
@@ -16,6 +17,11 @@ pub(crate) struct Loss {
     /// Why.
     pub because: String,
 }
+
+/// What a route of sagas takes along.
+pub(crate) const KEYS: &str = "the keys that clients have used: one that is sent again on another route begins a new saga";
+/// Why.
+pub(crate) const GONE: &str = "the route is gone, or no saga's any more";
 
 /// What a change from `old` to `new` loses.
 pub(super) fn losses(old: &KeptState, new: &KeptState) -> Vec<Loss> {
@@ -28,6 +34,9 @@ pub(super) fn losses(old: &KeptState, new: &KeptState) -> Vec<Loss> {
         };
         let lost = "its connections, each after the answer that it waits for".to_owned();
         losses.push(Loss { what: "listener", name: address.clone(), lost, because: because.to_owned() });
+    }
+    for name in old.sagas.iter().filter(|name| !new.sagas.contains(name)) {
+        losses.push(Loss { what: "saga", name: name.clone(), lost: KEYS.to_owned(), because: GONE.to_owned() });
     }
     for (name, filter) in &old.filters {
         of_filter(name, filter, old, new, &mut losses);
@@ -42,6 +51,24 @@ pub(super) fn losses(old: &KeptState, new: &KeptState) -> Vec<Loss> {
             lost: "who has written lately and reads from it".to_owned(),
             because: "no route remembers that any more".to_owned(),
         });
+    }
+    losses
+}
+
+/// What the open sagas need that is not there any more.
+pub(crate) fn of_sagas(needs: &[SagaNeeds], has_upstream: &dyn Fn(&str) -> bool, begins_some: &dyn Fn(&str) -> bool) -> Vec<Loss> {
+    let mut losses = Vec::new();
+    for needed in needs {
+        let mut lose = |lost: String, because: String| losses.push(Loss { what: "saga", name: needed.route.clone(), lost, because });
+        let open = |count: u64| if count == 1 { "1 open one".to_owned() } else { format!("{count} open ones") };
+        for (upstream, count) in needed.upstreams.iter().filter(|(upstream, _)| !has_upstream(upstream)) {
+            let lost = format!("an upstream that {} may have to ask yet, and get stuck without", open(*count));
+            lose(lost, format!("`{upstream}` is gone"));
+        }
+        if !begins_some(&needed.route) {
+            let lost = format!("the way on which the clients of {} ask what became of them", open(needed.open));
+            lose(lost, GONE.to_owned());
+        }
     }
     losses
 }

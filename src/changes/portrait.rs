@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::config::Loaded;
 use crate::config::show::{Content, Origin, Shown, shown};
 use crate::snapshot::{KeptState, Marks, state_of};
-use crate::status::InForce;
+use crate::status::{InForce, SagaNeeds};
 
 /// A configuration as it may be shown.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub(crate) struct Portrait {
     /// How it came to be in force, where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_force: Option<InForce>,
+    /// What the open sagas of the gateway need of a configuration, where it is in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sagas: Vec<SagaNeeds>,
 }
 
 /// A value.
@@ -100,6 +103,7 @@ impl Portrait {
             values: Node::values(loaded, key),
             state: state_of(&loaded.config, key),
             in_force: None,
+            sagas: Vec::new(),
         }
     }
 }

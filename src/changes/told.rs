@@ -159,6 +159,42 @@ mod tests {
         assert!(!more.iter().any(|key| key.contains("hunter2")), "{more:#?}");
     }
 
+    #[test]
+    fn steps_of_a_saga_that_came_went_changed_or_moved_are_named() {
+        let config = |times: &str, steps: &str| {
+            let upstreams = "upstreams: {p: {endpoints: [127.0.0.1:1]}}";
+            let server = "server: {listeners: [{address: 127.0.0.1:0}], state_dir: /var/lib/frontgate}";
+            let text =
+                format!("version: 1\n{server}\n{upstreams}\nroutes: [{{name: buy, path: /, saga: {{{times}, steps: {{{steps}}}}}}}]\n");
+            load_text("a.yaml", &text).unwrap_or_else(|problems| panic!("{}", problems.render(false)))
+        };
+        let old = config(
+            "deadline: 2m",
+            "a: {upstream: p, post: /a, undo: {delete: /a}}, b: {upstream: p, post: /b, undo: none}, c: {upstream: p, post: /c, undo: none}",
+        );
+        let new = config(
+            "deadline: 3m, key: [header.X-Key]",
+            "b: {upstream: p, post: /b, body: {token: hunter2}, undo: none}, a: {upstream: p, post: /a, attempts: 9, undo: {delete: /aa}}",
+        );
+
+        let found = difference_of(&old, &new);
+
+        for words in [
+            "saga.deadline: 2m → 3m",
+            "saga.key",
+            "saga.steps (order): [a, b] → [b, a]",
+            "saga.steps.a.undo.delete: /a → /aa",
+            "saga.steps.a.attempts:  → 9",
+            "saga.steps.b.body",
+            "saga.steps.c",
+        ] {
+            assert!(found.iter().any(|key| key.contains(words)), "{words}: {found:#?}");
+        }
+        assert!(!found.iter().any(|key| key.contains("hunter2")), "{found:#?}");
+        let named = &changes(&old, &new)[0];
+        assert!(named.starts_with("the route `buy` has changed (saga."), "{named}");
+    }
+
     /// All keys that differ, and how.
     fn difference_of(old: &Loaded, new: &Loaded) -> Vec<String> {
         let key = Key::fresh();

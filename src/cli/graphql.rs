@@ -7,6 +7,7 @@ use clap::Subcommand;
 
 /// What is told of a graph.
 #[derive(Subcommand)]
+#[cfg_attr(not(feature = "graphql"), allow(dead_code, reason = "there are no graphs"))]
 pub(super) enum OnGraphql {
     /// The schema as it is served, in GraphQL's own language
     Schema {

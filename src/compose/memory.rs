@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
+use bytes::Bytes;
+
 /// What is held where nobody knows how much memory there is.
 const OTHERWISE: usize = 256 << 20;
 
@@ -41,6 +43,18 @@ impl Budget {
     }
 }
 
+/// Bytes with their place in a budget.
+struct Kept {
+    bytes: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Part of a budget. Dropped, it is given back.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
@@ -70,6 +84,15 @@ impl Held {
             None => *self = other,
             Some(_) => self.bytes += std::mem::take(&mut other.bytes),
         }
+    }
+
+    /// These bytes, which keep so much of the budget as they need until nobody has them any more: for a client that reads slowly that takes long.
+    /// Nothing where there is none left.
+    pub(crate) fn keeping(mut self, bytes: Bytes) -> Option<Bytes> {
+        self.grow(bytes.len()).then(|| {
+            self.shrink(bytes.len());
+            Bytes::from_owner(Kept { bytes, _held: self })
+        })
     }
 
     /// Gives back all but so many bytes.
@@ -120,6 +143,22 @@ mod tests {
         drop(one);
         assert_eq!(budget.told(), (10, 0));
         assert!(Held::default().grow(usize::MAX), "who has no budget has no bound");
+    }
+
+    #[test]
+    fn bytes_keep_their_place_as_long_as_somebody_has_some_of_them() {
+        let budget = Budget::new(10);
+        let mut held = Held::of(&budget);
+        assert!(held.grow(6));
+
+        let bytes = held.keeping(Bytes::from_static(b"abcd")).expect("there is room");
+        let part = bytes.slice(1..2);
+        drop(bytes);
+
+        assert_eq!((&*part, budget.told()), (&b"b"[..], (10, 4)));
+        assert_eq!(Held::of(&budget).keeping(Bytes::from_static(b"1234567")), None);
+        drop(part);
+        assert_eq!(budget.told(), (10, 0));
     }
 
     #[test]

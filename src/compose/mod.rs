@@ -133,6 +133,10 @@ pub(crate) trait Calls: Send + Sync {
     /// is cancelled, and gives back all that it held.
     fn make<'a>(&'a self, ready: Ready<'a>) -> BoxFuture<'a, Result<Answered, Failed>>;
 
+    /// A saga was begun for the request.
+    #[cfg_attr(not(feature = "saga"), allow(dead_code, reason = "there are no sagas"))]
+    fn begins(&self, _saga: &str) {}
+
     /// How a call of this name ended: once for each that was made and ended, or was not made.
     fn count(&self, name: &str, result: CallResult);
 

@@ -244,7 +244,9 @@ impl Loaded {
         let diagnostic = diagnostic.on(&self.places, place);
         let at = self.places.at(place).and_then(|at| {
             let source = &self.sources.get(at.file)?.text;
-            let start = block_line(source.get(at.range.start..)?, text, line)? + at.range.start;
+            // From the beginning of its line: what a block begins with is indented like the rest of it.
+            let block = source.get(..at.range.start)?.rfind('\n').map_or(0, |newline| newline + 1);
+            let start = block_line(source.get(block..)?, text, line)? + block;
             Some(At { file: at.file, range: start + columns.start..start + columns.end })
         });
         let diagnostic = match at {

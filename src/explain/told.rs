@@ -138,6 +138,7 @@ pub(super) enum Outcome {
         steps: Vec<String>,
     },
     /// A graph is asked.
+    #[cfg_attr(not(feature = "graphql"), allow(dead_code, reason = "there are no graphs"))]
     Queried {
         /// The operation of its document, as far as that is known.
         graph: String,

@@ -81,7 +81,7 @@ mod tests {
             (0..3).for_each(|_| reloads.refused(&format!("mistake {number}")));
         }
         let changed = (0..CHANGES + 5).map(|number| format!("the route `{number}` is new")).collect();
-        reloads.accepted(&Reloaded { hash: "second".to_owned(), changed });
+        reloads.accepted(&Reloaded { hash: "second".to_owned(), changed, warnings: Vec::new() });
 
         reloads.came(&InForce { how: "admin".to_owned(), who: Some("127.0.0.1".to_owned()), ..InForce::default() });
 

@@ -10,6 +10,7 @@ use pingora_http::ResponseHeader;
 
 use super::Ctx;
 use super::compose::Composing;
+use crate::compose::Held;
 use crate::exchange::client::Client;
 use crate::exchange::timing;
 use crate::panics::{Panicked, caught};
@@ -68,6 +69,7 @@ fn through_halves(client: &impl Client, ctx: &mut Ctx, head: &mut ResponseHeader
     let length = body.len();
     // What upstreams have answered goes nowhere that a filter has not let it; what the gateway says itself hides nothing.
     let otherwise = if ctx.composed.is_none() { Some(body.clone()) } else { None };
+    let before = body.as_ptr_range();
     let passed = caught(|| {
         exchange.head(method, head);
         let mut body = Some(body);
@@ -82,6 +84,13 @@ fn through_halves(client: &impl Client, ctx: &mut Ctx, head: &mut ResponseHeader
             log::error!("a filter panicked while it processed an answer of the gateway's own");
             return otherwise.ok_or_else(refusals::internal);
         }
+    };
+    let passed = match ctx.composed.as_deref() {
+        // What they made of it waits for its client as what was put together would have.
+        Some(composing) if !passed.is_empty() && !before.contains(&passed.as_ptr()) => {
+            Held::of(&composing.common.calls.budget).keeping(passed).ok_or_else(refusals::no_memory)?
+        }
+        _ => passed,
     };
     if method == Method::HEAD {
         // What they would have made of the body, and how long it is, nobody knows.

@@ -124,6 +124,9 @@ fn ended(ctx: &mut Ctx, unanswered: Unanswered) -> End {
         Unanswered::Refused(reply) => End::Answer(reply),
         Unanswered::Left => {
             ctx.flag = Some(Flag::DownstreamConnectionTermination);
+            if let Some(composing) = &mut ctx.composed {
+                composing.saga = composing.common.told.saga().cloned();
+            }
             End::Gone
         }
     }

@@ -63,6 +63,7 @@ fn families() -> BTreeMap<String, Family> {
     metrics.listener("shown").handshake(Ok("1.3"), Duration::ZERO);
     metrics.spans();
     metrics.saga_commits();
+    metrics.saga_unreadable();
     let _sagas = metrics.sagas("shown");
     let _graph = metrics.graph("shown");
     metrics.reloaded("shown", SystemTime::UNIX_EPOCH);

@@ -63,6 +63,9 @@ pub(crate) struct KeptState {
     /// The marks of what the connections of listeners depend on, by address.
     #[serde(default)]
     pub listeners: BTreeMap<String, String>,
+    /// The routes that sagas begin on.
+    #[serde(default)]
+    pub sagas: Vec<String>,
 }
 
 /// What a filter learns.
@@ -121,6 +124,7 @@ pub(crate) fn state_of(config: &Config, marks: &impl Marks) -> KeptState {
         pinned: pinned(config).cloned().collect(),
         fixed: fixed(config).iter().map(|(name, value)| ((*name).to_owned(), marks.mark(value))).collect(),
         ordered: ordered(config),
+        sagas: config.routes.iter().filter(|route| route.target.saga().is_some()).map(|route| route.name.value.clone()).collect(),
         listeners: config.server.listeners.iter().map(|one| (one.address.to_string(), marks.mark(&lasting(one)))).collect(),
     }
 }

@@ -71,6 +71,9 @@ pub(crate) struct Reloaded {
     pub hash: String,
     /// What is not as before, an entry each.
     pub changed: Vec<String>,
+    /// What has to be seen to because of that, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// The answer to a rollback.

@@ -24,8 +24,8 @@ pub(crate) use self::limits::{LimitedKey, LimitsStatus};
 pub(crate) use self::log_level::{Level, LogLevel, LogLevelSet};
 #[cfg_attr(not(feature = "saga"), allow(unused_imports, reason = "there are no sagas to tell of"))]
 pub(crate) use self::sagas::{
-    SagaAct, SagaAnswer, SagaBrief, SagaCount, SagaJournal, SagaList, SagaObeyed, SagaState, SagaStatus, SagaStep, SagaStepStatus,
-    SagaUndo, SagasStatus,
+    SagaAct, SagaAnswer, SagaBrief, SagaCount, SagaJournal, SagaList, SagaNeeds, SagaObeyed, SagaState, SagaStatus, SagaStep,
+    SagaStepStatus, SagaUndo, SagaWay, SagasStatus,
 };
 pub(crate) use self::upstreams::{DiscoveryStatus, EndpointStatus, SourceState, SourceStatus, UpstreamStatus};
 

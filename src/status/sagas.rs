@@ -56,6 +56,9 @@ pub(crate) struct SagaList {
     pub more: u64,
     /// Whether all were looked at, so that there are no more than that.
     pub complete: bool,
+    /// The ids of those that cannot be read, whatever their route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
 }
 
 /// A saga in a line.
@@ -76,7 +79,7 @@ pub(crate) struct SagaBrief {
     pub age_ms: u64,
     /// For how long it is in this state, in milliseconds.
     pub unchanged_ms: u64,
-    /// How often the call was tried that is under way.
+    /// How often the call was tried that is under way, or that it is stuck at.
     #[serde(default)]
     pub attempts: Option<u32>,
     /// When it is tried again, in milliseconds from now.
@@ -115,8 +118,31 @@ pub(crate) struct SagaStatus {
     /// What operators did, the last acts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acts: Vec<SagaAct>,
+    /// What can be done about a stuck one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ways: Vec<SagaWay>,
     /// The hash of the definition that it goes by.
     pub definition: String,
+}
+
+/// What the open sagas of a route need of the configuration in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SagaNeeds {
+    /// The route that they began on.
+    pub route: String,
+    /// How many are open.
+    pub open: u64,
+    /// The upstreams that some of them have still to ask, by name, and how many of them have to.
+    pub upstreams: BTreeMap<String, u64>,
+}
+
+/// Something that can be done about a stuck saga.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SagaWay {
+    /// The command that does it.
+    pub command: String,
+    /// When it is right, and what follows.
+    pub when: String,
 }
 
 /// What became of a step.
@@ -126,6 +152,15 @@ pub(crate) struct SagaStepStatus {
     pub name: String,
     /// The `Idempotency-Key` of all its attempts, which its upstream knows it by.
     pub key: String,
+    /// That of all attempts of its undo, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_key: Option<String>,
+    /// What is asked: method, upstream and path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asks: Option<String>,
+    /// The same of its undo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_asks: Option<String>,
     /// What it came to.
     pub came_to: SagaStep,
     /// What its undo came to; nothing where there is none to be made.
@@ -140,8 +175,10 @@ pub(crate) struct SagaStepStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SagaStep {
-    /// It was not sent.
+    /// It was not sent yet.
     Waiting,
+    /// It was not sent, and will not be.
+    NeverMade,
     /// It is under way, or next.
     Running,
     /// Its answer was as expected.
@@ -166,6 +203,8 @@ pub(crate) enum SagaUndo {
     Stuck,
     /// Whether it was made is not known.
     Unknown,
+    /// It is not made: an operator wants its step to stay as it is.
+    Stays,
 }
 
 impl SagaStep {
@@ -173,6 +212,7 @@ impl SagaStep {
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
+            Self::NeverMade => "never made",
             Self::Running => "running",
             Self::Done => "done",
             Self::Failed => "failed",
@@ -190,6 +230,7 @@ impl SagaUndo {
             Self::Done => "done",
             Self::Stuck => "stuck",
             Self::Unknown => "unknown",
+            Self::Stays => "stays",
         }
     }
 }
@@ -228,6 +269,9 @@ pub(crate) struct SagaObeyed {
     pub what: String,
     /// Where it is now.
     pub state: SagaState,
+    /// The steps that stay as they are where the others are taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<String>,
 }
 
 /// All sagas together.
@@ -240,6 +284,13 @@ pub(crate) struct SagasStatus {
     pub why: Option<String>,
     /// How many are open, by route and state, where there are any.
     pub open: Vec<SagaCount>,
+    /// Of how many something cannot be read, which nobody goes on with.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unreadable: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Sagas of a route in a state.

@@ -17,7 +17,7 @@ use frontgate_test_support::tool;
 
 use calls::{serve, system_calls};
 use counting::{allocations, allocations_to};
-use proxies::{authenticated, bare, by_facts, chosen, gateway, logging, mirrored, traced};
+use proxies::{authenticated, bare, by_facts, chosen, composed, gateway, logging, mirrored, traced};
 use traffic::{drive_to, origin};
 
 /// More allocations than this on a route without filters, or more system calls, is a regression.
@@ -46,6 +46,8 @@ const NOT_RECORDED: f64 = 0.0;
 const SPLIT: f64 = 2.0;
 /// What a mirror may add that hangs: nothing, once there are as many copies as there may be.
 const HUNG_MIRROR: f64 = 0.0;
+/// A request that is answered from three calls, all of them and its answer.
+const COMPOSED: f64 = 1.0;
 /// Allocations that come once in many requests: a table grows, a timer is made.
 const STRAY: f64 = 0.25;
 /// The same for system calls: memory that was asked for, a connection that is opened.
@@ -107,6 +109,9 @@ fn main() {
     let apart = allocations(chosen(origin, "upstream: {read: next, write: main}").addresses()[0], "");
     println!("allocations a request: reads and writes apart: {:+.2}", apart - ours);
     good &= holds("allocations of reads and writes apart", apart - ours, SPLIT + STRAY);
+    let answered = allocations(composed(origin).addresses()[0], "");
+    println!("allocations a request: answered from three calls {answered:.2}");
+    good &= holds("allocations of a request that is answered from three calls", answered, COMPOSED + STRAY);
     let copied = allocations(mirrored(origin).addresses()[0], "");
     println!("allocations a request: a mirror that hangs: {:+.2}", copied - ours);
     good &= holds("allocations of a mirror that hangs", copied - ours, HUNG_MIRROR + STRAY);

@@ -95,6 +95,27 @@ pub fn authenticated(origin: SocketAddr, keys: &str, filters: &str) -> frontgate
     running
 }
 
+/// A route that is answered from three calls, which are made at once.
+pub fn composed(origin: SocketAddr) -> frontgate::Running {
+    start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}], threads: 1}
+        upstreams:
+          main: {endpoints: [$ORIGIN]}
+        routes:
+          - name: all
+            path: /**
+            methods: [GET]
+            aggregate:
+              calls:
+                user: {upstream: main, get: /user}
+                cart: {upstream: main, get: /cart}
+                news: {upstream: main, get: /news}
+        ",
+        &[("$ORIGIN", &origin)],
+    ))
+}
+
 /// A route that another one of its path comes before, for requests with a header.
 pub fn by_facts(origin: SocketAddr) -> frontgate::Running {
     start(&yaml(

@@ -457,6 +457,46 @@ fn where_there_is_no_more_memory_a_request_is_asked_to_come_later_and_all_of_it_
 }
 
 #[test]
+fn what_a_filter_makes_of_an_answer_has_its_place_in_memory_until_its_client_has_it() {
+    const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-";
+    // Without a pattern, so that a quarter of it can be packed away, and no more.
+    let mut number = 7_u64;
+    let mut letter = || {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(LETTERS[(number >> 58) as usize])
+    };
+    let body = format!("{{\"x\":\"{}\"}}", (0..9 << 20).map(|_| letter()).collect::<String>());
+    let origin = Origin::start(move |_, stream| mock::send(stream, 200, "application/json", "", body.as_bytes()));
+    let routes = "
+- name: it
+  path: /it
+  filters: [{compress: {}}]
+  aggregate:
+    calls: {big: {upstream: a, get: /big}}
+    limits: {answer: 10MiB, total: 10MiB}
+";
+    let process = gateway("packed", origin.address, "", "", routes);
+    let metrics = || process.ask("GET", "/metrics").text();
+    let memory = || -> f64 { metrics().lines().find_map(|line| line.strip_prefix("frontgate_call_memory_bytes ")?.parse().ok()).unwrap() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let slow = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(process.address).await.unwrap().into_std().unwrap()
+    });
+    slow.set_nonblocking(false).unwrap();
+
+    (&slow).write_all(b"GET /it HTTP/1.1\r\nHost: a.example\r\nAccept-Encoding: gzip\r\n\r\n").unwrap();
+
+    let packed = (6 << 20) as f64..(8 << 20) as f64;
+    until("what is packed, and nothing else, to be held", || packed.contains(&memory()));
+    (&slow).read_exact(&mut [0; 12]).unwrap();
+    assert!(packed.contains(&memory()), "its client has next to nothing of it: {}", memory());
+    drop(slow);
+    until("all of it to be given back", || memory() == 0.0);
+}
+
+#[test]
 fn a_gateway_that_drains_brings_what_was_begun_to_its_end() {
     let held = Gate::default();
     let gate = held.clone();

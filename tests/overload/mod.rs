@@ -356,6 +356,30 @@ fn scopeguard(over: &AtomicBool) -> impl Drop + '_ {
 }
 
 #[test]
+fn a_page_of_several_calls_is_left_out_by_its_priority_before_any_of_them_is_made() {
+    let json = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n{\"a\": 1}";
+    let origin = Origin::start(move |_, stream| stream.write_all(json.as_bytes()).is_ok());
+    let pages = |priority: &str| {
+        let calls = "{x: {upstream: main, get: /x}, y: {upstream: main, get: /y}}";
+        format!("  - {{name: {priority}-page, path: /pages/{priority}, priority: {priority}, aggregate: {{calls: {calls}}}}}\n")
+    };
+    let text = text(origin.address, "overload: {lag: 1h}").replace("telemetry:", &format!("{}{}telemetry:", pages("low"), pages("high")));
+    let process = Process::start("overload-pages", &text);
+    let is_whole = |reply: &Reply| assert_eq!((reply.status, &*reply.text()), (200, r#"{"x":{"a": 1},"y":{"a": 1}}"#));
+    is_whole(&ask(process.address, "/pages/low"));
+    let before = origin.received().len();
+
+    process.write(&text.replace("lag: 1h", "lag: 1h, descriptors: 0.001%"));
+    assert_eq!(process.ask("POST", "/-/reload").status, 200);
+    until("the first stage", || state(&process, "descriptors") == "1");
+
+    is_refused(&ask(process.address, "/pages/low"));
+    assert_eq!(origin.received().len(), before, "no call is made for a page that is refused");
+    is_whole(&ask(process.address, "/pages/high"));
+    assert_eq!(origin.received().len(), before + 2);
+}
+
+#[test]
 fn bounds_are_changed_by_a_reload() {
     let (origin, _) = Origin::held("served");
     let text = text(origin.address, "overload: {lag: 1h}");

@@ -1,5 +1,6 @@
 //! Sagas through the real process: what becomes of them whatever fails, and wherever the process is killed.
 
+mod bounds;
 mod cases;
 mod clients;
 mod operators;

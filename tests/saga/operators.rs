@@ -58,7 +58,7 @@ fn a_stuck_saga_is_listed_shown_and_tried_again_with_the_commands() {
     for word in ["SAGA", "TROUBLE", &*id, "checkout", "stuck", "reserve/undo", "the undo never succeeded: status 500"] {
         assert!(listed.contains(word), "{word}: {listed}");
     }
-    assert_eq!(good(&shop, &["list", "--state", "running"]), "No saga that was asked for is running.\n");
+    assert_eq!(good(&shop, &["list", "--state", "running"]), "No saga is running.\n");
     assert_eq!(good(&shop, &["list", "--older", "1h"]), "No saga that was asked for is open.\n");
     let all: Value = serde_json::from_str(&good(&shop, &["list", "--route", "checkout", "--format", "json"])).unwrap();
     assert_eq!((&all["sagas"][0]["id"], &all["more"], &all["complete"]), (&json!(id), &json!(0), &json!(true)));
@@ -68,9 +68,24 @@ fn a_stuck_saga_is_listed_shown_and_tried_again_with_the_commands() {
     for line in ["state    stuck at reserve/undo", "failed   charge: status 409", "trouble  the undo never succeeded: status 500"] {
         assert!(shown.lines().any(|found| found == line), "{line}: {shown}");
     }
-    for (step, came_to) in [("reserve", "done     stuck"), ("charge", "failed   -"), ("confirm", "waiting  -")] {
+    for (step, came_to) in [("reserve", "done        stuck"), ("charge", "failed      -"), ("confirm", "never made  -")] {
         assert!(shown.contains(&format!("{step:<7}  {came_to}")) && shown.contains(&format!("{id}-{step}")), "{step}: {shown}");
     }
+
+    assert!(shown.contains(&format!("way      frontgate saga retry {id}\n")), "{shown}");
+
+    for line in
+        ["reserve  POST stock /reservations  DELETE stock /reservations/by-key/{reserve.key}", "confirm  POST orders /orders       -"]
+    {
+        assert!(shown.lines().any(|found| found == line), "{line}: {shown}");
+    }
+    let json: Value = serde_json::from_str(&good(&shop, &["show", short, "--format", "json"])).unwrap();
+    assert_eq!(json["steps"][0]["undo_key"], json!(format!("{id}-reserve-undo")));
+    assert!(json["attempts"].as_u64() >= Some(1), "how often it was tried: {json}");
+    until("the log to say at which step, and why", || {
+        shop.process.said().contains(&format!("saga {id} of route `checkout` is stuck at `reserve/undo` and needs an operator"))
+            && shop.process.said().contains("the undo never succeeded: status 500")
+    });
 
     shop.services.plans("reserve/undo", &[Outcome::Ok]);
     let retried = good(&shop, &["retry", short]);
@@ -103,6 +118,7 @@ fn what_an_operator_gives_up_keeps_the_note_and_its_client_is_told_no_other_thin
     assert_eq!(abandoned, format!("The saga {id} is abandoned now.\n"));
     let shown = good(&shop, &["show", &id]);
     assert!(shown.contains("abandon by 127.0.0.1:") && shown.contains(": taken back by hand: ticket 7"), "{shown}");
+    assert!(shown.lines().any(|line| line == "trouble  the undo never succeeded: status 500"), "what was wrong stays: {shown}");
     assert_eq!((shop.begin("k-1", BODY).body, shop.services.calls().len()), (told.body, calls), "nothing is sent for it");
     assert_eq!(shop.metric(r#"frontgate_saga_open{route="checkout",state="stuck"}"#), 0.0);
     assert_eq!(shop.metric(r#"frontgate_saga_ended_total{route="checkout",state="abandoned"}"#), 1.0);
@@ -145,6 +161,139 @@ fn an_order_that_is_not_for_it_is_refused_in_words_and_the_exit_code_says_so() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let output = Command::new(env!("CARGO_BIN_EXE_frontgate")).args(["saga", "list", "--admin", &nobody]).output().unwrap();
     assert_eq!(output.status.code(), Some(69));
+}
+
+#[test]
+fn a_done_saga_is_taken_back_around_the_step_that_is_left_through_a_kill_too() {
+    let mut shop = shop("operators-leave", Services::new(&[("reserve/undo", &[Outcome::Error])]), "wait: 20s");
+    let reply = shop.begin("k-1", BODY);
+    let id = saga_of(&reply);
+    let (code, said, complaint) = saga(&shop, &["undo", &id, "--leave", "charge"]);
+    assert!(code == Some(1) && said.is_empty() && complaint.contains("`--leave confirm` takes back the others"), "{code:?} {complaint}");
+
+    let told = good(&shop, &["undo", &id, "--leave", "confirm"]);
+
+    assert_eq!(told, format!("The saga {id} is undoing now; `confirm` stays as it is.\n"));
+    until("a charge that was taken back", || shop.services.effects() == ["reserve", "confirm"]);
+    shop.process.signal("KILL");
+    shop.process.restart();
+    shop.services.plans("reserve/undo", &[Outcome::Ok]);
+    assert_eq!(shop.settles(&id), "undone");
+    assert_eq!(shop.services.effects(), ["confirm"], "what was left stays");
+    assert_eq!(shop.begin("k-1", BODY).body, reply.body, "its client is told what it was told");
+    let shown = good(&shop, &["show", &id]);
+    for (step, came_to) in [("reserve", "done     done"), ("charge", "done     done"), ("confirm", "done     stays")] {
+        assert!(shown.lines().any(|line| line.starts_with(&format!("{step:<7}  {came_to} "))), "{step}: {shown}");
+    }
+    let act = shown.lines().find(|line| line.starts_with("act ")).unwrap_or_default();
+    assert!(act.contains(" undo by 127.0.0.1:") && act.ends_with(": `confirm` stays as it is"), "{shown}");
+    let (code, _, complaint) = saga(&shop, &["undo", &id, "--leave", "confirm"]);
+    assert!(code == Some(1) && complaint.contains("is undone after undo by 127.0.0.1:"), "{complaint}");
+}
+
+#[test]
+fn a_stuck_pivot_has_the_ways_out_that_show_tells_and_what_was_done_for_it_can_be_taken_back() {
+    let services = Services::new(&[("confirm", &[Outcome::Error])]);
+    let shop = shop("operators-pivot", services, "wait: 100ms\n      give_up: 300ms");
+    let id = saga_of(&shop.begin("k-1", BODY));
+    assert_eq!(shop.settles(&id), "stuck");
+    assert_eq!(shop.services.effects(), ["reserve", "charge"], "nothing is taken back around an order that may stand");
+    let shown = good(&shop, &["show", &id]);
+    let ways: Vec<&str> = shown.lines().filter_map(|line| line.strip_prefix("way      frontgate saga ")).collect();
+    assert_eq!(ways, [format!("retry {id}"), format!("undo {id} --leave confirm"), format!("abandon {id} --note TEXT")]);
+    let (code, _, complaint) = saga(&shop, &["undo", &id]);
+    assert!(code == Some(1) && complaint.contains("is stuck at `confirm`: only where `--leave confirm`"), "{complaint}");
+
+    let told = good(&shop, &["undo", &id, "--leave", "confirm"]);
+
+    assert!(told.ends_with("is undoing now; `confirm` stays as it is.\n"), "{told}");
+    assert_eq!(shop.settles(&id), "undone");
+    assert!(shop.services.effects().is_empty());
+    let answer = shop.begin("k-1", BODY);
+    let problem = answer.is_problem(502).json();
+    assert_eq!((&problem["code"], &problem["step"]), (&json!("saga_undone"), &json!("confirm")), "its client is told of an end");
+}
+
+#[test]
+fn of_two_orders_at_the_same_moment_one_is_obeyed_and_the_other_is_told_what_happened() {
+    let (shop, id) = stuck("operators-race");
+    shop.services.plans("reserve/undo", &[Outcome::Ok]);
+    let gate = std::sync::Barrier::new(8);
+
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let order = || {
+            gate.wait();
+            shop.process.ask("POST", &format!("/-/sagas/{id}/abandon?note=by-one-of-us"))
+        };
+        let orders: Vec<_> = (0..8).map(|_| scope.spawn(order)).collect();
+        orders.into_iter().map(|order| order.join().unwrap()).collect()
+    });
+
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+    for refused in answers.iter().filter(|answer| answer.status != 200) {
+        let told = refused.is_problem(409).json()["detail"].as_str().unwrap_or_default().to_owned();
+        let is_told = told.contains("is in other hands at this moment") || told.contains("is abandoned after abandon by 127.0.0.1:");
+        assert!(is_told, "{told}");
+    }
+    assert_eq!(shop.settles(&id), "abandoned");
+    assert_eq!(shop.told(&id)["acts"].as_array().map_or(0, Vec::len), 1);
+}
+
+#[test]
+fn a_saga_is_found_by_the_key_of_its_client_which_nobody_writes_down() {
+    let shop = shop("operators-key", Services::new(&[]), "wait: 20s\n      key: [header.X-Customer, header.Idempotency-Key]");
+    let headers =
+        [("X-Customer", "customer-of-nobody-else"), ("Idempotency-Key", "key/of&nobody else"), ("Content-Type", "application/json")];
+    let id = saga_of(&ask(shop.process.address, "POST", super::PATH, &headers, Some(BODY)));
+
+    let found = good(&shop, &["list", "--key", "customer-of-nobody-else", "--key", "key/of&nobody else"]);
+
+    assert!(found.lines().count() == 2 && found.contains(&id) && found.contains("done"), "{found}");
+    let none = good(&shop, &["list", "--key", "key/of&nobody else"]);
+    assert!(none.starts_with("No saga is known by this key."), "{none}");
+    let more = [found, none, shop.process.ask("GET", "/metrics").text(), shop.process.said()].concat();
+    for secret in ["customer-of-nobody-else", "key/of&nobody", "key%2Fof"] {
+        assert!(!more.contains(secret), "{secret}: {more}");
+    }
+}
+
+#[test]
+fn what_open_sagas_still_need_is_told_before_it_goes_and_when_it_has_gone() {
+    let (shop, id) = stuck("operators-needs");
+    let file = shop.process.folder.join("frontgate.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    // Another route that needs the same upstreams but one, and another name for the saga's.
+    let next = text.replace("stock", "warehouse").replace("name: checkout", "name: purchase");
+    let other = shop.process.folder.join("next.yaml");
+    std::fs::write(&other, &next).unwrap();
+
+    let mut diff = Command::new(env!("CARGO_BIN_EXE_frontgate"));
+    diff.args(["config", "diff", "--live", other.to_str().unwrap(), "--admin", &shop.process.admin.to_string()]);
+    let told = diff.output().unwrap();
+
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let upstream = "an upstream that 1 open one may have to ask yet, and get stuck without";
+    let way = "the way on which the clients of 1 open one ask what became of them";
+    let keys = "the keys that clients have used: one that is sent again on another route begins a new saga";
+    for words in ["checkout", upstream, "`stock` is gone", way, keys] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert!(!told.contains("`payments` is gone"), "{told}");
+
+    std::fs::write(&file, &next).unwrap();
+    let reloaded = shop.process.ask("POST", "/-/reload");
+    let warnings = [
+        format!("the sagas of route `checkout` lose {keys}: the route is gone, or no saga's any more"),
+        format!("the sagas of route `checkout` lose {upstream}: `stock` is gone"),
+        format!("the sagas of route `checkout` lose {way}: the route is gone, or no saga's any more"),
+    ];
+    assert_eq!(reloaded.json()["warnings"], json!(warnings), "{}", reloaded.text());
+    until("the log to say so", || warnings.iter().all(|warning| shop.process.said().contains(warning)));
+    assert_eq!(shop.settles(&id), "stuck");
+
+    std::fs::write(&file, &text).unwrap();
+    let back = shop.process.ask("POST", "/-/reload");
+    assert!(back.status == 200 && !back.text().contains("checkout` lose"), "{}", back.text());
 }
 
 #[test]
@@ -192,6 +341,50 @@ fn the_access_log_and_why_tell_the_saga_of_a_request() {
     assert!(why.lines().any(|line| line == format!("saga      {id}: frontgate saga show {id}")), "{why}");
     shop.process.signal("TERM");
     assert_eq!(shop.process.end(), Some(0));
+}
+
+#[test]
+fn a_client_that_leaves_has_the_saga_that_it_began_in_its_log_line() {
+    let held = Services::planned(Default::default(), Some(Stop { call: "reserve".to_owned(), attempt: 1, when: When::BeforeEffect }));
+    let mut shop = shop("operators-left", held, "wait: 30s");
+    let mut client = crate::harness::client::raw(shop.process.address);
+    let asked = format!(
+        "POST {} HTTP/1.1\r\nHost: a\r\nIdempotency-Key: k-1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{BODY}",
+        super::PATH,
+        BODY.len()
+    );
+    std::io::Write::write_all(&mut client, asked.as_bytes()).unwrap();
+    until("its first call", || shop.services.is_stopped());
+
+    drop(client);
+
+    let line = || std::fs::read_to_string(shop.process.folder.join("access.log")).unwrap_or_default();
+    until("its line", || line().ends_with('\n'));
+    let line: Value = serde_json::from_str(line().lines().next().unwrap()).unwrap();
+    shop.services.go_on();
+    let id = saga_of(&shop.look("k-1"));
+    assert_eq!((&line["flags"], &line["saga"]), (&json!("DC"), &json!(id)), "{line}");
+    assert_eq!(shop.settles(&id), "done");
+    shop.process.signal("TERM");
+    assert_eq!(shop.process.end(), Some(0));
+}
+
+#[test]
+fn failures_that_are_told_again_are_no_failures_of_the_route() {
+    let shop = shop("operators-replayed", Services::new(&[("charge", &[Outcome::Refuse])]), "wait: 20s");
+    let first = shop.begin("k-1", BODY);
+    assert_eq!(first.status, 409);
+    shop.services.plans("reserve", &[Outcome::Error]);
+    let failed = shop.begin("k-2", BODY);
+    assert_eq!(failed.status, 502, "{}", failed.text());
+    for _ in 0..20 {
+        assert_eq!(shop.begin("k-2", BODY).header("idempotency-replayed"), Some("true"));
+    }
+
+    let told = health(&shop);
+
+    // One of twenty-two has failed, which is less than a twentieth.
+    assert!(!told["reasons"].to_string().contains("of the requests on route `checkout` failed"), "{told}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use rustls::version::{TLS12, TLS13};
 
 use super::authority::{Authority, Directory, Issued};
 use super::put;
-use super::secure::Secure;
+use super::secure::{Secure, Stream};
 use crate::harness::client::read_reply;
 use crate::harness::origin::response;
 use crate::harness::{Gateway, Log, Process, Reply, exchange, get, load, operate, raw, until, yaml};
@@ -81,6 +81,50 @@ fn a_verified_upstream_gets_requests_as_any_other_does() {
     let head = &origin.received()[0];
     assert!(head.starts_with("GET /a?b=c HTTP/1.1\r\n") && head.contains("host: a.example\r\n"), "{head}");
     assert!(head.contains("x-forwarded-proto: http\r\n"), "what the client spoke: {head}");
+}
+
+#[test]
+fn calls_of_an_answer_that_is_made_of_several_go_to_verified_upstreams_and_to_no_other() {
+    let (_, directory, own) = shop();
+    let json = |head: &str, stream: &mut Stream| {
+        let body = format!("{{\"asked\":\"{}\"}}", head.split(' ').nth(1).unwrap_or_default());
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(answer.as_bytes()).is_ok()
+    };
+    let (good, other) = (Secure::start(showing(&own), json), Secure::start(showing(&Authority::new().issue(&["shop.internal"])), json));
+    let gateway = Gateway::start(&yaml(
+        "
+        server: {listeners: [{address: 127.0.0.1:0}], admin: 127.0.0.1:0, threads: 1}
+        upstreams:
+          good: {endpoints: [$GOOD], tls: {server_name: shop.internal, ca: $CA}}
+          other: {endpoints: [$OTHER], tls: {server_name: shop.internal, ca: $CA}}
+        routes:
+          - name: page
+            path: /page
+            aggregate:
+              calls:
+                first: {upstream: good, get: /first}
+                second: {upstream: good, get: \"/second?of={first.asked}\"}
+                third: {upstream: other, get: /third, optional: true}
+          - {name: all, path: /all, aggregate: {calls: {third: {upstream: other, get: /third}}}}
+        ",
+        &[("$GOOD", &good.address), ("$OTHER", &other.address), ("$CA", &format!("{}/ca.pem", directory.display()))],
+    ));
+
+    for _ in 0..2 {
+        let page = get(gateway.address, "/page");
+
+        assert_eq!(page.text(), r#"{"first":{"asked":"/first"},"second":{"asked":"/second?of=%2Ffirst"}}"#, "{}", page.status);
+        assert_eq!((page.status, page.header("x-bff-missing")), (200, Some("third")));
+    }
+    let refused = get(gateway.address, "/all");
+    assert_eq!(refused.is_problem(502).json()["code"], "call_failed");
+    assert!(!refused.text().to_lowercase().contains("certificate"), "{}", refused.text());
+
+    assert_eq!(good.met().len(), 1, "one connection makes one call after the other");
+    assert_eq!(good.met()[0].sni.as_deref(), Some("shop.internal"));
+    assert_eq!(good.received().len(), 4);
+    assert!(other.received().is_empty(), "who cannot be verified is asked for nothing");
 }
 
 #[test]

@@ -59,17 +59,46 @@ async fn operators_are_told_of_what_is_open_and_of_each_by_its_id() {
 }
 
 #[tokio::test]
+async fn one_is_found_by_the_key_of_its_client_in_whatever_state_it_is() {
+    let (admin, runner, [running, _, done]) = with_sagas("admin-key").await;
+    // What began on a route that is gone is found, too.
+    let moved_away = runner.put_with("gone", &["user-1", "k/1&2"], |record| moved(record, &[State::Undone])).await;
+    let _counted = Counted::new(&admin.gateway.metrics.sagas("checkout"), State::Running(0), Millis(0));
+    let found = async |query: String| {
+        let (status, told) = ask(&admin, "GET", &format!("/-/sagas?{query}")).await;
+        assert_eq!(status, 200, "{query}: {told}");
+        assert!(!told.to_string().contains("user-1"), "{told}");
+        let list: SagaList = serde_json::from_value(told).expect("a list");
+        list.sagas.into_iter().map(|saga| saga.id).collect::<Vec<_>>()
+    };
+
+    assert_eq!(found(format!("key={done}")).await, [done.to_string()]);
+    assert_eq!(found(format!("key={running}&route=checkout&state=running")).await, [running.to_string()]);
+    assert_eq!(found(format!("key={done}&state=running")).await, [""; 0]);
+    assert_eq!(found(format!("key={done}&older=1h")).await, [""; 0]);
+    assert_eq!(found(format!("key={done}&route=all")).await, [""; 0]);
+    assert_eq!(found(format!("key={done}&key=x")).await, [""; 0]);
+    assert_eq!(found("route=gone&key=user-1&key=k%2F1%262".to_owned()).await, [moved_away.to_string()]);
+    assert_eq!(found("route=gone&key=k%2F1%262&key=user-1".to_owned()).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn an_order_is_obeyed_and_stays_with_the_saga_with_who_gave_it() {
     let (admin, runner, [_, stuck, done]) = with_sagas("admin-orders").await;
 
-    let (status, told) = ask(&admin, "POST", &format!("/-/sagas/{stuck}/abandon?note=the%20order%0Astands")).await;
+    let (status, told) =
+        ask(&admin, "POST", &format!("/-/sagas/{stuck}/abandon?note=the%20order%0Astands,%E2%80%AEnot%E2%81%A9%20so")).await;
     assert_eq!((status, &told["state"], &told["what"]), (200, &"abandoned".into(), &"abandon".into()));
-    let (status, told) = ask(&admin, "POST", "/-/sagas/0190bbbb/undo").await;
+    let (status, told) = ask(&admin, "POST", "/-/sagas/0190bbbb/undo?leave=confirm&leave=charge").await;
     assert_eq!((status, &told["id"], &told["state"]), (200, &done.to_string().into(), &"undoing".into()));
+    assert_eq!(told["stays"], serde_json::json!(["confirm", "charge"]));
 
     let told = runner.shown(stuck).await;
     let act = &told.acts[0];
-    assert_eq!((&*act.what, act.note.as_deref(), &*act.who), ("abandon", Some("the order stands"), "127.0.0.1:4711 without a token"));
+    assert_eq!(
+        (&*act.what, act.note.as_deref(), &*act.who),
+        ("abandon", Some("the order stands, not  so"), "127.0.0.1:4711 without a token")
+    );
 }
 
 #[tokio::test]
@@ -97,6 +126,15 @@ async fn what_cannot_be_done_is_refused_in_words() {
         ("POST", "/-/sagas/0190bbbb/abandon", 400, "bad_request", "`note` must say why the saga is given up: it stays with it."),
         ("POST", "/-/sagas/0190bbbb/abandon?note=%20%0A", 400, "bad_request", "`note` must say why"),
         ("POST", "/-/sagas/0190bbbb/abandon?not=x", 400, "bad_request", "There is no parameter `not`: did you mean `note`?"),
+        ("POST", "/-/sagas/0190bbbb/undo", 409, "conflict", "its last step `confirm` has no undo, and would stand"),
+        (
+            "POST",
+            "/-/sagas/0190bbbb/undo?leave=confrim",
+            400,
+            "bad_request",
+            "has no step `confrim` that could stay: these are `reserve`, `charge`",
+        ),
+        ("POST", "/-/sagas/0190bbbb/undo?leaf=confirm", 400, "bad_request", "There is no parameter `leaf`: there is `leave`."),
         ("POST", "/-/sagas/0190bbbb/remove", 404, "not_found", "There is no such resource."),
         ("POST", "/-/sagas//retry", 404, "not_found", "There is no such resource."),
         ("GET", "/-/sagas/0190bbbb/retry", 405, "method_not_allowed", "This resource takes POST."),
@@ -138,6 +176,9 @@ async fn sagas_are_for_those_with_the_token_and_never_on_the_status_address() {
 
     for (method, target) in [("GET", "/-/sagas".to_owned()), ("POST", format!("/-/sagas/{stuck}/retry"))] {
         assert_eq!(ask(&with_token, method, &target).await.0, 401, "{target}");
+        if method == "GET" {
+            assert_eq!(ask(&with_token, "HEAD", &target).await.0, 401, "{target}");
+        }
         assert_eq!(ask(&status, method, &target).await.0, 404, "{target}");
     }
     assert_eq!(runner.shown(stuck).await.brief.state, SagaState::Stuck);

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::terminal::without_obeyed;
+
 /// A field as it is read; a dash where there is none.
 pub(super) fn text(of: &Value, name: &str) -> String {
     match &of[name] {
@@ -13,5 +15,5 @@ pub(super) fn text(of: &Value, name: &str) -> String {
 
 /// What a client chose, without what a terminal would obey.
 pub(super) fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    without_obeyed(text, '\u{fffd}')
 }

@@ -11,32 +11,12 @@ use super::find::Known;
 use super::render::Rendering;
 use crate::compose::caching::Caching;
 use crate::compose::template::Lacking;
-use crate::compose::{Composed, Held, Missing};
+use crate::compose::{Composed, Missing};
 
 /// Whether everything is in the answer that should be.
 pub(in crate::compose) const X_BFF_COMPLETE: HeaderName = HeaderName::from_static("x-bff-complete");
 /// The calls that are missing in it.
 pub(in crate::compose) const X_BFF_MISSING: HeaderName = HeaderName::from_static("x-bff-missing");
-
-/// An answer until it is sent, which for a client that reads slowly takes long: so long it has its place in memory.
-struct Kept {
-    bytes: Bytes,
-    _held: Held,
-}
-
-impl AsRef<[u8]> for Kept {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-/// The same bytes, which keep so much of the memory of all requests as they need; nothing where there is none left.
-pub(in crate::compose) fn kept(bytes: Bytes, mut held: Held) -> Option<Bytes> {
-    held.grow(bytes.len()).then(|| {
-        held.shrink(bytes.len());
-        Bytes::from_owner(Kept { bytes, _held: held })
-    })
-}
 
 /// The answer, or nothing where it would be longer than allowed.
 pub(super) fn body(aggregate: &Aggregate, known: Known<'_>) -> Option<Bytes> {

@@ -33,7 +33,7 @@ use super::{Composed, Composition, Inquiry};
 use crate::config::model;
 use crate::upstream::Pool;
 #[cfg(feature = "graphql")]
-pub(in crate::compose) use answer::{X_BFF_COMPLETE, X_BFF_MISSING, kept};
+pub(in crate::compose) use answer::{X_BFF_COMPLETE, X_BFF_MISSING};
 pub(crate) use compile::compile;
 #[cfg(feature = "graphql")]
 pub(in crate::compose) use compile::varies;

@@ -122,6 +122,10 @@ impl<'r> Maker<'r> {
 }
 
 impl Calls for Maker<'_> {
+    fn begins(&self, saga: &str) {
+        self.common.told.begins(saga);
+    }
+
     fn make<'a>(&'a self, ready: Ready<'a>) -> BoxFuture<'a, Result<Answered, Failed>> {
         match connect::stands_in().then(|| self.common.calls.name(ready.name)) {
             None => Box::pin(self.common.make(ready, Some(self))),

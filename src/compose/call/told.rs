@@ -1,6 +1,6 @@
 //! What is told of the calls of a request: to the log, in spans, and to those who ask how it fared.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use frontgate_filters::clock;
@@ -23,7 +23,22 @@ pub(crate) struct Told {
     calls: Mutex<Vec<Called>>,
     count: std::sync::atomic::AtomicU32,
     pub(super) total: Total,
-    operation: std::sync::OnceLock<Arc<str>>,
+    /// The operation of a document that the request is for.
+    operation: OnceLock<Arc<str>>,
+    /// The saga that was begun for the request.
+    saga: OnceLock<Arc<str>>,
+}
+
+impl Told {
+    /// A saga was begun for the request, whoever waits for it.
+    pub(super) fn begins(&self, saga: &str) {
+        let _ = self.saga.set(saga.into());
+    }
+
+    /// The saga that was begun for the request.
+    pub(crate) fn saga(&self) -> Option<&Arc<str>> {
+        self.saga.get()
+    }
 }
 
 /// A call as it is told of.

@@ -37,7 +37,7 @@ use http::header::{CACHE_CONTROL, VARY};
 use self::plan::{Cache, Fault, Plan, Prepared, Refusal, Which};
 use self::run::Run;
 use self::tables::Tables;
-use super::aggregate::{Varies, X_BFF_COMPLETE, X_BFF_MISSING, kept, varies};
+use super::aggregate::{Varies, X_BFF_COMPLETE, X_BFF_MISSING, varies};
 use super::{Inquiry, Missing};
 use crate::config::model;
 use crate::router::Pattern;
@@ -195,7 +195,7 @@ impl Graph {
             None if is_complete => {}
             _ => headers.push((CACHE_CONTROL, NO_STORE)),
         }
-        let (body, errors) = match kept(done.body.into(), done.held) {
+        let (body, errors) = match done.held.keeping(done.body.into()) {
             Some(body) => (body, done.errors),
             None => {
                 let words = "There is no memory left for this answer.";

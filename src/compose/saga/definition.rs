@@ -3,27 +3,27 @@
 //! A definition is written as a text that is kept with its sagas, so that each goes on by the one that it began with, whatever the configuration
 //! says by then; what it needs of the request is read once, when the saga begins.
 
+mod compile;
+mod gathered;
+mod known;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use frontgate_filters::filter::Facts;
-use frontgate_filters::json::{Document, Mark, Place, Plan, Policy, Proved, Reader};
-use frontgate_filters::words::fields;
+use frontgate_filters::json::{Document, Place, Plan, Proved, Reader};
 use frontgate_filters::words::selector::Selector;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
-use pingora_http::RequestHeader;
 use serde::{Deserialize, Serialize};
 
-use super::machine::{self, MOST_STEPS, Send, Shape, State, Stuck};
-use super::record::{Body, Hash, Id, Record};
-use crate::compose::reference::{Origin, Reference, Scope, Wrong};
+use self::known::Known;
+use super::machine::{Send, Shape, State};
+use super::record::{Hash, Id, Record};
+use crate::compose::reference::Origin;
 use crate::compose::template::{self, Json, Lacking, Missing, Target, Words};
-use crate::compose::values::{self, Value, Values};
 use crate::config::model;
-use crate::router::Pattern;
 
 /// The header that all attempts of a call have the same value of (draft-ietf-httpapi-idempotency-key-header-07).
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -88,6 +88,8 @@ type Parts = Vec<(String, usize)>;
 /// What is sent.
 struct Request {
     upstream: String,
+    /// Method, upstream and path, for people.
+    words: String,
     method: Method,
     target: Target<Source>,
     headers: Vec<(HeaderName, Words<Source>)>,
@@ -121,6 +123,15 @@ impl template::Source for Source {
     }
 }
 
+/// What a call asks.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'d> {
+    /// Whose endpoints.
+    pub upstream: &'d str,
+    /// Method, upstream and path, as they are written.
+    pub words: &'d str,
+}
+
 /// A call that is ready to be made, but for its upstream.
 pub(crate) struct Prepared<'d> {
     /// Whose endpoints are asked.
@@ -142,6 +153,8 @@ pub(crate) struct Prepared<'d> {
 pub(crate) enum NoFacts {
     /// Its body should be JSON and is not.
     Body,
+    /// What a step needs of it is no text.
+    Text,
     /// There is more than is kept of one saga.
     TooLarge,
 }
@@ -151,84 +164,26 @@ impl Definition {
     pub(crate) fn compile(path: &str, saga: &model::Saga) -> Result<Self, String> {
         let text = Text { path: path.to_owned(), saga: saga.clone() };
         let text = serde_json::to_string(&text).map_err(|error| error.to_string())?;
-        Self::of(text, path, saga)
+        compile::compile(text, path, saga)
     }
 
     /// Reads the text of one that was kept.
     pub(crate) fn read(text: String) -> Result<Self, String> {
         let read: Text = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        Self::of(text, &read.path, &read.saga)
-    }
-
-    fn of(text: String, path: &str, saga: &model::Saga) -> Result<Self, String> {
-        let pattern = Pattern::parse(path)?;
-        let names: Vec<&str> = saga.steps().map(|(name, _)| name).collect();
-        if names.is_empty() || names.len() > MOST_STEPS {
-            return Err(format!("a saga has at least one step and at most {MOST_STEPS}"));
-        }
-        let mut compiler = Compiler { path: &pattern, names: &names, facts: Vec::new(), parts: vec![Vec::new(); names.len()] };
-        let (mut calls, mut shape) = (Vec::new(), Vec::new());
-        for (index, (name, step)) in saga.steps().enumerate() {
-            let told = |wrong: String| format!("step `{name}`: {wrong}");
-            // A step knows those before it and its own key; an undo its own answer, too.
-            let call = compiler.request(&step.call, index, index + 1, step.call.request().is_some_and(|(verb, _)| verb.sends_a_body()));
-            let call = call.map_err(told)?;
-            let before = compiler.parts[index].len();
-            let undo = step.undo_call().map(|undo| compiler.request(undo, index + 1, index + 1, false)).transpose().map_err(told)?;
-            // Steps before cannot name it, so that whatever is named of it by now is named by its undo.
-            let needs_answer = compiler.parts[index].len() > before;
-            let undo_shape = match (&step.undo, &undo) {
-                (None, _) => machine::Undo::Never,
-                (Some(_), Some(_)) => machine::Undo::Call { needs_answer },
-                (Some(_), None) => machine::Undo::Nothing,
-            };
-            if undo_shape == machine::Undo::Never && index + 1 < names.len() {
-                return Err(told("only the last step may have no undo".to_owned()));
-            }
-            shape.push(machine::Step { attempts: step.attempts(), undo: undo_shape });
-            calls.push((call, undo, step));
-        }
-        let answer = match &saga.answer {
-            Some(answer) => serde_json::to_value(&answer.value).map_err(|error| error.to_string())?,
-            None => names.iter().map(|name| ((*name).to_owned(), format!("{{{name}}}").into())).collect::<serde_json::Map<_, _>>().into(),
-        };
-        let answer = Json::compile(&answer, &mut |reference| compiler.resolve(reference, names.len(), names.len()))
-            .map_err(|wrong| format!("the answer: {wrong}"))?;
-        let Compiler { facts, parts, .. } = compiler;
-        let sends_body = calls.iter().any(|(call, ..)| matches!(call.body, RequestBody::Client));
-        let steps = calls.into_iter().zip(parts).zip(&names).map(|(((call, undo, step), parts), name)| {
-            let (plan, parts) = marked(step.call.at.as_ref().map(|at| &at.value.0), &parts)?;
-            Ok(Step {
-                name: (*name).into(),
-                undo_name: format!("{name}/undo").into(),
-                call,
-                undo,
-                expect: step.call.expect.clone(),
-                plan,
-                parts,
-            })
-        });
-        Ok(Self {
-            hash: Hash::of(&[text.as_bytes()]),
-            text,
-            shape: Shape { steps: shape },
-            wait: saga.wait.0,
-            deadline: saga.deadline.0,
-            give_up: saga.give_up.0,
-            keep: saga.keep.0,
-            key: saga.key.0.iter().map(|selector| selector.value.clone()).collect(),
-            generates_keys: saga.on_missing_key == model::OnMissingKey::Generate,
-            reads_body: facts.iter().any(|(_, origin)| matches!(origin, Origin::Body(_))),
-            facts,
-            sends_body,
-            steps: steps.collect::<Result<_, String>>()?,
-            answer,
-        })
+        compile::compile(text, &read.path, &read.saga)
     }
 
     /// The names of its steps.
     pub(crate) fn steps(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
         self.steps.iter().map(|step| &step.name)
+    }
+
+    /// What its steps ask, each with what its undo does.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = (Asked<'_>, Option<Asked<'_>>)> {
+        fn asked(request: &Request) -> Asked<'_> {
+            Asked { upstream: &request.upstream, words: &request.words }
+        }
+        self.steps.iter().map(|step| (asked(&step.call), step.undo.as_ref().map(asked)))
     }
 
     /// The names of all its calls.
@@ -237,75 +192,20 @@ impl Definition {
         names.flatten().cloned().collect()
     }
 
-    /// Puts what the saga needs of the request into its record.
-    pub(crate) fn gather(&self, head: &RequestHeader, facts: &Facts, body: &Bytes, record: &mut Record) -> Result<(), NoFacts> {
-        let document = if self.reads_body { Some(self.body(body).ok_or(NoFacts::Body)?) } else { None };
-        let mut length = 0;
-        for (number, (name, origin)) in self.facts.iter().enumerate() {
-            let value = match origin {
-                Origin::Body(_) => document.as_ref().and_then(|body| body.value(number)),
-                origin => of_request(origin, head, facts),
-            };
-            let Some(value) = value else { continue };
-            let Ok(text) = String::from_utf8(value.into_bytes().into()) else { continue };
-            length += text.len();
-            record.facts.insert(name.clone(), text);
-        }
-        if self.sends_body {
-            length += body.len();
-            let content_type = head.headers.get(CONTENT_TYPE).and_then(fields::text).map(str::to_owned);
-            // Several codings may be named in several fields (RFC 9110, 8.4).
-            let codings: Vec<&str> = head.headers.get_all(CONTENT_ENCODING).iter().filter_map(fields::text).collect();
-            let content_encoding = (!codings.is_empty()).then(|| codings.join(", "));
-            record.body = Some(Body { content_type, content_encoding, bytes: body.clone() });
-        }
-        if length > super::record::LARGEST / 2 { Err(NoFacts::TooLarge) } else { Ok(()) }
-    }
-
-    /// What was gathered of what the request says, beside its body: the names and values that tell it from another one with the same key. What
-    /// its connection or the gateway says, such as the client's address, may be another when the same is sent again.
-    pub(crate) fn said<'r>(&'r self, record: &'r Record) -> impl Iterator<Item = &'r [u8]> {
-        let said = self.facts.iter().filter(|(_, origin)| match origin {
-            Origin::Body(_) => false,
-            Origin::Selector(selector) => !matches!(
-                selector,
-                Selector::ClientIp | Selector::Route | Selector::Scheme | Selector::TlsSni | Selector::TlsVersion | Selector::Version
-            ),
-            _ => true,
-        });
-        // A value is JSON, and never empty: nothing tells one that is missing.
-        said.flat_map(|(name, _)| [name.as_bytes(), record.facts.get(name).map_or(&[][..], String::as_bytes)])
-    }
-
-    /// The step that would stand where all others were taken back, where there is one.
-    pub(crate) fn stands(&self) -> Option<&Arc<str>> {
-        self.shape.pivot().map(|step| &self.steps[step].name)
-    }
-
-    /// The client's body, where its values can be read.
-    fn body(&self, body: &Bytes) -> Option<ClientBody> {
-        let places = self.facts.iter().enumerate().filter_map(|(number, (_, origin))| match origin {
-            Origin::Body(place) => Some((number, place)),
-            _ => None,
-        });
-        let (mut marks, mut known) = (Vec::new(), Vec::new());
-        for (mark, (fact, place)) in (0_u16..).zip(places) {
-            marks.push(Mark { number: mark, place: place.clone(), each: false });
-            known.push(BodyPlace { fact, mark, elements: elements(place) });
-        }
-        let plan = Plan::new(&Policy::drop(&[]).ok()?, &[], &marks).ok()?;
-        Some(ClientBody { document: values::read(&Arc::new(plan), body.clone())?, places: known })
-    }
-
     /// Whether a record speaks of no step that there is not. Why, where it does.
     pub(crate) fn fits(&self, record: &Record) -> Result<(), String> {
         let of_state = match record.state {
             State::Running(step) | State::Undoing(step) => Some(step),
-            State::Stuck(Stuck::Pivot(step) | Stuck::Undo(step) | Stuck::Lost(step) | Stuck::Upstream { step, .. }) => Some(step),
+            State::Stuck(why) => Some(why.step()),
             State::Done | State::Undone | State::Abandoned => None,
         };
         let failed = record.failure.as_ref().map(|failure| failure.step);
-        match of_state.into_iter().chain(failed).chain(record.answers.keys().copied()).find(|step| *step >= self.steps.len()) {
+        match of_state
+            .into_iter()
+            .chain(failed)
+            .chain(record.answers.keys().chain(&record.left).copied())
+            .find(|step| *step >= self.steps.len())
+        {
             Some(step) => Err(format!("it speaks of step {}, and its definition has {}", step.saturating_add(1), self.steps.len())),
             // Nothing is undone that cannot be.
             None if matches!(record.state, State::Undoing(step) if self.steps[step].undo.is_none()) => {
@@ -395,28 +295,6 @@ impl Definition {
     }
 }
 
-/// The client's body, with the values of it that are referred to.
-struct ClientBody {
-    document: Document,
-    places: Vec<BodyPlace>,
-}
-
-/// Where a fact is in the client's body.
-struct BodyPlace {
-    fact: usize,
-    mark: u16,
-    /// How many elements of arrays its place names by itself.
-    elements: usize,
-}
-
-impl ClientBody {
-    /// The value of the fact of this number.
-    fn value(&self, fact: usize) -> Option<Proved> {
-        let place = self.places.iter().find(|place| place.fact == fact)?;
-        found(&self.document, place.mark, place.elements)
-    }
-}
-
 /// A value that was marked: one, or a list where the way to it led through arrays.
 fn found(document: &Document, mark: u16, elements: usize) -> Option<Proved> {
     let all: Vec<_> = document.marked(mark).collect();
@@ -433,130 +311,6 @@ fn found(document: &Document, mark: u16, elements: usize) -> Option<Proved> {
 /// How many elements of arrays a place names by itself.
 fn elements(place: &Place) -> usize {
     place.steps().iter().filter(|step| matches!(step, frontgate_filters::json::place::Step::Element(_))).count()
-}
-
-/// What reads parts of an answer, each in this place of it.
-fn marked(at: Option<&Place>, parts: &[Place]) -> Result<(Arc<Plan>, Parts), String> {
-    let (mut marks, mut names) = (Vec::new(), Vec::new());
-    for (number, place) in (0_u16..).zip(parts) {
-        let whole = match at {
-            None => place.clone(),
-            Some(at) if place.steps().is_empty() => at.clone(),
-            Some(at) => format!("{at}.{place}").parse().map_err(|error: frontgate_filters::json::PathError| error.message)?,
-        };
-        names.push((place.to_string(), elements(&whole)));
-        marks.push(Mark { number, place: whole, each: false });
-    }
-    let all = Policy::drop(&[]).map_err(|error| error.to_string())?;
-    Ok((Arc::new(Plan::new(&all, &[], &marks).map_err(|error| error.to_string())?), names))
-}
-
-/// A fact of the request as JSON.
-fn of_request(origin: &Origin, head: &RequestHeader, facts: &Facts) -> Option<Proved> {
-    let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(values::string);
-    match origin {
-        Origin::Variable(variable) => {
-            let encoded = variable.find(head.uri.path());
-            if encoded.is_empty() { None } else { text(&percent_encoding::percent_decode_str(encoded).collect::<Vec<u8>>()) }
-        }
-        Origin::Selector(Selector::Claim(path)) => values::claim(path.find(&facts.identity.as_ref()?.claims)?),
-        Origin::Selector(selector) => text(&selector.find(head, facts)?),
-        Origin::Query => text(head.uri.query()?.as_bytes()),
-        Origin::Body(_) | Origin::Call(..) | Origin::Each | Origin::Saga | Origin::Key(_) => None,
-    }
-}
-
-/// What is known of a saga.
-struct Known<'k> {
-    definition: &'k Definition,
-    id: Id,
-    record: &'k Record,
-}
-
-impl Values<Source> for Known<'_> {
-    fn find(&self, source: &Source) -> Option<Value<'_>> {
-        let json = |text: &String| values::read(&Arc::default(), Bytes::copy_from_slice(text.as_bytes())).map(|document| document.whole());
-        match source {
-            Source::Fact(number, is_query) => {
-                let (name, _) = &self.definition.facts[*number];
-                let kept = self.record.facts.get(name)?;
-                if *is_query {
-                    // It is put in as it came.
-                    return Some(Value::Text(serde_json::from_str::<String>(kept).ok()?.into_bytes().into()));
-                }
-                json(kept).map(Value::Json)
-            }
-            Source::Part(step, part) => {
-                let (name, _) = &self.definition.steps[*step].parts[*part];
-                json(self.record.answers.get(step)?.get(name)?).map(Value::Json)
-            }
-            Source::Saga => Some(Value::Json(values::string(&self.id.to_string()))),
-            Source::Key(step) => Some(Value::Json(values::string(&format!("{}-{}", self.id, self.definition.steps[*step].name)))),
-        }
-    }
-}
-
-/// What was compiled so far.
-struct Compiler<'c> {
-    path: &'c Pattern,
-    names: &'c [&'c str],
-    facts: Vec<(String, Origin)>,
-    /// By step, what is referred to of its answer.
-    parts: Vec<Vec<Place>>,
-}
-
-impl Compiler<'_> {
-    /// What a reference stands for, where the answers of so many steps and the keys of so many are known.
-    fn resolve(&mut self, reference: &Reference, answers: usize, keys: usize) -> Result<Source, Wrong> {
-        let scope = Scope { path: self.path, calls: &self.names[..keys], each: false, saga: true };
-        match scope.resolve(reference)? {
-            Origin::Saga => Ok(Source::Saga),
-            Origin::Key(step) => Ok(Source::Key(step)),
-            Origin::Call(step, _) if step >= answers => {
-                Err(Wrong { at: reference.name_at, message: format!("`{}` has no answer yet where it is referred to", reference.head) })
-            }
-            Origin::Call(step, place) => {
-                let parts = &mut self.parts[step];
-                let known = parts.iter().position(|known| *known == place).unwrap_or_else(|| {
-                    parts.push(place);
-                    parts.len() - 1
-                });
-                Ok(Source::Part(step, known))
-            }
-            origin => {
-                let is_query = origin == Origin::Query;
-                let known = self.facts.iter().position(|(_, known)| *known == origin).unwrap_or_else(|| {
-                    self.facts.push((reference.to_string(), origin));
-                    self.facts.len() - 1
-                });
-                Ok(Source::Fact(known, is_query))
-            }
-        }
-    }
-
-    fn request(&mut self, call: &model::Call, answers: usize, keys: usize, sends_body: bool) -> Result<Request, String> {
-        let Some((verb, target)) = call.request() else { return Err("it asks for nothing, or for several things".to_owned()) };
-        let target = Target::compile(target, &mut |reference| self.resolve(reference, answers, keys)).map_err(|wrong| wrong.to_string())?;
-        let headers = call.headers.iter().map(|(name, value)| {
-            let header = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
-            let words =
-                Words::compile(value, &mut |reference| self.resolve(reference, answers, keys)).map_err(|wrong| wrong.to_string())?;
-            Ok((header, words))
-        });
-        let headers = headers.collect::<Result<Vec<_>, String>>()?;
-        let body = match &call.body {
-            Some(body) => {
-                let body = serde_json::to_value(&body.value).map_err(|error| error.to_string())?;
-                let json =
-                    Json::compile(&body, &mut |reference| self.resolve(reference, answers, keys)).map_err(|wrong| wrong.to_string())?;
-                RequestBody::Json(json)
-            }
-            None if sends_body => RequestBody::Client,
-            None => RequestBody::None,
-        };
-        let timeout = call.timeout.as_ref().map(|timeout| timeout.0);
-        Ok(Request { upstream: call.upstream.value.clone(), method: verb.method(), target, headers, body, timeout })
-    }
 }
 
 #[cfg(test)]

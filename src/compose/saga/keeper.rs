@@ -3,7 +3,9 @@
 //! Each open one is a task of its own on the runtime in the background, tied to no client: who began it waits for what becomes of it, and may
 //! leave.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -17,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use super::counted::Counted;
 use super::definition::Definition;
 use super::journal::{Health, Journal, Unavailable};
-use super::machine::{Event, Machine, Over, State};
+use super::machine::{Machine, Over, State};
 use super::operated::{Known, Live, Operated, Order, Refused};
 use super::record::{Act, Answer, Hash, Id, Millis, Record};
 use super::runner::Run;
@@ -28,7 +30,7 @@ use crate::upstream::Pool;
 
 /// How many may be open at once.
 pub(crate) const MOST_OPEN: usize = 10_000;
-/// How many that a process before has left may make calls at once.
+/// How many that a process before has left may make calls to an upstream at once.
 const MOST_RECOVERED: usize = 64;
 /// How long a client waits for the journal at most, whatever its route says.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -57,7 +59,10 @@ pub(crate) struct Sagas {
     pub(super) stuck: Mutex<HashMap<Id, Counted>>,
     /// Definitions that were read, by their hashes.
     pub(super) definitions: Mutex<HashMap<Hash, Arc<Definition>>>,
-    pub(super) recovering: Semaphore,
+    /// By upstream, the turns of those that a process before has left: one upstream that hangs keeps none waiting of another one.
+    recovering: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// Those of which something cannot be read, which nobody is at.
+    pub(super) unreadable: Mutex<HashSet<Id>>,
     /// Whether all of them are to leave off where they are.
     pub(super) parks: watch::Sender<bool>,
 }
@@ -122,6 +127,7 @@ impl Drop for Open {
 impl Sagas {
     /// Opens the journal in this directory, or goes on trying to.
     pub(crate) fn open(folder: PathBuf, commits: Histogram, world: Box<dyn World>, metrics: Arc<Metrics>) -> Result<Arc<Self>, String> {
+        metrics.saga_unreadable();
         Ok(Arc::new(Self {
             journal: Journal::open(folder, commits)?,
             world,
@@ -130,7 +136,8 @@ impl Sagas {
             open: Mutex::default(),
             stuck: Mutex::default(),
             definitions: Mutex::default(),
-            recovering: Semaphore::new(MOST_RECOVERED),
+            recovering: Mutex::default(),
+            unreadable: Mutex::default(),
             parks: watch::Sender::new(false),
         }))
     }
@@ -146,6 +153,26 @@ impl Sagas {
     /// Whether the journal can be used.
     pub(crate) fn is_available(&self) -> bool {
         matches!(*self.journal.health().borrow(), Health::Open(_)) && !*self.parks.borrow()
+    }
+
+    /// The turns that those of a process before have at this upstream.
+    pub(super) fn turns(&self, upstream: &str) -> Arc<Semaphore> {
+        let mut all = self.recovering.lock();
+        if let Some(turns) = all.get(upstream) {
+            return turns.clone();
+        }
+        let turns = Arc::new(Semaphore::new(MOST_RECOVERED));
+        all.insert(upstream.to_owned(), turns.clone());
+        turns
+    }
+
+    /// Of this one something cannot be read: it is left as it is, and its key is refused. The log says so once.
+    pub(super) fn cannot_read(&self, id: Id, why: &str) {
+        let mut unreadable = self.unreadable.lock();
+        if unreadable.len() < MOST_OPEN && unreadable.insert(id) {
+            self.metrics.saga_unreadable().set(unreadable.len() as i64);
+            log::error!("saga {id} cannot be read, is left as it is, and its key is refused: {why}");
+        }
     }
 
     /// A definition is a definition of the configuration in force, or was read.
@@ -164,8 +191,14 @@ impl Sagas {
         }
     }
 
-    /// Begins a saga, unless its key is taken, and waits until then at most for what becomes of it.
-    pub(crate) async fn begin(self: &Arc<Self>, definition: &Arc<Definition>, record: Record, until: Instant) -> Begun {
+    /// Begins a saga, unless its key is taken, and waits until then at most for what becomes of it. Once it has begun, `began` hears its id.
+    pub(crate) async fn begin(
+        self: &Arc<Self>,
+        definition: &Arc<Definition>,
+        record: Record,
+        until: Instant,
+        began: &(dyn Fn(Id) + Send + Sync),
+    ) -> Begun {
         if !self.is_available() || self.runtime.get().is_none() {
             return Begun::Unavailable;
         }
@@ -188,7 +221,7 @@ impl Sagas {
         let begun = tokio::time::timeout_at(patience.into(), fares.wait_for(|fares| !matches!(fares, Fares::Begins))).await;
         match begun.map(|begun| begun.map(|fares| fares.clone())) {
             Ok(Ok(Fares::Taken(id, record))) => return Begun::Taken(id, record),
-            Ok(Ok(Fares::Is(..) | Fares::Parked(_))) => {}
+            Ok(Ok(Fares::Is(..) | Fares::Parked(_))) => began(id),
             Ok(Ok(Fares::Begins | Fares::Unavailable) | Err(_)) | Err(_) => return Begun::Unavailable,
         }
         let told = |fares: &Fares| matches!(fares, Fares::Is(_, Some(_)) | Fares::Parked(_));
@@ -211,10 +244,14 @@ impl Sagas {
                 let command = run.first();
                 run.follow(command).await;
             }
-            Ok(Written::Taken(id, record)) => drop(open.task.fares.send_replace(Fares::Taken(id, record))),
-            Ok(Written::Unreadable(id, why)) => {
-                log::error!("saga {id} cannot be read, and its key is refused: {why}");
-                open.task.fares.send_replace(Fares::Unavailable);
+            Ok(Written::Taken(id, kept)) => {
+                open.task.fares.send_replace(match kept.read() {
+                    Ok(record) => Fares::Taken(id, Box::new(record)),
+                    Err(why) => {
+                        self.cannot_read(id, &why);
+                        Fares::Unavailable
+                    }
+                });
             }
             Err(Unavailable) => drop(open.task.fares.send_replace(Fares::Unavailable)),
         }
@@ -226,13 +263,13 @@ impl Sagas {
             return Err(Unavailable);
         }
         let found = tokio::time::timeout(PATIENCE, self.journal.read(move |store| store.of_key(key))).await.unwrap_or(Err(Unavailable))?;
-        match found {
-            Some((id, Ok(record))) => Ok(Some((id, record))),
-            Some((id, Err(why))) => {
-                log::error!("saga {id} cannot be read, and its key is refused: {why}");
+        let Some((id, kept)) = found else { return Ok(None) };
+        match kept.read() {
+            Ok(record) => Ok(Some((id, record))),
+            Err(why) => {
+                self.cannot_read(id, &why);
                 Err(Unavailable)
             }
-            None => Ok(None),
         }
     }
 
@@ -269,20 +306,22 @@ impl Sagas {
             return Err(Refused::Leaving);
         }
         let task = Task::new(Fares::Begins);
-        if self.open.lock().contains_key(&id) {
+        let is_free = match self.open.lock().entry(id) {
+            Entry::Vacant(place) => {
+                place.insert(task.clone());
+                true
+            }
+            Entry::Occupied(_) => false,
+        };
+        if !is_free {
             let record = self.read(id).await?;
-            return Err(Refused::other_state(id, order, record.state));
+            let busy = Refused::Busy { id, order: order.name() };
+            return Err(if order.suits(record.state) { busy } else { Refused::other_state(id, order, &record) });
         }
-        self.open.lock().insert(id, task.clone());
         let open = Open { sagas: self.clone(), id, task: task.clone() };
         let mut record = self.read(id).await?;
-        let (event, fits) = match order {
-            Order::Retry => (Event::Retry, matches!(record.state, State::Stuck(_))),
-            Order::Abandon { .. } => (Event::Abandon, matches!(record.state, State::Stuck(_))),
-            Order::Undo => (Event::TakeBack, record.state == State::Done),
-        };
-        if !fits {
-            return Err(Refused::other_state(id, order, record.state));
+        if !order.suits(record.state) {
+            return Err(Refused::other_state(id, order, &record));
         }
         let Some(definition) = self.definition(id, record.definition).await? else {
             return Err(Refused::Unreadable(id, "its definition cannot be read".to_owned()));
@@ -290,11 +329,9 @@ impl Sagas {
         if let Err(why) = definition.fits(&record) {
             return Err(Refused::Unreadable(id, why));
         }
-        if let (Order::Undo, Some(step)) = (order, definition.stands()) {
-            return Err(Refused::Stands { id, step: step.to_string() });
-        }
-        let (what, note) = (order.name().to_owned(), order.note().map(str::to_owned));
         let was = record.state;
+        let event = order.given(id, &mut record, &known(&definition))?;
+        let (what, note) = (order.name().to_owned(), order.note().map(Cow::into_owned));
         let act = Act { at: Millis::now(), who: who.to_owned(), what, note, was: Some(was) };
         record.acted(act);
         let stuck = self.stuck.lock().remove(&id);
@@ -309,7 +346,8 @@ impl Sagas {
                 Fares::Is(state, _) | Fares::Parked(state) if *state != was => Ok(*state),
                 _ => Err(Refused::Unavailable),
             },
-            Ok(Err(_)) | Err(_) => Err(Refused::Unavailable),
+            Ok(Err(_)) => Err(Refused::Unavailable),
+            Err(_) => Err(Refused::Unconfirmed { id, order: order.name() }),
         }
     }
 }
@@ -323,15 +361,32 @@ impl Operated for Arc<Sagas> {
         self.open.lock().get(&id).map(|task| task.live.lock().clone())
     }
 
+    fn unreadable(&self) -> u64 {
+        self.unreadable.lock().len() as u64
+    }
+
     fn steps(&self, definition: &str) -> Option<Vec<Known>> {
-        let definition = Definition::read(definition.to_owned()).ok()?;
-        let undos = definition.shape.steps.iter().map(|step| step.undo);
-        Some(definition.steps().zip(undos).map(|(name, undo)| Known { name: name.to_string(), undo }).collect())
+        Some(known(&Definition::read(definition.to_owned()).ok()?))
     }
 
     fn obey<'a>(&'a self, id: Id, order: &'a Order, who: &'a str) -> BoxFuture<'a, Result<State, Refused>> {
         Box::pin(self.ordered(id, order, who))
     }
+}
+
+/// The steps of a definition as operators are told of them.
+fn known(definition: &Definition) -> Vec<Known> {
+    let undos = definition.shape.steps.iter().map(|step| step.undo);
+    let all = definition.steps().zip(undos).zip(definition.asked());
+    let known = all.map(|((name, undo), (step, its_undo))| Known {
+        name: name.to_string(),
+        undo,
+        upstream: step.upstream.to_owned(),
+        undo_upstream: its_undo.map(|undo| undo.upstream.to_owned()),
+        asks: Some(step.words.to_owned()),
+        undo_asks: its_undo.map(|undo| undo.words.to_owned()),
+    });
+    known.collect()
 }
 
 /// Which of a saga's times are over.
@@ -386,11 +441,14 @@ mod tests {
         }
 
         let soon = Instant::now() + Duration::from_millis(50);
-        assert!(matches!(sagas.begin(&definition, record("k"), soon).await, Begun::TooMany));
+        assert!(matches!(sagas.begin(&definition, record("k"), soon, &|_| {}).await, Begun::TooMany));
         assert!(sagas.find(record("k").key).await.expect("it can be read").is_none(), "nothing was written");
 
         sagas.open.lock().clear();
-        assert!(matches!(sagas.begin(&definition, record("k"), soon).await, Begun::Open(_, State::Running(0)) | Begun::Answered(..)));
+        assert!(matches!(
+            sagas.begin(&definition, record("k"), soon, &|_| {}).await,
+            Begun::Open(_, State::Running(0)) | Begun::Answered(..)
+        ));
     }
 
     #[tokio::test]
@@ -407,14 +465,42 @@ mod tests {
         };
         sagas.journal.read(damage).await.expect("damaged");
 
-        assert!(sagas.find(record("k").key).await.is_err());
-        assert!(matches!(sagas.begin(&definition, record("k"), soon()).await, Begun::Unavailable));
-        assert!(matches!(sagas.ordered(id, &Order::Undo, "me").await, Err(Refused::Unreadable(..))));
+        assert_eq!(sagas.unreadable(), 0);
+        for _ in 0..3 {
+            assert!(sagas.find(record("k").key).await.is_err());
+        }
+        assert!(matches!(sagas.begin(&definition, record("k"), soon(), &|_| {}).await, Begun::Unavailable));
+        assert_eq!(sagas.unreadable(), 1);
+        assert!(matches!(sagas.ordered(id, &Order::Undo { leave: Vec::new() }, "me").await, Err(Refused::Unreadable(..))));
 
-        let begun = sagas.begin(&definition, record("other"), soon()).await;
+        let begun = sagas.begin(&definition, record("other"), soon(), &|_| {}).await;
         assert!(matches!(begun, Begun::Open(..)), "{begun:?}");
         assert!(sagas.find(record("other").key).await.is_ok_and(|found| found.is_some()));
         assert_eq!(*sagas.journal.health().borrow(), Health::Open(1));
+        // Whoever comes next finds it, and it is counted and told of.
+        sagas.close(Instant::now() + Duration::from_secs(10)).await;
+        let next = self::sagas(&scratch);
+        let until = Instant::now() + Duration::from_secs(20);
+        while next.unreadable() == 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(next.unreadable(), 1);
+        let listed = super::super::operated::list(&next, &Default::default()).await.expect("a list");
+        assert_eq!((listed.unreadable, listed.sagas.len()), (vec![id.to_string()], 1));
+    }
+
+    #[test]
+    fn those_that_wait_for_one_upstream_keep_none_waiting_for_another() {
+        let scratch = Scratch::new("turns");
+        let metrics = Metrics::new();
+        let sagas = Sagas::open(scratch.0.clone(), metrics.saga_commits(), Box::new(Nowhere), metrics).expect("a thread");
+
+        let hung: Vec<_> = (0..MOST_RECOVERED).map(|_| sagas.turns("hung").try_acquire_owned().expect("a turn")).collect();
+
+        assert!(sagas.turns("hung").try_acquire_owned().is_err());
+        assert!(sagas.turns("other").try_acquire_owned().is_ok());
+        drop(hung);
+        assert!(sagas.turns("hung").try_acquire_owned().is_ok());
     }
 
     #[tokio::test]
@@ -449,12 +535,12 @@ mod tests {
         let scratch = Scratch::new("park");
         let (sagas, definition) = (sagas(&scratch), definition());
         let soon = Instant::now() + Duration::from_millis(10);
-        let begun = sagas.begin(&definition, record("k"), soon).await;
+        let begun = sagas.begin(&definition, record("k"), soon, &|_| {}).await;
         let Begun::Open(id, _) = begun else { panic!("{begun:?}") };
 
         sagas.close(Instant::now() + Duration::from_secs(10)).await;
 
-        assert!(matches!(sagas.begin(&definition, record("other"), soon).await, Begun::Unavailable));
+        assert!(matches!(sagas.begin(&definition, record("other"), soon, &|_| {}).await, Begun::Unavailable));
         assert!(sagas.find(record("k").key).await.is_err());
         assert_eq!(sagas.open.lock().len(), 0);
         let next = self::sagas(&scratch);

@@ -81,6 +81,13 @@ pub(crate) enum Stuck {
 }
 
 impl Stuck {
+    /// The step that it is stuck at.
+    pub(crate) fn step(self) -> usize {
+        match self {
+            Self::Pivot(step) | Self::Undo(step) | Self::Lost(step) | Self::Upstream { step, .. } => step,
+        }
+    }
+
     /// Where it goes on when an operator has it tried again.
     pub(crate) fn resumes(self) -> State {
         match self {
@@ -159,7 +166,7 @@ pub(crate) enum Event {
     Retry,
     /// An operator gives it up.
     Abandon,
-    /// An operator wants taken back what is done; not where the last step would stand alone.
+    /// An operator wants taken back what is done, around what is to stay: the last step where that has no undo, and the one that it is stuck at.
     TakeBack,
 }
 
@@ -212,6 +219,13 @@ pub(crate) struct Machine {
     was_unknown: bool,
     /// The steps whose answers are kept, a bit each.
     answers: u64,
+    /// The steps that stay when the others are taken back, since an operator wants it so, a bit each.
+    left: u64,
+}
+
+/// These steps, a bit each.
+fn bits(steps: impl IntoIterator<Item = usize>) -> u64 {
+    steps.into_iter().fold(0, |bits, step| bits | 1 << step)
 }
 
 /// The most steps that a saga may have.
@@ -220,13 +234,12 @@ pub(crate) const MOST_STEPS: usize = 32;
 impl Machine {
     /// A saga whose beginning is durable, and of which nothing was sent.
     pub(crate) fn begun() -> Self {
-        Self { state: State::Running(0), keeping: None, attempts: 0, may_have_happened: false, was_unknown: false, answers: 0 }
+        Self { state: State::Running(0), keeping: None, attempts: 0, may_have_happened: false, was_unknown: false, answers: 0, left: 0 }
     }
 
-    /// A saga that was found in this state, with the answers of these steps. Any call of it may have been sent.
-    pub(crate) fn recovered(state: State, answers: impl IntoIterator<Item = usize>) -> Self {
-        let answers = answers.into_iter().fold(0, |bits, step| bits | 1 << step);
-        Self { state, keeping: None, attempts: 0, may_have_happened: true, was_unknown: false, answers }
+    /// A saga that was found in this state, with the answers of these steps, of which those stay. Any call of it may have been sent.
+    pub(crate) fn recovered(state: State, answers: impl IntoIterator<Item = usize>, left: impl IntoIterator<Item = usize>) -> Self {
+        Self { state, keeping: None, attempts: 0, may_have_happened: true, was_unknown: false, answers: bits(answers), left: bits(left) }
     }
 
     /// What is done first.
@@ -261,12 +274,30 @@ impl Machine {
                 _ => Command::Rest,
             },
             (Event::TakeBack, None) => match self.state {
-                State::Done if shape.pivot().is_none() => {
-                    self.keep(Keep { state: turned(shape, shape.steps.len()), answer: None, failed: None, anew: true })
+                State::Done if shape.pivot().is_none_or(|pivot| self.leaves(pivot)) => {
+                    let state = self.turned(shape, shape.steps.len());
+                    self.keep(Keep { state, answer: None, failed: None, anew: true })
+                }
+                State::Stuck(why) if self.leaves(why.step()) => {
+                    let failed = matches!(why.resumes(), State::Running(_)).then_some(why.step());
+                    let state = self.turned(shape, why.step());
+                    self.keep(Keep { state, answer: None, failed, anew: true })
                 }
                 _ => Command::Rest,
             },
         }
+    }
+
+    /// Whether this step stays when others are taken back.
+    fn leaves(&self, step: usize) -> bool {
+        self.left & (1 << step) != 0
+    }
+
+    /// The state in which the last of the steps before `end` is taken back that has an undo and does not stay.
+    fn turned(&self, shape: &Shape, end: usize) -> State {
+        let goes = |index: &usize| matches!(shape.steps[*index].undo, Undo::Call { .. }) && !self.leaves(*index);
+        let last = (0..end).rev().find(goes);
+        last.map_or(State::Undone, State::Undoing)
     }
 
     /// Asks for something to be made durable.
@@ -282,10 +313,17 @@ impl Machine {
         self.keep(Keep { state, answer: None, failed: None, anew: false })
     }
 
+    /// Goes on taking back what is before this step.
+    fn moves_back(&mut self, shape: &Shape, step: usize) -> Command {
+        let state = self.turned(shape, step);
+        self.moves_to(state)
+    }
+
     /// Turns to undoing because of this step, beginning with the one before it, or with itself where that may have happened.
     fn turn(&mut self, shape: &Shape, failed: usize, including: bool) -> Command {
         let end = if including { failed + 1 } else { failed };
-        self.keep(Keep { state: turned(shape, end), answer: None, failed: Some(failed), anew: false })
+        let state = self.turned(shape, end);
+        self.keep(Keep { state, answer: None, failed: Some(failed), anew: false })
     }
 
     /// Sends a step, unless there is no time left for it and it was certainly never sent.
@@ -361,7 +399,7 @@ impl Machine {
 
     fn undo_ended(&mut self, shape: &Shape, step: usize, ended: Ended, over: Over) -> Command {
         match ended {
-            Ended::Done => self.moves_to(turned(shape, step)),
+            Ended::Done => self.moves_back(shape, step),
             Ended::NoUpstream => self.moves_to(State::Stuck(Stuck::Upstream { step, undoing: true })),
             Ended::Missing => self.moves_to(State::Stuck(Stuck::Lost(step))),
             Ended::Refused | Ended::NotSent | Ended::Unknown if over.give_up => self.moves_to(State::Stuck(Stuck::Undo(step))),
@@ -376,12 +414,6 @@ impl Machine {
             State::Done | State::Undone | State::Stuck(_) | State::Abandoned => Command::Rest,
         }
     }
-}
-
-/// The state in which the last of the steps before `end` that has an undo is taken back.
-fn turned(shape: &Shape, end: usize) -> State {
-    let last = shape.steps[..end].iter().rposition(|step| matches!(step.undo, Undo::Call { .. }));
-    last.map_or(State::Undone, State::Undoing)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What is kept of a saga: all that it needs to go on in another process, and what its client is told when it asks again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,12 +10,17 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use super::clock;
 use super::machine::{Keep, State};
 
 /// The form of what is kept.
 const FORMAT: u32 = 1;
-/// The most bytes that are kept of one saga.
+/// The most bytes that are kept of one saga until it has ended: a half of what its request says, a half of its steps' answers.
 pub(crate) const LARGEST: usize = 2 << 20;
+/// The most bytes of what its client is answered.
+pub(crate) const LARGEST_TOLD: usize = 1 << 20;
+/// The most bytes of a value that is kept for operators alone.
+const SHORT: usize = 256;
 /// How many acts of operators are remembered of a saga, the last ones.
 const MOST_ACTS: usize = 16;
 
@@ -65,6 +70,12 @@ impl Hash {
         hash.copy_from_slice(context.finish().as_ref());
         Self(hash)
     }
+
+    /// What a saga of this route is found by whose client asks with a key of these parts.
+    pub(crate) fn of_key(route: &str, parts: &[Vec<u8>]) -> Self {
+        let parts: Vec<&[u8]> = std::iter::once(route.as_bytes()).chain(parts.iter().map(Vec::as_slice)).collect();
+        Self::of(&parts)
+    }
 }
 
 impl fmt::Display for Hash {
@@ -106,10 +117,9 @@ impl<'de> Deserialize<'de> for Hash {
 pub(crate) struct Millis(pub u64);
 
 impl Millis {
-    /// Now.
+    /// Now, as far as the clock is to be believed.
     pub(crate) fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        clock::now()
     }
 
     /// As the clock has it.
@@ -212,9 +222,15 @@ pub(crate) struct Record {
     /// The first undo that was to be made, where some were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turned_at: Option<usize>,
+    /// The steps that an operator wants to stay where the others are taken back.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left: BTreeSet<usize>,
     /// What was wrong with the last attempt of what it is stuck at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// How often that was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<u32>,
     /// When it began.
     pub begun: Millis,
     /// When its state last changed.
@@ -247,7 +263,9 @@ impl Record {
             state: State::Running(0),
             failure: None,
             turned_at: None,
+            left: BTreeSet::new(),
             trouble: None,
+            tried: None,
             begun: now,
             changed: now,
             deadline_from: now,
@@ -269,6 +287,17 @@ impl Record {
             (self.deadline_from, self.give_up_from) = (now, now);
         } else if matches!(keep.state, State::Running(_)) || (matches!(keep.state, State::Undoing(_)) && !was_undoing) {
             self.give_up_from = now;
+        }
+    }
+
+    /// Nothing is sent for it any more that is not taken back: no step sends its client's body. Where nothing can be taken back either, what is
+    /// left of its values is what operators look for.
+    pub(crate) fn ends(&mut self) {
+        self.body = None;
+        if matches!(self.state, State::Undone | State::Abandoned) {
+            let is_short = |_: &String, value: &mut String| value.len() <= SHORT;
+            self.facts.retain(is_short);
+            self.answers.values_mut().for_each(|values| values.retain(is_short));
         }
     }
 
@@ -331,6 +360,25 @@ mod tests {
         assert_eq!(Record::read(other.as_bytes()), Err("its form is 2, and 1 is known here".to_owned()));
         let id = Id::fresh();
         assert_eq!(id.to_string().parse(), Ok(id));
+    }
+
+    #[test]
+    fn of_one_that_has_ended_is_kept_what_it_may_need_or_an_operator_looks_for() {
+        let hash = Hash::of(&[]);
+        let mut record = Record::begin(String::new(), hash, hash, hash, String::new(), Millis(1));
+        let (short, long) = ("\"a-1\"".to_owned(), format!("\"{}\"", "x".repeat(300)));
+        record.facts = BTreeMap::from([("body.sku".to_owned(), short.clone()), ("body.text".to_owned(), long.clone())]);
+        record.answers.insert(0, record.facts.clone());
+        record.body = Some(Body { content_type: None, content_encoding: None, bytes: Bytes::from_static(b"{}") });
+
+        record.state = State::Done;
+        record.ends();
+        assert_eq!((&record.body, record.facts.len(), record.answers[&0].len()), (&None, 2, 2), "it may be taken back");
+        record.state = State::Undone;
+        record.ends();
+
+        assert_eq!(record.facts, BTreeMap::from([("body.sku".to_owned(), short)]));
+        assert_eq!(record.answers[&0], record.facts);
     }
 
     #[test]

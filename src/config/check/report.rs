@@ -125,12 +125,6 @@ impl Report<'_, '_> {
         self.problems.push(diagnostic.on(self.tree.places, place));
     }
 
-    /// A key that cannot be served yet, and what can.
-    pub fn not_yet(&mut self, place: Place, key: &str, help: &str) {
-        let diagnostic = Diagnostic::error(format!("the key `{key}` is not in this version")).code(Code::NotInThisVersion);
-        self.problems.push(diagnostic.help(Some(help.to_owned())).on(self.tree.places, place));
-    }
-
     /// The same with what would be right.
     pub fn helped(&mut self, place: Place, message: impl Into<String>, help: Option<String>) {
         self.problems.push(Diagnostic::error(message).help(help).on(self.tree.places, place));

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, json_schema};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::compose::{Call, Expect, Json, JsonPlace, Ordered, Verb, When, Within, written};
+use super::compose::{Call, Expect, Json, JsonPlace, Ordered, Verb, When, Within, keys_of_a_call, targets, written};
 use super::forms::{Short, deserialize_short_or_long, schemas};
 
 /// Calls that are made one after the other and are durable: where one of them fails, what the others did is taken back.
@@ -138,113 +138,70 @@ pub enum Undo {
     Call(Box<Call>),
 }
 
-/// A step as it is written: all keys on one level.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "SagaStep")]
-struct Keys {
-    /// The upstream that is asked; its balance, health checks and timeouts hold as for a proxied request.
-    upstream: Spanned<String>,
-    /// Path and query of a GET, with references in braces: `/stock/{body.sku}`. In a path they are percent-encoded, in a query encoded as
-    /// forms are; a parameter that finds nothing is left out, and a path that finds nothing fails the step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    get: Option<Spanned<String>>,
-    /// Path and query of a POST.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    post: Option<Spanned<String>>,
-    /// Path and query of a PUT.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    put: Option<Spanned<String>>,
-    /// Path and query of a PATCH.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    patch: Option<Spanned<String>>,
-    /// Path and query of a DELETE.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    delete: Option<Spanned<String>>,
-    /// The body as JSON, with references in its texts: `"{reserve.total}"` alone is the value of whatever type, within other text its text.
-    /// Without it post, put and patch send the client's body as it came.
-    #[serde(default, deserialize_with = "written", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Json>")]
-    body: Option<Spanned<Json>>,
-    /// Headers beside the gateway's own and `Idempotency-Key`, with references in braces. One that finds nothing is not sent.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    headers: BTreeMap<String, Spanned<String>>,
-    /// Timeout of one attempt; by default what the upstream's timeouts say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    timeout: Option<Spanned<Duration>>,
-    /// The statuses that are success: one, a range, or a list of them.
-    #[serde(default, skip_serializing_if = "Expect::is_default")]
-    expect: Expect,
-    /// The part of the answer that counts, by default all of it: `data.order`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    at: Option<Spanned<JsonPlace>>,
-    /// How often it is tried, by default 5 times: 200 ms later, 400 ms later, and so on. All attempts have the same `Idempotency-Key`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    attempts: Option<Spanned<u32>>,
-    /// The call that takes back what the step did, or `none` where there is nothing to take back. The last step alone may leave it out: nothing
-    /// is taken back once it may have happened.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    undo: Option<Spanned<Undo>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
-    when: Option<Spanned<When>>,
-    #[serde(default, deserialize_with = "written", skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
-    otherwise: Option<Spanned<serde_json::Value>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
-    optional: Option<Spanned<bool>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
-    each: Option<Spanned<Within>>,
+keys_of_a_call! {
+    /// A step as it is written: all keys on one level.
+    #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    #[schemars(rename = "SagaStep")]
+    struct Keys {
+        /// The upstream that is asked; its balance, health checks and timeouts hold as for a proxied request.
+        upstream: Spanned<String>,
+        /// Path and query of a GET, with references in braces: `/stock/{body.sku}`. In a path they are percent-encoded, in a query encoded as
+        /// forms are; a parameter that finds nothing is left out, and a path that finds nothing fails the step.
+        get,
+        /// The body as JSON, with references in its texts: `"{reserve.total}"` alone is the value of whatever type, within other text its text.
+        /// Without it post, put and patch send the client's body as it came.
+        body,
+        /// Headers beside the gateway's own and `Idempotency-Key`, with references in braces. One that finds nothing is not sent.
+        headers,
+        /// Timeout of one attempt; by default what the upstream's timeouts say.
+        timeout,
+        /// The statuses that are success: one, a range, or a list of them.
+        #[serde(default, skip_serializing_if = "Expect::is_default")]
+        expect: Expect,
+        /// The part of the answer that counts, by default all of it: `data.order`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Spanned<JsonPlace>>,
+        /// How often it is tried, by default 5 times: 200 ms later, 400 ms later, and so on. All attempts have the same `Idempotency-Key`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempts: Option<Spanned<u32>>,
+        /// The call that takes back what the step did, or `none` where there is nothing to take back. The last step alone may leave it out: nothing
+        /// is taken back once it may have happened.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        undo: Option<Spanned<Undo>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(skip)]
+        when: Option<Spanned<When>>,
+        #[serde(default, deserialize_with = "written", skip_serializing_if = "Option::is_none")]
+        #[schemars(skip)]
+        otherwise: Option<Spanned<serde_json::Value>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(skip)]
+        optional: Option<Spanned<bool>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(skip)]
+        each: Option<Spanned<Within>>,
+    }
 }
 
-/// A call that takes something back, as it is written.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "SagaUndo")]
-pub struct UndoKeys {
-    /// The upstream that is asked; by default that of the step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upstream: Option<Spanned<String>>,
-    /// Path and query of a GET, with references in braces: the step's own key is `{STEP.key}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub get: Option<Spanned<String>>,
-    /// Path and query of a POST.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub post: Option<Spanned<String>>,
-    /// Path and query of a PUT.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub put: Option<Spanned<String>>,
-    /// Path and query of a PATCH.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub patch: Option<Spanned<String>>,
-    /// Path and query of a DELETE.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delete: Option<Spanned<String>>,
-    /// The body as JSON, with references in its texts; without it there is none.
-    #[serde(default, deserialize_with = "written", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Json>")]
-    pub body: Option<Spanned<Json>>,
-    /// Headers beside the gateway's own and `Idempotency-Key`, with references in braces. One that finds nothing is not sent.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, Spanned<String>>,
-    /// Timeout of one attempt; by default what the upstream's timeouts say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Spanned<Duration>>,
-}
-
-type Target = Option<Spanned<String>>;
-
-/// The verbs that are written.
-fn requests(get: Target, post: Target, put: Target, patch: Target, delete: Target) -> Vec<(Verb, Spanned<String>)> {
-    let verbs = [(Verb::Get, get), (Verb::Post, post), (Verb::Put, put), (Verb::Patch, patch), (Verb::Delete, delete)];
-    verbs.into_iter().filter_map(|(verb, target)| Some((verb, target?))).collect()
-}
-
-/// The target of this verb.
-fn target(call: &Call, wanted: Verb) -> Target {
-    call.requests.iter().find(|(verb, _)| *verb == wanted).map(|(_, target)| target.clone())
+keys_of_a_call! {
+    /// A call that takes something back, as it is written.
+    #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    #[schemars(rename = "SagaUndo")]
+    pub struct UndoKeys {
+        /// The upstream that is asked; by default that of the step.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        upstream: Option<Spanned<String>>,
+        /// Path and query of a GET, with references in braces: the step's own key is `{STEP.key}`.
+        get,
+        /// The body as JSON, with references in its texts; without it there is none.
+        body,
+        /// Headers beside the gateway's own and `Idempotency-Key`, with references in braces. One that finds nothing is not sent.
+        headers,
+        /// Timeout of one attempt; by default what the upstream's timeouts say.
+        timeout,
+    }
 }
 
 /// A call with nothing else to it.
@@ -275,7 +232,8 @@ fn plain(upstream: Spanned<String>, requests: Vec<(Verb, Spanned<String>)>) -> C
 }
 
 impl From<Keys> for SagaStep {
-    fn from(keys: Keys) -> Self {
+    fn from(mut keys: Keys) -> Self {
+        let requests = keys.requests();
         let mut undo = keys.undo;
         if let Some(Spanned { value: Undo::Call(undo), .. }) = &mut undo
             && undo.upstream.is_empty()
@@ -292,7 +250,7 @@ impl From<Keys> for SagaStep {
             otherwise: keys.otherwise,
             optional: keys.optional,
             each: keys.each,
-            ..plain(keys.upstream, requests(keys.get, keys.post, keys.put, keys.patch, keys.delete))
+            ..plain(keys.upstream, requests)
         };
         Self { call, attempts: keys.attempts, undo }
     }
@@ -301,13 +259,13 @@ impl From<Keys> for SagaStep {
 impl From<SagaStep> for Keys {
     fn from(step: SagaStep) -> Self {
         let call = step.call;
-        let verb = |verb| target(&call, verb);
+        let [get, post, put, patch, delete] = targets(&call);
         Self {
-            get: verb(Verb::Get),
-            post: verb(Verb::Post),
-            put: verb(Verb::Put),
-            patch: verb(Verb::Patch),
-            delete: verb(Verb::Delete),
+            get,
+            post,
+            put,
+            patch,
+            delete,
             upstream: call.upstream,
             body: call.body,
             headers: call.headers,
@@ -325,15 +283,11 @@ impl From<SagaStep> for Keys {
 }
 
 impl From<UndoKeys> for Undo {
-    fn from(keys: UndoKeys) -> Self {
+    fn from(mut keys: UndoKeys) -> Self {
+        let requests = keys.requests();
         // An empty name is that of nobody: the step puts its own in.
         let upstream = keys.upstream.unwrap_or_default();
-        Self::Call(Box::new(Call {
-            body: keys.body,
-            headers: keys.headers,
-            timeout: keys.timeout,
-            ..plain(upstream, requests(keys.get, keys.post, keys.put, keys.patch, keys.delete))
-        }))
+        Self::Call(Box::new(Call { body: keys.body, headers: keys.headers, timeout: keys.timeout, ..plain(upstream, requests) }))
     }
 }
 
@@ -353,14 +307,14 @@ impl Serialize for Undo {
         match self {
             Self::Nothing => serializer.serialize_str("none"),
             Self::Call(call) => {
-                let verb = |verb| target(call, verb);
+                let [get, post, put, patch, delete] = targets(call);
                 let keys = UndoKeys {
                     upstream: Some(call.upstream.clone()),
-                    get: verb(Verb::Get),
-                    post: verb(Verb::Post),
-                    put: verb(Verb::Put),
-                    patch: verb(Verb::Patch),
-                    delete: verb(Verb::Delete),
+                    get,
+                    post,
+                    put,
+                    patch,
+                    delete,
                     body: call.body.clone(),
                     headers: call.headers.clone(),
                     timeout: call.timeout,

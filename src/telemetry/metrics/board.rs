@@ -154,9 +154,16 @@ impl Durations {
 impl Metrics {
     /// How the requests on each route that had some ended.
     pub(crate) fn outcomes(&self, each: &mut dyn FnMut(&str, Outcomes)) {
+        let mut told_again = BTreeMap::new();
+        self.sagas.each(|name, sagas| {
+            told_again.insert(name.to_owned(), sagas.told_again());
+        });
         self.routes.each(|name, route| {
             if route.requests() > 0 {
-                each(name, route.outcomes());
+                let mut outcomes = route.outcomes();
+                // A saga that failed has failed once, however often its client asks.
+                outcomes.failed = outcomes.failed.saturating_sub(told_again.get(name).copied().unwrap_or_default());
+                each(name, outcomes);
             }
         });
     }

@@ -28,7 +28,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use frontgate_filters::count::metrics::Families;
 use parking_lot::Mutex;
-use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
 
 use self::answers::{Counted, Room, Series};
 use self::scrape::Scrape;
@@ -64,6 +64,8 @@ pub(crate) struct Metrics {
     sagas: Handles<SagaMetrics>,
     /// What the syncs of the sagas' journal take; only where there is one.
     saga_commits: OnceLock<Histogram>,
+    /// How many of them cannot be read; only where there is a journal.
+    saga_unreadable: OnceLock<IntGauge>,
     reload: Mutex<Reload>,
     log_dropped: IntCounter,
     /// What runs short.
@@ -95,6 +97,7 @@ impl Metrics {
             graphs: Handles::default(),
             sagas: Handles::default(),
             saga_commits: OnceLock::new(),
+            saga_unreadable: OnceLock::new(),
             reload: Mutex::default(),
             log_dropped,
             overload: OverloadMetrics::default(),
@@ -167,6 +170,12 @@ impl Metrics {
     #[cfg_attr(not(feature = "saga"), allow(dead_code, reason = "there are no sagas"))]
     pub(crate) fn saga_commits(&self) -> Histogram {
         self.saga_commits.get_or_init(|| histogram(sagas::COMMITS)).clone()
+    }
+
+    /// How many sagas cannot be read.
+    #[cfg_attr(not(feature = "saga"), allow(dead_code, reason = "there are no sagas"))]
+    pub(crate) fn saga_unreadable(&self) -> &IntGauge {
+        self.saga_unreadable.get_or_init(sagas::unreadable)
     }
 
     /// How many connections of clients were turned away for want of room.
@@ -260,6 +269,9 @@ impl Metrics {
         if let Some(commits) = self.saga_commits.get() {
             let help = "Time to write and sync what sagas have to remember, for all that waited together.";
             scrape.histogram("frontgate_saga_commit_seconds", help, &[], commits);
+        }
+        if let Some(unreadable) = self.saga_unreadable.get() {
+            scrape.gauge("frontgate_saga_unreadable", sagas::UNREADABLE, &[], unreadable.get() as f64);
         }
         if let Some(budget) = self.budget.get() {
             let (most, held) = budget.told();

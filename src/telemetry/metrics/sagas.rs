@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus::Histogram;
+use prometheus::{Histogram, IntGauge};
 
 use super::histogram;
 use super::scrape::Scrape;
@@ -15,6 +15,14 @@ const TAKES: &[f64] =
 /// Bounds for what a sync of the journal takes, in seconds.
 pub(super) const COMMITS: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 
+/// What the number of those that cannot be read says.
+pub(super) const UNREADABLE: &str = "Sagas of which something in the journal cannot be read, so that nobody goes on with them.";
+
+/// How many cannot be read.
+pub(super) fn unreadable() -> IntGauge {
+    IntGauge::new("frontgate_saga_unreadable", UNREADABLE).expect("a name and a help")
+}
+
 /// The counters of one route's sagas.
 #[derive(Debug)]
 pub(crate) struct SagaMetrics {
@@ -23,11 +31,13 @@ pub(crate) struct SagaMetrics {
     /// Ended ones, by the numbers of their states behind those.
     ended: [AtomicU64; SagaState::ALL.len() - SagaState::OPEN.len()],
     duration: Histogram,
+    /// Failures that were told again: what failed has been counted before.
+    told_again: AtomicU64,
 }
 
 impl Default for SagaMetrics {
     fn default() -> Self {
-        Self { open: Default::default(), ended: Default::default(), duration: histogram(TAKES) }
+        Self { open: Default::default(), ended: Default::default(), duration: histogram(TAKES), told_again: AtomicU64::new(0) }
     }
 }
 
@@ -53,6 +63,16 @@ impl SagaMetrics {
             ended.fetch_add(1, Ordering::Relaxed);
             self.duration.observe(took.as_secs_f64());
         }
+    }
+
+    /// A failure was told again.
+    pub(crate) fn tells_again(&self) {
+        self.told_again.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many failures were told again.
+    pub(super) fn told_again(&self) -> u64 {
+        self.told_again.load(Ordering::Relaxed)
     }
 
     /// How many are open in this state.

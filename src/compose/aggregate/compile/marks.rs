@@ -66,6 +66,10 @@ impl Marks {
         if let Some(at) = self.at.path(None) {
             policy = policy.intersect(&Policy::keep(&[at]).map_err(said)?).map_err(said)?;
         }
+        let taken = behind(&self.renames.give_way());
+        if !taken.is_empty() {
+            policy = policy.intersect(&Policy::drop(&taken).map_err(said)?).map_err(said)?;
+        }
         let renames = self.renames.behind(&self.at);
         let plan = Plan::new(&policy, &renames, &self.marks).map_err(said)?;
         Ok(Arc::new(plan))

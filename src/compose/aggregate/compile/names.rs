@@ -18,6 +18,17 @@ impl Renames {
         self.0.iter().filter_map(|(path, name)| Some((at.path(Some(path))?, name.clone()))).collect()
     }
 
+    /// The members that give way: those that have a new name already, and do not get another one.
+    pub(super) fn give_way(&self) -> Vec<Path> {
+        let gives_way = |(path, new): &(Path, String)| {
+            let (_, before) = path.segments().split_last()?;
+            let taken: Vec<Segment> = before.iter().cloned().chain([Segment::Name(new.clone())]).collect();
+            let gets_another = self.0.iter().any(|(other, _)| other.segments() == taken);
+            if gets_another { None } else { Place::of(taken.into_iter().map(Step::Segment).collect::<Vec<_>>()).path(None) }
+        };
+        self.0.iter().filter_map(gives_way).collect()
+    }
+
     /// The place by the names of the text.
     pub(super) fn own(&self, place: &Place) -> Result<Place, String> {
         let (mut steps, mut names) = (Vec::new(), Vec::new());

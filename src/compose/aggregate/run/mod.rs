@@ -126,7 +126,7 @@ impl<'r> Run<'r> {
             Some(body) => {
                 let mut held = Held::default();
                 self.held.drain(..).for_each(|one| held.merge(one));
-                match answer::kept(body, held) {
+                match held.keeping(body) {
                     Some(body) => answer::composed(self.aggregate, body, self.missing(), &self.caching, std::mem::take(&mut self.back)),
                     None => Composed { reply: refusals::no_memory(), missing: self.missing(), saga: None },
                 }

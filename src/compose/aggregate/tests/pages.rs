@@ -36,6 +36,29 @@ async fn what_is_referred_to_is_found_as_it_is_in_the_end() {
 }
 
 #[tokio::test]
+async fn what_has_a_new_name_already_gives_way_to_what_gets_it() {
+    let renames = "{date: created_at, l.x: y, left: right, right: left, same: same}";
+    let page = of(
+        "/p",
+        &format!("calls:\n  a: {{upstream: a, get: /a, at: d, rename: {renames}}}\nanswer: {{a: \"{{a}}\", c: \"{{a.created_at}}\"}}"),
+    );
+    for (answer, a, c) in [
+        (r#"{"created_at":0,"date":1}"#, r#"{"created_at":1}"#, "1"),
+        (r#"{"date":1,"cre\u0061ted_at":{"x":[0]}}"#, r#"{"created_at":1}"#, "1"),
+        (r#"{"created_at":0}"#, "{}", ""),
+        (r#"{"l":[{"y":1,"x":2},{"x":3,"y":4},{"y":5}],"y":6}"#, r#"{"l":[{"y":2},{"y":3},{}],"y":6}"#, ""),
+        (r#"{"left":1,"right":2,"same":3}"#, r#"{"right":1,"left":2,"same":3}"#, ""),
+    ] {
+        let table = Table::of(&[("GET a /a", ok(&format!(r#"{{"d":{answer}}}"#)))]);
+
+        let came = ask(&page, &get("/p"), &table).await;
+
+        let c = if c.is_empty() { String::new() } else { format!(r#","c":{c}"#) };
+        assert_eq!(came.text, format!(r#"{{"a":{a}{c}}}"#), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_part_that_is_not_there_is_null_and_one_behind_arrays_is_a_list() {
     let page = of("/p", "calls:\n  a: {upstream: a, get: /a, at: d.x}\n  b: {upstream: a, get: \"/b?y={a.y:-none}\"}");
     for (answer, a, line) in [

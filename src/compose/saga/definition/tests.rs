@@ -1,10 +1,11 @@
 //! What a definition sends, what it keeps for that, and what it reads of answers.
 
-use frontgate_filters::filter::Identity;
+use frontgate_filters::filter::{Facts, Identity};
+use pingora_http::RequestHeader;
 use serde_json::{Value as Dom, json};
 
 use super::*;
-use crate::compose::saga::machine::State;
+use crate::compose::saga::machine::{self, State, Stuck};
 use crate::compose::saga::record::Millis;
 
 fn checkout() -> Dom {

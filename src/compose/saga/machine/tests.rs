@@ -33,6 +33,7 @@ struct Moment {
     command: Command,
     durable: State,
     answers: u64,
+    left: u64,
     over: Over,
     world: World,
 }
@@ -51,7 +52,7 @@ impl Search {
         let command = machine.first(&shape, Over::default());
         let none = vec![false; steps.len()];
         let world = World { effects: none.clone(), undo_sent: none.clone(), undone: none, was_done: false, taken_back: false };
-        let begun = Moment { machine, command, durable: State::Running(0), answers: 0, over: Over::default(), world };
+        let begun = Moment { machine, command, durable: State::Running(0), answers: 0, left: 0, over: Over::default(), world };
         Self { shape, seen: HashSet::from([begun.clone()]), next: vec![begun], ends: HashSet::new() }
     }
 
@@ -70,8 +71,7 @@ impl Search {
 
     /// A crash: what is not durable is forgotten. Nobody need ask for it to go on.
     fn crash(&mut self, mut moment: Moment) {
-        let answers = (0..self.shape.steps.len()).filter(|step| moment.answers & (1 << step) != 0);
-        moment.machine = Machine::recovered(moment.durable, answers);
+        moment.machine = recovered(&self.shape, &moment, moment.left);
         moment.command = moment.machine.first(&self.shape, moment.over);
         let rests = moment.durable.is_ended() || matches!(moment.durable, State::Stuck(_));
         assert_eq!(moment.command == Command::Rest, rests, "{:?}", moment.durable);
@@ -89,6 +89,8 @@ impl Search {
                 let mut kept = moment.clone();
                 kept.durable = keep.state;
                 kept.answers |= keep.answer.map_or(0, |step| 1 << step);
+                // What an operator leaves is written with the turn that he wants.
+                kept.left = moment.machine.left;
                 if keep.anew {
                     kept.over = Over::default();
                 }
@@ -146,10 +148,20 @@ impl Search {
     fn rest(&mut self, moment: &Moment) {
         check_rest(&self.shape, moment);
         self.ends.insert(moment.durable);
-        for event in [Event::Retry, Event::Abandon, Event::TakeBack] {
+        for event in [Event::Retry, Event::Abandon] {
+            self.on(moment.clone(), event);
+        }
+        let named = match moment.durable {
+            State::Done => [Some(0), self.shape.pivot()],
+            State::Stuck(why) => [None, Some(why.step())],
+            _ => [None, None],
+        };
+        for left in named.into_iter().flatten().map(|step| moment.left | 1 << step).chain([moment.left]) {
             let mut asked = moment.clone();
-            asked.world.taken_back |= event == Event::TakeBack && moment.durable == State::Done && self.shape.pivot().is_none();
-            self.on(asked, event);
+            asked.machine = recovered(&self.shape, moment, left);
+            let is_left = |step: usize| left & (1 << step) != 0;
+            asked.world.taken_back |= moment.durable == State::Done && self.shape.pivot().is_none_or(is_left);
+            self.on(asked, Event::TakeBack);
         }
     }
 
@@ -163,6 +175,12 @@ impl Search {
         }
         (self.seen.len(), self.ends)
     }
+}
+
+/// As whoever finds it begins with it, where these steps are to stay.
+fn recovered(shape: &Shape, moment: &Moment, left: u64) -> Machine {
+    let steps = |bits: u64| (0..shape.steps.len()).filter(move |step| bits & (1 << step) != 0);
+    Machine::recovered(moment.durable, steps(moment.answers), steps(left))
 }
 
 /// Times only run out.
@@ -198,13 +216,15 @@ fn check_kept(shape: &Shape, moment: &Moment, keep: Keep) {
                     assert!(step <= before);
                     check_passed_over(shape, moment, step + 1);
                 }
+                State::Stuck(why) if moment.machine.leaves(why.step()) && step < why.step() => check_passed_over(shape, moment, step + 1),
                 State::Stuck(why) => assert_eq!(why.resumes(), keep.state),
                 State::Done => assert!(moment.world.taken_back),
                 State::Undone | State::Abandoned => panic!("{from:?} has ended"),
             }
         }
         State::Undone => {
-            assert!(matches!(from, State::Running(_) | State::Undoing(_) | State::Done), "{from:?}");
+            let is_left = matches!(from, State::Stuck(why) if moment.machine.leaves(why.step()));
+            assert!(is_left || matches!(from, State::Running(_) | State::Undoing(_) | State::Done), "{from:?}");
             check_passed_over(shape, moment, 0);
         }
         State::Stuck(why) => {
@@ -219,10 +239,11 @@ fn check_kept(shape: &Shape, moment: &Moment, keep: Keep) {
     }
 }
 
-/// Of the steps from here on nothing stands that has an undo; nor does a pivot, whoever wanted it taken back.
+/// Of the steps from here on nothing stands that has an undo, nor does a pivot: but for what an operator has left.
 fn check_passed_over(shape: &Shape, moment: &Moment, from: usize) {
     for (step, known) in shape.steps.iter().enumerate().skip(from) {
-        assert!(known.undo == Undo::Nothing || !moment.world.effects[step], "step {step} stands: {:?}", moment.durable);
+        let may_stand = known.undo == Undo::Nothing || moment.machine.leaves(step);
+        assert!(may_stand || !moment.world.effects[step], "step {step} stands: {:?}", moment.durable);
     }
 }
 
@@ -241,8 +262,10 @@ fn check_sent(shape: &Shape, moment: &Moment, send: Send) {
         Send::Undo(step) => {
             assert_eq!(moment.durable, State::Undoing(step), "the turn is durable");
             assert!(!world.was_done || world.taken_back, "what was answered as done stays");
+            assert!(!moment.machine.leaves(step), "what an operator leaves is not taken back");
             for (later, known) in shape.steps.iter().enumerate().skip(step + 1) {
-                let is_over = !matches!(known.undo, Undo::Call { .. }) || world.undone[later] || !world.effects[later];
+                let is_left = moment.left & (1 << later) != 0;
+                let is_over = is_left || !matches!(known.undo, Undo::Call { .. }) || world.undone[later] || !world.effects[later];
                 assert!(is_over, "the undos of later steps are over");
             }
             if shape.steps[step].undo == (Undo::Call { needs_answer: true }) {
@@ -398,7 +421,7 @@ fn what_is_refused_after_an_attempt_that_may_have_happened_is_taken_back_with_wh
 fn what_is_refused_after_a_crash_is_tried_until_all_attempts_were_refused() {
     for (step, follows) in [(BY_KEY, State::Undone), (NEVER, State::Undone)] {
         let shape = Shape { steps: vec![step] };
-        let mut machine = Machine::recovered(State::Running(0), []);
+        let mut machine = Machine::recovered(State::Running(0), [], []);
         let refused = Event::Ended(Ended::Refused, Over::default());
 
         assert_eq!(machine.first(&shape, Over::default()), Command::Send(Send::Step(0)));
@@ -433,20 +456,48 @@ fn an_answer_that_was_lost_is_asked_for_once_more_where_its_undo_names_it() {
 }
 
 #[test]
-fn what_is_done_is_taken_back_only_where_nothing_of_it_would_stand() {
-    for (steps, follows) in [
-        (&[BY_KEY, BY_ANSWER][..], Some(State::Undoing(1))),
-        (&[BY_KEY, NOTHING], Some(State::Undoing(0))),
-        (&[NOTHING], Some(State::Undone)),
-        (&[BY_KEY, NEVER], None),
-        (&[NEVER], None),
+fn what_is_done_is_taken_back_around_what_is_left_and_only_where_nothing_else_would_stand() {
+    for (steps, left, follows) in [
+        (&[BY_KEY, BY_ANSWER][..], &[][..], Some(State::Undoing(1))),
+        (&[BY_KEY, NOTHING], &[], Some(State::Undoing(0))),
+        (&[NOTHING], &[], Some(State::Undone)),
+        (&[BY_KEY, NEVER], &[], None),
+        (&[NEVER], &[], None),
+        (&[BY_KEY, NEVER], &[0], None),
+        (&[BY_KEY, NEVER], &[1], Some(State::Undoing(0))),
+        (&[BY_KEY, BY_KEY, NEVER], &[1, 2], Some(State::Undoing(0))),
+        (&[BY_KEY, BY_KEY], &[1], Some(State::Undoing(0))),
+        (&[BY_KEY, NEVER], &[0, 1], Some(State::Undone)),
     ] {
-        let mut machine = Machine::recovered(State::Done, 0..steps.len());
+        let mut machine = Machine::recovered(State::Done, 0..steps.len(), left.iter().copied());
 
         let command = machine.on(&Shape { steps: steps.to_vec() }, Event::TakeBack);
 
         let keep = follows.map_or(Command::Rest, |state| Command::Keep(Keep { state, answer: None, failed: None, anew: true }));
-        assert_eq!(command, keep, "{steps:?}");
+        assert_eq!(command, keep, "{steps:?} {left:?}");
+    }
+}
+
+#[test]
+fn what_is_stuck_is_taken_back_around_the_step_that_it_is_stuck_at_where_that_is_left() {
+    let steps = [BY_KEY, BY_ANSWER, NEVER];
+    for (why, left, follows) in [
+        (Stuck::Pivot(2), Some(2), Some((State::Undoing(1), Some(2)))),
+        (Stuck::Pivot(2), Some(1), None),
+        (Stuck::Pivot(2), None, None),
+        (Stuck::Undo(1), Some(1), Some((State::Undoing(0), None))),
+        (Stuck::Lost(1), Some(1), Some((State::Undoing(0), None))),
+        (Stuck::Undo(0), Some(0), Some((State::Undone, None))),
+        (Stuck::Upstream { step: 1, undoing: false }, Some(1), Some((State::Undoing(0), Some(1)))),
+        (Stuck::Upstream { step: 1, undoing: true }, Some(1), Some((State::Undoing(0), None))),
+        (Stuck::Upstream { step: 1, undoing: true }, Some(0), None),
+    ] {
+        let mut machine = Machine::recovered(State::Stuck(why), 0..2, left);
+
+        let command = machine.on(&Shape { steps: steps.to_vec() }, Event::TakeBack);
+
+        let keep = |(state, failed)| Command::Keep(Keep { state, answer: None, failed, anew: true });
+        assert_eq!(command, follows.map_or(Command::Rest, keep), "{why:?} {left:?}");
     }
 }
 

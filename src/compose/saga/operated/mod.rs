@@ -3,9 +3,10 @@
 //! Whoever runs sagas says what only it knows and obeys, as [`Operated`]; all else is read from the journal, so that an ended saga of last week
 //! is told of as one that is under way. Values of clients and of upstreams come out of here by their pseudonyms alone.
 
+mod needed;
+mod orders;
 mod told;
 
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,12 +14,16 @@ use std::time::Duration;
 use frontgate_filters::filter::BoxFuture;
 use frontgate_filters::filter::pseudonym::Pseudonyms;
 
+pub(crate) use self::needed::needs;
+pub(crate) use self::orders::{Order, Refused};
+pub(super) use self::told::stuck;
 use self::told::{brief, whole};
-use super::journal::{Health, Journal, Unavailable};
+use super::journal::{Health, Journal};
 use super::machine::{State, Undo};
-use super::record::{Id, Millis, Record};
+use super::record::{Hash, Id, Millis, Record};
 use super::store::{Store, Trouble};
 use crate::status::{SagaBrief, SagaJournal, SagaList, SagaObeyed, SagaState, SagaStatus};
+use crate::terminal::is_obeyed;
 
 /// How many sagas are told of at once.
 pub(crate) const MOST_LISTED: usize = 500;
@@ -41,11 +46,16 @@ pub(crate) trait Operated: Send + Sync {
     /// What is known of the attempts of a saga that is under way here.
     fn live(&self, id: Id) -> Option<Live>;
 
+    /// Of how many open ones something cannot be read.
+    fn unreadable(&self) -> u64 {
+        0
+    }
+
     /// The steps of this saga in their order, by the text of the definition that it goes by; nothing where that cannot be read.
     fn steps(&self, definition: &str) -> Option<Vec<Known>>;
 
-    /// Does this to a saga, and says where it is once that is durable. One in another state is refused: see [`Order::is_for`]. It writes to the
-    /// record who did what.
+    /// Does this to a saga, and says where it is once that is durable. Who did what is written to the
+    /// record; [`Order::given`] says what is refused.
     fn obey<'a>(&'a self, id: Id, order: &'a Order, who: &'a str) -> BoxFuture<'a, Result<State, Refused>>;
 }
 
@@ -67,126 +77,19 @@ pub(crate) struct Known {
     pub name: String,
     /// How it is taken back.
     pub undo: Undo,
-}
-
-/// What an operator wants done to a saga.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// To try again what it is stuck at, with times that begin anew.
-    Retry,
-    /// To give it up: nothing is sent for it any more.
-    Abandon {
-        /// Why.
-        note: String,
-    },
-    /// To take back what is done.
-    Undo,
-}
-
-impl Order {
-    /// Its name, as records and logs have it.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Retry => "retry",
-            Self::Abandon { .. } => "abandon",
-            Self::Undo => "undo",
-        }
-    }
-
-    /// The state that a saga has to be in for it.
-    pub(crate) fn is_for(&self) -> SagaState {
-        match self {
-            Self::Retry | Self::Abandon { .. } => SagaState::Stuck,
-            Self::Undo => SagaState::Done,
-        }
-    }
-
-    /// What was written to it.
-    pub(crate) fn note(&self) -> Option<&str> {
-        match self {
-            Self::Abandon { note } => Some(note),
-            Self::Retry | Self::Undo => None,
-        }
-    }
-}
-
-/// Why an operator is not obeyed, or not told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// This is no id of a saga, nor the beginning of one.
-    NoId(String),
-    /// There is no such saga.
-    Unknown(String),
-    /// It may mean several, of which these are some.
-    Several(String, Vec<Id>),
-    /// It is in another state than the one that this is for.
-    OtherState {
-        /// Which saga.
-        id: Id,
-        /// What was wanted.
-        order: &'static str,
-        /// The state that it would have to be in.
-        wanted: SagaState,
-        /// The one that it is in.
-        is: SagaState,
-    },
-    /// It is done, and its last step cannot be taken back.
-    Stands {
-        /// Which saga.
-        id: Id,
-        /// Its last step.
-        step: String,
-    },
-    /// The journal cannot be read or written now.
-    Unavailable,
-    /// The saga cannot be read.
-    Unreadable(Id, String),
-    /// The process is about to end, and begins nothing any more.
-    Leaving,
-}
-
-impl Refused {
-    /// That this order is not for a saga in this state.
-    pub(crate) fn other_state(id: Id, order: &Order, is: State) -> Self {
-        Self::OtherState { id, order: order.name(), wanted: order.is_for(), is: is.into() }
-    }
-}
-
-impl From<Unavailable> for Refused {
-    fn from(Unavailable: Unavailable) -> Self {
-        Self::Unavailable
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoId(text) => write!(f, "`{}` is no id of a saga, nor the beginning of one.", short(text)),
-            Self::Unknown(text) => {
-                write!(f, "There is no saga `{}`: it never was, or was forgotten once its time to be kept was over.", short(text))
-            }
-            Self::Several(text, some) => {
-                let some = some.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
-                write!(f, "`{}` may mean several sagas, such as {some}.", short(text))
-            }
-            Self::OtherState { id, order, wanted, is } => {
-                write!(f, "The saga `{id}` is {}: {order} is for one that is {}.", is.label(), wanted.label())
-            }
-            Self::Stands { id, step } => write!(
-                f,
-                "The saga `{id}` is not taken back: its last step `{step}` has no undo, and would stand without what was done for it. Take it back at \
-                 its services, by the keys that `show` prints."
-            ),
-            Self::Unavailable => f.write_str("The journal of sagas cannot be used now; the gateway's status says why."),
-            Self::Unreadable(id, why) => write!(f, "The saga `{id}` cannot be read: {why}."),
-            Self::Leaving => f.write_str("The gateway is about to end, and begins nothing any more."),
-        }
-    }
+    /// Whose endpoints it asks.
+    pub upstream: String,
+    /// Whose endpoints its undo asks, where it has one.
+    pub undo_upstream: Option<String>,
+    /// What it asks: method, upstream and path; nothing where its definition cannot be read.
+    pub asks: Option<String>,
+    /// The same of its undo.
+    pub undo_asks: Option<String>,
 }
 
 /// What somebody typed, as far as it is worth repeating.
 fn short(text: &str) -> String {
-    text.chars().take(64).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().take(64).map(|letter| if is_obeyed(letter) { '\u{fffd}' } else { letter }).collect()
 }
 
 /// An id, or the beginning of one: all ids between two.
@@ -230,7 +133,7 @@ impl Wanted {
 pub(crate) async fn list(of: &dyn Operated, wanted: &Wanted) -> Result<SagaList, Refused> {
     let now = Millis::now();
     let states = wanted.state.as_ref().map_or(&SagaState::OPEN[..], std::slice::from_ref);
-    let mut told = SagaList { sagas: Vec::new(), more: 0, complete: true };
+    let mut told = SagaList { sagas: Vec::new(), more: 0, complete: true, unreadable: Vec::new() };
     let mut looked_at = 0;
     for state in states {
         let mut after = None;
@@ -244,8 +147,13 @@ pub(crate) async fn list(of: &dyn Operated, wanted: &Wanted) -> Result<SagaList,
             let Some((last, _)) = page.last() else { break };
             (after, looked_at) = (Some(*last), looked_at + page.len());
             for (id, found) in page.iter() {
-                // Of one that cannot be read its own page says so.
-                let Ok((record, definition)) = found else { continue };
+                let Ok((record, definition)) = found else {
+                    // Nobody knows of which route it is.
+                    if told.unreadable.len() < MOST_LISTED {
+                        told.unreadable.push(id.to_string());
+                    }
+                    continue;
+                };
                 if !wanted.fits(record, now) {
                     continue;
                 }
@@ -255,6 +163,30 @@ pub(crate) async fn list(of: &dyn Operated, wanted: &Wanted) -> Result<SagaList,
                     told.more += 1;
                 }
             }
+        }
+    }
+    Ok(told)
+}
+
+/// The saga that clients of each of these routes know by a key of these parts, whatever became of it, where it is also what else is wanted.
+pub(crate) async fn of_key(of: &dyn Operated, routes: &[String], key: &[Vec<u8>], wanted: &Wanted) -> Result<SagaList, Refused> {
+    let now = Millis::now();
+    let keys: Vec<Hash> = routes.iter().map(|route| Hash::of_key(route, key)).collect();
+    let with_definition = move |store: &Store| {
+        let found = keys.iter().filter_map(|key| store.of_key(*key).transpose());
+        let found = found.map(|found| {
+            let (id, kept) = found?;
+            let record = kept.read();
+            let definition = record.as_ref().ok().map(|record| store.definition(record.definition)).transpose()?.flatten();
+            Ok((id, record, definition))
+        });
+        found.collect::<Result<Vec<_>, Trouble>>()
+    };
+    let mut told = SagaList { sagas: Vec::new(), more: 0, complete: true, unreadable: Vec::new() };
+    for (id, record, definition) in read(of, with_definition).await? {
+        let record = record.map_err(|why| Refused::Unreadable(id, why))?;
+        if wanted.fits(&record, now) && wanted.state.is_none_or(|state| state == record.state.into()) {
+            told.sagas.push(brief(of, id, &record, definition.as_deref(), now));
         }
     }
     Ok(told)
@@ -329,7 +261,11 @@ pub(crate) async fn show(of: &dyn Operated, wanted: &Shortened, names: &Pseudony
 pub(crate) async fn obey(of: &dyn Operated, wanted: &Shortened, order: &Order, who: &str) -> Result<SagaObeyed, Refused> {
     let id = find(of, wanted).await?;
     let state = of.obey(id, order, who).await?;
-    Ok(SagaObeyed { id: id.to_string(), what: order.name().to_owned(), state: state.into() })
+    let stays = match order {
+        Order::Undo { leave } => leave.clone(),
+        Order::Retry | Order::Abandon { .. } => Vec::new(),
+    };
+    Ok(SagaObeyed { id: id.to_string(), what: order.name().to_owned(), state: state.into(), stays })
 }
 
 /// Whether what sagas have to remember can be written, and why not.

@@ -20,12 +20,12 @@ type Case = (&'static str, Box<dyn FnOnce(&mut Record) + Send>, [(SagaStep, Opti
 
 #[tokio::test]
 async fn what_each_step_and_undo_came_to_follows_from_the_state() {
-    use SagaStep::{Done, Failed, Running, Unknown, Waiting};
+    use SagaStep::{Done, Failed, NeverMade, Running, Unknown, Waiting};
     let runner = Runner::new("steps");
     let failed = |record: &mut Record, step| record.failure = Some(Failure { step, why: "status 409".to_owned() });
     let taken_back = Some(SagaUndo::Done);
 
-    let cases: [Case; 9] = [
+    let cases: [Case; 11] = [
         ("begun", Box::new(|_| {}), [(Running, None), (Waiting, None), (Waiting, None)]),
         ("charge is next", Box::new(|record| moved(record, &[State::Running(1)])), [(Done, None), (Running, None), (Waiting, None)]),
         ("done", Box::new(|record| moved(record, &[State::Done])), [(Done, None), (Done, None), (Done, None)]),
@@ -35,7 +35,7 @@ async fn what_each_step_and_undo_came_to_follows_from_the_state() {
                 failed(record, 1);
                 moved(record, &[State::Undoing(0)]);
             }),
-            [(Done, Some(SagaUndo::Running)), (Failed, None), (Waiting, None)],
+            [(Done, Some(SagaUndo::Running)), (Failed, None), (NeverMade, None)],
         ),
         (
             "charge is unknown and was taken back, reserve cannot be",
@@ -43,7 +43,7 @@ async fn what_each_step_and_undo_came_to_follows_from_the_state() {
                 failed(record, 1);
                 moved(record, &[State::Undoing(1), State::Undoing(0), State::Stuck(Stuck::Undo(0))]);
             }),
-            [(Done, Some(SagaUndo::Stuck)), (Unknown, taken_back), (Waiting, None)],
+            [(Done, Some(SagaUndo::Stuck)), (Unknown, taken_back), (NeverMade, None)],
         ),
         (
             "the order was refused, both are taken back",
@@ -59,7 +59,7 @@ async fn what_each_step_and_undo_came_to_follows_from_the_state() {
                 failed(record, 0);
                 moved(record, &[State::Undone]);
             }),
-            [(Failed, None), (Waiting, None), (Waiting, None)],
+            [(Failed, None), (NeverMade, None), (NeverMade, None)],
         ),
         (
             "whether there is an order is not known",
@@ -75,6 +75,26 @@ async fn what_each_step_and_undo_came_to_follows_from_the_state() {
                 moved(record, &[State::Abandoned]);
             }),
             [(Done, None), (Done, None), (Unknown, None)],
+        ),
+        (
+            "the upstream of charge was gone, and it was given up",
+            Box::new(|record| {
+                moved(record, &[State::Running(1), State::Stuck(Stuck::Upstream { step: 1, undoing: false })]);
+                let was = Some(record.state);
+                record.acted(Act { at: Millis::now(), who: "me".to_owned(), what: "abandon".to_owned(), note: None, was });
+                moved(record, &[State::Abandoned]);
+            }),
+            [(Done, None), (Unknown, None), (NeverMade, None)],
+        ),
+        (
+            "whether there is an order is not known, and what was done for it is taken back",
+            Box::new(move |record| {
+                moved(record, &[State::Running(2), State::Stuck(Stuck::Pivot(2))]);
+                failed(record, 2);
+                record.left.insert(2);
+                moved(record, &[State::Undoing(1), State::Undoing(0)]);
+            }),
+            [(Done, Some(SagaUndo::Running)), (Done, taken_back), (Unknown, Some(SagaUndo::Stays))],
         ),
     ];
     for (number, (name, made, wanted)) in cases.into_iter().enumerate() {
@@ -203,23 +223,121 @@ async fn an_order_is_for_one_state_and_what_was_done_is_written_down() {
     let runner = Runner::new("orders");
     let stuck = runner.put(1, |record| moved(record, &[State::Running(2), State::Stuck(Stuck::Pivot(2))])).await;
     let done = runner.put(2, |record| moved(record, &[State::Done])).await;
+    let running = runner.put(3, |_| {}).await;
+    let lost = runner.put(4, |record| moved(record, &[State::Undoing(1), State::Stuck(Stuck::Lost(1))])).await;
     let wanted = |id: Id| id.to_string().parse::<Shortened>().expect("an id");
     let abandon = Order::Abandon { note: "the order stands, by phone".to_owned() };
 
-    for (id, order) in [(done, &Order::Retry), (done, &abandon), (stuck, &Order::Undo)] {
-        let refused = obey(&*runner, &wanted(id), order, "me").await;
-        assert!(matches!(refused, Err(Refused::OtherState { .. })), "{order:?}: {refused:?}");
-    }
-    let refused = obey(&*runner, &wanted(done), &Order::Retry, "me").await.expect_err("it is refused").to_string();
-    assert_eq!(refused, format!("The saga `{done}` is done: retry is for one that is stuck."));
-    let obeyed = obey(&*runner, &wanted(stuck), &Order::Retry, "me").await.expect("it is obeyed");
-    assert_eq!((obeyed.what.as_str(), obeyed.state), ("retry", SagaState::Running));
-    let obeyed = obey(&*runner, &wanted(done), &Order::Undo, "127.0.0.1:1 without a token").await.expect("it is obeyed");
-    assert_eq!(obeyed.state, SagaState::Undoing);
+    let undo = |leave: &[&str]| Order::Undo { leave: leave.iter().map(|name| (*name).to_owned()).collect() };
 
+    for (id, order, why) in [
+        (done, &Order::Retry, "is done: retry is for one that is stuck."),
+        (done, &abandon, "is done: abandon is for one that is stuck."),
+        (running, &undo(&["confirm"]), "is running: undo is for one that is done."),
+        (done, &undo(&[]), "is not taken back: its last step `confirm` has no undo"),
+        (done, &undo(&["charge"]), "is not taken back: its last step `confirm` has no undo"),
+        (done, &undo(&["confirn"]), "has no step `confirn` that could stay: these are `reserve`, `charge`, `confirm`."),
+        (done, &undo(&["reserve", "charge", "confirm"]), "nothing would be taken back, for all that could be is to stay."),
+        (stuck, &undo(&[]), "is stuck at `confirm`: only where `--leave confirm` says that this stays as it is"),
+        (stuck, &undo(&["reserve"]), "is stuck at `confirm`: only where `--leave confirm` says that this stays as it is"),
+        (lost, &undo(&["confirm"]), "has no step `confirm` that could stay: these are `reserve`, `charge`."),
+        (lost, &undo(&["charge", "reserve"]), "for all that could be is to stay: `abandon` gives it up as it is."),
+    ] {
+        let refused = obey(&*runner, &wanted(id), order, "me").await.expect_err("it is refused").to_string();
+        assert!(refused.contains(&id.to_string()) && refused.contains(why), "{order:?}: {refused}");
+        assert_eq!(runner.shown(id).await.acts, [], "{order:?}");
+    }
+    let obeyed = obey(&*runner, &wanted(stuck), &Order::Retry, "me").await.expect("it is obeyed");
+    assert_eq!((obeyed.what.as_str(), obeyed.state, obeyed.stays.len()), ("retry", SagaState::Running, 0));
+    let obeyed = obey(&*runner, &wanted(done), &undo(&["confirm"]), "127.0.0.1:1 without a token").await.expect("it is obeyed");
+    assert_eq!((obeyed.state, &*obeyed.stays), (SagaState::Undoing, &["confirm".to_owned()][..]));
+    let obeyed = obey(&*runner, &wanted(lost), &undo(&["charge"]), "me").await.expect("it is obeyed");
+    assert_eq!((obeyed.state, &*obeyed.stays), (SagaState::Undoing, &["charge".to_owned()][..]));
+    // Whoever comes second is told what the first one has done.
+    let refused = obey(&*runner, &wanted(done), &undo(&["confirm"]), "me").await.expect_err("it is refused").to_string();
+    let after = format!("The saga `{done}` is undoing after undo by 127.0.0.1:1 without a token at 20");
+    assert!(refused.starts_with(&after) && refused.ends_with(": undo is for one that is done."), "{refused}");
+
+    let told = runner.shown(lost).await;
+    let undos: Vec<_> = told.steps.iter().map(|step| step.undo).collect();
+    assert_eq!(undos, [Some(SagaUndo::Running), Some(SagaUndo::Stays), None]);
     let told = runner.shown(done).await;
-    assert_eq!(told.acts.iter().map(|act| (&*act.who, &*act.what)).collect::<Vec<_>>(), [("127.0.0.1:1 without a token", "undo")]);
-    assert_eq!(steps(&told)[..2], [(SagaStep::Done, Some(SagaUndo::Waiting)), (SagaStep::Done, Some(SagaUndo::Running))]);
+    let acts = told.acts.iter().map(|act| (&*act.who, &*act.what, act.note.as_deref())).collect::<Vec<_>>();
+    assert_eq!(acts, [("127.0.0.1:1 without a token", "undo", Some("`confirm` stays as it is"))]);
+    let undos = [SagaUndo::Waiting, SagaUndo::Running, SagaUndo::Stays].map(|undo| (SagaStep::Done, Some(undo)));
+    assert_eq!(steps(&told), undos);
+}
+
+#[tokio::test]
+async fn each_stuck_saga_is_told_with_all_ways_out_and_each_of_them_is_taken() {
+    for (number, (why, step, order, words)) in [
+        (Stuck::Pivot(2), "confirm", Some("undo"), ["answers again", "known not to have happened", "known to have happened"]),
+        (Stuck::Undo(1), "charge", Some("undo"), ["its service is mended", "taken back by hand, or is to stay", "dealt with by hand"]),
+        (Stuck::Lost(1), "charge", Some("undo"), ["say once more", "taken back by hand, or is to stay", "dealt with by hand"]),
+        (
+            Stuck::Upstream { step: 1, undoing: false },
+            "charge",
+            Some("undo"),
+            ["has the upstream again", "known not to have happened", "dealt with by hand"],
+        ),
+        (
+            Stuck::Upstream { step: 1, undoing: true },
+            "charge",
+            Some("undo"),
+            ["has the upstream again", "is to stay", "dealt with by hand"],
+        ),
+        (Stuck::Undo(0), "reserve", None, ["its service is mended", "", "dealt with by hand"]),
+        (Stuck::Upstream { step: 0, undoing: false }, "reserve", None, ["has the upstream again", "", "dealt with by hand"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let runner = Runner::new("ways");
+        let mut taken = Vec::new();
+        for (offset, way) in [Some("retry"), order, Some("abandon")].into_iter().enumerate() {
+            let Some(way) = way else { continue };
+            let id = runner.put(number as u128 * 10 + offset as u128 + 1, |record| moved(record, &[State::Stuck(why)])).await;
+            let told = runner.shown(id).await;
+            let found = told.ways.iter().find(|told| told.command.starts_with(&format!("frontgate saga {way} {id}"))).expect("a way");
+            assert!(found.when.contains(words[offset]), "{why:?}: {found:?}");
+            assert_eq!(told.ways.len(), if order.is_some() { 3 } else { 2 }, "{why:?}");
+            let order = match way {
+                "retry" => Order::Retry,
+                "undo" => {
+                    assert!(found.command.ends_with(&format!(" --leave {step}")), "{found:?}");
+                    Order::Undo { leave: vec![step.to_owned()] }
+                }
+                _ => Order::Abandon { note: "by hand".to_owned() },
+            };
+
+            obey(&*runner, &id.to_string().parse().expect("an id"), &order, "me").await.expect("it is obeyed");
+
+            taken.push(runner.shown(id).await);
+        }
+        assert!(taken.iter().all(|told| told.brief.state != SagaState::Stuck && told.ways.is_empty()), "{why:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_open_sagas_may_have_to_ask_yet_is_known_by_their_routes() {
+    let runner = Runner::new("needs");
+    runner.put(1, |record| moved(record, &[State::Running(2)])).await;
+    runner.put(2, |record| moved(record, &[State::Undoing(1)])).await;
+    runner.put(3, |record| moved(record, &[State::Undoing(1), State::Stuck(Stuck::Undo(0))])).await;
+    runner.put(4, |record| moved(record, &[State::Done])).await;
+    let left = |record: &mut Record| {
+        record.route = "refund".to_owned();
+        record.left.insert(0);
+        moved(record, &[State::Undoing(1)]);
+    };
+    runner.put(5, left).await;
+
+    let needs = needs(&*runner).await.expect("they are read");
+
+    let found: Vec<_> = needs.iter().map(|needs| (&*needs.route, needs.open, needs.upstreams.clone().into_iter().collect())).collect();
+    let named = |upstreams: &[(&str, u64)]| upstreams.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect::<Vec<_>>();
+    let of_checkout = named(&[("of-charge-undo", 2), ("of-confirm", 1), ("of-reserve-undo", 3)]);
+    assert_eq!(found, [("checkout", 3, of_checkout), ("refund", 1, named(&[("of-charge-undo", 1)]))]);
 }
 
 #[tokio::test]

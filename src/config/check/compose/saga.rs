@@ -11,7 +11,7 @@ use super::{json, name, requests};
 use crate::compose::reference::{Origin, Scope};
 use crate::config::check::Report;
 use crate::config::check::filters::{Used, resolved};
-use crate::config::model::{Call, Config, Route, Saga, SagaStep, Target, Undo};
+use crate::config::model::{Call, Config, OnMissingKey, Route, Saga, SagaStep, Target, Undo};
 use crate::router::Pattern;
 
 /// The most steps of one.
@@ -40,6 +40,7 @@ fn saga(config: &Config, route: &Route, saga: &Spanned<Saga>, report: &mut Repor
         report.helped(key, "a saga has to be remembered, and `server.state_dir` names no place for that", Some(help));
     }
     times(route, saga, report);
+    self::key(saga, key, report);
     around(config, route, key, report);
     let path = Pattern::parse(&route.path).ok();
     let names: Vec<&str> = saga.steps().map(|(name, _)| name).collect();
@@ -98,6 +99,25 @@ fn call<'c>(call: Spanned<&'c Call>, scope: Scope<'_>, report: &mut Report<'_, '
         json::read(body, scope, &mut uses, report);
     }
     uses
+}
+
+/// Whether a key tells one request of a client from another, and whether one that is made up can be asked with.
+fn key(saga: &Saga, otherwise: Place, report: &mut Report<'_, '_>) {
+    let place = saga.key.0.iter().map(|selector| selector.place).find(|place| *place != Place::default()).unwrap_or(otherwise);
+    let is_of_all = |selector: &Selector| {
+        use Selector::{ClientIp, Device, Host, Method, Route, Scheme, TlsSni, TlsVersion, Version};
+        matches!(selector, ClientIp | Device | Host | Method | Route | Scheme | TlsSni | TlsVersion | Version)
+    };
+    let help = || Some("list `header.Idempotency-Key`".to_owned());
+    if saga.key.0.iter().all(|selector| is_of_all(&selector.value)) {
+        let message = "nothing of this key tells one request from another: whoever asks next would be told the answer to the first";
+        report.helped(place, message, help());
+    } else if saga.on_missing_key == OnMissingKey::Generate
+        && !saga.key.0.iter().any(|selector| matches!(&selector.value, Selector::Header(name) if name.as_str() == "idempotency-key"))
+    {
+        let message = "a key that is made up (`on_missing_key: generate`) is told as `Idempotency-Key`, and this key has no such part: nobody could ask with it";
+        report.helped(place, message, help());
+    }
 }
 
 fn times(route: &Route, saga: &Saga, report: &mut Report<'_, '_>) {

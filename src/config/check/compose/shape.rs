@@ -53,6 +53,13 @@ pub(super) fn check(call: &Call, report: &mut Report<'_, '_>) {
             }
         }
     }
+    for (path, new) in &renames {
+        let is_it = |kept: &&Path| parent(kept) == parent(path) && kept.segments().last() == Some(&Segment::Name(new.clone()));
+        let kept = call.keep.iter().flat_map(|keep| keep.iter()).map(|kept| &kept.0).find(is_it);
+        if let Some(kept) = kept.filter(|kept| renames.iter().all(|(other, _)| other != *kept)) {
+            report.error(rename.place, format!("`{path}` becomes `{new}`, to which `{kept}` gives way, which `keep` names"));
+        }
+    }
     let policy = policies.into_iter().next().unwrap_or_else(nothing);
     if let Err(why) = Plan::new(&policy, &renames, &[]) {
         report.error(report.tree.key_of(rename.place), why.to_string());

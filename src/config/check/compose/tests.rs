@@ -199,6 +199,11 @@ fn shapes_that_cannot_be_are_refused() {
         &["x.a and x.b would both become c", "y.* ends with a star", "a name is missing here"],
     );
     assert_told(
+        &calls("{a: {upstream: p, get: /a, keep: [x.date, x.at, y], rename: {x.date: at}}}"),
+        &["x.date becomes at, to which x.at gives way, which keep names"],
+    );
+    assert_told(&calls("{a: {upstream: p, get: /a, keep: [at, to, y], rename: {at: to, to: at}}}"), &[]);
+    assert_told(
         &calls("{a: {upstream: p, get: /a, otherwise: null, optional: true, timeout: 0s, when: {}}}"),
         &["a call has otherwise or is optional, not both", "timeout of the call is 0", "when is empty"],
     );

@@ -14,6 +14,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::json::{Json, written};
+use super::keys::{keys_of_a_call, targets};
 use super::ordered::Ordered;
 use super::places::{JsonPath, JsonPlace, Within};
 use crate::config::model::forms::schemas;
@@ -125,6 +126,9 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// All of them, in the order in which their keys are declared.
+    pub(in crate::config::model) const ALL: [Self; 5] = [Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
+
     /// As a call's key is written.
     pub fn key(self) -> &'static str {
         match self {
@@ -190,98 +194,81 @@ pub struct WhenFact {
     pub wanted: Spanned<Wanted>,
 }
 
-/// A call as it is written: all keys on one level.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Call")]
-struct Keys {
-    /// The upstream that is asked; its balance, health checks, retries and timeouts hold as for a proxied request.
-    upstream: Spanned<String>,
-    /// Path and query of a GET, with references in braces: `/by/{user.id}?limit={query.limit:-5}`. In a path they are percent-encoded, in a
-    /// query encoded as forms are; a parameter that finds nothing is left out, and a path that finds nothing fails the call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    get: Option<Spanned<String>>,
-    /// Path and query of a POST.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    post: Option<Spanned<String>>,
-    /// Path and query of a PUT.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    put: Option<Spanned<String>>,
-    /// Path and query of a PATCH.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    patch: Option<Spanned<String>>,
-    /// Path and query of a DELETE.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    delete: Option<Spanned<String>>,
-    /// The body as JSON, with references in its texts: `"{user.id}"` alone is the value of whatever type, within other text its text. Without
-    /// it post, put and patch send the client's body as it came.
-    #[serde(default, deserialize_with = "written", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Json>")]
-    body: Option<Spanned<Json>>,
-    /// Headers beside the gateway's own, with references in braces. One that finds nothing is not sent.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    headers: BTreeMap<String, Spanned<String>>,
-    /// Timeout of all attempts together; by default, and at most, what the route has left.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    timeout: Option<Spanned<Duration>>,
-    /// The statuses that are success: one, a range, or a list of them. An answer of status 204 is null.
-    #[serde(default, skip_serializing_if = "Expect::is_default")]
-    expect: Expect,
-    /// The part of the answer that counts, by default all of it: `data.items`, `data.items.0`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    at: Option<Spanned<JsonPlace>>,
-    /// The members of that part that are kept, with what leads to them, and nothing else.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    keep: Option<Spanned<Vec<Spanned<JsonPath>>>>,
-    /// The members of that part that are removed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    drop: Option<Spanned<Vec<Spanned<JsonPath>>>>,
-    /// New names of members of that part, by their paths: `{date: created_at}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    rename: Option<Spanned<Ordered<Spanned<String>>>>,
-    /// Facts that must all hold, or the call is not made: each with a value, a list of values, or `"*"` for any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    when: Option<Spanned<When>>,
-    /// What stands in place of its answer where it fails, any JSON; the request then does not fail with it.
-    #[serde(default, deserialize_with = "written", skip_serializing_if = "Option::is_none")]
-    otherwise: Option<Spanned<serde_json::Value>>,
-    /// Whether its answer is left out where it fails; by default the request fails with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    optional: Option<Spanned<bool>>,
-    /// Values in another call's answer for each of which it is made, once for each that is not like another: `cart.items.product_id`. The value
-    /// is `{each}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    each: Option<Spanned<Within>>,
-    /// The most values of `each`, by default 100; with more of them the call fails.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    most: Option<Spanned<u32>>,
-    /// How many calls of an `each` are made at once, by default 8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    concurrency: Option<Spanned<u32>>,
-    /// How many values of `each` are asked for in one call; `{each}` is then these, with commas between them. By default one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    batch: Option<Spanned<u32>>,
-    /// Where an element of a batch's answer says which of the values it is for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    by: Option<Spanned<JsonPlace>>,
-    /// Whether all elements of a value count, as a list; by default the first one does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    many: Option<Spanned<bool>>,
-    /// The member that the results become of what `each` went through: `cart.items.product`. The call is then no member of the answer itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    into: Option<Spanned<Within>>,
-    /// Headers of its answer that the client gets, such as Set-Cookie; all others stay behind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    back: Option<Spanned<Vec<Spanned<String>>>>,
+keys_of_a_call! {
+    /// A call as it is written: all keys on one level.
+    #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    #[schemars(rename = "Call")]
+    struct Keys {
+        /// The upstream that is asked; its balance, health checks, retries and timeouts hold as for a proxied request.
+        upstream: Spanned<String>,
+        /// Path and query of a GET, with references in braces: `/by/{user.id}?limit={query.limit:-5}`. In a path they are percent-encoded, in a
+        /// query encoded as forms are; a parameter that finds nothing is left out, and a path that finds nothing fails the call.
+        get,
+        /// The body as JSON, with references in its texts: `"{user.id}"` alone is the value of whatever type, within other text its text. Without
+        /// it post, put and patch send the client's body as it came.
+        body,
+        /// Headers beside the gateway's own, with references in braces. One that finds nothing is not sent.
+        headers,
+        /// Timeout of all attempts together; by default, and at most, what the route has left.
+        timeout,
+        /// The statuses that are success: one, a range, or a list of them. An answer of status 204 is null.
+        #[serde(default, skip_serializing_if = "Expect::is_default")]
+        expect: Expect,
+        /// The part of the answer that counts, by default all of it: `data.items`, `data.items.0`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Spanned<JsonPlace>>,
+        /// The members of that part that are kept, with what leads to them, and nothing else.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keep: Option<Spanned<Vec<Spanned<JsonPath>>>>,
+        /// The members of that part that are removed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        drop: Option<Spanned<Vec<Spanned<JsonPath>>>>,
+        /// New names of members of that part, by their paths: `{date: created_at}`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rename: Option<Spanned<Ordered<Spanned<String>>>>,
+        /// Facts that must all hold, or the call is not made: each with a value, a list of values, or `"*"` for any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        when: Option<Spanned<When>>,
+        /// What stands in place of its answer where it fails, any JSON; the request then does not fail with it.
+        #[serde(default, deserialize_with = "written", skip_serializing_if = "Option::is_none")]
+        otherwise: Option<Spanned<serde_json::Value>>,
+        /// Whether its answer is left out where it fails; by default the request fails with it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        optional: Option<Spanned<bool>>,
+        /// Values in another call's answer for each of which it is made, once for each that is not like another: `cart.items.product_id`. The value
+        /// is `{each}`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        each: Option<Spanned<Within>>,
+        /// The most values of `each`, by default 100; with more of them the call fails.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        most: Option<Spanned<u32>>,
+        /// How many calls of an `each` are made at once, by default 8.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        concurrency: Option<Spanned<u32>>,
+        /// How many values of `each` are asked for in one call; `{each}` is then these, with commas between them. By default one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        batch: Option<Spanned<u32>>,
+        /// Where an element of a batch's answer says which of the values it is for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Spanned<JsonPlace>>,
+        /// Whether all elements of a value count, as a list; by default the first one does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        many: Option<Spanned<bool>>,
+        /// The member that the results become of what `each` went through: `cart.items.product`. The call is then no member of the answer itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        into: Option<Spanned<Within>>,
+        /// Headers of its answer that the client gets, such as Set-Cookie; all others stay behind.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        back: Option<Spanned<Vec<Spanned<String>>>>,
+    }
 }
 
 impl From<Keys> for Call {
-    fn from(keys: Keys) -> Self {
-        let verbs =
-            [(Verb::Get, keys.get), (Verb::Post, keys.post), (Verb::Put, keys.put), (Verb::Patch, keys.patch), (Verb::Delete, keys.delete)];
+    fn from(mut keys: Keys) -> Self {
         Self {
+            requests: keys.requests(),
             upstream: keys.upstream,
-            requests: verbs.into_iter().filter_map(|(verb, target)| Some((verb, target?))).collect(),
             body: keys.body,
             headers: keys.headers,
             timeout: keys.timeout,
@@ -307,13 +294,13 @@ impl From<Keys> for Call {
 
 impl From<Call> for Keys {
     fn from(call: Call) -> Self {
-        let target = |wanted: Verb| call.requests.iter().find(|(verb, _)| *verb == wanted).map(|(_, target)| target.clone());
+        let [get, post, put, patch, delete] = targets(&call);
         Self {
-            get: target(Verb::Get),
-            post: target(Verb::Post),
-            put: target(Verb::Put),
-            patch: target(Verb::Patch),
-            delete: target(Verb::Delete),
+            get,
+            post,
+            put,
+            patch,
+            delete,
             upstream: call.upstream,
             body: call.body,
             headers: call.headers,

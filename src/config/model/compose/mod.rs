@@ -2,6 +2,7 @@
 
 mod call;
 mod json;
+mod keys;
 mod ordered;
 mod places;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use call::{Call, Expect, Verb, When, WhenFact};
 pub use json::Json;
 pub(super) use json::written;
+pub(super) use keys::{keys_of_a_call, targets};
 pub use ordered::Ordered;
 pub use places::{JsonPath, JsonPlace, Within, foreign};
 

@@ -152,6 +152,9 @@ fn call<'c>(name: &'c str, call: Spanned<&'c Call>, path: &Pattern, report: &mut
     let scope = Scope { path, calls: &NAMES, each: false, saga: false };
     let read = reading::call(name, call, scope, report);
     let is_root = name.starts_with("Query.") || name.starts_with("Mutation.");
+    // What stands in a line; in a body all of them are an object.
+    let lines: Vec<Place> =
+        call.value.requests.iter().map(|(_, target)| target.place).chain(call.value.headers.values().map(|value| value.place)).collect();
     for found in &read.uses.all {
         let (text, range) = (found.part.text, found.part.range.clone());
         match &found.origin {
@@ -159,7 +162,13 @@ fn call<'c>(name: &'c str, call: Spanned<&'c Call>, path: &Pattern, report: &mut
                 let message = format!("`{}` finds nothing: a field of the whole graph belongs to no object", found.written);
                 report.inside(text, range, message, Some("refer to an argument, as in `{args.id}`".to_owned()));
             }
-            Origin::Call(_, place) if place.steps().is_empty() => {
+            Origin::Call(PARENT, _)
+                if call.value.each.is_some() && call.value.each.as_ref().is_none_or(|each| each.place != text.place) =>
+            {
+                let message = format!("`{name}` is called for several objects at once: `{}` would be one of them", found.written);
+                report.inside(text, range, message, Some("write `{each}`, which is their values".to_owned()));
+            }
+            Origin::Call(_, place) if place.steps().is_empty() && lines.contains(&text.place) => {
                 let help = format!("name one of them, as in `{{{}.id}}`", found.written);
                 report.inside(text, range, format!("`{}` is all of them: one value is wanted", found.written), Some(help));
             }

@@ -144,15 +144,6 @@ impl<'g> Check<'g> {
             Err(problem) => return problem.into_iter().for_each(|problem| self.tell_key(problem)),
         };
         let (type_name, field_name) = name.split_once('.').unwrap_or((name, ""));
-        if matches!(self.schema.types.get(type_name), Some(ExtendedType::Interface(_))) {
-            let objects: Vec<String> = self.objects(type_name).iter().map(|object| format!("`{object}.{field_name}`")).collect();
-            let problem = Problem::at(
-                field.place,
-                format!("`{type_name}` is an interface: its fields are answered as those of the types that have it"),
-            );
-            self.tell_key(problem.help(format!("write {}", objects.join(", "))));
-            return;
-        }
         let is_root = self.root_names().contains(&type_name);
         if let (Some(from), true) = (&field.from, is_root) {
             self.tell(Problem::at(from.place, format!("`{name}` belongs to no object in which it could be found: write a call")));
@@ -162,6 +153,11 @@ impl<'g> Check<'g> {
         let Some(call) = field.call.as_deref() else { return };
         if !is_root {
             self.parent(type_name, &reads);
+        } else if !matches!(type_name, "Query" | "Mutation") {
+            // Of those that are called so it is told at the very place.
+            for read in reads.iter().filter(|read| read.head == "parent") {
+                self.tell(Problem::at(read.place, format!("`{}`: a field of the whole graph belongs to no object", read.written)));
+            }
         }
         if let (None, Some(path)) = (&call.each, lists.get(type_name)) {
             let message =

@@ -87,7 +87,8 @@ fn what_calls_of_fields_cannot_have_or_refer_to_is_told_at_its_place() {
         User.best: {}
         orders: {upstream: p, get: /x}
         Order.product: {upstream: p, get: \"/p/{parnt.id}/{body.a}/{args}\", when: {args.x: 1}, timeout: 0ms}
-        Product.hd: {upstream: p, get: \"/hd/{claim.sub}\", each: parent.ids}";
+        Product.hd: {upstream: p, get: \"/hd/{claim.sub}\", each: parent.ids}
+        Product.sure: {upstream: p, get: \"/sure/{parent.x}?ids={each}\", each: parent.ids, batch: 5, by: id}";
 
     let found = told("timeout: 3s", SCHEMA, &fields(more));
 
@@ -113,6 +114,7 @@ fn what_calls_of_fields_cannot_have_or_refer_to_is_told_at_its_place() {
             "Error at {claim.sub}: claim.sub is read here, and no filter of this route verifies a token",
             "{each} stands nowhere in it",
             "Product.hd is one call for each value of parent.ids",
+            "Error at {parent.x}: Product.sure is called for several objects at once",
         ],
     );
 }
@@ -130,7 +132,7 @@ fn what_stands_around_a_graph_goes_with_it() {
             "requests to a graph are sent by POST",
             "trim removes members by their names",
             "rewrite changes the path of a request that is passed on, and a graph passes none on",
-            "strip_prefix",
+            "/x is not made of the path's first literal segments",
             "there is no device class smart_tvs",
             "hd is not a field of a type",
             "Product.hd is listed twice",
@@ -173,8 +175,8 @@ fn names_are_those_of_the_schema() {
             "Error at Usr.name: the schema has no type Usr (help: did you mean User.name?)",
             "args.limt: User.orders has no argument limt (help: did you mean args.limit?)",
             "Warning at \"/orders?of={parent.idd}&limit={args.limt}\": parent.idd: the schema has no User.idd",
-            "Warning at User.orders: User.orders is called once for each User of a list, as in users.orders",
-            "Warning at Order.product: Order.product is called once for each Order of a list, as in user.orders.product",
+            "Warning at User.orders: User.orders is called once for each User of a list, as in find.orders",
+            "Warning at Order.product: Order.product is called once for each Order of a list, as in find.orders.product",
             "Usr is not one of the types that Found may be (help: did you mean User?)",
             "Error at User: User is neither an interface nor a union",
             "Error at Fund: the schema has no type Fund (help: did you mean Found?)",
