@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::canary::{CanaryOptions, Variant};
 use super::forms::{Short, deserialize_short_or_long, schemas, short_or};
 use super::split::{Sent, Split};
-use super::{Aggregate, Call, Graphql, Introspection, Json, Mirror, Saga};
+use super::{Aggregate, Graphql, Mirror, Saga};
 
 /// A route: which requests it takes, and what they lead to: exactly one of `upstream`, `redirect`, `respond`, `aggregate`,
 /// `graphql` and `saga`.
