@@ -130,7 +130,11 @@ impl Section {
 /// The keys of the language that are called like secrets and hold none: what stands in their maps is looked at by itself.
 fn is_known(key: &str, value: &str) -> bool {
     let is_map = value.is_empty() || value.starts_with(['{', '#']);
-    key == "client_auth" && (is_map || ["required", "optional"].contains(&value.trim_end_matches(['}', ' ', '"', '\'', ','])))
+    // A bound on what a document of GraphQL is made of.
+    let count = value.split([',', '}', ' ', '#']).next().unwrap_or_default();
+    let is_count = (1..=7).contains(&count.len()) && count.bytes().all(|byte| byte.is_ascii_digit());
+    key == "tokens" && is_count
+        || key == "client_auth" && (is_map || ["required", "optional"].contains(&value.trim_end_matches(['}', ' ', '"', '\'', ','])))
 }
 
 /// A secret on a line, and the indentation above which the lines below belong to it.
@@ -453,6 +457,8 @@ mod tests {
             "client_auth: {ca: clients.pem, crl: clients.crl, mode: optional}",
             "tls: {cert: a.pem, client_auth: {ca: clients.pem}}",
             "client_auth:\n  ca: clients.pem\n  mode: required",
+            "limits: {depth: 10, tokens: 5000, cost: 5000}",
+            "limits:\n  tokens: 5000 # of a document",
             "client_auth: optional",
             "tls: {client_auth: optional}",
             "filters:\n  auth:\n    jwt:\n      issuer: any\n  other: {cors: {}}",
@@ -478,8 +484,9 @@ mod tests {
 
         keys(&schema, &mut found);
 
-        // `credentials` and `forward_token` are flags, which are shown; the others are places of secrets.
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["credentials", "forward_token", "hash_key", "password", "secret", "token"]);
+        // `credentials` and `forward_token` are flags, which are shown, `tokens` is a number, which is; the others are places of secrets.
+        let hidden = ["credentials", "forward_token", "hash_key", "password", "secret", "token", "tokens"];
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), hidden);
     }
 
     #[test]
