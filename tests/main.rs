@@ -52,6 +52,9 @@ mod failures;
 mod floods;
 /// Connections of HTTP/2 that are asked to end: when they are old, and when the gateway drains.
 mod goodbyes;
+/// GraphQL over REST services.
+#[cfg(feature = "graphql")]
+mod graphql;
 /// gRPC: refusals, statuses, deadlines, streams that are silent, pages that call.
 mod grpc;
 /// What belongs to one hop, and who has handed a request on: connection options, `Via`, circles, methods for proxies.

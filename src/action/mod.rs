@@ -4,6 +4,8 @@
 //! through its own trait, so that nothing points back up.
 
 mod aggregate;
+#[cfg(feature = "graphql")]
+pub(crate) mod graphql;
 mod redirect;
 mod respond;
 #[cfg(feature = "saga")]
@@ -46,6 +48,12 @@ pub(crate) trait Action: Send + Sync {
         None
     }
 
+    /// The graph that its requests ask, where it is one.
+    #[cfg(feature = "graphql")]
+    fn graph(&self) -> Option<&Arc<graphql::Served>> {
+        None
+    }
+
     /// What becomes of a request that every filter let through.
     fn act<'a>(&'a self, head: &RequestHeader, facts: &Facts, upstreams: &'a Upstreams) -> Act<'a>;
 
@@ -77,6 +85,9 @@ pub(crate) struct With<'w> {
     pub identity_headers: &'w [HeaderName],
     /// Who has written lately to each upstream that knows of it.
     pub pins: &'w HashMap<String, Arc<Pins>>,
+    /// The graph of the route of this name as it was served before.
+    #[cfg(feature = "graphql")]
+    pub graph_before: &'w dyn Fn(&str) -> Option<Arc<graphql::Served>>,
     /// Where sagas are kept and run.
     #[cfg(feature = "saga")]
     pub sagas: &'w Arc<crate::compose::saga::Home>,
@@ -101,7 +112,11 @@ pub(crate) fn compile(route: &model::Route, path: &Pattern, with: &With<'_>) -> 
         model::Target::Apart(split) => upstream::compile(&split.write, route, path, with),
         model::Target::Redirect(written) => redirect::compile(written, path),
         model::Target::Respond(written) => respond::compile(written),
-        model::Target::Aggregate(written) => aggregate::compile(written, path, with),
+        model::Target::Aggregate(written) => aggregate::compile(written, route, path, with),
+        #[cfg(feature = "graphql")]
+        model::Target::Graphql(written) => graphql::compile(written, route, path, with),
+        #[cfg(not(feature = "graphql"))]
+        model::Target::Graphql(_) => Err(format!("the route `{}` is a graph, and this build has none", route.name.value)),
         #[cfg(feature = "saga")]
         model::Target::Saga(written) => saga::compile(written, route, path, with),
         #[cfg(not(feature = "saga"))]

@@ -76,16 +76,7 @@ pub(super) fn act<'a>(admin: &'a Admin, head: &'a RequestHeader, who: Who) -> Pe
             Err(answer) => return answer,
         };
         match operated::obey(&**sagas, &id, &order, &who.to_string()).await {
-            Ok(obeyed) => {
-                let note = order.note().map(|note| format!(": {note}")).unwrap_or_default();
-                let what = match &order {
-                    Order::Retry => "has it tried again",
-                    Order::Abandon { .. } => "gave it up",
-                    Order::Undo { .. } => "has it taken back",
-                };
-                log::warn!("saga {}: the operator {who} {what}, it is {} now{note}", obeyed.id, obeyed.state.label());
-                json(StatusCode::OK, &obeyed)
-            }
+            Ok(obeyed) => json(StatusCode::OK, &obeyed),
             Err(why) => refused(&why),
         }
     })
@@ -169,7 +160,7 @@ fn refused(why: &Refused) -> Answer {
         | Refused::Stands { .. }
         | Refused::StuckAt { .. }
         | Refused::NothingGoes { .. } => (StatusCode::CONFLICT, "conflict"),
-        Refused::Unavailable | Refused::Leaving => (StatusCode::SERVICE_UNAVAILABLE, "state_unavailable"),
+        Refused::Unavailable | Refused::Unconfirmed { .. } | Refused::Leaving => (StatusCode::SERVICE_UNAVAILABLE, "state_unavailable"),
         Refused::Unreadable(..) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
     };
     refusal(status, code, &why.to_string())

@@ -4,6 +4,7 @@ mod check;
 mod config;
 mod demo;
 mod explain;
+mod graphql;
 mod hash;
 mod man;
 mod operate;
@@ -82,7 +83,7 @@ enum Command {
         /// The rate limit's name; by default all
         filter: Option<String>,
     },
-    /// Tell the decisions of a recent request that was refused or failed
+    /// Tell the decisions of a recent request that was refused, failed or answered in part
     Why(operate::why::Arguments),
     /// Show log lines of the running gateway as they come
     Tap(operate::tap::Arguments),
@@ -115,6 +116,11 @@ enum Command {
         /// How long, such as 10m; by default until further notice
         #[arg(long = "for", value_name = "TIME")]
         time: Option<frontgate_filters::words::units::Duration>,
+    },
+    /// Graphs: the schema that a route serves, and which calls a query would make
+    Graphql {
+        #[command(subcommand)]
+        what: graphql::OnGraphql,
     },
     /// Sagas of the running gateway: which there are, what became of one, and what an operator does about it
     Saga {
@@ -332,6 +338,7 @@ pub fn main() -> ExitCode {
         Some(Command::Circuit { admin, filter, upstream, force, time }) => {
             operate::run(path, &admin, &operate::Ask::Circuit { filter, upstream, force, time })
         }
+        Some(Command::Graphql { what }) => graphql::run(path, &what),
         Some(Command::Saga { what }) => operate::sagas::run(path, &what),
         Some(Command::Log { admin, level, time }) => operate::run(path, &admin, &operate::Ask::Log { level, time }),
         Some(Command::Completions { shell }) => {

@@ -29,7 +29,7 @@ use frontgate_filters::words::spanned::{Place, Problem, Spanned};
 
 use self::diagnostics::{Code, Diagnostic, Diagnostics, Severity};
 use self::ledger::Ledger;
-pub(crate) use self::lenient::admin;
+pub(crate) use self::lenient::{admin, names_no_admin};
 use self::model::{Config, Secret};
 pub(crate) use self::places::Source;
 use self::places::{At, Places};
@@ -130,6 +130,36 @@ fn not_sections(root: &Node, places: &Places) -> Option<Diagnostic> {
     Some(Diagnostic::error(message).code(Code::Value).help(Some(SMALLEST.to_owned())).on(places, Place(root.id)))
 }
 
+/// The key whose value this is.
+#[cfg(feature = "graphql")]
+fn key_of(root: &Node, place: Place) -> Option<Place> {
+    match &root.value {
+        Value::Map(entries) => {
+            let here = entries.iter().find(|entry| entry.node.id == place.0).map(|entry| Place(entry.key_id));
+            here.or_else(|| entries.iter().find_map(|entry| key_of(&entry.node, place)))
+        }
+        Value::Seq(items) => items.iter().find_map(|item| key_of(item, place)),
+        _ => None,
+    }
+}
+
+/// Where a line of a text begins in a block that holds it, each of whose lines is indented alike.
+#[cfg(feature = "graphql")]
+fn block_line(block: &str, text: &str, line: usize) -> Option<usize> {
+    let (first, content) = text.lines().enumerate().find(|(_, content)| !content.trim().is_empty())?;
+    let mut starts = Vec::new();
+    let mut at = 0;
+    for written in block.split_inclusive('\n') {
+        starts.push((at, written.trim_end_matches(['\n', '\r'])));
+        at += written.len();
+    }
+    let found = starts.iter().position(|(_, written)| written.trim() == content.trim())?;
+    let indent = starts[found].1.len().checked_sub(content.len())?;
+    let (start, written) = starts.get((found + line).checked_sub(first)?)?;
+    let wanted = text.lines().nth(line)?;
+    (written.get(indent..) == Some(wanted)).then_some(start + indent)
+}
+
 impl Loaded {
     /// `file:line:column` of a value, or what to say of one that no file holds.
     pub fn describe(&self, place: Place) -> String {
@@ -185,6 +215,45 @@ impl Loaded {
     pub fn diagnose(&self, problems: Vec<Problem>) -> Diagnostics {
         let told = |problem| Diagnostic::from_problem(problem, &self.places).code(Code::Outside);
         Diagnostics::new(problems.into_iter().map(told).collect(), self.sources.clone()).of(&self.ledger)
+    }
+
+    /// What was found wrong with these values beside something that lies outside; `keys`: the keys are meant whose values these are.
+    #[cfg(feature = "graphql")]
+    pub(crate) fn judged(&self, problems: Vec<Problem>, keys: bool) -> Diagnostics {
+        if problems.is_empty() {
+            return Diagnostics::default();
+        }
+        let root = keys.then(|| self.written().0).flatten();
+        let told = problems.into_iter().map(|mut problem| {
+            problem.place = root.as_ref().and_then(|root| key_of(root, problem.place)).unwrap_or(problem.place);
+            Diagnostic::from_problem(problem, &self.places)
+        });
+        Diagnostics::new(told.collect(), self.sources.clone()).of(&self.ledger)
+    }
+
+    /// Something that is said of a line of a text that stands here as a block, with its columns there: at the line of the file, as far as it can
+    /// be told, else at the whole text.
+    #[cfg(feature = "graphql")]
+    pub(crate) fn within_block(
+        &self,
+        place: Place,
+        text: &str,
+        (line, columns): (usize, std::ops::Range<usize>),
+        diagnostic: Diagnostic,
+    ) -> Diagnostics {
+        let diagnostic = diagnostic.on(&self.places, place);
+        let at = self.places.at(place).and_then(|at| {
+            let source = &self.sources.get(at.file)?.text;
+            // From the beginning of its line: what a block begins with is indented like the rest of it.
+            let block = source.get(..at.range.start)?.rfind('\n').map_or(0, |newline| newline + 1);
+            let start = block_line(source.get(block..)?, text, line)? + block;
+            Some(At { file: at.file, range: start + columns.start..start + columns.end })
+        });
+        let diagnostic = match at {
+            Some(at) => diagnostic.at(at),
+            None => diagnostic,
+        };
+        Diagnostics::new(vec![diagnostic], self.sources.clone()).of(&self.ledger)
     }
 
     /// The files that it was read from, with their texts.

@@ -4,6 +4,8 @@
 //! comes from a configuration alone, or from a running gateway, of whose state nothing changes by that.
 
 mod asked;
+#[cfg(feature = "graphql")]
+pub(crate) mod graph;
 mod plan;
 mod told;
 pub(crate) mod typed;
@@ -169,6 +171,15 @@ fn decided(
                     })
                     .unwrap_or_default(),
                 serving: live.then(|| serving(&ask, chosen.as_deref(), head, facts)),
+            }
+        }
+        #[cfg(feature = "graphql")]
+        Some(Decision::Compose(_)) if route.is_some_and(|route| snapshot.routes[route].action.graph().is_some()) => {
+            let graph = route.and_then(|route| snapshot.routes[route].action.graph());
+            match graph.map(|graph| graph.explained(head, facts)) {
+                Some(graph::Told::Asks(graph, calls)) => Outcome::Queried { graph, calls },
+                Some(graph::Told::Refused(status, why)) => Outcome::Answered { status: status.as_u16(), why, grpc_status: None },
+                None => answered(&refusals::internal()),
             }
         }
         Some(Decision::Compose(composition)) => {

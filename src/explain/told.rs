@@ -137,6 +137,14 @@ pub(super) enum Outcome {
         /// Its steps in their order, with their undos.
         steps: Vec<String>,
     },
+    /// A graph is asked.
+    #[cfg_attr(not(feature = "graphql"), allow(dead_code, reason = "there are no graphs"))]
+    Queried {
+        /// The operation of its document, as far as that is known.
+        graph: String,
+        /// The calls that it makes, in the order in which they can be made.
+        calls: Vec<String>,
+    },
     /// The gateway answers.
     Answered {
         /// With this status.
@@ -242,6 +250,10 @@ impl fmt::Display for Explanation {
             Outcome::Begun { saga, steps } => {
                 writeln!(f, "saga      {saga}")?;
                 steps.iter().zip(1..).try_for_each(|(step, number)| writeln!(f, "  step {number}  {step}"))
+            }
+            Outcome::Queried { graph, calls } => {
+                writeln!(f, "graph     {graph}")?;
+                calls.iter().try_for_each(|call| writeln!(f, "  {call}"))
             }
             Outcome::Answered { status, why, grpc_status } => {
                 let name = http::StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();

@@ -30,7 +30,8 @@ impl Gateway {
     #[cfg(feature = "saga")]
     pub(super) fn sagas_status(&self) -> Option<SagasStatus> {
         let (journal, why) = journal(&**self.sagas()?);
-        Some(SagasStatus { journal, why, open: self.metrics.open_sagas() })
+        let unreadable = self.sagas()?.unreadable();
+        Some(SagasStatus { journal, why, open: self.metrics.open_sagas(), unreadable })
     }
 
     /// There are none.
@@ -96,7 +97,12 @@ impl Gateway {
             let need = if count == 1 { "is stuck and needs" } else { "are stuck and need" };
             format!("{sagas} `{route}` {need} an operator")
         });
-        unusable(&told).into_iter().chain(stuck).collect()
+        let unreadable = match told.unreadable {
+            0 => None,
+            1 => Some("a saga cannot be read, and nobody goes on with it".to_owned()),
+            count => Some(format!("{count} sagas cannot be read, and nobody goes on with them")),
+        };
+        unusable(&told).into_iter().chain(stuck).chain(unreadable).collect()
     }
 }
 

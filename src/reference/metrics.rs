@@ -63,7 +63,9 @@ fn families() -> BTreeMap<String, Family> {
     metrics.listener("shown").handshake(Ok("1.3"), Duration::ZERO);
     metrics.spans();
     metrics.saga_commits();
+    metrics.saga_unreadable();
     let _sagas = metrics.sagas("shown");
+    let _graph = metrics.graph("shown");
     metrics.reloaded("shown", SystemTime::UNIX_EPOCH);
     let renewals = ["listener", "upstream"].map(|label| (label, "shown".to_owned(), false));
     let page = metrics.render(&BTreeMap::from([("shown", Duration::ZERO)]), &BTreeMap::from([("shop.pem".to_owned(), 0)]), &renewals);

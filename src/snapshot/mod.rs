@@ -4,6 +4,8 @@
 
 mod certificate;
 mod compile;
+#[cfg(feature = "graphql")]
+mod graphs;
 mod inline;
 mod kept;
 mod outside;
@@ -301,7 +303,9 @@ impl Snapshot {
         });
         let calls = self.loaded.config.routes.iter().filter_map(|route| route.target.aggregate());
         let calls = calls.flat_map(|aggregate| aggregate.calls()).map(|(_, call)| call.timeout.as_ref().map(|timeout| timeout.value.0));
-        let routes = self.routes.iter().map(|route| route.timeout).chain(calls);
+        let fields = self.loaded.config.routes.iter().filter_map(|route| route.target.graphql());
+        let fields = fields.flat_map(|graphql| graphql.calls()).map(|(_, call)| call.timeout.as_ref().map(|timeout| timeout.value.0));
+        let routes = self.routes.iter().map(|route| route.timeout).chain(calls).chain(fields);
         let rules = self.rules;
         let clients = [rules.max_age, rules.keepalive, rules.header_timeout, rules.body_timeout, rules.write_timeout].map(Some);
         pools.chain(routes).chain(clients).flatten().min().unwrap_or(Duration::from_secs(15))

@@ -11,6 +11,8 @@ use frontgate_filters::filter::pseudonym::Pseudonyms;
 use frontgate_filters::registry::FilterEntry;
 use frontgate_filters::words::spanned::{Problem, Weight};
 
+#[cfg(feature = "graphql")]
+use super::graphs::graphs;
 use super::inline::inline;
 use super::outside::FromConfig;
 use crate::action::Seal;
@@ -29,12 +31,19 @@ use crate::upstream::tls::Tls;
 pub(crate) fn opened(loaded: Loaded) -> Result<Loaded, Diagnostics> {
     let mut loaded = loaded;
     let problems = missing(&loaded);
-    if problems.iter().all(|problem| problem.weight == Weight::Doubtful) {
+    let graphs = graphs(&loaded);
+    if problems.iter().all(|problem| problem.weight == Weight::Doubtful) && !graphs.refuse() {
         let lists = lists(&loaded);
-        loaded.warnings = loaded.diagnose(problems).and(std::mem::take(&mut loaded.warnings)).and(lists);
+        loaded.warnings = loaded.diagnose(problems).and(std::mem::take(&mut loaded.warnings)).and(lists).and(graphs);
         return Ok(loaded);
     }
-    Err(loaded.diagnose(problems).and(loaded.warnings))
+    Err(loaded.diagnose(problems).and(loaded.warnings).and(graphs))
+}
+
+/// Graphs are refused in a build without them.
+#[cfg(not(feature = "graphql"))]
+fn graphs(_: &Loaded) -> Diagnostics {
+    Diagnostics::default()
 }
 
 fn missing(loaded: &Loaded) -> Vec<Problem> {

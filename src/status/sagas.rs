@@ -56,6 +56,9 @@ pub(crate) struct SagaList {
     pub more: u64,
     /// Whether all were looked at, so that there are no more than that.
     pub complete: bool,
+    /// The ids of those that cannot be read, whatever their route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
 }
 
 /// A saga in a line.
@@ -281,6 +284,13 @@ pub(crate) struct SagasStatus {
     pub why: Option<String>,
     /// How many are open, by route and state, where there are any.
     pub open: Vec<SagaCount>,
+    /// Of how many something cannot be read, which nobody goes on with.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unreadable: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Sagas of a route in a state.

@@ -64,7 +64,9 @@ pub(super) fn unknown(suite: &Suite, config: &Config, key_of: &dyn Fn(Place) -> 
     });
     let filters: Vec<&str> = config.filters.keys().map(String::as_str).chain(in_place).collect();
     let aggregates = config.routes.iter().filter_map(|route| route.target.aggregate());
-    let calls: BTreeSet<&str> = aggregates.flat_map(|aggregate| aggregate.calls().map(|(name, _)| name)).collect();
+    let graphs = config.routes.iter().filter_map(|route| route.target.graphql());
+    let fields = graphs.flat_map(|graphql| graphql.calls().map(|(name, _)| name));
+    let calls: BTreeSet<&str> = aggregates.flat_map(|aggregate| aggregate.calls().map(|(name, _)| name)).chain(fields).collect();
     let mut known = Known { upstreams, routes, filters, calls: calls.into_iter().collect(), found: Vec::new(), key_of };
     known.answers("upstream", &suite.upstreams);
     known.answers("call", &suite.calls);

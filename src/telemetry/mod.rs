@@ -22,6 +22,8 @@ pub(crate) use metrics::{
     HANDSHAKES, ListenerMetrics, Metrics, MirrorMetrics, NoHandshake, Outcomes, Place, RouteMetrics, Skipped, TurnedAway, UpstreamMetrics,
     VariantMetrics, VersionCounts,
 };
+#[cfg_attr(not(feature = "graphql"), allow(unused_imports, reason = "there are no graphs"))]
+pub(crate) use metrics::{GraphqlMetrics, GraphqlOperation, GraphqlRefusal};
 #[cfg_attr(not(feature = "otel"), allow(unused_imports, reason = "nobody makes spans"))]
 pub(crate) use metrics::{SpanLoss, SpanMetrics};
 pub(crate) use recent::{Came, Reach, Recent};

@@ -1,8 +1,10 @@
 //! Sagas through the real process: what becomes of them whatever fails, and wherever the process is killed.
 
+mod bounds;
 mod cases;
 mod clients;
 mod operators;
+mod secrets;
 mod services;
 mod state;
 mod upgrades;

@@ -95,6 +95,67 @@ fn a_full_disk_refuses_sagas_loses_none_and_is_used_again_when_it_has_room() {
 }
 
 #[test]
+fn an_order_that_is_refused_for_want_of_room_is_not_carried_out_later() {
+    let services = Services::new(&[("charge", &[Outcome::Refuse]), ("reserve/undo", &[Outcome::Error])]);
+    let text = configuration(&services, "state", "wait: 20s\n      give_up: 1s");
+    let folder = Process::folder("saga-order-full");
+    std::fs::write(folder.join("frontgate.yaml"), patient(&text)).unwrap();
+    let process = Process::start_at(folder, "frontgate.yaml", &["--no-watch"], "ulimit -S -f 8192");
+    let shop = Shop { process, services };
+    let id = saga_of(&shop.begin("stuck", BODY));
+    assert_eq!(shop.settles(&id), "stuck");
+    shop.services.plans("charge", &[Outcome::Ok]);
+    let large = format!(r#"{{"sku":"{}"}}"#, "x".repeat(60_000));
+    (0..20_000).find(|number| shop.begin(&format!("k-{number}"), &large).status != 200).expect("it is full at some time");
+    until("it to be refused", || shop.begin("another", BODY).status == 503);
+    let order = format!("/-/sagas/{id}/retry");
+    let undos = || shop.services.calls().iter().filter(|call| call.name == "reserve/undo").count();
+    let undone = undos();
+
+    let refused = shop.process.ask("POST", &order);
+
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    shop.services.plans("reserve/undo", &[Outcome::Ok]);
+    let limit = format!("--pid={}", shop.process.child.id());
+    let raised = Command::new("prlimit").args([&limit, "--fsize=unlimited:unlimited"]).status();
+    assert!(raised.is_ok_and(|raised| raised.success()), "prlimit is of util-linux");
+    until("sagas to be taken again", || shop.begin("after", BODY).status == 200);
+    assert_eq!(shop.told(&id)["state"], "stuck");
+    assert_eq!(shop.metric(r#"frontgate_saga_open{route="checkout",state="stuck"}"#), 1.0);
+    assert_eq!((undos(), shop.process.said().contains("the operator")), (undone, false));
+    // Once it can be written it is, and the log has it.
+    let obeyed = shop.process.ask("POST", &order);
+    assert_eq!((obeyed.status, shop.settles(&id).as_str()), (200, "undone"), "{}", obeyed.text());
+    until("the log to say so", || shop.process.said().contains("has it tried again, it is undoing now"));
+}
+
+#[test]
+fn a_journal_that_was_altered_while_nobody_had_it_is_refused_and_all_else_serves() {
+    let mut shop = start("saga-altered", Services::new(&[]), "true", |_| {});
+    assert_eq!(shop.begin("k", BODY).status, 200);
+    let journal = shop.state_dir().join("sagas/sagas.redb");
+    shop.process.signal("KILL");
+    let sound = std::fs::read(&journal).unwrap();
+    // Wherever a state of it is written: one of these places counts.
+    let places: Vec<usize> = (0..sound.len()).filter(|at| sound[*at..].starts_with(b"\"format\":1,\"")).collect();
+    assert!(!places.is_empty());
+    let mut altered = sound.clone();
+    places.iter().for_each(|at| altered[at + 9] = b'7');
+    std::fs::write(&journal, &altered).unwrap();
+
+    shop.process.restart();
+
+    is_refused(&shop, "k");
+    let health = shop.process.ask("GET", "/healthz?full=1");
+    assert!(health.text().contains("was altered"), "{}", health.text());
+    assert_eq!(std::fs::read(&journal).unwrap().len(), altered.len());
+    // Whoever has a sound one puts it back.
+    std::fs::write(&journal, &sound).unwrap();
+    until("it to be used again", || shop.look("k").status == 200);
+    assert_eq!(shop.services.effects(), ["reserve", "charge", "confirm"]);
+}
+
+#[test]
 fn a_thousand_that_are_open_go_on_by_themselves() {
     const COUNT: usize = 1000;
     let mut shop = Shop::start("saga-thousand", Services::new(&[("confirm", &[Outcome::Busy])]), "wait: 0s\n      give_up: 1h");
@@ -150,6 +211,31 @@ fn a_journal_that_was_emptied_is_not_begun_anew_and_one_that_is_new_is_told_of()
     // Whoever removes it has decided.
     std::fs::remove_file(&journal).unwrap();
     until("a new one", || shop.begin("k", BODY).status == 200);
+}
+
+#[test]
+fn a_journal_that_is_taken_away_under_a_gateway_is_missed_and_waited_for() {
+    let shop = start("saga-taken-away", Services::new(&[]), "true", |_| {});
+    let done = shop.begin("k-before", BODY);
+    assert_eq!(done.status, 200, "{}", done.text());
+    let (journal, aside) = (shop.state_dir().join("sagas/sagas.redb"), shop.state_dir().join("aside.redb"));
+    let effects = shop.services.effects().len();
+    std::fs::rename(&journal, &aside).unwrap();
+
+    // The first one already: nothing is sent for a saga that nobody could find again.
+    is_refused(&shop, "k-meanwhile");
+    until("what is asked to be refused, too", || shop.look("k-before").status == 503);
+    let health = shop.process.ask("GET", "/healthz?full=1").text();
+    assert!(health.contains("is gone"), "{health}");
+    assert!(!journal.exists() && shop.services.effects().len() == effects);
+    std::fs::rename(&aside, &journal).unwrap();
+
+    until("it to be used again", || shop.begin("k-after", BODY).status == 200);
+    let again = shop.look("k-before");
+    assert_eq!((again.status, &again.body), (200, &done.body));
+    assert_eq!(shop.look("k-meanwhile").status, 404);
+    let said = shop.process.said();
+    assert_eq!(said.lines().filter(|line| line.contains("cannot be used, and nothing is begun")).count(), 1, "{said}");
 }
 
 #[test]

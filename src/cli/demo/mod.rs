@@ -88,9 +88,9 @@ impl Upstreams {
         let greeter = greeter::start().map_err(|error| error.to_string())?;
         let (catalog, next) = (start("v2.4")?, start("v2.5")?);
         let [accounts, carts, news] = [alone()?, alone()?, alone()?];
-        let book = |name| books::start(name).map_err(|error| error.to_string());
-        let (stock, bank, office) = (book("reservation")?, book("charge")?, book("order")?);
         let (state, certificate) = (State::found()?, Certificate::fresh()?);
+        let book = |name| books::start(name, &state.path).map_err(|error| format!("its {name}s: {error}"));
+        let (stock, bank, office) = (book("reservation")?, book("charge")?, book("order")?);
         Ok(Self { catalog, next, accounts, carts, news, stock, bank, office, state, echo, greeter, certificate, tokens })
     }
 
@@ -122,15 +122,19 @@ impl Upstreams {
     }
 }
 
-/// The embedded text, without the order where sagas are not built in.
+/// The embedded text, without the parts that are not built in.
 fn served() -> String {
-    let is_order = |line: &str, within: &mut bool| {
-        *within = line.trim() != "# So far the order." && (*within || line.trim() == "# An order: all three, or none of them.");
-        *within
+    let order = (cfg!(feature = "saga"), "# An order: all three, or none of them.", "# So far the order.");
+    let graph = (cfg!(feature = "graphql"), "# A graph over the same services.", "# So far the graph.");
+    let mut within = None;
+    let is_there = |line: &&str| {
+        let line = line.trim();
+        within = within.filter(|end| *end != line);
+        within =
+            within.or_else(|| [order, graph].into_iter().find(|(is_built, begin, _)| !is_built && *begin == line).map(|(.., end)| end));
+        within.is_none()
     };
-    let mut within = false;
-    let lines = CONFIGURATION.lines().filter(|line| cfg!(feature = "saga") || !is_order(line, &mut within));
-    lines.map(|line| format!("{line}\n")).collect()
+    CONFIGURATION.lines().filter(is_there).map(|line| format!("{line}\n")).collect()
 }
 
 /// The directory in which orders are remembered: the one that `DEMO_STATE_DIR` names, which stays, or one that goes with this run.
@@ -267,11 +271,33 @@ fn guide(running: &Running, upstreams: &Upstreams) -> String {
     ] {
         text.push_str(&format!("  {line}\n      {what}\n"));
     }
+    for (line, what) in if cfg!(feature = "graphql") { queries(&gateway) } else { Vec::new() } {
+        text.push_str(&format!("  {line}\n      {what}\n"));
+    }
     for (line, what) in if cfg!(feature = "saga") { orders(clear, &operators, &state.to_string()) } else { Vec::new() } {
         text.push_str(&format!("  {line}\n      {what}\n"));
     }
     text.push_str("\nThe access log follows. Ctrl-C ends the demo.\n\n");
     text
+}
+
+/// Lines to try with the graph.
+fn queries(gateway: &str) -> Vec<(String, &'static str)> {
+    let ask = |more: &str, query: &str| {
+        let body = json!({"query": query}).to_string();
+        format!("curl -s {more}-H 'Content-Type: application/json' -d '{body}' {gateway}/graphql")
+    };
+    let page = "{products(first: 3) {title hd stock {count} reviews {stars author {name}}}}";
+    vec![
+        (ask("", page), "a graph over the same services: products with stock and reviews, one call for each level"),
+        (ask("-A 'SMART-TV; Tizen 6.0' ", page), "the same for a television: no HD pictures, and reviews are not asked for"),
+        (ask("", "{user(id: 1) {name}}"), "null: users are for those who have a token"),
+        (
+            ask("-H \"Authorization: Bearer $USER_TOKEN\" ", "{user(id: 1) {name cart {quantity product {title}}}}"),
+            "with a token: the user, and the products of the cart",
+        ),
+        (ask("", "{products {titel}}"), "a field that there is not"),
+    ]
 }
 
 /// Lines to try with orders, each of which is made of three calls or of none.
@@ -280,6 +306,7 @@ fn orders(gateway: SocketAddr, operators: &str, state: &str) -> Vec<(String, &'s
     let order =
         |key: &str, card: &str| format!("curl -i -H 'Idempotency-Key: {key}' -d '{{\"sku\":\"lamp-7\",\"card\":\"{card}\"}}' {checkout}");
     let (program, port, pid) = (program(), gateway.port(), std::process::id());
+    let admin = operators.rsplit(':').next().unwrap_or_default();
     vec![
         (order("order-1", "good"), "an order: a lamp is reserved, a card charged, the order confirmed; all of it or nothing"),
         (order("order-1", "good"), "the same once more: the answer is given again (Idempotency-Replayed), and nothing is ordered twice"),
@@ -292,11 +319,11 @@ fn orders(gateway: SocketAddr, operators: &str, state: &str) -> Vec<(String, &'s
             "the bank takes ten seconds: 202 after three, and then the gateway is killed in the middle of it",
         ),
         (
-            format!("DEMO_STATE_DIR={state} DEMO_PORT={port} {program} demo"),
+            format!("DEMO_STATE_DIR={state} DEMO_PORT={port} DEMO_ADMIN_PORT={admin} {program} demo"),
             "in another terminal: it finds the order, asks the bank again with the same key, and ends it",
         ),
         (format!("curl -i -H 'Idempotency-Key: order-3' {checkout}"), "what became of it: running, then done"),
-        (format!("{program} saga list --admin {operators}"), "the orders, as operators see them"),
+        (format!("{program} saga list --state done --admin {operators}"), "the orders that have ended, as operators see them"),
     ]
 }
 
@@ -465,6 +492,30 @@ mod tests {
         ask("/demo/news/on", "");
         let (head, page) = home("/api/v1/home/0", "X11; Linux");
         assert!(head.starts_with("http/1.1 404") && page["call"] == "user", "{head} {page}");
+        if cfg!(feature = "graphql") {
+            let ask = |query: &str, more: &str| {
+                use std::io::Read;
+                let body = json!({"query": query}).to_string();
+                let mut stream = std::net::TcpStream::connect(running.addresses()[0]).expect("it listens");
+                let head = format!("POST /graphql HTTP/1.1\r\nHost: demo\r\nContent-Type: application/json\r\nConnection: close\r\n{more}");
+                write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).expect("a request");
+                let mut text = String::new();
+                stream.read_to_string(&mut text).expect("an answer");
+                let (_, body) = text.split_once("\r\n\r\n").expect("a head");
+                serde_json::from_str::<serde_json::Value>(body).unwrap_or_else(|error| panic!("{error}: {text}"))
+            };
+            let page = "{products(first: 2) {title hd stock {count} reviews {stars author {name}}}}";
+            let first = json!({"title": "Lamp No. 1", "hd": "/images/1.svg?width=3840", "stock": {"count": 7},
+                               "reviews": [{"stars": 3, "author": {"name": "User 1"}}]});
+            let told = ask(page, "User-Agent: X11; Linux\r\n");
+            assert_eq!((&told["data"]["products"][0], told.get("errors")), (&first, None), "{told}");
+            let told = ask(page, "User-Agent: SMART-TV; Tizen 6.0\r\n");
+            assert_eq!(told["data"]["products"][0], json!({"title": "Lamp No. 1", "hd": null, "stock": {"count": 7}, "reviews": null}));
+            let cart = "{user(id: 1) {name cart {product {title}}}}";
+            assert_eq!(ask(cart, "")["data"], json!({"user": null}));
+            let told = ask(cart, &format!("Authorization: Bearer {}\r\n", tokens.user));
+            assert_eq!(told["data"]["user"]["cart"][1]["product"]["title"], "Lamp No. 5", "{told}");
+        }
         if cfg!(feature = "saga") {
             let order = |key: &str, card: &str| {
                 use std::io::Read;
@@ -495,5 +546,7 @@ mod tests {
         assert!(secure(running.addresses()[1], &upstreams.certificate).contains("\"id\":7"), "TLS is spoken");
         let guide = guide(&running, &upstreams);
         assert!(guide.contains("curl") && guide.contains(&tokens.admin));
+        let admin = running.admin().expect("an address").port();
+        assert!(cfg!(not(feature = "saga")) || guide.contains(&format!(" DEMO_ADMIN_PORT={admin} ")), "{guide}");
     }
 }

@@ -58,25 +58,40 @@ impl ServeHttp for Shop {
                 self.down.store(switch == "off", Ordering::Relaxed);
                 answer(StatusCode::OK, "application/json", json!({"service": switch}).to_string())
             }
-            ["products" | "carts" | "news", ..] if self.down.load(Ordering::Relaxed) => {
+            ["products" | "carts" | "news" | "reviews", ..] if self.down.load(Ordering::Relaxed) => {
                 answer(StatusCode::SERVICE_UNAVAILABLE, "application/json", json!({"error": "the service is closed"}).to_string())
             }
             ["products"] | ["products", ""] => {
                 let query = session.req_header().uri.query().unwrap_or_default().to_owned();
-                let wanted = |id: u32| query.strip_prefix("ids=").is_none_or(|ids| ids.split(',').any(|wanted| wanted == id.to_string()));
-                let items: Vec<Value> = (1..=PRODUCTS).filter(|id| wanted(*id)).map(|id| self.product(id)).collect();
+                let most = query.strip_prefix("first=").and_then(|first| first.parse().ok()).unwrap_or(PRODUCTS as usize);
+                let items: Vec<Value> =
+                    (1..=PRODUCTS).filter(|id| is_asked(&query, "ids", *id)).take(most).map(|id| self.product(id)).collect();
                 answer(StatusCode::OK, "application/json", json!({"code": 0, "items": items}).to_string())
             }
             ["products", id] => match id.parse().ok().filter(|id| (1..=PRODUCTS).contains(id)) {
                 Some(id) => answer(StatusCode::OK, "application/json", self.product(id).to_string()),
                 None => answer(StatusCode::NOT_FOUND, "application/json", json!({"error": "no such product"}).to_string()),
             },
-            ["users", "0"] => answer(StatusCode::NOT_FOUND, "application/json", json!({"error": "no such user"}).to_string()),
-            ["users", id] => {
-                let plan = if id == "1" { "plus" } else { "free" };
-                let user = json!({"id": id, "name": format!("User {id}"), "plan": plan});
-                answer(StatusCode::OK, "application/json", user.to_string())
+            ["stock"] => {
+                let query = session.req_header().uri.query().unwrap_or_default().to_owned();
+                let asked = (1..=PRODUCTS).filter(|id| is_asked(&query, "ids", *id));
+                let stock: Vec<Value> = asked.map(|id| json!({"id": id, "count": id * 7 % 11, "warehouse": "north"})).collect();
+                answer(StatusCode::OK, "application/json", json!(stock).to_string())
             }
+            ["reviews"] => {
+                let query = session.req_header().uri.query().unwrap_or_default().to_owned();
+                let asked = (1..=PRODUCTS).filter(|id| is_asked(&query, "of", *id));
+                let of =
+                    |id: u32| (0..id % 3).map(move |nth| json!({"of": id, "stars": 3 + nth, "text": "It gives light.", "author": nth + 1}));
+                answer(StatusCode::OK, "application/json", json!(asked.flat_map(of).collect::<Vec<_>>()).to_string())
+            }
+            ["users"] => {
+                let query = session.req_header().uri.query().unwrap_or_default().to_owned();
+                let users: Vec<Value> = (1..10).filter(|id| is_asked(&query, "ids", *id)).map(|id| user(&id.to_string())).collect();
+                answer(StatusCode::OK, "application/json", json!(users).to_string())
+            }
+            ["users", "0"] => answer(StatusCode::NOT_FOUND, "application/json", json!({"error": "no such user"}).to_string()),
+            ["users", id] => answer(StatusCode::OK, "application/json", user(id).to_string()),
             ["carts", id] => {
                 let first = id.parse::<u32>().unwrap_or_default() % (PRODUCTS - 5) + 1;
                 let items: Vec<Value> = [first, first + 3].iter().map(|product| json!({"product_id": product, "quantity": 1})).collect();
@@ -99,6 +114,17 @@ impl ServeHttp for Shop {
             _ => answer(StatusCode::NOT_FOUND, "application/json", json!({"error": "no such page"}).to_string()),
         }
     }
+}
+
+/// Whether this one is asked for: all are where a query does not list some.
+fn is_asked(query: &str, parameter: &str, id: u32) -> bool {
+    let listed = query.strip_prefix(parameter).and_then(|rest| rest.strip_prefix('='));
+    listed.is_none_or(|ids| ids.split(',').any(|wanted| wanted == id.to_string()))
+}
+
+fn user(id: &str) -> Value {
+    let plan = if id == "1" { "plus" } else { "free" };
+    json!({"id": id, "name": format!("User {id}"), "plan": plan})
 }
 
 impl Shop {

@@ -192,7 +192,7 @@ fn list(told: &SagaList, none: &str) -> String {
         Column::Left("TROUBLE"),
     ];
     let mut text = table(columns, &rows.collect::<Vec<_>>());
-    if text.is_empty() && told.complete {
+    if text.is_empty() && told.complete && told.unreadable.is_empty() {
         none.clone_into(&mut text);
     }
     // A string takes whatever is written to it.
@@ -203,6 +203,9 @@ fn list(told: &SagaList, none: &str) -> String {
             writeln!(text, "And {more} more at least, for not all were looked at: `--state`, `--route` and `--older` choose among them.")
         }
     };
+    if !told.unreadable.is_empty() {
+        let _ = writeln!(text, "Cannot be read, so that nobody goes on with them: {}.", shown(&told.unreadable.join(", ")));
+    }
     text
 }
 
@@ -322,7 +325,9 @@ SAGA                                  ROUTE     STATE    STEP         AGE    TRI
         );
         assert!(list(&told(7, true), "").ends_with("\nAnd 7 more: `--state`, `--route` and `--older` choose among them.\n"));
         assert!(list(&told(7, false), "").contains("And 7 more at least"));
-        let none = SagaList { sagas: Vec::new(), more: 0, complete: true };
+        let none = SagaList { sagas: Vec::new(), more: 0, complete: true, unreadable: Vec::new() };
+        let unreadable = SagaList { unreadable: vec!["0197c5a0".to_owned()], ..none.clone() };
+        assert_eq!(list(&unreadable, "None.\n"), "Cannot be read, so that nobody goes on with them: 0197c5a0.\n");
         let words = |typed: &[&str]| list(&none, &super::none(&understood(typed)));
         assert_eq!(words(&["list"]), "No saga is open.\n");
         assert_eq!(words(&["list", "--state", "stuck"]), "No saga is stuck.\n");

@@ -7,16 +7,16 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::Aggregate;
-use super::caching::Caching;
 use super::find::Known;
 use super::render::Rendering;
+use crate::compose::caching::Caching;
 use crate::compose::template::Lacking;
 use crate::compose::{Composed, Missing};
 
 /// Whether everything is in the answer that should be.
-pub(super) const X_BFF_COMPLETE: HeaderName = HeaderName::from_static("x-bff-complete");
+pub(in crate::compose) const X_BFF_COMPLETE: HeaderName = HeaderName::from_static("x-bff-complete");
 /// The calls that are missing in it.
-pub(super) const X_BFF_MISSING: HeaderName = HeaderName::from_static("x-bff-missing");
+pub(in crate::compose) const X_BFF_MISSING: HeaderName = HeaderName::from_static("x-bff-missing");
 
 /// The answer, or nothing where it would be longer than allowed.
 pub(super) fn body(aggregate: &Aggregate, known: Known<'_>) -> Option<Bytes> {
@@ -52,5 +52,5 @@ pub(super) fn composed(
             reply = reply.with(X_BFF_MISSING, names);
         }
     }
-    Composed { reply, missing, saga: None }
+    Composed { reply, missing, flag: None, saga: None }
 }

@@ -17,7 +17,7 @@ const PLAIN: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
 
 fn cannot(what: &Path, error: &io::Error) -> Trouble {
     let why = if error.raw_os_error() == Some(libc::ELOOP) {
-        "it is a symbolic link, and has to be a file".to_owned()
+        "it is a symbolic link, and has to be what it leads to".to_owned()
     } else {
         files::words(error)
     };
@@ -26,6 +26,7 @@ fn cannot(what: &Path, error: &io::Error) -> Trouble {
 
 /// The file of this directory; nothing where it is not there. It is this user's own, and for nobody else, or it is not opened.
 pub(super) fn existing(folder: &Path) -> Result<Option<File>, Trouble> {
+    let Some(opened) = own_folder(folder)? else { return Ok(None) };
     let path = folder.join(NAME);
     let file = match OpenOptions::new().read(true).write(true).custom_flags(PLAIN).open(&path) {
         Ok(file) => file,
@@ -36,7 +37,6 @@ pub(super) fn existing(folder: &Path) -> Result<Option<File>, Trouble> {
     if !found.is_file() {
         return Err(Trouble::Broken(format!("`{}` is no regular file", path.display())));
     }
-    let opened = File::open(folder).map_err(|error| cannot(folder, &error))?;
     is_private(folder, &opened, 0o700)?;
     is_private(&path, &file, 0o600)?;
     if found.len() == 0 {
@@ -44,6 +44,55 @@ pub(super) fn existing(folder: &Path) -> Result<Option<File>, Trouble> {
         return Err(Trouble::Broken(format!("`{}` {why}", path.display())));
     }
     Ok(Some(file))
+}
+
+/// Which file it is: another one under the same name is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    number: u64,
+}
+
+impl Identity {
+    /// Of an open one.
+    pub(super) fn of(file: &File) -> io::Result<Self> {
+        file.metadata().map(|found| Self::of_found(&found))
+    }
+
+    fn of_found(found: &fs::Metadata) -> Self {
+        Self { device: found.dev(), number: found.ino() }
+    }
+
+    /// That it is what is found in this directory under its name.
+    pub(super) fn is_found(self, folder: &Path) -> Result<(), Trouble> {
+        let path = folder.join(NAME);
+        match fs::symlink_metadata(&path) {
+            Ok(found) if Self::of_found(&found) == self => Ok(()),
+            Ok(_) => Err(Trouble::Broken(format!("`{}` is another file than the one that was opened", path.display()))),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Err(gone(folder)),
+            Err(error) => Err(cannot(&path, &error)),
+        }
+    }
+}
+
+/// The journal of this directory was there, and is not any more.
+pub(super) fn gone(folder: &Path) -> Trouble {
+    let why = "is gone, and is not made anew while the gateway runs. Put it back, or restart the gateway to begin anew";
+    Trouble::Broken(format!("`{}` {why}", folder.join(NAME).display()))
+}
+
+/// The directory; nothing where it is not there. One that a link leads to may be anybody's, whoever is to have the link by then.
+fn own_folder(folder: &Path) -> Result<Option<File>, Trouble> {
+    let opened = match OpenOptions::new().read(true).custom_flags(PLAIN).open(folder) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(cannot(folder, &error)),
+    };
+    if opened.metadata().map_err(|error| cannot(folder, &error))?.is_dir() {
+        Ok(Some(opened))
+    } else {
+        Err(Trouble::Broken(format!("`{}` is no directory", folder.display())))
+    }
 }
 
 /// That this belongs to this user; from then on others can neither read nor write it.
@@ -72,7 +121,7 @@ impl New {
     /// An empty one in this directory, which is made where it is not there.
     pub(super) fn in_folder(folder: &Path) -> Result<Self, Trouble> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| cannot(folder, &error))?;
-        let opened = File::open(folder).map_err(|error| cannot(folder, &error))?;
+        let opened = own_folder(folder)?.ok_or_else(|| cannot(folder, &ErrorKind::NotFound.into()))?;
         is_private(folder, &opened, 0o700)?;
         let (path, made) = (folder.join(MADE), folder.join(NAME));
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(PLAIN).open(&path);
@@ -86,7 +135,7 @@ impl New {
         // Whoever had the lock before may have made it meanwhile.
         let (ours, there) = (file.metadata(), fs::symlink_metadata(&path));
         let (ours, there) = (ours.map_err(|error| cannot(&path, &error))?, there.map_err(|error| cannot(&path, &error))?);
-        if (ours.dev(), ours.ino()) != (there.dev(), there.ino()) || fs::symlink_metadata(&made).is_ok() {
+        if Identity::of_found(&ours) != Identity::of_found(&there) || fs::symlink_metadata(&made).is_ok() {
             return Err(elsewhere());
         }
         // What one left that never came to its end.

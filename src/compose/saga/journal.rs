@@ -5,6 +5,8 @@
 //! where it is gone, and what can be read of one that cannot be written is read.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -12,9 +14,10 @@ use parking_lot::Mutex;
 use prometheus::Histogram;
 use tokio::sync::{oneshot, watch};
 
+use super::file;
 use super::record::Millis;
-use super::store::{Store, Trouble, Write, Written};
-use crate::panics::caught;
+use super::store::{Store, Trouble, Trust, Write, Written};
+use crate::panics::{contained, stop_instead_of_abort};
 
 /// How many may wait for the thread: each open saga waits for one thing at a time, and some ask.
 const QUEUE: usize = 16_384;
@@ -22,11 +25,15 @@ const QUEUE: usize = 16_384;
 const BATCH: usize = 256;
 /// When a file that could not be used is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The same where it is damaged: all of it is read then, and what a panic leaves stays in memory until the process ends.
+const AGAIN_DAMAGED: Duration = Duration::from_secs(10);
 /// The same where another process has it, which is about to leave it.
 const AGAIN_ELSEWHERE: Duration = Duration::from_millis(50);
 /// How much is written at least to see whether there is room again, and at most.
 const ROOM: usize = 64 << 10;
 const MOST_ROOM: usize = 16 << 20;
+/// How often it is looked whether the file is still there, beside each time that it is written.
+const LOOK: Duration = Duration::from_secs(1);
 /// How often it is looked for what may be forgotten, and how much of that is done at once.
 const SWEEP: Duration = Duration::from_secs(30);
 const SWEEP_MOST: usize = 512;
@@ -63,6 +70,8 @@ enum Work {
 pub(crate) struct Journal {
     work: SyncSender<Work>,
     health: watch::Receiver<Health>,
+    /// Whether its thread goes no further.
+    is_lost: Arc<AtomicBool>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
@@ -74,9 +83,28 @@ impl Journal {
         let (tell, health) = watch::channel(Health::Closed);
         let (tried, first) = sync_channel(1);
         let now = Instant::now();
-        let mut keeper =
-            Keeper { folder, commits, health: tell, store: None, opened: 0, was_there: false, lacks: None, next_try: now, next_sweep: now };
+        let mut keeper = Keeper {
+            folder,
+            commits,
+            health: tell,
+            store: None,
+            opened: 0,
+            was_there: false,
+            trust: Trust::Proved,
+            lacks: None,
+            next_try: now,
+            next_sweep: now,
+            next_look: now,
+        };
+        let (is_lost, tell) = (Arc::new(AtomicBool::new(false)), keeper.health.clone());
+        let lost = is_lost.clone();
         let run = move || {
+            stop_instead_of_abort(move || {
+                let why = "it is damaged, and left alone until the gateway is restarted";
+                log::error!("sagas: the journal cannot be used, and nothing is begun: {why}");
+                lost.store(true, Ordering::Relaxed);
+                tell.send_replace(Health::Down(why.to_owned()));
+            });
             keeper.try_open();
             let _ = tried.send(());
             keeper.run(&todo);
@@ -85,7 +113,7 @@ impl Journal {
         let thread = thread.map_err(|error| format!("the thread for the journal of sagas cannot be started: {error}"))?;
         // A file system that does not answer is found out later: everything else serves.
         let _ = first.recv_timeout(Duration::from_secs(5));
-        Ok(Self { work, health, thread: Mutex::new(Some(thread)) })
+        Ok(Self { work, health, is_lost, thread: Mutex::new(Some(thread)) })
     }
 
     /// Whether there is a file to write to.
@@ -115,6 +143,9 @@ impl Journal {
     }
 
     fn ask(&self, work: Work) -> Result<(), Unavailable> {
+        if self.is_lost.load(Ordering::Relaxed) {
+            return Err(Unavailable);
+        }
         self.work.try_send(work).map_err(|error| match error {
             TrySendError::Full(_) | TrySendError::Disconnected(_) => Unavailable,
         })
@@ -122,7 +153,7 @@ impl Journal {
 
     /// Closes the file once all that was asked for is done, so that another process may have it.
     pub(crate) fn close(&self) {
-        let thread = self.thread.lock().take();
+        let thread = self.thread.lock().take().filter(|_| !self.is_lost.load(Ordering::Relaxed));
         if let Some(thread) = thread {
             // A full queue is one that is being worked at.
             let until = Instant::now() + Duration::from_secs(5);
@@ -161,10 +192,13 @@ struct Keeper {
     opened: u64,
     /// Whether the file was seen.
     was_there: bool,
+    /// Whether it is known to be what was written to it.
+    trust: Trust,
     /// How much room there has to be before anything is written; nothing where writing did not fail.
     lacks: Option<usize>,
     next_try: Instant,
     next_sweep: Instant,
+    next_look: Instant,
 }
 
 impl Keeper {
@@ -174,10 +208,13 @@ impl Keeper {
             if !self.writes() && now >= self.next_try {
                 if self.store.is_some() { self.try_to_write() } else { self.try_open() }
             }
+            if self.writes() && now >= self.next_look {
+                self.look();
+            }
             if self.writes() && now >= self.next_sweep {
                 self.sweep();
             }
-            let next = if self.writes() { self.next_sweep } else { self.next_try };
+            let next = if self.writes() { self.next_sweep.min(self.next_look) } else { self.next_try };
             let first = match todo.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(first) => first,
                 Err(RecvTimeoutError::Timeout) => continue,
@@ -226,14 +263,13 @@ impl Keeper {
             if !self.was_there {
                 return Store::open(&self.folder);
             }
-            let gone = || {
-                let why = "is gone, and is not made anew while the gateway runs. Put it back, or restart the gateway to begin anew";
-                Trouble::Broken(format!("the journal in `{}` {why}", self.folder.display()))
-            };
-            Store::open_again(&self.folder)?.ok_or_else(gone)
+            Store::open_again(&self.folder, self.trust)?.ok_or_else(|| file::gone(&self.folder))
         };
-        let opened = caught(open).unwrap_or_else(|_| Err(damaged()));
+        let opened = contained(open).unwrap_or_else(|_| Err(panicked()));
         self.was_there |= matches!(opened, Ok(_) | Err(Trouble::Elsewhere));
+        if opened.is_ok() {
+            self.trust = Trust::Known;
+        }
         opened
     }
 
@@ -247,18 +283,19 @@ impl Keeper {
 
     /// Whether there is room for as much as could not be written. Until there is, it is not said to be open: whoever waits to write would fail again.
     fn try_to_write(&mut self) {
-        let (Some(store), Some(bytes)) = (&self.store, self.lacks) else { return };
-        let tried = || {
+        let Some(bytes) = self.lacks else { return };
+        let tried = |store: &Store| {
             // What is over makes room.
             store.delete(Millis::now(), SWEEP_MOST)?;
             store.has_room(bytes)
         };
-        match caught(tried).unwrap_or_else(|_| Err(damaged())) {
-            Ok(()) => {
+        match self.ask(tried) {
+            Some(Ok(())) => {
                 self.lacks = None;
                 self.can_be_used();
             }
-            Err(trouble) => self.cannot_write(trouble, bytes),
+            Some(Err(trouble)) => self.cannot_write(trouble, bytes),
+            None => {}
         }
     }
 
@@ -266,6 +303,9 @@ impl Keeper {
     fn cannot_write(&mut self, trouble: Trouble, bytes: usize) {
         let was_said = self.lacks.is_some() && matches!(*self.health.borrow(), Health::Down(_));
         self.lacks = Some(bytes.clamp(ROOM, MOST_ROOM));
+        if let Trouble::Damaged(_) = trouble {
+            return self.fails(trouble);
+        }
         if was_said {
             (self.store, self.next_try) = (None, Instant::now() + AGAIN);
         } else {
@@ -280,6 +320,10 @@ impl Keeper {
         let (health, again) = match trouble {
             Trouble::Elsewhere => (Health::Elsewhere, AGAIN_ELSEWHERE),
             Trouble::Broken(why) => (Health::Down(why), AGAIN),
+            Trouble::Damaged(why) => {
+                self.trust = Trust::Proved;
+                (Health::Down(why), AGAIN_DAMAGED)
+            }
         };
         self.next_try = Instant::now() + again;
         if *self.health.borrow() != health {
@@ -297,13 +341,13 @@ impl Keeper {
         if writes.is_empty() {
             return;
         }
-        let Some(store) = self.store.as_ref().filter(|_| self.lacks.is_none()) else {
+        if !self.writes() {
             writes.into_iter().for_each(|(_, tell)| drop(tell.send(Err(Unavailable))));
             return;
-        };
+        }
         let (batch, tell): (Vec<Write>, Vec<_>) = writes.into_iter().unzip();
         let begun = Instant::now();
-        match caught(|| store.put(&batch)).unwrap_or_else(|_| Err(damaged())) {
+        match self.ask(|store| store.put(&batch)).unwrap_or_else(|| Err(panicked())) {
             Ok(written) => {
                 if written.iter().any(|written| matches!(written, Written::Done)) {
                     self.commits.observe(begun.elapsed().as_secs_f64());
@@ -319,31 +363,47 @@ impl Keeper {
     }
 
     fn read(&mut self, read: Read) {
-        let Some(store) = &self.store else { return };
-        if let Err(trouble) = caught(|| read(store)).unwrap_or_else(|_| Err(damaged())) {
+        if let Some(Err(trouble)) = self.ask(read) {
+            self.fails(trouble);
+        }
+    }
+
+    /// What the file says to this; nothing where there is none. Of one that somebody panicked at nothing is believed, nor dropped.
+    fn ask<T>(&mut self, what: impl FnOnce(&Store) -> Result<T, Trouble>) -> Option<Result<T, Trouble>> {
+        let store = self.store.as_ref()?;
+        Some(contained(|| what(store)).unwrap_or_else(|_| {
+            if let Some(store) = self.store.take() {
+                store.abandon();
+            }
+            Err(panicked())
+        }))
+    }
+
+    /// Whether the file is still there.
+    fn look(&mut self) {
+        self.next_look = Instant::now() + LOOK;
+        if let Some(Err(trouble)) = self.ask(Store::is_found) {
             self.fails(trouble);
         }
     }
 
     fn sweep(&mut self) {
-        let Some(store) = &self.store else { return };
         self.next_sweep = Instant::now() + SWEEP;
-        match caught(|| store.delete(Millis::now(), SWEEP_MOST)).unwrap_or_else(|_| Err(damaged())) {
-            Ok(SWEEP_MOST) => self.next_sweep = Instant::now() + Duration::from_millis(100),
-            Ok(_) => {}
-            Err(trouble) => self.cannot_write(trouble, 0),
+        match self.ask(|store| store.delete(Millis::now(), SWEEP_MOST)) {
+            Some(Ok(SWEEP_MOST)) => self.next_sweep = Instant::now() + Duration::from_millis(100),
+            Some(Ok(_)) | None => {}
+            Some(Err(trouble)) => self.cannot_write(trouble, 0),
         }
     }
 }
 
-fn damaged() -> Trouble {
-    Trouble::Broken("it is damaged".to_owned())
+/// It made somebody panic.
+fn panicked() -> Trouble {
+    Trouble::Damaged("it is damaged".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use prometheus::HistogramOpts;
 
     use super::super::record::{Hash, Id};
@@ -417,6 +477,108 @@ mod tests {
 
         let found = journal.read(|store| store.record(Id(1))).await.expect("it can be read");
         assert!(matches!(found, Some(Ok(_))), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_to_one_that_nobody_could_find_again() {
+        let scratch = Scratch::new("removed");
+        let journal = Journal::open(scratch.0.clone(), commits()).expect("a thread");
+        journal.write(begin(1)).await.expect("written");
+        let (path, aside) = (scratch.0.join(file::NAME), scratch.0.join("aside"));
+        std::fs::rename(&path, &aside).expect("moved");
+
+        assert_eq!(journal.write(begin(2)).await.err(), Some(Unavailable));
+        assert!(!path.exists() && matches!(&*journal.health().borrow(), Health::Down(why) if why.contains("is gone")));
+        std::fs::rename(&aside, &path).expect("put back");
+        until(&journal, |health| *health == Health::Open(2)).await;
+
+        assert!(matches!(journal.write(begin(3)).await, Ok(Written::Done)));
+        let found = journal.read(|store| store.range("running", None, 10)).await.expect("it can be read");
+        assert_eq!(found.into_iter().map(|(id, _)| id.0).collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[tokio::test]
+    async fn that_it_is_gone_is_seen_where_nobody_writes_and_so_is_another_one_in_its_place() {
+        let scratch = Scratch::new("unasked");
+        let journal = Journal::open(scratch.0.clone(), commits()).expect("a thread");
+        journal.write(begin(1)).await.expect("written");
+        let path = scratch.0.join(file::NAME);
+        let copy = std::fs::read(&path).expect("it can be read");
+
+        std::fs::remove_file(&path).expect("removed");
+        until(&journal, |health| matches!(health, Health::Down(why) if why.contains("is gone"))).await;
+        std::fs::write(&path, copy).expect("a copy");
+        until(&journal, |health| *health == Health::Open(2)).await;
+        let found = journal.read(|store| store.record(Id(1))).await.expect("it can be read");
+
+        assert!(matches!(found, Some(Ok(_))), "{found:?}");
+    }
+
+    /// What panics once more while a panic unwinds, which ends a process.
+    struct Fatal;
+
+    impl Drop for Fatal {
+        fn drop(&mut self) {
+            panic!("once more");
+        }
+    }
+
+    /// A thread that stops keeps the hook for panics, and whoever runs tests takes that at the end: it happens in a process of its own.
+    #[test]
+    fn a_failure_that_would_end_the_process_ends_the_journal_alone() {
+        const OWN: &str = "FRONTGATE_TEST_IN_ITS_OWN_PROCESS";
+        const FINE: i32 = 7;
+        if std::env::var_os(OWN).is_some() {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(fails_for_good())));
+            std::process::exit(if done.is_ok() { FINE } else { 1 });
+        }
+        let module = module_path!().split_once("::").map_or("", |(_, module)| module);
+        let name = format!("{module}::a_failure_that_would_end_the_process_ends_the_journal_alone");
+
+        let itself = std::env::current_exe().expect("a program");
+        let ended =
+            std::process::Command::new(itself).args([name.as_str(), "--exact", "--nocapture"]).env(OWN, "1").output().expect("it runs");
+
+        assert_eq!(ended.status.code(), Some(FINE), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+
+    async fn fails_for_good() {
+        let scratch = Scratch::new("fatal");
+        let journal = Arc::new(Journal::open(scratch.0.clone(), commits()).expect("a thread"));
+        journal.write(begin(1)).await.expect("written");
+
+        let asking = journal.clone();
+        tokio::spawn(async move {
+            let _ = asking
+                .read(|_| {
+                    let _fatal = Fatal;
+                    if true { panic!("a failure") } else { Ok(()) }
+                })
+                .await;
+        });
+        until(&journal, |health| matches!(health, Health::Down(why) if why.contains("until the gateway is restarted"))).await;
+
+        assert_eq!(journal.write(begin(2)).await.err(), Some(Unavailable));
+        assert_eq!(journal.read(|store| store.record(Id(1))).await.err(), Some(Unavailable));
+        let begun = Instant::now();
+        journal.close();
+        assert!(begun.elapsed() < Duration::from_secs(4), "nobody waits for a thread that goes no further");
+    }
+
+    #[tokio::test]
+    async fn after_a_panic_all_is_read_again_from_the_file_once_that_is_proved() {
+        let scratch = Scratch::new("panicked");
+        let journal = Journal::open(scratch.0.clone(), commits()).expect("a thread");
+        journal.write(begin(1)).await.expect("written");
+
+        let panics = journal.read(|_| if true { panic!("a failure") } else { Ok(()) }).await;
+
+        assert_eq!(panics, Err(Unavailable));
+        until(&journal, |health| *health == Health::Open(2)).await;
+        assert!(matches!(journal.write(begin(2)).await, Ok(Written::Done)));
+        let found = journal.read(|store| store.range("running", None, 10)).await.expect("it can be read");
+        assert_eq!(found.len(), 2);
     }
 
     #[tokio::test]

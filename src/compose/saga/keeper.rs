@@ -4,13 +4,14 @@
 //! leave.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use frontgate_filters::filter::BoxFuture;
+use http::header::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use prometheus::Histogram;
 use tokio::runtime::Handle;
@@ -30,7 +31,7 @@ use crate::upstream::Pool;
 
 /// How many may be open at once.
 pub(crate) const MOST_OPEN: usize = 10_000;
-/// How many that a process before has left may make calls at once.
+/// How many that a process before has left may make calls to an upstream at once.
 const MOST_RECOVERED: usize = 64;
 /// How long a client waits for the journal at most, whatever its route says.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -41,6 +42,11 @@ const PARKING: Duration = Duration::from_secs(10);
 pub(crate) trait World: Send + Sync {
     /// The upstream of this name in the configuration in force.
     fn pool(&self, name: &str) -> Option<Arc<Pool>>;
+
+    /// What the configuration in force has for this header of a call of a route's saga, which is not kept with the saga.
+    fn header(&self, _route: &str, _call: &str, _name: &HeaderName) -> Option<HeaderValue> {
+        None
+    }
 
     /// Who makes calls for a saga of this route that began with this request.
     fn calls(&self, route: &str, request_id: &str) -> Option<Arc<dyn Calls>>;
@@ -59,7 +65,10 @@ pub(crate) struct Sagas {
     pub(super) stuck: Mutex<HashMap<Id, Counted>>,
     /// Definitions that were read, by their hashes.
     pub(super) definitions: Mutex<HashMap<Hash, Arc<Definition>>>,
-    pub(super) recovering: Semaphore,
+    /// By upstream, the turns of those that a process before has left: one upstream that hangs keeps none waiting of another one.
+    recovering: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// Those of which something cannot be read, which nobody is at.
+    pub(super) unreadable: Mutex<HashSet<Id>>,
     /// Whether all of them are to leave off where they are.
     pub(super) parks: watch::Sender<bool>,
 }
@@ -124,6 +133,7 @@ impl Drop for Open {
 impl Sagas {
     /// Opens the journal in this directory, or goes on trying to.
     pub(crate) fn open(folder: PathBuf, commits: Histogram, world: Box<dyn World>, metrics: Arc<Metrics>) -> Result<Arc<Self>, String> {
+        metrics.saga_unreadable();
         Ok(Arc::new(Self {
             journal: Journal::open(folder, commits)?,
             world,
@@ -132,7 +142,8 @@ impl Sagas {
             open: Mutex::default(),
             stuck: Mutex::default(),
             definitions: Mutex::default(),
-            recovering: Semaphore::new(MOST_RECOVERED),
+            recovering: Mutex::default(),
+            unreadable: Mutex::default(),
             parks: watch::Sender::new(false),
         }))
     }
@@ -148,6 +159,26 @@ impl Sagas {
     /// Whether the journal can be used.
     pub(crate) fn is_available(&self) -> bool {
         matches!(*self.journal.health().borrow(), Health::Open(_)) && !*self.parks.borrow()
+    }
+
+    /// The turns that those of a process before have at this upstream.
+    pub(super) fn turns(&self, upstream: &str) -> Arc<Semaphore> {
+        let mut all = self.recovering.lock();
+        if let Some(turns) = all.get(upstream) {
+            return turns.clone();
+        }
+        let turns = Arc::new(Semaphore::new(MOST_RECOVERED));
+        all.insert(upstream.to_owned(), turns.clone());
+        turns
+    }
+
+    /// Of this one something cannot be read: it is left as it is, and its key is refused. The log says so once.
+    pub(super) fn cannot_read(&self, id: Id, why: &str) {
+        let mut unreadable = self.unreadable.lock();
+        if unreadable.len() < MOST_OPEN && unreadable.insert(id) {
+            self.metrics.saga_unreadable().set(unreadable.len() as i64);
+            log::error!("saga {id} cannot be read, is left as it is, and its key is refused: {why}");
+        }
     }
 
     /// A definition is a definition of the configuration in force, or was read.
@@ -219,10 +250,14 @@ impl Sagas {
                 let command = run.first();
                 run.follow(command).await;
             }
-            Ok(Written::Taken(id, record)) => drop(open.task.fares.send_replace(Fares::Taken(id, record))),
-            Ok(Written::Unreadable(id, why)) => {
-                log::error!("saga {id} cannot be read, and its key is refused: {why}");
-                open.task.fares.send_replace(Fares::Unavailable);
+            Ok(Written::Taken(id, kept)) => {
+                open.task.fares.send_replace(match kept.read() {
+                    Ok(record) => Fares::Taken(id, Box::new(record)),
+                    Err(why) => {
+                        self.cannot_read(id, &why);
+                        Fares::Unavailable
+                    }
+                });
             }
             Err(Unavailable) => drop(open.task.fares.send_replace(Fares::Unavailable)),
         }
@@ -234,13 +269,13 @@ impl Sagas {
             return Err(Unavailable);
         }
         let found = tokio::time::timeout(PATIENCE, self.journal.read(move |store| store.of_key(key))).await.unwrap_or(Err(Unavailable))?;
-        match found {
-            Some((id, Ok(record))) => Ok(Some((id, record))),
-            Some((id, Err(why))) => {
-                log::error!("saga {id} cannot be read, and its key is refused: {why}");
+        let Some((id, kept)) = found else { return Ok(None) };
+        match kept.read() {
+            Ok(record) => Ok(Some((id, record))),
+            Err(why) => {
+                self.cannot_read(id, &why);
                 Err(Unavailable)
             }
-            None => Ok(None),
         }
     }
 
@@ -317,7 +352,8 @@ impl Sagas {
                 Fares::Is(state, _) | Fares::Parked(state) if *state != was => Ok(*state),
                 _ => Err(Refused::Unavailable),
             },
-            Ok(Err(_)) | Err(_) => Err(Refused::Unavailable),
+            Ok(Err(_)) => Err(Refused::Unavailable),
+            Err(_) => Err(Refused::Unconfirmed { id, order: order.name() }),
         }
     }
 }
@@ -329,6 +365,10 @@ impl Operated for Arc<Sagas> {
 
     fn live(&self, id: Id) -> Option<Live> {
         self.open.lock().get(&id).map(|task| task.live.lock().clone())
+    }
+
+    fn unreadable(&self) -> u64 {
+        self.unreadable.lock().len() as u64
     }
 
     fn steps(&self, definition: &str) -> Option<Vec<Known>> {
@@ -395,7 +435,7 @@ mod tests {
 
     fn definition() -> Arc<Definition> {
         let saga = serde_json::json!({"deadline": "1h", "steps": {"a": {"upstream": "p", "post": "/a", "attempts": 100}}});
-        Arc::new(Definition::compile("/a", &serde_json::from_value(saga).expect("a saga")).expect("a definition"))
+        Arc::new(Definition::compile("/a", &serde_json::from_value(saga).expect("a saga"), &|_, _| false).expect("a definition"))
     }
 
     #[tokio::test]
@@ -431,14 +471,42 @@ mod tests {
         };
         sagas.journal.read(damage).await.expect("damaged");
 
-        assert!(sagas.find(record("k").key).await.is_err());
+        assert_eq!(sagas.unreadable(), 0);
+        for _ in 0..3 {
+            assert!(sagas.find(record("k").key).await.is_err());
+        }
         assert!(matches!(sagas.begin(&definition, record("k"), soon(), &|_| {}).await, Begun::Unavailable));
+        assert_eq!(sagas.unreadable(), 1);
         assert!(matches!(sagas.ordered(id, &Order::Undo { leave: Vec::new() }, "me").await, Err(Refused::Unreadable(..))));
 
         let begun = sagas.begin(&definition, record("other"), soon(), &|_| {}).await;
         assert!(matches!(begun, Begun::Open(..)), "{begun:?}");
         assert!(sagas.find(record("other").key).await.is_ok_and(|found| found.is_some()));
         assert_eq!(*sagas.journal.health().borrow(), Health::Open(1));
+        // Whoever comes next finds it, and it is counted and told of.
+        sagas.close(Instant::now() + Duration::from_secs(10)).await;
+        let next = self::sagas(&scratch);
+        let until = Instant::now() + Duration::from_secs(20);
+        while next.unreadable() == 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(next.unreadable(), 1);
+        let listed = super::super::operated::list(&next, &Default::default()).await.expect("a list");
+        assert_eq!((listed.unreadable, listed.sagas.len()), (vec![id.to_string()], 1));
+    }
+
+    #[test]
+    fn those_that_wait_for_one_upstream_keep_none_waiting_for_another() {
+        let scratch = Scratch::new("turns");
+        let metrics = Metrics::new();
+        let sagas = Sagas::open(scratch.0.clone(), metrics.saga_commits(), Box::new(Nowhere), metrics).expect("a thread");
+
+        let hung: Vec<_> = (0..MOST_RECOVERED).map(|_| sagas.turns("hung").try_acquire_owned().expect("a turn")).collect();
+
+        assert!(sagas.turns("hung").try_acquire_owned().is_err());
+        assert!(sagas.turns("other").try_acquire_owned().is_ok());
+        drop(hung);
+        assert!(sagas.turns("hung").try_acquire_owned().is_ok());
     }
 
     #[tokio::test]

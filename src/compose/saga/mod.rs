@@ -1,5 +1,6 @@
 //! Sagas: several calls of which either all come about, or those that did are taken back. What was begun is ended, through a crash too.
 
+mod clock;
 pub(crate) mod counted;
 pub(crate) mod definition;
 mod file;

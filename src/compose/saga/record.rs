@@ -10,12 +10,17 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use super::clock;
 use super::machine::{Keep, State};
 
 /// The form of what is kept.
 const FORMAT: u32 = 1;
-/// The most bytes that are kept of one saga.
+/// The most bytes that are kept of one saga until it has ended: a half of what its request says, a half of its steps' answers.
 pub(crate) const LARGEST: usize = 2 << 20;
+/// The most bytes of what its client is answered.
+pub(crate) const LARGEST_TOLD: usize = 1 << 20;
+/// The most bytes of a value that is kept for operators alone.
+const SHORT: usize = 256;
 /// How many acts of operators are remembered of a saga, the last ones.
 const MOST_ACTS: usize = 16;
 
@@ -112,10 +117,9 @@ impl<'de> Deserialize<'de> for Hash {
 pub(crate) struct Millis(pub u64);
 
 impl Millis {
-    /// Now.
+    /// Now, as far as the clock is to be believed.
     pub(crate) fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        clock::now()
     }
 
     /// As the clock has it.
@@ -286,6 +290,17 @@ impl Record {
         }
     }
 
+    /// Nothing is sent for it any more that is not taken back: no step sends its client's body. Where nothing can be taken back either, what is
+    /// left of its values is what operators look for.
+    pub(crate) fn ends(&mut self) {
+        self.body = None;
+        if matches!(self.state, State::Undone | State::Abandoned) {
+            let is_short = |_: &String, value: &mut String| value.len() <= SHORT;
+            self.facts.retain(is_short);
+            self.answers.values_mut().for_each(|values| values.retain(is_short));
+        }
+    }
+
     /// Remembers what an operator did.
     pub(crate) fn acted(&mut self, act: Act) {
         if self.acts.len() == MOST_ACTS {
@@ -345,6 +360,25 @@ mod tests {
         assert_eq!(Record::read(other.as_bytes()), Err("its form is 2, and 1 is known here".to_owned()));
         let id = Id::fresh();
         assert_eq!(id.to_string().parse(), Ok(id));
+    }
+
+    #[test]
+    fn of_one_that_has_ended_is_kept_what_it_may_need_or_an_operator_looks_for() {
+        let hash = Hash::of(&[]);
+        let mut record = Record::begin(String::new(), hash, hash, hash, String::new(), Millis(1));
+        let (short, long) = ("\"a-1\"".to_owned(), format!("\"{}\"", "x".repeat(300)));
+        record.facts = BTreeMap::from([("body.sku".to_owned(), short.clone()), ("body.text".to_owned(), long.clone())]);
+        record.answers.insert(0, record.facts.clone());
+        record.body = Some(Body { content_type: None, content_encoding: None, bytes: Bytes::from_static(b"{}") });
+
+        record.state = State::Done;
+        record.ends();
+        assert_eq!((&record.body, record.facts.len(), record.answers[&0].len()), (&None, 2, 2), "it may be taken back");
+        record.state = State::Undone;
+        record.ends();
+
+        assert_eq!(record.facts, BTreeMap::from([("body.sku".to_owned(), short)]));
+        assert_eq!(record.answers[&0], record.facts);
     }
 
     #[test]

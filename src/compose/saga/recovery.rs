@@ -10,6 +10,7 @@ use super::keeper::{Fares, Open, Sagas, Task};
 use super::machine::State;
 use super::record::{Hash, Id, Record};
 use super::runner::Run;
+use super::store::Store;
 
 /// How many are read from the journal at once.
 const PAGE: usize = 500;
@@ -53,12 +54,13 @@ impl Sagas {
                             self.stuck.lock().entry(id).or_insert_with(counted);
                         }
                         Ok(record) => claimed.extend(self.claim(id, &record)),
-                        Err(why) => log::error!("saga {id} cannot be read, and is left as it is: {why}"),
+                        Err(why) => self.cannot_read(id, &why),
                     }
                 }
                 found.extend(self.left(claimed).await?);
             }
         }
+        self.forget_ended().await?;
         if found.is_empty() {
             return Ok(());
         }
@@ -68,6 +70,29 @@ impl Sagas {
                 let command = run.first();
                 run.follow(command).await;
             });
+        }
+        Ok(())
+    }
+
+    /// Of those that wait for an operator, forgets those that have ended, for the same reason.
+    async fn forget_ended(&self) -> Result<(), Unavailable> {
+        let ids: Vec<Id> = self.stuck.lock().keys().copied().collect();
+        let ended = move |store: &Store| {
+            let mut ended = Vec::new();
+            for id in ids {
+                if let Some(Ok(record)) = store.record(id)?
+                    && record.state.is_ended()
+                {
+                    ended.push((id, record.state));
+                }
+            }
+            Ok(ended)
+        };
+        for (id, state) in self.journal.read(ended).await? {
+            // Whoever is at it now tells it.
+            if !self.open.lock().contains_key(&id) && self.stuck.lock().remove(&id).is_some() {
+                log::warn!("saga {id}: what an operator wanted was written after all, it is {} now", state.name());
+            }
         }
         Ok(())
     }
@@ -94,13 +119,17 @@ impl Sagas {
                 Some(Ok(record)) if matches!(record.state, State::Running(_) | State::Undoing(_)) => {
                     let Some(definition) = self.definition(open.id, record.definition).await? else { continue };
                     if let Err(why) = definition.fits(&record) {
-                        log::error!("saga {} is left as it is: {why}", open.id);
+                        self.cannot_read(open.id, &why);
                         continue;
+                    }
+                    // An order that failed to be written may be there nevertheless.
+                    if self.stuck.lock().remove(&open.id).is_some() {
+                        log::warn!("saga {}: what an operator wanted was written after all, it is {} now", open.id, record.state.name());
                     }
                     let counted = Counted::new(&self.metrics.sagas(&record.route), record.state, record.begun);
                     left.push(Run::new(open, definition, record, counted, None));
                 }
-                Some(Err(why)) => log::error!("saga {} cannot be read, and is left as it is: {why}", open.id),
+                Some(Err(why)) => self.cannot_read(open.id, &why),
                 Some(Ok(_)) | None => {}
             }
         }
@@ -120,7 +149,7 @@ impl Sagas {
                 Ok(Some(definition))
             }
             Err(why) => {
-                log::error!("saga {id} goes by a definition that cannot be read, and is left as it is: {why}");
+                self.cannot_read(id, &format!("the definition that it goes by: {why}"));
                 Ok(None)
             }
         }

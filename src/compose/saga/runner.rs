@@ -13,8 +13,8 @@ use super::counted::Counted;
 use super::definition::{Definition, LARGEST_ANSWER};
 use super::journal::Health;
 use super::keeper::{Fares, Open, over};
-use super::machine::{Command, Ended, Event, Keep, Machine, Pause, Send, State};
-use super::record::{Answer, Failure, LARGEST, Millis, Record};
+use super::machine::{Command, Ended, Event, Keep, Machine, Over, Pause, Send, State};
+use super::record::{Answer, Failure, LARGEST, LARGEST_TOLD, Millis, Record};
 use super::store::Write;
 use crate::compose::{Answered, CallResult, Failed, Ready};
 use crate::upstream::balance::random;
@@ -25,6 +25,13 @@ const STEP: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(1);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(5 * 60);
+/// How long an attempt may at least take, however soon its time is over.
+const LEAST: Duration = Duration::from_secs(1);
+/// How long one may take whose time is over already, where its step says nothing else.
+const LATE: Duration = Duration::from_secs(30);
+/// How many attempts of what a process before has left are made at least before it is given up: that process may have been gone for long, or the
+/// clock set wrong.
+const LEAST_TRIES: u32 = 5;
 /// How long a journal that is open and takes nothing is left alone.
 const CROWDED: Duration = Duration::from_millis(50);
 
@@ -37,6 +44,12 @@ pub(super) struct Run {
     counted: Counted,
     /// Whether a process before has begun it: then it shares what those may do at once.
     recovered: bool,
+    /// Whether such a process has left it in the middle.
+    left: bool,
+    /// Whether an operator wants what is kept next. It is kept at once or not at all: who has ordered it is told so.
+    ordered: bool,
+    /// How often the call that is under way was made here.
+    tries: u32,
     /// What others need of the answer that has just come.
     parts: Option<BTreeMap<String, String>>,
     /// What was wrong with the last attempt.
@@ -68,13 +81,14 @@ impl Wrong {
 
     fn of_failure(failed: Failed) -> Self {
         let status = match failed {
-            Failed::CircuitOpen { .. } | Failed::Unavailable | Failed::NoMemory => StatusCode::SERVICE_UNAVAILABLE,
+            Failed::CircuitOpen { .. } | Failed::Unavailable | Failed::Full | Failed::NoMemory => StatusCode::SERVICE_UNAVAILABLE,
             Failed::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Failed::Connect | Failed::Broken | Failed::TooLarge | Failed::Malformed => StatusCode::BAD_GATEWAY,
         };
         let why = match failed {
             Failed::CircuitOpen { .. } => "the circuit is open",
             Failed::Unavailable => "no endpoint could be asked",
+            Failed::Full => "its upstream has as many requests as it may",
             Failed::Connect => "no endpoint could be reached",
             Failed::Broken => "the connection broke before all of the answer came",
             Failed::Timeout => "there was no answer in time",
@@ -92,7 +106,9 @@ impl Run {
         let recovered = machine.is_none();
         let machine =
             machine.unwrap_or_else(|| Machine::recovered(record.state, record.answers.keys().copied(), record.left.iter().copied()));
-        Self { open, definition, record, machine, counted, recovered, parts: None, wrong: None }
+        let ordered = recovered && !matches!(record.state, State::Running(_) | State::Undoing(_));
+        let left = recovered && !ordered;
+        Self { open, definition, record, machine, counted, recovered, left, ordered, tries: 0, parts: None, wrong: None }
     }
 
     /// What is done first.
@@ -106,8 +122,14 @@ impl Run {
         self.machine.on(&self.definition.shape, event)
     }
 
-    fn now(&self) -> super::machine::Over {
-        over(&self.definition, &self.record, Millis::now())
+    fn now(&self) -> Over {
+        let over = over(&self.definition, &self.record, Millis::now());
+        let step = match self.record.state {
+            State::Running(step) | State::Undoing(step) => self.definition.shape.steps.get(step),
+            _ => None,
+        };
+        let least = step.map_or(0, |step| step.attempts.min(LEAST_TRIES));
+        Over { give_up: over.give_up && !(self.left && self.tries < least), ..over }
     }
 
     fn parks(&self) -> bool {
@@ -138,10 +160,13 @@ impl Run {
                 Command::Rest => return self.rests(),
             };
         }
-        self.open.task.fares.send_replace(match &self.record.answer {
+        let told = match &self.record.answer {
             Some(answer) => Fares::Is(self.record.state, Some(answer.clone())),
             None => Fares::Parked(self.record.state),
-        });
+        };
+        let task = self.open.task.clone();
+        self.rests();
+        task.fares.send_replace(told);
     }
 
     /// Nothing follows by itself: one that is stuck stays counted.
@@ -181,6 +206,9 @@ impl Run {
             _ => (None, None),
         };
         let forgotten = self.forgotten(&next);
+        if next.state.is_ended() {
+            next.ends();
+        }
         let mut health = self.open.sagas.journal.health();
         let mut parks = self.open.sagas.parks.subscribe();
         loop {
@@ -188,6 +216,9 @@ impl Run {
             let write = Write::Change { id: self.open.id, record: Box::new(next.clone()), before, forgotten, was_forgotten };
             if self.open.sagas.journal.write(write).await.is_ok() {
                 break;
+            }
+            if self.ordered {
+                return false;
             }
             let is_open = matches!(*health.borrow(), Health::Open(_));
             let wait = async {
@@ -208,6 +239,10 @@ impl Run {
             }
         }
         self.record = next;
+        self.tries = 0;
+        if std::mem::take(&mut self.ordered) {
+            self.tell_order();
+        }
         if let State::Stuck(stuck) = self.record.state {
             let (id, route) = (self.open.id, &self.record.route);
             let at = match stuck.resumes() {
@@ -224,6 +259,19 @@ impl Run {
         true
     }
 
+    /// What an operator wanted is durable, and so it is done, whatever they were told meanwhile.
+    fn tell_order(&self) {
+        let Some(act) = self.record.acts.last() else { return };
+        let what = match &*act.what {
+            "retry" => "has it tried again",
+            "abandon" => "gave it up",
+            _ => "has it taken back",
+        };
+        let note = act.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
+        let is = self.record.state.name();
+        log::warn!("saga {}: the operator {} {what}, it is {is} now{note}", self.open.id, act.who);
+    }
+
     /// When it is forgotten, where it has ended.
     fn forgotten(&self, record: &Record) -> Option<Millis> {
         record.state.is_ended().then(|| record.changed.plus(self.definition.keep))
@@ -231,7 +279,12 @@ impl Run {
 
     /// What its client is answered where all is done.
     fn done(&self, record: &Record) -> Answer {
-        let body = self.definition.answer(self.open.id, record);
+        let mut body = self.definition.answer(self.open.id, record);
+        if body.len() > LARGEST_TOLD {
+            let (id, length, route) = (self.open.id, body.len(), &record.route);
+            log::error!("saga {id} of route `{route}` is done, and its answer has {length} bytes: its client is told that alone");
+            body = serde_json::json!({"saga": id.to_string(), "state": State::Done.name()}).to_string().into();
+        }
         Answer { status: 200, content_type: "application/json".to_owned(), retry_after: None, body }
     }
 
@@ -285,6 +338,7 @@ impl Run {
             let mut live = self.open.task.live.lock();
             (live.attempts, live.next) = (live.attempts.saturating_add(1), None);
         }
+        self.tries = self.tries.saturating_add(1);
         let (ended, mut wrong) = self.sent(send).await;
         if let (Send::Learn(_), Some(wrong)) = (send, &mut wrong) {
             wrong.why = format!("the step was asked again for what it had answered: {}", wrong.why);
@@ -301,7 +355,7 @@ impl Run {
         let Some(calls) = sagas.world.calls(&self.record.route, &self.record.request_id) else {
             return (Ended::NotSent, Some(Wrong::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway is about to end")));
         };
-        let Ok(prepared) = definition.prepare(send, self.open.id, &self.record) else {
+        let Ok(mut prepared) = definition.prepare(send, self.open.id, &self.record) else {
             calls.count(name, CallResult::ValueMissing);
             return (Ended::Missing, Some(Wrong::new(StatusCode::BAD_GATEWAY, "a value that it needs is missing")));
         };
@@ -309,7 +363,15 @@ impl Run {
             let why = format!("there is no upstream `{}` any more", prepared.upstream);
             return (Ended::NoUpstream, Some(Wrong::new(StatusCode::SERVICE_UNAVAILABLE, why)));
         };
-        let _turn = if self.recovered { sagas.recovering.acquire().await.ok() } else { None };
+        for header in prepared.apart {
+            let Some(value) = sagas.world.header(&self.record.route, name, header) else {
+                let why = format!("the configuration has no header `{header}` for it any more");
+                return (Ended::NoUpstream, Some(Wrong::new(StatusCode::SERVICE_UNAVAILABLE, why)));
+            };
+            prepared.fields.insert(header, value);
+        }
+        let _turn = if self.recovered { sagas.turns(prepared.upstream).acquire_owned().await.ok() } else { None };
+        let timeout = Some(self.bound(send, prepared.timeout));
         let ready = Ready {
             name,
             pool: &pool,
@@ -317,7 +379,7 @@ impl Run {
             target: prepared.target,
             fields: prepared.fields,
             body: prepared.body,
-            timeout: prepared.timeout,
+            timeout,
             most: LARGEST_ANSWER,
             again: false,
         };
@@ -330,12 +392,22 @@ impl Run {
             Err(failed) => {
                 calls.count(name, failed.result());
                 let ended = match failed {
-                    Failed::CircuitOpen { .. } | Failed::Unavailable | Failed::Connect => Ended::NotSent,
+                    Failed::CircuitOpen { .. } | Failed::Unavailable | Failed::Full | Failed::Connect => Ended::NotSent,
                     Failed::Broken | Failed::Timeout | Failed::TooLarge | Failed::Malformed | Failed::NoMemory => Ended::Unknown,
                 };
                 (ended, Some(Wrong::of_failure(failed)))
             }
         }
+    }
+
+    /// How long an attempt may take: what its step says, and no longer than its saga has time, going forward or taking back. Of what is past that
+    /// already one attempt has the time of any.
+    fn bound(&self, send: Send, own: Option<Duration>) -> Duration {
+        let end = match send {
+            Send::Step(_) => self.record.deadline_from.plus(self.definition.deadline),
+            Send::Learn(_) | Send::Undo(_) => self.record.give_up_from.plus(self.definition.give_up),
+        };
+        bound(Millis::now().until(end), own)
     }
 
     /// What an answer says of whether it happened.
@@ -376,5 +448,32 @@ impl Run {
     fn has_room(&self, parts: &BTreeMap<String, String>) -> bool {
         let length = |parts: &BTreeMap<String, String>| parts.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         self.record.answers.values().map(length).sum::<usize>() + length(parts) <= LARGEST / 2
+    }
+}
+
+/// How long an attempt may take for which so much time is left.
+fn bound(left: Duration, own: Option<Duration>) -> Duration {
+    if left.is_zero() {
+        return own.unwrap_or(LATE);
+    }
+    let left = left.max(LEAST);
+    own.map_or(left, |own| own.min(left))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_ends_with_the_time_of_its_saga_and_one_past_that_has_its_own() {
+        let seconds = Duration::from_secs;
+
+        assert_eq!(bound(seconds(120), None), seconds(120));
+        assert_eq!(bound(seconds(120), Some(seconds(2))), seconds(2));
+        assert_eq!(bound(seconds(5), Some(seconds(10))), seconds(5));
+        assert_eq!(bound(Duration::from_millis(3), Some(seconds(10))), LEAST);
+        assert_eq!(bound(Duration::from_millis(3), Some(Duration::from_millis(200))), Duration::from_millis(200));
+        assert_eq!(bound(Duration::ZERO, Some(seconds(90))), seconds(90));
+        assert_eq!(bound(Duration::ZERO, None), LATE);
     }
 }

@@ -37,7 +37,7 @@ fn versions(config: &Config, route: &Route, verified: &HashSet<HeaderName>, repo
         }
         return;
     };
-    if route.target.aggregate().is_some() {
+    if route.target.makes_calls() {
         return;
     }
     if !route.target.is_proxied() {

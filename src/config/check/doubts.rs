@@ -219,9 +219,13 @@ fn texts(node: &Node, among: Among, report: &mut Report<'_, '_>) {
             for entry in entries.iter().filter(|entry| !report.tree.skips(entry.key_id)) {
                 // What clients are sent is text of its own.
                 let key = entry.key.as_str();
-                if !matches!(key, "json" | "body" | "answer") {
+                if !matches!(key, "json" | "body" | "answer" | "schema") {
                     let fixed = among.fixed || matches!(key, "set" | "add");
-                    texts(&entry.node, Among { fixed, referring: among.referring || matches!(key, "aggregate" | "saga") }, report);
+                    texts(
+                        &entry.node,
+                        Among { fixed, referring: among.referring || matches!(key, "aggregate" | "graphql" | "saga") },
+                        report,
+                    );
                 }
             }
         }

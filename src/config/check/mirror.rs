@@ -12,7 +12,7 @@ use crate::config::model::{Mirror, Route};
 
 /// Checks a route's mirror. Whether there is an upstream of its name is checked with all other names.
 pub(super) fn check(route: &Route, mirror: &Spanned<Mirror>, report: &mut Report<'_, '_>) {
-    if !route.target.is_proxied() && route.target.aggregate().is_none() {
+    if !route.target.is_proxied() && !route.target.makes_calls() {
         report.lacking(mirror.place, "`mirror` copies what is sent to an upstream, but this route has no `upstream`");
     }
     if route.target.is_proxied() && route.target.upstreams().any(|name| name.value == mirror.upstream.value) {

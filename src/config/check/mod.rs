@@ -24,6 +24,8 @@ use rustls::pki_types::ServerName;
 use super::diagnostics::{Diagnostic, nearest};
 use super::model::{Config, FilterUse, FirstByte, Upstream, UpstreamProtocol};
 use super::read::tree::{Node, Value};
+#[cfg(feature = "graphql")]
+pub(crate) use compose::graphql::schema as graphs;
 pub use report::{Check, Report, Tree};
 pub(crate) use telemetry::strangers;
 

@@ -198,6 +198,13 @@ impl Diagnostics {
         all
     }
 
+    /// About a part of a text of this name.
+    #[cfg(feature = "graphql")]
+    pub(crate) fn of_text(name: &str, text: &str, diagnostic: Diagnostic, part: std::ops::Range<usize>) -> Self {
+        let source = Source { name: name.to_owned(), text: text.to_owned() };
+        Self::new(vec![diagnostic.at(At { file: 0, range: part })], Arc::new(vec![source]))
+    }
+
     /// About a configuration that has read these files.
     pub(super) fn of(self, ledger: &Arc<Ledger>) -> Self {
         Self { ledger: Some(ledger.clone()), ..self }

@@ -8,6 +8,7 @@ mod compose;
 mod discover;
 mod dns;
 mod forms;
+mod graphql;
 mod mirror;
 mod route;
 mod saga;
@@ -35,6 +36,7 @@ pub use compose::{
 };
 pub use discover::{Discover, Etcd, EtcdFormat, EtcdTls};
 pub use dns::{Dns, DnsServer};
+pub use graphql::{GraphField, GraphHide, GraphLimits, GraphSchema, GraphTypes, Graphql, Introspection, Persisted};
 pub use mirror::{Mirror, MirrorHeaders};
 pub use route::{FilterUse, Priority, Redirect, Rewrite, Route, RouteLimits, Target};
 pub use saga::{OnMissingKey, Saga, SagaKey, SagaStep, Undo};

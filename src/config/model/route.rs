@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::canary::{CanaryOptions, Variant};
 use super::forms::{Short, deserialize_short_or_long, schemas, short_or};
 use super::split::{Sent, Split};
-use super::{Aggregate, Mirror, Saga};
+use super::{Aggregate, Graphql, Mirror, Saga};
 
-/// A route: which requests it takes, and what they lead to: exactly one of `upstream`, `redirect`, `respond`, `aggregate` and `saga`.
+/// A route: which requests it takes, and what they lead to: exactly one of `upstream`, `redirect`, `respond`, `aggregate`,
+/// `graphql` and `saga`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(from = "Keys", into = "Keys")]
 pub struct Route {
@@ -90,6 +91,8 @@ pub enum Target {
     Respond(Spanned<Respond>),
     /// One answer made of several calls.
     Aggregate(Box<Spanned<Aggregate>>),
+    /// A schema whose fields are answered from calls.
+    Graphql(Box<Spanned<Graphql>>),
     /// Steps that either all come about, or are taken back.
     Saga(Box<Spanned<Saga>>),
     /// None of the keys is written, or these are: the check refuses both, and also reports what is wrong with each.
@@ -111,6 +114,7 @@ impl Target {
             Self::Upstream(name) => vec![name],
             Self::Apart(split) => vec![&split.read, &split.write],
             Self::Aggregate(aggregate) => aggregate.upstreams().collect(),
+            Self::Graphql(graphql) => graphql.upstreams().collect(),
             Self::Saga(saga) => saga.upstreams().collect(),
             Self::Redirect(_) | Self::Respond(_) | Self::Unclear(_) => Vec::new(),
         })
@@ -121,10 +125,23 @@ impl Target {
         self.written().iter().any(|target| matches!(target, Self::Upstream(_) | Self::Apart(_)))
     }
 
-    /// What its calls are, where it makes calls.
+    /// Whether requests are answered from calls that are made while their client waits.
+    pub fn makes_calls(&self) -> bool {
+        self.aggregate().is_some() || self.graphql().is_some()
+    }
+
+    /// What its calls are, where it is an aggregate.
     pub fn aggregate(&self) -> Option<&Spanned<Aggregate>> {
         self.written().iter().find_map(|target| match target {
             Self::Aggregate(aggregate) => Some(&**aggregate),
+            _ => None,
+        })
+    }
+
+    /// Its schema, where it has one.
+    pub fn graphql(&self) -> Option<&Spanned<Graphql>> {
+        self.written().iter().find_map(|target| match target {
+            Self::Graphql(graphql) => Some(&**graphql),
             _ => None,
         })
     }
@@ -168,6 +185,9 @@ struct Keys {
     /// Several calls of which one answer is made, instead of an upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     aggregate: Option<Box<Spanned<Aggregate>>>,
+    /// A GraphQL schema whose fields are answered from calls, instead of an upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    graphql: Option<Box<Spanned<Graphql>>>,
     /// Steps that either all come about or are taken back, through a crash too, instead of an upstream. It takes `server.state_dir`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     saga: Option<Box<Spanned<Saga>>>,
@@ -207,6 +227,7 @@ impl From<Keys> for Route {
             keys.redirect.map(Target::Redirect),
             keys.respond.map(Target::Respond),
             keys.aggregate.map(Target::Aggregate),
+            keys.graphql.map(Target::Graphql),
             keys.saga.map(Target::Saga),
         ];
         let mut written: Vec<Target> = upstream.into_iter().chain(others.into_iter().flatten()).collect();
@@ -242,6 +263,7 @@ impl From<Route> for Keys {
             redirect: None,
             respond: None,
             aggregate: None,
+            graphql: None,
             saga: None,
             filters: route.filters,
             rewrite: route.rewrite,
@@ -259,6 +281,7 @@ impl From<Route> for Keys {
                 Target::Redirect(redirect) => keys.redirect = Some(redirect),
                 Target::Respond(respond) => keys.respond = Some(respond),
                 Target::Aggregate(aggregate) => keys.aggregate = Some(aggregate),
+                Target::Graphql(graphql) => keys.graphql = Some(graphql),
                 Target::Saga(saga) => keys.saga = Some(saga),
                 Target::Unclear(_) => {}
             }

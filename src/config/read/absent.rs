@@ -6,10 +6,7 @@ use super::tree::Node;
 pub(super) const WORDS: &str = "not in this version";
 
 /// The ends of paths, `*` for every name and every entry of a list, with what can be done instead. A key leaves this list when it comes.
-const KEYS: &[(&[&str], &str)] = &[
-    (&["routes.*.graphql"], "a route leads to one upstream, a redirect or a fixed answer"),
-    (&["jwt.tunnel_until_exp"], "a token that expires meanwhile does not end a tunnel"),
-];
+const KEYS: &[(&[&str], &str)] = &[(&["jwt.tunnel_until_exp"], "a token that expires meanwhile does not end a tunnel")];
 
 /// What to do instead of a key that this version has not; nothing for every other key.
 pub(super) fn key(path: &[&str]) -> Option<&'static str> {

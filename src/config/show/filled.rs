@@ -96,6 +96,13 @@ fn fill_route(value: &mut Value, route: &Route) {
             fill_call(&mut value["aggregate"]["calls"][name], call);
         }
     }
+    if let Some(graphql) = route.target.graphql() {
+        for (name, call) in graphql.calls() {
+            fill_call(&mut value["graphql"]["fields"][name], &call);
+        }
+        put(&mut value["graphql"], "introspection", &["schema", "fields", "types", "hide", "limits"], || json!(false));
+        put(&mut value["graphql"], "get", &["introspection", "persisted"], || json!(true));
+    }
     if let Target::Apart(_) = &route.target {
         put(&mut value["upstream"], "read_methods", &["read", "write"], || json!(Split::READS));
     }

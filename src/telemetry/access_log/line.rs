@@ -74,10 +74,13 @@ pub(crate) struct Line<'a> {
     pub client_cert: Option<&'a [u8]>,
     /// What the client was told came of its gRPC call, as a number.
     pub grpc_status: Option<u16>,
-    /// How many calls were made to put the answer together.
+    /// How many calls were made to put the answer together. Those of a saga are nobody's request: `frontgate saga show` tells them.
     pub calls: Option<u32>,
-    /// The calls that are missing in it, each with its cause in parentheses, with commas between them.
+    /// The calls that are missing in it, each with its cause in parentheses, with commas between them; of a request that failed with a call, that
+    /// one first.
     pub missing: Option<&'a str>,
+    /// The name of the GraphQL operation, its first 64 bytes.
+    pub operation: Option<&'a str>,
     /// The saga that stands behind it.
     pub saga: Option<&'a str>,
     /// The client's `User-Agent`.
@@ -123,6 +126,7 @@ impl Line<'_> {
             grpc_status: None,
             calls: None,
             missing: None,
+            operation: None,
             saga: None,
             user_agent: None,
             flag: None,
@@ -179,6 +183,7 @@ impl Line<'_> {
         number(out, "grpc_status", self.grpc_status);
         number(out, "calls", self.calls);
         word(out, "missing", self.missing);
+        word(out, "operation", self.operation);
         word(out, "saga", self.saga);
         text(out, "user_agent", self.user_agent, USER_AGENT);
         word(out, "flags", self.flag.map(Flag::letters));
@@ -243,6 +248,7 @@ mod tests {
             protocol: Some("HTTP/2"),
             calls: Some(3),
             missing: Some("ads, news"),
+            operation: Some("Home"),
             saga: Some("0190"),
             user_agent: Some(b"curl/8"),
             flag: Some(Flag::UpstreamOverflow),
@@ -257,7 +263,7 @@ mod tests {
             r#""method":"GET","host":"api.example","path":"/a","route":"users","status":503,"reason":"circuit_open","#,
             r#""bytes_in":0,"bytes_out":18446744073709551615,"duration_ms":12.045,"overhead_ms":0.000,"upstream":"users","#,
             r#""upstream_status":200,"endpoint":"10.0.0.1:80","attempts":2,"device":"mobile","version":"v2","sub":"5f","#,
-            r#""limit":"by_user","limit_key":"2qBk,192.0.2.1","tier":"free","circuit":"open","protocol":"HTTP/2","calls":3,"missing":"ads, news","saga":"0190","user_agent":"curl/8","flags":"UO"}"#,
+            r#""limit":"by_user","limit_key":"2qBk,192.0.2.1","tier":"free","circuit":"open","protocol":"HTTP/2","calls":3,"missing":"ads, news","operation":"Home","saga":"0190","user_agent":"curl/8","flags":"UO"}"#,
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -78,6 +78,7 @@ pub(crate) const FIELDS: &[(&str, Kind)] = &[
     ("grpc_status", Kind::Number(|line| line.grpc_status.map(u64::from))),
     ("calls", Kind::Number(|line| line.calls.map(u64::from))),
     ("missing", Kind::Text(|line| line.missing.map(str::as_bytes), &[])),
+    ("operation", Kind::Text(|line| line.operation.map(str::as_bytes), &[])),
     ("saga", Kind::Text(|line| line.saga.map(str::as_bytes), &[])),
     ("user_agent", Kind::Text(|line| line.user_agent, &[])),
     ("flags", Kind::Text(|line| line.flag.map(|flag| flag.letters().as_bytes()), FLAGS)),

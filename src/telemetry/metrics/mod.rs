@@ -7,6 +7,7 @@ mod answers;
 mod board;
 mod calls;
 mod discovery;
+mod graphql;
 mod handshakes;
 mod listener;
 mod mirror;
@@ -27,7 +28,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use frontgate_filters::count::metrics::Families;
 use parking_lot::Mutex;
-use prometheus::{Histogram, HistogramOpts, IntCounter, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
 
 use self::answers::{Counted, Room, Series};
 use self::scrape::Scrape;
@@ -40,6 +41,7 @@ pub(crate) use answers::{OF_ALL, OF_ONE};
 pub(crate) use board::Board;
 pub(crate) use calls::{CallMetrics, CallResult, ComposedMetrics};
 pub(crate) use discovery::{DiscoveryMetrics, DiscoveryResult};
+pub(crate) use graphql::{GraphqlMetrics, GraphqlOperation, GraphqlRefusal};
 pub(crate) use handshakes::{FAMILY as HANDSHAKES, NoHandshake};
 pub(crate) use listener::{Gauge, ListenerMetrics, TurnedAway};
 pub(crate) use mirror::{Compared, MirrorMetrics, Place, Skipped};
@@ -58,9 +60,12 @@ pub(crate) struct Metrics {
     upstreams: Handles<UpstreamMetrics>,
     discoveries: Handles<DiscoveryMetrics>,
     listeners: Handles<ListenerMetrics>,
+    graphs: Handles<GraphqlMetrics>,
     sagas: Handles<SagaMetrics>,
     /// What the syncs of the sagas' journal take; only where there is one.
     saga_commits: OnceLock<Histogram>,
+    /// How many of them cannot be read; only where there is a journal.
+    saga_unreadable: OnceLock<IntGauge>,
     reload: Mutex<Reload>,
     log_dropped: IntCounter,
     /// What runs short.
@@ -89,8 +94,10 @@ impl Metrics {
             upstreams: Handles::default(),
             discoveries: Handles::default(),
             listeners: Handles::default(),
+            graphs: Handles::default(),
             sagas: Handles::default(),
             saga_commits: OnceLock::new(),
+            saga_unreadable: OnceLock::new(),
             reload: Mutex::default(),
             log_dropped,
             overload: OverloadMetrics::default(),
@@ -136,6 +143,12 @@ impl Metrics {
         self.listeners.get(address, ListenerMetrics::of_operators)
     }
 
+    /// The handle of a route's graph: always the same for a name.
+    #[cfg_attr(not(feature = "graphql"), allow(dead_code, reason = "there are no graphs"))]
+    pub(crate) fn graph(&self, route: &str) -> Arc<GraphqlMetrics> {
+        self.graphs.get(route, GraphqlMetrics::default)
+    }
+
     /// The handle of a route's sagas: always the same for a name.
     #[cfg_attr(not(feature = "saga"), allow(dead_code, reason = "there are no sagas"))]
     pub(crate) fn sagas(&self, route: &str) -> Arc<SagaMetrics> {
@@ -159,6 +172,12 @@ impl Metrics {
         self.saga_commits.get_or_init(|| histogram(sagas::COMMITS)).clone()
     }
 
+    /// How many sagas cannot be read.
+    #[cfg_attr(not(feature = "saga"), allow(dead_code, reason = "there are no sagas"))]
+    pub(crate) fn saga_unreadable(&self) -> &IntGauge {
+        self.saga_unreadable.get_or_init(sagas::unreadable)
+    }
+
     /// How many connections of clients were turned away for want of room.
     pub(crate) fn turned_away(&self) -> crate::overload::TurnedAway<u64> {
         let mut all = crate::overload::TurnedAway::default();
@@ -176,14 +195,15 @@ impl Metrics {
         self.reload.lock().succeeded = false;
     }
 
-    /// Takes the series of routes and upstreams off the page that are not kept; [`UNMATCHED`] always is. Those of versions and of sagas go once
-    /// nobody holds their handle, be it a route or a saga that is open.
+    /// Takes the series of routes and upstreams off the page that are not kept; [`UNMATCHED`] always is. Those of versions, graphs and sagas go
+    /// once nobody holds their handle, be it a route or a saga that is open.
     ///
     /// What still runs counts on where nobody reads it, until there is one of its name again. To be called once a new configuration serves, and
     /// with the old one's names when handles were made for a configuration that was then refused.
     pub(crate) fn retire(&self, routes_kept: &dyn Fn(&str) -> bool, upstreams_kept: &dyn Fn(&str) -> bool) {
         self.routes.retire(|name| name == UNMATCHED || routes_kept(name));
         self.variants.retire_unheld();
+        self.graphs.retire_unheld();
         self.sagas.retire_unheld();
         self.upstreams.retire(upstreams_kept);
     }
@@ -244,10 +264,14 @@ impl Metrics {
         self.discoveries.each(|upstream, discovery| discovery.scrape(upstream, &mut scrape));
         self.listeners.each(|address, listener| listener.scrape(address, &mut scrape));
         self.overload.scrape(&mut scrape);
+        self.graphs.each(|route, graph| graph.scrape(route, &mut scrape));
         self.sagas.each(|route, sagas| sagas.scrape(route, &mut scrape));
         if let Some(commits) = self.saga_commits.get() {
             let help = "Time to write and sync what sagas have to remember, for all that waited together.";
             scrape.histogram("frontgate_saga_commit_seconds", help, &[], commits);
+        }
+        if let Some(unreadable) = self.saga_unreadable.get() {
+            scrape.gauge("frontgate_saga_unreadable", sagas::UNREADABLE, &[], unreadable.get() as f64);
         }
         if let Some(budget) = self.budget.get() {
             let (most, held) = budget.told();

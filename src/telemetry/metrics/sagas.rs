@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus::Histogram;
+use prometheus::{Histogram, IntGauge};
 
 use super::histogram;
 use super::scrape::Scrape;
@@ -14,6 +14,14 @@ const TAKES: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0, 604_800.0];
 /// Bounds for what a sync of the journal takes, in seconds.
 pub(super) const COMMITS: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+
+/// What the number of those that cannot be read says.
+pub(super) const UNREADABLE: &str = "Sagas of which something in the journal cannot be read, so that nobody goes on with them.";
+
+/// How many cannot be read.
+pub(super) fn unreadable() -> IntGauge {
+    IntGauge::new("frontgate_saga_unreadable", UNREADABLE).expect("a name and a help")
+}
 
 /// The counters of one route's sagas.
 #[derive(Debug)]

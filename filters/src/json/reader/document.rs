@@ -90,8 +90,19 @@ impl Document {
         self.lying(found).map_or_else(|| Cow::Owned(self.get(found).into_bytes().into()), Cow::Borrowed)
     }
 
+    /// All of it, where it is one piece of one chunk: where the value begins in that.
+    fn in_one(&self) -> Option<(usize, &Bytes)> {
+        match (&self.parts[..], &self.chunks[..]) {
+            (&[(0, Part::Text { from, .. })], [(before, chunk)]) => Some(((from - before) as usize, chunk)),
+            _ => None,
+        }
+    }
+
     /// The bytes of a marked value that lies in one piece.
     fn lying(&self, found: &Found) -> Option<&[u8]> {
+        if let Some((from, chunk)) = self.in_one() {
+            return chunk.get(from + found.begin as usize..from + found.end as usize);
+        }
         let index = self.parts.partition_point(|(begin, _)| *begin <= found.begin).checked_sub(1)?;
         let &(begin, part) = self.parts.get(index)?;
         let end = self.parts.get(index + 1).map_or(self.length, |&(end, _)| end);
@@ -173,6 +184,9 @@ impl Document {
 
     /// The byte at this place.
     fn byte(&self, place: u64) -> Option<u8> {
+        if let Some((from, chunk)) = self.in_one() {
+            return chunk.get(from + place as usize).filter(|_| place < self.length).copied();
+        }
         let (begin, part) = self.parts.get(self.parts.partition_point(|(begin, _)| *begin <= place).checked_sub(1)?)?;
         let offset = place - begin;
         match part {
@@ -191,6 +205,13 @@ impl Document {
 
     /// Adds what is between two places.
     fn gather(&self, range: Range<u64>, gather: &mut Gather) {
+        if let Some((from, chunk)) = self.in_one() {
+            let end = range.end.min(self.length);
+            if range.start < end {
+                gather.push(chunk.slice(from + range.start as usize..from + end as usize));
+            }
+            return;
+        }
         let first = self.parts.partition_point(|(begin, _)| *begin <= range.start).saturating_sub(1);
         for (index, &(begin, part)) in self.parts.iter().enumerate().skip(first) {
             if begin >= range.end {

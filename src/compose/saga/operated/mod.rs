@@ -46,6 +46,11 @@ pub(crate) trait Operated: Send + Sync {
     /// What is known of the attempts of a saga that is under way here.
     fn live(&self, id: Id) -> Option<Live>;
 
+    /// Of how many open ones something cannot be read.
+    fn unreadable(&self) -> u64 {
+        0
+    }
+
     /// The steps of this saga in their order, by the text of the definition that it goes by; nothing where that cannot be read.
     fn steps(&self, definition: &str) -> Option<Vec<Known>>;
 
@@ -128,7 +133,7 @@ impl Wanted {
 pub(crate) async fn list(of: &dyn Operated, wanted: &Wanted) -> Result<SagaList, Refused> {
     let now = Millis::now();
     let states = wanted.state.as_ref().map_or(&SagaState::OPEN[..], std::slice::from_ref);
-    let mut told = SagaList { sagas: Vec::new(), more: 0, complete: true };
+    let mut told = SagaList { sagas: Vec::new(), more: 0, complete: true, unreadable: Vec::new() };
     let mut looked_at = 0;
     for state in states {
         let mut after = None;
@@ -142,8 +147,13 @@ pub(crate) async fn list(of: &dyn Operated, wanted: &Wanted) -> Result<SagaList,
             let Some((last, _)) = page.last() else { break };
             (after, looked_at) = (Some(*last), looked_at + page.len());
             for (id, found) in page.iter() {
-                // Of one that cannot be read its own page says so.
-                let Ok((record, definition)) = found else { continue };
+                let Ok((record, definition)) = found else {
+                    // Nobody knows of which route it is.
+                    if told.unreadable.len() < MOST_LISTED {
+                        told.unreadable.push(id.to_string());
+                    }
+                    continue;
+                };
                 if !wanted.fits(record, now) {
                     continue;
                 }
@@ -165,13 +175,14 @@ pub(crate) async fn of_key(of: &dyn Operated, routes: &[String], key: &[Vec<u8>]
     let with_definition = move |store: &Store| {
         let found = keys.iter().filter_map(|key| store.of_key(*key).transpose());
         let found = found.map(|found| {
-            let (id, record) = found?;
+            let (id, kept) = found?;
+            let record = kept.read();
             let definition = record.as_ref().ok().map(|record| store.definition(record.definition)).transpose()?.flatten();
             Ok((id, record, definition))
         });
         found.collect::<Result<Vec<_>, Trouble>>()
     };
-    let mut told = SagaList { sagas: Vec::new(), more: 0, complete: true };
+    let mut told = SagaList { sagas: Vec::new(), more: 0, complete: true, unreadable: Vec::new() };
     for (id, record, definition) in read(of, with_definition).await? {
         let record = record.map_err(|why| Refused::Unreadable(id, why))?;
         if wanted.fits(&record, now) && wanted.state.is_none_or(|state| state == record.state.into()) {

@@ -181,6 +181,13 @@ pub(crate) enum Refused {
     },
     /// The journal cannot be read or written now.
     Unavailable,
+    /// Whether it is written down is not known yet.
+    Unconfirmed {
+        /// Which saga.
+        id: Id,
+        /// What was wanted.
+        order: &'static str,
+    },
     /// The saga cannot be read.
     Unreadable(Id, String),
     /// The process is about to end, and begins nothing any more.
@@ -239,6 +246,11 @@ impl fmt::Display for Refused {
                 write!(f, "Of the saga `{id}` nothing would be taken back, for all that could be is to stay{else_do}.")
             }
             Self::Unavailable => f.write_str("The journal of sagas cannot be used now; the gateway's status says why."),
+            Self::Unconfirmed { id, order } => write!(
+                f,
+                "The journal of sagas takes long, and {order} of the saga `{id}` is not written down yet: once it is, it is carried out, and the log \
+                 says so. `show` says what became of it."
+            ),
             Self::Unreadable(id, why) => write!(f, "The saga `{id}` cannot be read: {why}."),
             Self::Leaving => f.write_str("The gateway is about to end, and begins nothing any more."),
         }

@@ -56,7 +56,7 @@ fn what_is_put_is_there_when_the_file_is_opened_again_and_only_its_owner_sees_it
 
     assert_eq!(store.record(one), Ok(Some(Ok(record("a")))));
     assert_eq!(
-        store.of_key(Hash::of(&[b"b"])).expect("read").map(|(id, record)| (id, record.map(|record| record.state))),
+        store.of_key(Hash::of(&[b"b"])).expect("read").map(|(id, kept)| (id, kept.read().map(|record| record.state))),
         Some((other, Ok(State::Undoing(0))))
     );
     assert_eq!(store.of_key(Hash::of(&[b"c"])), Ok(None));
@@ -118,8 +118,13 @@ fn one_that_cannot_be_read_keeps_its_key_and_concerns_no_other() {
 
     let written = store.put(&[begin(Id(3), "a"), begin(Id(4), "c"), begin(Id(5), "b")]).expect("it is put");
 
-    assert!(matches!(&written[..], [Written::Unreadable(Id(1), _), Written::Done, Written::Taken(Id(2), _)]), "{written:?}");
-    assert!(matches!(store.of_key(Hash::of(&[b"a"])), Ok(Some((Id(1), Err(_))))));
+    match &written[..] {
+        [Written::Taken(Id(1), damaged), Written::Done, Written::Taken(Id(2), sound)] => {
+            assert!(damaged.read().is_err() && sound.read() == Ok(record("b")), "{written:?}");
+        }
+        _ => panic!("{written:?}"),
+    }
+    assert!(matches!(store.of_key(Hash::of(&[b"a"])), Ok(Some((Id(1), kept))) if kept.read().is_err()));
     assert!(matches!(store.record(Id(1)), Ok(Some(Err(_)))));
     assert_eq!(names(&store, "running"), [Id(1), Id(2), Id(4)]);
 }
@@ -146,7 +151,7 @@ fn an_empty_file_is_not_begun_anew_and_one_that_was_half_made_is() {
 fn one_that_is_to_be_there_is_not_made() {
     let scratch = Scratch::new("absent");
 
-    assert!(matches!(Store::open_again(&scratch.0), Ok(None)));
+    assert!(matches!(Store::open_again(&scratch.0, Trust::Proved), Ok(None)));
 
     assert!(!scratch.0.exists());
 }
@@ -159,7 +164,7 @@ fn a_link_or_a_file_of_somebody_else_is_refused_and_one_that_others_can_read_is_
     let mode = || fs::metadata(&path).expect("it is there").permissions().mode() & 0o777;
     let refused = || match Store::open(&scratch.0) {
         Err(Trouble::Broken(why)) => why,
-        Err(Trouble::Elsewhere) | Ok(_) => panic!("it is opened"),
+        other => panic!("{:?}", other.err()),
     };
 
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("changed");
@@ -170,11 +175,79 @@ fn a_link_or_a_file_of_somebody_else_is_refused_and_one_that_others_can_read_is_
     assert!(refused().contains("symbolic link"), "{}", refused());
     fs::remove_file(&path).expect("removed");
     fs::rename(&moved, &path).expect("moved");
+    let folder = scratch.0.with_extension("moved");
+    let _ = fs::remove_dir_all(&folder);
+    fs::rename(&scratch.0, &folder).expect("moved");
+    symlink(&folder, &scratch.0).expect("linked");
+    assert!(refused().contains("symbolic link"), "{}", refused());
+    fs::remove_file(&scratch.0).expect("removed");
+    fs::rename(&folder, &scratch.0).expect("moved");
     if std::os::unix::fs::chown(&path, Some(4711), None).is_err() {
         eprintln!("only root can give a file to somebody else: not tried");
         return;
     }
     assert!(refused().contains("belongs to user 4711"), "{}", refused());
+}
+
+/// What a process leaves that is killed while it has the file open.
+fn left_by_one_that_was_killed(scratch: &Scratch) -> Vec<u8> {
+    let store = Store::open(&scratch.0).expect("it opens");
+    for number in 1..=8 {
+        store.put(&[begin(Id(number), &number.to_string())]).expect("it is put");
+        store.put(&[change(Id(number), &number.to_string(), State::Running(0), State::Done, Some(50))]).expect("it is put");
+    }
+    fs::read(scratch.0.join(file::NAME)).expect("it can be read")
+}
+
+#[test]
+fn of_a_file_with_a_bit_that_was_flipped_nothing_is_believed_that_is_not_proved_and_nobody_panics() {
+    let scratch = Scratch::new("bits");
+    let sound = left_by_one_that_was_killed(&scratch);
+    let path = scratch.0.join(file::NAME);
+    let pages = (0..sound.len()).step_by(4096).flat_map(|page| page..page + 24);
+    let (mut opened, mut refused) = (0, 0);
+
+    for at in pages.filter(|at| sound[*at] != 0) {
+        let mut altered = sound.clone();
+        altered[at] ^= 0x80;
+        fs::write(&path, &altered).expect("written");
+        match Store::open(&scratch.0) {
+            Ok(store) => {
+                opened += 1;
+                for number in 1..=8 {
+                    let found = store.record(Id(number)).expect("it can be read").map(|found| found.map(|found| found.state));
+                    assert_eq!(found, Some(Ok(State::Done)), "byte {at}");
+                }
+                store.put(&[begin(Id(9), "9")]).expect("it is put");
+            }
+            Err(Trouble::Damaged(why) | Trouble::Broken(why)) => {
+                refused += 1;
+                assert!(why.contains("sagas.redb"), "byte {at}: {why}");
+            }
+            Err(Trouble::Elsewhere) => panic!("byte {at}: nobody has it"),
+        }
+    }
+
+    assert!(opened > 5 && refused > 5, "{opened} were opened, {refused} were refused");
+}
+
+#[test]
+fn what_a_panic_leaves_lets_others_have_the_file() {
+    let scratch = Scratch::new("panic");
+    let store = Store::open(&scratch.0).expect("it opens");
+    store.put(&[begin(Id(1), "a")]).expect("it is put");
+
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let writing = store.begin().expect("it can be written");
+        writing.open_table(SAGAS).expect("it is there").insert(2, &b"half"[..]).expect("it is written");
+        panic!("in the middle of it");
+    }));
+    assert!(panicked.is_err());
+    store.abandon();
+
+    let store = Store::open(&scratch.0).expect("it opens");
+    assert_eq!(names(&store, "running"), [Id(1)]);
+    assert_eq!(store.record(Id(2)), Ok(None));
 }
 
 #[test]
@@ -202,6 +275,29 @@ fn a_range_goes_on_where_it_was_left() {
     let second = store.range("running", Some(first[1].0), 10).expect("it can be read");
 
     assert_eq!((first.len(), second.iter().map(|(id, _)| id.0).collect::<Vec<_>>()), (2, vec![3, 4, 5]));
+}
+
+#[test]
+fn a_range_of_large_ones_ends_before_it_is_too_much_and_never_before_the_first() {
+    let scratch = Scratch::new("large");
+    let store = Store::open(&scratch.0).expect("it opens");
+    let large = |number: u128, bytes: usize| {
+        let mut record = record(&number.to_string());
+        record.facts.insert("body.text".to_owned(), format!("\"{}\"", "x".repeat(bytes)));
+        Write::Begin { id: Id(number), record: Box::new(record), definition: "text".to_owned() }
+    };
+    store.put(&[large(1, MOST_AT_ONCE + 1), large(2, MOST_AT_ONCE / 2), large(3, MOST_AT_ONCE / 3), large(4, 1)]).expect("it is put");
+
+    let (mut pages, mut after) = (Vec::new(), None);
+    while let Some(last) = {
+        let page = store.range("running", after, 10).expect("it can be read");
+        pages.push(page.iter().map(|(id, _)| id.0).collect::<Vec<_>>());
+        page.last().map(|(id, _)| *id)
+    } {
+        after = Some(last);
+    }
+
+    assert_eq!(pages, [vec![1], vec![2, 3, 4], vec![]]);
 }
 
 #[test]

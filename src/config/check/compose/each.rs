@@ -18,7 +18,7 @@ const AT_ONCE: u32 = 256;
 const TOGETHER: u32 = 1_000;
 
 /// The keys that belong to `each`, and the numbers among them.
-pub(super) fn bounds(call: &Spanned<Call>, report: &mut Report<'_, '_>) {
+pub(super) fn bounds(call: Spanned<&Call>, report: &mut Report<'_, '_>) {
     let numbers = [("most", &call.most, MOST), ("concurrency", &call.concurrency, AT_ONCE), ("batch", &call.batch, TOGETHER)];
     for (key, number, most) in numbers {
         if let Some(number) = number.as_ref().filter(|number| !(1..=most).contains(&number.value)) {

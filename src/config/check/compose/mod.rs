@@ -3,6 +3,7 @@
 mod answer;
 mod around;
 mod each;
+pub(crate) mod graphql;
 mod json;
 mod needs;
 mod reading;
@@ -11,6 +12,7 @@ mod saga;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod trims;
 
 use frontgate_filters::words::spanned::{Place, Spanned};
 
@@ -23,6 +25,8 @@ use crate::router::Pattern;
 /// Checks the aggregates and the sagas of all routes.
 pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     saga::check(config, report);
+    trims::check(config, report);
+    graphql::check(config, report);
     for route in &config.routes {
         for target in route.target.written() {
             if let crate::config::model::Target::Aggregate(aggregate) = target {
@@ -65,14 +69,14 @@ fn aggregate(config: &Config, route: &Route, aggregate: &Spanned<Aggregate>, rep
     limits(aggregate, names.len(), report);
     for (name, call) in aggregate.calls() {
         self::name(name, report.tree.key_of(call.place), path.as_ref(), report);
-        self::call(call, report);
+        self::call(at(call), report);
     }
     requests::given_back_twice(aggregate, report);
-    around::check(config, route, aggregate, report);
+    around::check(config, route, aggregate.place, "an aggregate", report);
     // Without the route's path nobody knows its variables.
     let Some(path) = path else { return };
     let scope = Scope { path: &path, calls: &names, each: false, saga: false };
-    let calls = aggregate.calls().map(|(name, call)| reading::call(name, call, scope, report)).collect();
+    let calls = aggregate.calls().map(|(name, call)| reading::call(name, at(call), scope, report)).collect();
     let answer = answer::read(aggregate, scope, report);
     let whole = Aggregated { route, aggregate, calls, answer };
     each::check(&whole, report);
@@ -82,10 +86,15 @@ fn aggregate(config: &Config, route: &Route, aggregate: &Spanned<Aggregate>, rep
     around::reads(config, &whole, report);
 }
 
+/// A call with its place.
+fn at(call: &Spanned<Call>) -> Spanned<&Call> {
+    Spanned { value: &call.value, place: call.place }
+}
+
 /// What is wrong with a call whatever the others are.
-fn call(call: &Spanned<Call>, report: &mut Report<'_, '_>) {
+fn call(call: Spanned<&Call>, report: &mut Report<'_, '_>) {
     requests::check(call, report);
-    shape::check(call, report);
+    shape::check(call.value, report);
     each::bounds(call, report);
     if let (Some(otherwise), true) = (&call.otherwise, call.is_optional()) {
         let optional = call.optional.as_ref().map_or(call.place, |optional| optional.place);

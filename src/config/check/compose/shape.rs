@@ -219,7 +219,7 @@ pub(super) fn hides(whole: &Aggregated<'_>, report: &mut Report<'_, '_>) {
         if let (Some(by), Some(_)) = (&call.call.by, &call.call.batch) {
             let text = by.to_string();
             let part = Part { text: Spanned { value: &text, place: by.place }, range: 0..0 };
-            tell(call.name, call.call, &names(&by.0), "`by`", &part, report);
+            tell(call.name, call.call.value, &names(&by.0), "`by`", &part, report);
         }
         if let (Some(into), Some(each)) = (&call.call.into, call.each) {
             let path = names(&into.at);
@@ -236,7 +236,7 @@ fn needs(whole: &Aggregated<'_>, call: usize, place: &[String], who: &str, part:
     if whole.calls.iter().filter_map(|call| call.call.into.as_ref()).any(|into| is_put(into)) {
         return;
     }
-    tell(name, whole.calls[call].call, place, who, part, report);
+    tell(name, whole.calls[call].call.value, place, who, part, report);
 }
 
 fn tell(name: &str, call: &Call, place: &[String], who: &str, part: &Part<'_>, report: &mut Report<'_, '_>) {

@@ -1,0 +1,174 @@
+//! A document that is right, and the one of its operations that is meant.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use apollo_compiler::ast::{DirectiveList, OperationType, Value};
+use apollo_compiler::diagnostic::ToCliReport;
+use apollo_compiler::executable::{self, ExecutableDocument, Selection, SelectionSet};
+use apollo_compiler::parser::Parser;
+use apollo_compiler::response::JsonMap;
+use apollo_compiler::validation::{DiagnosticList, Valid};
+use apollo_compiler::{Name, Node, Schema};
+use parking_lot::Mutex;
+
+use super::{Fault, Plan, limits};
+use crate::compose::graphql::{Operation, Refused};
+use crate::config::model::GraphLimits;
+
+/// How deep braces and brackets of a document may lie in each other.
+const MOST_NESTED: usize = 50;
+/// The most variables that say whether fields are there.
+const MOST_CONDITIONS: usize = 16;
+/// The most plans of one operation: one for each way in which its conditions may hold, and for each profile.
+const MOST_PLANS: usize = 16;
+
+/// An operation of a document, and the plans for it.
+pub(in super::super) struct Prepared {
+    pub(in super::super) document: Valid<ExecutableDocument>,
+    pub(in super::super) operation: Node<executable::Operation>,
+    pub(in super::super) kind: Operation,
+    pub(in super::super) name: Option<Arc<str>>,
+    /// Whether it asks for the schema.
+    pub(in super::super) asks_schema: bool,
+    /// The variables that say whether fields are there.
+    conditions: Box<[Name]>,
+    plans: Mutex<Vec<(Which, Arc<Plan>)>>,
+    /// What it takes of memory, about.
+    bytes: AtomicUsize,
+}
+
+/// Which plan of an operation: for which profile, and which of its conditions hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Which {
+    pub(in super::super) profile: Option<usize>,
+    pub(in super::super) holding: u32,
+}
+
+/// Why nothing is executed.
+pub(in super::super) type Refusal = (Refused, Vec<Fault>);
+
+impl Prepared {
+    /// Reads a document, and finds the operation.
+    pub(in super::super) fn new(
+        schema: &Valid<Schema>,
+        limits: &GraphLimits,
+        text: &str,
+        operation: Option<&str>,
+    ) -> Result<Self, Refusal> {
+        let refused = |why: Refused, message: String| (why, vec![Fault { message, at: None }]);
+        let tokens = limits.tokens.value as usize;
+        let mut parser = Parser::new().token_limit(tokens).recursion_limit(MOST_NESTED);
+        let parsed = parser.parse_ast(text, "");
+        let parsed = parsed.map_err(|wrong| match wrong.errors.iter().any(|error| error.error.to_string().contains("limit reached")) {
+            true => {
+                refused(Refused::Limit, format!("The document has more than {tokens} tokens, or lies deeper in itself than {MOST_NESTED}."))
+            }
+            false => (Refused::Parse, faults(&wrong.errors)),
+        })?;
+        let document = parsed.to_executable_validate(schema).map_err(|wrong| (Refused::Validation, faults(&wrong.errors)))?;
+        let operation =
+            document.operations.get(operation).map_err(|wrong| refused(Refused::Operation, wrong.message().to_string()))?.clone();
+        let kind = match operation.operation_type {
+            OperationType::Query => Operation::Query,
+            OperationType::Mutation => Operation::Mutation,
+            OperationType::Subscription => return Err(refused(Refused::Validation, "Subscriptions are not served.".to_owned())),
+        };
+        let extent = limits::measure(&document, &operation).map_err(|fault| (Refused::Limit, vec![fault]))?;
+        let within = |what: &str, is: u64, most: u32| match is > u64::from(most) {
+            true => Err(refused(Refused::Limit, format!("The operation has {what} {is}, more than {most}."))),
+            false => Ok(()),
+        };
+        within("a depth of", extent.depth, limits.depth.value)?;
+        within("fields, with those of fragments:", extent.fields, limits.fields.value)?;
+        let conditions = conditions(&document, &operation);
+        if conditions.len() > MOST_CONDITIONS {
+            return Err(refused(Refused::Limit, format!("More than {MOST_CONDITIONS} variables say whether fields are there.")));
+        }
+        let asks_schema = operation.root_fields(&document).any(|field| matches!(field.name.as_str(), "__schema" | "__type"));
+        if asks_schema {
+            let check = apollo_compiler::introspection::check_max_depth(&document, &operation);
+            check.map_err(|wrong| refused(Refused::Limit, wrong.message().to_string()))?;
+        }
+        // What the library makes of a document is measured to take about so much for each byte of it.
+        let bytes = AtomicUsize::new(1_000 + text.len() * 24);
+        let name = operation.name.as_ref().map(|name| name.as_str().into());
+        Ok(Self { document, operation, kind, name, asks_schema, conditions, plans: Mutex::default(), bytes })
+    }
+
+    /// Which of the conditions hold with these variables.
+    pub(in super::super) fn holding(&self, variables: &JsonMap) -> u32 {
+        let holds = |name: &Name| variables.get(name.as_str()).and_then(|value| value.as_bool()).unwrap_or(false);
+        self.conditions.iter().enumerate().fold(0, |all, (index, name)| all | u32::from(holds(name)) << index)
+    }
+
+    /// Whether fields with these directives are there.
+    pub(super) fn is_there(&self, directives: &DirectiveList, holding: u32) -> bool {
+        let holds = |directive: &str| {
+            let value = directives.get(directive)?.specified_argument_by_name("if")?;
+            match &**value {
+                Value::Boolean(holds) => Some(*holds),
+                Value::Variable(name) => {
+                    let index = self.conditions.iter().position(|condition| condition == name)?;
+                    Some(holding >> index & 1 == 1)
+                }
+                _ => None,
+            }
+        };
+        holds("skip") != Some(true) && holds("include") != Some(false)
+    }
+
+    /// A plan that is there already.
+    pub(in super::super) fn plan(&self, which: Which) -> Option<Arc<Plan>> {
+        self.plans.lock().iter().find(|(known, _)| *known == which).map(|(_, plan)| plan.clone())
+    }
+
+    /// Keeps a plan, in place of the oldest one where there are many.
+    pub(in super::super) fn keep(&self, which: Which, plan: &Arc<Plan>) {
+        let mut plans = self.plans.lock();
+        if plans.iter().any(|(known, _)| *known == which) {
+            return;
+        }
+        if plans.len() >= MOST_PLANS {
+            let (_, oldest) = plans.remove(0);
+            self.bytes.fetch_sub(oldest.bytes, Ordering::Relaxed);
+        }
+        plans.push((which, plan.clone()));
+        self.bytes.fetch_add(plan.bytes, Ordering::Relaxed);
+    }
+
+    /// What it takes of memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// What the library has to say of a document.
+fn faults(errors: &DiagnosticList) -> Vec<Fault> {
+    let fault = |message: String, at: Option<usize>| Fault { message, at };
+    errors.iter().map(|told| fault(told.error.to_string(), told.error.location().map(|span| span.offset()))).collect()
+}
+
+/// The variables that say whether fields are there, each once.
+fn conditions(document: &ExecutableDocument, operation: &executable::Operation) -> Box<[Name]> {
+    let mut found = BTreeSet::new();
+    in_set(&operation.selection_set, &mut found);
+    document.fragments.values().for_each(|fragment| in_set(&fragment.selection_set, &mut found));
+    found.into_iter().filter(|name| operation.variables.iter().any(|variable| variable.name == *name)).collect()
+}
+
+fn in_set(set: &SelectionSet, found: &mut BTreeSet<Name>) {
+    for selection in &set.selections {
+        for directive in selection.directives().iter().filter(|directive| matches!(directive.name.as_str(), "skip" | "include")) {
+            if let Some(Value::Variable(name)) = directive.specified_argument_by_name("if").map(|value| &**value) {
+                found.insert(name.clone());
+            }
+        }
+        match selection {
+            Selection::Field(field) => in_set(&field.selection_set, found),
+            Selection::InlineFragment(fragment) => in_set(&fragment.selection_set, found),
+            Selection::FragmentSpread(_) => {}
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Graphs without a socket: the calls of each test are answered by a table.
+
+mod answers;
+mod cases;
+mod conformance;
+mod federation;
+mod fuzz;
+mod hostile;
+mod oracle;
+mod requests;
+mod table;

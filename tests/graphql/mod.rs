@@ -1,0 +1,12 @@
+//! GraphQL over REST services, through the real gateway: public cases, the audits of GraphQL over HTTP, what is promised of such a route.
+
+/// The audits of the package graphql-http, which say what a server must, should and may do.
+mod audits;
+/// Every case that is written down, with its answer and what it may ask of services.
+mod cases;
+/// What the page for graphs shows.
+mod page;
+/// What is promised, rule by rule.
+mod serving;
+/// REST services behind a schema.
+mod world;
