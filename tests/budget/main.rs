@@ -47,7 +47,7 @@ const SPLIT: f64 = 2.0;
 /// What a mirror may add that hangs: nothing, once there are as many copies as there may be.
 const HUNG_MIRROR: f64 = 0.0;
 /// A request that is answered from three calls, all of them and its answer.
-const COMPOSED: f64 = 1.0;
+const COMPOSED: f64 = 98.0;
 /// Allocations that come once in many requests: a table grows, a timer is made.
 const STRAY: f64 = 0.25;
 /// The same for system calls: memory that was asked for, a connection that is opened.
