@@ -420,7 +420,7 @@ mod tests {
 
     async fn until(journal: &Journal, wanted: impl Fn(&Health) -> bool) {
         let mut health = journal.health();
-        let waited = tokio::time::timeout(Duration::from_secs(20), health.wait_for(|health| wanted(health))).await;
+        let waited = tokio::time::timeout(Duration::from_secs(60), health.wait_for(|health| wanted(health))).await;
         waited.expect("in time").expect("the thread lives");
     }
 
