@@ -69,7 +69,7 @@ pub(crate) struct Gateway {
     pub overload: Overload,
     /// Who watches the lines of the access log.
     pub taps: Arc<Taps>,
-    /// What became of the last requests that were refused or failed.
+    /// What became of the last requests that were refused, failed or answered in part.
     pub recent: Recent,
     draining: AtomicBool,
     drain_asked: tokio::sync::Notify,

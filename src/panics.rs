@@ -27,7 +27,8 @@ thread_local! {
 }
 
 /// From now on this thread stops for good, once it has done `lost`, where a panic in a destructor that runs because of a panic would end the
-/// process: whatever holds what is damaged stays as it is. Those who wait for the thread have to be told so by `lost`.
+/// process: whatever holds what is damaged stays as it is. Those who wait for the thread have to be told so by `lost`. From then on nobody can
+/// change the hook for panics, which it never leaves.
 #[cfg(feature = "saga")]
 pub(crate) fn stop_instead_of_abort(lost: impl Fn() + 'static) {
     static HOOK: Once = Once::new();

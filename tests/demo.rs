@@ -25,4 +25,8 @@ fn the_demo_that_is_killed_in_the_middle_of_an_order_ends_it_when_it_is_started_
     assert_eq!((ended.status, ended.json()["state"].as_str()), (200, Some("done")), "{}", ended.text());
     let charged = ask(demo.address, "GET", "/demo/bank", &[], None);
     assert_eq!(charged.json().as_array().map(Vec::len), Some(1), "{}", charged.text());
+    // What was reserved before it was killed is reserved.
+    let stock = ask(demo.address, "GET", "/demo/stock", &[], None);
+    assert_eq!(stock.json().as_array().map(Vec::len), Some(1), "{}", stock.text());
+    assert_eq!(stock.json()[0]["state"], "done", "{}", stock.text());
 }

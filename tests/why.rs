@@ -151,7 +151,7 @@ fn what_is_not_known_is_answered_with_how_far_back_one_can_ask() {
     let (words, code) = why(admin, &[good.header("x-request-id").unwrap()]);
     assert_eq!(code, Some(1));
     assert!(
-        words.contains("was refused or failed of late: all 0 refusals since the gateway began are kept, and all 0 failures"),
+        words.contains("answered in part of late: all 0 refusals since the gateway began are kept, all 0 failures since the gateway began are kept, all 0 answers in part"),
         "{words}"
     );
 

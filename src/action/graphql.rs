@@ -254,7 +254,7 @@ impl Served {
 
     fn refused(&self, why: GraphqlRefusal, reply: Reply) -> Composed {
         self.metrics.refused(GraphqlOperation::Unknown, why);
-        Composed { reply, missing: Vec::new(), saga: None }
+        Composed { reply, missing: Vec::new(), saga: None, flag: None }
     }
 
     fn told(&self, form: Form, document: &Document<'_>, outcome: Outcome, inquiry: &Inquiry<'_>) -> Composed {
@@ -282,7 +282,7 @@ impl Served {
             reply.headers.retain(|(name, _)| *name != CACHE_CONTROL);
             reply = reply.with(CACHE_CONTROL, NO_STORE);
         }
-        Composed { reply, missing: outcome.missing, saga: None }
+        Composed { reply, missing: outcome.missing, saga: None, flag: None }
     }
 }
 

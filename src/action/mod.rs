@@ -112,7 +112,7 @@ pub(crate) fn compile(route: &model::Route, path: &Pattern, with: &With<'_>) -> 
         model::Target::Apart(split) => upstream::compile(&split.write, route, path, with),
         model::Target::Redirect(written) => redirect::compile(written, path),
         model::Target::Respond(written) => respond::compile(written),
-        model::Target::Aggregate(written) => aggregate::compile(written, path, with),
+        model::Target::Aggregate(written) => aggregate::compile(written, route, path, with),
         #[cfg(feature = "graphql")]
         model::Target::Graphql(written) => graphql::compile(written, route, path, with),
         #[cfg(not(feature = "graphql"))]

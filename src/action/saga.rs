@@ -7,6 +7,7 @@ use bytes::Bytes;
 use frontgate_filters::filter::{BoxFuture, Facts};
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::words::selector::Selector;
+use frontgate_filters::words::spanned::Spanned;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
 use pingora_http::RequestHeader;
@@ -20,6 +21,8 @@ use crate::compose::saga::machine::State;
 use crate::compose::saga::record::{Answer, Hash, Id, Millis, Record};
 use crate::compose::{Composed, Composition, Explained, Inquiry};
 use crate::config::model;
+use crate::config::secrets::is_secret;
+use crate::refusals;
 use crate::router::Pattern;
 use crate::telemetry::SagaMetrics;
 
@@ -44,23 +47,33 @@ struct Saga {
 }
 
 /// The route's saga as an action.
-struct Begins(Arc<dyn Composition>);
+struct Begins {
+    composition: Arc<dyn Composition>,
+    /// Whether the route names methods: then all of these but GET and HEAD begin one.
+    names_methods: bool,
+}
 
 /// Compiles a checked saga.
 pub(super) fn compile(written: &model::Saga, route: &model::Route, _: &Pattern, with: &With<'_>) -> Result<Box<dyn Action>, String> {
-    let definition = Definition::compile(&route.path, written)?;
+    let is_secret = |name: &str, value: &Spanned<String>| with.loaded.is_brought(value.place) || is_secret(name);
+    let definition = Definition::compile(&route.path, written, &is_secret)?;
     let metrics = with.metrics.sagas(&route.name);
     let saga = Saga { route: route.name.as_str().into(), definition: Arc::new(definition), home: with.sagas.clone(), metrics };
-    Ok(Box::new(Begins(Arc::new(saga))))
+    Ok(Box::new(Begins { composition: Arc::new(saga), names_methods: route.methods.is_some() }))
 }
 
 impl Action for Begins {
     fn composition(&self) -> Option<&Arc<dyn Composition>> {
-        Some(&self.0)
+        Some(&self.composition)
     }
 
-    fn act<'a>(&'a self, _: &RequestHeader, _: &Facts, _: &'a Upstreams) -> Act<'a> {
-        Act::Compose(&self.0)
+    fn act<'a>(&'a self, head: &RequestHeader, _: &Facts, _: &'a Upstreams) -> Act<'a> {
+        let begins = head.method == Method::POST || self.names_methods && head.method != Method::OPTIONS;
+        if begins || asks(&head.method) { Act::Compose(&self.composition) } else { Act::Answer(refusals::wrong_method("GET, HEAD, POST")) }
+    }
+
+    fn why(&self, _: &Reply) -> String {
+        "no saga begins with this method".to_owned()
     }
 }
 
@@ -87,6 +100,10 @@ impl Composition for Saga {
         LARGEST_ANSWER
     }
 
+    fn refers_to(&self, fact: &Selector) -> bool {
+        self.definition.refers_to(fact)
+    }
+
     fn compose<'a>(&'a self, inquiry: Inquiry<'a>) -> BoxFuture<'a, Composed> {
         Box::pin(async move {
             let key = self.key(inquiry.head, inquiry.facts);
@@ -102,7 +119,7 @@ impl Composition for Saga {
             if let Some(own) = own.and_then(|own| HeaderValue::try_from(own).ok()) {
                 reply = reply.with(IDEMPOTENCY_KEY, own);
             }
-            Composed { reply, missing: Vec::new(), saga: id.map(|id| id.to_string().into()) }
+            Composed { reply, missing: Vec::new(), flag: None, saga: id.map(|id| id.to_string().into()) }
         })
     }
 

@@ -424,22 +424,22 @@ fn explain(admin: &Admin, body: &[u8]) -> Answer {
     }
 }
 
-/// What became of the request that `id` names, where it was refused or failed of late.
+/// What became of the request that `id` names, where it was refused, failed or was answered in part of late.
 fn why(admin: &Admin, head: &RequestHeader) -> Answer {
     let id = parameter(head, "id").unwrap_or_default();
     let recent = &admin.gateway.recent;
     let found = recent.find(&id);
     if found.is_empty() {
-        let (refusals, failures) = recent.reach();
+        let [refusals, failures, parts] = recent.reach();
         let told = |what: &str, reach: Reach| match reach.since {
             Some(since) => format!("the last {} {what}, since {}, are kept", reach.kept, timestamp(since)),
             None => format!("all {} {what} since the gateway began are kept", reach.kept),
         };
-        let (refusals, failures) = (told("refusals", refusals), told("failures", failures));
+        let told = [told("refusals", refusals), told("failures", failures), told("answers in part", parts)].join(", ");
         return refusal(
             StatusCode::NOT_FOUND,
             "not_found",
-            &format!("No request of this identifier was refused or failed of late: {refusals}, and {failures}."),
+            &format!("No request of this identifier was refused, failed or answered in part of late: {told}."),
         );
     }
     let found = found.join(&b',');

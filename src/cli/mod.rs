@@ -83,7 +83,7 @@ enum Command {
         /// The rate limit's name; by default all
         filter: Option<String>,
     },
-    /// Tell the decisions of a recent request that was refused or failed
+    /// Tell the decisions of a recent request that was refused, failed or answered in part
     Why(operate::why::Arguments),
     /// Show log lines of the running gateway as they come
     Tap(operate::tap::Arguments),

@@ -24,12 +24,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use frontgate_filters::filter::{BoxFuture, Facts, Keep};
 use frontgate_filters::reply::Reply;
+use frontgate_filters::words::selector::Selector;
 use http::{HeaderMap, Method, StatusCode};
 use pingora_http::RequestHeader;
 
 pub(crate) use self::memory::{Budget, Held};
 use crate::panics::caught;
 pub(crate) use crate::telemetry::CallResult;
+use crate::telemetry::Flag;
 use crate::upstream::Pool;
 
 /// A call whose templates are filled in.
@@ -97,8 +99,10 @@ pub(crate) enum Failed {
         /// When to ask again.
         retry_after: Option<Duration>,
     },
-    /// No endpoint can be asked, or the pool is full. Nothing was sent.
+    /// No endpoint can be asked. Nothing was sent.
     Unavailable,
+    /// The pool has as many requests as it may. Nothing was sent.
+    Full,
     /// No endpoint can be reached. Nothing was sent.
     Connect,
     /// It was sent, and the connection broke before all of the answer came.
@@ -118,11 +122,24 @@ impl Failed {
     pub(crate) fn result(self) -> CallResult {
         match self {
             Self::CircuitOpen { .. } => CallResult::CircuitOpen,
-            Self::Unavailable | Self::NoMemory => CallResult::Unavailable,
+            Self::Unavailable | Self::Full | Self::NoMemory => CallResult::Unavailable,
             Self::Connect | Self::Broken => CallResult::Connect,
             Self::Timeout => CallResult::Timeout,
             Self::TooLarge => CallResult::TooLarge,
             Self::Malformed => CallResult::Malformed,
+        }
+    }
+
+    /// What is said of it in the log, where a request fails with it: the letters of a proxied request.
+    pub(crate) fn flag(self) -> Option<Flag> {
+        match self {
+            Self::CircuitOpen { .. } | Self::Full | Self::NoMemory => Some(Flag::UpstreamOverflow),
+            Self::Unavailable => Some(Flag::NoHealthyUpstream),
+            Self::Connect => Some(Flag::UpstreamConnectionFailure),
+            Self::Broken => Some(Flag::UpstreamConnectionTermination),
+            Self::Timeout => Some(Flag::UpstreamTimeout),
+            Self::Malformed => Some(Flag::UpstreamProtocolError),
+            Self::TooLarge => None,
         }
     }
 }
@@ -164,8 +181,10 @@ pub(crate) struct Inquiry<'a> {
 pub(crate) struct Composed {
     /// The answer.
     pub reply: Reply,
-    /// The calls that are missing in it: it is not complete where there are some.
+    /// The calls that are missing in it: it is not complete where there are some. Where the request failed with a call, the first one is that.
     pub missing: Vec<Missing>,
+    /// What the log says went wrong, where the request failed with a call.
+    pub flag: Option<Flag>,
     /// The saga that stands behind it.
     pub saga: Option<Arc<str>>,
 }
@@ -198,6 +217,11 @@ pub(crate) trait Composition: Send + Sync {
 
     /// The most bytes that all answers to calls of one request may have together, once they are decoded.
     fn most(&self) -> usize;
+
+    /// Whether something in it refers to this fact of the request: what nobody refers to need not be found out. Who does not know refers to all.
+    fn refers_to(&self, _fact: &Selector) -> bool {
+        true
+    }
 
     /// Makes the calls and puts the answer together. Dropped, every call is cancelled.
     fn compose<'a>(&'a self, inquiry: Inquiry<'a>) -> BoxFuture<'a, Composed>;

@@ -325,15 +325,23 @@ impl Scope<'_> {
         wrong(self.unknown(head))
     }
 
-    fn unknown(&self, head: &str) -> String {
-        let variables = self.path.segments().iter().filter_map(|segment| match segment {
+    /// The variables of the route's path.
+    fn variables(&self) -> impl Iterator<Item = &str> {
+        self.path.segments().iter().filter_map(|segment| match segment {
             Segment::Variable(name) => Some(&**name),
             Segment::Rest => Some("rest"),
             Segment::Literal(_) => None,
-        });
+        })
+    }
+
+    fn unknown(&self, head: &str) -> String {
         let kind = if self.saga { "step before" } else { "call" };
-        let known = variables.chain(self.calls.iter().copied()).chain(KINDS).chain(FACTS).chain(["body"]);
-        let meant = nearest(head, known.chain(self.each.then_some("each")).chain(self.saga.then_some("saga")));
+        let known = self.variables().chain(self.calls.iter().copied()).chain(KINDS).chain(FACTS).chain(["body"]);
+        let near = nearest(head, known.chain(self.each.then_some("each")).chain(self.saga.then_some("saga")));
+        // `{userid}` and `{user_id}` are what others call the variable `id`; a letter too many or too few is a slip.
+        let is_slip = |near: &&str| near.len().abs_diff(head.len()) <= 1;
+        let ends_with = |name: &&str| head.len() > name.len() && head.to_lowercase().ends_with(&name.to_lowercase());
+        let meant = near.filter(is_slip).or_else(|| self.variables().find(ends_with)).or(near);
         match meant {
             Some(meant) => format!("`{head}` is no {kind}, no variable of the route's path and no selector: did you mean `{meant}`?"),
             None => format!("`{head}` is no {kind}, no variable of the route's path and no selector"),
@@ -446,6 +454,8 @@ mod tests {
     fn what_a_reference_cannot_stand_for_is_told_with_its_place() {
         for (text, at, words) in [
             ("{usr.id}", 1, "did you mean `user`?"),
+            ("{myShop}", 1, "did you mean `shop`?"),
+            ("{user_shop}", 1, "did you mean `shop`?"),
             ("{zzzzzz}", 1, "no selector"),
             ("{each.x}", 5, "nothing follows"),
             ("{shop.x}", 5, "nothing follows"),

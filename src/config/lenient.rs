@@ -25,6 +25,15 @@ pub(crate) fn admin(path: Option<&Path>) -> Option<AdminAddress> {
     readable(path).into_iter().find_map(|(file, text)| admin_of(&file, &text, &env))
 }
 
+/// Whether the configuration at `path`, or where one usually is, can be read and says nothing of an admin address.
+pub(crate) fn names_no_admin(path: Option<&Path>) -> bool {
+    let env = |name: &str| std::env::var(name).ok();
+    let files = readable(path);
+    let says_nothing =
+        |text: &str| read(text, &env).is_some_and(|root| root.get("server").is_none_or(|server| server.get("admin").is_none()));
+    !files.is_empty() && files.iter().all(|(_, text)| says_nothing(text))
+}
+
 /// The directory that the configuration at `path` names as its `server.state_dir`; nothing where none can be made out.
 pub(crate) fn state_dir(path: Option<&Path>) -> Option<PathBuf> {
     let env = |name: &str| std::env::var(name).ok();

@@ -29,7 +29,7 @@ use frontgate_filters::words::spanned::{Place, Problem, Spanned};
 
 use self::diagnostics::{Code, Diagnostic, Diagnostics, Severity};
 use self::ledger::Ledger;
-pub(crate) use self::lenient::admin;
+pub(crate) use self::lenient::{admin, names_no_admin};
 use self::model::{Config, Secret};
 pub(crate) use self::places::Source;
 use self::places::{At, Places};

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use frontgate_filters::chain::Link;
+use frontgate_filters::circuit_breaker::Fallback;
 use frontgate_filters::filter::Facts;
+use frontgate_filters::registry::FilterConfig;
 use frontgate_filters::words::claims::Claim;
 use frontgate_filters::words::matching::{Fact, Match, Wanted};
 use frontgate_filters::words::selector::Selector;
@@ -16,7 +18,7 @@ use crate::compose::reference::{Origin, Reference, Scope, Text};
 use crate::compose::stages::stages;
 use crate::compose::template::{Source, Target};
 use crate::compose::values::{self, Value, Values};
-use crate::config::model::{Call, Json, WhenFact};
+use crate::config::model::{Call, FilterUse, Json, Verb, WhenFact};
 use crate::router::Pattern;
 use crate::snapshot::Snapshot;
 use crate::status::CircuitState;
@@ -44,7 +46,8 @@ struct Planned {
     upstream: String,
     /// Path and query, with what is known by now filled in.
     target: String,
-    /// What becomes of the request where it fails: `required`, `optional` or `otherwise`.
+    /// What becomes of the request where it fails: `required`, `optional` or `otherwise`; of a call for each of several values `partial`: what
+    /// fails of it is left out.
     fails: String,
     /// Facts of other answers that decide whether it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -158,6 +161,8 @@ impl Seen<'_> {
         let fails = match (&call.otherwise, call.is_optional()) {
             (Some(_), _) => "otherwise",
             (None, true) => "optional",
+            // Those that do not fail are in the answer, and nothing else is missing in it.
+            (None, false) if call.each.is_some() => "partial",
             (None, false) => "required",
         };
         Some(Planned {
@@ -173,7 +178,7 @@ impl Seen<'_> {
                 let batch = call.batch.as_ref().map(|batch| format!(", {} a call", batch.value)).unwrap_or_default();
                 format!("{}{batch}, at most {}", each.written(), call.most())
             }),
-            circuits: if self.live { self.circuits(&call.upstream) } else { Vec::new() },
+            circuits: if self.live { self.circuits(call, verb) } else { Vec::new() },
             not_made: unmet.or(trimmed).or(missing),
         })
     }
@@ -228,16 +233,38 @@ impl Seen<'_> {
         }
     }
 
-    /// The circuits before an upstream that the route's filters have.
-    fn circuits(&self, upstream: &str) -> Vec<String> {
+    /// The circuits before a call's upstream that the route's filters have, and what answers where they let nothing through.
+    fn circuits(&self, call: &Call, verb: Verb) -> Vec<String> {
         let links = self.snapshot.routes[self.route].chain.links();
         let breakers = links.iter().filter(|link| link.kind == "circuit_breaker");
         let told = |breaker: &Link| {
-            let known = breaker.filter.inspect().circuits.into_iter().find(|circuit| *circuit.upstream == *upstream);
+            let known = breaker.filter.inspect().circuits.into_iter().find(|circuit| *circuit.upstream == *call.upstream.value);
             // One that nobody has asked for lets everything through.
-            format!("{} {}", breaker.name, known.map_or("closed", |circuit| CircuitState::from(circuit.state).label()))
+            let state = known.map_or(CircuitState::Closed, |circuit| CircuitState::from(circuit.state));
+            let instead = if state == CircuitState::Closed || verb != Verb::Get { Vec::new() } else { self.fallbacks(breaker, call) };
+            let instead = if instead.is_empty() { String::new() } else { format!(" (in its place: {})", instead.join(", else ")) };
+            format!("{} {}{instead}", breaker.name, state.label())
         };
         breakers.map(told).collect()
+    }
+
+    /// What a filter answers in the place of a call's upstream, in its order.
+    fn fallbacks(&self, breaker: &Link, call: &Call) -> Vec<String> {
+        let config = &self.snapshot.loaded.config;
+        let used = config.server.filters.iter().chain(&config.routes[self.route].filters);
+        let entry = used.into_iter().find_map(|used| match &used.value {
+            FilterUse::Named(name) if **name == *breaker.name => config.filters.get(name).map(|entry| &entry.value),
+            FilterUse::Inline(entry) if entry.config.kind() == breaker.kind => Some(entry),
+            _ => None,
+        });
+        let Some(FilterConfig::CircuitBreaker(written)) = entry.map(|entry| &entry.config) else { return Vec::new() };
+        let fallbacks = written.fallback.iter().filter_map(|fallback| match &fallback.value {
+            Fallback::Cached(_) => Some("what is cached".to_owned()),
+            Fallback::Upstream(name) if name.value == call.upstream.value => None,
+            Fallback::Upstream(name) => Some(format!("upstream {}", name.value)),
+            Fallback::Respond(_) => Some("respond".to_owned()),
+        });
+        fallbacks.collect()
     }
 }
 
@@ -338,7 +365,8 @@ impl fmt::Display for Plan {
                     let each = call.each.as_ref().map(|each| format!("each of {each}"));
                     let when = call.when.as_ref().map(|when| format!("if {when}"));
                     let circuits = call.circuits.iter().map(|circuit| format!("circuit {circuit}"));
-                    let parts = [Some(call.fails.clone()), call.timeout.clone(), each, when].into_iter().flatten().chain(circuits);
+                    let fails = if call.fails == "partial" { "what fails is left out" } else { &call.fails };
+                    let parts = [Some(fails.to_owned()), call.timeout.clone(), each, when].into_iter().flatten().chain(circuits);
                     writeln!(f, "{}", parts.collect::<Vec<_>>().join(", "))?;
                 }
             }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use http::HeaderValue;
+use http::header::{HeaderName, HeaderValue};
 
 use super::Gateway;
 use crate::compose::Calls;
@@ -22,6 +22,15 @@ struct Around(Weak<Gateway>);
 impl World for Around {
     fn pool(&self, name: &str) -> Option<Arc<Pool>> {
         self.0.upgrade()?.snapshot().pools.get(name).cloned()
+    }
+
+    fn header(&self, route: &str, call: &str, name: &HeaderName) -> Option<HeaderValue> {
+        let snapshot = self.0.upgrade()?.snapshot();
+        let route = snapshot.loaded.config.routes.iter().find(|known| *known.name.value == *route)?;
+        let written = &route.target.saga()?.call(call)?.headers;
+        let (_, value) = written.iter().find(|(written, _)| name.as_str().eq_ignore_ascii_case(written))?;
+        // Whatever it refers to by now is not known of one that began before.
+        if value.value.contains(['{', '}']) { None } else { HeaderValue::from_str(&value.value).ok() }
     }
 
     fn calls(&self, route: &str, request_id: &str) -> Option<Arc<dyn Calls>> {

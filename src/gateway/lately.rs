@@ -1,4 +1,5 @@
-//! What went wrong lately, so that whoever asks how the gateway is hears of it: routes of which requests fail, circuits that are open.
+//! What went wrong lately, so that whoever asks how the gateway is hears of it: routes of which requests fail, or whose answers lack
+//! something, circuits that are open.
 //!
 //! Nothing is counted for it. What is counted anyhow is read every few seconds and kept for a minute, on the operators' thread.
 
@@ -23,6 +24,14 @@ const PERCENT: u64 = 5;
 const GONE: usize = 1000;
 /// How many routes are told, and how many circuits.
 const TOLD: usize = 5;
+
+/// Which share of the requests on a route was like something.
+struct Share {
+    percent: u64,
+    some: u64,
+    requests: u64,
+    route: String,
+}
 
 /// What is remembered of the last minute.
 #[derive(Default)]
@@ -70,22 +79,36 @@ impl Lately {
 
     /// The routes of which requests failed within the last minute, those that failed most first, a sentence each.
     pub(super) fn failing(&self, metrics: &Metrics) -> Vec<String> {
+        let told = self.shares(metrics, |counted| counted.failed).into_iter().map(|Share { percent, some, requests, route }| {
+            format!("{percent} % of the requests on route `{route}` failed in the last minute ({some} of {requests})")
+        });
+        bounded(told.collect(), "routes fail")
+    }
+
+    /// The routes whose answers lacked something within the last minute, those that lacked most first, a sentence each.
+    pub(super) fn lacking(&self, metrics: &Metrics) -> Vec<String> {
+        let told = self.shares(metrics, |counted| counted.incomplete).into_iter().map(|Share { percent, some, requests, route }| {
+            let where_from = "the log's `missing` says which calls";
+            format!("{percent} % of the answers on route `{route}` lacked a part in the last minute ({some} of {requests}): {where_from}")
+        });
+        bounded(told.collect(), "routes lack something")
+    }
+
+    /// The routes of whose requests within the last minute a share worth telling was like this, the largest first.
+    fn shares(&self, metrics: &Metrics, of: impl Fn(&Outcomes) -> u64) -> Vec<Share> {
         let remembered = self.0.lock();
-        let mut failing = Vec::new();
+        let mut shares = Vec::new();
         metrics.outcomes(&mut |name, counted| {
             let before = remembered.routes.get(name).and_then(VecDeque::front).copied().unwrap_or_default();
             let requests = counted.requests.saturating_sub(before.requests);
-            let failed = counted.failed.saturating_sub(before.failed).min(requests);
+            let some = of(&counted).saturating_sub(of(&before)).min(requests);
             // What no route takes says more of those who ask than of the gateway.
-            if name != UNMATCHED && requests >= FEWEST && failed * 100 >= requests * PERCENT {
-                failing.push((failed * 100 / requests, failed, requests, name.to_owned()));
+            if name != UNMATCHED && requests >= FEWEST && some * 100 >= requests * PERCENT {
+                shares.push(Share { percent: some * 100 / requests, some, requests, route: name.to_owned() });
             }
         });
-        failing.sort_unstable_by(|a, b| (b.0, b.1, &a.3).cmp(&(a.0, a.1, &b.3)));
-        let told = failing.iter().map(|(percent, failed, requests, name)| {
-            format!("{percent} % of the requests on route `{name}` failed in the last minute ({failed} of {requests})")
-        });
-        bounded(told.collect(), "routes fail")
+        shares.sort_unstable_by(|a, b| (b.percent, b.some, &a.route).cmp(&(a.percent, a.some, &b.route)));
+        shares
     }
 
     /// The circuits that let few or no requests pass by themselves, the longest first, a sentence each.
@@ -169,6 +192,25 @@ mod tests {
         // Not before it is time.
         (0..100).for_each(|_| lately.read(&metrics, began + EVERY * (READINGS as u32 - 1)));
         assert_eq!(lately.failing(&metrics).len(), 1);
+    }
+
+    #[test]
+    fn a_route_whose_answers_lack_something_is_told_of_though_none_fails() {
+        let (metrics, lately, began) = (Metrics::new(), Lately::default(), Instant::now());
+        let (route, (composed, _)) = (metrics.route("home"), metrics.route("home").composed(&["reviews".into()]));
+        count(&metrics, "home", 200, 20);
+        count(&metrics, "whole", 200, 20);
+        assert_eq!(lately.lacking(&metrics), [""; 0]);
+
+        (0..12).for_each(|_| composed.incomplete());
+
+        let told = lately.lacking(&metrics);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("60 % of the answers on route `home` lacked a part in the last minute (12 of 20)"), "{told:?}");
+        assert_eq!(lately.failing(&metrics), [""; 0]);
+        (0..READINGS as u32).for_each(|number| lately.read(&metrics, began + EVERY * number));
+        assert_eq!(lately.lacking(&metrics), [""; 0], "they are of a minute ago");
+        drop(route);
     }
 
     #[test]

@@ -133,6 +133,7 @@ impl Gateway {
             .chain(self.saga_troubles())
             .chain(self.sources(snapshot))
             .chain(self.lately.failing(&self.metrics))
+            .chain(self.lately.lacking(&self.metrics))
             .chain(self.lately.open(circuits, now))
             .collect()
     }

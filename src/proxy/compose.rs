@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use frontgate_filters::chain::Exchange;
 use frontgate_filters::clock;
 use frontgate_filters::filter::Flow;
-use frontgate_filters::reply::Reply;
+use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::words::fields::lists;
 use http::StatusCode;
 use http::header::EXPECT;
@@ -32,7 +32,7 @@ use crate::upstream::timer::Timer;
 pub(super) struct Composing {
     /// What they have in common, and what became of them.
     pub common: Arc<Common>,
-    /// Those that are missing in the answer, each with its cause.
+    /// Those that are missing in the answer, each with its cause; of one that failed, first the one that it failed with.
     pub missing: String,
     /// The saga behind it.
     pub saga: Option<Arc<str>>,
@@ -73,12 +73,16 @@ pub(super) async fn compose<C: Client>(client: &mut C, ctx: &mut Ctx, compositio
     let deadline = route.timeout.map(|timeout| ctx.began + timeout);
     let head = client.request().clone();
     let mut upload = Uploaded::new(client, route.body_limit);
-    let mut held = Held::of(&calls.budget);
     let mut body = Bytes::new();
     if !upload.done && composition.reads_body(&head.method) {
+        // What refers to the body has it for as long as it needs it, which may be longer than its client waits.
+        let mut held = Held::of(&calls.budget);
         let reading = upload.read(client, &mut ctx.exchange, &mut held, deadline);
         match ctx.attempts.aside(reading).await {
-            Ok(read) => body = read,
+            Ok(read) => match held.keeping(read) {
+                Some(read) => body = read,
+                None => return End::Answer(refusals::no_memory()),
+            },
             Err(unanswered) => return ended(ctx, unanswered),
         }
     }
@@ -105,17 +109,25 @@ pub(super) async fn compose<C: Client>(client: &mut C, ctx: &mut Ctx, compositio
         Ok(Err(Panicked)) => return End::Answer(refusals::internal()),
         Err(unanswered) => return ended(ctx, unanswered),
     };
-    let Composed { reply, missing, saga } = composed;
-    if !missing.is_empty() {
+    let Composed { mut reply, missing, flag, saga } = composed;
+    if !missing.is_empty() && reply.status.is_success() {
         calls.metrics.incomplete();
+    }
+    // What a saga has answered before is read again for everybody who asks.
+    if let (Some(_), ReplyBody::Bytes(body)) = (&saga, &mut reply.body) {
+        match Held::of(&calls.budget).keeping(std::mem::take(body)) {
+            Some(kept) => *body = kept,
+            None => reply = refusals::no_memory(),
+        }
+    }
+    if let Some(fallback) = common.told.fallback().filter(|_| reply.status.is_success() && ctx.facts.reason.is_empty()) {
+        ctx.facts.reason = fallback;
     }
     if let Some(composing) = &mut ctx.composed {
         let told: Vec<String> = missing.iter().map(|missing| format!("{} ({})", missing.name, missing.cause)).collect();
         (composing.missing, composing.saga) = (told.join(", "), saga);
     }
-    if reply.is_refusal() && reply.status == StatusCode::GATEWAY_TIMEOUT {
-        ctx.flag = Some(Flag::UpstreamTimeout);
-    }
+    ctx.flag = flag.or_else(|| (reply.is_refusal() && reply.status == StatusCode::GATEWAY_TIMEOUT).then_some(Flag::UpstreamTimeout));
     End::Answer(reply)
 }
 

@@ -160,6 +160,11 @@ impl Ctx {
         }
     }
 
+    /// Whether its route leads to a saga, whose calls are nobody's request.
+    fn begins_sagas(&self) -> bool {
+        self.route.is_some_and(|index| self.snapshot.loaded.config.routes[index].target.saga().is_some())
+    }
+
     /// Ends the request: filters, metrics, log.
     pub(super) fn log(&mut self, head: &RequestHeader) {
         let now = clock::now();
@@ -238,7 +243,7 @@ impl Ctx {
             sni: self.facts.tls.as_ref().and_then(|tls| tls.sni.as_deref()).map(str::as_bytes),
             client_cert: self.facts.tls.as_ref().and_then(|tls| tls.client.as_ref()).map(|client| client.subject.as_bytes()),
             grpc_status: call.and_then(|call| call.status).map(Status::number),
-            calls: composed.map(|composed| composed.common.told.count()),
+            calls: composed.filter(|_| !self.begins_sagas()).map(|composed| composed.common.told.count()),
             missing: composed.map(|composed| &*composed.missing).filter(|missing| !missing.is_empty()),
             operation: composed.and_then(|composed| composed.common.told.operation()),
             saga: composed.and_then(|composed| composed.saga.as_deref()),

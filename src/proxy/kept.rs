@@ -1,4 +1,4 @@
-//! What is kept of a request that was refused or failed, for `frontgate why`: its line of the log, what refused it, what each filter did, and every
+//! What is kept of a request that was refused, failed or answered in part, for `frontgate why`: its line of the log, what refused it, what each filter did, and every
 //! attempt. Nothing in it says more of anybody than the log does.
 
 use std::collections::HashMap;
@@ -31,7 +31,8 @@ pub(super) fn came(ctx: &Ctx, status: u16) -> Option<Came> {
         Some(_) => Some(Came::Refused),
         None if status >= 500 || called.is_some_and(|status| status.is_failure()) => Some(Came::Failed),
         // Who left knows of no identifier.
-        None => ctx.flag.filter(|flag| *flag != Flag::DownstreamConnectionTermination).map(|_| Came::Failed),
+        None if ctx.flag.is_some_and(|flag| flag != Flag::DownstreamConnectionTermination) => Some(Came::Failed),
+        None => ctx.composed.as_ref().filter(|composed| !composed.missing.is_empty()).map(|_| Came::InPart),
     }
 }
 

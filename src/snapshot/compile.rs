@@ -159,6 +159,7 @@ impl Snapshot {
         let entries: Vec<Entry<'_>> = config.routes.iter().map(|route| entry(route)).collect();
         let router = Router::build(&entries);
         vary(&router, &mut routes);
+        let devices = devices(config, &routes)?;
         Ok(Self {
             router,
             routes,
@@ -204,7 +205,7 @@ impl Snapshot {
             #[cfg(feature = "saga")]
             sagas,
             certificate_headers,
-            devices: devices(config)?,
+            devices,
             token: token(&loaded)?,
             pseudonyms: pseudonyms(&loaded, previous)?,
             access_log,
@@ -290,8 +291,9 @@ fn entries<'c>(config: &'c model::Config, route: &'c model::Route) -> Vec<&'c Fi
     entries.flatten().collect()
 }
 
-/// The table of devices: the configuration's or the built-in one, where a filter, an upstream or a route asks for the class.
-fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
+/// The table of devices: the configuration's or the built-in one, where a filter, an upstream, a route, what it leads to, or the choice of the
+/// log's lines asks for the class.
+fn devices(config: &model::Config, routes: &[Route]) -> Result<Option<Arc<Devices>>, String> {
     let named = config.filters.values().map(|entry| &entry.value);
     let filters = named.chain(inline(config).map(|(_, _, entry)| entry)).flat_map(|entry| entry.config.options().selectors());
     let hashes = config.upstreams.values().filter_map(|upstream| match &upstream.balance {
@@ -300,13 +302,16 @@ fn devices(config: &model::Config) -> Result<Option<Arc<Devices>>, String> {
     });
     let whens = config.routes.iter().filter_map(|route| route.when.as_ref()).flat_map(|when| &when.facts).map(|fact| &fact.selector);
     let read = filters.chain(hashes).map(|selector| &selector.value).chain(config.routes.iter().flat_map(|route| route.selectors()));
-    let calls = config.routes.iter().any(|route| route.asks_for_devices());
-    if config.devices.is_none() && !calls && !read.chain(whens).any(|selector| *selector == Selector::Device) {
-        return Ok(None);
-    }
+    let is_read = read.chain(whens).any(|selector| *selector == Selector::Device);
+    let is_referred_to = || {
+        let compositions = routes.iter().filter_map(|route| route.action.composition());
+        compositions.into_iter().any(|composition| composition.refers_to(&Selector::Device))
+    };
+    let is_logged_by = || matches!(&config.telemetry.access_log, LogConfig::On { when: Some(when), .. } if when.reads("device"));
     match &config.devices {
         Some(table) => Devices::new(table).map(|devices| Some(Arc::new(devices))),
-        None => Ok(Some(Devices::builtin().clone())),
+        None if is_read || is_referred_to() || is_logged_by() => Ok(Some(Devices::builtin().clone())),
+        None => Ok(None),
     }
 }
 

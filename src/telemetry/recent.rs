@@ -1,6 +1,6 @@
-//! What became of the last requests that were refused or failed, for `frontgate why`: as many as fit a fixed memory.
+//! What became of the last requests that were refused, failed or were answered in part, for `frontgate why`: as many as fit a fixed memory.
 //!
-//! Refusals and failures are kept apart, so that a flood of one drives nothing of the other out. Each is written in place of the oldest one,
+//! Each of the three is kept apart, so that a flood of one drives nothing of another out. Each is written in place of the oldest one,
 //! into memory that is there already once a ring has gone round; and no request waits for another.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +13,11 @@ pub(crate) const KEPT: usize = 1024;
 /// Room for one, to begin with: few take more.
 const ROOM: usize = 1024;
 
-/// Both rings.
+/// The rings.
 pub(crate) struct Recent {
     refusals: Ring,
     failures: Ring,
+    parts: Ring,
 }
 
 /// Which of them a request belongs to.
@@ -26,6 +27,8 @@ pub(crate) enum Came {
     Refused,
     /// It failed at an upstream.
     Failed,
+    /// Its answer lacks what a call should have brought.
+    InPart,
 }
 
 struct Ring {
@@ -52,7 +55,7 @@ pub(crate) struct Reach {
 
 impl Default for Recent {
     fn default() -> Self {
-        Self { refusals: Ring::new(KEPT), failures: Ring::new(KEPT) }
+        Self { refusals: Ring::new(KEPT), failures: Ring::new(KEPT), parts: Ring::new(KEPT) }
     }
 }
 
@@ -62,20 +65,21 @@ impl Recent {
         match came {
             Came::Refused => &self.refusals,
             Came::Failed => &self.failures,
+            Came::InPart => &self.parts,
         }
         .keep(id, at, write);
     }
 
     /// All that is told of requests with this identifier, the oldest first: whoever is trusted with identifiers may give one twice.
     pub(crate) fn find(&self, id: &str) -> Vec<Vec<u8>> {
-        let mut found: Vec<_> = self.refusals.find(id).chain(self.failures.find(id)).collect();
+        let mut found: Vec<_> = self.refusals.find(id).chain(self.failures.find(id)).chain(self.parts.find(id)).collect();
         found.sort_by_key(|(at, _)| *at);
         found.into_iter().map(|(_, text)| text).collect()
     }
 
-    /// How far refusals and failures go back.
-    pub(crate) fn reach(&self) -> (Reach, Reach) {
-        (self.refusals.reach(), self.failures.reach())
+    /// How far refusals, failures and answers in part go back.
+    pub(crate) fn reach(&self) -> [Reach; 3] {
+        [&self.refusals, &self.failures, &self.parts].map(Ring::reach)
     }
 }
 
@@ -128,21 +132,22 @@ mod tests {
         let keep =
             |came, id: &str, second| recent.keep(came, id, at(second), |out| out.extend_from_slice(format!("{{{second}}}").as_bytes()));
         keep(Came::Failed, "bad", 1);
-        assert_eq!(recent.reach(), (Reach { kept: 0, since: None }, Reach { kept: 1, since: None }));
+        keep(Came::InPart, "part", 2);
+        assert_eq!(recent.reach(), [0, 1, 1].map(|kept| Reach { kept, since: None }));
 
         (0..KEPT as u64 + 3).for_each(|second| keep(Came::Refused, &format!("r{second}"), second));
 
-        assert_eq!(recent.find("bad"), [b"{1}"]);
+        assert_eq!((recent.find("bad"), recent.find("part")), (vec![b"{1}".to_vec()], vec![b"{2}".to_vec()]));
         assert!(recent.find("r2").is_empty() && recent.find("").is_empty() && recent.find("r").is_empty());
         assert_eq!(recent.find("r3"), [b"{3}"]);
         assert_eq!(recent.find("r1026"), [b"{1026}"]);
-        assert_eq!(recent.reach().0, Reach { kept: KEPT, since: Some(at(3)) });
+        assert_eq!(recent.reach()[0], Reach { kept: KEPT, since: Some(at(3)) });
     }
 
     #[test]
     fn all_that_has_one_identifier_is_found_in_its_order() {
         let recent = Recent::default();
-        for (came, second) in [(Came::Failed, 5), (Came::Refused, 3), (Came::Failed, 1)] {
+        for (came, second) in [(Came::Failed, 5), (Came::Refused, 3), (Came::InPart, 1)] {
             recent.keep(came, "same", at(second), |out| out.extend_from_slice(second.to_string().as_bytes()));
         }
 

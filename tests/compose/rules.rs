@@ -19,14 +19,19 @@ use crate::harness::origin::Request;
 use crate::harness::{Gate, Log, Origin, Process, Reply, until, yaml};
 
 /// A gateway before one service that is two upstreams, `a` and `b`, and before one where nobody listens, `dead`.
-struct Scene {
-    process: Process,
-    origin: Origin,
+pub(super) struct Scene {
+    pub(super) process: Process,
+    pub(super) origin: Origin,
 }
 
 impl Scene {
     /// `more` are further sections.
-    fn start(name: &str, more: &str, routes: &str, behave: impl Fn(&Request, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
+    pub(super) fn start(
+        name: &str,
+        more: &str,
+        routes: &str,
+        behave: impl Fn(&Request, &mut TcpStream) -> bool + Send + Sync + 'static,
+    ) -> Self {
         let origin = Origin::start(behave);
         let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let text = yaml(
@@ -48,16 +53,16 @@ impl Scene {
         Self { process: Process::start(name, &text), origin }
     }
 
-    fn get(&self, path: &str) -> Reply {
+    pub(super) fn get(&self, path: &str) -> Reply {
         ask(self.process.address, "GET", path, &[], None)
     }
 
     /// What was asked for, in its order.
-    fn asked(&self) -> Vec<String> {
+    pub(super) fn asked(&self) -> Vec<String> {
         self.origin.received().iter().map(|request| target(request).whole.to_owned()).collect()
     }
 
-    fn metric(&self, series: &str) -> f64 {
+    pub(super) fn metric(&self, series: &str) -> f64 {
         let text = self.process.ask("GET", "/metrics").text();
         text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok()).unwrap_or(0.0)
     }
@@ -193,7 +198,7 @@ fn what_became_of_calls_is_counted_and_logged() {
     assert_eq!(line["route"], "it", "{line}");
     assert_eq!(line["calls"], 4, "{line}");
     let missing = line["missing"].as_str().unwrap();
-    assert!(missing.starts_with("bad (status 5") && missing.ends_with("dead (connect), text (value_missing)"), "{line}");
+    assert!(missing.starts_with("bad (status 5") && missing.ends_with("dead (connect), text (value_missing: good.nothing)"), "{line}");
     assert!(missing.contains("refused (status 4") && !missing.contains("unmet"), "{line}");
     scene.get("/alone");
     let line = log.wait_for(2).remove(1);

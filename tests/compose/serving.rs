@@ -349,7 +349,10 @@ fn every_call_is_told_of_where_somebody_asks_how_a_request_fared() {
     let lines = log.wait_for(3);
     let of = |route: &str| lines.iter().find(|line| line["route"] == route).unwrap();
     assert_eq!((&of("good")["calls"], &of("good")["missing"]), (&json!(2), &json!("ads (connect)")));
-    assert_eq!((&of("bad")["calls"], of("bad").get("missing"), &of("bad")["reason"]), (&json!(2), None, &json!("call_failed")));
+    assert_eq!(
+        (&of("bad")["calls"], of("bad").get("missing"), &of("bad")["reason"]),
+        (&json!(2), Some(&json!("y (status 500)")), &json!("call_failed"))
+    );
     let (took, own) = (of("slow")["duration_ms"].as_f64().unwrap(), of("slow")["overhead_ms"].as_f64().unwrap());
     assert!(took >= 400.0 && own < took - 350.0, "{took} ms, of which {own} its own");
     assert!(metric("frontgate_overhead_seconds_sum{route=\"slow\"}") < 0.3);

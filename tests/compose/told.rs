@@ -54,7 +54,12 @@ fn the_page_for_aggregates_says_what_happens() {
     let [whole, slim]: [Value; 2] = [&answers[0], &answers[1]].map(|text| serde_json::from_str(text).unwrap());
     let services = |text: &str| Gateway::start(&text.replace("127.0.0.1:7001", "127.0.0.1:0"));
     let before = |services: &Gateway| {
-        Gateway::start(&blocks[1].replace("127.0.0.1:8080", "127.0.0.1:0").replace("127.0.0.1:7001", &services.address.to_string()))
+        Gateway::start(
+            &blocks[1]
+                .replace("127.0.0.1:8080", "127.0.0.1:0")
+                .replace("127.0.0.1:9901", "127.0.0.1:0")
+                .replace("127.0.0.1:7001", &services.address.to_string()),
+        )
     };
     let all = services(&blocks[0]);
     let gateway = before(&all);

@@ -4,6 +4,7 @@ mod bounds;
 mod cases;
 mod clients;
 mod operators;
+mod secrets;
 mod services;
 mod state;
 mod upgrades;

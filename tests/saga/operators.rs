@@ -210,7 +210,8 @@ fn a_stuck_pivot_has_the_ways_out_that_show_tells_and_what_was_done_for_it_can_b
     assert_eq!(shop.settles(&id), "undone");
     assert!(shop.services.effects().is_empty());
     let answer = shop.begin("k-1", BODY);
-    let problem = answer.is_problem(502).json();
+    let problem = answer.json();
+    assert_eq!((answer.status, answer.header("idempotency-replayed")), (502, Some("true")), "{}", answer.text());
     assert_eq!((&problem["code"], &problem["step"]), (&json!("saga_undone"), &json!("confirm")), "its client is told of an end");
 }
 

@@ -85,10 +85,16 @@ impl Serving {
             Kind::Upstream(_) => return None,
             Kind::Respond(reply) => Served::Reply("respond", reply.clone()),
         };
-        if !situation.explained {
-            self.counter.inc();
+        // Another upstream has still to answer.
+        if !situation.explained && matches!(served, Served::Reply(..)) {
+            self.count();
         }
         Some(served)
+    }
+
+    /// Its answer is the one that is given.
+    pub fn count(&self) {
+        self.counter.inc();
     }
 }
 

@@ -167,7 +167,7 @@ impl CircuitBreaker {
             next: 0,
             diverted: false,
             moved: false,
-            marks: false,
+            marks: None,
             fresh: false,
             pending: None,
             copying: None,
@@ -259,7 +259,9 @@ fn seconds(time: Duration) -> String {
 impl Filter for CircuitBreaker {
     fn request<'a>(&'a self, request: &'a mut Request<'_>) -> Verdict<'a> {
         let Some(circuit) = request.facts.upstream.as_deref().and_then(|upstream| self.circuit(upstream)) else {
-            request.because(|| "the route leads to no upstream of its own");
+            request.because(
+                || "the route leads to no upstream of its own: where it makes calls, each is guarded by the circuit of its upstream",
+            );
             return Verdict::Continue;
         };
         if request.is_explained() {

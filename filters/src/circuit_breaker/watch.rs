@@ -31,8 +31,8 @@ pub(super) struct Watch {
     pub(super) diverted: bool,
     /// Whether the version that was chosen gave way to another, whose answer is not what would be looked for under the first one's name.
     pub(super) moved: bool,
-    /// Whether the answer is a fallback upstream's.
-    pub(super) marks: bool,
+    /// Which fallback the answer is of, where it is another upstream's.
+    pub(super) marks: Option<usize>,
     /// Whether the last attempt brought an answer of the upstream itself.
     pub(super) fresh: bool,
     /// What the last attempt said, until it is settled.
@@ -59,9 +59,9 @@ impl Watch {
         let cache = self.inner.store.as_deref().zip(self.asked.as_ref());
         let situation = Situation { why, upstream: &self.upstream, cache, replayable, explained: self.explained, now: self.now };
         let served = fallback::serve(&self.inner.fallbacks, &mut self.next, &situation);
-        if matches!(served, Some(Served::Pool(_))) {
-            self.diverted = true;
-            self.marks = true;
+        if let Some(served) = &served {
+            self.marks = matches!(served, Served::Pool(_)).then(|| self.next - 1);
+            self.diverted |= self.marks.is_some();
         }
         served
     }
@@ -104,7 +104,7 @@ impl ResponseFilter for Watch {
             None if self.permit.is_none() => Rescue::Reply(fallback::circuit_open(self.left)),
             None => {
                 // What goes out now is the gateway's own refusal where there is no head.
-                self.marks &= status.is_some();
+                self.marks = self.marks.filter(|_| status.is_some());
                 Rescue::Pass
             }
         }
@@ -129,8 +129,9 @@ impl ResponseFilter for Watch {
 
     fn head(&mut self, head: &mut ResponseHeader) -> Want {
         (self.copying, self.whole) = (None, None);
-        if self.marks {
+        if let Some(fallback) = self.marks.take() {
             fallback::mark(head);
+            self.inner.fallbacks[fallback].count();
         }
         let (true, Some(store), Some(asked)) = (self.fresh, &self.inner.store, &self.asked) else { return Want::Nothing };
         if matches!(head.status, StatusCode::NOT_FOUND | StatusCode::GONE) {

@@ -3,5 +3,5 @@
 mod config;
 mod filter;
 
-pub use config::Config;
+pub use config::{Config, Member, Otherwise, Profile};
 pub use filter::Trim;

@@ -1,10 +1,11 @@
-//! The demo's services behind an order: a stock, a bank, an office for orders. Each keeps a book of what it was asked for, in memory, and does what
-//! it is asked for once, however often it is asked with the same `Idempotency-Key`.
+//! The demo's services behind an order: a stock, a bank, an office for orders. Each keeps a book of what it was asked for, in a file beside what the
+//! gateway remembers, and does what it is asked for once, however often it is asked with the same `Idempotency-Key`.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,18 +31,27 @@ const MOST: usize = 1_000;
 struct Book {
     /// What an entry's number begins with.
     name: &'static str,
+    file: PathBuf,
     entries: Mutex<BTreeMap<String, Value>>,
 }
 
-/// Starts a service in a thread of its own that lives as long as the process.
-pub(super) fn start(name: &'static str) -> io::Result<SocketAddr> {
+/// Starts a service in a thread of its own that lives as long as the process. Its book is in this folder, where it goes on with one that is
+/// there.
+pub(super) fn start(name: &'static str, folder: &Path) -> io::Result<SocketAddr> {
+    let file = folder.join(format!("{name}s.json"));
+    let entries = match std::fs::read(&file) {
+        Ok(book) => serde_json::from_slice(&book)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+        Err(error) => return Err(error),
+    };
+    let book = Book { name, file, entries: Mutex::new(entries) };
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("demo-{name}")).spawn(move || {
         runtime.block_on(async move {
-            let mut service = Service::new(name.into(), HttpServer::new_app(Book { name, entries: Mutex::default() }));
+            let mut service = Service::new(name.into(), HttpServer::new_app(book));
             service.add_tcp(&address.to_string());
             let mut fds = Fds::new();
             fds.add(address.to_string(), listener.into_raw_fd());
@@ -88,16 +98,24 @@ impl Book {
         if entries.len() < MOST {
             entries.insert(key, entry.clone());
         }
-        (StatusCode::OK, entry)
+        self.write(&entries, entry)
     }
 
     fn take_back(&self, key: &str) -> (StatusCode, Value) {
-        match self.entries.lock().get_mut(key) {
-            Some(entry) => {
-                entry["state"] = "taken back".into();
-                (StatusCode::OK, entry.clone())
-            }
-            None => (StatusCode::NOT_FOUND, json!({"error": "no such entry"})),
+        let mut entries = self.entries.lock();
+        let Some(entry) = entries.get_mut(key) else { return (StatusCode::NOT_FOUND, json!({"error": "no such entry"})) };
+        entry["state"] = "taken back".into();
+        let entry = entry.clone();
+        self.write(&entries, entry)
+    }
+
+    /// Answers with an entry once it is in the file, which is replaced as a whole: the process may be killed at any moment.
+    fn write(&self, entries: &BTreeMap<String, Value>, entry: Value) -> (StatusCode, Value) {
+        let new = self.file.with_extension("new");
+        let text = json!(entries).to_string();
+        match std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &self.file)) {
+            Ok(()) => (StatusCode::OK, entry),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, json!({"error": format!("the book cannot be written: {error}")})),
         }
     }
 }

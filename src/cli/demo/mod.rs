@@ -88,9 +88,9 @@ impl Upstreams {
         let greeter = greeter::start().map_err(|error| error.to_string())?;
         let (catalog, next) = (start("v2.4")?, start("v2.5")?);
         let [accounts, carts, news] = [alone()?, alone()?, alone()?];
-        let book = |name| books::start(name).map_err(|error| error.to_string());
-        let (stock, bank, office) = (book("reservation")?, book("charge")?, book("order")?);
         let (state, certificate) = (State::found()?, Certificate::fresh()?);
+        let book = |name| books::start(name, &state.path).map_err(|error| format!("its {name}s: {error}"));
+        let (stock, bank, office) = (book("reservation")?, book("charge")?, book("order")?);
         Ok(Self { catalog, next, accounts, carts, news, stock, bank, office, state, echo, greeter, certificate, tokens })
     }
 
@@ -306,6 +306,7 @@ fn orders(gateway: SocketAddr, operators: &str, state: &str) -> Vec<(String, &'s
     let order =
         |key: &str, card: &str| format!("curl -i -H 'Idempotency-Key: {key}' -d '{{\"sku\":\"lamp-7\",\"card\":\"{card}\"}}' {checkout}");
     let (program, port, pid) = (program(), gateway.port(), std::process::id());
+    let admin = operators.rsplit(':').next().unwrap_or_default();
     vec![
         (order("order-1", "good"), "an order: a lamp is reserved, a card charged, the order confirmed; all of it or nothing"),
         (order("order-1", "good"), "the same once more: the answer is given again (Idempotency-Replayed), and nothing is ordered twice"),
@@ -318,11 +319,11 @@ fn orders(gateway: SocketAddr, operators: &str, state: &str) -> Vec<(String, &'s
             "the bank takes ten seconds: 202 after three, and then the gateway is killed in the middle of it",
         ),
         (
-            format!("DEMO_STATE_DIR={state} DEMO_PORT={port} {program} demo"),
+            format!("DEMO_STATE_DIR={state} DEMO_PORT={port} DEMO_ADMIN_PORT={admin} {program} demo"),
             "in another terminal: it finds the order, asks the bank again with the same key, and ends it",
         ),
         (format!("curl -i -H 'Idempotency-Key: order-3' {checkout}"), "what became of it: running, then done"),
-        (format!("{program} saga list --admin {operators}"), "the orders, as operators see them"),
+        (format!("{program} saga list --state done --admin {operators}"), "the orders that have ended, as operators see them"),
     ]
 }
 
@@ -545,5 +546,7 @@ mod tests {
         assert!(secure(running.addresses()[1], &upstreams.certificate).contains("\"id\":7"), "TLS is spoken");
         let guide = guide(&running, &upstreams);
         assert!(guide.contains("curl") && guide.contains(&tokens.admin));
+        let admin = running.admin().expect("an address").port();
+        assert!(cfg!(not(feature = "saga")) || guide.contains(&format!(" DEMO_ADMIN_PORT={admin} ")), "{guide}");
     }
 }

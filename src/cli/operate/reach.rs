@@ -56,6 +56,9 @@ impl Gateway {
             (Some(address), ..) => (Ok(address), "as `--admin` says"),
             (None, Some(text), _) => (admin_address(&text), "as FRONTGATE_ADMIN says"),
             (None, None, Some(written)) => (Ok(written.address), "as the configuration says"),
+            (None, None, None) if config::names_no_admin(path) => {
+                (Ok(USUAL), "where it usually is, since the configuration here has no `server.admin`: name it with `--admin`")
+            }
             (None, None, None) => (Ok(USUAL), "where it usually is, since no `server.admin` could be read: name it with `--admin`"),
         };
         Self { address, token: set(TOKEN).or_else(|| written.and_then(|written| written.token)), from }

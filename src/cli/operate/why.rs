@@ -1,4 +1,4 @@
-//! `frontgate why`: the decisions of a recent request that was refused or failed.
+//! `frontgate why`: the decisions of a recent request that was refused, failed or answered in part.
 
 use std::fmt::Write as _;
 use std::io::Write;

@@ -52,5 +52,5 @@ pub(super) fn composed(
             reply = reply.with(X_BFF_MISSING, names);
         }
     }
-    Composed { reply, missing, saga: None }
+    Composed { reply, missing, flag: None, saga: None }
 }

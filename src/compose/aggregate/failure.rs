@@ -10,6 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::compose::{Answered, CallResult, Failed};
+use crate::telemetry::Flag;
 
 /// Why a call failed.
 #[derive(Clone, Debug)]
@@ -26,8 +27,8 @@ pub(super) enum Failure {
     TooManyCalls(usize),
     /// The whole is longer than allowed.
     TooLong,
-    /// A value that it needs is missing.
-    ValueMissing,
+    /// A value that it needs is missing: this one, where it is missing rather than of no use.
+    ValueMissing(Option<Box<str>>),
 }
 
 /// An answer that was not expected.
@@ -64,7 +65,7 @@ impl Failure {
             Self::Unanswered(failed) => failed.result(),
             Self::Malformed => CallResult::Malformed,
             Self::TooManyValues(_) | Self::TooManyCalls(_) | Self::TooLong => CallResult::TooLarge,
-            Self::ValueMissing => CallResult::ValueMissing,
+            Self::ValueMissing(_) => CallResult::ValueMissing,
         }
     }
 
@@ -74,13 +75,29 @@ impl Failure {
             Self::Status(unexpected) => format!("status {}", unexpected.status.as_u16()).into(),
             Self::TooManyValues(most) => format!("more than {most} values").into(),
             Self::TooManyCalls(most) => format!("more than {most} calls").into(),
+            Self::ValueMissing(Some(name)) => format!("{}: {name}", self.result().word()).into(),
+            Self::Unanswered(Failed::Broken) => "broken".into(),
+            Self::Unanswered(Failed::Full) => "its upstream is full".into(),
+            Self::Unanswered(Failed::NoMemory) => "no memory".into(),
             other => other.result().word().into(),
+        }
+    }
+
+    /// What the log says went wrong where a request fails with it.
+    pub(super) fn flag(&self) -> Option<Flag> {
+        match self {
+            Self::Unanswered(failed) => failed.flag(),
+            _ => None,
         }
     }
 
     /// The answer of a request that fails with the call of this name.
     pub(super) fn reply(self, call: &Arc<str>) -> Reply {
         let failed = |status| Reply::problem(status, "call_failed", "A service that this answer needs has failed.");
+        let not_asked = |seconds: u64| {
+            let detail = "A service that this answer needs is not asked now.";
+            Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "call_failed", detail).with(RETRY_AFTER, HeaderValue::from(seconds))
+        };
         let reply = match self {
             Self::Status(mut unexpected) => match unexpected.passed() {
                 Some(reply) => return reply,
@@ -90,15 +107,18 @@ impl Failure {
                 Reply::problem(StatusCode::GATEWAY_TIMEOUT, "call_timeout", "A service that this answer needs has not answered in time.")
             }
             Self::Unanswered(Failed::CircuitOpen { retry_after }) => {
-                let seconds = retry_after.map_or(1, |after| after.as_millis().div_ceil(1000).max(1) as u64);
-                failed(StatusCode::SERVICE_UNAVAILABLE).with(RETRY_AFTER, HeaderValue::from(seconds))
+                not_asked(retry_after.map_or(1, |after| after.as_millis().div_ceil(1000).max(1) as u64))
             }
-            Self::Unanswered(Failed::Unavailable | Failed::NoMemory) => {
-                failed(StatusCode::SERVICE_UNAVAILABLE).with(RETRY_AFTER, HeaderValue::from(1))
+            Self::Unanswered(Failed::Unavailable | Failed::Full | Failed::NoMemory) => not_asked(1),
+            Self::ValueMissing(_) => {
+                let detail = "A value is missing without which a service that this answer needs cannot be asked.";
+                Reply::problem(StatusCode::BAD_GATEWAY, "call_failed", detail)
             }
-            Self::Unanswered(_) | Self::Malformed | Self::TooManyValues(_) | Self::TooManyCalls(_) | Self::TooLong | Self::ValueMissing => {
-                failed(StatusCode::BAD_GATEWAY)
+            Self::TooLong => Reply::problem(StatusCode::BAD_GATEWAY, "call_failed", "The answer is longer than allowed."),
+            Self::TooManyValues(_) | Self::TooManyCalls(_) => {
+                Reply::problem(StatusCode::BAD_GATEWAY, "call_failed", "This answer needs more calls than allowed.")
             }
+            Self::Unanswered(_) | Self::Malformed => failed(StatusCode::BAD_GATEWAY),
         };
         reply.with(CACHE_CONTROL, NO_STORE).with_member("call", call.clone())
     }

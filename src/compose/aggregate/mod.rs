@@ -26,6 +26,7 @@ use frontgate_filters::filter::{BoxFuture, Facts};
 use frontgate_filters::json::splice::MemberName;
 use frontgate_filters::json::{Document, Plan, Policy};
 use frontgate_filters::words::matching::Matcher;
+use frontgate_filters::words::selector::Selector;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::template::{Json, Target, Words};
@@ -56,6 +57,8 @@ pub(crate) struct Aggregate {
     most_calls: usize,
     /// All calls, each behind those that need it.
     last_first: Box<[usize]>,
+    /// The facts of the request that something refers to.
+    facts: Box<[Selector]>,
     /// The request headers that the answer depends on, and whether it depends on something that no header says.
     varies: Varies,
 }
@@ -148,6 +151,8 @@ struct Batch {
     /// Marks in the call's own answer.
     elements: u16,
     by: u16,
+    /// Marks what lies on the way to the list of elements where an array makes several of it, even if nothing is found in it.
+    way: Option<Arc<Plan>>,
 }
 
 /// Where results become members: marks in the answer that `each` goes through.
@@ -209,11 +214,15 @@ impl Composition for Aggregate {
         self.most_total
     }
 
+    fn refers_to(&self, fact: &Selector) -> bool {
+        self.facts.contains(fact)
+    }
+
     fn compose<'a>(&'a self, inquiry: Inquiry<'a>) -> BoxFuture<'a, Composed> {
         Box::pin(async move {
             match run::Run::new(self, &inquiry) {
                 Ok(run) => run.finish().await,
-                Err(reply) => Composed { reply, missing: Vec::new(), saga: None },
+                Err(reply) => Composed { reply, missing: Vec::new(), flag: None, saga: None },
             }
         })
     }

@@ -40,6 +40,20 @@ pub(super) struct Spot {
 }
 
 impl Source {
+    /// How the configuration names it, but for the numbers of elements on the way; nothing where that is a variable of the path. `call` says what
+    /// a call is named.
+    pub(super) fn name<'n>(&self, call: impl FnOnce(usize) -> &'n str) -> Option<Box<str>> {
+        let of = |first: &str, spot: &Spot| spot.names.iter().fold(first.to_owned(), |name, next| name + "." + next).into();
+        match self {
+            Self::Variable(_) => None,
+            Self::Selector(selector) => Some(selector.to_string().into()),
+            Self::Query => Some("query".into()),
+            Self::Body(spot) => Some(of("body", spot)),
+            Self::Call(index, spot) => Some(of(call(*index), spot)),
+            Self::Each => Some("each".into()),
+        }
+    }
+
     /// The call whose answer it is in.
     pub(super) fn call(&self) -> Option<usize> {
         match self {

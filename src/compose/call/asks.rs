@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
 use crate::exchange::{Asker, X_FORWARDED_HOST, X_FORWARDED_PROTO, asked_host, identify};
+#[cfg(feature = "saga")]
 use crate::request_id::X_REQUEST_ID;
 use crate::telemetry::Traced;
 use crate::telemetry::trace::{TRACEPARENT, TRACESTATE, state};

@@ -35,7 +35,7 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::{CallMetrics, ComposedMetrics, Traced};
 use crate::upstream::call::{self, Brought, Call, NoAnswer};
 use crate::upstream::connect;
-use crate::upstream::{Pool, hash};
+use crate::upstream::{NoPick, Pool, hash};
 
 /// How long a call may take where neither it nor its request says so, beside what its pool says of pauses.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -212,10 +212,13 @@ impl Common {
             hosts: [fields.get(HOST).map(HeaderValue::as_bytes), host, forwarded, scheme],
             body: body.as_deref().unwrap_or_default(),
         };
+        let own = pool;
         let pool = match if guards { self.admit(&mut guard, pool, &calling, began).await } else { Ok(pool.clone()) } {
             Ok(pool) => pool,
             Err(reply) => return self.instead(reply, most, bounded),
         };
+        // Nobody but a fallback sends a call elsewhere.
+        let is_other = !Arc::ptr_eq(&pool, own);
         if let Some(value) = connect::called().and_then(|name| HeaderValue::from_str(&name).ok()) {
             fields.insert(connect::CALL, value);
         }
@@ -240,12 +243,15 @@ impl Common {
             Ok(Brought::Instead(reply)) => Ok(reply.status.as_u16()),
             Err(fault) => Err(*fault),
         });
+        if matches!(brought, Ok(Brought::Answer(_))) && (is_other || called.attempts.is_rescued()) {
+            self.told.fell_back("fallback_upstream");
+        }
         let result = match brought {
             Ok(Brought::Answer(head)) => Ok(Answered { keeping, ..caller.taken.answered(head.status, head.headers.clone()) }),
             Ok(Brought::Instead(reply)) => self.instead(reply, most, bounded),
             Err(fault) => Err(failed(fault)),
         };
-        let was_sent = !matches!(result, Err(Failed::CircuitOpen { .. } | Failed::Unavailable));
+        let was_sent = !matches!(result, Err(Failed::CircuitOpen { .. } | Failed::Unavailable | Failed::Full));
         if let Some(counters) = self.calls.counters(name).filter(|_| was_sent) {
             counters.took(clock::now().saturating_duration_since(began));
         }
@@ -301,6 +307,7 @@ impl Common {
             }
             ReplyBody::Problem { .. } => return Err(Failed::Unavailable),
         };
+        self.told.fell_back(reply.reason);
         let mut headers = HeaderMap::with_capacity(reply.headers.len());
         for (name, value) in reply.headers {
             headers.append(name, value);
@@ -313,7 +320,8 @@ impl Common {
 
 fn failed(fault: NoAnswer) -> Failed {
     match fault {
-        NoAnswer::NoEndpoint(_) => Failed::Unavailable,
+        NoAnswer::NoEndpoint(NoPick::NoEndpoint) => Failed::Unavailable,
+        NoAnswer::NoEndpoint(NoPick::Full) => Failed::Full,
         NoAnswer::Unreachable => Failed::Connect,
         NoAnswer::Broken => Failed::Broken,
         NoAnswer::Timeout => Failed::Timeout,

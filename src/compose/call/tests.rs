@@ -391,7 +391,7 @@ async fn a_call_that_is_given_up_gives_all_of_it_back() {
         }
     };
     begun.await;
-    assert_eq!(text(&common, ready(&snapshot, "/")).await, Err(Failed::Unavailable), "one at a time");
+    assert_eq!(text(&common, ready(&snapshot, "/")).await, Err(Failed::Full), "one at a time");
     drop(call);
 
     slow.has_open(0).await;

@@ -22,6 +22,8 @@ const ATTEMPTS: u32 = 1 << 8;
 pub(crate) struct Told {
     calls: Mutex<Vec<Called>>,
     count: std::sync::atomic::AtomicU32,
+    /// What answered in the place of an upstream, where something did: the first that did.
+    instead: OnceLock<&'static str>,
     pub(super) total: Total,
     /// The operation of a document that the request is for.
     operation: OnceLock<Arc<str>>,
@@ -102,6 +104,16 @@ impl Told {
         if let Some(call) = calls.iter_mut().find(|call| *call.name == *name && call.result.is_none()) {
             call.result = Some(result);
         }
+    }
+
+    /// Something has answered in the place of a call's upstream: `fallback_cached`, `fallback_respond` or `fallback_upstream`.
+    pub(super) fn fell_back(&self, to: &'static str) {
+        let _ = self.instead.set(to);
+    }
+
+    /// What answered in the place of an upstream, where something did.
+    pub(crate) fn fallback(&self) -> Option<&'static str> {
+        self.instead.get().copied()
     }
 
     /// The request is for this operation of a document.

@@ -102,7 +102,7 @@ impl Graph {
 
     /// How many documents are planned, and how many bytes that takes, about.
     #[cfg(test)]
-    pub(crate) fn planned(&self) -> (usize, usize) {
+    fn planned(&self) -> (usize, usize) {
         self.cache.told()
     }
 
@@ -146,7 +146,7 @@ impl Graph {
             let at = wrong.location().map(|span| span.offset());
             (Refused::Variables, vec![Fault { message: wrong.message().to_string(), at }])
         })?;
-        let profile = request.profile.and_then(|profile| self.tables.profiles.iter().position(|(name, _)| **name == *profile));
+        let profile = request.profile.and_then(|profile| self.tables.profiles.iter().position(|known| *known.name == *profile));
         let which = Which { profile, holding: prepared.holding(&variables) };
         let plan = match prepared.plan(which) {
             Some(plan) => plan,

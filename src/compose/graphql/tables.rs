@@ -36,11 +36,20 @@ pub(super) struct Tables {
     /// The types of objects that a federation router may ask for; none where this is no subgraph.
     pub(super) entities: Vec<Entity>,
     pub(super) is_subgraph: bool,
-    /// The names of hiding profiles, each with the fields that are null for it.
-    pub(super) profiles: Vec<(Box<str>, HashSet<(TypeId, Box<str>)>)>,
+    /// What is hidden from whom.
+    pub(super) profiles: Vec<Profile>,
     /// Facts of requests that calls refer to.
     pub(super) selectors: Vec<Selector>,
 }
+
+/// Fields that are null for some clients, by their objects.
+pub(super) struct Profile {
+    pub(super) name: Box<str>,
+    pub(super) hidden: HashSet<(TypeId, Box<str>)>,
+}
+
+/// What is written of fields, by object and field.
+type Sources = HashMap<(Box<str>, Box<str>), From>;
 
 /// A type that fields may have.
 pub(super) struct Type {
@@ -173,11 +182,7 @@ impl Compiler<'_> {
     }
 
     /// What is written of fields, by object and field: what is written of an object's own field goes before what is written of an interface's.
-    fn sources(
-        &mut self,
-        path: &Pattern,
-        pool: &dyn Fn(&str) -> Result<Arc<Pool>, String>,
-    ) -> (HashMap<(Box<str>, Box<str>), From>, Vec<Call>) {
+    fn sources(&mut self, path: &Pattern, pool: &dyn Fn(&str) -> Result<Arc<Pool>, String>) -> (Sources, Vec<Call>) {
         let (mut sources, mut calls) = (HashMap::new(), Vec::new());
         let of_interface = |name: &str| name.split_once('.').is_some_and(|(kind, _)| self.schema.get_interface(kind).is_some());
         let (last, first): (Vec<_>, Vec<_>) = self.written.fields.iter().partition(|(name, _)| of_interface(name));
@@ -218,7 +223,7 @@ impl Compiler<'_> {
         (sources, calls)
     }
 
-    fn kind(&mut self, name: &str, written: &ExtendedType, sources: &HashMap<(Box<str>, Box<str>), From>) -> Kind {
+    fn kind(&mut self, name: &str, written: &ExtendedType, sources: &Sources) -> Kind {
         match written {
             ExtendedType::Scalar(_) => Kind::Leaf(match name {
                 "Int" => Leaf::Int,
@@ -269,7 +274,7 @@ impl Compiler<'_> {
         Abstract { possible: possible.into_iter().collect(), by, values }
     }
 
-    fn entities(&self, sources: &HashMap<(Box<str>, Box<str>), From>, calls: &[Call]) -> Vec<Entity> {
+    fn entities(&self, sources: &Sources, calls: &[Call]) -> Vec<Entity> {
         if !self.written.subgraph {
             return Vec::new();
         }
@@ -282,7 +287,7 @@ impl Compiler<'_> {
         objects.filter_map(entity).collect()
     }
 
-    fn profiles(&mut self) -> Vec<(Box<str>, HashSet<(TypeId, Box<str>)>)> {
+    fn profiles(&mut self) -> Vec<Profile> {
         let Some(hide) = &self.written.hide else { return Vec::new() };
         self.selectors.push(hide.by.value.clone());
         let mut profiles = Vec::new();
@@ -301,7 +306,7 @@ impl Compiler<'_> {
                     }
                 }
             }
-            profiles.push((profile.as_str().into(), hidden));
+            profiles.push(Profile { name: profile.as_str().into(), hidden });
         }
         profiles
     }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use frontgate_filters::json::{Document, Place, Plan, Proved, Reader};
 use frontgate_filters::words::selector::Selector;
+use frontgate_filters::words::spanned::Spanned;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,18 @@ struct Text {
     /// The route's path, whose variables it may refer to.
     path: String,
     saga: model::Saga,
+    /// The headers that stand in it without their values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    apart: Vec<Apart>,
+}
+
+/// A header of a call that is not kept: each attempt has it from the configuration in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Apart {
+    /// The call's name.
+    call: String,
+    /// As it is written.
+    header: String,
 }
 
 /// What a saga goes by.
@@ -93,6 +106,8 @@ struct Request {
     method: Method,
     target: Target<Source>,
     headers: Vec<(HeaderName, Words<Source>)>,
+    /// Those that the configuration in force has.
+    apart: Vec<HeaderName>,
     body: RequestBody,
     timeout: Option<Duration>,
 }
@@ -142,6 +157,8 @@ pub(crate) struct Prepared<'d> {
     pub target: String,
     /// Its fields.
     pub fields: HeaderMap,
+    /// Those that the configuration in force has, which are still to be added.
+    pub apart: &'d [HeaderName],
     /// Its body.
     pub body: Option<Bytes>,
     /// How long one attempt may take.
@@ -161,16 +178,28 @@ pub(crate) enum NoFacts {
 
 impl Definition {
     /// Compiles a checked saga of a route with this path.
-    pub(crate) fn compile(path: &str, saga: &model::Saga) -> Result<Self, String> {
-        let text = Text { path: path.to_owned(), saga: saga.clone() };
-        let text = serde_json::to_string(&text).map_err(|error| error.to_string())?;
-        compile::compile(text, path, saga)
+    ///
+    /// Headers of which `is_secret` says so are not kept with its sagas, as far as nothing is referred to in them: what they are is asked of the
+    /// configuration that is in force at each attempt.
+    pub(crate) fn compile(path: &str, saga: &model::Saga, is_secret: &dyn Fn(&str, &Spanned<String>) -> bool) -> Result<Self, String> {
+        let (mut saga, mut apart) = (saga.clone(), Vec::new());
+        for (name, call) in saga.calls_mut() {
+            for (header, value) in &mut call.headers {
+                if is_secret(header, value) && !value.value.contains(['{', '}']) {
+                    value.value.clear();
+                    apart.push(Apart { call: name.clone(), header: header.clone() });
+                }
+            }
+        }
+        let text = Text { path: path.to_owned(), saga, apart };
+        let written = serde_json::to_string(&text).map_err(|error| error.to_string())?;
+        compile::compile(written, &text)
     }
 
     /// Reads the text of one that was kept.
     pub(crate) fn read(text: String) -> Result<Self, String> {
         let read: Text = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        compile::compile(text, &read.path, &read.saga)
+        compile::compile(text, &read)
     }
 
     /// The names of its steps.
@@ -190,6 +219,11 @@ impl Definition {
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
         let names = self.steps.iter().flat_map(|step| [Some(&step.name), step.undo.as_ref().map(|_| &step.undo_name)]);
         names.flatten().cloned().collect()
+    }
+
+    /// Whether it needs this fact of the request, for its key or for a step.
+    pub(crate) fn refers_to(&self, fact: &Selector) -> bool {
+        self.key.contains(fact) || self.facts.iter().any(|(_, origin)| matches!(origin, Origin::Selector(known) if known == fact))
     }
 
     /// Whether a record speaks of no step that there is not. Why, where it does.
@@ -257,7 +291,8 @@ impl Definition {
             }
         };
         let method = request.method.clone();
-        Ok(Prepared { upstream: &request.upstream, method, target, fields, body, timeout: request.timeout })
+        let (upstream, apart, timeout) = (&request.upstream, &request.apart, request.timeout);
+        Ok(Prepared { upstream, method, target, fields, apart, body, timeout })
     }
 
     /// Whether a step is done that is answered with this status.

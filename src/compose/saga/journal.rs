@@ -523,8 +523,27 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_failure_that_would_end_the_process_ends_the_journal_alone() {
+    /// A thread that stops keeps the hook for panics, and whoever runs tests takes that at the end: it happens in a process of its own.
+    #[test]
+    fn a_failure_that_would_end_the_process_ends_the_journal_alone() {
+        const OWN: &str = "FRONTGATE_TEST_IN_ITS_OWN_PROCESS";
+        const FINE: i32 = 7;
+        if std::env::var_os(OWN).is_some() {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(fails_for_good())));
+            std::process::exit(if done.is_ok() { FINE } else { 1 });
+        }
+        let module = module_path!().split_once("::").map_or("", |(_, module)| module);
+        let name = format!("{module}::a_failure_that_would_end_the_process_ends_the_journal_alone");
+
+        let itself = std::env::current_exe().expect("a program");
+        let ended =
+            std::process::Command::new(itself).args([name.as_str(), "--exact", "--nocapture"]).env(OWN, "1").output().expect("it runs");
+
+        assert_eq!(ended.status.code(), Some(FINE), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+
+    async fn fails_for_good() {
         let scratch = Scratch::new("fatal");
         let journal = Arc::new(Journal::open(scratch.0.clone(), commits()).expect("a thread"));
         journal.write(begin(1)).await.expect("written");

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use frontgate_filters::filter::BoxFuture;
+use http::header::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use prometheus::Histogram;
 use tokio::runtime::Handle;
@@ -41,6 +42,11 @@ const PARKING: Duration = Duration::from_secs(10);
 pub(crate) trait World: Send + Sync {
     /// The upstream of this name in the configuration in force.
     fn pool(&self, name: &str) -> Option<Arc<Pool>>;
+
+    /// What the configuration in force has for this header of a call of a route's saga, which is not kept with the saga.
+    fn header(&self, _route: &str, _call: &str, _name: &HeaderName) -> Option<HeaderValue> {
+        None
+    }
 
     /// Who makes calls for a saga of this route that began with this request.
     fn calls(&self, route: &str, request_id: &str) -> Option<Arc<dyn Calls>>;
@@ -429,7 +435,7 @@ mod tests {
 
     fn definition() -> Arc<Definition> {
         let saga = serde_json::json!({"deadline": "1h", "steps": {"a": {"upstream": "p", "post": "/a", "attempts": 100}}});
-        Arc::new(Definition::compile("/a", &serde_json::from_value(saga).expect("a saga")).expect("a definition"))
+        Arc::new(Definition::compile("/a", &serde_json::from_value(saga).expect("a saga"), &|_, _| false).expect("a definition"))
     }
 
     #[tokio::test]

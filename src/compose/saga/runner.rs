@@ -81,13 +81,14 @@ impl Wrong {
 
     fn of_failure(failed: Failed) -> Self {
         let status = match failed {
-            Failed::CircuitOpen { .. } | Failed::Unavailable | Failed::NoMemory => StatusCode::SERVICE_UNAVAILABLE,
+            Failed::CircuitOpen { .. } | Failed::Unavailable | Failed::Full | Failed::NoMemory => StatusCode::SERVICE_UNAVAILABLE,
             Failed::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Failed::Connect | Failed::Broken | Failed::TooLarge | Failed::Malformed => StatusCode::BAD_GATEWAY,
         };
         let why = match failed {
             Failed::CircuitOpen { .. } => "the circuit is open",
             Failed::Unavailable => "no endpoint could be asked",
+            Failed::Full => "its upstream has as many requests as it may",
             Failed::Connect => "no endpoint could be reached",
             Failed::Broken => "the connection broke before all of the answer came",
             Failed::Timeout => "there was no answer in time",
@@ -354,7 +355,7 @@ impl Run {
         let Some(calls) = sagas.world.calls(&self.record.route, &self.record.request_id) else {
             return (Ended::NotSent, Some(Wrong::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway is about to end")));
         };
-        let Ok(prepared) = definition.prepare(send, self.open.id, &self.record) else {
+        let Ok(mut prepared) = definition.prepare(send, self.open.id, &self.record) else {
             calls.count(name, CallResult::ValueMissing);
             return (Ended::Missing, Some(Wrong::new(StatusCode::BAD_GATEWAY, "a value that it needs is missing")));
         };
@@ -362,6 +363,13 @@ impl Run {
             let why = format!("there is no upstream `{}` any more", prepared.upstream);
             return (Ended::NoUpstream, Some(Wrong::new(StatusCode::SERVICE_UNAVAILABLE, why)));
         };
+        for header in prepared.apart {
+            let Some(value) = sagas.world.header(&self.record.route, name, header) else {
+                let why = format!("the configuration has no header `{header}` for it any more");
+                return (Ended::NoUpstream, Some(Wrong::new(StatusCode::SERVICE_UNAVAILABLE, why)));
+            };
+            prepared.fields.insert(header, value);
+        }
         let _turn = if self.recovered { sagas.turns(prepared.upstream).acquire_owned().await.ok() } else { None };
         let timeout = Some(self.bound(send, prepared.timeout));
         let ready = Ready {
@@ -384,7 +392,7 @@ impl Run {
             Err(failed) => {
                 calls.count(name, failed.result());
                 let ended = match failed {
-                    Failed::CircuitOpen { .. } | Failed::Unavailable | Failed::Connect => Ended::NotSent,
+                    Failed::CircuitOpen { .. } | Failed::Unavailable | Failed::Full | Failed::Connect => Ended::NotSent,
                     Failed::Broken | Failed::Timeout | Failed::TooLarge | Failed::Malformed | Failed::NoMemory => Ended::Unknown,
                 };
                 (ended, Some(Wrong::of_failure(failed)))

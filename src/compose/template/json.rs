@@ -71,6 +71,15 @@ impl<S> Json<S> {
         self.fillings.iter().for_each(|filling| filling.sources(each));
     }
 
+    /// What those of its references stand for without whose values a call fails: those within a text.
+    pub(crate) fn needed<'s>(&'s self, each: &mut dyn FnMut(&'s S)) {
+        for filling in &self.fillings {
+            if let Filling::Words(words) = filling {
+                words.needed(each);
+            }
+        }
+    }
+
     /// What its references stand for, with the names that lead to each place, and how the value stands there.
     pub(crate) fn places<'s>(&'s self, each: &mut dyn FnMut(&'s [Box<str>], Stands, &'s S)) {
         for (filling, path) in self.fillings.iter().zip(&self.paths) {

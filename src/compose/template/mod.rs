@@ -10,7 +10,7 @@ mod tests;
 mod words;
 
 pub(crate) use json::{Json, Lacking, Stands};
-pub(crate) use target::Target;
+pub(crate) use target::{Target, leads_astray};
 pub(crate) use words::Words;
 
 use super::reference::{Origin, Reference, Wrong};

@@ -1,6 +1,8 @@
 //! Path and query of a call, with values in them.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode, utf8_percent_encode};
 
 use super::words::{Piece, Words};
 use super::{Missing, Resolve, Source};
@@ -95,6 +97,15 @@ impl<S: Source> Target<S> {
         }
     }
 
+    /// What those of its references stand for without whose values it cannot be asked for: those in its path.
+    pub(crate) fn needed<'s>(&'s self, each: &mut dyn FnMut(&'s S)) {
+        for segment in &self.path {
+            if let Segment::Filled(words) = segment {
+                words.needed(each);
+            }
+        }
+    }
+
     /// Whether it may become the same as another one, for all that is known before there are values.
     pub(crate) fn may_be_like(&self, other: &Self) -> bool {
         let ((one, one_is_all), (other, other_is_all)) = (self.beginning(), other.beginning());
@@ -175,19 +186,13 @@ fn form(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Whether a segment is empty or one that servers resolve: dots, also those that are encoded, and also before a semicolon.
-fn leads_astray(segment: &[u8]) -> bool {
-    let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
-    let mut dots = 0;
-    let mut rest = name;
-    while !rest.is_empty() {
-        rest = match rest {
-            [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => rest,
-            _ => return false,
-        };
-        dots += 1;
-    }
-    dots <= 2
+/// Whether a segment is empty, or one that servers resolve or refuse: dots, also those that are encoded, stand before a semicolon, or are a part
+/// by themselves to whoever decodes a slash before it goes along the path; and control characters.
+pub(crate) fn leads_astray(segment: &[u8]) -> bool {
+    let decoded: Cow<'_, [u8]> = percent_decode(segment).into();
+    let name = |part: &[u8]| part.split(|byte| *byte == b';').next().unwrap_or_default().len();
+    let is_dots = |part: &[u8]| matches!(&part[..name(part)], b"." | b"..");
+    name(&decoded) == 0 || decoded.iter().any(u8::is_ascii_control) || decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(is_dots)
 }
 
 /// The segments of a path or the parameters of a query, as they are read.

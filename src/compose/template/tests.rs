@@ -101,6 +101,23 @@ fn a_segment_is_never_dots_by_a_value() {
 }
 
 #[test]
+fn no_part_of_a_value_is_dots_to_whoever_decodes_its_slashes() {
+    for value in ["../x", "x/..", "a/../b", "a/./b", "..\\x", "x\\.", "a/..;v=1/b", "./", "/.", "a\0", "a\nb", "\x7f"] {
+        let values = known(&[], &[("id", value.as_bytes())]);
+        for text in ["/f/{id}/x", "/{id}", "/v1/{id};v=1?a=1"] {
+            assert_eq!(target(text, &values), Err(Missing), "{text} {value:?}");
+        }
+        // What is no path leads nowhere.
+        assert!(target("/f?of={id}", &values).is_ok(), "{value:?}");
+    }
+    for (value, there) in
+        [("a/b", "/f/a%2Fb"), ("a//b", "/f/a%2F%2Fb"), ("a/...", "/f/a%2F..."), (".a/b.", "/f/.a%2Fb."), ("a\\b", "/f/a%5Cb")]
+    {
+        assert_eq!(target("/f/{id}", &known(&[], &[("id", value.as_bytes())])).as_deref(), Ok(there), "{value}");
+    }
+}
+
+#[test]
 fn a_value_in_a_query_cannot_begin_a_parameter() {
     let values = known(&[("a.s", r#""x y&b=1#f+""#), ("a.l", "[1, 2]"), ("a.e", "[]"), ("a.o", "{}")], &[("query", b"a=1&b=%20&b=3")]);
     for (text, expected) in [
@@ -123,8 +140,26 @@ fn a_value_in_a_query_cannot_begin_a_parameter() {
 
 #[test]
 fn targets_that_lead_elsewhere_are_refused_when_they_are_read() {
-    for text in ["", "x", "//x", "http://x/", "/a/../b", "/a/%2e%2E/b", "/a/.", "/a#b", "/a?b#c", "/100%", "/%{id}", "/%4{id}", "/{...a.l}"]
-    {
+    for text in [
+        "",
+        "x",
+        "//x",
+        "http://x/",
+        "/a/../b",
+        "/a/%2e%2E/b",
+        "/a/.",
+        "/a/..%2f",
+        "/a/%2e%2e%2fb",
+        "/a/b%5C..",
+        "/a/%00",
+        "/a%0a",
+        "/a#b",
+        "/a?b#c",
+        "/100%",
+        "/%{id}",
+        "/%4{id}",
+        "/{...a.l}",
+    ] {
         assert!(Target::compile(text, &mut resolve).is_err(), "{text}");
     }
 }
@@ -254,6 +289,8 @@ proptest! {
         prop_assert_eq!(query.split('&').count(), 3, "{}", target);
         prop_assert_eq!(query.matches('=').count(), 3, "{}", target);
         prop_assert!(path.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | "..")), "{}", target);
+        let decoded: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
+        prop_assert!(decoded.split(|byte| matches!(byte, b'/' | b'\\')).all(|part| part != b"." && part != b".."), "{}", target);
         prop_assert!(target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#' && byte != b'\\'), "{}", target);
         let segments: Vec<Vec<u8>> = path.split('/').map(|segment| percent_encoding::percent_decode_str(segment).collect()).collect();
         prop_assert_eq!(&segments[3], &one, "what is decoded is what was there");

@@ -51,6 +51,15 @@ impl<S> Words<S> {
         }
     }
 
+    /// What those of its references stand for without whose values there is no text.
+    pub(super) fn needed<'s>(&'s self, each: &mut dyn FnMut(&'s S)) {
+        for piece in &self.0 {
+            if let Piece::Value { source, default: None } = piece {
+                each(source);
+            }
+        }
+    }
+
     /// The text, with a list's elements between commas; nothing where a value is missing or null and has no default.
     pub(crate) fn expand(&self, values: &dyn Values<S>) -> Result<Option<Vec<u8>>, Missing> {
         let mut out = Vec::new();

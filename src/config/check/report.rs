@@ -39,6 +39,20 @@ impl<'t> Tree<'t> {
         self.around.contains(&collection)
     }
 
+    /// Whether something of this name was left out of a collection around this place, or of `calls` or `steps` beside what is around it.
+    pub(super) fn has_left_out(&self, place: Place, name: &str) -> bool {
+        let mut at = place.0;
+        loop {
+            let around = self.index.parent(at);
+            let Some(node) = self.index.node(around).filter(|_| around != at) else { return false };
+            let named = [Some(node), node.get("calls"), node.get("steps")].into_iter().flatten().filter_map(|node| node.get(name));
+            if named.into_iter().any(|node| self.skips(node.id)) {
+                return true;
+            }
+            at = around;
+        }
+    }
+
     /// Whether a value was left out.
     pub(super) fn skips(&self, id: u32) -> bool {
         self.skip.contains(&id)
@@ -187,6 +201,12 @@ impl Report<'_, '_> {
             Some(at) => diagnostic.at(at),
             None => diagnostic,
         }
+    }
+
+    /// The same with what would be right.
+    pub(super) fn both_helped(&mut self, place: Place, message: impl Into<String>, other: Place, words: &str, help: &str) {
+        let diagnostic = self.about(place, message, other, words).help(Some(help.to_owned()));
+        self.problems.push(diagnostic);
     }
 
     /// The same, of one that is tolerated where a gateway starts.

@@ -47,10 +47,7 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
             name.place,
             format!("the route `{}` leads nowhere: write `upstream`, `redirect`, `respond`, `aggregate` or `saga`", name.value),
         ),
-        _ => report.error(
-            second(route, report),
-            format!("the route `{}` has more than one of `upstream`, `redirect`, `respond`, `aggregate` and `saga`", name.value),
-        ),
+        _ => leads_to_several(route, report),
     }
     if route.timeout.is_some_and(|timeout| timeout.0.is_zero()) {
         report.error(name.place, format!("`timeout` of the route `{}` is 0: every request would fail", name.value));
@@ -76,19 +73,34 @@ fn route(route: &Spanned<Route>, report: &mut Report<'_, '_>) -> Option<Shape> {
     Some((host?, parts.collect()))
 }
 
-/// The key of the second thing that a route leads to.
-fn second(route: &Route, report: &Report<'_, '_>) -> Place {
-    let place = match &route.target.written()[1] {
-        Target::Upstream(name) => name.place,
-        Target::Apart(split) => split.place,
-        Target::Redirect(redirect) => redirect.place,
-        Target::Respond(respond) => respond.place,
-        Target::Aggregate(aggregate) => aggregate.place,
-        Target::Graphql(graphql) => graphql.place,
-        Target::Saga(saga) => saga.place,
-        Target::Unclear(_) => route.name.place,
+/// A route that leads to more than one thing.
+fn leads_to_several(route: &Route, report: &mut Report<'_, '_>) {
+    let written = route.target.written();
+    let ((first, name), (second, other)) = (key(&written[0], report), key(&written[1], report));
+    let message = format!("the route `{}` leads to one thing, and `{name}` and `{other}` are two", route.name.value);
+    let help = match (&written[0], &written[1]) {
+        (Target::Upstream(_) | Target::Apart(_), Target::Aggregate(_)) => {
+            "each of the `calls` names its own upstream: remove that of the route"
+        }
+        (Target::Upstream(_) | Target::Apart(_), Target::Saga(_)) => "each of the `steps` names its own upstream: remove that of the route",
+        _ => "remove one of them, or write another route for it",
     };
-    report.tree.key_of(place)
+    report.both_helped(second, message, first, "this is the first one", help);
+}
+
+/// The key of something that a route leads to, and its name.
+fn key(target: &Target, report: &Report<'_, '_>) -> (Place, &'static str) {
+    let (place, name) = match target {
+        Target::Upstream(upstream) => (upstream.place, "upstream"),
+        Target::Apart(split) => (split.place, "upstream"),
+        Target::Redirect(redirect) => (redirect.place, "redirect"),
+        Target::Respond(respond) => (respond.place, "respond"),
+        Target::Aggregate(aggregate) => (aggregate.place, "aggregate"),
+        Target::Graphql(graphql) => (graphql.place, "graphql"),
+        Target::Saga(saga) => (saga.place, "saga"),
+        Target::Unclear(_) => (Place::default(), ""),
+    };
+    (report.tree.key_of(place), name)
 }
 
 fn host(route: &Route, report: &mut Report<'_, '_>) -> Option<String> {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::canary::{CanaryOptions, Variant};
 use super::forms::{Short, deserialize_short_or_long, schemas, short_or};
 use super::split::{Sent, Split};
-use super::{Aggregate, Call, Graphql, Introspection, Json, Mirror, Saga};
+use super::{Aggregate, Graphql, Mirror, Saga};
 
 /// A route: which requests it takes, and what they lead to: exactly one of `upstream`, `redirect`, `respond`, `aggregate`,
 /// `graphql` and `saga`.
@@ -64,38 +64,6 @@ impl Route {
             _ => None,
         });
         sticky.chain(after)
-    }
-
-    /// Whether some call of it, or what its answers are made of, asks for the class of the client's device.
-    pub fn asks_for_devices(&self) -> bool {
-        let is_device = |text: &str| text == "device";
-        let named = |text: &str| text.contains("{device}") || text.contains("{device:-");
-        let in_json = |json: &Spanned<Json>| {
-            let mut found = false;
-            Json::texts(json, &mut |text| found |= named(text.value));
-            found
-        };
-        let of_call = |call: &Call| {
-            call.when.iter().flat_map(|when| &when.facts).any(|fact| is_device(&fact.of))
-                || call.requests.iter().any(|(_, target)| named(target))
-                || call.headers.values().any(|value| named(value))
-                || call.body.as_ref().is_some_and(in_json)
-        };
-        self.target.written().iter().any(|target| match target {
-            Target::Aggregate(aggregate) => {
-                aggregate.calls().any(|(_, call)| of_call(call)) || aggregate.answer.as_ref().is_some_and(in_json)
-            }
-            Target::Graphql(graphql) => {
-                let asked = match &graphql.introspection {
-                    Introspection::For(facts) => facts.facts.iter().any(|fact| fact.selector == Selector::Device),
-                    Introspection::Off | Introspection::On => false,
-                };
-                asked
-                    || graphql.hide.as_ref().is_some_and(|hide| hide.by.value == Selector::Device)
-                    || graphql.calls().any(|(_, call)| of_call(call.value))
-            }
-            _ => false,
-        })
     }
 
     /// The facts that decide between its upstreams.

@@ -60,6 +60,26 @@ impl Saga {
         self.steps().flat_map(|(_, step)| [Some(&step.call.upstream), step.undo_call().map(|undo| &undo.upstream)].into_iter().flatten())
     }
 
+    /// Its calls by their names, to be changed.
+    pub fn calls_mut(&mut self) -> impl Iterator<Item = (String, &mut Call)> {
+        self.steps.value.0.iter_mut().flat_map(|(name, step)| {
+            let undo = match step.value.undo.as_mut().map(|undo| &mut undo.value) {
+                Some(Undo::Call(call)) => Some((SagaStep::undo_name(name), &mut **call)),
+                Some(Undo::Nothing) | None => None,
+            };
+            std::iter::once((name.clone(), &mut step.value.call)).chain(undo)
+        })
+    }
+
+    /// The call of this name.
+    pub fn call(&self, name: &str) -> Option<&Call> {
+        self.steps().find_map(|(step, written)| match name {
+            _ if name == step => Some(&written.call),
+            _ if name == SagaStep::undo_name(step) => written.undo_call(),
+            _ => None,
+        })
+    }
+
     fn usual_wait() -> Spanned<Duration> {
         seconds(5)
     }
@@ -115,6 +135,11 @@ pub struct SagaStep {
 }
 
 impl SagaStep {
+    /// The name of the call that takes back what a step of this name did.
+    pub fn undo_name(step: &str) -> String {
+        format!("{step}/undo")
+    }
+
     /// How often it is tried.
     pub fn attempts(&self) -> u32 {
         self.attempts.as_ref().map_or(Saga::ATTEMPTS, |attempts| attempts.value)

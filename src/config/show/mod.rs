@@ -101,6 +101,12 @@ impl Loaded {
         masked(&self.places, place, key, Some(text)).map_or(Cow::Borrowed(text), Cow::Owned)
     }
 
+    /// Whether the environment brought something to what is written there.
+    #[cfg_attr(not(feature = "saga"), allow(dead_code, reason = "nothing is kept"))]
+    pub(crate) fn is_brought(&self, place: Place) -> bool {
+        self.places.origin(place).is_some()
+    }
+
     /// Any text without the values that the environment brought to this configuration, as far as they are no part of any word.
     pub(crate) fn without_brought(&self, text: &str) -> String {
         let brought = self.places.origins().filter(|origin| origin.text.len() >= secrets::TELLING);

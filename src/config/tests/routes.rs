@@ -26,9 +26,9 @@ routes:
         [
             "8:12 the route `nowhere` leads nowhere: write `upstream`, `redirect`, `respond`, `aggregate` or `saga`",
             "9:37 there is no upstream `mian` (did you mean `main`?)",
-            "9:43 the route `two` has more than one of `upstream`, `redirect`, `respond`, `aggregate` and `saga`",
+            "9:43 the route `two` leads to one thing, and `upstream` and `respond` are two (remove one of them, or write another route for it)",
             "9:61 99 is not a final status: 200 to 599",
-            "10:43 the route `all` has more than one of `upstream`, `redirect`, `respond`, `aggregate` and `saga`",
+            "10:43 the route `all` leads to one thing, and `upstream` and `redirect` are two (remove one of them, or write another route for it)",
             "10:58 `x` is neither a path nor an http URL",
             "10:69 200 is not a redirect: 301, 302, 303, 307 or 308",
             "11:29 there is no key `upstrem` here (did you mean `upstream`?)",

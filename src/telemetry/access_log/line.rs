@@ -74,9 +74,10 @@ pub(crate) struct Line<'a> {
     pub client_cert: Option<&'a [u8]>,
     /// What the client was told came of its gRPC call, as a number.
     pub grpc_status: Option<u16>,
-    /// How many calls were made to put the answer together.
+    /// How many calls were made to put the answer together. Those of a saga are nobody's request: `frontgate saga show` tells them.
     pub calls: Option<u32>,
-    /// The calls that are missing in it, each with its cause in parentheses, with commas between them.
+    /// The calls that are missing in it, each with its cause in parentheses, with commas between them; of a request that failed with a call, that
+    /// one first.
     pub missing: Option<&'a str>,
     /// The name of the GraphQL operation, its first 64 bytes.
     pub operation: Option<&'a str>,

@@ -105,6 +105,13 @@ impl LineFilter {
         self.reads_names
     }
 
+    /// Whether it asks for this field, which is a text.
+    pub(crate) fn reads(&self, field: &'static str) -> bool {
+        let mut all = Vec::new();
+        self.expression.compared(&mut all);
+        all.iter().any(|(of, _)| *of == field)
+    }
+
     /// Every text that one of these fields is compared with as a whole: where the configuration knows all there are, another one is a
     /// mistake.
     pub(crate) fn named(&self, field: &'static str) -> impl Iterator<Item = &str> {

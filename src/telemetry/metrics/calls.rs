@@ -137,9 +137,14 @@ impl ComposedMetrics {
         self.incomplete.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How many answers there were in which a call is missing.
+    pub(super) fn lacked(&self) -> u64 {
+        self.incomplete.load(Ordering::Relaxed)
+    }
+
     pub(super) fn scrape(&self, route: &str, scrape: &mut Scrape) {
         let help = "Answers in which a call is missing, or something stands in its place.";
-        scrape.counter("frontgate_incomplete_total", help, &[("route", route)], self.incomplete.load(Ordering::Relaxed) as f64);
+        scrape.counter("frontgate_incomplete_total", help, &[("route", route)], self.lacked() as f64);
         for (name, call) in self.calls.lock().iter().filter(|(_, call)| Arc::strong_count(call) > 1) {
             let help = "Calls that answers are put together from, by how they ended.";
             for result in CallResult::ALL {

@@ -23,6 +23,8 @@ pub(crate) struct Outcomes {
     pub requests: u64,
     /// Those answered with a status of 500 or above, and gRPC calls that failed by the server's fault.
     pub failed: u64,
+    /// Those whose answer lacks the part of a call, or has something in its place.
+    pub incomplete: u64,
 }
 
 /// A route's counters.
@@ -96,7 +98,11 @@ impl RouteMetrics {
     /// How they ended.
     pub(super) fn outcomes(&self) -> Outcomes {
         let answers = self.answers_by_class();
-        Outcomes { requests: answers.iter().sum(), failed: answers[4] + self.failed_calls() }
+        Outcomes {
+            requests: answers.iter().sum(),
+            failed: answers[4] + self.failed_calls(),
+            incomplete: self.composed.get().map_or(0, |composed| composed.lacked()),
+        }
     }
 
     fn answers_by_class(&self) -> [u64; 6] {

@@ -82,6 +82,7 @@ pub(crate) fn compile(
         most_calls: written.limits.calls.value as usize,
         last_first: last_first.into(),
         varies: varies(&compiler.selectors),
+        facts: compiler.selectors.into(),
     })
 }
 
@@ -221,7 +222,8 @@ impl Compiler<'_> {
         let batch = match (&call.batch, &call.by) {
             (Some(size), Some(by)) => {
                 let elements = self.marks[index].add(&Place::WHOLE, true)?;
-                Some(Batch { size: size.value.max(1) as usize, elements, by: self.marks[index].add(&by.0, false)? })
+                let way = call.at.as_ref().map(|at| marks::way(&at.0, false)).transpose()?.flatten();
+                Some(Batch { size: size.value.max(1) as usize, elements, by: self.marks[index].add(&by.0, false)?, way })
             }
             (None, _) => None,
             (Some(_), None) => return Err("`batch` needs `by`".to_owned()),

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use frontgate_filters::json::{Document, Proved};
+use frontgate_filters::json::{Document, Plan, Proved};
 
 use super::super::failure::Failure;
 use super::super::results::{Answers, Element, Entry, Index, Key, Outcome, marked, placed, within};
 use super::super::{Batch, Call, Each};
 use super::fetch::Consumer;
 use super::{Fatal, Run};
-use crate::compose::values::Value;
+use crate::compose::values::{self, Value};
 
 /// A call for values that has begun.
 pub(super) struct Progress {
@@ -138,6 +138,35 @@ impl Run<'_> {
         }
         self.go_on(index)
     }
+}
+
+/// Whether an answer can say what was found for several values: a list is where it should be, and where it has elements, one at least says whose
+/// it is. Nothing else is asked of an answer for one value.
+pub(super) fn is_for(call: &Call, document: &Document) -> bool {
+    let Some(batch) = call.each.as_ref().and_then(|each| each.batch.as_ref()) else { return true };
+    let mut lists = match call.at {
+        None => return is_list(&document.whole()) && has_owners(batch, document),
+        Some(at) => document.marked(at.mark).peekable(),
+    };
+    let is_there = lists.peek().is_some() || batch.way.as_ref().is_some_and(|way| leads_nowhere(way, document));
+    is_there && lists.all(|found| is_list(&document.get(found))) && has_owners(batch, document)
+}
+
+fn is_list(value: &Proved) -> bool {
+    value.first() == b'['
+}
+
+/// Whether there are no elements, or one of them says whose it is.
+fn has_owners(batch: &Batch, document: &Document) -> bool {
+    let mut elements = placed(document, batch.elements, None).peekable();
+    elements.peek().is_none()
+        || elements.any(|(place, _)| within(document, place, batch.by).any(|by| Key::of(document.bytes(by)).is_some()))
+}
+
+/// Whether the way to a place ends in an array without elements.
+fn leads_nowhere(way: &Arc<Plan>, document: &Document) -> bool {
+    let is_empty = |value: &Proved| is_list(value) && value.to_bytes()[1..].trim_ascii_start().starts_with(b"]");
+    values::read(way, document.whole().to_bytes()).is_some_and(|read| read.found().iter().any(|found| is_empty(&read.get(found))))
 }
 
 /// What was found for each value.

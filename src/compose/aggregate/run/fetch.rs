@@ -1,6 +1,7 @@
 //! Requests to upstreams: one for each call, but the same one for calls that would ask the same.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -8,9 +9,10 @@ use http::{HeaderMap, HeaderValue};
 
 use super::super::Body;
 use super::super::failure::Failure;
+use super::super::source::Source;
 use super::{Run, Work};
 use crate::compose::template::{Lacking, Missing};
-use crate::compose::values::Value;
+use crate::compose::values::{Value, Values};
 use crate::compose::{Answered, Failed, Ready};
 
 /// A request that was sent.
@@ -30,6 +32,8 @@ struct Asked {
     pool: usize,
     target: String,
     fields: HeaderMap,
+    /// Who waits shorter than others has a request of its own, which ends sooner.
+    timeout: Option<Duration>,
 }
 
 /// Who waits for an answer: a call, or one of the requests for its values.
@@ -47,6 +51,7 @@ impl<'r> Run<'r> {
             pool: Arc::as_ptr(ready.pool).addr(),
             target: ready.target.clone(),
             fields: ready.fields.clone(),
+            timeout: ready.timeout,
         });
         if asked.is_some()
             && let Some(index) = self.fetches.iter().position(|fetch| fetch.asked == asked)
@@ -71,13 +76,13 @@ impl<'r> Run<'r> {
         let aggregate = self.aggregate;
         let call = &aggregate.calls[index];
         let known = self.known(each);
-        let missing = |_: Missing| Failure::ValueMissing;
+        let missing = |_: Missing| Failure::ValueMissing(self.lacks(index, each));
         let target = call.target.expand(&known).map_err(missing)?;
         let mut fields = HeaderMap::new();
         for (name, words) in &call.headers {
             if let Some(text) = words.expand(&known).map_err(missing)? {
                 // A line break or a zero in it would be more than a value.
-                fields.insert(name, HeaderValue::from_bytes(&text).map_err(|_| Failure::ValueMissing)?);
+                fields.insert(name, HeaderValue::from_bytes(&text).map_err(|_| Failure::ValueMissing(None))?);
             }
         }
         let body = match &call.body {
@@ -107,6 +112,22 @@ impl<'r> Run<'r> {
             timeout: call.timeout,
             most: aggregate.most_answer,
         })
+    }
+
+    /// The first value without which a call cannot be made and that there is not, as the configuration has it.
+    fn lacks(&self, index: usize, each: Option<&Value<'static>>) -> Option<Box<str>> {
+        let (known, call) = (self.known(each), &self.aggregate.calls[index]);
+        let mut lacking = None;
+        let mut look = |source: &Source| {
+            if lacking.is_none() && known.find(source).is_none_or(|value| value.is_null()) {
+                lacking = source.name(|call| &self.aggregate.calls[call].name);
+            }
+        };
+        call.target.needed(&mut look);
+        if let Body::Json(json) = &call.body {
+            json.needed(&mut look);
+        }
+        lacking
     }
 
     /// A request has its answer.

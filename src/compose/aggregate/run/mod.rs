@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use frontgate_filters::filter::Facts;
 use frontgate_filters::json::{Document, Reader};
-use frontgate_filters::reply::Reply;
+use frontgate_filters::reply::{Reply, ReplyBody};
 use http::{HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 use smallvec::SmallVec;
@@ -26,6 +26,7 @@ use crate::compose::making::Making;
 use crate::compose::values::{self, Value};
 use crate::compose::{Answered, CallResult, Calls, Composed, Held, Inquiry, Missing};
 use crate::refusals;
+use crate::telemetry::Flag;
 
 /// What has become of the calls of a request so far. Dropped, all that are on their way are cancelled.
 pub(super) struct Run<'r> {
@@ -128,7 +129,10 @@ impl<'r> Run<'r> {
                 self.held.drain(..).for_each(|one| held.merge(one));
                 match held.keeping(body) {
                     Some(body) => answer::composed(self.aggregate, body, self.missing(), &self.caching, std::mem::take(&mut self.back)),
-                    None => Composed { reply: refusals::no_memory(), missing: self.missing(), saga: None },
+                    None => {
+                        let flag = Some(Flag::UpstreamOverflow);
+                        Composed { reply: refusals::no_memory(), missing: self.missing(), flag, saga: None }
+                    }
                 }
             }
             None => {
@@ -149,9 +153,23 @@ impl<'r> Run<'r> {
         Ok(())
     }
 
-    fn failed(&self, fatal: Fatal) -> Composed {
-        let name = &self.aggregate.calls[fatal.call].name;
-        Composed { reply: fatal.failure.reply(name), missing: self.missing(), saga: None }
+    fn failed(&mut self, fatal: Fatal) -> Composed {
+        let name = self.aggregate.calls[fatal.call].name.clone();
+        let (flag, cause) = (fatal.failure.flag(), fatal.failure.cause());
+        let others = self.missing().into_iter().filter(|other| other.name != name);
+        let first = Missing { name: name.clone(), cause };
+        let missing = std::iter::once(first).chain(others).collect();
+        let mut reply = fatal.failure.reply(&name);
+        // An error that is passed on has its place until its client has it, as any answer.
+        if let ReplyBody::Bytes(body) = &mut reply.body {
+            let mut held = Held::default();
+            self.held.drain(..).for_each(|one| held.merge(one));
+            match held.keeping(std::mem::take(body)) {
+                Some(kept) => *body = kept,
+                None => reply = refusals::no_memory(),
+            }
+        }
+        Composed { reply, missing, flag, saga: None }
     }
 
     /// What is missing, in the order of the calls.
@@ -182,8 +200,8 @@ impl<'r> Run<'r> {
             self.end(index, Outcome::Skipped);
             return Ok(());
         }
-        if call.fails_with.iter().any(|&other| matches!(self.outcomes[other], Outcome::Failed)) {
-            return self.fail(index, Failure::ValueMissing);
+        if let Some(&other) = call.fails_with.iter().find(|&&other| matches!(self.outcomes[other], Outcome::Failed)) {
+            return self.fail(index, Failure::ValueMissing(Some((&*self.aggregate.calls[other].name).into())));
         }
         if call.each.is_some() {
             return self.start_each(index);
@@ -235,7 +253,11 @@ impl<'r> Run<'r> {
         } else {
             let mut reader = Reader::new(call.plan.clone());
             let pushed = answered.body.iter().try_for_each(|chunk| reader.push(chunk.clone()));
-            Arc::new(pushed.and_then(|()| reader.finish()).map_err(|_| Failure::Malformed)?)
+            let document = pushed.and_then(|()| reader.finish()).map_err(|_| Failure::Malformed)?;
+            if !each::is_for(call, &document) {
+                return Err(Failure::Malformed);
+            }
+            Arc::new(document)
         };
         self.calls.count(&call.name, CallResult::Ok);
         keeping.keep();

@@ -241,7 +241,7 @@ async fn each_missing_call_has_its_cause() {
     let came = ask(&page, &get("/p"), &table).await;
 
     assert_eq!(came.header("x-bff-missing"), Some("s, c, v, m, e, j"));
-    assert_eq!(came.causes, ["status 503", "timeout", "value_missing", "more than 1 values", "status 404", "malformed"]);
+    assert_eq!(came.causes, ["status 503", "timeout", "value_missing: l.x", "more than 1 values", "status 404", "malformed"]);
 }
 
 #[tokio::test]

@@ -250,7 +250,7 @@ impl Came {
 pub(super) async fn ask(aggregate: &Aggregate, asked: &Asked, table: &Table) -> Came {
     let inquiry = Inquiry { head: &asked.head, facts: &asked.facts, body: asked.body.clone(), calls: table, deadline: None };
     let composed = tokio::time::timeout(Duration::from_secs(20), aggregate.compose(inquiry)).await;
-    let Composed { reply, missing, saga } = composed.expect("an answer in time");
+    let Composed { reply, missing, saga, .. } = composed.expect("an answer in time");
     assert!(saga.is_none());
     let (head, body) = reply.render(Form::default(), &HeaderValue::from_static("r-1"));
     assert_eq!(head.headers["content-length"], body.len().to_string());

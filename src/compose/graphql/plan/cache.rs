@@ -22,7 +22,8 @@ pub(in super::super) struct Cache(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    by_text: HashMap<Box<str>, Vec<(Option<Box<str>>, Entry)>>,
+    /// What was made of a text, for each operation that was meant.
+    by_text: HashMap<Box<str>, Vec<Entry>>,
     count: usize,
     /// Bytes of all, as they were when each came, or when all were last counted.
     bytes: usize,
@@ -30,6 +31,7 @@ struct Kept {
 }
 
 struct Entry {
+    operation: Option<Box<str>>,
     prepared: Arc<Prepared>,
     used: u64,
 }
@@ -40,7 +42,7 @@ impl Cache {
         let mut kept = self.0.lock();
         kept.clock += 1;
         let clock = kept.clock;
-        let (_, entry) = kept.by_text.get_mut(text)?.iter_mut().find(|(name, _)| name.as_deref() == operation)?;
+        let entry = kept.by_text.get_mut(text)?.iter_mut().find(|entry| entry.operation.as_deref() == operation)?;
         entry.used = clock;
         Some(entry.prepared.clone())
     }
@@ -49,15 +51,15 @@ impl Cache {
     pub(in super::super) fn put(&self, text: &str, operation: Option<&str>, prepared: &Arc<Prepared>) {
         let mut kept = self.0.lock();
         kept.clock += 1;
-        let entry = Entry { prepared: prepared.clone(), used: kept.clock };
+        let entry = Entry { operation: operation.map(Into::into), prepared: prepared.clone(), used: kept.clock };
         let of_text = kept.by_text.entry(text.into()).or_default();
-        if of_text.iter().any(|(name, _)| name.as_deref() == operation) {
+        if of_text.iter().any(|entry| entry.operation.as_deref() == operation) {
             return;
         }
-        of_text.push((operation.map(Into::into), entry));
+        of_text.push(entry);
         kept.count += 1;
         kept.bytes += text.len() + prepared.bytes();
-        if kept.clock % COUNTED == 0 {
+        if kept.clock.is_multiple_of(COUNTED) {
             kept.bytes = kept.counted();
         }
         kept.make_room();
@@ -73,7 +75,7 @@ impl Cache {
 
 impl Kept {
     fn counted(&self) -> usize {
-        self.by_text.iter().flat_map(|(text, all)| all.iter().map(move |(_, entry)| text.len() + entry.prepared.bytes())).sum()
+        self.by_text.iter().flat_map(|(text, all)| all.iter().map(move |entry| text.len() + entry.prepared.bytes())).sum()
     }
 
     fn make_room(&mut self) {
@@ -81,10 +83,10 @@ impl Kept {
             return;
         }
         let mut bytes = self.counted();
-        let used = |(text, all): (&Box<str>, &Vec<(Option<Box<str>>, Entry)>)| {
-            all.iter().map(|(_, entry)| (entry.used, text.len() + entry.prepared.bytes())).collect::<Vec<_>>()
-        };
-        let mut oldest: Vec<(u64, usize)> = self.by_text.iter().flat_map(used).collect();
+        let mut oldest: Vec<(u64, usize)> = Vec::with_capacity(self.count);
+        for (text, all) in &self.by_text {
+            oldest.extend(all.iter().map(|entry| (entry.used, text.len() + entry.prepared.bytes())));
+        }
         oldest.sort_unstable();
         // The newest one stays in any case.
         oldest.pop();
@@ -99,7 +101,7 @@ impl Kept {
         }
         let Some(gone) = gone else { return };
         self.by_text.retain(|_, all| {
-            all.retain(|(_, entry)| entry.used > gone);
+            all.retain(|entry| entry.used > gone);
             !all.is_empty()
         });
         self.count = self.by_text.values().map(Vec::len).sum();

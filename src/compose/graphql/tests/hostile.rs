@@ -132,3 +132,23 @@ async fn answers_that_are_made_to_harm_end_soon() {
         assert!(begun.elapsed() < SOON, "{name}: {:?}", begun.elapsed());
     }
 }
+
+#[tokio::test]
+async fn lists_whose_elements_all_need_a_call_end_soon_and_make_no_more_than_are_allowed() {
+    let fields = json!({"Query.u": {"upstream": "u", "get": "/u"}, "A.x": {"upstream": "u", "get": "/x?k={parent.k}"}});
+    let graph = graph(SCHEMA, json!({"fields": fields, "limits": {"calls": 20}}));
+    for (count, is_whole) in [(20_000, true), (70_000, false)] {
+        let objects: Vec<String> = (0..count).map(|index| format!("{{\"__typename\":\"A\",\"k\":{index}}}")).collect();
+        let answer = format!("[{}]", objects.join(","));
+        let table = Table::new(move |made| if made.line == "GET u /u" { ok(&answer) } else { ok("7") });
+        let begun = Instant::now();
+
+        let outcome = run(&graph, ask("{ u { ... on A { x } } }"), &table).await;
+
+        let read: serde_json::Value = serde_json::from_slice(&outcome.body).expect("JSON");
+        assert_eq!(read["data"].is_object(), is_whole, "{count}");
+        assert!(!is_whole || (read["data"]["u"][0]["x"] == 7 && read["data"]["u"][count - 1]["x"].is_null()), "{count}");
+        assert!(table.lines().len() <= 20 && outcome.errors > 0, "{count}");
+        assert!(begun.elapsed() < SOON, "{count}: {:?}", begun.elapsed());
+    }
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use frontgate_filters::filter::{BoxFuture, Facts};
+use frontgate_filters::words::fields;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora_http::RequestHeader;
 use serde_json::{Value, json};
@@ -159,7 +160,7 @@ pub(super) fn paths_of(answer: &Value) -> Vec<String> {
 }
 
 pub(super) fn header<'o>(outcome: &'o Outcome, name: &str) -> Option<&'o str> {
-    outcome.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.to_str().expect("text"))
+    outcome.headers.iter().find(|(own, _)| own == name).map(|(_, value)| fields::text(value).expect("text"))
 }
 
 /// Where null stands for an error: the longest way along each path that the data has.

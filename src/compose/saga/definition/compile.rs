@@ -5,7 +5,7 @@ use std::sync::Arc;
 use frontgate_filters::json::{Mark, Place, Plan, Policy};
 use http::header::HeaderName;
 
-use super::{Definition, Parts, Request, RequestBody, Source, Step, elements};
+use super::{Definition, Parts, Request, RequestBody, Source, Step, Text, elements};
 use crate::compose::reference::{Origin, Reference, Scope, Wrong};
 use crate::compose::saga::machine::{self, MOST_STEPS, Shape};
 use crate::compose::saga::record::Hash;
@@ -13,9 +13,10 @@ use crate::compose::template::{Json, Target, Words};
 use crate::config::model;
 use crate::router::Pattern;
 
-/// The definition of a checked saga of a route with this path, and this text.
-pub(super) fn compile(text: String, path: &str, saga: &model::Saga) -> Result<Definition, String> {
-    let pattern = Pattern::parse(path)?;
+/// The definition of a checked saga that is written so, which is this text.
+pub(super) fn compile(text: String, written: &Text) -> Result<Definition, String> {
+    let (saga, apart) = (&written.saga, &written.apart);
+    let pattern = Pattern::parse(&written.path)?;
     let names: Vec<&str> = saga.steps().map(|(name, _)| name).collect();
     if names.is_empty() || names.len() > MOST_STEPS {
         return Err(format!("a saga has at least one step and at most {MOST_STEPS}"));
@@ -25,10 +26,13 @@ pub(super) fn compile(text: String, path: &str, saga: &model::Saga) -> Result<De
     for (index, (name, step)) in saga.steps().enumerate() {
         let told = |wrong: String| format!("step `{name}`: {wrong}");
         // A step knows those before it and its own key; an undo its own answer, too.
-        let call = compiler.request(&step.call, index, index + 1, step.call.request().is_some_and(|(verb, _)| verb.sends_a_body()));
+        let apart_of = |call: &str| apart.iter().filter(|apart| apart.call == call).map(|apart| &*apart.header).collect::<Vec<_>>();
+        let sends_body = step.call.request().is_some_and(|(verb, _)| verb.sends_a_body());
+        let call = compiler.request(&step.call, &apart_of(name), index, index + 1, sends_body);
         let call = call.map_err(told)?;
         let before = compiler.parts[index].len();
-        let undo = step.undo_call().map(|undo| compiler.request(undo, index + 1, index + 1, false)).transpose().map_err(told)?;
+        let apart = apart_of(&model::SagaStep::undo_name(name));
+        let undo = step.undo_call().map(|undo| compiler.request(undo, &apart, index + 1, index + 1, false)).transpose().map_err(told)?;
         // Steps before cannot name it, so that whatever is named of it by now is named by its undo.
         let needs_answer = compiler.parts[index].len() > before;
         let undo_shape = match (&step.undo, &undo) {
@@ -54,7 +58,7 @@ pub(super) fn compile(text: String, path: &str, saga: &model::Saga) -> Result<De
         let (plan, parts) = marked(step.call.at.as_ref().map(|at| &at.value.0), &parts)?;
         Ok(Step {
             name: (*name).into(),
-            undo_name: format!("{name}/undo").into(),
+            undo_name: model::SagaStep::undo_name(name).into(),
             call,
             undo,
             expect: step.call.expect.clone(),
@@ -134,18 +138,21 @@ impl Compiler<'_> {
         }
     }
 
-    fn request(&mut self, call: &model::Call, answers: usize, keys: usize, sends_body: bool) -> Result<Request, String> {
+    fn request(&mut self, call: &model::Call, apart: &[&str], answers: usize, keys: usize, sends_body: bool) -> Result<Request, String> {
         let Some((verb, target)) = call.request() else { return Err("it asks for nothing, or for several things".to_owned()) };
         let path = target.split('?').next().unwrap_or_default();
         let words = format!("{} {} {path}", verb.method(), call.upstream.value);
         let target = Target::compile(target, &mut |reference| self.resolve(reference, answers, keys)).map_err(|wrong| wrong.to_string())?;
-        let headers = call.headers.iter().map(|(name, value)| {
+        let kept = call.headers.iter().filter(|(name, _)| !apart.contains(&name.as_str()));
+        let headers = kept.map(|(name, value)| {
             let header = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
             let words =
                 Words::compile(value, &mut |reference| self.resolve(reference, answers, keys)).map_err(|wrong| wrong.to_string())?;
             Ok((header, words))
         });
         let headers = headers.collect::<Result<Vec<_>, String>>()?;
+        let apart = apart.iter().map(|name| HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string()));
+        let apart = apart.collect::<Result<Vec<_>, String>>()?;
         let body = match &call.body {
             Some(body) => {
                 let body = serde_json::to_value(&body.value).map_err(|error| error.to_string())?;
@@ -157,6 +164,6 @@ impl Compiler<'_> {
             None => RequestBody::None,
         };
         let timeout = call.timeout.as_ref().map(|timeout| timeout.0);
-        Ok(Request { upstream: call.upstream.value.clone(), words, method: verb.method(), target, headers, body, timeout })
+        Ok(Request { upstream: call.upstream.value.clone(), words, method: verb.method(), target, headers, apart, body, timeout })
     }
 }

@@ -26,7 +26,7 @@ fn checkout() -> Dom {
 }
 
 fn definition(saga: Dom) -> Result<Definition, String> {
-    Definition::compile("/shops/{shop}/checkout", &serde_json::from_value(saga).expect("a saga"))
+    Definition::compile("/shops/{shop}/checkout", &serde_json::from_value(saga).expect("a saga"), &|name, _| name == "X-Secret")
 }
 
 fn request(body: &'static str) -> (RequestHeader, Facts, Bytes) {
@@ -207,4 +207,28 @@ fn a_record_that_speaks_of_steps_that_there_are_not_does_not_fit() {
     for (number, change) in wrong.into_iter().enumerate() {
         assert!(fits(change).is_err(), "{number}");
     }
+}
+
+#[test]
+fn a_header_that_is_a_secret_is_asked_of_the_configuration_unless_it_refers_to_something() {
+    let with = |secret: &str| {
+        let headers = json!({"X-Secret": secret, "X-Plain": "plain"});
+        let undo = json!({"delete": "/a", "headers": {"X-Secret": secret}});
+        definition(json!({"steps": {"a": {"upstream": "p", "post": "/a", "body": {}, "headers": headers, "undo": undo}}}))
+            .expect("a definition")
+    };
+    let (one, other) = (with("first-4711"), with("second-4712"));
+
+    assert!(!one.text.contains("first-4711") && one.text.contains("plain"), "{}", one.text);
+    assert_eq!(one.hash, other.hash);
+    let read = Definition::read(one.text.clone()).expect("a definition");
+    let hash = Hash::of(&[]);
+    let record = Record::begin(String::new(), hash, hash, hash, String::new(), Millis(1));
+    for send in [Send::Step(0), Send::Undo(0)] {
+        let prepared = read.prepare(send, Id::fresh(), &record).expect("it is ready");
+        assert_eq!(prepared.apart, [HeaderName::from_static("x-secret")]);
+        assert!(!prepared.fields.contains_key("x-secret"));
+    }
+    let refers = with("{header.X-Token}");
+    assert!(refers.text.contains("{header.X-Token}") && refers.hash != one.hash);
 }

@@ -12,6 +12,7 @@ mod saga;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod trims;
 
 use frontgate_filters::words::spanned::{Place, Spanned};
 
@@ -24,6 +25,7 @@ use crate::router::Pattern;
 /// Checks the aggregates and the sagas of all routes.
 pub(super) fn check(config: &Config, report: &mut Report<'_, '_>) {
     saga::check(config, report);
+    trims::check(config, report);
     graphql::check(config, report);
     for route in &config.routes {
         for target in route.target.written() {

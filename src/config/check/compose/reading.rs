@@ -35,6 +35,8 @@ pub(super) struct Uses<'c> {
     pub spreading: Vec<Spreading<'c>>,
     /// Whether there are no others, which lead nowhere.
     pub sure: bool,
+    /// The name of the call that they stand in.
+    own: Option<&'c str>,
 }
 
 /// A reference that leads somewhere.
@@ -61,7 +63,7 @@ pub(super) struct Part<'c> {
 impl<'c> Uses<'c> {
     /// None, and there are no others.
     pub(super) fn none() -> Self {
-        Self { all: Vec::new(), spreading: Vec::new(), sure: true }
+        Self { all: Vec::new(), spreading: Vec::new(), sure: true, own: None }
     }
 
     /// Reads a text, and what it refers to; nothing where it cannot be read.
@@ -107,14 +109,24 @@ impl<'c> Uses<'c> {
                 let part = Part { text, range: reference.range.clone() };
                 self.all.push(Use { part, written: reference.to_string(), origin, has_default });
             }
+            // What is wrong with that one has been said.
+            Err(_) if report.tree.has_left_out(text.place, &reference.head) => self.sure = false,
             Err(wrong) => {
                 self.sure = false;
                 // The whole reference is what is wrong, unless it is a part of it.
                 let starts = wrong.at == reference.name_at;
                 let range =
                     if starts { reference.name_at..reference.name_at + reference.to_string().len() } else { one(text.value, wrong.at) };
-                tell(text, range, &wrong, report);
+                tell(text, range, &self.not_itself(wrong), report);
             }
+        }
+    }
+
+    /// Without the advice to refer to the call that this stands in.
+    fn not_itself(&self, wrong: Wrong) -> Wrong {
+        match wrong.message.strip_suffix("`?").and_then(|told| told.rsplit_once(": did you mean `")) {
+            Some((message, meant)) if Some(meant) == self.own => Wrong { message: message.to_owned(), ..wrong },
+            _ => wrong,
         }
     }
 
@@ -153,7 +165,7 @@ fn doubled(text: Spanned<&str>, report: &mut Report<'_, '_>) {
 /// Reads a call. `scope` is what there is for all of them.
 pub(super) fn call<'c>(name: &'c str, written: Spanned<&'c Call>, scope: Scope<'_>, report: &mut Report<'_, '_>) -> Reading<'c> {
     let call = written.value;
-    let mut uses = Uses::none();
+    let mut uses = Uses { own: Some(name), ..Uses::none() };
     let own = Scope { each: call.each.is_some(), ..scope };
     for (_, target) in &call.requests {
         requests::target(target, own, &mut uses, report);

@@ -8,6 +8,7 @@ use http::header::ACCEPT_ENCODING;
 
 use super::reading::Uses;
 use crate::compose::reference::{Part, Reference, Scope};
+use crate::compose::template::leads_astray;
 use crate::config::check::Report;
 use crate::config::model::{Aggregate, Call, Json, Verb};
 
@@ -127,6 +128,7 @@ pub(super) fn target<'c>(target: &'c Spanned<String>, scope: Scope<'_>, uses: &m
         }
     }
     dots(text, &read.parts, report);
+    twice(text, &read.parts, report);
 }
 
 /// Why a text is not what is asked of an upstream.
@@ -164,8 +166,28 @@ fn dots(text: Spanned<&str>, parts: &[Part], report: &mut Report<'_, '_>) {
         })
         .collect();
     let path = plain.split('?').next().unwrap_or_default();
-    if let Some(segment) = path.split('/').find(|segment| matches!(*segment, "." | "..")) {
-        report.error(text.place, format!("`{segment}` as a whole segment is no name: write the path as it is meant"));
+    let goes_astray = |segment: &&str| !segment.is_empty() && leads_astray(segment.as_bytes());
+    if let Some(segment) = path.split('/').find(goes_astray) {
+        report.error(text.place, format!("the segment `{segment}` is one that servers resolve or refuse: write the path as it is meant"));
+    }
+}
+
+/// Parameters beside the whole query of the client, which may have them, too: then a service gets two, and which one counts is its own affair.
+fn twice(text: Spanned<&str>, parts: &[Part], report: &mut Report<'_, '_>) {
+    let is_whole = |part: &&Part| matches!(part, Part::Reference(reference) if reference.head == "query" && reference.rest.is_none());
+    let Some(Part::Reference(whole)) = parts.iter().find(is_whole) else { return };
+    let plain: String = parts.iter().map(|part| if let Part::Literal(literal) = part { literal } else { "{}" }).collect();
+    let parameters = plain.split_once('?').map_or("", |(_, query)| query).split('&');
+    // Where it does not stand alone that has been said.
+    if !parameters.clone().any(|parameter| parameter == "{}") {
+        return;
+    }
+    let own = parameters.filter_map(|parameter| parameter.split('=').next()).find(|name| !name.is_empty() && !name.contains("{}"));
+    if let Some(own) = own {
+        let message =
+            format!("`{{query}}` is whatever the client sends: a `{own}` of its own goes along beside the one that is written here");
+        let help = "name what is the client's to say, as in `q={query.q}`".to_owned();
+        report.doubt_inside(text, whole.range.clone(), message, Some(help));
     }
 }
 

@@ -91,14 +91,27 @@ fn call<'c>(call: Spanned<&'c Call>, scope: Scope<'_>, report: &mut Report<'_, '
     let mut uses = Uses::none();
     for (_, target) in &call.value.requests {
         requests::target(target, scope, &mut uses, report);
+        kept(target, report);
     }
     for value in call.value.headers.values() {
         requests::header(value, scope, &mut uses, report);
+        if value.value.contains(['{', '}']) {
+            kept(value, report);
+        }
     }
     if let Some(body) = &call.value.body {
         json::read(body, scope, &mut uses, report);
     }
     uses
+}
+
+/// What the environment brings is kept with each saga where it is no header of its own.
+fn kept(value: &Spanned<String>, report: &mut Report<'_, '_>) {
+    if report.tree.is_from_environment(value.place) {
+        let message = "what the environment brings to this is kept with each saga: in clear, and as it was when the saga began";
+        let help = "a header without references is not kept: each attempt has it from the configuration in force".to_owned();
+        report.warn(value.place, message, Some(help));
+    }
 }
 
 /// Whether a key tells one request of a client from another, and whether one that is made up can be asked with.
@@ -137,6 +150,14 @@ fn times(route: &Route, saga: &Saga, report: &mut Report<'_, '_>) {
         let message =
             format!("a client is kept for `wait` ({}) at most, and its request is over sooner (`timeout`, {timeout})", saga.wait.value);
         report.warn(saga.wait.place, message, Some(format!("it gets 202 shortly before {timeout}")));
+    }
+    if saga.give_up.0 < saga.deadline.0 && !saga.give_up.0.is_zero() {
+        let place = if saga.give_up.place == Place::default() { saga.deadline.place } else { saga.give_up.place };
+        let message = format!(
+            "what was done within `deadline` ({}) is to be taken back within `give_up` ({}): a service that is away for so long leaves the saga stuck",
+            saga.deadline.value, saga.give_up.value
+        );
+        report.warn(place, message, Some("let `give_up` be hours: a service that was away is back by then".to_owned()));
     }
     if saga.keep.0 < saga.deadline.0 && !saga.keep.0.is_zero() {
         let place = if saga.keep.place == Place::default() { saga.deadline.place } else { saga.keep.place };
@@ -239,6 +260,9 @@ fn around(config: &Config, route: &Route, key: Place, report: &mut Report<'_, '_
         }
     }
     if let Some(methods) = &route.methods {
+        for method in methods.iter().filter(|method| method.value == "OPTIONS") {
+            report.error(method.place, "`OPTIONS` begins no saga: it asks what may be asked");
+        }
         let has = |wanted: &dyn Fn(&str) -> bool| methods.iter().any(|method| wanted(&method.value));
         if !has(&|method| !matches!(method, "GET" | "HEAD")) {
             report.error(methods.place, "nothing begins a saga here: GET asks what became of one; list POST, too");

@@ -100,20 +100,29 @@ fn rings_are_told_once_with_all_their_members() {
 #[test]
 fn references_are_told_where_they_stand_with_what_was_meant() {
     assert_told(
-        &calls("{user: {upstream: p, get: \"/u/{usr.id}\", headers: {X-A: \"{clam.sub}\"}}}"),
+        &calls("{user: {upstream: p, get: /u, headers: {X-A: \"{clam.sub}\"}}, cart: {upstream: p, get: \"/u/{usr.id}\"}}"),
         &[
             "Error at usr.id: usr is no call, no variable of the route's path and no selector (help: did you mean user?)",
             "Error at clam.sub: clam is no call",
         ],
     );
+    // What it stands in is not what is meant: that would be a ring.
+    let own = calls("{user: {upstream: p, get: \"/u/{usr.id}/{userid}\"}}");
+    assert_told(&own, &["Error at usr.id: usr is no call", "Error at userid: userid is no call"]);
+    assert!(own[1].contains("did you mean id?") && !own.iter().any(|said| said.contains("did you mean user?")), "{own:#?}");
     assert_told(&calls("{a: {upstream: p, get: \"/a/{id\"}}"), &["Error at {: this brace is not closed"]);
     assert_told(&calls("{a: {upstream: p, get: \"/a/{header}\"}}"), &["header names no header: write header.NAME"]);
     assert_told(&calls("{a: {upstream: p, get: \"/a?x={{id}}\"}}"), &["Warning at {{id}}: {{id}} is no reference"]);
     assert_told(&calls("{a: {upstream: p, get: \"/a/{each}\"}}"), &["each is the value that a call with the key each is made for"]);
     assert_told(&calls("{a: {upstream: p, get: \"/{...id}\"}}"), &["... spreads into JSON, and this is text (help: write {id}"]);
     assert_told(
-        &calls("{a: {upstream: p, get: \"/a?{query}&b=1\"}, b: {upstream: p, get: \"/b?x={query}\"}}"),
-        &["Error at {query}: {query} is the whole query"],
+        &calls(
+            "{a: {upstream: p, get: \"/a?{query}&b=1\"}, b: {upstream: p, get: \"/b?x={query}\"}, c: {upstream: p, get: \"/c?{query}\"}}",
+        ),
+        &[
+            "Warning at {query}: {query} is whatever the client sends: a b of its own goes along",
+            "Error at {query}: {query} is the whole query",
+        ],
     );
     assert_told(&calls("{a: {upstream: p, get: \"/a/{version}\"}}"), &["version finds nothing"]);
     assert_told(
@@ -132,7 +141,7 @@ fn a_target_is_a_path_of_the_upstream() {
         ),
         ("/a b", "  cannot stand in a path or a query"),
         ("/a#b", "# begins a fragment"),
-        ("/a/../b", ".. as a whole segment"),
+        ("/a/../b", "the segment .. is one that servers resolve"),
         ("{id}/x", "does not begin with a slash"),
     ] {
         assert_told(&calls(&format!("{{a: {{upstream: p, get: \"{target}\"}}}}")), &[words]);
@@ -310,7 +319,10 @@ fn keys_and_filters_that_mean_nothing_on_an_aggregate_are_refused() {
     assert_told(&route("canary: [{version: v2, upstream: p, share: 5%}]"), &["canary chooses between upstreams"]);
     assert_told(&route("filters: [{grpc_web: {}}]"), &["this filter makes gRPC calls of requests"]);
     assert_told(&route("when: {header.Upgrade: websocket}"), &["a WebSocket needs an upstream"]);
-    assert_told(&route("upstream: p"), &["has more than one of upstream, redirect, respond, aggregate and saga"]);
+    assert_told(
+        &route("upstream: p"),
+        &["leads to one thing, and upstream and aggregate are two (help: each of the calls names its own upstream"],
+    );
     let posts = "      calls: {a: {upstream: p, post: /a}, b: {upstream: p, get: \"/{body.x}\"}}";
     assert_told(&told("/x", "methods: [GET]", posts), &["post sends the client's body", "body.x finds nothing"]);
 }

@@ -1,10 +1,12 @@
 //! From an operation to a plan: fields are collected for each type of object that they may be selected of, as the specification says, and those
 //! that calls answer become sites.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+mod collect;
+mod entities;
 
-use apollo_compiler::executable::{self, Selection as Written, SelectionSet};
+use std::collections::HashMap;
+
+use apollo_compiler::executable::{self, SelectionSet};
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{Name, Schema};
 use frontgate_filters::json::path::Segment;
@@ -12,8 +14,7 @@ use frontgate_filters::json::place::Step;
 
 use super::cost::Times;
 use super::document::{Prepared, Refusal, Which};
-use super::{Arguing, Below, Entities, Fault, Field, Group, GroupId, Plan, Selection, SelectionId, Site, SiteId, What};
-use crate::compose::graphql::federation::Entity;
+use super::{Arguing, Below, Entities, Fault, Field, Group, GroupId, Plan, Selection, SelectionId, Site, What};
 use crate::compose::graphql::tables::{CallId, From, Kind, Tables, TypeId};
 use crate::compose::graphql::{Operation, Refused};
 use crate::config::model::GraphLimits;
@@ -79,9 +80,6 @@ struct Compiler<'c> {
     groups: HashMap<(usize, usize, CallId), GroupId>,
 }
 
-/// The fields of one name in the answer, in their order.
-type Collected<'c> = Vec<(&'c Name, Vec<&'c executable::Field>)>;
-
 fn refused(message: String, at: Option<usize>) -> Refusal {
     (Refused::Limit, vec![Fault { message, at }])
 }
@@ -98,7 +96,7 @@ impl<'c> Compiler<'c> {
         self.selections.insert(key, id);
         let (mut fields, mut members) = (Vec::with_capacity(collected.len()), Vec::new());
         for (index, (key, same)) in collected.into_iter().enumerate() {
-            fields.push(self.field(key, &same, id, index, object, place, &mut members)?);
+            fields.push(self.field((key, &same), (id, index), object, place, &mut members)?);
         }
         self.end(id, fields, members);
         Ok(id)
@@ -112,7 +110,7 @@ impl<'c> Compiler<'c> {
         self.plan.phases = collected.len();
         for (index, (key, same)) in collected.into_iter().enumerate() {
             let place = Place { group: None, level: 0, phase: index };
-            fields.push(self.field(key, &same, id, index, object, place, &mut members)?);
+            fields.push(self.field((key, &same), (id, index), object, place, &mut members)?);
         }
         self.end(id, fields, members);
         Ok(id)
@@ -128,12 +126,11 @@ impl<'c> Compiler<'c> {
         self.plan.selections[id].members = members.into();
     }
 
+    /// A field of the answer: the one of this index in a selection.
     fn field(
         &mut self,
-        key: &'c Name,
-        same: &[&'c executable::Field],
-        selection: SelectionId,
-        index: usize,
+        (key, same): (&'c Name, &[&'c executable::Field]),
+        (selection, index): (SelectionId, usize),
         object: TypeId,
         place: Place,
         members: &mut Vec<Box<str>>,
@@ -204,39 +201,9 @@ impl<'c> Compiler<'c> {
         Ok(Field { key: key.clone(), name: first.name.clone(), at, of_type, what, below, times })
     }
 
-    /// Whether something is asked of the root of a subgraph.
-    fn is_router_asked(&self, object: TypeId, place: Place) -> bool {
-        self.tables.is_subgraph && place == ROOT && self.tables.id(self.prepared.operation.object_type()) == Some(object)
-    }
-
-    /// The sites that find objects by their keys.
-    fn entities(&mut self, selection: SelectionId, field: usize, place: Place) -> Vec<(TypeId, Option<SiteId>)> {
-        let tables = self.tables;
-        let site = |entity: &Entity| {
-            let site = entity.via.as_ref().map(|via| {
-                let group = self.group(via.call(), place);
-                let arguing = Arguing::Constant(Arc::default());
-                self.plan.sites.push(Site { selection, field, group, arguing, entity: Some(entity.object) });
-                self.plan.groups[group].sites.push(self.plan.sites.len() - 1);
-                self.plan.sites.len() - 1
-            });
-            (entity.object, site)
-        };
-        tables.entities.iter().map(site).collect()
-    }
-
-    /// Where calls stand below an object of this type.
-    fn behind(&self, what: &What, object: TypeId, within: Place) -> Place {
-        let What::Entities(entities) = what else { return within };
-        match entities.sites.iter().find(|(of, _)| *of == object) {
-            Some((_, Some(site))) => Place { group: Some(self.plan.sites[*site].group), level: within.level + 1, ..within },
-            _ => within,
-        }
-    }
-
     fn is_hidden(&self, object: TypeId, name: &str) -> bool {
         let hidden = self.which.profile.and_then(|profile| self.tables.profiles.get(profile));
-        hidden.is_some_and(|(_, fields)| fields.iter().any(|(of, field)| *of == object && &**field == name))
+        hidden.is_some_and(|profile| profile.hidden.iter().any(|(of, field)| *of == object && **field == *name))
     }
 
     /// The group that a site of this call belongs to.
@@ -256,58 +223,6 @@ impl<'c> Compiler<'c> {
         group
     }
 
-    /// The fields that these sets select of an object, those of one name together (CollectFields of the specification).
-    fn collected(&mut self, sets: &[&'c SelectionSet], object: TypeId) -> Result<Collected<'c>, Refusal> {
-        let mut collected = Collecting { all: Vec::new(), by_key: HashMap::new(), seen: HashSet::new() };
-        sets.iter().for_each(|set| self.collect(set, object, &mut collected));
-        let mut names: HashMap<&str, usize> = HashMap::new();
-        for (_, same) in &collected.all {
-            let count = names.entry(same[0].name.as_str()).or_default();
-            *count += 1;
-            if *count > self.most_aliases {
-                let message = format!("`{}` is selected at one place under more than {} names.", same[0].name, self.most_aliases);
-                return Err(refused(message, same[0].name.location().map(|span| span.offset())));
-            }
-        }
-        Ok(collected.all)
-    }
-
-    fn collect(&self, set: &'c SelectionSet, object: TypeId, collected: &mut Collecting<'c>) {
-        for selection in &set.selections {
-            if !self.prepared.is_there(selection.directives(), self.which.holding) {
-                continue;
-            }
-            match selection {
-                Written::Field(field) => {
-                    let next = collected.all.len();
-                    let key = field.response_key();
-                    let index = *collected.by_key.entry(key.as_str()).or_insert(next);
-                    if index == next {
-                        collected.all.push((key, Vec::new()));
-                    }
-                    collected.all[index].1.push(&**field);
-                }
-                Written::InlineFragment(fragment) => {
-                    if fragment.type_condition.as_ref().is_none_or(|condition| self.may_be(condition, object)) {
-                        self.collect(&fragment.selection_set, object, collected);
-                    }
-                }
-                Written::FragmentSpread(spread) => {
-                    if collected.seen.insert(spread.fragment_name.as_str())
-                        && let Some(fragment) = self.prepared.document.fragments.get(&spread.fragment_name)
-                        && self.may_be(fragment.type_condition(), object)
-                    {
-                        self.collect(&fragment.selection_set, object, collected);
-                    }
-                }
-            }
-        }
-    }
-
-    fn may_be(&self, condition: &str, object: TypeId) -> bool {
-        self.tables.id(condition).is_some_and(|id| self.tables.possible(&id).contains(&object))
-    }
-
     fn finish(self) -> Result<Plan, Refusal> {
         let mut plan = self.plan;
         plan.cost = plan.cost(None);
@@ -319,13 +234,6 @@ impl<'c> Compiler<'c> {
         plan.bytes = size_of::<Plan>() + fields.sum::<usize>() + sites.sum::<usize>() + plan.groups.len() * size_of::<Group>() * 2;
         Ok(plan)
     }
-}
-
-struct Collecting<'c> {
-    all: Collected<'c>,
-    by_key: HashMap<&'c str, usize>,
-    /// Fragments that were spread.
-    seen: HashSet<&'c str>,
 }
 
 /// What is looked for in the JSON of an object, each name once.
