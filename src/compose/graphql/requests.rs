@@ -376,7 +376,10 @@ mod tests {
         head
     }
 
-    fn posted(body: &str) -> Result<(Option<String>, Option<String>, Option<String>, Option<String>), (u16, String)> {
+    /// The document, its identifier, the operation and the variables of a request.
+    type Posted = (Option<String>, Option<String>, Option<String>, Option<String>);
+
+    fn posted(body: &str) -> Result<Posted, (u16, String)> {
         let head = head("POST", "/graphql", &[("Content-Type", "application/json")]);
         let asked = match read(&head, body.as_bytes(), true) {
             Ok((_, asked)) => asked,
