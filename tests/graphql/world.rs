@@ -117,7 +117,10 @@ fn answer(request: &Request, stream: &mut TcpStream) -> bool {
         ["orders", "orders"] => (200, limited(data["orders"][parameter("user")].as_array().cloned().unwrap_or_default()).into()),
         ["reviews", "reviews"] => {
             let ids = parameter("product");
-            let is_asked = |review: &&Value| ids.split(',').any(|id| id == review["product"].to_string());
+            let is_asked = |review: &&Value| {
+                let product = review["product"].to_string();
+                ids.split(',').any(|id| id == product)
+            };
             (200, data["reviews"].as_array().unwrap().iter().filter(is_asked).cloned().collect::<Vec<_>>().into())
         }
         ["search", "search"] if parameter("q") == "down" => (502, json!({})),
