@@ -13,8 +13,12 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
 
 #[cfg(feature = "mimalloc")]
+#[path = "../src/allocator.rs"]
+mod allocator;
+
+#[cfg(feature = "mimalloc")]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 struct Bare(HttpPeer);
 

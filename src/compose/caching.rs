@@ -2,8 +2,9 @@
 
 use frontgate_filters::words::fields;
 use http::header::{AGE, CACHE_CONTROL, HOST, VARY, VIA};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
+use crate::compose::Headers;
 use crate::request_id::X_REQUEST_ID;
 use crate::telemetry::trace::{TRACEPARENT, TRACESTATE};
 
@@ -38,10 +39,10 @@ struct Said {
 
 impl Caching {
     /// Adds what an answer with these headers says.
-    pub(super) fn add(&mut self, headers: &HeaderMap) {
+    pub(super) fn add(&mut self, headers: &Headers) {
         // What a call's own headers are made of is known without it, and what else is in no call's head is the same for all requests.
         let by_name = |name: &[u8]| HeaderName::from_bytes(name).is_ok_and(|name| is_of_asker(&name));
-        self.is_private |= fields::list(headers, &VARY).any(by_name);
+        self.is_private |= headers.list(&VARY).any(by_name);
         let Some(one) = Said::read(headers) else {
             self.is_silent = true;
             return;
@@ -88,13 +89,14 @@ impl Caching {
 }
 
 impl Said {
-    fn read(headers: &HeaderMap) -> Option<Self> {
-        if !headers.contains_key(CACHE_CONTROL) {
+    fn read(headers: &Headers) -> Option<Self> {
+        let lines = headers.values(&CACHE_CONTROL);
+        if lines.is_empty() {
             return None;
         }
-        let mut said = Self { no_store: fields::list(headers, &VARY).any(|name| name == b"*"), ..Self::default() };
-        let age = fields::number(headers, &AGE).unwrap_or(0);
-        for member in fields::list(headers, &CACHE_CONTROL) {
+        let mut said = Self { no_store: headers.list(&VARY).any(|name| name == b"*"), ..Self::default() };
+        let age = fields::same_number(headers.list(&AGE)).unwrap_or(0);
+        for member in lines.into_iter().flat_map(fields::members) {
             let text = String::from_utf8_lossy(member).to_ascii_lowercase();
             let (name, value) =
                 text.split_once('=').map_or((text.trim(), ""), |(name, value)| (name.trim(), value.trim().trim_matches('"')));
@@ -155,6 +157,8 @@ fn is_of_asker(name: &HeaderName) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn together(answers: &[Option<&str>], is_private: bool) -> Option<String> {
@@ -165,7 +169,7 @@ mod tests {
                 let (name, value) = line.split_once(": ").unwrap_or(("cache-control", line));
                 headers.append(HeaderName::from_bytes(name.as_bytes()).expect("a name"), value.parse().expect("a value"));
             }
-            caching.add(&headers);
+            caching.add(&headers.into());
         }
         caching.header(is_private).map(|value| fields::text(&value).expect("text").to_owned())
     }

@@ -33,6 +33,7 @@ use crate::panics::caught;
 pub(crate) use crate::telemetry::CallResult;
 use crate::telemetry::Flag;
 use crate::upstream::Pool;
+pub(crate) use crate::upstream::h1::Headers;
 
 /// A call whose templates are filled in.
 pub(crate) struct Ready<'c> {
@@ -62,7 +63,7 @@ pub(crate) struct Answered {
     /// The status.
     pub status: StatusCode,
     /// The fields of the answer's head.
-    pub headers: HeaderMap,
+    pub headers: Headers,
     /// Its body, decoded, in the chunks that it came in.
     pub body: Vec<Bytes>,
     /// Its part of the memory that all answers may have together: kept as long as the bytes are.

@@ -12,12 +12,12 @@ use frontgate_filters::clock;
 use frontgate_filters::filter::{Attempt, Failure, Rescue};
 use frontgate_filters::reply::Reply;
 use http::header::HOST;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora_http::ResponseHeader;
 
 use super::attempts::{Asked, Attempts, Audience, Next};
 use super::cause::Cause;
-use super::h1::{Fault, Piece, Upload};
+use super::h1::{Brief, Fault, Piece, Upload};
 use super::line::{self, Fields, Line, Said, Wanted};
 use super::pool::Endpoint;
 use super::timer::Timer;
@@ -107,11 +107,11 @@ pub(crate) trait Caller: Audience {
         fields.filter(|(name, _)| **name != HOST).for_each(|(name, value)| out.put(name, value));
     }
 
-    /// The head of an attempt's answer has come, whatever follows it.
-    fn came(&mut self, _head: &ResponseHeader) {}
+    /// The head of an attempt's answer has come with this status, whatever follows it.
+    fn came(&mut self, _status: StatusCode) {}
 
     /// The answer with this head is taken.
-    fn head(&mut self, _head: &mut ResponseHeader) -> Result<(), NoAnswer> {
+    fn head(&mut self, _head: &mut Brief) -> Result<(), NoAnswer> {
         Ok(())
     }
 
@@ -127,7 +127,7 @@ pub(crate) trait Caller: Audience {
 /// What a call has brought.
 pub(crate) enum Brought {
     /// An answer with this head, of which the caller has the body.
-    Answer(ResponseHeader),
+    Answer(Brief),
     /// Somebody who listens has answered in the upstream's place.
     Instead(Reply),
 }
@@ -173,7 +173,10 @@ pub(crate) async fn call(pool: &Arc<Pool>, call: &Call<'_>) -> Result<Answer, No
     attempts.ask(pool.clone(), call.hash);
     let mut nobody = Nobody { most: call.most, answered: call.answered, body: BytesMut::new(), read: 0 };
     match make(&mut attempts, call, &mut nobody).await? {
-        Brought::Answer(head) => Ok(Answer { head, body: nobody.body.freeze() }),
+        Brought::Answer(head) => match head.into_whole() {
+            Ok(head) => Ok(Answer { head, body: nobody.body.freeze() }),
+            Err(_) => Err(NoAnswer::Malformed("its head cannot be read")),
+        },
         Brought::Instead(_) => Err(NoAnswer::Broken),
     }
 }
@@ -283,7 +286,7 @@ async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked, caller:
         None => {
             let until = deadline.min(clock::now() + pool.timeouts.connect.0);
             // On the heap: rare, and large.
-            let opened = clock.within(until, Box::pin(line::open(&endpoint, &pool.timeouts, wanted))).await;
+            let opened = clock.within(|| until, Box::pin(line::open(&endpoint, &pool.timeouts, wanted))).await;
             opened.map_err(|_| Failed::TooSlow)?.map_err(|cause| match cause {
                 Cause::TooSlow => Failed::TooSlow,
                 cause => Failed::Unreachable(cause),
@@ -295,13 +298,23 @@ async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked, caller:
         length => Upload::Length(length as u64),
     };
     line.begin(&call.method, call.target, upload, &Saying { call, caller, pool: &pool, endpoint: &endpoint, attempt: attempts.count() });
+    line.want_whole();
     line.upload(call.body.clone(), upload);
     line.end_upload(upload);
     let mut head = head(&mut line, attempts, &pool, deadline, &mut clock).await?;
     let now = clock::now();
     attempts.head_arrived(head.status.as_u16(), now);
-    caller.came(&head);
-    match attempts.settle(asked, Ok(&head), now, caller) {
+    caller.came(head.status);
+    let settled = if caller.is_empty() {
+        attempts.settle(asked, Ok(&bare(head.status)), now, caller)
+    } else {
+        // Whoever listens may look at all of it.
+        let whole = head.into_whole().map_err(|fault| Failed::before_head(fault, false))?;
+        let settled = attempts.settle(asked, Ok(&whole), now, caller);
+        head = whole.into();
+        settled
+    };
+    match settled {
         Next::Pass => {}
         Next::Again => {
             attempts.finished(telemetry::Attempt::Ok, now);
@@ -321,14 +334,15 @@ async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked, caller:
     Ok(Some(Brought::Answer(head)))
 }
 
+/// A head that says no more than its status.
+fn bare(status: StatusCode) -> ResponseHeader {
+    let mut parts = http::Response::new(()).into_parts().0;
+    parts.status = status;
+    ResponseHeader::from(parts)
+}
+
 /// Sends the request and brings the final head, which may come before all of the request was taken.
-async fn head(
-    line: &mut Line,
-    attempts: &mut Attempts,
-    pool: &Pool,
-    deadline: Instant,
-    clock: &mut Clock,
-) -> Result<ResponseHeader, Failed> {
+async fn head(line: &mut Line, attempts: &mut Attempts, pool: &Pool, deadline: Instant, clock: &mut Clock) -> Result<Brief, Failed> {
     let mut sending = true;
     let mut until = deadline;
     loop {
@@ -339,7 +353,7 @@ async fn head(
             }
             line.poll_final_head(cx).map(Some)
         });
-        match clock.within(until, moved).await.map_err(|_| Failed::Late)? {
+        match clock.within(|| until, moved).await.map_err(|_| Failed::Late)? {
             None => {
                 sending = false;
                 let first_byte = attempts.request_sent().unwrap_or_else(|| pool.first_byte());
@@ -360,7 +374,7 @@ async fn body(line: &mut Line, between: Duration, deadline: Instant, caller: &mu
     // What is not taken of an answer is the caller's affair.
     let not_taken = |fault| Failed::Body(fault, telemetry::Attempt::Ok);
     loop {
-        let until = deadline.min(clock::now() + between);
+        let until = || deadline.min(clock::now() + between);
         let piece = clock.within(until, poll_fn(|cx| line.poll_piece(cx))).await;
         let piece = piece.map_err(|_| Failed::Body(NoAnswer::Timeout, telemetry::Attempt::Timeout))?;
         match piece.map_err(broken)? {
@@ -392,19 +406,22 @@ impl Clock {
         if at_work { Self::Worker(Timer::new()) } else { Self::Runtime }
     }
 
-    /// What this comes to until then.
-    async fn within<T>(&mut self, until: Instant, future: impl Future<Output = T>) -> Result<T, Over> {
+    /// What this comes to until then, which is asked for where it is to be waited for.
+    async fn within<T>(&mut self, until: impl FnOnce() -> Instant, future: impl Future<Output = T>) -> Result<T, Over> {
         match self {
             Self::Worker(timer) => {
-                let mut future = pin!(future);
+                let (mut future, mut until, mut due) = (pin!(future), Some(until), None);
                 poll_fn(|cx| match future.as_mut().poll(cx) {
                     Poll::Ready(done) => Poll::Ready(Ok(done)),
-                    Poll::Pending => timer.poll(cx, Some(until)).map(|()| Err(Over)),
+                    Poll::Pending => {
+                        due = due.or_else(|| until.take().map(|until| until()));
+                        timer.poll(cx, due).map(|()| Err(Over))
+                    }
                 })
                 .await
             }
             Self::Runtime => {
-                let left = until.saturating_duration_since(clock::now());
+                let left = until().saturating_duration_since(clock::now());
                 tokio::time::timeout(left, future).await.map_err(|_| Over)
             }
         }

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::cause::Cause;
 use super::connect::{HTTP1, connect};
-use super::h1::{self, Connection, Fault, Piece, Upload, is_final, put_field};
+use super::h1::{self, Brief, Connection, Fault, Piece, Upload, is_final, put_field};
 use super::h2::{self, Stream};
 use super::pool::Endpoint;
 use crate::config::model::{UpstreamProtocol, UpstreamTimeouts};
@@ -36,6 +36,24 @@ pub(crate) trait Fields {
     fn say(&mut self, name: &HeaderName, value: &[u8]);
     /// One field of several values; none where there are no values.
     fn list<'v>(&mut self, name: &HeaderName, values: impl Iterator<Item = &'v [u8]>, between: &[u8]);
+    /// Fields that were put elsewhere, in the form of HTTP/1.1.
+    fn lines(&mut self, lines: &[u8]) {
+        for (name, value) in fields_in(lines) {
+            if let Ok(name) = HeaderName::from_bytes(name) {
+                self.say(&name, value);
+            }
+        }
+    }
+}
+
+/// The names and values of fields in the form of HTTP/1.1, as they were put.
+pub(crate) fn fields_in(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    // No value has a line break in it.
+    lines.split(|byte| *byte == b'\n').filter_map(|line| {
+        let line = line.strip_suffix(b"\r")?;
+        let colon = memchr::memchr(b':', line)?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii_start()))
+    })
 }
 
 /// What a request says beside its first line.
@@ -67,6 +85,9 @@ impl Fields for BytesMut {
         if any {
             self.extend_from_slice(b"\r\n");
         }
+    }
+    fn lines(&mut self, lines: &[u8]) {
+        self.extend_from_slice(lines);
     }
 }
 
@@ -240,11 +261,15 @@ impl Line {
         }
     }
 
-    /// The final head of an answer; interim ones are passed over.
-    pub(crate) fn poll_final_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHeader, Fault>> {
+    /// The final head of an answer, without a map of its fields; interim ones are passed over.
+    pub(crate) fn poll_final_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Brief, Fault>> {
         loop {
-            match ready!(self.poll_head(cx)) {
-                Ok(head) if !is_final(&head) => {}
+            let head = match self {
+                Self::Http1(connection) => ready!(connection.poll_brief(cx)).map(|head| head.head),
+                Self::Http2(stream) => ready!(stream.poll_head(cx)).map(Brief::from),
+            };
+            match head {
+                Ok(head) if !is_final(head.status) => {}
                 last => return Poll::Ready(last),
             }
         }
@@ -277,6 +302,13 @@ impl Line {
     pub(crate) fn own_pieces(&mut self) {
         if let Self::Http1(connection) = self {
             connection.own_pieces();
+        }
+    }
+
+    /// Whoever gets the pieces of this answer's body would like it in one, where that costs nothing.
+    pub(crate) fn want_whole(&mut self) {
+        if let Self::Http1(connection) = self {
+            connection.want_whole();
         }
     }
 

@@ -7,12 +7,15 @@ pub mod respond;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::RETRY_AFTER;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora_http::ResponseHeader;
 
 use crate::grpc::Call;
 use crate::words::fields;
+
+/// The identifier of a request.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// An answer that no upstream gave.
 #[derive(Clone, Debug)]
@@ -105,23 +108,26 @@ impl Reply {
         if let (Form::Grpc(call), ReplyBody::Problem { detail, .. }) = (form, &self.body) {
             return grpc::render(self, detail, call, request_id);
         }
-        let mut head = ResponseHeader::build_no_case(self.status, Some(self.headers.len() + 6)).expect("a StatusCode is a valid status");
+        // A map that is made first: a head spells each name that is put into it, and reads it again.
+        let mut fields = HeaderMap::with_capacity(self.headers.len() + 6);
         let body = match &self.body {
             ReplyBody::Problem { code, detail, members } => {
-                insert(&mut head, "Content-Type", HeaderValue::from_static(problem::MEDIA_TYPE));
+                fields.insert(CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE));
                 problem::body(self.status, code, detail, members, Some(request_id))
             }
             ReplyBody::Bytes(bytes) => bytes.clone(),
         };
         for (name, value) in &self.headers {
-            head.append_header(name.clone(), value.clone()).expect("a HeaderName is a valid name");
+            fields.append(name.clone(), value.clone());
         }
-        insert(&mut head, "X-Request-Id", request_id.clone());
+        fields.insert(X_REQUEST_ID, request_id.clone());
         // 204 and 304 have no body and say no length (RFC 9110, section 8.6).
         if self.status != StatusCode::NO_CONTENT && self.status != StatusCode::NOT_MODIFIED {
-            insert(&mut head, "Content-Length", HeaderValue::from(body.len()));
+            fields.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        (head, body)
+        let mut parts = http::Response::new(()).into_parts().0;
+        (parts.status, parts.headers) = (self.status, fields);
+        (ResponseHeader::from(parts), body)
     }
 }
 

@@ -71,8 +71,13 @@ pub fn text(value: &HeaderValue) -> Option<&str> {
 
 /// A number in digits, said once or several times alike; none where there is none or several differ.
 pub fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
+    same_number(list(headers, name))
+}
+
+/// The number that all members of a list are, in digits; none where there is none or several differ.
+pub fn same_number<'m>(members: impl Iterator<Item = &'m [u8]>) -> Option<u64> {
     let mut number = None;
-    for digits in list(headers, name) {
+    for digits in members {
         if !digits.iter().all(u8::is_ascii_digit) {
             return None;
         }

@@ -20,7 +20,8 @@ pub(in crate::compose) const X_BFF_MISSING: HeaderName = HeaderName::from_static
 
 /// The answer, or nothing where it would be longer than allowed.
 pub(super) fn body(aggregate: &Aggregate, known: Known<'_>) -> Option<Bytes> {
-    let rendering = Rendering::new(aggregate.calls.len(), aggregate.most_total);
+    let renders = aggregate.calls.iter().any(|call| !call.gets.is_empty());
+    let rendering = Rendering::new(if renders { aggregate.calls.len() } else { 0 }, aggregate.most_total);
     let known = Known { rendering: Some(&rendering), ..known };
     let whole = aggregate.answer.expand(&known, Lacking::LeftOut).ok()?;
     let fits = !rendering.is_over() && whole.len() <= aggregate.most_total;

@@ -47,7 +47,7 @@ impl Failure {
         let mut headers = HeaderMap::new();
         for name in [CONTENT_TYPE, RETRY_AFTER] {
             if let Some(value) = answered.headers.get(&name) {
-                headers.insert(name, value.clone());
+                headers.insert(name, value);
             }
         }
         let body = keep_body.then(|| {

@@ -8,8 +8,8 @@ use frontgate_filters::chain::Exchange;
 use frontgate_filters::filter::{Attempt, Flow, Outcome, Rescue};
 use frontgate_filters::reply::Reply;
 use http::header::HOST;
-use http::{HeaderValue, Method};
-use pingora_http::{RequestHeader, ResponseHeader};
+use http::{HeaderValue, Method, StatusCode};
+use pingora_http::RequestHeader;
 
 use super::Common;
 use super::taken::Taken;
@@ -20,6 +20,7 @@ use crate::telemetry::trace::TRACEPARENT;
 use crate::upstream::Pool;
 use crate::upstream::attempts::Audience;
 use crate::upstream::call::{Call, Caller, NoAnswer};
+use crate::upstream::h1::Brief;
 use crate::upstream::line::Fields;
 use crate::upstream::pool::Endpoint;
 
@@ -29,7 +30,7 @@ pub(super) struct Guard {
     /// The filters that let it through.
     pub exchange: Exchange,
     /// The call as they saw it, where there are any.
-    pub head: Option<RequestHeader>,
+    pub head: Option<Box<RequestHeader>>,
     /// Whether it is a probe.
     pub probes: bool,
 }
@@ -103,19 +104,22 @@ impl Caller for Guarded<'_> {
         }
     }
 
-    fn came(&mut self, head: &ResponseHeader) {
+    fn came(&mut self, status: StatusCode) {
         let Some(call) = self.guard.head.as_ref().filter(|call| !call.method.is_safe()) else { return };
-        if changes(&call.method, head.status) {
+        if changes(&call.method, status) {
             self.common.calls.forget(call);
         }
     }
 
-    fn head(&mut self, head: &mut ResponseHeader) -> Result<(), NoAnswer> {
+    fn head(&mut self, head: &mut Brief) -> Result<(), NoAnswer> {
         self.begun = true;
         let Guard { exchange, head: call, .. } = &mut self.guard;
         if !exchange.is_empty() {
             let method = call.as_ref().map_or(&Method::GET, |call| &call.method);
-            caught(|| exchange.head(method, head)).map_err(|Panicked| NoAnswer::Malformed("a filter cannot pass it on"))?;
+            let passed = head.pass(|head| caught(|| exchange.head(method, head)));
+            passed
+                .map_err(|_| NoAnswer::Malformed("its head cannot be read"))?
+                .map_err(|Panicked| NoAnswer::Malformed("a filter cannot pass it on"))?;
         }
         self.taken.begin(head.status, &head.headers)
     }

@@ -19,7 +19,7 @@ use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{BoxFuture, Calling, Facts, Request};
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::words::fields;
-use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, RETRY_AFTER};
+use http::header::{HOST, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue};
 use pingora_http::RequestHeader;
 
@@ -28,7 +28,7 @@ use self::guard::{Guard, Guarded};
 use self::taken::Taken;
 pub(crate) use self::told::Told;
 use super::memory::Budget;
-use super::{Answered, CallResult, Calls, Failed, Keeping, Ready};
+use super::{Answered, CallResult, Calls, Failed, Headers, Keeping, Ready};
 use crate::panics::{Panicked, guarded};
 use crate::refusals;
 use crate::snapshot::Snapshot;
@@ -39,9 +39,6 @@ use crate::upstream::{NoPick, Pool, hash};
 
 /// How long a call may take where neither it nor its request says so, beside what its pool says of pauses.
 const LONGEST: Duration = Duration::from_secs(3600);
-/// What calls ask for.
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// What a route's calls have in common: compiled with the route.
 pub(crate) struct RouteCalls {
@@ -200,22 +197,25 @@ impl Common {
         // Who makes calls for as long as it takes has no bound of all of them.
         let bounded = request.is_some();
         let Ready { name, pool, method, target, mut fields, body, most, again, .. } = ready;
-        fields.entry(ACCEPT).or_insert(JSON);
-        fields.insert(ACCEPT_ENCODING, IDENTITY);
         let guards = !self.calls.guard.is_empty();
-        let head = if guards || pool.hashes().is_some() { Some(self.head(pool, &method, &target, &fields)?) } else { None };
+        let head = if guards || pool.hashes().is_some() { Some(Box::new(self.head(pool, &method, &target, &fields)?)) } else { None };
         let hash = head.as_ref().and_then(|head| self.hash(pool, head, request.map(|request| request.head)));
         let mut guard = Guard { head, ..Guard::default() };
-        let [host, forwarded, scheme] = self.asks.hosts();
-        let calling = Calling {
-            asker: request.map(|request| request.head),
-            hosts: [fields.get(HOST).map(HeaderValue::as_bytes), host, forwarded, scheme],
-            body: body.as_deref().unwrap_or_default(),
-        };
         let own = pool;
-        let pool = match if guards { self.admit(&mut guard, pool, &calling, began).await } else { Ok(pool.clone()) } {
-            Ok(pool) => pool,
-            Err(reply) => return self.instead(reply, most, bounded),
+        let pool = if guards {
+            let [host, forwarded, scheme] = self.asks.hosts();
+            let calling = Calling {
+                asker: request.map(|request| request.head),
+                hosts: [fields.get(HOST).map(HeaderValue::as_bytes), host, forwarded, scheme],
+                body: body.as_deref().unwrap_or_default(),
+            };
+            // On the heap: only some have it, and it is large.
+            match Box::pin(self.admit(&mut guard, pool, &calling, began)).await {
+                Ok(pool) => pool,
+                Err(reply) => return self.instead(reply, most, bounded),
+            }
+        } else {
+            pool.clone()
         };
         // Nobody but a fallback sends a call elsewhere.
         let is_other = !Arc::ptr_eq(&pool, own);
@@ -247,19 +247,22 @@ impl Common {
             self.told.fell_back("fallback_upstream");
         }
         let result = match brought {
-            Ok(Brought::Answer(head)) => Ok(Answered { keeping, ..caller.taken.answered(head.status, head.headers.clone()) }),
+            Ok(Brought::Answer(head)) => Ok(Answered { keeping, ..caller.taken.answered(head.status, head.headers) }),
             Ok(Brought::Instead(reply)) => self.instead(reply, most, bounded),
             Err(fault) => Err(failed(fault)),
         };
         let was_sent = !matches!(result, Err(Failed::CircuitOpen { .. } | Failed::Unavailable | Failed::Full));
+        let ended = called.over();
         if let Some(counters) = self.calls.counters(name).filter(|_| was_sent) {
-            counters.took(clock::now().saturating_duration_since(began));
+            counters.took(ended.saturating_duration_since(began));
         }
         result
     }
 
     /// The call as filters see it. Its host is the pool's name: what is kept of one pool's answers is no other's.
     fn head(&self, pool: &Pool, method: &http::Method, target: &str, fields: &HeaderMap) -> Result<RequestHeader, Failed> {
+        let mut fields = fields.clone();
+        asks::ask(&mut fields);
         let mut head =
             RequestHeader::build_no_case(method.clone(), target.as_bytes(), Some(fields.len() + 1)).map_err(|_| Failed::Malformed)?;
         for (name, value) in fields.iter().filter(|(name, _)| **name != HOST) {
@@ -312,6 +315,7 @@ impl Common {
         for (name, value) in reply.headers {
             headers.append(name, value);
         }
+        let headers = Headers::from(headers);
         let mut taken = Taken::new(self, most, bounded);
         taken.begin(reply.status, &headers).and_then(|()| taken.push(body)).and_then(|()| taken.end()).map_err(failed)?;
         Ok(taken.answered(reply.status, headers))

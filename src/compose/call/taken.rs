@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::{Bytes, BytesMut};
 use frontgate_filters::coding::Opener;
 use frontgate_filters::words::fields;
+use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
-use http::{HeaderMap, StatusCode};
 
 use super::Common;
 use crate::compose::memory::Held;
 use crate::compose::{Answered, Keeping};
 use crate::upstream::call::NoAnswer;
+use crate::upstream::h1::Headers;
 
 /// Parts shorter than this are put together: each has its own cost, and keeps all that was read with it. An upstream that sends byte by byte would
 /// take forty times of what it sends.
@@ -60,17 +61,17 @@ impl<'t> Taken<'t> {
     }
 
     /// The answer has this head.
-    pub(super) fn begin(&mut self, status: StatusCode, headers: &HeaderMap) -> Result<(), NoAnswer> {
+    pub(super) fn begin(&mut self, status: StatusCode, headers: &Headers) -> Result<(), NoAnswer> {
         if matches!(status.as_u16(), 204 | 304) {
             return Ok(());
         }
-        let mut codings = fields::list(headers, &CONTENT_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case(b"identity"));
+        let mut codings = headers.list(&CONTENT_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case(b"identity"));
         if let Some(coding) = codings.next() {
             let opener = Opener::of(coding).filter(|_| codings.next().is_none());
             self.opener = Some(opener.ok_or(NoAnswer::Malformed("its coding cannot be opened"))?);
         }
         // What is packed is no longer than what it is opened to, or nearly so.
-        match fields::number(headers, &CONTENT_LENGTH) {
+        match fields::same_number(headers.list(&CONTENT_LENGTH)) {
             Some(length) if length > self.most as u64 && self.opener.is_none() => Err(NoAnswer::TooLarge),
             _ => Ok(()),
         }
@@ -138,7 +139,7 @@ impl<'t> Taken<'t> {
     }
 
     /// All of it.
-    pub(super) fn answered(mut self, status: StatusCode, headers: HeaderMap) -> Answered {
+    pub(super) fn answered(mut self, status: StatusCode, headers: Headers) -> Answered {
         self.put_together();
         Answered { status, headers, body: self.body, held: self.held, keeping: Keeping::default() }
     }

@@ -89,13 +89,13 @@ impl Told {
         let mut calls = self.calls.lock();
         let place = (calls.len() < MOST).then_some(calls.len());
         if place.is_some() {
-            let path = ready.target.split('?').next().unwrap_or_default().to_owned();
+            let path = ready.target[..memchr::memchr(b'?', ready.target.as_bytes()).unwrap_or(ready.target.len())].to_owned();
             let (method, tried) = (ready.method.clone(), Vec::new());
             calls.push(Called { name, method, path, result: None, began, ended: None, base, tried });
         }
         let mut attempts = Attempts::default();
         attempts.record(true);
-        Calling { told: self, place, base, attempts }
+        Calling { told: self, place, base, attempts, ended: None }
     }
 
     /// A call of this name has ended so.
@@ -151,11 +151,19 @@ pub(super) struct Calling<'t> {
     pub base: u32,
     /// Its attempts.
     pub attempts: Attempts,
+    ended: Option<Instant>,
+}
+
+impl Calling<'_> {
+    /// It is over: when.
+    pub(super) fn over(&mut self) -> Instant {
+        *self.ended.insert(clock::now())
+    }
 }
 
 impl Drop for Calling<'_> {
     fn drop(&mut self) {
-        let now = clock::now();
+        let now = self.ended.unwrap_or_else(clock::now);
         let tried = self.attempts.told(now);
         let mut calls = self.told.calls.lock();
         if let Some(call) = self.place.and_then(|place| calls.get_mut(place)) {

@@ -436,7 +436,7 @@ impl Run {
                 match status {
                     408 | 425 | 429 => (Ended::Unknown, result, wrong),
                     // Another attempt is at work, and this is when to ask again.
-                    409 if answered.headers.contains_key(RETRY_AFTER) => (Ended::Unknown, result, wrong),
+                    409 if answered.headers.contains_key(&RETRY_AFTER) => (Ended::Unknown, result, wrong),
                     400..=499 => (Ended::Refused, result, wrong),
                     _ => (Ended::Unknown, result, wrong),
                 }

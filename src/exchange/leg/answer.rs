@@ -39,7 +39,7 @@ impl Leg {
             Err(Fault::Refused) => return Err(Ended::Refused),
             Err(fault) => return Err(self.broke(order, &fault)),
         };
-        if is_final(&head) {
+        if is_final(head.status) {
             return match client.objects_to(&head) {
                 None => self.answered(head, order, client, method, replay),
                 Some(Objection::Forged) => Err(self.broke(order, &Fault::Malformed("its Sec-WebSocket-Accept belongs to another key"))),

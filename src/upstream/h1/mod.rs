@@ -4,6 +4,7 @@
 //! connection is closed with it. All waiting is polling: the caller has the deadlines, and drops the connection to end whatever it waits for.
 
 mod body;
+mod brief;
 mod head;
 mod idle;
 mod write;
@@ -28,6 +29,7 @@ use tokio_rustls::{client, server};
 
 use super::cause::Cause;
 pub(crate) use body::{Decoder, Piece, is_of_a_head};
+pub(crate) use brief::{Brief, Headers};
 pub(crate) use head::{Framing, Head, begins_with_tls, drop_nominated, is_final, is_of_this_hop};
 pub(crate) use idle::{AsItIs, idle, put_back, share_out, shed, sweep};
 pub(crate) use write::{Upload, put_chunk_size, put_field};
@@ -36,6 +38,8 @@ pub(crate) use write::{Upload, put_chunk_size, put_field};
 pub(crate) const ROOM: usize = 16 * 1024;
 /// Room to read into once a body has shown that it is long.
 const LONG: usize = 64 * 1024;
+/// Room for the head of an answer.
+const HEAD: usize = 1024;
 /// A read is worth making from this much room on.
 const LEAST: usize = 4096;
 /// How many buffers a thread keeps for connections that have something to read or write.
@@ -114,6 +118,9 @@ pub(crate) struct Connection {
     long: bool,
     /// Whether pieces of the body are to be nobody else's, so that they can be changed in place.
     owned: bool,
+    /// Whether a body had better lie in one piece, and how much room its answer took the last time.
+    whole: bool,
+    usual: usize,
     /// Whether it has served a request before.
     reused: bool,
     /// Whether TLS below holds something that the socket has not taken.
@@ -160,6 +167,8 @@ impl Connection {
             informed: 0,
             long: false,
             owned: false,
+            whole: false,
+            usual: 0,
             reused: false,
             held: false,
             torn: false,
@@ -233,9 +242,10 @@ impl Connection {
             self.input = spare();
         }
         let room = self.input.capacity() - self.input.len();
-        if room < LEAST {
+        let wanted = if self.whole && !self.begun { self.usual } else { 0 };
+        if room < wanted.max(LEAST) {
             // Takes the whole block back where nobody else holds a part of it.
-            self.input.reserve(if self.long { LONG } else { ROOM - LEAST });
+            self.input.reserve(if self.long { LONG } else { wanted.max(ROOM - LEAST) });
         }
         let room = self.input.capacity() - self.input.len();
         let read = match ready!(poll_read_buf(&mut self.io, cx, &mut self.input)) {
@@ -256,7 +266,12 @@ impl Connection {
     }
 
     /// The next head of an answer: an interim one, or the final one. Pieces of the body follow with [`Connection::poll_piece`].
-    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Fault>> {
+    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head<ResponseHeader>, Fault>> {
+        self.poll_brief(cx).map(|head| head?.whole())
+    }
+
+    /// The same, without a map of its fields.
+    pub(crate) fn poll_brief(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Fault>> {
         loop {
             if !self.input.is_empty()
                 && let Some(head) = head::read(&mut self.input, self.to_head)?
@@ -271,15 +286,18 @@ impl Connection {
 
     /// What a head that has come means for the connection.
     fn take(&mut self, head: Head) -> Result<Head, Fault> {
-        if !is_final(&head.head) {
+        if !is_final(head.head.status) {
             self.informed += 1;
             if self.informed > MOST_INFORMED {
                 return Err(Fault::Malformed("its interim answers have no end"));
             }
         } else if head.head.status != StatusCode::SWITCHING_PROTOCOLS {
             self.keep = head.keep;
+            if let Framing::Length(length) = head.framing {
+                self.usual = usize::try_from(length).map_or(0, |length| length.saturating_add(HEAD).min(LONG));
+            }
             self.decoder = Decoder::new(head.framing);
-        } else if !is_agreed(self.offered.as_ref(), &head.head) {
+        } else if !is_agreed(self.offered.as_ref(), &head.head.headers) {
             return Err(Fault::Malformed("it changes to a protocol that nobody has asked for"));
         }
         Ok(head)
@@ -293,6 +311,11 @@ impl Connection {
     /// Whoever gets the pieces of this answer's body will change them: they are handed out whole, with the buffer they lie in.
     pub(crate) fn own_pieces(&mut self) {
         self.owned = true;
+    }
+
+    /// Whoever gets the pieces of this answer's body would like it in one: it is read into room for one like the last.
+    pub(crate) fn want_whole(&mut self) {
+        self.whole = true;
     }
 
     /// The next part of the answer's body, its trailers, or its end, which comes once.
@@ -354,10 +377,10 @@ impl Connection {
 }
 
 /// Whether the protocols that a 101 names are some of those that were asked for (RFC 9110, section 7.8).
-fn is_agreed(offered: Option<&HeaderValue>, head: &ResponseHeader) -> bool {
+fn is_agreed(offered: Option<&HeaderValue>, headers: &Headers) -> bool {
     let Some(offered) = offered else { return false };
     let is_offered = |chosen: &[u8]| members(offered.as_bytes()).any(|protocol| protocol.eq_ignore_ascii_case(chosen));
-    let mut chosen = head.headers.get_all(UPGRADE).iter().flat_map(|value| members(value.as_bytes())).peekable();
+    let mut chosen = headers.values(&UPGRADE).into_iter().flat_map(members).peekable();
     chosen.peek().is_some() && chosen.all(is_offered)
 }
 

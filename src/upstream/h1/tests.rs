@@ -32,7 +32,7 @@ fn read(parts: &[&[u8]], to_head: bool) -> Result<Read, String> {
     let head = loop {
         match head::read(&mut input, to_head).map_err(told)? {
             Some(head) if head.head.status.is_informational() && head.head.status != 101 => {}
-            Some(head) => break head,
+            Some(head) => break head.whole().map_err(told)?,
             None => fill(&mut input).ok_or("closed before the head")?,
         }
     };
@@ -177,9 +177,10 @@ fn what_has_no_body_has_no_framing_whatever_is_said() {
         ] {
             let mut input = BytesMut::from(&*format!("HTTP/1.1 {status}\r\n{framing}\r\nX-End: 2\r\n\r\n"));
             let head = head::read(&mut input, false).expect("a head").expect("a whole one");
+            assert_eq!(is_final(head.head.status), status.starts_with("204"));
+            let head = head.whole().expect("a map");
             let names: Vec<_> = head.head.headers.keys().map(http::HeaderName::as_str).collect();
             assert_eq!((names, head.framing), (vec!["x-end"], Framing::None), "{status} {framing}");
-            assert_eq!(is_final(&head.head), status.starts_with("204"));
             assert_eq!(head.keep, framing.starts_with("Content-Length"), "who speaks of a coding may send something in it");
         }
     }
@@ -189,7 +190,7 @@ fn what_has_no_body_has_no_framing_whatever_is_said() {
 fn a_change_of_protocol_is_agreed_on_where_all_that_is_named_was_asked_for() {
     let switch = |upgrade: &str| {
         let mut input = BytesMut::from(&*format!("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n{upgrade}\r\n"));
-        head::read(&mut input, false).expect("a head").expect("a whole one").head
+        head::read(&mut input, false).expect("a head").expect("a whole one").head.headers
     };
     for (asked, upgrade, agreed) in [
         (Some("websocket"), "Upgrade: WebSocket\r\n", true),
@@ -209,7 +210,7 @@ fn a_change_of_protocol_is_agreed_on_where_all_that_is_named_was_asked_for() {
 #[test]
 fn bytes_beyond_ascii_and_folded_lines_pass_as_one_line() {
     let mut raw = b"HTTP/1.1 200 OK\r\nX: caf\xe9\r\nY: a\r\n b\r\nContent-Length: 0\r\n\r\n".to_vec();
-    let head = head::read(&mut BytesMut::from(&raw[..]), false).expect("a head").expect("a whole one").head;
+    let head = head::read(&mut BytesMut::from(&raw[..]), false).expect("a head").expect("a whole one").whole().expect("a map").head;
     assert_eq!(head.headers["x"].as_bytes(), b"caf\xe9");
     assert!(head.headers["y"].as_bytes().starts_with(b"a ") && head.headers["y"].as_bytes().ends_with(b" b"));
 
@@ -218,10 +219,49 @@ fn bytes_beyond_ascii_and_folded_lines_pass_as_one_line() {
 }
 
 #[test]
+fn fields_say_the_same_where_they_lie_and_in_a_map() {
+    let many = "X-Many: 1\r\n".repeat(40);
+    for raw in [
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCACHE-CONTROL: max-age=1\r\ncache-control:private\r\nContent-Length: 2\r\n\r\n",
+        "HTTP/1.1 404 Gone Fishing\r\nVary: a\r\nX:\r\nVary:   b, c  \r\nContent-Length: 007\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 3, 3\r\nVary: d\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nConnection: vary, close\r\nVary: e\r\nTrailer: x\r\nTE: x\r\nX: f\r\n\r\n",
+        "\r\nHTTP/1.0 200 OK\nX: g\nContent-Length: 1\n\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        &format!("HTTP/1.1 200 OK\r\n{many}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"),
+    ] {
+        let read = || head::read(&mut BytesMut::from(raw), false).expect("a head").expect("a whole one").head;
+        let (lines, whole) = (read().headers, read().into_whole().expect("a map"));
+
+        for name in ["content-type", "cache-control", "content-length", "vary", "x", "x-many", "connection", "trailer", "te", "none"] {
+            let name = http::HeaderName::from_static(name);
+            let in_map: Vec<&[u8]> = whole.headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
+            assert_eq!(lines.values(&name).to_vec(), in_map, "{name} of {raw:?}");
+            assert_eq!(lines.get_all(&name).collect::<Vec<_>>(), in_map, "{name} of {raw:?}");
+            assert_eq!(lines.get(&name).as_ref(), whole.headers.get(&name), "{name} of {raw:?}");
+        }
+    }
+}
+
+#[test]
+fn every_byte_that_a_field_may_have_where_it_lies_may_be_in_a_map() {
+    for byte in 0..=u8::MAX {
+        for [before, after] in [["X: a", "b\r\n"], ["X", "X: a\r\n"]] {
+            let raw = [b"HTTP/1.1 200 OK\r\n", before.as_bytes(), &[byte], after.as_bytes(), b"Content-Length: 0\r\n\r\n"].concat();
+            if let Ok(Some(head)) = head::read(&mut BytesMut::from(&raw[..]), false) {
+                assert!(head.whole().is_ok(), "{}", raw.escape_ascii());
+            }
+        }
+    }
+    let long = format!("HTTP/1.1 200 OK\r\n{}: a\r\n\r\n", "x".repeat(1 << 16));
+    assert_eq!(whole(&long).unwrap_err(), "a field's name is no name");
+}
+
+#[test]
 fn the_reason_is_kept() {
     let mut input = BytesMut::from("HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n");
 
-    let head = head::read(&mut input, false).expect("a head").expect("a whole one").head;
+    let head = head::read(&mut input, false).expect("a head").expect("a whole one").whole().expect("a map").head;
 
     assert_eq!(head.get_reason_phrase(), Some("Fine"));
 }

@@ -60,7 +60,8 @@ impl Connection {
     /// Begins a request: its line, then the fields that `fields` puts, then how its body is framed.
     pub(crate) fn begin(&mut self, method: &Method, target: &[u8], upload: Upload, fields: impl FnOnce(&mut BytesMut)) {
         self.to_head = method == Method::HEAD;
-        (self.keep, self.begun, self.long, self.owned) = (true, false, false, false);
+        (self.keep, self.begun, self.long) = (true, false, false);
+        (self.owned, self.whole) = (false, false);
         (self.offered, self.informed) = (None, 0);
         if self.output.capacity() == 0 {
             self.output = spare();

@@ -11,7 +11,7 @@ use http::header::{CONTENT_TYPE, TE, USER_AGENT};
 use http::{Method, StatusCode};
 
 use crate::upstream::cause::Cause;
-use crate::upstream::h1::{Fault, Piece, Upload};
+use crate::upstream::h1::{Brief, Fault, Piece, Upload};
 use crate::upstream::line::{self, Fields, Said};
 use crate::upstream::pool::Endpoint;
 
@@ -30,7 +30,7 @@ pub(super) async fn check(endpoint: &Arc<Endpoint>, service: &str, host: &str) -
     line.end_upload(Upload::Chunked);
     // What was not taken may have been answered.
     let _ = poll_fn(|cx| line.poll_flush(cx)).await;
-    let head = poll_fn(|cx| line.poll_final_head(cx)).await.map_err(|fault| cause(&fault))?;
+    let head = poll_fn(|cx| line.poll_final_head(cx)).await.and_then(Brief::into_whole).map_err(|fault| cause(&fault))?;
     if head.status != StatusCode::OK {
         return Err(Cause::Status(head.status.as_u16()));
     }

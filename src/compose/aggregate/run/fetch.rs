@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
+use smallvec::{SmallVec, smallvec};
 
 use super::super::Body;
 use super::super::failure::Failure;
@@ -20,7 +21,7 @@ pub(super) struct Fetch {
     /// What was asked, where another may ask the same.
     asked: Option<Asked>,
     /// Who waits for the answer.
-    pub(super) consumers: Vec<Consumer>,
+    pub(super) consumers: SmallVec<[Consumer; 1]>,
     /// The answer, once it is there.
     pub(super) ended: Option<Result<Answered, Failed>>,
 }
@@ -66,7 +67,7 @@ impl<'r> Run<'r> {
             return Err(Failure::TooManyCalls(self.aggregate.most_calls));
         }
         let fetch = self.fetches.len();
-        self.fetches.push(Fetch { asked, consumers: vec![consumer], ended: None });
+        self.fetches.push(Fetch { asked, consumers: smallvec![consumer], ended: None });
         self.making.push(fetch, self.calls.make(ready));
         Ok(())
     }

@@ -264,7 +264,7 @@ impl<'r> Run<'r> {
         self.has_succeeded = true;
         self.caching.add(&answered.headers);
         for name in &call.back {
-            self.back.extend(answered.headers.get_all(name).iter().map(|value| (name.clone(), value.clone())));
+            self.back.extend(answered.headers.get_all(name).map(|value| (name.clone(), value)));
         }
         Ok(document)
     }

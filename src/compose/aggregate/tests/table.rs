@@ -158,7 +158,7 @@ impl Calls for Table {
                             all
                         });
                         let status = StatusCode::from_u16(status).expect("a status");
-                        return Ok(Answered { status, headers, body, held: Held::default(), keeping: Keeping::default() });
+                        return Ok(Answered { status, headers: headers.into(), body, held: Held::default(), keeping: Keeping::default() });
                     }
                     Said::Fails(failed) => return Err(failed),
                     Said::Never => std::future::pending().await,

@@ -91,7 +91,7 @@ impl Calls for Table {
                     let (begin, end) = body.split_at(body.floor_char_boundary(body.len() / 2));
                     Ok(Answered {
                         status: StatusCode::from_u16(status).expect("a status"),
-                        headers: headers.collect(),
+                        headers: headers.collect::<HeaderMap>().into(),
                         body: [begin, end].map(|part| Bytes::copy_from_slice(part.as_bytes())).into(),
                         held: Held::default(),
                         keeping: Keeping::default(),
