@@ -31,7 +31,7 @@ const AUTHENTICATED: f64 = 1.0;
 /// What a limit may add: its response half and the header that says what is left of it.
 const LIMIT: f64 = 2.0;
 /// A request that a limit refuses, its answer and all. What is kept of it for `frontgate why` adds nothing once there is room for it.
-const REFUSAL: f64 = 30.0;
+const REFUSAL: f64 = 24.0;
 /// What `jwt`, `rbac`, `rate_limit`, `circuit_breaker` and `version_header` may add together.
 const FIVE: f64 = 6.0;
 /// What the choice between routes by a header may add, though the answer says so in `Vary`.
@@ -47,7 +47,7 @@ const SPLIT: f64 = 2.0;
 /// What a mirror may add that hangs: nothing, once there are as many copies as there may be.
 const HUNG_MIRROR: f64 = 0.0;
 /// A request that is answered from three calls, all of them and its answer.
-const COMPOSED: f64 = 98.0;
+const COMPOSED: f64 = 63.0;
 /// Allocations that come once in many requests: a table grows, a timer is made.
 const STRAY: f64 = 0.25;
 /// The same for system calls: memory that was asked for, a connection that is opened.

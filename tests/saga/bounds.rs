@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_secs(600);
 /// A service of which one path sends its answer a byte at a time, for longer than anybody waits, and one much at once.
 fn service() -> Origin {
     Origin::start(|request: &Request, stream: &mut TcpStream| {
-        if request.line().contains("/drib") {
+        if request.line().starts_with("POST /drib") {
             let begun = Instant::now();
             let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n";
             let mut goes_on = stream.write_all(head).is_ok();
