@@ -35,7 +35,8 @@ fn every_case_has_the_answer_that_it_should_have() {
             let is_all = expected["data"].is_null();
             let most = if is_all { u64::MAX } else { case["distinct_calls"].as_u64().unwrap() };
             // Below a list that has become null it tells of more errors.
-            let same_errors = if is_all { !ours.is_disjoint(&theirs) } else { ours.is_subset(&theirs) && ours.is_empty() == theirs.is_empty() };
+            let same_errors =
+                if is_all { !ours.is_disjoint(&theirs) } else { ours.is_subset(&theirs) && ours.is_empty() == theirs.is_empty() };
             reply.status == 200 && told["data"] == expected["data"] && same_errors && calls <= most
         };
         if !is_right {
