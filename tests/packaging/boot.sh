@@ -25,7 +25,7 @@ Type=oneshot
 ExecStart=/bin/sh /booted.sh
 StandardOutput=file:/said
 StandardError=file:/said
-TimeoutStartSec=240
+TimeoutStartSec=400
 UNIT
 printf '[Unit]\nRequires=booted.service\nAllowIsolate=yes\n' > "$root/etc/systemd/system/booted.target"
 
@@ -35,7 +35,7 @@ for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; d
     [ -e "$hierarchy/cgroup.procs" ] && mkdir "$hierarchy/frontgate-$$" && groups="$groups $hierarchy/frontgate-$$"
 done
 sh -c 'for group in '"$groups"'; do echo $$ > $group/cgroup.procs; done
-    exec timeout --kill-after=10 260 systemd-nspawn --quiet --register=no --keep-unit --private-network --link-journal=no --console=pipe \
+    exec timeout --kill-after=10 420 systemd-nspawn --quiet --register=no --keep-unit --private-network --link-journal=no --console=pipe \
         --machine="frontgate-$1" --directory="$0" --boot systemd.unit=booted.target' "$root" $$ < /dev/null > "$1/console" 2>&1
 echo "off: $?"
 for group in $groups; do
