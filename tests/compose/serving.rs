@@ -127,7 +127,8 @@ fn a_body_that_nobody_refers_to_is_thrown_away_and_the_connection_goes_on() {
     let mut stream = raw(process.address);
 
     for _ in 0..3 {
-        let body = "x".repeat(70_000);
+        // No more than is thrown away behind an answer that came before all of it.
+        let body = "x".repeat(60_000);
         write!(stream, "PUT /it HTTP/1.1\r\nHost: a.example\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
         let answer = read_reply(&mut stream, false).expect("an answer");
         assert_eq!((answer.status, answer.json()["y"]["at"].clone()), (200, json!("/y")));
