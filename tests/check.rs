@@ -212,7 +212,7 @@ fn a_reload_says_no_secret_either_and_no_pipe_holds_it_up() {
     let refused = process.ask("POST", "/-/reload");
     assert_eq!(refused.status, 422);
     assert!(refused.text().contains("not a regular file") && refused.text().contains("\"line\""), "{}", refused.text());
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(30));
     process.write(&text);
     until("the old configuration to be taken again", || process.ask("POST", "/-/reload").status == 200);
 }

@@ -143,7 +143,7 @@ fn few_idle_connections_do_not_keep_a_drain_waiting() {
 
     assert!(process.ended_within(PATIENCE));
     assert_eq!(process.end(), Some(0));
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     assert!(idle.into_iter().all(|idle| told(idle).is_some()), "each was told");
 }
 

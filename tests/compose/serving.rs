@@ -526,7 +526,7 @@ fn a_gateway_that_drains_brings_what_was_begun_to_its_end() {
 fn the_route_s_time_is_for_all_of_it() {
     let origin = Origin::start(|request, stream| {
         if target(request).path == "/y" {
-            std::thread::sleep(Duration::from_secs(5));
+            std::thread::sleep(Duration::from_secs(30));
         }
         echo(request, stream)
     });
@@ -538,5 +538,5 @@ fn the_route_s_time_is_for_all_of_it() {
 
     late.is_problem(504);
     assert_eq!((late.json()["code"].clone(), late.json()["call"].clone()), (json!("call_timeout"), json!("y")));
-    assert!(began.elapsed() >= Duration::from_millis(600) && began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_millis(600) && began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }

