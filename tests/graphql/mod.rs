@@ -4,6 +4,8 @@
 mod audits;
 /// Every case that is written down, with its answer and what it may ask of services.
 mod cases;
+/// GraphiQL, for people with a browser.
+mod graphiql;
 /// What the page for graphs shows.
 mod page;
 /// What is promised, rule by rule.
