@@ -14,6 +14,7 @@ use http::{HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 
 use super::{Act, Action, Upstreams, With};
+use crate::compose::graphql::page;
 use crate::compose::graphql::persisted::{self, Document, Persisted};
 use crate::compose::graphql::requests::{self, Form};
 use crate::compose::graphql::{Graph, Kind, Operation, Outcome, Request};
@@ -183,6 +184,9 @@ impl Served {
 
     /// What it would do with this request, whose body is not known: no call is made.
     pub(crate) fn explained(&self, head: &RequestHeader, facts: &Facts) -> Told {
+        if self.page(head).is_some() {
+            return Told::Answered(StatusCode::OK, "a browser gets GraphiQL, a page".to_owned());
+        }
         let body = b"{\"query\":\"\"}";
         let asked = match requests::read(head, body, self.by_get) {
             Ok((_, asked)) => asked,
@@ -191,7 +195,7 @@ impl Served {
                     ReplyBody::Problem { detail, .. } => (*detail).to_owned(),
                     ReplyBody::Bytes(bytes) => message(bytes),
                 };
-                return Told::Refused(unread.reply.status, format!("it is no request to a graph: {detail}"));
+                return Told::Answered(unread.reply.status, format!("it is no request to a graph: {detail}"));
             }
         };
         if head.method == Method::POST {
@@ -203,19 +207,19 @@ impl Served {
             Err(why) => {
                 let reply = requests::not_known(Form::Response, why);
                 let said = if let ReplyBody::Bytes(bytes) = &reply.body { message(bytes) } else { String::new() };
-                return Told::Refused(reply.status, said);
+                return Told::Answered(reply.status, said);
             }
         };
         let profile = self.profile(head, facts);
         match self.graph.plan(&document.text, asked.operation.as_deref(), asked.variables.as_deref(), profile) {
             Ok(planned) if planned.operation == Operation::Mutation => {
-                Told::Refused(StatusCode::METHOD_NOT_ALLOWED, "a mutation is sent by POST".to_owned())
+                Told::Answered(StatusCode::METHOD_NOT_ALLOWED, "a mutation is sent by POST".to_owned())
             }
             Ok(planned) => {
                 let (what, calls) = lines(&planned);
                 Told::Asks(profile.map_or_else(|| what.clone(), |profile| format!("{what}; hidden as for {profile}")), calls)
             }
-            Err(why) => Told::Refused(StatusCode::BAD_REQUEST, why.join("; ")),
+            Err(why) => Told::Answered(StatusCode::BAD_REQUEST, why.join("; ")),
         }
     }
 
@@ -231,7 +235,17 @@ impl Served {
         hide.profiles.iter().map(|profile| &**profile).find(|profile| *profile.as_bytes() == *value)
     }
 
+    /// GraphiQL, for who opens the address in a browser: where somebody may ask for the schema, without which it is of little use. Who that is
+    /// shows when the page asks for it.
+    fn page(&self, head: &RequestHeader) -> Option<Reply> {
+        let is_shown = !matches!(self.introspection, Asks::Everybody(false));
+        if is_shown { page::find(head) } else { None }
+    }
+
     async fn answer(&self, inquiry: &Inquiry<'_>) -> Composed {
+        if let Some(reply) = self.page(inquiry.head) {
+            return Composed { reply, missing: Vec::new(), saga: None, flag: None };
+        }
         let (form, asked) = match requests::read(inquiry.head, &inquiry.body, self.by_get) {
             Ok(read) => read,
             Err(unread) => return self.refused(unread.counts, unread.reply),

@@ -31,8 +31,8 @@ pub(crate) fn lines(planned: &Planned) -> (String, Vec<String>) {
 
 /// What becomes of a request to a graph.
 pub(crate) enum Told {
-    /// It is refused with this status, for this reason.
-    Refused(StatusCode, String),
+    /// It is answered with this status without a query, for this reason.
+    Answered(StatusCode, String),
     /// It would ask for this.
     Asks(String, Vec<String>),
 }

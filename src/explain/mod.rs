@@ -178,7 +178,7 @@ fn decided(
             let graph = route.and_then(|route| snapshot.routes[route].action.graph());
             match graph.map(|graph| graph.explained(head, facts)) {
                 Some(graph::Told::Asks(graph, calls)) => Outcome::Queried { graph, calls },
-                Some(graph::Told::Refused(status, why)) => Outcome::Answered { status: status.as_u16(), why, grpc_status: None },
+                Some(graph::Told::Answered(status, why)) => Outcome::Answered { status: status.as_u16(), why, grpc_status: None },
                 None => answered(&refusals::internal()),
             }
         }

@@ -290,6 +290,7 @@ fn queries(gateway: &str) -> Vec<(String, &'static str)> {
     let page = "{products(first: 3) {title hd stock {count} reviews {stars author {name}}}}";
     vec![
         (ask("", page), "a graph over the same services: products with stock and reviews, one call for each level"),
+        (format!("xdg-open {gateway}/graphql"), "the same address in a browser: GraphiQL, to write queries in"),
         (ask("-A 'SMART-TV; Tizen 6.0' ", page), "the same for a television: no HD pictures, and reviews are not asked for"),
         (ask("", "{user(id: 1) {name}}"), "null: users are for those who have a token"),
         (

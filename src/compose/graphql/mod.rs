@@ -2,14 +2,17 @@
 //!
 //! - `schema` reads what is written, `tables` is what is left of it for requests: types, fields, where each comes from.
 //! - `plan` turns a document into what is to be done for one of its operations, once; plans are kept.
+//! - `page` is GraphiQL, for people who open the graph's address in a browser.
 //! - `run` makes the calls of one request level by level, and cuts the answer out of what they are answered.
 //!
 //! Nothing of an answer is looked at, or goes on, that was not proved to be one JSON value.
 
+mod accept;
 mod documents;
 mod federation;
 mod leaf;
 mod outcome;
+pub(crate) mod page;
 pub(crate) mod persisted;
 mod plan;
 mod problem;

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::words::cache_control::NO_STORE;
 use frontgate_filters::words::fields;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::accept::ranges;
 use super::{Kind, Outcome, Refused};
 use crate::refusals;
 use crate::telemetry::GraphqlRefusal;
@@ -35,11 +36,8 @@ impl Form {
     /// The one that this request accepts; none where it accepts neither.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let (mut json, mut response, mut any, mut is_said) = (None, None, None, false);
-        for range in headers.get_all(ACCEPT).iter().flat_map(|value| fields::elements(value.as_bytes())) {
+        for (essence, weight) in ranges(headers) {
             is_said = true;
-            let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-            let essence = parts.next().unwrap_or_default();
-            let weight = parts.find_map(weight).unwrap_or(1000);
             let is = |wanted: &str| essence.eq_ignore_ascii_case(wanted.as_bytes());
             let best = if is(JSON) {
                 &mut json
@@ -78,13 +76,6 @@ impl Form {
             Self::Response => StatusCode::BAD_REQUEST,
         }
     }
-}
-
-/// The weight of a range, in thousandths; nothing where this parameter is another one.
-fn weight(parameter: &[u8]) -> Option<u16> {
-    let value = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q="))?;
-    let value: f32 = std::str::from_utf8(value.trim_ascii()).ok()?.parse().ok()?;
-    Some((value.clamp(0.0, 1.0) * 1000.0).round() as u16)
 }
 
 /// What a request asks for.
@@ -162,7 +153,7 @@ impl Wrong {
     }
 }
 
-const ACCEPT_WORD: HeaderValue = HeaderValue::from_static("Accept");
+pub(super) const ACCEPT_WORD: HeaderValue = HeaderValue::from_static("Accept");
 
 /// What a body asks for, which has to be JSON in UTF-8.
 fn in_body<'r>(headers: &HeaderMap, body: &'r [u8]) -> Result<Result<Asked<'r>, Wrong>, Unread> {
@@ -217,6 +208,12 @@ fn of_json(body: &[u8]) -> Result<Asked<'_>, Wrong> {
         written.variables,
         written.extensions,
     )
+}
+
+/// Whether a URL has a parameter that is a part of a request.
+pub(super) fn asks_in_url(query: &str) -> bool {
+    let is_of_request = |key: Cow<'_, [u8]>| matches!(&*key, b"query" | b"documentId" | b"operationName" | b"variables" | b"extensions");
+    query.split('&').any(|pair| is_of_request(decoded(pair.split('=').next().unwrap_or_default())))
 }
 
 /// What a URL asks for: the members of a body as parameters, `variables` and `extensions` as JSON.

@@ -36,7 +36,8 @@ pub struct Graphql {
     /// What one request may cost. All but `calls` and `errors` is judged before any call is made.
     #[serde(default)]
     pub limits: GraphLimits,
-    /// Whether clients may ask for the schema: `false`, `true`, or facts that must hold, such as `{claim.roles: [developer]}`.
+    /// Whether clients may ask for the schema: `false`, `true`, or facts that must hold, such as `{claim.roles: [developer]}`. Where it is not
+    /// `false`, browsers get GraphiQL, a page to write queries in.
     #[serde(default, skip_serializing_if = "Introspection::is_off")]
     pub introspection: Introspection,
     /// Operations that are known before they are asked for, by their hash or name.
