@@ -6,6 +6,7 @@ mod conformance;
 mod federation;
 mod fuzz;
 mod hostile;
+mod inputs;
 mod oracle;
 mod requests;
 mod table;
