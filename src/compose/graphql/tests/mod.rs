@@ -1,6 +1,7 @@
 //! Graphs without a socket: the calls of each test are answered by a table.
 
 mod answers;
+mod attacks;
 mod cases;
 mod conformance;
 mod federation;
@@ -10,3 +11,4 @@ mod inputs;
 mod oracle;
 mod requests;
 mod table;
+
