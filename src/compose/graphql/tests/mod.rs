@@ -11,4 +11,4 @@ mod inputs;
 mod oracle;
 mod requests;
 mod table;
-
+mod tailcall;
