@@ -3,6 +3,7 @@
 mod difference;
 mod loss;
 mod portrait;
+mod sdl;
 mod told;
 mod words;
 

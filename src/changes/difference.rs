@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::loss::{Loss, losses, of_sagas};
 use super::portrait::{Is, Key, Node, Portrait};
+use super::sdl;
 use crate::status::InForce;
 
 /// What is not the same.
@@ -69,6 +71,8 @@ pub(crate) struct Changed {
 const NAMES: &[&str] = &["name", "address", "version", "cert"];
 /// Lists of named entries whose order decides something.
 const ORDERED: &[&str] = &["canary", "certificates"];
+/// Where a route has the schema of its graph.
+const SCHEMA: &str = "graphql.schema";
 /// Lists of words whose order says nothing.
 const SETS: &[&str] = &["methods", "trusted_proxies", "read_methods"];
 
@@ -214,18 +218,24 @@ impl Compare {
         if old.is_same(new, &self.key) {
             return;
         }
-        let said = |node: &Node| {
-            let line = node.line_with(self.marks);
-            Some(if node.default { format!("{line} (default)") } else { line })
+        let said_at = |path: &str, node: &Node| {
+            let line = self.line(path, node);
+            if node.default { format!("{line} (default)") } else { line }
         };
+        let said = |node: &Node| Some(said_at(path, node));
         match (&old.is, &new.is) {
+            (Is::Value(Value::String(before)), Is::Value(Value::String(after))) if path == SCHEMA => sdl::compare(path, before, after, out),
             (Is::Map(before), Is::Map(after)) => {
                 let added = after.iter().filter(|(name, _)| old.get(name).is_none());
                 for (name, _) in before.iter().chain(added) {
                     let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                     match (old.get(name), new.get(name)) {
                         (Some(one), Some(other)) => self.compare(&path, one, other, out),
-                        (one, other) => out.push(Changed { key: path, old: one.and_then(said), new: other.and_then(said) }),
+                        (one, other) => {
+                            let said = |node: &Node| said_at(&path, node);
+                            let (old, new) = (one.map(said), other.map(said));
+                            out.push(Changed { key: path, old, new });
+                        }
                     }
                 }
             }
@@ -235,6 +245,23 @@ impl Compare {
                 _ => out.push(Changed { key: path.to_owned(), old: said(old), new: said(new) }),
             },
             _ => out.push(Changed { key: path.to_owned(), old: said(old), new: said(new) }),
+        }
+    }
+
+    /// A value in a line: of a graph's schema only how much there is of it.
+    fn line(&self, path: &str, node: &Node) -> String {
+        match &node.is {
+            Is::Value(Value::String(text)) if path == SCHEMA => sdl::summary(text),
+            Is::Map(entries) if SCHEMA.strip_suffix(".schema") == Some(path) => {
+                let short = |(name, value): &(String, Node)| match &value.is {
+                    Is::Value(Value::String(text)) if name == "schema" => {
+                        (name.clone(), Node { is: Is::Value(sdl::summary(text).into()), default: value.default })
+                    }
+                    _ => (name.clone(), value.clone()),
+                };
+                Node { is: Is::Map(entries.iter().map(short).collect()), default: node.default }.line_with(self.marks)
+            }
+            _ => node.line_with(self.marks),
         }
     }
 
@@ -267,7 +294,7 @@ impl Compare {
     fn written(&self, node: &Node, went: bool) -> Vec<Changed> {
         let written = node.entries().iter().filter(|(_, value)| !value.default);
         let keys = written.map(|(name, value)| {
-            let line = Some(value.line_with(self.marks));
+            let line = Some(self.line(name, value));
             let (old, new) = if went { (line, None) } else { (None, line) };
             Changed { key: name.clone(), old, new }
         });

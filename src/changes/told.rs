@@ -195,6 +195,53 @@ mod tests {
         assert!(named.starts_with("the route `buy` has changed (saga."), "{named}");
     }
 
+    #[cfg(feature = "graphql")]
+    #[test]
+    fn of_the_schema_of_a_graph_its_elements_are_told_and_never_all_of_it() {
+        let upstreams = "upstreams: {p: {endpoints: [127.0.0.1:1]}}";
+        let config = |schema: &str| {
+            let schema = schema.replace('\n', "\n        ");
+            let fields = "fields: {Query.a: {upstream: p, get: /a}}";
+            loaded(&format!(
+                "{upstreams}\nroutes:\n  - name: g\n    path: /g\n    graphql:\n      {fields}\n      schema: |\n        {schema}\n"
+            ))
+        };
+        let before = "type Query { a(n: Int = 1, x: String): A b: E }\ntype A { x: Int gone: Int }\nenum E { ONE TWO }\nscalar S";
+        let after = "\"New words.\"\ntype Query { a(n: Int = 2): A! b: E }\ntype A implements I { x: Int new: [Int!] @deprecated }\ninterface I { x: Int }\nenum E { ONE }\nextend enum E { SIX }";
+        let (old, new) = (config(before), config(after));
+
+        assert_eq!(
+            difference_of(&old, &new),
+            [
+                "graphql.schema A: type → type implements I",
+                "graphql.schema A.gone: Int → ",
+                "graphql.schema A.new:  → [Int!] @deprecated",
+                "graphql.schema E.SIX:  → value",
+                "graphql.schema E.TWO: value → ",
+                "graphql.schema I:  → interface",
+                "graphql.schema I.x:  → Int",
+                "graphql.schema Query.a: (n: Int = 1, x: String): A → (n: Int = 2): A!",
+                "graphql.schema S: scalar → ",
+            ]
+        );
+        let words = config(&before.replace("type A", "\"Other words.\"\ntype A"));
+        assert_eq!(
+            difference_of(&old, &words),
+            ["graphql.schema: a schema of 4 types and 6 fields, said otherwise → a schema of 4 types and 6 fields, said otherwise"]
+        );
+        let many: String = (0..100).map(|number| format!("type T{number} {{ a: Int }} ")).collect();
+        let found = difference_of(&old, &config(&format!("{before}\n{many}")));
+        assert_eq!((found.len(), found[40].split(':').next()), (41, Some("graphql.schema (and 160 more)")), "{found:#?}");
+        let none = loaded(&format!("{upstreams}\nroutes: [{{name: g, path: /g, respond: {{}}}}]\n"));
+        for told in [difference_of(&none, &new), difference_of(&new, &none), changes(&none, &new)] {
+            assert!(told.iter().any(|key| key.contains("a schema of 4 types and ")), "{told:#?}");
+            assert!(told.iter().all(|key| !key.contains("deprecated")), "{told:#?}");
+        }
+        let other = loaded(&format!("{upstreams}\nroutes: [{{name: h, path: /h, respond: {{}}}}]\n"));
+        let added = difference_of(&other, &new);
+        assert!(added.iter().any(|key| key.contains("a schema of 4 types and 7 fields")), "{added:#?}");
+    }
+
     /// All keys that differ, and how.
     fn difference_of(old: &Loaded, new: &Loaded) -> Vec<String> {
         let key = Key::fresh();

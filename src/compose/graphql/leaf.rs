@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use memchr::memchr;
+
 use super::raw::decoded;
 
 /// What a leaf may be.
@@ -48,13 +50,13 @@ impl Leaf {
                 Some(Coerced::Text(format!("\"{}\"", String::from_utf8(text).ok()?).into()))
             }
             Self::String => match first {
-                b'"' => Some(Coerced::Same),
+                b'"' => is_text(value).then_some(Coerced::Same),
                 b't' | b'f' => Some(Coerced::Quoted),
                 _ if is_number => Some(whole(value).map_or(Coerced::Quoted, |whole| Coerced::Text(format!("\"{whole}\"").into()))),
                 _ => None,
             },
             Self::Id => match first {
-                b'"' => Some(Coerced::Same),
+                b'"' => is_text(value).then_some(Coerced::Same),
                 _ if is_integer(value) => Some(Coerced::Quoted),
                 _ if is_number => whole(value).map(|whole| Coerced::Text(format!("\"{whole}\"").into())),
                 _ => None,
@@ -88,6 +90,25 @@ impl Leaf {
 /// What is between the quotes.
 fn unquoted(value: &[u8]) -> Option<&[u8]> {
     value.strip_prefix(b"\"")?.strip_suffix(b"\"")
+}
+
+/// Whether a string of JSON is a text: its grammar lets halves of surrogate pairs stand alone, which no text has and many readers refuse.
+fn is_text(value: &[u8]) -> bool {
+    let unit = |at: usize| -> Option<u16> {
+        let digits = value.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let mut at = 0;
+    while let Some(found) = value.get(at..).and_then(|rest| memchr(b'\\', rest)) {
+        at += found;
+        at += match unit(at) {
+            Some(0xd800..=0xdbff) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => 12,
+            Some(0xd800..=0xdfff) => return false,
+            Some(_) => 6,
+            None => 2,
+        };
+    }
+    true
 }
 
 fn is_integer(value: &[u8]) -> bool {
@@ -166,6 +187,12 @@ mod tests {
             (&Leaf::Float, "\"NaN\"", "refused"),
             (&Leaf::Float, "[]", "refused"),
             (&Leaf::String, "\"a\\u00e9\"", "same"),
+            (&Leaf::String, r#""\ud83d\ude00 \\ud800""#, "same"),
+            (&Leaf::String, r#""\ud800""#, "refused"),
+            (&Leaf::String, r#""\ude00\ud83d""#, "refused"),
+            (&Leaf::String, r#""\n\\\udfff""#, "refused"),
+            (&Leaf::String, r#""\ud83d\u0041""#, "refused"),
+            (&Leaf::Id, r#""\ud800x""#, "refused"),
             (&Leaf::String, "12", "\"12\""),
             (&Leaf::String, "1.50", "\"1.50\""),
             (&Leaf::String, "1e2", "\"100\""),

@@ -8,9 +8,12 @@
 //! Nothing of an answer is looked at, or goes on, that was not proved to be one JSON value.
 
 mod accept;
+mod defaults;
 mod documents;
 mod federation;
+mod input;
 mod leaf;
+mod one_of;
 mod outcome;
 pub(crate) mod page;
 pub(crate) mod persisted;
@@ -29,7 +32,6 @@ mod told;
 use std::sync::Arc;
 
 use apollo_compiler::collections::HashMap;
-use apollo_compiler::response::JsonMap;
 use apollo_compiler::schema::Implementers;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{Name, Schema};
@@ -37,7 +39,8 @@ use frontgate_filters::words::cache_control::NO_STORE;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, VARY};
 
-use self::plan::{Cache, Fault, Plan, Prepared, Refusal, Which};
+use self::input::{Input, Members};
+use self::plan::{Cache, Fault, Plan, Prepared, Refusal, Variables, Which};
 use self::run::Run;
 use self::tables::Tables;
 use super::aggregate::{Varies, X_BFF_COMPLETE, X_BFF_MISSING, varies};
@@ -130,7 +133,7 @@ impl Graph {
     }
 
     /// The plan for a request, and its variables.
-    fn plan_for(&self, request: &Request<'_>, prepared: &Prepared) -> Result<(Arc<Plan>, Valid<JsonMap>), Refusal> {
+    fn plan_for(&self, request: &Request<'_>, prepared: &Prepared) -> Result<(Arc<Plan>, Variables), Refusal> {
         let refused = |why: Refused, message: &str| Err((why, vec![Fault { message: message.to_owned(), at: None }]));
         if prepared.kind == Operation::Mutation && !request.may_mutate {
             return refused(Refused::Mutation, "A mutation changes something, and this request may not.");
@@ -138,17 +141,12 @@ impl Graph {
         if prepared.asks_schema && !request.introspection {
             return refused(Refused::Introspection, "The schema is not told here.");
         }
-        let mut values = JsonMap::new();
-        if let Some(written) = request.variables.filter(|_| !prepared.operation.variables.is_empty()) {
-            match serde_json::from_slice::<Option<JsonMap>>(written) {
-                Ok(written) => values = written.unwrap_or_default(),
-                Err(_) => return refused(Refused::Variables, "Variables are a JSON object."),
-            }
-        }
-        let variables = apollo_compiler::request::coerce_variable_values(&self.schema, &prepared.operation, &values).map_err(|wrong| {
-            let at = wrong.location().map(|span| span.offset());
-            (Refused::Variables, vec![Fault { message: wrong.message().to_string(), at }])
-        })?;
+        let given = match request.variables.filter(|_| !prepared.operation.variables.is_empty()).map(Input::read) {
+            None | Some(Some(Input::Null)) => Members::default(),
+            Some(Some(Input::Object(given))) => given,
+            Some(_) => return refused(Refused::Variables, "Variables are a JSON object, which does not nest too deep."),
+        };
+        let variables = plan::coerce(&self.schema, &prepared.operation, given).map_err(|fault| (Refused::Variables, vec![fault]))?;
         let profile = request.profile.and_then(|profile| self.tables.profiles.iter().position(|known| *known.name == *profile));
         let which = Which { profile, holding: prepared.holding(&variables) };
         let plan = match prepared.plan(which) {

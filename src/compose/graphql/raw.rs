@@ -29,7 +29,8 @@ fn byte(text: &[u8], at: usize) -> u8 {
     text.get(at).copied().unwrap_or_default()
 }
 
-fn white(text: &[u8], mut at: usize) -> usize {
+/// Behind what is white here.
+pub(super) fn white(text: &[u8], mut at: usize) -> usize {
     while matches!(byte(text, at), b' ' | b'\n' | b'\r' | b'\t') {
         at += 1;
     }
@@ -37,7 +38,7 @@ fn white(text: &[u8], mut at: usize) -> usize {
 }
 
 /// Behind the string that begins here.
-fn behind_string(text: &[u8], begin: usize) -> usize {
+pub(super) fn behind_string(text: &[u8], begin: usize) -> usize {
     let mut at = begin + 1;
     while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
         at += found;
@@ -50,7 +51,7 @@ fn behind_string(text: &[u8], begin: usize) -> usize {
 }
 
 /// Behind the value that begins here.
-fn behind_value(text: &[u8], begin: usize) -> usize {
+pub(super) fn behind_value(text: &[u8], begin: usize) -> usize {
     match byte(text, begin) {
         b'"' => behind_string(text, begin),
         b'{' | b'[' => {

@@ -12,10 +12,11 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::accept::ranges;
-use super::{Kind, Outcome, Refused};
+use super::{Kind, Outcome, Refused, raw};
 use crate::refusals;
 use crate::telemetry::GraphqlRefusal;
 
@@ -89,8 +90,8 @@ pub(crate) struct Asked<'r> {
     pub is_hash: bool,
     /// Which of its operations.
     pub operation: Option<Cow<'r, str>>,
-    /// The values of variables, as JSON: an object.
-    pub variables: Option<Vec<u8>>,
+    /// The values of variables, as they are written: an object of JSON.
+    pub variables: Option<Cow<'r, [u8]>>,
 }
 
 /// Why a request is not read.
@@ -109,8 +110,9 @@ struct Written {
     query: Option<Value>,
     #[serde(default, rename = "operationName")]
     operation: Option<Value>,
+    /// Where it lies is found in the text: what is read of numbers would lose digits.
     #[serde(default)]
-    variables: Option<Value>,
+    variables: Option<IgnoredAny>,
     #[serde(default)]
     extensions: Option<Value>,
     #[serde(default, rename = "documentId")]
@@ -196,6 +198,7 @@ fn of_json(body: &[u8]) -> Result<Asked<'_>, Wrong> {
         true => Wrong::malformed("A member of the body stands there twice."),
         false => Wrong::malformed("The body is not JSON, or is nested too deep."),
     })?;
+    let variables = written.variables.and_then(|_| member(text, "variables")).map(Cow::Borrowed);
     let text = |value: Option<Value>, wrong: &'static str| match value {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(Cow::Owned(text))),
@@ -205,7 +208,7 @@ fn of_json(body: &[u8]) -> Result<Asked<'_>, Wrong> {
         text(written.query, "`query` is a text.")?,
         text(written.id, "`documentId` is a text.")?,
         text(written.operation, "`operationName` is a text or null.")?,
-        written.variables,
+        variables,
         written.extensions,
     )
 }
@@ -214,6 +217,13 @@ fn of_json(body: &[u8]) -> Result<Asked<'_>, Wrong> {
 pub(super) fn asks_in_url(query: &str) -> bool {
     let is_of_request = |key: Cow<'_, [u8]>| matches!(&*key, b"query" | b"documentId" | b"operationName" | b"variables" | b"extensions");
     query.split('&').any(|pair| is_of_request(decoded(pair.split('=').next().unwrap_or_default())))
+}
+
+/// A member of a body, as it is written.
+fn member<'r>(body: &'r str, name: &str) -> Option<&'r [u8]> {
+    let body = body.as_bytes();
+    let mut members = raw::members(body, raw::Range::whole(body));
+    members.find(|(written, _)| raw::is_named(written, name.as_bytes())).map(|(_, value)| value.of(body))
 }
 
 /// What a URL asks for: the members of a body as parameters, `variables` and `extensions` as JSON.
@@ -240,7 +250,11 @@ fn in_url(query: &str) -> Result<Asked<'_>, Wrong> {
         Ok(Some(value).filter(|value| !value.is_null()))
     };
     let text = |text: Option<String>| text.filter(|text| !text.is_empty()).map(Cow::Owned);
-    let variables = json(variables, "`variables` is not JSON.")?;
+    let variables = variables.filter(|text| !text.is_empty());
+    if variables.as_ref().is_some_and(|text| serde_json::from_str::<IgnoredAny>(text).is_err()) {
+        return Err(Wrong::malformed("`variables` is not JSON."));
+    }
+    let variables = variables.map(|text| Cow::Owned(text.into_bytes()));
     let extensions = json(extensions, "`extensions` is not JSON.")?;
     asked(text(document), text(id), text(operation), variables, extensions)
 }
@@ -258,12 +272,12 @@ fn asked<'r>(
     document: Option<Cow<'r, str>>,
     id: Option<Cow<'r, str>>,
     operation: Option<Cow<'r, str>>,
-    variables: Option<Value>,
+    variables: Option<Cow<'r, [u8]>>,
     extensions: Option<Value>,
 ) -> Result<Asked<'r>, Wrong> {
-    let variables = match variables {
-        None => None,
-        Some(variables @ Value::Object(_)) => Some(variables.to_string().into_bytes()),
+    let variables = match variables.as_ref().and_then(|written| written.trim_ascii_start().first()) {
+        None | Some(b'n') => None,
+        Some(b'{') => variables,
         Some(_) => return Err(Wrong::malformed("`variables` is an object or null.")),
     };
     let hash = match extensions {
@@ -437,7 +451,7 @@ mod tests {
         );
         assert_eq!(
             posted(r#"{"query":"{a}","operationName":"A","variables":{"a": 1.0}}"#),
-            Ok((text("{a}"), None, text("A"), text(r#"{"a":1.0}"#)))
+            Ok((text("{a}"), None, text("A"), text(r#"{"a": 1.0}"#)))
         );
         assert_eq!(posted(r#"{"documentId":"sha256:ab"}"#), Ok((None, text("ab"), None, None)));
         assert_eq!(posted(r#"{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"AB"}}}"#), Ok((None, text("ab"), None, None)));

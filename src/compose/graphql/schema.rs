@@ -7,8 +7,8 @@ use apollo_compiler::diagnostic::ToCliReport;
 use apollo_compiler::parser::Parser;
 use apollo_compiler::validation::{DiagnosticList, Valid};
 
-use super::federation;
 use super::problem::{At, Problem};
+use super::{defaults, federation, one_of};
 
 /// The most tokens of a schema.
 const MOST_TOKENS: usize = 1_000_000;
@@ -30,8 +30,15 @@ pub(crate) fn schema(sdl: &str, is_subgraph: bool) -> Result<Valid<Schema>, Vec<
     if is_subgraph {
         builder = builder.parse(federation::lacking(&document), "federation.graphql");
     }
+    if let Some(lacking) = one_of::lacking(&document) {
+        builder = builder.parse(lacking, "one-of.graphql");
+    }
     let built = builder.build().map_err(|wrong| problems(&wrong.errors))?;
     let schema = built.validate().map_err(|wrong| problems(&wrong.errors))?;
+    let told: Vec<Problem> = one_of::problems(&schema).into_iter().chain(defaults::problems(&schema)).collect();
+    if !told.is_empty() {
+        return Err(told);
+    }
     match &schema.schema_definition.subscription {
         Some(subscription) => {
             let at = subscription.location().map_or(At::Nowhere, |span| At::Sdl(span.offset()..span.end_offset()));

@@ -9,9 +9,9 @@ use frontgate_filters::json::place::Step;
 use frontgate_filters::words::claims::Claim;
 use frontgate_filters::words::selector::Selector;
 use pingora_http::RequestHeader;
-use serde_json::{Map, Value as Json};
 
 use super::documents::{Data, Documents};
+use super::input::{Input, Members};
 use crate::compose::reference::Variable;
 use crate::compose::template;
 use crate::compose::values::{self, Value, Values};
@@ -43,7 +43,7 @@ impl template::Source for Source {
 }
 
 /// The arguments of a field, coerced.
-pub(super) type Arguments = Map<String, Json>;
+pub(super) type Arguments = Members;
 
 /// What is known where a call is made.
 pub(super) struct Known<'k> {
@@ -83,28 +83,28 @@ impl Values<Source> for Known<'_> {
 /// A value among arguments: as in documents, lists are entered by themselves.
 pub(super) fn argument(arguments: &Arguments, steps: &[Step]) -> Option<Value<'static>> {
     let Some((Step::Segment(Segment::Name(name)), rest)) = steps.split_first() else {
-        return Some(Value::Json(Proved::from(&Json::Object(arguments.clone()))));
+        return Input::Object(arguments.clone()).proved().map(Value::Json);
     };
     let (mut all, mut is_list) = (Vec::new(), false);
-    walk(arguments.get(name)?, rest, &mut is_list, &mut all);
+    walk(arguments.get(name.as_str())?, rest, &mut is_list, &mut all);
     match is_list {
         true => Some(Value::List(all)),
         false => all.pop().map(Value::Json),
     }
 }
 
-fn walk(value: &Json, steps: &[Step], is_list: &mut bool, all: &mut Vec<Proved>) {
+fn walk(value: &Input, steps: &[Step], is_list: &mut bool, all: &mut Vec<Proved>) {
     match (steps.split_first(), value) {
-        (None, value) => all.push(Proved::from(value)),
-        (Some((Step::Element(element), rest)), Json::Array(elements)) => {
+        (None, value) => all.extend(value.proved()),
+        (Some((Step::Element(element), rest)), Input::List(elements)) => {
             elements.get(*element as usize).into_iter().for_each(|element| walk(element, rest, is_list, all));
         }
-        (Some(_), Json::Array(elements)) => {
+        (Some(_), Input::List(elements)) => {
             *is_list = true;
             elements.iter().for_each(|element| walk(element, steps, is_list, all));
         }
-        (Some((Step::Segment(Segment::Name(name)), rest)), Json::Object(members)) => {
-            members.get(name).into_iter().for_each(|member| walk(member, rest, is_list, all));
+        (Some((Step::Segment(Segment::Name(name)), rest)), Input::Object(members)) => {
+            members.get(name.as_str()).into_iter().for_each(|member| walk(member, rest, is_list, all));
         }
         _ => {}
     }
@@ -112,16 +112,13 @@ fn walk(value: &Json, steps: &[Step], is_list: &mut bool, all: &mut Vec<Proved>)
 
 #[cfg(test)]
 mod tests {
-    use frontgate_filters::json::Place;
-    use serde_json::json;
-
     use super::*;
+    use frontgate_filters::json::Place;
 
     #[test]
     fn arguments_are_found_by_places_as_values_in_answers_are() {
-        let Json::Object(arguments) = json!({"a": {"b": [{"c": 1}, {"c": null}, 5]}, "n": null, "l": [[1], [2, 3]]}) else {
-            panic!("an object")
-        };
+        let arguments = br#"{"a": {"b": [{"c": 1}, {"c": null}, 5]}, "n": null, "l": [[1], [2, 3]]}"#;
+        let Some(Input::Object(arguments)) = Input::read(arguments) else { panic!("an object") };
         let found = |place: &str| {
             let place: Place = place.parse().expect("a place");
             match argument(&arguments, place.steps()) {

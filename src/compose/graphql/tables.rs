@@ -302,6 +302,14 @@ impl Compiler<'_> {
                     }
                     Some((kind, own, _)) => {
                         let objects = self.objects_of(kind);
+                        // An object may promise more than its interface does.
+                        let field_of = |object: &str| self.schema.type_field(object, own);
+                        let sure = objects.iter().find(|object| field_of(object).is_ok_and(|field| field.ty.is_non_null()));
+                        if let Some(object) = sure {
+                            let message = format!("`{object}.{own}` is never null, so that it cannot be hidden");
+                            self.problems.push(Problem::of_field(field, message));
+                            continue;
+                        }
                         hidden.extend(objects.iter().filter_map(|object| Some((*self.by_name.get(object)?, own.into()))));
                     }
                 }

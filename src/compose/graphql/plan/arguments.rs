@@ -1,12 +1,12 @@
 //! The arguments of fields: what is written is coerced when the plan is made, what variables say when a request is there.
 
 use apollo_compiler::ast::{Argument, FieldDefinition, Type, Value};
-use apollo_compiler::response::JsonMap;
 use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::{Name, Node, Schema};
-use serde_json::{Map, Value as Json};
 use std::sync::Arc;
 
+use super::Variables;
+use crate::compose::graphql::input::Input;
 use crate::compose::graphql::source::Arguments;
 
 /// The arguments of a field, as far as they are known without a request.
@@ -29,9 +29,9 @@ pub(in super::super) struct Open {
 /// What is known of the value of an argument.
 #[derive(Clone, Debug)]
 pub(in super::super) enum Argued {
-    Known(Json),
+    Known(Input),
     /// A variable, and what stands in where there is none.
-    Variable(Name, Option<Json>),
+    Variable(Name, Option<Input>),
     List(Vec<Argued>),
     Object(Vec<(Name, Argued)>),
 }
@@ -55,10 +55,10 @@ impl Arguing {
             Some(Open { name: argument.name.clone(), is_nullable: !argument.ty.is_non_null(), value })
         });
         let open: Vec<Open> = open.collect();
-        let all: Option<Map<String, Json>> = open
+        let all: Option<Arguments> = open
             .iter()
             .map(|open| match &open.value {
-                Argued::Known(value) => Some((open.name.to_string(), value.clone())),
+                Argued::Known(value) => Some((open.name.as_str().into(), value.clone())),
                 _ => None,
             })
             .collect();
@@ -69,17 +69,17 @@ impl Arguing {
     }
 
     /// The arguments, with these variables.
-    pub(in super::super) fn with(&self, variables: &JsonMap) -> Result<Arc<Arguments>, IsNull> {
+    pub(in super::super) fn with(&self, variables: &Variables) -> Result<Arc<Arguments>, IsNull> {
         let open = match self {
             Self::Constant(all) => return Ok(all.clone()),
             Self::Open(open) => open,
         };
-        let mut all = Arguments::new();
+        let mut all = Arguments::default();
         for argument in open {
             match argument.value.with(variables) {
-                Some(Json::Null) if !argument.is_nullable => return Err(IsNull),
+                Some(Input::Null) if !argument.is_nullable => return Err(IsNull),
                 Some(value) => {
-                    all.insert(argument.name.to_string(), value);
+                    all.insert(argument.name.as_str().into(), value);
                 }
                 None if !argument.is_nullable => return Err(IsNull),
                 None => {}
@@ -104,42 +104,33 @@ impl Arguing {
     /// What it takes of memory, about.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Constant(all) => all.iter().map(|(name, value)| 64 + name.len() + weight(value)).sum(),
+            Self::Constant(all) => all.iter().map(|(name, value)| 64 + name.len() + value.bytes()).sum(),
             Self::Open(open) => open.iter().map(|open| 96 + open.value.bytes()).sum(),
         }
     }
 }
 
-fn weight(value: &Json) -> usize {
-    match value {
-        Json::String(text) => 32 + text.len(),
-        Json::Array(all) => 32 + all.iter().map(weight).sum::<usize>(),
-        Json::Object(all) => 64 + all.iter().map(|(name, value)| 64 + name.len() + weight(value)).sum::<usize>(),
-        _ => 32,
-    }
-}
-
 impl Argued {
     /// The value, with these variables; none where a variable has none.
-    pub(super) fn with(&self, variables: &JsonMap) -> Option<Json> {
+    pub(super) fn with(&self, variables: &Variables) -> Option<Input> {
         match self {
             Self::Known(value) => Some(value.clone()),
             Self::Variable(name, default) => match variables.get(name.as_str()) {
-                Some(value) => serde_json::to_value(value).ok(),
+                Some(value) => Some(value.clone()),
                 None => default.clone(),
             },
-            Self::List(all) => Some(all.iter().map(|one| one.with(variables).unwrap_or_default()).collect::<Vec<_>>().into()),
+            Self::List(all) => Some(Input::List(all.iter().map(|one| one.with(variables).unwrap_or(Input::Null)).collect())),
             Self::Object(all) => {
-                let members = all.iter().filter_map(|(name, value)| Some((name.to_string(), value.with(variables)?)));
-                Some(Json::Object(members.collect()))
+                let members = all.iter().filter_map(|(name, value)| Some((name.as_str().into(), value.with(variables)?)));
+                Some(Input::Object(members.collect()))
             }
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Known(value) => weight(value),
-            Self::Variable(_, default) => 32 + default.as_ref().map_or(0, weight),
+            Self::Known(value) => value.bytes(),
+            Self::Variable(_, default) => 32 + default.as_ref().map_or(0, Input::bytes),
             Self::List(all) => 32 + all.iter().map(Self::bytes).sum::<usize>(),
             Self::Object(all) => 32 + all.iter().map(|(_, value)| 32 + value.bytes()).sum::<usize>(),
         }
@@ -177,7 +168,7 @@ fn argued(schema: &Schema, of_type: &Type, value: &Value) -> Argued {
             ),
             _ => Argued::Object(members.iter().map(|(name, value)| (name.clone(), argued(schema, of_type, value))).collect()),
         },
-        _ => Argued::Known(Json::Null),
+        _ => Argued::Known(Input::Null),
     }
 }
 
@@ -191,28 +182,30 @@ fn has_variables(value: &Value) -> bool {
 }
 
 /// A value without variables, coerced: validation has found that it can be. How deep it nests is bounded by who read it.
-fn known(schema: &Schema, of_type: &Type, value: &Value) -> Json {
+pub(super) fn known(schema: &Schema, of_type: &Type, value: &Value) -> Input {
     match (value, of_type) {
-        (Value::Null, _) => Json::Null,
-        (Value::List(all), Type::List(inner) | Type::NonNullList(inner)) => all.iter().map(|one| known(schema, inner, one)).collect(),
-        (one, Type::List(inner) | Type::NonNullList(inner)) => Json::Array(vec![known(schema, inner, one)]),
+        (Value::Null, _) => Input::Null,
+        (Value::List(all), Type::List(inner) | Type::NonNullList(inner)) => {
+            Input::List(all.iter().map(|one| known(schema, inner, one)).collect())
+        }
+        (one, Type::List(inner) | Type::NonNullList(inner)) => Input::List(vec![known(schema, inner, one)]),
         (Value::Object(members), Type::Named(name) | Type::NonNullNamed(name)) => match schema.types.get(name) {
             Some(ExtendedType::InputObject(object)) => {
                 let fields = object.fields.iter().filter_map(|(name, field)| {
                     let written = members.iter().find(|(own, _)| own == name).map(|(_, value)| &**value);
                     let value = written.or(field.default_value.as_deref())?;
-                    Some((name.to_string(), known(schema, &field.ty, value)))
+                    Some((name.as_str().into(), known(schema, &field.ty, value)))
                 });
-                Json::Object(fields.collect())
+                Input::Object(fields.collect())
             }
-            _ => Json::Object(members.iter().map(|(name, value)| (name.to_string(), known(schema, of_type, value))).collect()),
+            _ => Input::Object(members.iter().map(|(name, value)| (name.as_str().into(), known(schema, of_type, value))).collect()),
         },
-        (Value::List(all), _) => all.iter().map(|one| known(schema, of_type, one)).collect(),
-        (Value::Enum(name), _) => name.as_str().into(),
-        (Value::String(text), _) => text.as_str().into(),
-        (Value::Boolean(value), _) => (*value).into(),
-        (Value::Int(digits), _) => serde_json::from_str(digits.as_str()).unwrap_or_default(),
-        (Value::Float(digits), _) => serde_json::from_str(digits.as_str()).unwrap_or_default(),
-        _ => Json::Null,
+        (Value::List(all), _) => Input::List(all.iter().map(|one| known(schema, of_type, one)).collect()),
+        (Value::Enum(name), _) => Input::Text(name.as_str().into()),
+        (Value::String(text), _) => Input::Text(text.as_str().into()),
+        (Value::Boolean(value), _) => Input::Boolean(*value),
+        (Value::Int(digits), _) => Input::Number(digits.as_str().into()),
+        (Value::Float(digits), _) => Input::Number(digits.as_str().into()),
+        _ => Input::Null,
     }
 }

@@ -1,10 +1,9 @@
 //! What a request would cost: a field 1, a call 10, and what is selected of a list as often as the list is long.
 
 use apollo_compiler::ast::FieldDefinition;
-use apollo_compiler::response::JsonMap;
-use serde_json::Value as Json;
 
-use super::{Argued, Arguing, Below, Plan, SelectionId, What};
+use super::{Argued, Arguing, Below, Plan, SelectionId, Variables, What};
+use crate::compose::graphql::input::Input;
 
 /// How long a list is taken to be, where no argument says it.
 const USUALLY: u64 = 10;
@@ -33,7 +32,7 @@ impl Times {
         }
     }
 
-    fn with(&self, variables: Option<&JsonMap>) -> Option<u64> {
+    fn with(&self, variables: Option<&Variables>) -> Option<u64> {
         match self {
             Self::Known(times) => Some(*times),
             Self::Says(argued) => Some(count(argued.with(variables?).as_ref())),
@@ -41,21 +40,22 @@ impl Times {
     }
 }
 
-fn count(value: Option<&Json>) -> u64 {
+fn count(value: Option<&Input>) -> u64 {
     match value {
-        Some(Json::Array(all)) => all.len() as u64,
-        Some(Json::Number(number)) => number.as_u64().unwrap_or(0),
+        Some(Input::List(all)) => all.len() as u64,
+        // What is less than nothing is nothing, and what no number has room for is the most.
+        Some(Input::Number(digits)) => digits.parse::<f64>().map_or(USUALLY, |number| number as u64),
         _ => USUALLY,
     }
 }
 
 impl Plan {
     /// What it costs with these variables; without them nothing where they have a say.
-    pub(in super::super) fn cost(&self, variables: Option<&JsonMap>) -> Option<u64> {
+    pub(in super::super) fn cost(&self, variables: Option<&Variables>) -> Option<u64> {
         self.cost_of(self.root, variables, &mut vec![None; self.selections.len()])
     }
 
-    fn cost_of(&self, selection: SelectionId, variables: Option<&JsonMap>, known: &mut Vec<Option<u64>>) -> Option<u64> {
+    fn cost_of(&self, selection: SelectionId, variables: Option<&Variables>, known: &mut Vec<Option<u64>>) -> Option<u64> {
         if let Some(known) = known[selection] {
             return Some(known);
         }

@@ -8,13 +8,13 @@ use apollo_compiler::ast::{DirectiveList, OperationType, Value};
 use apollo_compiler::diagnostic::ToCliReport;
 use apollo_compiler::executable::{self, ExecutableDocument, Selection, SelectionSet};
 use apollo_compiler::parser::Parser;
-use apollo_compiler::response::JsonMap;
 use apollo_compiler::validation::{DiagnosticList, Valid};
 use apollo_compiler::{Name, Node, Schema};
 use parking_lot::Mutex;
 
-use super::{Fault, Plan, limits};
-use crate::compose::graphql::{Operation, Refused};
+use super::{Fault, Plan, Variables, limits};
+use crate::compose::graphql::input::Input;
+use crate::compose::graphql::{Operation, Refused, one_of};
 use crate::config::model::GraphLimits;
 
 /// How deep braces and brackets of a document may lie in each other.
@@ -68,29 +68,35 @@ impl Prepared {
             false => (Refused::Parse, faults(&wrong.errors)),
         })?;
         let document = parsed.to_executable_validate(schema).map_err(|wrong| (Refused::Validation, faults(&wrong.errors)))?;
-        let operation =
-            document.operations.get(operation).map_err(|wrong| refused(Refused::Operation, wrong.message().to_string()))?.clone();
-        let kind = match operation.operation_type {
+        let not_one = one_of::faults(schema, &document);
+        if !not_one.is_empty() {
+            return Err((Refused::Validation, not_one));
+        }
+        let named = |document: &Valid<ExecutableDocument>| document.operations.get(operation).cloned();
+        let meant = named(&document).map_err(|wrong| refused(Refused::Operation, wrong.message().to_string()))?;
+        let kind = match meant.operation_type {
             OperationType::Query => Operation::Query,
             OperationType::Mutation => Operation::Mutation,
             OperationType::Subscription => return Err(refused(Refused::Validation, "Subscriptions are not served.".to_owned())),
         };
-        let extent = limits::measure(&document, &operation).map_err(|fault| (Refused::Limit, vec![fault]))?;
+        let extent = limits::measure(&document, &meant).map_err(|fault| (Refused::Limit, vec![fault]))?;
         let within = |what: &str, is: u64, most: u32| match is > u64::from(most) {
             true => Err(refused(Refused::Limit, format!("The operation has {what} {is}, more than {most}."))),
             false => Ok(()),
         };
         within("a depth of", extent.depth, limits.depth.value)?;
         within("fields, with those of fragments:", extent.fields, limits.fields.value)?;
-        let conditions = conditions(&document, &operation);
+        let conditions = conditions(&document, &meant);
         if conditions.len() > MOST_CONDITIONS {
             return Err(refused(Refused::Limit, format!("More than {MOST_CONDITIONS} variables say whether fields are there.")));
         }
-        let asks_schema = operation.root_fields(&document).any(|field| matches!(field.name.as_str(), "__schema" | "__type"));
+        let asks_schema = meant.root_fields(&document).any(|field| matches!(field.name.as_str(), "__schema" | "__type"));
         if asks_schema {
-            let check = apollo_compiler::introspection::check_max_depth(&document, &operation);
+            let check = apollo_compiler::introspection::check_max_depth(&document, &meant);
             check.map_err(|wrong| refused(Refused::Limit, wrong.message().to_string()))?;
         }
+        let document = if asks_schema { one_of::marked(schema, document) } else { document };
+        let operation = named(&document).unwrap_or(meant);
         // What the library makes of a document is measured to take about so much for each byte of it.
         let bytes = AtomicUsize::new(1_000 + text.len() * 24);
         let name = operation.name.as_ref().map(|name| name.as_str().into());
@@ -98,8 +104,8 @@ impl Prepared {
     }
 
     /// Which of the conditions hold with these variables.
-    pub(in super::super) fn holding(&self, variables: &JsonMap) -> u32 {
-        let holds = |name: &Name| variables.get(name.as_str()).and_then(|value| value.as_bool()).unwrap_or(false);
+    pub(in super::super) fn holding(&self, variables: &Variables) -> u32 {
+        let holds = |name: &Name| variables.get(name.as_str()) == Some(&Input::Boolean(true));
         self.conditions.iter().enumerate().fold(0, |all, (index, name)| all | u32::from(holds(name)) << index)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! - `document` reads a text, and `limits` says whether it would do too much before anything else is made of it.
 //! - `compile` collects the fields of each object that the operation may meet, and finds the calls among them.
-//! - `arguments` are what fields get, `cost` is what all of it would cost, `cache` keeps plans.
+//! - `variables` and `arguments` are what fields get, `cost` is what all of it would cost, `cache` keeps plans.
 
 mod arguments;
 mod cache;
@@ -10,6 +10,7 @@ mod compile;
 mod cost;
 mod document;
 mod limits;
+mod variables;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ pub(super) use self::arguments::{Argued, Arguing};
 pub(super) use self::cache::Cache;
 pub(super) use self::compile::compile;
 pub(super) use self::document::{Prepared, Refusal, Which};
+pub(super) use self::variables::{Variables, coerce};
 use super::source::Steps;
 use super::tables::{CallId, TypeId, TypeRef};
 

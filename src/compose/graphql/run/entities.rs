@@ -1,11 +1,12 @@
 //! What a federation router asks: the schema, and objects by their keys.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Run;
 use super::complete::{Completing, Datum, Pending};
 use super::failure::{Code, FieldError};
 use super::tree::{self, Full, Slot, Step};
+use crate::compose::graphql::input::Input;
 use crate::compose::graphql::plan::{Entities, What};
 use crate::compose::graphql::source::Arguments;
 
@@ -32,13 +33,16 @@ impl Run<'_> {
     fn find_entities(&mut self, entities: &Entities, index: usize, slot: u32) -> Result<(), Full> {
         let plan = self.plan;
         let asked = entities.arguing.with(self.variables).ok();
-        let asked = asked.as_ref().and_then(|asked| asked.get("representations")?.as_array()).map_or(&[][..], Vec::as_slice);
+        let asked = match asked.as_ref().and_then(|asked| asked.get("representations")) {
+            Some(Input::List(asked)) => &asked[..],
+            _ => &[],
+        };
         let first = self.tree.room(asked.len())?;
         self.tree.set(slot, Slot::List { first, count: asked.len() as u32 });
         let root = self.tree.node(0, None, Step::Root, true)?;
         let node = self.tree.node(slot, Some(root), tree::field(plan.root, index), false)?;
         for (element, known) in asked.iter().enumerate() {
-            let object = known.get("__typename").and_then(Value::as_str).and_then(|name| self.graph.tables.id(name));
+            let object = known.member("__typename").and_then(Input::text).and_then(|name| self.graph.tables.id(name));
             let site = object.and_then(|object| entities.sites.iter().find(|(of, _)| *of == object));
             let Some(&(object, site)) = site else {
                 let (tree, at) = (&self.tree, plan.selections[plan.root].fields[index].at);
@@ -48,7 +52,7 @@ impl Run<'_> {
                 });
                 continue;
             };
-            let span = self.documents.add(known.to_string().into());
+            let span = self.documents.add(known.json().into());
             let pending = Pending { node, parent: Some(span), slot: first + element as u32, element: Some((element as u32, object)) };
             match site {
                 Some(site) => self.pending[site].push(pending),
@@ -67,10 +71,10 @@ impl Run<'_> {
 
 /// The arguments of a call that finds an object by its key; nothing where the key is not whole.
 pub(super) fn arguments(names: &[(Box<str>, Box<str>)], known: &[u8]) -> Option<Arguments> {
-    let known: Value = serde_json::from_slice(known).ok()?;
+    let known = Input::read(known)?;
     let one = |(argument, member): &(Box<str>, Box<str>)| {
-        let value = known.get(&**member).filter(|value| !value.is_null())?;
-        Some((argument.to_string(), value.clone()))
+        let value = known.member(member).filter(|value| **value != Input::Null)?;
+        Some((argument.clone(), value.clone()))
     };
     names.iter().map(one).collect()
 }

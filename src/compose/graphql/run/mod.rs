@@ -11,7 +11,8 @@ mod tree;
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
-use apollo_compiler::response::JsonMap;
+use apollo_compiler::response::{JsonMap, JsonValue};
+use apollo_compiler::validation::Valid;
 use frontgate_filters::filter::Facts;
 use pingora_http::RequestHeader;
 use smallvec::SmallVec;
@@ -25,7 +26,9 @@ use self::print::{Printing, told};
 use self::tree::{Full, Slot, Tree};
 use super::Graph;
 use super::documents::{Documents, Span};
-use super::plan::{GroupId, Plan, Prepared, What};
+use super::input::Input;
+use super::one_of;
+use super::plan::{GroupId, Plan, Prepared, Variables, What};
 use super::tables::CallId;
 use crate::compose::caching::Caching;
 use crate::compose::making::Making;
@@ -37,7 +40,7 @@ pub(super) struct Run<'r> {
     graph: &'r Graph,
     plan: &'r Plan,
     text: &'r str,
-    variables: &'r JsonMap,
+    variables: &'r Variables,
     head: &'r RequestHeader,
     facts: &'r Facts,
     calls: &'r dyn Calls,
@@ -84,7 +87,7 @@ impl<'r> Run<'r> {
         plan: &'r Plan,
         prepared: &'r Prepared,
         text: &'r str,
-        variables: &'r JsonMap,
+        variables: &'r Variables,
         inquiry: &Inquiry<'r>,
     ) -> Self {
         let groups = plan.groups.len();
@@ -197,13 +200,23 @@ impl<'r> Run<'r> {
     /// Asks the library for what is asked of the schema.
     fn ask_schema(&mut self, prepared: &Prepared) {
         let graph = self.graph;
-        let values = apollo_compiler::validation::Valid::assume_valid_ref(self.variables);
+        // What is asked of the schema takes texts and words alone.
+        let values = self.variables.iter().filter_map(|(name, value)| {
+            let value = match value {
+                Input::Text(text) => JsonValue::from(&**text),
+                Input::Boolean(value) => JsonValue::from(*value),
+                Input::Null => JsonValue::Null,
+                Input::Number(_) | Input::List(_) | Input::Object(_) => return None,
+            };
+            Some((name.to_string().into(), value))
+        });
+        let values: JsonMap = values.collect();
         let answered = apollo_compiler::introspection::partial_execute(
             &graph.schema,
             &graph.implementers,
             &prepared.document,
             &prepared.operation,
-            values,
+            Valid::assume_valid_ref(&values),
         );
         let fields = &self.plan.selections[self.plan.root].fields;
         match answered {
@@ -211,7 +224,7 @@ impl<'r> Run<'r> {
                 for error in &answered.errors {
                     self.told.push(told(self.text, &error.message, None, "INTERNAL_SERVER_ERROR"));
                 }
-                let data = answered.data.unwrap_or_default();
+                let data = one_of::told(&graph.schema, answered.data.unwrap_or_default());
                 for field in fields.iter().filter(|field| matches!(field.what, What::Schema)) {
                     let text = data
                         .get(field.key.as_str())

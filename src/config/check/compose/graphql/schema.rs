@@ -274,7 +274,15 @@ impl<'g> Check<'g> {
                     let message = format!("`{}` is `{}`, which is never null: it cannot be hidden", field.value, definition.ty);
                     self.tell(Problem::at(field.place, message).help("remove the last `!` in the schema"));
                 }
-                Ok(_) => {}
+                Ok(_) => {
+                    // An object may promise more than its interface does.
+                    let (kind, own) = field.split_once('.').unwrap_or((field, ""));
+                    let is_sure = |object: &&str| self.schema.type_field(object, own).is_ok_and(|field| field.ty.is_non_null());
+                    if let Some(object) = self.objects(kind).into_iter().find(is_sure) {
+                        let message = format!("`{}` is never null in `{object}`: it cannot be hidden", field.value);
+                        self.tell(Problem::at(field.place, message).help(format!("remove the last `!` of `{object}.{own}` in the schema")));
+                    }
+                }
                 Err(problem) => problem.into_iter().for_each(|problem| self.tell(problem)),
             }
         }

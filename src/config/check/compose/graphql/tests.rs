@@ -202,3 +202,12 @@ fn roots_are_answered_and_arguments_that_have_to_be_given_are_used() {
         ],
     );
 }
+
+#[cfg(feature = "graphql")]
+#[test]
+fn what_an_object_promises_beyond_its_interface_cannot_be_hidden() {
+    let schema = "type Query { thing: Thing } interface Thing { hd: Int sd: Int } type Cup implements Thing { hd: Int! sd: Int }";
+    let fields = "      fields: {Query.thing: {upstream: p, get: /thing}}\n      hide: {profiles: {smart_tv: [Thing.hd, Thing.sd]}}";
+
+    assert_told(&told("priority: high", schema, fields), &["Error at Thing.hd: Thing.hd is never null in Cup: it cannot be hidden"]);
+}
