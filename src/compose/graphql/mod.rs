@@ -16,6 +16,7 @@ mod problem;
 mod raw;
 pub(crate) mod requests;
 mod run;
+mod said;
 mod schema;
 mod source;
 mod tables;
@@ -44,6 +45,7 @@ use crate::router::Pattern;
 use crate::upstream::Pool;
 pub(crate) use outcome::{Kind, Operation, Outcome, Refused, Request};
 pub(crate) use problem::{At, Problem};
+pub(crate) use said::{is_own, said};
 pub(crate) use schema::schema;
 pub(crate) use told::Planned;
 
@@ -133,7 +135,7 @@ impl Graph {
             return refused(Refused::Mutation, "A mutation changes something, and this request may not.");
         }
         if prepared.asks_schema && !request.introspection {
-            return refused(Refused::Introspection, "The schema is not told here.");
+            return refused(Refused::Introspection, "Introspection is off here: the schema is not told.");
         }
         let mut values = JsonMap::new();
         if let Some(written) = request.variables.filter(|_| !prepared.operation.variables.is_empty()) {
