@@ -181,7 +181,7 @@ impl Graph {
 
     fn outcome(&self, prepared: &Prepared, done: run::Done, was_planned: bool) -> Outcome {
         let missing = done.missing.into_iter().map(|(call, cause)| Missing { name: self.tables.calls[call].name.clone(), cause });
-        let missing: Vec<Missing> = missing.collect();
+        let mut missing: Vec<Missing> = missing.collect();
         let mut headers = Vec::with_capacity(3);
         let is_complete = missing.is_empty() && done.errors == 0;
         headers.push((X_BFF_COMPLETE, HeaderValue::from_static(if is_complete { "true" } else { "false" })));
@@ -189,6 +189,7 @@ impl Graph {
             let names = missing.iter().map(|missing| &*missing.name).collect::<Vec<_>>().join(", ");
             headers.extend(HeaderValue::from_str(&names).ok().map(|names| (X_BFF_MISSING, names)));
         }
+        missing.extend(done.odd);
         match done.caching.header(self.varies.is_private) {
             Some(kept) if is_complete && prepared.kind == Operation::Query => {
                 headers.push((CACHE_CONTROL, kept));
