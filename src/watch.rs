@@ -49,9 +49,9 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// One of no file yet.
-    pub(crate) fn none() -> Self {
-        Self { paths: Vec::new(), folders: BTreeMap::new(), woken: Arc::default() }
+    /// One of no file yet, which wakes this.
+    pub(crate) fn waking(woken: Arc<Notify>) -> Self {
+        Self { paths: Vec::new(), folders: BTreeMap::new(), woken }
     }
 
     /// Nothing is watched before [`Self::follow`].

@@ -13,6 +13,8 @@ const TOLD: usize = 50;
 const KEYS: usize = 4;
 /// How many letters of a value or of a name.
 const LETTERS: usize = 60;
+/// How many letters before the first one that is another.
+const BEFORE: usize = 20;
 /// How many entries stand in a line.
 const IN_A_LINE: usize = 8;
 
@@ -69,12 +71,23 @@ fn key(Changed { key, old, new }: &Changed) -> String {
     let values = match (old, new) {
         // What is not shown.
         (Some(old), Some(new)) if old == new => format!("{} → another {}", short(old), short(new)),
-        (Some(old), Some(new)) => format!("{} → {}", short(old), short(new)),
+        (Some(old), Some(new)) => parting(old, new).join(" → "),
         (None, Some(new)) => format!("+ {}", short(new)),
         (Some(old), None) => format!("- {}", short(old)),
         (None, None) => String::new(),
     };
     if key.is_empty() { values } else { format!("{}: {values}", short(key)) }
+}
+
+/// Both as much as a line has room for: of long ones that begin alike from shortly before where they part.
+fn parting(old: &str, new: &str) -> [String; 2] {
+    let shown = [old, new].map(short);
+    if shown[0] != shown[1] {
+        return shown;
+    }
+    let same = old.chars().zip(new.chars()).take_while(|(old, new)| old == new).count();
+    let from = |text: &str| text.chars().skip(same.saturating_sub(BEFORE)).collect::<String>();
+    [old, new].map(|text| short(&format!("…{}", from(text))))
 }
 
 /// A text of one line, as much of it as a line has room for.
@@ -266,6 +279,19 @@ mod tests {
         assert!(found.iter().all(|line| line.len() < 1000 && !line.contains('\n')));
         assert_eq!(found[59], "the route `r59` has changed");
         assert!(listed(&found).ends_with(" and 52 more"));
+    }
+
+    #[test]
+    fn long_values_that_begin_alike_are_told_from_where_they_part() {
+        let config = |stock: &str| {
+            let schema = format!("type Query {{ book: Book }} type Book {{ {} stock: {stock} }}", "title: String ".repeat(9));
+            loaded(&format!("routes: [{{name: a, path: /a, respond: {{json: {{schema: \"{schema}\"}}}}}}]\n"))
+        };
+
+        let found = changes(&config("Int"), &config("Int!"));
+
+        let expected = "respond.json.schema: …: String  stock: Int } → …: String  stock: Int! })";
+        assert!(found[0].ends_with(expected), "{found:?}");
     }
 
     #[test]

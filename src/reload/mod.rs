@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 pub(crate) use self::cause::Cause;
 use self::cause::listed;
@@ -50,6 +51,8 @@ pub(crate) struct Reloader {
     gateway: Arc<Gateway>,
     read: Read,
     state: Mutex<State>,
+    /// Woken when the files that are to be watched may be others.
+    stirred: Arc<Notify>,
 }
 
 /// What is known of where configurations come from.
@@ -104,7 +107,7 @@ pub(crate) fn in_force(hash: &str) -> String {
 impl Reloader {
     /// Reads with `read`.
     pub(crate) fn new(gateway: Arc<Gateway>, read: Read) -> Self {
-        Self { gateway, read, state: Mutex::default() }
+        Self { gateway, read, state: Mutex::default(), stirred: Arc::default() }
     }
 
     /// The configuration is read from files at this path, and the process has begun with this.
@@ -196,6 +199,7 @@ impl Reloader {
                 if let Some(files) = &mut state.files {
                     files.seen = Seen::of(&snapshot.loaded);
                 }
+                self.stirred.notify_one();
                 self.accepted(state, &snapshot.loaded, cause);
                 log::info!("configuration {} is in force, {cause}: {}", reloaded.hash, told(&reloaded, same_values));
                 Ok(reloaded)
@@ -204,6 +208,7 @@ impl Reloader {
                 if let (Some(files), Some(texts)) = (&mut state.files, &texts) {
                     files.seen = Seen::now(texts, files.seen.others()).and(ledger.as_deref());
                 }
+                self.stirred.notify_one();
                 self.hold_all_the_same(state, &refused);
                 let why = refused.in_a_line();
                 match cause {

@@ -178,6 +178,7 @@ impl Reloader {
         if let (Some(files), Some(texts)) = (&mut state.files, &texts) {
             files.seen = Seen::of(&snapshot.loaded).with(texts);
         }
+        self.stirred.notify_one();
         let disk = texts.clone().map(|texts| texts.and_then(config::load_texts));
         let now = SystemTime::now();
         if matches!(&disk, Some(Ok(disk)) if disk.hash == reloaded.hash) {
@@ -296,6 +297,7 @@ impl Reloader {
                 None => files.seen.clone().beside(seen),
             };
         }
+        self.stirred.notify_one();
         match put {
             Ok((reloaded, same_values)) => {
                 log::info!(

@@ -10,13 +10,14 @@ use crate::watch::{Watch, changed};
 /// Watches on a thread of its own for as long as the process runs.
 pub(crate) fn watch(reloader: Arc<Reloader>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let mut watch = Watch::none();
+    let mut watch = Watch::waking(reloader.stirred.clone());
     // What is opened for it is there before anybody is served.
     watch.follow_these(reloader.watched());
     let mut known = BTreeSet::new();
     let work = move || {
         while !reloader.is_draining() {
-            // First, so that what changes after it was read is heard of.
+            // First, so that what changes after it was read is heard of. What is read now may name other files: whoever reads it wakes this
+            // thread, which then watches these as well.
             watch.follow_these(reloader.watched());
             while reloader.look() {}
             warn_of_mounts(&reloader, &mut known);

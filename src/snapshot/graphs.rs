@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use apollo_compiler::ExecutableDocument;
-use frontgate_filters::words::spanned::{Problem, Spanned};
+use frontgate_filters::words::spanned::{Problem, Spanned, Weight};
 
 use crate::action::graphql::{operations, sdl};
 use crate::compose::graphql::{self, At};
@@ -40,10 +40,18 @@ fn graph(loaded: &Loaded, written: &Graphql) -> Diagnostics {
             });
         }
     };
-    let told = graphs::check(written, &schema);
+    let (in_schema, told): (Vec<_>, Vec<_>) = graphs::check(written, &schema).into_iter().partition(|told| told.in_schema.is_some());
     let (keys, values): (Vec<_>, Vec<_>) = told.into_iter().partition(|told| told.at_key);
     let problems = |told: Vec<graphs::Told>| told.into_iter().map(|told| told.problem).collect::<Vec<_>>();
     let mut found = loaded.judged(problems(values), false).and(loaded.judged(problems(keys), true));
+    for told in in_schema {
+        let diagnostic = match told.problem.weight {
+            Weight::Doubtful => Diagnostic::warning(told.problem.message),
+            Weight::Wrong | Weight::Lacking => Diagnostic::error(told.problem.message),
+        };
+        let at = told.in_schema.map_or(At::Nowhere, At::Sdl);
+        found = found.and(self::in_schema(loaded, &written.schema, &text, diagnostic.help(told.problem.help), at));
+    }
     match operations(loaded, written) {
         Err(why) => {
             let place = written.persisted.as_ref().and_then(|persisted| persisted.file.as_ref()).map(|file| file.place).unwrap_or_default();
@@ -53,7 +61,7 @@ fn graph(loaded: &Loaded, written: &Graphql) -> Diagnostics {
             let place = written.persisted.as_ref().and_then(|persisted| persisted.file.as_ref()).map(|file| file.place).unwrap_or_default();
             let unfit = documents.iter().filter_map(|(id, document)| {
                 let wrong = ExecutableDocument::parse_and_validate(&schema, document, id.as_str()).err()?;
-                let first = wrong.errors.iter().next().map(|error| error.error.to_string()).unwrap_or_default();
+                let first = graphql::said(&wrong.errors).into_iter().next().map(|(message, _)| message).unwrap_or_default();
                 Some(Problem::doubtful(place, format!("the operation `{id}` does not fit the schema, and is refused: {first}")))
             });
             found = found.and(loaded.judged(unfit.collect(), false));
@@ -74,9 +82,9 @@ fn in_schema(loaded: &Loaded, schema: &Spanned<GraphSchema>, text: &str, diagnos
     }
 }
 
-/// The line of the first of these bytes, from 0, and where they are in it.
+/// The line of the first of these bytes, from 0, and where they are in it. What is missing at the end is missing behind the last word.
 fn line_and_column(text: &str, range: Range<usize>) -> (usize, Range<usize>) {
-    let start = range.start.min(text.len());
+    let start = range.start.min(text.trim_end().len());
     let before = text.get(..start).unwrap_or_default();
     let begins = before.rfind('\n').map_or(0, |newline| newline + 1);
     let ends = text.get(start..).and_then(|rest| rest.find('\n')).map_or(text.len(), |newline| start + newline);

@@ -149,6 +149,24 @@ fn a_part_that_failed_is_null_with_its_error_and_the_answer_says_that_it_is_not_
     }
 }
 
+#[test]
+fn why_a_value_is_not_there_is_in_the_log_and_told_by_why() {
+    let log = Log::new("graphql-odd");
+    let origin = Origin::json(r#"{"name": ["secret"]}"#);
+    let sdl = "type Query { thing: Thing } type Thing { name: String }";
+    let more = log.of("telemetry: {access_log: \"off\"}\n");
+    let (process, _) = in_files("graphql-odd", &origin, sdl, "{}", &more);
+
+    let told = post(&process, &json!({"query": "{thing{name}}"}));
+
+    assert_eq!(told.json()["data"], json!({"thing": {"name": null}}), "{}", told.text());
+    assert!(!told.text().contains("list"), "{}", told.text());
+    let expected = "Thing.name (a list where String is expected)";
+    assert_eq!(log.wait_for(1)[0]["missing"], expected);
+    let id = told.header("x-request-id").unwrap();
+    until("`why` to know of it", || process.ask("GET", &format!("/-/why?id={id}")).text().contains(expected));
+}
+
 /// A gateway with a graph of one field whose schema and operations lie in files beside it.
 fn in_files(name: &str, origin: &Origin, sdl: &str, operations: &str, graphql: &str) -> (Process, std::path::PathBuf) {
     let folder = Process::folder(name);

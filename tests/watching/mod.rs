@@ -82,7 +82,7 @@ fn a_file_that_stays_the_same_is_nothing_however_often_it_is_written() {
 
     for _ in 0..3 {
         process.write(&text(1));
-        std::fs::write(&other, text(1)).unwrap();
+        std::fs::copy(&file, &other).unwrap();
         std::fs::rename(&other, &file).unwrap();
     }
     let unchanged = metric(&process, SUCCEEDED_AT);
@@ -275,6 +275,28 @@ fn keys_and_secrets_in_files_are_watched_as_well() {
     until("an error", || !lines(&process, "not reloaded").is_empty());
     assert_eq!(SECRETS.map(|secret| asked_with(&process, secret)), [401, 200]);
     assert!(SECRETS.iter().all(|secret| !process.said().contains(secret)), "{}", process.said());
+}
+
+/// Looked for from time to time it would be seen as well, but ten seconds after its configuration was read at the earliest.
+#[test]
+fn a_file_that_a_reload_has_named_is_watched_from_then_on() {
+    let process = with_secrets("named-later");
+    let file = process.folder.join("frontgate.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let accepts = |secret: &str| asked_with(&process, secret) == 200;
+
+    let waited = [1, 2].map(|round| {
+        let name = format!("hs-{round}.key");
+        std::fs::write(process.folder.join(&name), SECRETS[1]).unwrap();
+        process.write(&text.replace("hs.key", &name));
+        until("the configuration that names it", || accepts(SECRETS[1]));
+        let began = std::time::Instant::now();
+        std::fs::write(process.folder.join(&name), SECRETS[0]).unwrap();
+        until("what it holds now", || accepts(SECRETS[0]));
+        began.elapsed()
+    });
+
+    assert!(waited.iter().min().is_some_and(|least| *least < Duration::from_secs(6)), "{waited:?}");
 }
 
 #[test]

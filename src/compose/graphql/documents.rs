@@ -106,6 +106,15 @@ impl Documents {
         }
     }
 
+    /// What an element of a batch's answer says whose it is, by the place where it says so.
+    pub(super) fn owner(&self, element: Span, by: &[Step]) -> Option<Box<[u8]>> {
+        match self.find(element, by) {
+            Data::One(span) => self.key(span),
+            Data::Many(spans) => spans.first().and_then(|span| self.key(*span)),
+            Data::Nothing => None,
+        }
+    }
+
     /// A value, or where it is an array its elements, however deep.
     pub(super) fn flat(&self, span: Span, each: &mut dyn FnMut(Span)) {
         match self.first(span) {

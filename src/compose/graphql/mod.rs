@@ -22,6 +22,7 @@ mod problem;
 mod raw;
 pub(crate) mod requests;
 mod run;
+mod said;
 mod schema;
 mod source;
 mod tables;
@@ -50,6 +51,7 @@ use crate::router::Pattern;
 use crate::upstream::Pool;
 pub(crate) use outcome::{Kind, Operation, Outcome, Refused, Request};
 pub(crate) use problem::{At, Problem};
+pub(crate) use said::{is_own, said};
 pub(crate) use schema::schema;
 pub(crate) use told::Planned;
 
@@ -139,7 +141,7 @@ impl Graph {
             return refused(Refused::Mutation, "A mutation changes something, and this request may not.");
         }
         if prepared.asks_schema && !request.introspection {
-            return refused(Refused::Introspection, "The schema is not told here.");
+            return refused(Refused::Introspection, "Introspection is off here: the schema is not told.");
         }
         let given = match request.variables.filter(|_| !prepared.operation.variables.is_empty()).map(Input::read) {
             None | Some(Some(Input::Null)) => Members::default(),
@@ -180,7 +182,7 @@ impl Graph {
 
     fn outcome(&self, prepared: &Prepared, done: run::Done, was_planned: bool) -> Outcome {
         let missing = done.missing.into_iter().map(|(call, cause)| Missing { name: self.tables.calls[call].name.clone(), cause });
-        let missing: Vec<Missing> = missing.collect();
+        let mut missing: Vec<Missing> = missing.collect();
         let mut headers = Vec::with_capacity(3);
         let is_complete = missing.is_empty() && done.errors == 0;
         headers.push((X_BFF_COMPLETE, HeaderValue::from_static(if is_complete { "true" } else { "false" })));
@@ -188,6 +190,7 @@ impl Graph {
             let names = missing.iter().map(|missing| &*missing.name).collect::<Vec<_>>().join(", ");
             headers.extend(HeaderValue::from_str(&names).ok().map(|names| (X_BFF_MISSING, names)));
         }
+        missing.extend(done.odd);
         match done.caching.header(self.varies.is_private) {
             Some(kept) if is_complete && prepared.kind == Operation::Query => {
                 headers.push((CACHE_CONTROL, kept));

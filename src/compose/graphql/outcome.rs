@@ -74,7 +74,7 @@ pub(crate) struct Outcome {
     pub name: Option<Arc<str>>,
     /// How many errors are in it.
     pub errors: usize,
-    /// The calls that are missing in it.
+    /// The calls that are missing in it, and the first fields that are null since what came for them is nothing that they can have.
     pub missing: Vec<Missing>,
     /// What it says about being complete and being kept: `X-BFF-Complete`, `X-BFF-Missing`, `Cache-Control`, `Vary`.
     pub headers: Vec<(HeaderName, HeaderValue)>,

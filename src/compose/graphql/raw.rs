@@ -135,6 +135,18 @@ pub(super) fn decoded(written: &[u8]) -> Option<Vec<u8>> {
     serde_json::from_slice::<String>(&quoted).ok().map(String::into_bytes)
 }
 
+/// What kind of value begins with this byte, for people.
+pub(super) fn kind(first: u8) -> &'static str {
+    match first {
+        b'{' => "an object",
+        b'[' => "a list",
+        b'"' => "a text",
+        b't' | b'f' => "true or false",
+        b'n' => "null",
+        _ => "a number",
+    }
+}
+
 /// What lies at a place of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {

@@ -129,6 +129,14 @@ impl Tables {
         self.by_name.get(name).copied()
     }
 
+    /// A field's type as a schema writes it.
+    pub(super) fn written(&self, of: &TypeRef) -> String {
+        let mark = |is_nullable: bool| if is_nullable { "" } else { "!" };
+        let inner = of.nullable.last().map_or("", |is_nullable| mark(*is_nullable));
+        let lists = of.nullable.iter().rev().skip(1);
+        lists.fold(format!("{}{inner}", self.types[of.base].name), |inner, is_nullable| format!("[{inner}]{}", mark(*is_nullable)))
+    }
+
     /// A field's type.
     pub(super) fn type_ref(&self, written: &Written) -> Option<TypeRef> {
         let (mut nullable, mut inner) = (SmallVec::new(), written);

@@ -77,7 +77,7 @@ pub(crate) struct Line<'a> {
     /// How many calls were made to put the answer together. Those of a saga are nobody's request: `frontgate saga show` tells them.
     pub calls: Option<u32>,
     /// The calls that are missing in it, each with its cause in parentheses, with commas between them; of a request that failed with a call, that
-    /// one first.
+    /// one first. Of a graph also the first fields that are null since a service answered what they cannot have.
     pub missing: Option<&'a str>,
     /// The name of the GraphQL operation, its first 64 bytes.
     pub operation: Option<&'a str>,

@@ -143,7 +143,8 @@ impl ComposedMetrics {
     }
 
     pub(super) fn scrape(&self, route: &str, scrape: &mut Scrape) {
-        let help = "Answers in which a call is missing, or something stands in its place.";
+        let help =
+            "Answers in which a call is missing, or something stands in its place, or a service's value was none that its field can have.";
         scrape.counter("frontgate_incomplete_total", help, &[("route", route)], self.lacked() as f64);
         for (name, call) in self.calls.lock().iter().filter(|(_, call)| Arc::strong_count(call) > 1) {
             let help = "Calls that answers are put together from, by how they ended.";

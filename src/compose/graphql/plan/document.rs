@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use apollo_compiler::ast::{DirectiveList, OperationType, Value};
-use apollo_compiler::diagnostic::ToCliReport;
 use apollo_compiler::executable::{self, ExecutableDocument, Selection, SelectionSet};
 use apollo_compiler::parser::Parser;
 use apollo_compiler::validation::{DiagnosticList, Valid};
@@ -14,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::{Fault, Plan, Variables, limits};
 use crate::compose::graphql::input::Input;
+use crate::compose::graphql::said::said;
 use crate::compose::graphql::{Operation, Refused, one_of};
 use crate::config::model::GraphLimits;
 
@@ -150,10 +150,9 @@ impl Prepared {
     }
 }
 
-/// What the library has to say of a document.
+/// What is wrong with a document.
 fn faults(errors: &DiagnosticList) -> Vec<Fault> {
-    let fault = |message: String, at: Option<usize>| Fault { message, at };
-    errors.iter().map(|told| fault(told.error.to_string(), told.error.location().map(|span| span.offset()))).collect()
+    said(errors).into_iter().map(|(message, at)| Fault { message, at: at.map(|span| span.offset()) }).collect()
 }
 
 /// The variables that say whether fields are there, each once.

@@ -158,7 +158,7 @@ impl<'c> Completing<'c> {
         if level < field.of_type.lists() {
             return self.list(slot, datum, field, level);
         }
-        let Datum::One(span) = *datum else { return self.wrong(field, Code::BadValue) };
+        let Datum::One(span) = *datum else { return self.bad(field, datum) };
         match (&field.below, &self.tables.types[field.of_type.base].kind) {
             (Below::Object(selection), _) => self.object(Some(span), *selection, slot),
             (Below::Abstract(ways), Kind::Abstract(of)) => {
@@ -169,17 +169,18 @@ impl<'c> Completing<'c> {
                 let way = way.and_then(|id| ways.binary_search_by_key(&id, |(id, _)| *id).ok());
                 match way {
                     Some(way) => self.object(Some(span), ways[way].1, slot),
-                    None => self.wrong(field, Code::BadValue),
+                    None if self.documents.first(span) == b'{' => self.wrong(field, Code::BadValue, "an object of a type that is not told"),
+                    None => self.bad(field, datum),
                 }
             }
             (Below::Leaf, Kind::Leaf(leaf)) => self.leaf(slot, span, field, leaf),
-            _ => self.wrong(field, Code::BadValue),
+            _ => self.bad(field, datum),
         }
     }
 
     fn nothing(&mut self, slot: u32, field: &Field, is_nullable: bool) -> Result<(), Stop> {
         if !is_nullable {
-            return self.wrong(field, Code::Null);
+            return self.wrong(field, Code::Null, "nothing");
         }
         self.tree.set(slot, Slot::Null);
         Ok(())
@@ -190,7 +191,7 @@ impl<'c> Completing<'c> {
             Some(Coerced::Same) => Slot::Raw(span),
             Some(Coerced::Quoted) => Slot::Quoted(span),
             Some(Coerced::Text(text)) => self.tree.text(text),
-            None => return self.wrong(field, Code::BadValue),
+            None => return self.bad(field, &Datum::One(span)),
         };
         self.tree.set(slot, value);
         Ok(())
@@ -223,7 +224,7 @@ impl<'c> Completing<'c> {
                     self.place(Step::Element(index as u32), first + index as u32, one, field, level + 1)?;
                 }
             }
-            _ => return self.wrong(field, Code::BadValue),
+            _ => return self.bad(field, datum),
         }
         Ok(())
     }
@@ -283,17 +284,27 @@ impl<'c> Completing<'c> {
         Ok(above.unwrap_or_default())
     }
 
-    fn wrong(&mut self, field: &Field, code: Code) -> Result<(), Stop> {
-        self.error(field, code, None);
+    /// What came is nothing that the field can have.
+    fn bad(&mut self, field: &Field, datum: &Datum) -> Result<(), Stop> {
+        let came = match datum {
+            Datum::One(span) => raw::kind(self.documents.first(*span)),
+            Datum::Many(_) | Datum::List(_) => "a list",
+            Datum::Nothing | Datum::Failed(_) | Datum::Gone(_) => "nothing",
+        };
+        self.wrong(field, Code::BadValue, came)
+    }
+
+    fn wrong(&mut self, field: &Field, code: Code, came: &'static str) -> Result<(), Stop> {
+        self.error(field, code, None, Some(came));
         Err(Stop::Null)
     }
 
     fn failed(&mut self, field: &Field, failure: &Failure) -> Result<(), Stop> {
-        self.error(field, failure.code, Some(failure));
+        self.error(field, failure.code, Some(failure), None);
         Err(Stop::Null)
     }
 
-    fn error(&mut self, field: &Field, code: Code, failure: Option<&Failure>) {
+    fn error(&mut self, field: &Field, code: Code, failure: Option<&Failure>, came: Option<&'static str>) {
         let (tree, base, frames) = (&*self.tree, self.base, &self.frames);
         self.errors.push(|| {
             let mut path = base.map_or_else(Vec::new, |base| tree.steps(base));
@@ -304,6 +315,7 @@ impl<'c> Completing<'c> {
                 at: field.at,
                 call: failure.map(|failure| failure.call),
                 status: failure.and_then(|failure| failure.status),
+                came,
             }
         });
     }

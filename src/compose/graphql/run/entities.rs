@@ -48,7 +48,7 @@ impl Run<'_> {
                 let (tree, at) = (&self.tree, plan.selections[plan.root].fields[index].at);
                 self.errors.push(|| {
                     let path = tree.steps(node).into_iter().chain([Step::Element(element as u32)]).collect();
-                    FieldError { code: Code::BadInput, path, at, call: None, status: None }
+                    FieldError { code: Code::BadInput, path, at, call: None, status: None, came: None }
                 });
                 continue;
             };

@@ -13,6 +13,8 @@ use crate::compose::{CallResult, Failed};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code {
     Failed,
+    /// It was not made, since a value that it needs is missing.
+    Unasked,
     Timeout,
     Refused,
     /// What a service answered is nothing that the field may be.
@@ -27,7 +29,7 @@ pub(super) enum Code {
 impl Code {
     pub(super) fn word(self) -> &'static str {
         match self {
-            Self::Failed => "CALL_FAILED",
+            Self::Failed | Self::Unasked => "CALL_FAILED",
             Self::Timeout => "CALL_TIMEOUT",
             Self::Refused => "CALL_REFUSED",
             Self::BadValue | Self::Null => "BAD_VALUE",
@@ -39,6 +41,7 @@ impl Code {
     pub(super) fn message(self) -> &'static str {
         match self {
             Self::Failed => "A service that this field needs has failed.",
+            Self::Unasked => "A value that is needed to ask a service for this field is missing, or cannot be sent.",
             Self::Timeout => "A service that this field needs has not answered in time.",
             Self::Refused => "A service that this field needs has refused the request.",
             Self::BadValue => "A service has answered a value that this field cannot have.",
@@ -86,7 +89,7 @@ impl Failure {
     /// A value that it needs is missing.
     pub(super) fn value_missing(call: CallId) -> Arc<Self> {
         let result = CallResult::ValueMissing;
-        Arc::new(Self { call, code: Code::Failed, status: None, result, cause: result.word().into() })
+        Arc::new(Self { call, code: Code::Unasked, status: None, result, cause: result.word().into() })
     }
 
     /// There is more to ask for than is allowed.
@@ -112,6 +115,8 @@ pub(super) struct FieldError {
     pub(super) at: u32,
     pub(super) call: Option<CallId>,
     pub(super) status: Option<u16>,
+    /// What came in place of a value that the field can have: a kind of JSON, for the log.
+    pub(super) came: Option<&'static str>,
 }
 
 /// The errors of an answer: the first ones, and how many there are.

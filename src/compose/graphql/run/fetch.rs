@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use frontgate_filters::json::place::Step;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use smallvec::SmallVec;
 
-use super::super::documents::Span;
+use super::super::documents::{Data, Documents, Span};
 use super::super::source::{Arguments, Known};
-use super::super::tables::CallId;
+use super::super::tables::{Call, CallId};
 use super::Run;
 use super::failure::Failure;
 use crate::compose::template::{Lacking, Missing};
@@ -151,8 +152,8 @@ impl<'r> Run<'r> {
             Ok(answered) => {
                 let documents = &mut self.documents;
                 match *ended.read.get_or_insert_with(|| documents.read(&answered.body)) {
-                    Some(span) => Read::Json(span),
-                    None => Read::Failed(Failure::malformed(index)),
+                    Some(span) if says_whose(call, documents, span) => Read::Json(span),
+                    _ => Read::Failed(Failure::malformed(index)),
                 }
             }
         };
@@ -169,5 +170,32 @@ impl<'r> Run<'r> {
             }
         }
         read
+    }
+}
+
+/// Whether an answer can say what was found for several values: there is something where its elements should be, and where there are some, one
+/// at least says whose it is. Nothing else is asked of an answer for one value.
+fn says_whose(call: &Call, documents: &Documents, answer: Span) -> bool {
+    let Some((_, by)) = call.each.as_ref().and_then(|each| each.batch.as_ref()) else { return true };
+    let spans = match documents.find(answer, &call.at) {
+        Data::Nothing => return false,
+        // None of the elements of a list has it.
+        Data::Many(spans) if spans.is_empty() && documents.first(answer) == b'[' => return documents.elements(answer).next().is_none(),
+        Data::One(span) => vec![span],
+        Data::Many(spans) => spans,
+    };
+    let mut is_empty = true;
+    spans.into_iter().any(|span| has_owner(documents, by, span, &mut is_empty)) || is_empty
+}
+
+/// Whether one of these elements says whose it is; whether there are any is noted.
+fn has_owner(documents: &Documents, by: &[Step], span: Span, is_empty: &mut bool) -> bool {
+    match documents.first(span) {
+        b'[' => documents.elements(span).any(|element| has_owner(documents, by, element, is_empty)),
+        b'n' => false,
+        _ => {
+            *is_empty = false;
+            documents.owner(span, by).is_some()
+        }
     }
 }

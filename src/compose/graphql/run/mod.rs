@@ -23,7 +23,7 @@ use self::fetch::Fetch;
 use self::groups::Progress;
 pub(super) use self::print::refusal;
 use self::print::{Printing, told};
-use self::tree::{Full, Slot, Tree};
+use self::tree::{Full, Slot, Step, Tree};
 use super::Graph;
 use super::documents::{Documents, Span};
 use super::input::Input;
@@ -32,8 +32,11 @@ use super::plan::{GroupId, Plan, Prepared, Variables, What};
 use super::tables::CallId;
 use crate::compose::caching::Caching;
 use crate::compose::making::Making;
-use crate::compose::{Budget, Calls, Held, Inquiry};
+use crate::compose::{Budget, Calls, Held, Inquiry, Missing};
 use crate::config::model::Graphql;
+
+/// The most fields of one answer that are told of since what came for them is nothing that they can have.
+const MOST_ODD: usize = 5;
 
 /// What has become of a request so far. Dropped, all calls that are on their way are cancelled.
 pub(super) struct Run<'r> {
@@ -77,6 +80,8 @@ pub(super) struct Done {
     /// How many errors there were.
     pub(super) errors: usize,
     pub(super) missing: Vec<(CallId, Cow<'static, str>)>,
+    /// Fields that are null since what came for them is nothing that they can have, for the log.
+    pub(super) odd: Vec<Missing>,
     pub(super) caching: Caching,
     pub(super) held: Held,
 }
@@ -138,7 +143,28 @@ impl<'r> Run<'r> {
         });
         let errors = self.errors.count + self.told.len();
         self.missing.sort_by_key(|(call, _)| *call);
-        Done { body, errors, missing: self.missing, caching: self.caching, held: self.held }
+        let odd = self.odd();
+        Done { body, errors, missing: self.missing, odd, caching: self.caching, held: self.held }
+    }
+
+    /// The first fields whose values they cannot have, each once: what came, and what they are in the schema.
+    fn odd(&self) -> Vec<Missing> {
+        let mut all: Vec<Missing> = Vec::new();
+        for error in &self.errors.first {
+            let field = error.path.iter().rev().find_map(|step| match step {
+                Step::Field { selection, field } => Some((*selection as usize, *field as usize)),
+                Step::Root | Step::Element(_) => None,
+            });
+            let (Some(came), Some((selection, field))) = (error.came, field) else { continue };
+            let (tables, selection) = (&self.graph.tables, &self.plan.selections[selection]);
+            let field = &selection.fields[field];
+            let name = format!("{}.{}", tables.types[selection.object].name, field.name);
+            if all.len() < MOST_ODD && all.iter().all(|other| *other.name != *name) {
+                let cause = format!("{came} where {} is expected", tables.written(&field.of_type)).into();
+                all.push(Missing { name: name.into(), cause });
+            }
+        }
+        all
     }
 
     async fn execute(&mut self) -> Result<(), Full> {

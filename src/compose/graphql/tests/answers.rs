@@ -354,3 +354,103 @@ async fn what_an_answer_says_of_being_kept_is_the_strictest_of_its_calls() {
     let outcome = run(&graph, ask("{ a: user(id: 1) { id } b: user(id: 3) { id } }"), &table).await;
     assert_eq!(outcome.errors, 0, "nothing is no error");
 }
+
+#[tokio::test]
+async fn a_batch_of_which_nothing_says_whose_it_is_has_failed_and_an_empty_one_has_not() {
+    let sdl = "type Query { user: User } type User { id: ID!, friends: [User!], posts: [User!], best: User }";
+    let graph = graph(
+        sdl,
+        json!({"fields": {
+            "Query.user": {"upstream": "u", "get": "/user"},
+            "User.friends": {"upstream": "u", "get": "/friends?ids={each}", "each": "parent.id", "batch": 9, "by": "of", "many": true},
+            "User.posts": {"upstream": "u", "get": "/posts?ids={each}", "each": "parent.id", "batch": 9, "at": "data.items", "by": "of", "many": true},
+            "User.best": {"upstream": "u", "get": "/best?ids={each}", "each": "parent.id", "batch": 9, "at": "items", "by": "of"},
+        }}),
+    );
+    let none = json!([]);
+    for (friends, posts, best, missing, data) in [
+        // Other names than those that are configured, and a list elsewhere than it is looked for.
+        (
+            json!([{"owner": 1, "id": 2}]),
+            json!({"items": [{"of": 1, "id": 3}]}),
+            json!([{"of": 1, "id": 4}]),
+            "User.friends, User.posts, User.best",
+            json!({"friends": null, "posts": null, "best": null}),
+        ),
+        (none.clone(), json!({"data": {"items": []}}), json!({"items": null}), "", json!({"friends": [], "posts": [], "best": null})),
+        // Others may be there as well, and nothing for the one that was asked for.
+        (
+            json!([{"of": 7, "id": 2}, {"id": 3}]),
+            json!({"data": [{"items": []}, {"items": [{"of": 1, "id": 3}]}]}),
+            json!({"items": [{"of": 8, "id": 4}]}),
+            "",
+            json!({"friends": [], "posts": [{"id": "3"}], "best": null}),
+        ),
+    ] {
+        let table = Table::of(&[
+            ("GET u /user", ok(json!({"id": 1}))),
+            ("GET u /friends?ids=1", ok(friends)),
+            ("GET u /posts?ids=1", ok(posts)),
+            ("GET u /best?ids=1", ok(best)),
+        ]);
+
+        let outcome = run(&graph, ask("{ user { friends { id } posts { id } best { id } } }"), &table).await;
+
+        assert_eq!(json_of(&outcome)["data"]["user"], data);
+        let mut told: Vec<&str> = header(&outcome, "x-bff-missing").into_iter().flat_map(|names| names.split(", ")).collect();
+        let mut expected: Vec<&str> = missing.split(", ").filter(|name| !name.is_empty()).collect();
+        (told.sort_unstable(), expected.sort_unstable());
+        assert_eq!(told, expected);
+        assert_eq!(outcome.missing.len(), expected.len());
+        assert!(outcome.missing.iter().all(|missing| missing.cause == "malformed"), "{:?}", outcome.missing);
+        let counted = table.counted().iter().filter(|line| line.ends_with(" malformed")).count();
+        assert_eq!(counted, expected.len(), "{:?}", table.counted());
+    }
+}
+
+#[tokio::test]
+async fn what_came_in_place_of_a_value_is_told_to_operators_and_not_to_clients() {
+    let graph = shop(json!({}));
+    let table = Table::of(&[
+        ("GET u /user/1", ok(json!({"id": 1, "name": {"secret": "word"}, "size": "HUGE", "tags": ["a", null], "score": "x"}))),
+        ("GET u /user/2", ok(json!({"id": 2, "name": [], "tags": 5}))),
+        ("GET u /any", ok(json!({"all": [{"id": 1}]}))),
+        ("GET u /grid", ok(json!({}))),
+    ]);
+
+    let document = "{ a: user(id: 1) { name size score } b: user(id: 1) { tags } c: user(id: 2) { name tags } any { id } grid }";
+    let outcome = run(&graph, ask(document), &table).await;
+
+    let mut told: Vec<String> = outcome.missing.iter().map(|missing| format!("{} ({})", missing.name, missing.cause)).collect();
+    told.sort();
+    assert_eq!(told.len(), 5, "no more than that: {told:?}");
+    let all = [
+        "Query.any (an object of a type that is not told where [Being] is expected)",
+        "Query.grid (an object where [[Int!]] is expected)",
+        "User.name (an object where String is expected)",
+        "User.score (a text where Float is expected)",
+        "User.size (a text where Size is expected)",
+        "User.tags (nothing where [String!]! is expected)",
+    ];
+    assert!(told.iter().all(|told| all.contains(&told.as_str())), "{told:#?}");
+    assert_eq!((header(&outcome, "x-bff-complete"), header(&outcome, "x-bff-missing")), (Some("false"), None));
+    assert!(!text_of(&outcome).contains("expected") && !text_of(&outcome).contains("word"), "{}", text_of(&outcome));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_document_is_told_once_and_without_what_only_follows_from_it() {
+    let graph = shop(json!({}));
+    let table = Table::of(&[]);
+    for (document, messages) in [
+        ("{ user(id: 1) { nam } }", vec!["type `User` does not have a field `nam`"]),
+        ("{ user(id: 1) { name", vec!["syntax error: expected `}`, found the end"]),
+        ("{ user(id: 1 { name } }", vec!["syntax error: expected `)`, found `{`"]),
+        ("{ user(id: 1) }", vec!["interface, union and object types must have a subselection set"]),
+    ] {
+        let answer = json_of(&run(&graph, ask(document), &table).await);
+
+        let errors = answer["errors"].as_array().unwrap();
+        let found: Vec<&str> = errors.iter().map(|error| error["message"].as_str().unwrap()).collect();
+        assert!(found.len() == messages.len() && found[0].starts_with(messages[0]), "{document}: {found:?}");
+    }
+}

@@ -52,6 +52,17 @@ pub(super) fn odd_indentation(text: &str) -> Option<Mistake> {
 
 const INDENTED: &str = "this line is indented with";
 
+/// Refuses a line that a block of text would end with, though it is indented by more than what the block belongs to.
+fn within_block(start: usize, indent: usize, first: Option<usize>) -> Result<(), Mistake> {
+    match first {
+        Some(first) if indent < first => {
+            let message = format!("this line is indented by {indent}, the block of text that it stands in by {first}");
+            Err(Mistake::new(start + indent..start + indent + 1, message, format!("indent it by {first} or more")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reads the text. Every step returns the mistake that it meets.
 struct Reader<'t> {
     text: &'t str,
@@ -76,8 +87,8 @@ enum After {
     Below,
     /// A plain text, which may go on.
     Plain,
-    /// A block of text, whose lines are indented by more than this.
-    Block(usize),
+    /// A block of text, whose lines are indented by more than the first number, and as its first line is, once that is known.
+    Block(usize, Option<usize>),
 }
 
 impl<'t> Reader<'t> {
@@ -90,9 +101,13 @@ impl<'t> Reader<'t> {
             let indent = line.len() - line.trim_start_matches(' ').len();
             let content = line.trim();
             let blank = content.is_empty();
-            if let After::Block(least) = after
+            if let After::Block(least, first) = after
                 && (blank || indent > least)
             {
+                if !blank && !content.starts_with('#') {
+                    within_block(start, indent, first)?;
+                    after = After::Block(least, first.or(Some(indent)));
+                }
                 self.at = end + 1;
                 continue;
             }
@@ -205,7 +220,8 @@ impl<'t> Reader<'t> {
             }
             Some('|' | '>') => {
                 self.at = end + 1;
-                Ok(After::Block(column))
+                // Where a number says how deep it is indented, its first line may be deeper.
+                Ok(After::Block(column, text.contains(|c: char| c.is_ascii_digit()).then_some(0)))
             }
             Some('*') => {
                 self.alias(at, uncommented(text))?;

@@ -98,12 +98,7 @@ impl Run<'_> {
             by_text.entry(value.key.text.clone()).or_default().push(index);
         }
         let mut one = |element: Span| {
-            let key = match self.documents.find(element, by) {
-                Data::One(span) => self.documents.key(span),
-                Data::Many(spans) => spans.first().and_then(|span| self.documents.key(*span)),
-                Data::Nothing => None,
-            };
-            for &index in key.and_then(|key| by_text.get(&key)).into_iter().flatten() {
+            for &index in self.documents.owner(element, by).and_then(|key| by_text.get(&key)).into_iter().flatten() {
                 values[index].found.push(element);
             }
         };

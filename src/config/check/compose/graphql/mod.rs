@@ -1,6 +1,8 @@
 //! `graphql`: fields whose calls can be made, as far as that can be said without the schema; `schema` says the rest once it is read.
 
 #[cfg(feature = "graphql")]
+mod defaults;
+#[cfg(feature = "graphql")]
 pub(crate) mod schema;
 #[cfg(test)]
 mod tests;

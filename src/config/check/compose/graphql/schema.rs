@@ -2,12 +2,16 @@
 //! element of a list.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 
-use apollo_compiler::Schema;
-use apollo_compiler::ast::FieldDefinition;
+use apollo_compiler::ast::{FieldDefinition, InputValueDefinition, Type};
+use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::ExtendedType;
+use apollo_compiler::{Node, Schema};
 use frontgate_filters::words::spanned::{Place, Problem, Spanned};
 
+use super::defaults;
+use crate::compose::graphql::is_own;
 use crate::compose::reference::{Part, Reference, Text};
 use crate::config::model::{Call, GraphField, Graphql, Json};
 use crate::nearest::nearest;
@@ -19,6 +23,8 @@ pub(crate) struct Told {
     pub problem: Problem,
     /// Whether the key is meant whose value is at its place.
     pub at_key: bool,
+    /// Where it is in the schema's text, where it is told there.
+    pub in_schema: Option<Range<usize>>,
 }
 
 struct Check<'g> {
@@ -35,15 +41,18 @@ pub(crate) fn check(written: &Graphql, schema: &Schema) -> Vec<Told> {
         check.field(name, field, &lists);
     }
     check.roots();
+    check.defaults();
     check.types();
     check.hidden();
     check.told
 }
 
-/// A reference to an argument or to the object that a field belongs to: its first word, the first name behind it, and where it is written.
+/// A reference to an argument or to the object that a field belongs to: its first word, the names behind it, and where it is written.
 struct Reads {
     head: String,
     name: String,
+    /// The names behind that, as far as they are plain ones.
+    below: Vec<String>,
     written: String,
     place: Place,
 }
@@ -78,10 +87,12 @@ fn reads(call: &Call) -> Vec<Reads> {
 
 fn of(reference: &Reference, place: Place) -> Option<Reads> {
     let rest = reference.rest.as_deref()?;
-    let name = rest.split('.').next().unwrap_or_default().trim_matches('"').to_owned();
+    let mut names = rest.split('.').map(|name| name.trim_matches('"').to_owned());
+    let name = names.next().unwrap_or_default();
     matches!(reference.head.as_str(), "args" | "parent").then(|| Reads {
         head: reference.head.clone(),
         name,
+        below: if rest.contains('"') { Vec::new() } else { names.collect() },
         written: reference.to_string(),
         place,
     })
@@ -89,21 +100,27 @@ fn of(reference: &Reference, place: Place) -> Option<Reads> {
 
 impl<'g> Check<'g> {
     fn tell(&mut self, problem: Problem) {
-        self.told.push(Told { problem, at_key: false });
+        self.told.push(Told { problem, at_key: false, in_schema: None });
     }
 
     fn tell_key(&mut self, problem: Problem) {
-        self.told.push(Told { problem, at_key: true });
+        self.told.push(Told { problem, at_key: true, in_schema: None });
+    }
+
+    /// Tells something of this part of the schema, where it is one that was written; else at the key of the schema.
+    fn tell_schema(&mut self, problem: Problem, at: Option<SourceSpan>) {
+        let own = at.filter(|at| is_own(self.schema, *at));
+        self.told.push(Told { problem, at_key: true, in_schema: own.map(|at| at.offset()..at.end_offset()) });
     }
 
     /// The fields of an object or an interface.
-    fn fields(&self, type_name: &str) -> Option<BTreeMap<&'g str, &'g FieldDefinition>> {
+    fn fields(&self, type_name: &str) -> Option<BTreeMap<&'g str, &'g Node<FieldDefinition>>> {
         let fields = match self.schema.types.get(type_name)? {
             ExtendedType::Object(object) => &object.fields,
             ExtendedType::Interface(interface) => &interface.fields,
             _ => return None,
         };
-        Some(fields.iter().map(|(name, field)| (name.as_str(), &***field)).collect())
+        Some(fields.iter().map(|(name, field)| (name.as_str(), &field.node)).collect())
     }
 
     fn root_names(&self) -> Vec<&'g str> {
@@ -126,7 +143,7 @@ impl<'g> Check<'g> {
                 None => problem,
             }));
         };
-        fields.get(field).copied().ok_or_else(|| {
+        fields.get(field).map(|field| &***field).ok_or_else(|| {
             let problem = Problem::at(place, format!("the type `{type_name}` has no field `{field}`"));
             Some(match nearest(field, fields.keys().copied()) {
                 Some(meant) => problem.help(format!("did you mean `{type_name}.{meant}`?")),
@@ -151,6 +168,7 @@ impl<'g> Check<'g> {
         let reads = field.call.as_deref().map(reads).unwrap_or_default();
         self.arguments(name, field, definition, &reads);
         let Some(call) = field.call.as_deref() else { return };
+        self.many(name, type_name, call, definition);
         if !is_root {
             self.parent(type_name, &reads);
         } else if !matches!(type_name, "Query" | "Mutation") {
@@ -182,9 +200,81 @@ impl<'g> Check<'g> {
                 }
             });
         }
+        for read in reads.iter().filter(|read| read.head == "args") {
+            if let Some(argument) = definition.argument_by_name(&read.name)
+                && let Some(problem) = self.below(read, &argument.ty)
+            {
+                self.tell(problem);
+            }
+        }
         for argument in definition.arguments.iter().filter(|argument| argument.is_required() && !used.contains(argument.name.as_str())) {
             let message = format!("`{name}` requires the argument `{}`, and nothing uses it", argument.name);
             self.tell_key(Problem::doubtful(field.place, message));
+        }
+    }
+
+    /// A name within an argument that its type has not.
+    fn below(&self, read: &Reads, of: &Type) -> Option<Problem> {
+        let mut type_name = of.inner_named_type();
+        // Numbers are places in lists.
+        for name in read.below.iter().filter(|name| !name.bytes().all(|byte| byte.is_ascii_digit())) {
+            match self.schema.types.get(type_name)? {
+                ExtendedType::InputObject(input) => match input.fields.get(name.as_str()) {
+                    Some(field) => type_name = field.ty.inner_named_type(),
+                    None => {
+                        let problem = Problem::at(read.place, format!("`{}`: the input `{type_name}` has no `{name}`", read.written));
+                        let known = input.fields.keys().map(|name| name.as_str());
+                        return Some(match nearest(name, known.clone()) {
+                            Some(meant) => problem.help(format!("did you mean `{meant}`?")),
+                            None => {
+                                problem.help(format!("it has {}", known.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")))
+                            }
+                        });
+                    }
+                },
+                ExtendedType::Scalar(scalar) if !scalar.is_built_in() => return None,
+                _ => return Some(Problem::at(read.place, format!("`{}`: a `{type_name}` has no `{name}`", read.written))),
+            }
+        }
+        None
+    }
+
+    /// Whether a batch gives a field as many elements as it has place for.
+    fn many(&mut self, name: &str, type_name: &str, call: &Call, definition: &FieldDefinition) {
+        let Some(each) = call.each.as_ref().filter(|_| call.batch.is_some()) else { return };
+        if let (Some(many), false) = (call.many.as_ref().filter(|many| many.value), definition.ty.is_list()) {
+            let message = format!("`{name}` is one `{}`, and `many` gives it a list", definition.ty.inner_named_type());
+            let problem = Problem::at(many.place, message);
+            return self.tell_key(problem.help(format!("leave it out, or write `[{}]` in the schema", definition.ty.inner_named_type())));
+        }
+        // A list of values has an element for each.
+        let Some(of) = each.written().strip_prefix("parent.").filter(|of| !of.contains('.')) else { return };
+        let is_one = match self.fields(type_name).and_then(|fields| fields.get(of).copied()) {
+            Some(field) => !field.ty.is_list() && !self.written.fields.contains_key(&format!("{type_name}.{of}")),
+            None => of.ends_with("_id") || of.ends_with("Id"),
+        };
+        if is_one && definition.ty.is_list() && !call.is_many() {
+            let message = format!("`{name}` is a list, and gets one element of the answer for each value of `{}`", each.written());
+            self.tell_key(Problem::doubtful(each.place, message).help("write `many: true` for all that are for it"));
+        }
+    }
+
+    /// Defaults that are no values of their types.
+    fn defaults(&mut self) {
+        let arguments = |fields: &'g FieldDefinition| fields.arguments.iter().map(|argument| &**argument).collect::<Vec<_>>();
+        let mut all: Vec<&'g InputValueDefinition> = Vec::new();
+        for known in self.schema.types.values().filter(|known| !known.is_built_in()) {
+            match known {
+                ExtendedType::Object(object) => all.extend(object.fields.values().flat_map(|field| arguments(field))),
+                ExtendedType::Interface(interface) => all.extend(interface.fields.values().flat_map(|field| arguments(field))),
+                ExtendedType::InputObject(input) => all.extend(input.fields.values().map(|field| &***field)),
+                _ => {}
+            }
+        }
+        for definition in all {
+            if let Some((at, message)) = defaults::wrong(self.schema, definition) {
+                self.tell_schema(Problem::at(self.written.schema.place, message), at.location());
+            }
         }
     }
 
@@ -222,7 +312,7 @@ impl<'g> Check<'g> {
                     true => Problem::doubtful(place, format!("{message}: it is always null")),
                     false => Problem::at(place, message),
                 };
-                self.tell_key(problem.help(help));
+                self.tell_schema(problem.help(help), definition.location());
             }
         }
     }

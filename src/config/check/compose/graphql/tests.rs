@@ -196,9 +196,9 @@ fn roots_are_answered_and_arguments_that_have_to_be_given_are_used() {
         &[
             "Warning at Query.user: Query.user requires the argument id, and nothing uses it",
             "Query.version belongs to no object in which it could be found",
-            "Error at schema: nothing answers Query.users",
-            "Error at schema: nothing answers Query.find",
-            "Error at schema: nothing answers Mutation.rate",
+            "Error at users(ids: [ID!]!): [User]: nothing answers Query.users (help: write Query.users: {upstream: …, get: …} in fields)",
+            "Error at find(term: String!): [Found]: nothing answers Query.find",
+            "Error at rate(product: ID!, stars: Int!): Rating: nothing answers Mutation.rate",
         ],
     );
 }
@@ -210,4 +210,101 @@ fn what_an_object_promises_beyond_its_interface_cannot_be_hidden() {
     let fields = "      fields: {Query.thing: {upstream: p, get: /thing}}\n      hide: {profiles: {smart_tv: [Thing.hd, Thing.sd]}}";
 
     assert_told(&told("priority: high", schema, fields), &["Error at Thing.hd: Thing.hd is never null in Cup: it cannot be hidden"]);
+}
+
+#[cfg(feature = "graphql")]
+#[test]
+fn what_is_within_an_argument_has_the_names_of_its_input() {
+    let schema = "type Query { find(by: By!, tags: [Tag!], raw: Raw): String }
+input By { name: String, tag: Tag }
+input Tag { id: ID! }
+scalar Raw";
+    let fields = "      fields:
+        Query.find:
+          upstream: p
+          post: \"/find?a={args.by.tag.id}&b={args.by.nam}&c={args.by.tag.id.x}\"
+          headers: {X-Tag: \"{args.by.tag.ids}\"}
+          body: {first: \"{args.tags.0.id}\", all: \"{args.tags.key}\", raw: \"{args.raw.a.b}\", \"...\": args.by}";
+
+    assert_told(
+        &told("priority: high", schema, fields),
+        &[
+            "args.by.nam: the input By has no nam (help: did you mean name?)",
+            "args.by.tag.id.x: a ID has no x",
+            "args.by.tag.ids: the input Tag has no ids (help: did you mean id?)",
+            "args.tags.key: the input Tag has no key (help: it has id)",
+        ],
+    );
+}
+
+#[cfg(feature = "graphql")]
+#[test]
+fn a_batch_gives_a_list_to_a_list_and_one_element_to_what_is_none() {
+    let schema = "type Query { books: [Book!] some(ids: [ID!]!): [Book] }
+type Book { id: ID! tag_ids: [ID!] reviews: [Review!] notes: [Review!] tags: [Review] all: [Review] author: Author writer: Author }
+type Review { id: ID! }
+type Author { id: ID! }";
+    let each = |name: &str, of: &str, more: &str| {
+        format!("        {name}: {{upstream: p, get: \"/x?ids={{each}}\", each: {of}, batch: 9, by: of{more}}}\n")
+    };
+    let fields = [
+        "      fields:\n        Query.books: {upstream: p, get: /books}\n".to_owned(),
+        each("Query.some", "args.ids", ""),
+        each("Book.reviews", "parent.id", ""),
+        each("Book.notes", "parent.note_id", ""),
+        // A list of values has an element for each.
+        each("Book.tags", "parent.tag_ids", ""),
+        each("Book.all", "parent.id", ", many: true"),
+        each("Book.author", "parent.author_id", ""),
+        each("Book.writer", "parent.writer_id", ", many: true"),
+    ];
+
+    assert_told(
+        &told("priority: high", schema, fields.concat().trim_end()),
+        &[
+            "Warning at each: Book.reviews is a list, and gets one element of the answer for each value of parent.id (help: write many: true",
+            "Warning at each: Book.notes is a list, and gets one element",
+            "Error at many: Book.writer is one Author, and many gives it a list (help: leave it out, or write [Author] in the schema)",
+        ],
+    );
+}
+
+#[cfg(feature = "graphql")]
+#[test]
+fn defaults_are_values_of_their_types() {
+    let good = "a: Int = 3, b: Float = 3, c: Float = 1.5, d: String = \"x\", e: Boolean = true, f: ID = 7, g: ID = \"x\", h: Mood = GOOD, i: [Int!] = [1], \
+                j: [Int] = 1, k: In = {n: 1}, l: Raw = {x: [1]}, m: Int = null, n: [Int] = [null]";
+    let bad = "a: Int = \"x\", b: Int = 9999999999, c: Float = \"1\", d: String = 1, e: Boolean = 1, f: ID = true, g: Mood = NONE, h: Mood = \"GOOD\", \
+               i: [Int!] = [null], j: In = {}, k: In = {n: 1, x: 1}, l: Int! = null, m: In = 1";
+    let schema = |arguments: &str| {
+        format!(
+            "type Query {{ it({arguments}): String }}\nenum Mood {{ GOOD }}\nscalar Raw\ninput In {{ n: Int! o: Int = {} }}",
+            if arguments == bad { "true" } else { "1" }
+        )
+    };
+    let fields = "      fields:\n        Query.it: {upstream: p, get: /it}";
+
+    assert_told(
+        &told("priority: high", &schema(good), fields).into_iter().filter(|said| !said.contains("nothing uses it")).collect::<Vec<_>>(),
+        &[],
+    );
+    let found: Vec<String> = told("priority: high", &schema(bad), fields).into_iter().filter(|said| said.contains("default")).collect();
+    let of = |name: char| format!(": the default of {name} is no ");
+    let expected: Vec<String> = ('a'..='m').chain(['o']).map(of).collect();
+    assert_told(&found, &expected.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(found[0].starts_with("Error at \"x\": the default of a is no Int"), "{found:#?}");
+}
+
+#[cfg(feature = "graphql")]
+#[test]
+fn what_is_missing_in_a_schema_is_told_where_it_is_missing_and_what_is_misspelt_with_what_was_meant() {
+    let text = |schema: &str| {
+        let text = whole("priority: high", schema, "      fields:\n        Query.a: {upstream: p, get: /a}");
+        found(&text).to_string()
+    };
+
+    let (open, misspelt) = (text("type Query {\n  a: Book\n}\ntype Book { id: ID! "), text("type Query { a: Bok }\ntype Book { id: ID! }"));
+
+    assert!(open.contains("expected `}`, found the end") && open.contains("a.yaml:14:28"), "{open}");
+    assert!(misspelt.contains("cannot find type `Bok`") && misspelt.contains("did you mean `Book`?"), "{misspelt}");
 }
