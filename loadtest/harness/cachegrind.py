@@ -47,7 +47,7 @@ def once(contender, scenario, run, ports, requests, connections):
     process = contender.start(scenario.name, run, port, ports["origin"], wrap=command, patience=PATIENCE)
     try:
         scenario.check(contender.name, port, run)
-        drive(port, question(scenario, run, contender.name), requests, connections)
+        drive(port, question(scenario, run, contender.name), requests, connections, scenario.new)
     finally:
         process.stop(PATIENCE)
     if not os.path.exists(file):
@@ -68,13 +68,13 @@ def question(scenario, run, contender):
     return "\r\n".join([*lines, "", body]).encode()
 
 
-def drive(port, head, requests, connections):
-    """This many requests, one after the other, over connections that take turns."""
+def drive(port, head, requests, connections, new):
+    """This many requests, one after the other, over connections that take turns. `new`: each has another number where it has room for one."""
     clients = [socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) for _ in range(connections)]
     try:
         for number in range(requests):
             client = clients[number % connections]
-            client.sendall(head)
+            client.sendall(head.replace(graphs.NUMBER.encode(), b"%012d" % (number + 1)) if new else head)
             read_answer(client)
     finally:
         for client in clients:

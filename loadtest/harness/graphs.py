@@ -108,7 +108,9 @@ def harm(contenders, run, ports, say):
             send(process.port, "{posts {id}}")
             rows, before = {}, process.resident_bytes()
             for name, document in hostile().items():
-                spent, sent = process.cpu_seconds(), [send(process.port, document) for _ in range(TIMES)]
+                spent, sent = process.cpu_seconds(), []
+                while len(sent) < TIMES and None not in sent:
+                    sent.append(send(process.port, document))
                 if None in sent:
                     rows[name] = None
                     process.stop(1)

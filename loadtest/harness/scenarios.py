@@ -50,7 +50,7 @@ class Scenario:
 
     def counted(self):
         """Whether cachegrind's plain requests can be those of this scenario."""
-        return not (self.h2 or self.upload or self.tls or self.connections or self.h2_upstream or self.new or self.name == "fresh")
+        return not (self.h2 or self.upload or self.tls or self.connections or self.h2_upstream or self.name == "fresh")
 
     def origin(self):
         """Which of the origins is asked: the one that has documents, in HTTP/1 or HTTP/2, or one that echoes."""
