@@ -197,14 +197,10 @@ impl<'r> Run<'r> {
     /// Asks the library for what is asked of the schema.
     fn ask_schema(&mut self, prepared: &Prepared) {
         let graph = self.graph;
+        let Some(document) = &prepared.document else { return };
         let values = apollo_compiler::validation::Valid::assume_valid_ref(self.variables);
-        let answered = apollo_compiler::introspection::partial_execute(
-            &graph.schema,
-            &graph.implementers,
-            &prepared.document,
-            &prepared.operation,
-            values,
-        );
+        let answered =
+            apollo_compiler::introspection::partial_execute(&graph.schema, &graph.implementers, document, &prepared.operation, values);
         let fields = &self.plan.selections[self.plan.root].fields;
         match answered {
             Ok(answered) => {
