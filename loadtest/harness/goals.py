@@ -90,7 +90,7 @@ def goals(results):
     if harmed:
         worst = max(row["cpu_ms"] if row else float("inf") for row in harmed["documents"].values())
         found.append(Goal(f"the worst of {len(harmed['documents'])} documents that are made to harm", worst, 20, unit=" ms"))
-        found.append(Goal("memory that all of them leave behind", (harmed["after"] - harmed["before"]) / 1e6, 20, unit=" MB"))
+        found.append(Goal("memory that sending them ten times more leaves behind", (harmed["after"] - harmed["before"]) / 1e6, 5, unit=" MB"))
     plans = results.get("plans")
     if plans:
         most = max(plans["resident"][1:]) - plans["resident"][0]

@@ -2,7 +2,7 @@
 from . import machine
 from .contenders import ALL as CONTENDERS
 from .goals import LEAST_ROUNDS, goals, median
-from .graphs import TIMES
+from .graphs import PATIENCE, TIMES
 from .pairs import ratio
 
 LABELS = {contender.name: contender.label for contender in CONTENDERS}
@@ -79,11 +79,13 @@ def hostile(results):
     if not figures:
         return []
     names = list(figures)
-    lines = ["", "## Documents that are made to harm", "", f"Milliseconds of the server's CPU for each, sent {TIMES} times; in brackets the status of its answer.", "",
+    lines = ["", "## Documents that are made to harm", "",
+             f"Milliseconds of the server's CPU for each, sent {TIMES} times; in brackets the status of its answer.",
+             f"`none`: within {PATIENCE} s there was none, or the connection broke.", "",
              "| document | " + " | ".join(LABELS[name] for name in names) + " |", "|---|" + "---:|" * len(names)]
     for document in figures[names[0]]["documents"]:
         rows = [figures[name]["documents"][document] for name in names]
-        lines.append(f"| {document} | " + " | ".join(f"{row['cpu_ms']:.1f} ({row['status']})" if row else "no answer in time" for row in rows) + " |")
+        lines.append(f"| {document} | " + " | ".join(f"{row['cpu_ms']:.1f} ({row['status']})" if row else "none" for row in rows) + " |")
     memory = ", ".join(f"{LABELS[name]} {row['before'] / 2**20:.1f} and {row['after'] / 2**20:.1f} MiB" for name, row in figures.items())
     return [*lines, "", f"Resident before and after: {memory}."]
 
