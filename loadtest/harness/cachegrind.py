@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 
-from . import origin
+from . import graphs, origin
 from .contenders import PATH
 from .measure import read_answer
 from .scenarios import TELEVISION
@@ -47,7 +47,7 @@ def once(contender, scenario, run, ports, requests, connections):
     process = contender.start(scenario.name, run, port, ports["origin"], wrap=command, patience=PATIENCE)
     try:
         scenario.check(contender.name, port, run)
-        drive(port, question(scenario, run), requests, connections)
+        drive(port, question(scenario, run, contender.name), requests, connections, scenario.new)
     finally:
         process.stop(PATIENCE)
     if not os.path.exists(file):
@@ -55,23 +55,26 @@ def once(contender, scenario, run, ports, requests, connections):
     return file
 
 
-def question(scenario, run):
+def question(scenario, run, contender):
     """The request of this scenario, the same each time."""
-    lines = [f"GET {scenario.path} HTTP/1.1", "Host: shop.example"]
+    body = graphs.body(scenario.graph) if scenario.graph and scenario.works(contender) else ""
+    lines = [f"{'POST' if body else 'GET'} {scenario.path} HTTP/1.1", "Host: shop.example"]
+    if body:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
     if scenario.television:
         lines.append("User-Agent: " + origin.first_line(TELEVISION))
     if scenario.tokens:
         lines.append("Authorization: Bearer " + origin.first_line(origin.tokens(run, "seen.txt", origin.SEEN)))
-    return "\r\n".join([*lines, "", ""]).encode()
+    return "\r\n".join([*lines, "", body]).encode()
 
 
-def drive(port, head, requests, connections):
-    """This many requests, one after the other, over connections that take turns."""
+def drive(port, head, requests, connections, new):
+    """This many requests, one after the other, over connections that take turns. `new`: each has another number where it has room for one."""
     clients = [socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) for _ in range(connections)]
     try:
         for number in range(requests):
             client = clients[number % connections]
-            client.sendall(head)
+            client.sendall(head.replace(graphs.NUMBER.encode(), b"%012d" % (number + 1)) if new else head)
             read_answer(client)
     finally:
         for client in clients:

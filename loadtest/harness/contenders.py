@@ -1,5 +1,6 @@
 """Who is measured: where its binary is, its configuration for a scenario, and how it is started."""
 import datetime
+import json
 import os
 import resource
 import shutil
@@ -18,14 +19,20 @@ FETCHED = os.environ.get("LOADTEST_PEERS", os.path.join(HERE, ".peers"))
 ADMIN_OFFSET = 500
 
 
+#: GraphQL servers of npm, and the interpreter that is linked there once they are installed.
+GRAPHS = os.path.join(FETCHED, "graphs")
+
+
 class Contender:
     """One proxy. `configurations` maps a scenario to the file it runs it with, and nothing else does it run."""
 
-    def __init__(self, name, label, binaries, configurations, command, version=("--version",), environment=None, reload=None, told=None):
+    def __init__(self, name, label, binaries, configurations, command, version=("--version",), environment=None, reload=None, told=None, package=None):
         self.name, self.label, self.binaries, self.configurations = name, label, binaries, configurations
         self._command, self._version, self._environment, self._reload = command, version, environment or {}, reload
         # What it is told of a scenario; the others have it in their configurations.
         self._told = told
+        # The package of npm that it is, where its binary only interprets it.
+        self._package = package
 
     def binary(self):
         """The first of its binaries that there is."""
@@ -40,6 +47,10 @@ class Contender:
         return "not built" if self.name in ("frontgate", "single", "bare") else "not installed (loadtest/peers/fetch)"
 
     def version(self):
+        if self._package:
+            with open(os.path.join(GRAPHS, "node_modules", self._package, "package.json")) as file:
+                interpreter = subprocess.run([self.binary(), "--version"], capture_output=True, text=True).stdout.strip()
+                return f"{json.load(file)['version']}, Node {interpreter}"
         if not self._version:
             return "built from the sources here"
         done = subprocess.run([self.binary(), *self._version], capture_output=True, text=True)
@@ -86,6 +97,8 @@ TLS = ("tls", "tls-full", "tls-resumed", "h2-tls")
 WEBSOCKET = ("websocket", "websocket-echo")
 #: Those where one request is three calls.
 AGGREGATE = ("aggregate", "aggregate-trim", "aggregate-large", "aggregate-large-trim", "aggregate-join")
+#: Those where a query is answered from several calls.
+GRAPH = ("graph-two", "graph-new", "graph-posts")
 #: Those whose origin speaks HTTP/2.
 H2_UPSTREAM = ("h2-upstream", "grpc")
 #: In place of a circuit breaker, for those that have none: ejecting a server that fails.
@@ -222,16 +235,17 @@ ALL = [
         | dict.fromkeys(TLS, "frontgate/tls.yaml") | dict.fromkeys(WEBSOCKET, "frontgate/plain.yaml") | dict.fromkeys(H2_UPSTREAM, "frontgate/h2-upstream.yaml")
         | dict.fromkeys(("aggregate", "aggregate-large", "aggregate-join"), "frontgate/aggregate.yaml")
         | dict.fromkeys(("aggregate-trim", "aggregate-large-trim"), "frontgate/aggregate-trim.yaml")
+        | dict.fromkeys(GRAPH, "frontgate/graphql.yaml")
         | {"large": "frontgate/plain.yaml", "upload": "frontgate/plain.yaml", "fresh": "frontgate/full.yaml", "idle": "frontgate/plain.yaml", "reload": "frontgate/full.yaml"},
         lambda binary, config, port, origin: [binary, "run", "-c", config], reload=hup),
     # What an aggregate costs is said in requests: the same origin behind the same binary, one answer passed on.
     Contender(
         "single", "Frontgate, one request", [os.environ.get("FRONTGATE") or release("frontgate")],
-        dict.fromkeys(("aggregate", "aggregate-large", "aggregate-join"), "frontgate/plain.yaml") | dict.fromkeys(("aggregate-trim", "aggregate-large-trim"), "frontgate/trim.yaml"),
+        dict.fromkeys(("aggregate", "aggregate-large", "aggregate-join", "graph-two", "graph-new"), "frontgate/plain.yaml") | dict.fromkeys(("aggregate-trim", "aggregate-large-trim"), "frontgate/trim.yaml"),
         lambda binary, config, port, origin: [binary, "run", "-c", config]),
     Contender(
         "bare", "bare Pingora", [os.environ.get("BARE") or release("examples/bare")],
-        dict.fromkeys(("plain", "h2", "large", "upload", "auth", "full", "trim", "pipeline", "idle", *TLS, *WEBSOCKET, *H2_UPSTREAM, *AGGREGATE), None),
+        dict.fromkeys(("plain", "h2", "large", "upload", "auth", "full", "trim", "pipeline", "idle", *TLS, *WEBSOCKET, *H2_UPSTREAM, *AGGREGATE, "graph-two"), None),
         lambda binary, config, port, origin: [binary, f"127.0.0.1:{origin}", f"127.0.0.1:{port}"], version=None, told=told),
     Contender(
         "nginx", "nginx", ["nginx"],
@@ -261,6 +275,14 @@ ALL = [
         "lura", "lura (KrakenD's engine)", [os.path.join(FETCHED, "lura")],
         dict.fromkeys(("aggregate", "aggregate-large"), "lura/aggregate.json") | dict.fromkeys(("aggregate-trim", "aggregate-large-trim"), "lura/aggregate-trim.json"),
         lambda binary, config, port, origin: [binary, config], version=None),
+    *(Contender(
+        name, label, [os.path.join(GRAPHS, "node")], dict.fromkeys(GRAPH, None),
+        lambda binary, config, port, origin, name=name: [binary, os.path.join(HERE, "peers", "graphs", f"{name}.cjs")],
+        environment={"NODE_PATH": os.path.join(GRAPHS, "node_modules"), "NODE_ENV": "production"}, package=package)
+      for name, label, package in (("apollo", "Apollo Server", "@apollo/server"), ("mercurius", "mercurius, compiling", "mercurius"))),
+    Contender(
+        "tailcall", "Tailcall", [os.path.join(FETCHED, "bin", "tailcall"), "tailcall"], dict.fromkeys(GRAPH, "graphs/tailcall.graphql"),
+        lambda binary, config, port, origin: [binary, "start", config], environment={"TAILCALL_TRACKER": "false", "TAILCALL_LOG_LEVEL": "error"}),
     Contender(
         "nethttp", "Go net/http", [os.path.join(FETCHED, "nethttp")], dict.fromkeys(("plain", "full", "idle"), None),
         lambda binary, config, port, origin: [binary, f"127.0.0.1:{origin}", f"127.0.0.1:{port}"], version=None),

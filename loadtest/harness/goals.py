@@ -49,6 +49,7 @@ def goals(results):
     plain, full, trim, large, fresh = (scenarios.get(name) for name in ("plain", "full", "trim", "large", "fresh"))
     tls, new, resumed, h2_tls, grpc = (scenarios.get(name) for name in ("tls", "tls-full", "tls-resumed", "h2-tls", "grpc"))
     three, three_large, join = (scenarios.get(name) for name in ("aggregate", "aggregate-large", "aggregate-join"))
+    two, new, posts = (scenarios.get(name) for name in ("graph-two", "graph-new", "graph-posts"))
     late = results.get("latency", {}).get("figures")
     found = []
 
@@ -76,6 +77,24 @@ def goals(results):
     pairs("three calls of 17.5 KB in one answer, x one request", ratio(three_large, "frontgate", "single"), 2.8)
     pairs("three calls of 17.5 KB in one answer, x lura", ratio(three_large, "frontgate", "lura"), 0.08)
     pairs("a list of a hundred and two calls for its elements, x one request for the list", ratio(join, "frontgate", "single"), 3.0)
+    pairs("a query, two calls of 846 B, x one request", ratio(two, "frontgate", "single"), 1.7)
+    pairs("a query, two calls of 846 B, x Tailcall", ratio(two, "frontgate", "tailcall"), 0.8)
+    pairs("a query, two calls of 846 B, x Apollo Server", ratio(two, "frontgate", "apollo"), 0.2)
+    pairs("a hundred posts with their writers, 11 calls, x Apollo Server", ratio(posts, "frontgate", "apollo"), 0.1)
+    pairs("a hundred posts with their writers, 11 calls, x mercurius", ratio(posts, "frontgate", "mercurius"), 0.35)
+    if new and new.get("frontgate") and two and two.get("frontgate"):
+        more = median(new["frontgate"]) - median(two["frontgate"])
+        rounds = min(len(new["frontgate"]), len(two["frontgate"]))
+        found.append(Goal("a document that was never sent before: beyond one that is known", more, 40, rounds=rounds, unit=" us"))
+    harmed = results.get("hostile", {}).get("frontgate")
+    if harmed:
+        worst = max(row["cpu_ms"] if row else float("inf") for row in harmed["documents"].values())
+        found.append(Goal(f"the worst of {len(harmed['documents'])} documents that are made to harm", worst, 20, unit=" ms"))
+        found.append(Goal("memory that sending them ten times more leaves behind", (harmed["after"] - harmed["before"]) / 1e6, 5, unit=" MB"))
+    plans = results.get("plans")
+    if plans:
+        most = max(plans["resident"][1:]) - plans["resident"][0]
+        found.append(Goal(f"memory of {plans['plans']:,} plans, and of as many in their places", most / 1e6, 20, unit=" MB"))
     pairs("17.5 KB untouched, x nginx", ratio(large, "frontgate", "nginx"), 1.25)
     pairs("keep-alive over TLS, x bare Pingora", ratio(tls, "frontgate", "bare"), 1.05)
     pairs("keep-alive over TLS, x nginx", ratio(tls, "frontgate", "nginx"), 1.25)

@@ -75,7 +75,8 @@ def rounds(scenario, contenders, run, ports, settings, say):
             try:
                 processes[contender.name] = contender.start(scenario.name, run, ports[contender.name], ports[scenario.origin()])
                 scenario.check(contender.name, ports[contender.name], run)
-                load(scenario, run, ports[contender.name], 1, settings.connections, scenario.arguments(run, (1, 200) if fresh else None))
+                load(scenario, run, ports[contender.name], 1, settings.connections,
+                     scenario.arguments(run, (1, 200) if fresh else None, contender.name))
                 figures[contender.name] = []
             except (RuntimeError, AssertionError, OSError) as problem:
                 skipped[contender.name] = str(problem)
@@ -91,7 +92,7 @@ def rounds(scenario, contenders, run, ports, settings, say):
                 core, before = Core(), process.cpu_seconds()
                 # wrk sleeps to the end of its time, whether tokens are left or not: no longer than they last.
                 seconds = 1 if fresh else settings.seconds
-                result = load(scenario, run, ports[name], seconds, settings.connections, scenario.arguments(run, slice_))
+                result = load(scenario, run, ports[name], seconds, settings.connections, scenario.arguments(run, slice_, name))
                 spent = process.cpu_seconds() - before
                 result |= core.taken(spent)
                 result["cpu_us"] = spent * 1e6 / max(result["requests"], 1)

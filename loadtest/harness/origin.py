@@ -62,6 +62,33 @@ def joined():
     return document
 
 
+def account():
+    """846 bytes of somebody who is known."""
+    return pad({
+        "id": "1", "name": "Ada Lovelace", "email": "ada@shop.example", "phone": "+44 20 7946 0000", "street": "12 St James's Square",
+        "city": "London", "language": "en", "since": "2019-04-01T08:00:00Z", "groups": ["customers", "newsletter"]}, 846)
+
+
+def cart():
+    """846 bytes of what somebody wants to buy."""
+    items = [{"sku": f"p-{number:03}", "count": number % 4 + 1, "title": f"Lamp No. {number}", "price": 1990} for number in range(1, 9)]
+    return pad({"id": "1", "total": 15920, "items": items}, 846)
+
+
+def posts():
+    """15 KB: a hundred posts by ten people."""
+    return json.dumps([
+        {"id": number, "userId": (number - 1) // 10 + 1, "title": f"What to know about lamp No. {number}", "body": f"{number}: " + "It shines. " * 6}
+        for number in range(1, 101)], separators=(",", ":"))
+
+
+def people():
+    """Those ten, by their numbers."""
+    return {number: json.dumps({
+        "id": number, "name": f"Writer No. {number}", "username": f"writer{number}", "email": f"writer{number}@shop.example",
+        "phone": "+44 20 7946 0000", "website": "shop.example"}, separators=(",", ":")) for number in range(1, 11)}
+
+
 def pad(document, size):
     text = json.dumps(document, separators=(",", ":"))
     rest = size - len(text) - len(',"note":""')
@@ -140,9 +167,11 @@ def verify_microseconds(run):
 
 def start(run, port, template, h2_port=None):
     """The origin of documents; where it has a second port, it speaks HTTP/2 in clear text there."""
-    os.makedirs(os.path.join(run, "www"), exist_ok=True)
+    os.makedirs(os.path.join(run, "www", "people"), exist_ok=True)
     documents = {"products.json": products(), "catalogue.json": catalogue(), "basket.json": basket()}
     documents |= {f"goods-{half[0]:03}.json": goods(half) for half in HALVES}
+    documents |= {"account.json": account(), "cart.json": cart(), "posts.json": posts()}
+    documents |= {f"people/{number}": person for number, person in people().items()}
     for name, text in documents.items():
         with open(os.path.join(run, "www", name), "w") as file:
             file.write(text)

@@ -2,6 +2,7 @@
 from . import machine
 from .contenders import ALL as CONTENDERS
 from .goals import LEAST_ROUNDS, goals, median
+from .graphs import PATIENCE, TIMES
 from .pairs import ratio
 
 LABELS = {contender.name: contender.label for contender in CONTENDERS}
@@ -42,7 +43,7 @@ def markdown(results):
     for name, entry in results.get("scenarios", {}).items():
         if entry["figures"]:
             lines += scenario(name, entry)
-    lines += latency(results) + idle(results) + reload(results) + counts(results) + cachegrind(results)
+    lines += hostile(results) + plans(results) + latency(results) + idle(results) + reload(results) + counts(results) + cachegrind(results)
     if results.get("verify_us"):
         lines += ["", f"One RS256 check alone takes {results['verify_us']:.1f} us here."]
     lines += ["", "## Versions", ""] + [f"- {LABELS[name]}: {version}" for name, version in results["versions"].items()]
@@ -70,6 +71,33 @@ def latency(results):
         of_bare = "1" if name == "bare" else str(ratio(figures, name, "bare", "p99"))
         lines.append(f"| {LABELS[name]} | {rows[0]['rate']} | {median(rows, 'p50'):.0f} | {median(rows, 'p99'):.0f} | {of_bare} |")
     return lines
+
+
+def hostile(results):
+    """What documents that are made to harm cost each contender."""
+    figures = results.get("hostile")
+    if not figures:
+        return []
+    names = list(figures)
+    lines = ["", "## Documents that are made to harm", "",
+             f"Milliseconds of the server's CPU for each, sent {TIMES} times; in brackets the status of its answer.",
+             f"`none`: within {PATIENCE} s there was none, or the connection broke.", "",
+             "| document | " + " | ".join(LABELS[name] for name in names) + " |", "|---|" + "---:|" * len(names)]
+    for document in figures[names[0]]["documents"]:
+        rows = [figures[name]["documents"][document] for name in names]
+        lines.append(f"| {document} | " + " | ".join(f"{row['cpu_ms']:.1f} ({row['status']})" if row else "none" for row in rows) + " |")
+    memory = ", ".join(f"{LABELS[name]} {row['before'] / 2**20:.1f} and {row['after'] / 2**20:.1f} MiB" for name, row in figures.items())
+    return [*lines, "", f"Resident before and after: {memory}."]
+
+
+def plans(results):
+    """The memory that plans take."""
+    found = results.get("plans")
+    if not found:
+        return []
+    first, *later = (f"{each / 2**20:.1f} MiB" for each in found["resident"])
+    return ["", "## Memory of plans", "", f"Resident before {first}, with the plans of {found['plans']:,} documents of {found['bytes_each']:,} B each "
+            f"{later[0]}, with those of as many others in their places {later[1]}."]
 
 
 def idle(results):

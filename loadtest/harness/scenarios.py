@@ -8,13 +8,13 @@ import socket
 import ssl
 import subprocess
 
-from . import origin
-from .contenders import AGGREGATE
+from . import graphs, origin
+from .contenders import AGGREGATE, GRAPH
 
 WRK = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "wrk")
 TELEVISION = os.path.join(WRK, "television.txt")
 #: Those who pass the answer on as it came, where others work on it.
-PASSING = dict.fromkeys(AGGREGATE, ("single", "bare")) | {
+PASSING = dict.fromkeys((*AGGREGATE, *GRAPH), ("single", "bare")) | {
     "auth": ("bare",), "full": ("bare", "nginx", "nethttp", "fasthttp"), "trim": ("bare", "nginx"), "pipeline": ("bare",), "fresh": ()}
 
 
@@ -43,6 +43,10 @@ class Scenario:
     three: str = ""
     #: One request is a list and two calls for its elements.
     join: bool = False
+    #: What a graph is asked, of `graphs.REQUESTS`.
+    graph: str = ""
+    #: No document is sent twice.
+    new: bool = False
 
     def counted(self):
         """Whether cachegrind's plain requests can be those of this scenario."""
@@ -60,9 +64,15 @@ class Scenario:
     def works(self, contender):
         return contender not in PASSING.get(self.name, ())
 
-    def arguments(self, run, slice_=None):
+    def arguments(self, run, slice_=None, contender=""):
         """What `ceiling.lua` is told."""
         arguments = []
+        # Who only passes something on is asked for one document.
+        if self.graph and self.works(contender):
+            path = os.path.join(run, f"{self.graph}.body")
+            with open(path, "w") as file:
+                file.write(graphs.body(self.graph))
+            arguments += [f"graph={path}"] + (["new"] if self.new else [])
         if self.television:
             arguments.append("agents=" + TELEVISION)
         if self.upload:
@@ -97,6 +107,15 @@ class Scenario:
             return
         if self.three:
             self.check_three(contender, port, run)
+            return
+        if self.graph and self.works(contender):
+            status, _, body = ask(port, self.path, {"Content-Type": "application/json"}, graphs.body(self.graph).encode())
+            expect(status == 200, f"{status} instead of 200: {body[:200]!r}")
+            expect(json.loads(body) == {"data": graphs.answer(self.graph)}, f"{len(body)} bytes that are not what was asked for: {body[:200]!r}")
+            return
+        if self.graph:
+            with open(os.path.join(run, "www", "products.json"), "rb") as file:
+                expect(ask(port, self.path, {})[2] == file.read(), "not the origin's document")
             return
         if self.join:
             status, _, body = ask(port, self.path, {})
@@ -169,6 +188,9 @@ ALL = [
     Scenario("aggregate-large", "one request, three calls of 17.5 KB", path="/home/large", three="catalogue"),
     Scenario("aggregate-large-trim", "the same for a television", path="/home/large", three="catalogue", television=True),
     Scenario("aggregate-join", "one request, a list of a hundred and two calls for fifty of its elements each", path="/home/basket", join=True),
+    Scenario("graph-two", "a query that is known and has a variable, two calls of 846 B at once", path="/graphql", graph="two"),
+    Scenario("graph-new", "the same where no document was sent before", path="/graphql", graph="two", new=True),
+    Scenario("graph-posts", "a query for a hundred posts with their writers: 15 KB and ten calls more", path="/graphql", graph="posts"),
     Scenario("pipeline", "the five filters and trimming, 17.5 KB of JSON for a television", path="/api/v1/catalogue", tokens=True, television=True),
 ]
 

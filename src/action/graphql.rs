@@ -171,6 +171,10 @@ impl Composition for Serves {
         model::Graphql::MOST_TOTAL
     }
 
+    fn refers_to(&self, fact: &Selector) -> bool {
+        self.0.graph.refers_to(fact) || self.0.introspection.selectors().contains(&fact)
+    }
+
     fn compose<'a>(&'a self, inquiry: Inquiry<'a>) -> BoxFuture<'a, Composed> {
         Box::pin(async move { self.0.answer(&inquiry).await })
     }

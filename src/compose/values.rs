@@ -40,6 +40,14 @@ static ELEMENTS: LazyLock<Arc<Plan>> = LazyLock::new(|| {
     Arc::new(Plan::new(&all, &[], &marks).expect("one mark is a plan"))
 });
 
+/// A plan that leaves all as it is.
+static WHOLE: LazyLock<Arc<Plan>> = LazyLock::new(Arc::default);
+
+/// The plan of texts that are only proved to be one value: made once, since each has to be compiled.
+pub(crate) fn whole() -> Arc<Plan> {
+    WHOLE.clone()
+}
+
 impl Value<'_> {
     /// Gives the text of the value, or of each element of a list, however deep; those that are null are passed over.
     pub(crate) fn texts(&self, each: &mut dyn FnMut(&[u8])) -> Result<(), NoText> {
@@ -111,7 +119,7 @@ pub(crate) fn read(plan: &Arc<Plan>, text: Bytes) -> Option<frontgate_filters::j
 pub(crate) fn claim(claim: &Claim) -> Option<Proved> {
     let mut text = String::new();
     print(claim, &mut text);
-    read(&Arc::default(), text.into()).map(|document| document.whole())
+    read(&WHOLE, text.into()).map(|document| document.whole())
 }
 
 /// How deep a claim nests is bounded by who read it.

@@ -8,6 +8,8 @@
 
 mod calls;
 mod counting;
+#[cfg(feature = "graphql")]
+mod graphs;
 mod proxies;
 mod traffic;
 
@@ -112,6 +114,10 @@ fn main() {
     let answered = allocations(composed(origin).addresses()[0], "");
     println!("allocations a request: answered from three calls {answered:.2}");
     good &= holds("allocations of a request that is answered from three calls", answered, COMPOSED + STRAY);
+    #[cfg(feature = "graphql")]
+    {
+        good &= graphs::hold(origin);
+    }
     let copied = allocations(mirrored(origin).addresses()[0], "");
     println!("allocations a request: a mirror that hangs: {:+.2}", copied - ours);
     good &= holds("allocations of a mirror that hangs", copied - ours, HUNG_MIRROR + STRAY);

@@ -33,14 +33,29 @@ pub fn drive(address: SocketAddr, requests: usize, more: &str) {
 
 /// The same where each gets this status.
 pub fn drive_to(address: SocketAddr, requests: usize, more: &str, status: &str) {
+    let request = format!(
+        "GET /api/v1/products/7?lang=en HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: budget\r\nAccept: application/json\r\n{more}\r\n"
+    );
+    send(address, requests, &request, status);
+}
+
+/// A POST to a graph.
+#[cfg(feature = "graphql")]
+pub fn question(body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST /graphql HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: budget\r\nAccept: application/json\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// Sends this request so often on one connection, and each is answered with this status.
+pub fn send(address: SocketAddr, requests: usize, request: &str, status: &str) {
     let begins = format!("HTTP/1.1 {status}");
     let mut stream = TcpStream::connect(address).expect("a listener");
     stream.set_nodelay(true).expect("a flag");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
     let mut space = [0_u8; 4096];
-    let request = format!(
-        "GET /api/v1/products/7?lang=en HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: budget\r\nAccept: application/json\r\n{more}\r\n"
-    );
     for _ in 0..requests {
         stream.write_all(request.as_bytes()).expect("a request");
         let mut held = 0;

@@ -1,10 +1,9 @@
 //! The answers of one request: proved texts, and values in them.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use frontgate_filters::json::place::Step;
 use frontgate_filters::json::{Proved, Reader};
+use smallvec::SmallVec;
 
 use super::raw::{self, Found, Range};
 use crate::compose::values;
@@ -12,6 +11,9 @@ use crate::compose::values;
 /// All texts of a request, each of which is one JSON value.
 #[derive(Debug, Default)]
 pub(super) struct Documents(Vec<Bytes>);
+
+/// A value by which others are told: most are short.
+pub(super) type KeyText = SmallVec<[u8; 24]>;
 
 /// A value in one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +34,7 @@ pub(super) enum Data {
 impl Documents {
     /// Takes a text in, if it is one JSON value.
     pub(super) fn read(&mut self, chunks: &[Bytes]) -> Option<Span> {
-        let mut reader = Reader::new(Arc::default());
+        let mut reader = Reader::new(values::whole());
         chunks.iter().try_for_each(|chunk| reader.push(chunk.clone())).ok()?;
         let text = reader.finish().ok()?.whole().into_bytes();
         Some(self.add(text))
@@ -83,7 +85,7 @@ impl Documents {
     /// A value, proved for templates.
     pub(super) fn proved(&self, span: Span) -> Option<Proved> {
         let text = self.0.get(span.document as usize)?.slice(span.range.begin as usize..span.range.end as usize);
-        values::read(&Arc::default(), text).map(|document| document.whole())
+        values::read(&values::whole(), text).map(|document| document.whole())
     }
 
     /// The text of a scalar that is not null: of strings what they say.
@@ -97,12 +99,15 @@ impl Documents {
     }
 
     /// A value by which others are told: of strings what they say, or how they are written where that is no text. Null is none.
-    pub(super) fn key(&self, span: Span) -> Option<Box<[u8]>> {
+    pub(super) fn key(&self, span: Span) -> Option<KeyText> {
         let bytes = self.bytes(span);
         match bytes.first()? {
             b'n' => None,
-            b'"' => Some(self.scalar(span).map_or_else(|| bytes.into(), Into::into)),
-            _ => Some(bytes.into()),
+            b'"' => match bytes.get(1..bytes.len() - 1)? {
+                plain if !plain.contains(&b'\\') => Some(SmallVec::from_slice(plain)),
+                _ => Some(self.scalar(span).map_or_else(|| SmallVec::from_slice(bytes), SmallVec::from_vec)),
+            },
+            _ => Some(SmallVec::from_slice(bytes)),
         }
     }
 

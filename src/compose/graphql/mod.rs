@@ -37,6 +37,7 @@ use apollo_compiler::schema::Implementers;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{Name, Schema};
 use frontgate_filters::words::cache_control::NO_STORE;
+use frontgate_filters::words::selector::Selector;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, VARY};
 
@@ -108,6 +109,11 @@ impl Graph {
         &self.sdl
     }
 
+    /// Whether a call or what is hidden depends on this fact of a request.
+    pub(crate) fn refers_to(&self, fact: &Selector) -> bool {
+        self.tables.selectors.contains(fact)
+    }
+
     /// How many documents are planned, and how many bytes that takes, about.
     #[cfg(test)]
     fn planned(&self) -> (usize, usize) {
@@ -127,9 +133,14 @@ impl Graph {
             Ok(found) => found,
             Err(refusal) => return self.refused(&request, Some(&prepared), refusal, was_planned),
         };
-        if !was_planned {
-            self.cache.put(request.document, request.operation, &prepared);
-        }
+        let prepared = match was_planned {
+            true => prepared,
+            false => {
+                let kept = Arc::new(prepared.to_be_kept());
+                self.cache.put(request.document, request.operation, &kept);
+                kept
+            }
+        };
         let done = Run::new(self, &plan, &prepared, request.document, &variables, inquiry).finish().await;
         self.outcome(&prepared, done, was_planned)
     }
@@ -154,7 +165,10 @@ impl Graph {
         let plan = match prepared.plan(which) {
             Some(plan) => plan,
             None => {
-                let plan = Arc::new(plan::compile(&self.schema, &self.tables, &self.written.limits, prepared, which)?);
+                let (limits, again) = (&self.written.limits, prepared.document.is_none());
+                // Another client's profile, or other values of the variables that say whether fields are there.
+                let read = again.then(|| Prepared::new(&self.schema, limits, request.document, request.operation)).transpose()?;
+                let plan = Arc::new(plan::compile(&self.schema, &self.tables, limits, read.as_ref().unwrap_or(prepared), which)?);
                 prepared.keep(which, &plan);
                 plan
             }

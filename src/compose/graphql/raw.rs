@@ -37,9 +37,44 @@ pub(super) fn white(text: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// This byte eight times.
+const fn eight(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// Which of eight bytes are zero, by their highest bits. What is said of those behind the first one means nothing.
+fn zeros(eight_bytes: u64) -> u64 {
+    eight_bytes.wrapping_sub(eight(0x01)) & !eight_bytes & eight(0x80)
+}
+
+/// So many bytes of a string are looked at without a call: most strings end before.
+const SHORT: usize = 32;
+
 /// Behind the string that begins here.
+#[inline]
 pub(super) fn behind_string(text: &[u8], begin: usize) -> usize {
     let mut at = begin + 1;
+    while let Some(bytes) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let bytes = u64::from_le_bytes(*bytes);
+        let found = zeros(bytes ^ eight(b'"')) | zeros(bytes ^ eight(b'\\'));
+        if found == 0 {
+            at += 8;
+            if at > begin + SHORT {
+                break;
+            }
+            continue;
+        }
+        at += found.trailing_zeros() as usize / 8;
+        if byte(text, at) == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    behind_long(text, at)
+}
+
+/// Behind the string of which this is a part.
+fn behind_long(text: &[u8], mut at: usize) -> usize {
     while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
         at += found;
         if byte(text, at) == b'"' {
@@ -123,7 +158,19 @@ pub(super) fn elements(text: &[u8], of: Range) -> impl Iterator<Item = Range> {
 
 /// Whether a member's name, as it is written, is this one.
 pub(super) fn is_named(written: &[u8], name: &[u8]) -> bool {
-    written == name || written.contains(&b'\\') && decoded(written).as_deref() == Some(name)
+    written == name || has_escapes(written) && decoded(written).as_deref() == Some(name)
+}
+
+/// Whether what stands between quotes says something else than it reads.
+fn has_escapes(written: &[u8]) -> bool {
+    let (chunks, rest) = written.as_chunks::<8>();
+    chunks.iter().any(|bytes| zeros(u64::from_le_bytes(*bytes) ^ eight(b'\\')) != 0) || rest.contains(&b'\\')
+}
+
+/// Which of these names a member's name is, as it is written.
+pub(super) fn among(written: &[u8], names: &[Box<str>]) -> Option<usize> {
+    let position = |text: &[u8]| names.iter().position(|name| name.as_bytes() == text);
+    position(written).or_else(|| has_escapes(written).then(|| decoded(written)).flatten().and_then(|text| position(&text)))
 }
 
 /// The text of what stands between the quotes of a string; nothing where it has none, as half of a surrogate pair.
@@ -232,6 +279,31 @@ mod tests {
         let all: Vec<_> = elements(array, range).map(|value| value.of(array)).collect();
         assert_eq!(all, [&b"{}"[..], br#""]""#, b"[ ]", b"-1.5e3"]);
         assert_eq!(elements(b"{}", Range { begin: 0, end: 2 }).count() + members(b"[]", Range { begin: 0, end: 2 }).count(), 0);
+    }
+
+    #[test]
+    fn the_end_of_a_string_is_found_wherever_its_quote_and_what_is_escaped_lie() {
+        for before in 0..70 {
+            for escapes in ["", r#"\""#, r"\\", r#"\\\""#, "\u{22}\u{5c}"] {
+                let inner = format!("{}{escapes}{}", "é".repeat(before / 2), "x".repeat(before % 2));
+                let inner = if escapes.starts_with('"') { inner.replace('"', "'").replace('\\', "/") } else { inner };
+                for behind in ["", ",", " : \"y\"", "\"\"\"\"\"\"\"\"\"", "\\\\\\\\\\\\\\\\"] {
+                    let text = format!("\"{inner}\"{behind}");
+
+                    assert_eq!(behind_string(text.as_bytes(), 0), inner.len() + 2, "{text}");
+                    assert_eq!(behind_string(&text.as_bytes()[..inner.len() + 1], 0), inner.len() + 1, "not closed: {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_is_known_however_it_is_written() {
+        let names = ["a", "b\"", ""].map(Box::from);
+        let found = |written: &str| among(written.as_bytes(), &names);
+
+        assert_eq!(["a", "\\u0061", "b\\\"", "b\\u0022", ""].map(found), [Some(0), Some(0), Some(1), Some(1), Some(2)]);
+        assert_eq!(["c", "\\u0063", "a\\u0000", "\\ud800"].map(found), [None; 4]);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! A form or a text, which a page of another site can send without being asked, is no request; and a URL changes nothing.
 
+mod body;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
@@ -11,12 +13,11 @@ use frontgate_filters::words::fields;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
+use self::body::Said;
 use super::accept::ranges;
-use super::{Kind, Outcome, Refused, raw};
+use super::{Kind, Outcome, Refused};
 use crate::refusals;
 use crate::telemetry::GraphqlRefusal;
 
@@ -90,7 +91,7 @@ pub(crate) struct Asked<'r> {
     pub is_hash: bool,
     /// Which of its operations.
     pub operation: Option<Cow<'r, str>>,
-    /// The values of variables, as they are written: an object of JSON.
+    /// The values of variables, as JSON: an object.
     pub variables: Option<Cow<'r, [u8]>>,
 }
 
@@ -101,22 +102,6 @@ pub(crate) struct Unread {
     pub counts: GraphqlRefusal,
     /// What the client gets.
     pub reply: Reply,
-}
-
-/// A request as its body writes it. Other members say nothing.
-#[derive(Default, Deserialize)]
-struct Written {
-    #[serde(default)]
-    query: Option<Value>,
-    #[serde(default, rename = "operationName")]
-    operation: Option<Value>,
-    /// Where it lies is found in the text: what is read of numbers would lose digits.
-    #[serde(default)]
-    variables: Option<IgnoredAny>,
-    #[serde(default)]
-    extensions: Option<Value>,
-    #[serde(default, rename = "documentId")]
-    id: Option<Value>,
 }
 
 /// The methods of a route, for `Allow`.
@@ -169,7 +154,7 @@ fn in_body<'r>(headers: &HeaderMap, body: &'r [u8]) -> Result<Result<Asked<'r>, 
         let reply = Reply::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail);
         return Err(Unread { counts: GraphqlRefusal::MediaType, reply });
     }
-    Ok(of_json(body))
+    Ok(body::of_json(body))
 }
 
 /// Whether a content type names no other encoding of characters than the only one that JSON has.
@@ -184,46 +169,10 @@ fn is_utf8(content_type: &[u8]) -> bool {
     })
 }
 
-fn of_json(body: &[u8]) -> Result<Asked<'_>, Wrong> {
-    let body = body.trim_ascii_start();
-    if body.first() == Some(&b'[') {
-        let message = "Several requests in one are not taken: send one at a time, or one document with all that is asked for.";
-        return Err(Wrong { counts: GraphqlRefusal::Batch, message });
-    }
-    if body.first() != Some(&b'{') {
-        return Err(Wrong::malformed("The body is a JSON object with a `query`."));
-    }
-    let text = std::str::from_utf8(body).map_err(|_| Wrong::malformed("The body is not UTF-8."))?;
-    let written: Written = serde_json::from_str(text).map_err(|error| match error.is_data() {
-        true => Wrong::malformed("A member of the body stands there twice."),
-        false => Wrong::malformed("The body is not JSON, or is nested too deep."),
-    })?;
-    let variables = written.variables.and_then(|_| member(text, "variables")).map(Cow::Borrowed);
-    let text = |value: Option<Value>, wrong: &'static str| match value {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(Cow::Owned(text))),
-        Some(_) => Err(Wrong::malformed(wrong)),
-    };
-    asked(
-        text(written.query, "`query` is a text.")?,
-        text(written.id, "`documentId` is a text.")?,
-        text(written.operation, "`operationName` is a text or null.")?,
-        variables,
-        written.extensions,
-    )
-}
-
 /// Whether a URL has a parameter that is a part of a request.
 pub(super) fn asks_in_url(query: &str) -> bool {
     let is_of_request = |key: Cow<'_, [u8]>| matches!(&*key, b"query" | b"documentId" | b"operationName" | b"variables" | b"extensions");
     query.split('&').any(|pair| is_of_request(decoded(pair.split('=').next().unwrap_or_default())))
-}
-
-/// A member of a body, as it is written.
-fn member<'r>(body: &'r str, name: &str) -> Option<&'r [u8]> {
-    let body = body.as_bytes();
-    let mut members = raw::members(body, raw::Range::whole(body));
-    members.find(|(written, _)| raw::is_named(written, name.as_bytes())).map(|(_, value)| value.of(body))
 }
 
 /// What a URL asks for: the members of a body as parameters, `variables` and `extensions` as JSON.
@@ -244,18 +193,23 @@ fn in_url(query: &str) -> Result<Asked<'_>, Wrong> {
             return Err(Wrong::malformed("A parameter stands there twice."));
         }
     }
-    let json = |text: Option<String>, wrong: &'static str| -> Result<Option<Value>, Wrong> {
-        let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-        let value: Value = serde_json::from_str(&text).map_err(|_| Wrong::malformed(wrong))?;
-        Ok(Some(value).filter(|value| !value.is_null()))
-    };
     let text = |text: Option<String>| text.filter(|text| !text.is_empty()).map(Cow::Owned);
-    let variables = variables.filter(|text| !text.is_empty());
-    if variables.as_ref().is_some_and(|text| serde_json::from_str::<IgnoredAny>(text).is_err()) {
-        return Err(Wrong::malformed("`variables` is not JSON."));
-    }
-    let variables = variables.map(|text| Cow::Owned(text.into_bytes()));
-    let extensions = json(extensions, "`extensions` is not JSON.")?;
+    let extensions = match text(extensions) {
+        Some(text) => serde_json::from_str(&text).map_err(|_| Wrong::malformed("`extensions` is not JSON."))?,
+        None => None,
+    };
+    let variables = match variables.filter(|text| !text.is_empty()) {
+        Some(text) => {
+            let not_json = || Wrong::malformed("`variables` is not JSON.");
+            let said: Said<'_> = serde_json::from_str(&text).map_err(|_| not_json())?;
+            let is_there = said.is_object()?;
+            if body::is_too_deep(text.as_bytes()) {
+                return Err(not_json());
+            }
+            is_there.then(|| Cow::Owned(text.into_bytes()))
+        }
+        None => None,
+    };
     asked(text(document), text(id), text(operation), variables, extensions)
 }
 
@@ -275,11 +229,6 @@ fn asked<'r>(
     variables: Option<Cow<'r, [u8]>>,
     extensions: Option<Value>,
 ) -> Result<Asked<'r>, Wrong> {
-    let variables = match variables.as_ref().and_then(|written| written.trim_ascii_start().first()) {
-        None | Some(b'n') => None,
-        Some(b'{') => variables,
-        Some(_) => return Err(Wrong::malformed("`variables` is an object or null.")),
-    };
     let hash = match extensions {
         None => None,
         Some(Value::Object(mut extensions)) => hash(extensions.remove("persistedQuery"))?,
@@ -480,6 +429,10 @@ mod tests {
         assert_eq!(posted(&deep).expect_err("not closed").0, 400);
         let deep = format!("{{\"query\":\"{{a}}\",\"other\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(posted(&deep).is_ok(), "what says nothing is passed over without climbing down into it");
+        for (depth, is_taken) in [(125, true), (126, false), (100_000, false)] {
+            let deep = format!("{{\"query\":\"{{a}}\",\"\\u0076ariables\":{{\"]\\\"\":{}{}}}}}", "[".repeat(depth), "]".repeat(depth));
+            assert_eq!(posted(&deep).map(|(.., variables)| variables.is_some()).unwrap_or(false), is_taken, "{depth}");
+        }
     }
 
     #[test]

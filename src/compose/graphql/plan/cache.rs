@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 
 use super::document::Prepared;
 
@@ -16,9 +17,12 @@ const AT_ONCE: usize = 32;
 /// All are counted anew now and then: a document may get more plans later.
 const COUNTED: u64 = 64;
 
-/// What was made of documents, by their texts and the operation that was meant.
+/// What was made of documents, by their texts and the operation that was meant. Who finds something waits for nobody who finds something, too.
 #[derive(Default)]
-pub(in super::super) struct Cache(Mutex<Kept>);
+pub(in super::super) struct Cache {
+    kept: RwLock<Kept>,
+    clock: AtomicU64,
+}
 
 #[derive(Default)]
 struct Kept {
@@ -27,31 +31,32 @@ struct Kept {
     count: usize,
     /// Bytes of all, as they were when each came, or when all were last counted.
     bytes: usize,
-    clock: u64,
 }
 
 struct Entry {
     operation: Option<Box<str>>,
     prepared: Arc<Prepared>,
-    used: u64,
+    used: AtomicU64,
 }
 
 impl Cache {
     /// What was made of this document for this operation.
     pub(in super::super) fn get(&self, text: &str, operation: Option<&str>) -> Option<Arc<Prepared>> {
-        let mut kept = self.0.lock();
-        kept.clock += 1;
-        let clock = kept.clock;
-        let entry = kept.by_text.get_mut(text)?.iter_mut().find(|entry| entry.operation.as_deref() == operation)?;
-        entry.used = clock;
+        let kept = self.kept.read();
+        let entry = kept.by_text.get(text)?.iter().find(|entry| entry.operation.as_deref() == operation)?;
+        entry.used.store(self.tick(), Ordering::Relaxed);
         Some(entry.prepared.clone())
+    }
+
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Keeps what was made of a document.
     pub(in super::super) fn put(&self, text: &str, operation: Option<&str>, prepared: &Arc<Prepared>) {
-        let mut kept = self.0.lock();
-        kept.clock += 1;
-        let entry = Entry { operation: operation.map(Into::into), prepared: prepared.clone(), used: kept.clock };
+        let now = self.tick();
+        let entry = Entry { operation: operation.map(Into::into), prepared: prepared.clone(), used: AtomicU64::new(now) };
+        let mut kept = self.kept.write();
         let of_text = kept.by_text.entry(text.into()).or_default();
         if of_text.iter().any(|entry| entry.operation.as_deref() == operation) {
             return;
@@ -59,7 +64,7 @@ impl Cache {
         of_text.push(entry);
         kept.count += 1;
         kept.bytes += text.len() + prepared.bytes();
-        if kept.clock.is_multiple_of(COUNTED) {
+        if now.is_multiple_of(COUNTED) {
             kept.bytes = kept.counted();
         }
         kept.make_room();
@@ -68,7 +73,7 @@ impl Cache {
     /// How many there are, and how many bytes they take, about.
     #[cfg(test)]
     pub(in super::super) fn told(&self) -> (usize, usize) {
-        let kept = self.0.lock();
+        let kept = self.kept.read();
         (kept.count, kept.counted())
     }
 }
@@ -85,7 +90,7 @@ impl Kept {
         let mut bytes = self.counted();
         let mut oldest: Vec<(u64, usize)> = Vec::with_capacity(self.count);
         for (text, all) in &self.by_text {
-            oldest.extend(all.iter().map(|entry| (entry.used, text.len() + entry.prepared.bytes())));
+            oldest.extend(all.iter().map(|entry| (entry.used.load(Ordering::Relaxed), text.len() + entry.prepared.bytes())));
         }
         oldest.sort_unstable();
         // The newest one stays in any case.
@@ -101,7 +106,7 @@ impl Kept {
         }
         let Some(gone) = gone else { return };
         self.by_text.retain(|_, all| {
-            all.retain(|entry| entry.used > gone);
+            all.retain(|entry| entry.used.load(Ordering::Relaxed) > gone);
             !all.is_empty()
         });
         self.count = self.by_text.values().map(Vec::len).sum();

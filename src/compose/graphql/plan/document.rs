@@ -9,7 +9,7 @@ use apollo_compiler::executable::{self, ExecutableDocument, Selection, Selection
 use apollo_compiler::parser::Parser;
 use apollo_compiler::validation::{DiagnosticList, Valid};
 use apollo_compiler::{Name, Node, Schema};
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 
 use super::{Fault, Plan, Variables, limits};
 use crate::compose::graphql::input::Input;
@@ -24,9 +24,15 @@ const MOST_CONDITIONS: usize = 16;
 /// The most plans of one operation: one for each way in which its conditions may hold, and for each profile.
 const MOST_PLANS: usize = 16;
 
+/// What an operation without its document takes of memory, and each of its variables, about.
+const BARE: usize = 800;
+const VARIABLE: usize = 400;
+
 /// An operation of a document, and the plans for it.
 pub(in super::super) struct Prepared {
-    pub(in super::super) document: Valid<ExecutableDocument>,
+    /// All of it. Once a plan is made, only who asks for the schema needs it: it takes more memory than all that is made of it.
+    pub(in super::super) document: Option<Valid<ExecutableDocument>>,
+    /// Without what is selected, where the document is not there.
     pub(in super::super) operation: Node<executable::Operation>,
     pub(in super::super) kind: Operation,
     pub(in super::super) name: Option<Arc<str>>,
@@ -34,7 +40,7 @@ pub(in super::super) struct Prepared {
     pub(in super::super) asks_schema: bool,
     /// The variables that say whether fields are there.
     conditions: Box<[Name]>,
-    plans: Mutex<Vec<(Which, Arc<Plan>)>>,
+    plans: RwLock<Vec<(Which, Arc<Plan>)>>,
     /// What it takes of memory, about.
     bytes: AtomicUsize,
 }
@@ -100,7 +106,36 @@ impl Prepared {
         // What the library makes of a document is measured to take about so much for each byte of it.
         let bytes = AtomicUsize::new(1_000 + text.len() * 24);
         let name = operation.name.as_ref().map(|name| name.as_str().into());
-        Ok(Self { document, operation, kind, name, asks_schema, conditions, plans: Mutex::default(), bytes })
+        Ok(Self { document: Some(document), operation, kind, name, asks_schema, conditions, plans: RwLock::default(), bytes })
+    }
+
+    /// The same with no more of the document than requests need that have a plan.
+    pub(in super::super) fn to_be_kept(&self) -> Self {
+        let plans = self.plans.read().clone();
+        let (document, operation) = match self.asks_schema {
+            true => (self.document.clone(), self.operation.clone()),
+            false => {
+                let selection_set = SelectionSet::new(self.operation.selection_set.ty.clone());
+                let operation_type = self.operation.operation_type;
+                let (name, variables, directives) = (self.operation.name.clone(), self.operation.variables.clone(), DirectiveList::new());
+                (None, Node::new(executable::Operation { operation_type, name, variables, directives, selection_set }))
+            }
+        };
+        let bytes = match self.asks_schema {
+            true => self.bytes(),
+            false => BARE + plans.iter().map(|(_, plan)| plan.bytes).sum::<usize>() + operation.variables.len() * VARIABLE,
+        };
+        let (kind, name, conditions) = (self.kind, self.name.clone(), self.conditions.clone());
+        Self {
+            document,
+            operation,
+            kind,
+            name,
+            asks_schema: self.asks_schema,
+            conditions,
+            plans: RwLock::new(plans),
+            bytes: AtomicUsize::new(bytes),
+        }
     }
 
     /// Which of the conditions hold with these variables.
@@ -127,12 +162,12 @@ impl Prepared {
 
     /// A plan that is there already.
     pub(in super::super) fn plan(&self, which: Which) -> Option<Arc<Plan>> {
-        self.plans.lock().iter().find(|(known, _)| *known == which).map(|(_, plan)| plan.clone())
+        self.plans.read().iter().find(|(known, _)| *known == which).map(|(_, plan)| plan.clone())
     }
 
     /// Keeps a plan, in place of the oldest one where there are many.
     pub(in super::super) fn keep(&self, which: Which, plan: &Arc<Plan>) {
-        let mut plans = self.plans.lock();
+        let mut plans = self.plans.write();
         if plans.iter().any(|(known, _)| *known == which) {
             return;
         }

@@ -69,8 +69,8 @@ pub(super) struct Selection {
 pub(super) struct Field {
     /// Its name in the answer.
     pub(super) key: Name,
-    /// Its name in the schema.
-    pub(super) name: Name,
+    /// The same as it stands before the field's value: in quotes, with its colon.
+    pub(super) printed: Box<str>,
     /// Where it stands in the document.
     pub(super) at: u32,
     pub(super) of_type: TypeRef,
@@ -118,6 +118,8 @@ pub(super) struct Site {
     pub(super) field: usize,
     pub(super) group: GroupId,
     pub(super) arguing: Arguing,
+    /// Where the values that its call is made for lie in the objects: in which of the members that are looked for, and the way on from there.
+    pub(super) each: Option<(u16, Steps)>,
     /// Whose objects are found by it, where they are asked for by their keys.
     pub(super) entity: Option<TypeId>,
 }

@@ -41,6 +41,8 @@ pub(super) struct Pending {
     pub(super) node: NodeId,
     /// Its JSON; the root has none.
     pub(super) parent: Option<Span>,
+    /// Where the values lie that the field's call is made for, if the plan says in which of its members.
+    pub(super) each: Option<Span>,
     /// The field's slot.
     pub(super) slot: u32,
     /// Where it is one of the objects that are asked for by their keys: which one, and its type.
@@ -79,7 +81,7 @@ pub(super) struct Completing<'c> {
     /// How many pending ones were noted.
     pub(super) noted: usize,
     base: Option<NodeId>,
-    frames: Vec<Frame>,
+    frames: SmallVec<[Frame; 8]>,
     /// The type of the object that is completed next, where it is known already.
     known: Option<TypeId>,
 }
@@ -91,7 +93,7 @@ impl<'c> Completing<'c> {
         errors: &'c mut Errors,
         pending: &'c mut [Vec<Pending>],
     ) -> Self {
-        Self { tables, plan, documents, tree, errors, pending, noted: 0, base: None, frames: Vec::new(), known: None }
+        Self { tables, plan, documents, tree, errors, pending, noted: 0, base: None, frames: SmallVec::new(), known: None }
     }
 
     /// The root: its fields have no JSON to be found in.
@@ -197,6 +199,22 @@ impl<'c> Completing<'c> {
         Ok(())
     }
 
+    /// Fills the slot of a leaf that is there and is what it has to be; most fields are. Whether it did.
+    fn plain(&mut self, slot: u32, span: Span, field: &Field) -> bool {
+        let (Below::Leaf, 0, Kind::Leaf(leaf)) = (&field.below, field.of_type.lists(), &self.tables.types[field.of_type.base].kind) else {
+            return false;
+        };
+        let bytes = self.documents.bytes(span);
+        let value = match leaf.coerce(bytes) {
+            _ if bytes.first() == Some(&b'n') => return false,
+            Some(Coerced::Same) => Slot::Raw(span),
+            Some(Coerced::Quoted) => Slot::Quoted(span),
+            Some(Coerced::Text(_)) | None => return false,
+        };
+        self.tree.set(slot, value);
+        true
+    }
+
     fn list(&mut self, slot: u32, datum: &Datum, field: &Field, level: usize) -> Result<(), Stop> {
         let documents = self.documents;
         let begin = |completing: &mut Self, count: usize| {
@@ -238,7 +256,7 @@ impl<'c> Completing<'c> {
         let mut found: SmallVec<[Option<Span>; 16]> = SmallVec::from_elem(None, selected.members.len());
         if let Some(span) = span.filter(|_| !selected.members.is_empty()) {
             for (name, range) in raw::members(documents.text(span), span.range) {
-                if let Some(index) = selected.members.iter().position(|member| raw::is_named(name, member.as_bytes())) {
+                if let Some(index) = raw::among(name, &selected.members) {
                     found[index] = Some(Span { document: span.document, range });
                 }
             }
@@ -250,6 +268,11 @@ impl<'c> Completing<'c> {
                 What::TypeName => self.tree.set(slot, tree::type_name(selected.object)),
                 What::Hidden | What::Schema | What::Service | What::Entities(_) => {}
                 What::Member(member, rest) => {
+                    if let (Some(span), true) = (found[*member as usize], rest.is_empty())
+                        && self.plain(slot, span, field)
+                    {
+                        continue;
+                    }
                     let datum = match found[*member as usize] {
                         None => Datum::Nothing,
                         Some(span) if rest.is_empty() => Datum::One(span),
@@ -263,7 +286,8 @@ impl<'c> Completing<'c> {
                 }
                 What::Call(site) => {
                     let node = self.node()?;
-                    self.pending[*site].push(Pending { node, parent: span, slot, element: None });
+                    let each = plan.sites[*site].each.as_ref().and_then(|(member, _)| found[*member as usize]);
+                    self.pending[*site].push(Pending { node, parent: span, each, slot, element: None });
                     self.noted += 1;
                 }
             }

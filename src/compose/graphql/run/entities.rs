@@ -21,7 +21,7 @@ impl Run<'_> {
                 What::Service => {
                     let span = self.documents.add(json!({"sdl": &*graph.sdl}).to_string().into());
                     let node = self.tree.node(0, None, Step::Root, true)?;
-                    self.completed(Pending { node, parent: None, slot, element: None }, index, &Datum::One(span))?;
+                    self.completed(Pending { node, parent: None, each: None, slot, element: None }, index, &Datum::One(span))?;
                 }
                 What::Entities(entities) => self.find_entities(entities, index, slot)?,
                 _ => {}
@@ -53,7 +53,8 @@ impl Run<'_> {
                 continue;
             };
             let span = self.documents.add(known.json().into());
-            let pending = Pending { node, parent: Some(span), slot: first + element as u32, element: Some((element as u32, object)) };
+            let pending =
+                Pending { node, parent: Some(span), each: None, slot: first + element as u32, element: Some((element as u32, object)) };
             match site {
                 Some(site) => self.pending[site].push(pending),
                 None => self.completed(pending, index, &Datum::One(span))?,

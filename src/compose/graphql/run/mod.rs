@@ -226,6 +226,7 @@ impl<'r> Run<'r> {
     /// Asks the library for what is asked of the schema.
     fn ask_schema(&mut self, prepared: &Prepared) {
         let graph = self.graph;
+        let Some(document) = &prepared.document else { return };
         // What is asked of the schema takes texts and words alone.
         let values = self.variables.iter().filter_map(|(name, value)| {
             let value = match value {
@@ -240,7 +241,7 @@ impl<'r> Run<'r> {
         let answered = apollo_compiler::introspection::partial_execute(
             &graph.schema,
             &graph.implementers,
-            &prepared.document,
+            document,
             &prepared.operation,
             Valid::assume_valid_ref(&values),
         );

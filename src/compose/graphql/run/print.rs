@@ -88,9 +88,7 @@ impl Printing<'_> {
                     if index > 0 {
                         out.push(b',');
                     }
-                    out.push(b'"');
-                    out.extend_from_slice(field.key.as_bytes());
-                    out.extend_from_slice(b"\":");
+                    out.extend_from_slice(field.printed.as_bytes());
                     self.slot(self.tree.slots[first as usize + index], out)?;
                 }
                 out.push(b'}');

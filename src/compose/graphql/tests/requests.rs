@@ -1,5 +1,6 @@
 //! What is refused before anything is executed, what is told of the schema, and plans that are kept.
 
+use frontgate_filters::words::selector::Selector;
 use serde_json::json;
 
 use super::super::{At, Kind, Operation, Refused, Request};
@@ -169,6 +170,40 @@ async fn plans_are_kept_and_go_on_with_a_graph_that_is_the_same() {
     assert_eq!(graph.planned().0, count);
     assert!(!run(&graph, ask("{ b }"), &table).await.was_planned, "the oldest are gone");
     assert!(run(&graph, ask("{ a1199: b }"), &table).await.was_planned);
+}
+
+#[tokio::test]
+async fn a_document_that_is_kept_gets_the_plans_that_other_variables_need() {
+    let graph = small(json!({}));
+    let table = Table::new(|_| ok("[]"));
+    let document = "query($x: Boolean!) { b @include(if: $x) c: b ...F } fragment F on Query { d: b @skip(if: $x) }";
+    for (value, was_planned, expected) in
+        [("true", false, r#"{"b":null,"c":null}"#), ("false", true, r#"{"c":null,"d":null}"#), ("true", true, r#"{"b":null,"c":null}"#)]
+    {
+        let variables = format!("{{\"x\": {value}}}");
+
+        let outcome = run(&graph, Request { variables: Some(variables.as_bytes()), ..ask(document) }, &table).await;
+
+        assert_eq!(String::from_utf8_lossy(&outcome.body), format!("{{\"data\":{expected}}}"));
+        assert_eq!(outcome.was_planned, was_planned);
+    }
+    assert_eq!(graph.planned().0, 1);
+}
+
+#[test]
+fn a_graph_depends_on_the_facts_that_it_names_and_on_no_others() {
+    let graph = |beside: serde_json::Value| try_graph("type Query { a: Int }", beside).unwrap_or_else(|_| panic!("a graph"));
+    let call = |more: serde_json::Value| {
+        let mut call = json!({"upstream": "u", "get": "/a"});
+        call.as_object_mut().expect("a call").extend(more.as_object().expect("more").clone());
+        graph(json!({"fields": {"Query.a": call}}))
+    };
+    let device = Selector::Device;
+
+    assert!(!call(json!({})).refers_to(&device));
+    assert!(call(json!({"headers": {"X-Device": "{device}"}})).refers_to(&device));
+    assert!(call(json!({"when": {"device": "desktop"}})).refers_to(&device));
+    assert!(graph(json!({"hide": {"profiles": {"tv": ["Query.a"]}}})).refers_to(&device));
 }
 
 #[tokio::test]

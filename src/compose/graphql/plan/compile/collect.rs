@@ -56,7 +56,8 @@ impl<'c> Compiler<'c> {
                 }
                 Written::FragmentSpread(spread) => {
                     if collected.seen.insert(spread.fragment_name.as_str())
-                        && let Some(fragment) = self.prepared.document.fragments.get(&spread.fragment_name)
+                        && let Some(fragment) =
+                            self.prepared.document.as_ref().and_then(|document| document.fragments.get(&spread.fragment_name))
                         && self.may_be(fragment.type_condition(), object)
                     {
                         self.collect(&fragment.selection_set, object, collected);

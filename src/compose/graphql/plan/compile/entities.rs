@@ -20,7 +20,7 @@ impl Compiler<'_> {
             let site = entity.via.as_ref().map(|via| {
                 let group = self.group(via.call(), place);
                 let arguing = Arguing::Constant(Arc::default());
-                self.plan.sites.push(Site { selection, field, group, arguing, entity: Some(entity.object) });
+                self.plan.sites.push(Site { selection, field, group, arguing, each: None, entity: Some(entity.object) });
                 self.plan.groups[group].sites.push(self.plan.sites.len() - 1);
                 self.plan.sites.len() - 1
             });

@@ -15,7 +15,7 @@ use frontgate_filters::json::place::Step;
 use super::cost::Times;
 use super::document::{Prepared, Refusal, Which};
 use super::{Arguing, Below, Entities, Fault, Field, Group, GroupId, Plan, Selection, SelectionId, Site, What};
-use crate::compose::graphql::tables::{CallId, From, Kind, Tables, TypeId};
+use crate::compose::graphql::tables::{CallId, From, Kind, Of, Tables, TypeId};
 use crate::compose::graphql::{Operation, Refused};
 use crate::config::model::GraphLimits;
 
@@ -171,7 +171,14 @@ impl<'c> Compiler<'c> {
                         times = Times::of(own, &arguing);
                         let group = self.group(*call, place);
                         let site = self.plan.sites.len();
-                        self.plan.sites.push(Site { selection, field: index, group, arguing, entity: None });
+                        let each = match self.tables.calls[*call].each.as_ref().map(|each| &each.of) {
+                            Some(Of::Parent(steps)) => match member(steps, members) {
+                                What::Member(index, rest) => Some((index, rest)),
+                                _ => None,
+                            },
+                            _ => None,
+                        };
+                        self.plan.sites.push(Site { selection, field: index, group, arguing, each, entity: None });
                         self.plan.groups[group].sites.push(site);
                         within = Place { group: Some(group), level: place.level + 1, ..place };
                         What::Call(site)
@@ -198,7 +205,8 @@ impl<'c> Compiler<'c> {
             }
         };
         let at = first.name.location().map_or(0, |span| span.offset() as u32);
-        Ok(Field { key: key.clone(), name: first.name.clone(), at, of_type, what, below, times })
+        let printed = format!("\"{key}\":").into();
+        Ok(Field { key: key.clone(), printed, at, of_type, what, below, times })
     }
 
     fn is_hidden(&self, object: TypeId, name: &str) -> bool {
@@ -227,7 +235,7 @@ impl<'c> Compiler<'c> {
         let mut plan = self.plan;
         plan.cost = plan.cost(None);
         let fields = plan.selections.iter().map(|one| {
-            let fields: usize = one.fields.iter().map(|field| size_of::<Field>() + field.key.len() + field.name.len()).sum();
+            let fields: usize = one.fields.iter().map(|field| size_of::<Field>() + 64 + field.key.len() * 2).sum();
             64 + fields + one.members.iter().map(|name| 16 + name.len()).sum::<usize>()
         });
         let sites = plan.sites.iter().map(|site| size_of::<Site>() + site.arguing.bytes());

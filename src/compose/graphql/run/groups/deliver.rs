@@ -7,7 +7,7 @@ use frontgate_filters::json::place::Step;
 use smallvec::SmallVec;
 
 use super::{EachValue, Progress, Share, Use};
-use crate::compose::graphql::documents::{Data, Span};
+use crate::compose::graphql::documents::{Data, KeyText, Span};
 use crate::compose::graphql::plan::{GroupId, SiteId};
 use crate::compose::graphql::run::Run;
 use crate::compose::graphql::run::complete::{Completing, Datum};
@@ -22,7 +22,7 @@ impl Run<'_> {
         let (plan, graph) = (self.plan, self.graph);
         let index = plan.groups[group].call;
         let call = &graph.tables.calls[index];
-        let reads: Vec<Read> = progress
+        let reads: SmallVec<[Read; 4]> = progress
             .requests
             .iter()
             .map(|request| match &request.outcome {
@@ -38,7 +38,11 @@ impl Run<'_> {
                 }
             }
         }
-        let mut known: HashMap<(SiteId, Span), Slot> = HashMap::new();
+        // What the fields of one site get of one value, or of one answer.
+        let mut known: Vec<Option<(SiteId, Span, Slot)>> = match progress.uses.len() {
+            0 | 1 => Vec::new(),
+            _ => vec![None; progress.values.len().max(self.fetches.len())],
+        };
         for Use { site, pending, of } in progress.uses {
             // What came before it may have made its object null.
             if !self.tree.is_wanted(pending.node) {
@@ -49,6 +53,11 @@ impl Run<'_> {
             // One of the objects that are asked for by their keys is in the list that the field is.
             let level = usize::from(pending.element.is_some());
             let (is_nullable, lists) = (of_type.nullable[level], of_type.lists() - level);
+            let number = match &of {
+                Share::Request(request) => progress.requests[*request].outcome.as_ref().and_then(|outcome| outcome.as_ref().ok().copied()),
+                Share::Value(value) => Some(*value),
+                Share::Nothing | Share::Failed(_) | Share::Values(_) => None,
+            };
             let datum = match of {
                 Share::Nothing => Datum::Nothing,
                 Share::Failed(failure) => self.failed(call, failure),
@@ -71,11 +80,14 @@ impl Run<'_> {
                 }
             };
             // What is the same for many objects is completed once, where nothing in it depends on its place.
+            let place = number.and_then(|number| known.get_mut(number));
             let whole = match &datum {
-                Datum::One(span) => Some((site, *span)),
+                Datum::One(span) => place.map(|place| (*span, place)),
                 _ => None,
             };
-            if let Some(slot) = whole.and_then(|whole| known.get(&whole)) {
+            if let Some((span, Some((same_site, same_span, slot)))) = &whole
+                && (*same_site, *same_span) == (site, *span)
+            {
                 self.tree.set(pending.slot, *slot);
                 continue;
             }
@@ -84,8 +96,8 @@ impl Run<'_> {
             let mut completing = Completing::new(tables, &mut self.tree, &mut self.errors, &mut self.pending);
             completing.answered(pending, selection, field, &datum)?;
             let is_alone = completing.noted == 0 && self.errors.count == errors;
-            if let Some(whole) = whole.filter(|_| is_alone) {
-                known.insert(whole, self.tree.slots[pending.slot as usize]);
+            if let Some((span, place)) = whole.filter(|_| is_alone) {
+                *place = Some((site, span, self.tree.slots[pending.slot as usize]));
             }
         }
         Ok(())
@@ -93,7 +105,7 @@ impl Run<'_> {
 
     /// Which element of a batch's answer is for which value.
     fn sort(&self, call: &Call, by: &[Step], answer: Span, values: &mut [EachValue]) {
-        let mut by_text: HashMap<Box<[u8]>, SmallVec<[usize; 1]>> = HashMap::with_capacity(values.len());
+        let mut by_text: HashMap<KeyText, SmallVec<[usize; 1]>> = HashMap::with_capacity(values.len());
         for (index, value) in values.iter().enumerate() {
             by_text.entry(value.key.text.clone()).or_default().push(index);
         }

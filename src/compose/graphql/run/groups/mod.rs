@@ -75,7 +75,7 @@ impl<'r> Run<'r> {
         let (plan, graph) = (self.plan, self.graph);
         let index = plan.groups[group].call;
         let call = &graph.tables.calls[index];
-        let mut sites: Vec<(SiteId, Vec<Pending>)> = Vec::with_capacity(plan.groups[group].sites.len());
+        let mut sites: SmallVec<[(SiteId, Vec<Pending>); 4]> = SmallVec::new();
         for &site in &plan.groups[group].sites {
             let mut pending = std::mem::take(&mut self.pending[site]);
             pending.retain(|pending| self.tree.is_wanted(pending.node));

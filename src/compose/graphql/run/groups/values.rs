@@ -1,12 +1,13 @@
 //! The values that calls are made for: those of all objects of a level together, each once.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::{EachValue, Progress, Request, Share, Use};
-use crate::compose::graphql::documents::{Data, Span};
+use crate::compose::graphql::documents::{Data, KeyText, Span};
 use crate::compose::graphql::plan::SiteId;
 use crate::compose::graphql::run::Run;
 use crate::compose::graphql::run::complete::Pending;
@@ -19,17 +20,47 @@ use crate::compose::values::Value;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) is_text: bool,
-    pub(super) text: Box<[u8]>,
+    pub(super) text: KeyText,
 }
+
+/// So many values are looked through one after the other: that is cheaper than a table.
+const FEW: usize = 16;
 
 /// Values with one set of arguments: they can be asked for together.
 pub(super) struct Bucket {
     pub(super) arguments: Arc<Arguments>,
+    /// All of them, where they are more than a few.
     pub(super) by_key: HashMap<Key, usize>,
     /// In the order in which they appear first.
     pub(super) values: Vec<(Key, Span)>,
     /// The fields that want them, by their positions in it.
     pub(super) uses: Vec<usize>,
+}
+
+impl Bucket {
+    /// The number of a value, which is a new one where nobody has wanted it yet.
+    fn value(&mut self, key: Key, span: Span) -> usize {
+        let known = match self.values.len() <= FEW {
+            true => self.values.iter().position(|(known, _)| *known == key),
+            false => self.by_key.get(&key).copied(),
+        };
+        if let Some(known) = known {
+            return known;
+        }
+        let value = self.values.len();
+        match value.cmp(&FEW) {
+            Ordering::Less => {}
+            Ordering::Equal => {
+                self.by_key = self.values.iter().enumerate().map(|(value, (key, _))| (key.clone(), value)).collect();
+                self.by_key.insert(key.clone(), value);
+            }
+            Ordering::Greater => {
+                self.by_key.insert(key.clone(), value);
+            }
+        }
+        self.values.push((key, span));
+        value
+    }
 }
 
 impl Run<'_> {
@@ -50,7 +81,13 @@ impl Run<'_> {
         let bucket = &mut buckets[bucket];
         for pending in pending {
             let data = match of {
-                Of::Parent(steps) => pending.parent.map_or(Data::Nothing, |parent| self.documents.find(parent, steps)),
+                Of::Parent(steps) => match (pending.parent, &self.plan.sites[site].each) {
+                    // Where it lies was found with what is selected of the object.
+                    (Some(parent), Some((_, rest))) if self.documents.first(parent) == b'{' => {
+                        pending.each.map_or(Data::Nothing, |span| self.documents.find(span, rest))
+                    }
+                    (parent, _) => parent.map_or(Data::Nothing, |parent| self.documents.find(parent, steps)),
+                },
                 Of::Arguments(steps) => match argument(arguments, steps).and_then(Value::into_json) {
                     Some(value) => Data::One(self.documents.add(value.into_bytes())),
                     None => Data::Nothing,
@@ -58,12 +95,7 @@ impl Run<'_> {
             };
             let mut one = |span: Span| {
                 let key = Key { is_text: self.documents.first(span) == b'"', text: self.documents.key(span)? };
-                let next = bucket.values.len();
-                let value = *bucket.by_key.entry(key.clone()).or_insert(next);
-                if value == next {
-                    bucket.values.push((key, span));
-                }
-                Some(value)
+                Some(bucket.value(key, span))
             };
             let of = match data {
                 Data::Nothing => Share::Nothing,
