@@ -112,7 +112,7 @@ impl Documents {
     }
 
     /// What an element of a batch's answer says whose it is, by the place where it says so.
-    pub(super) fn owner(&self, element: Span, by: &[Step]) -> Option<Box<[u8]>> {
+    pub(super) fn owner(&self, element: Span, by: &[Step]) -> Option<KeyText> {
         match self.find(element, by) {
             Data::One(span) => self.key(span),
             Data::Many(spans) => spans.first().and_then(|span| self.key(*span)),

@@ -69,7 +69,9 @@ pub(super) struct Selection {
 pub(super) struct Field {
     /// Its name in the answer.
     pub(super) key: Name,
-    /// The same as it stands before the field's value: in quotes, with its colon.
+    /// Its name in the schema.
+    pub(super) name: Name,
+    /// Its name in the answer as it stands before the field's value: in quotes, with its colon.
     pub(super) printed: Box<str>,
     /// Where it stands in the document.
     pub(super) at: u32,

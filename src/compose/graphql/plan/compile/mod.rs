@@ -206,7 +206,7 @@ impl<'c> Compiler<'c> {
         };
         let at = first.name.location().map_or(0, |span| span.offset() as u32);
         let printed = format!("\"{key}\":").into();
-        Ok(Field { key: key.clone(), printed, at, of_type, what, below, times })
+        Ok(Field { key: key.clone(), name: first.name.clone(), printed, at, of_type, what, below, times })
     }
 
     fn is_hidden(&self, object: TypeId, name: &str) -> bool {
