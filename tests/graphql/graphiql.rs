@@ -113,7 +113,7 @@ fn who_may_see_the_schema_by_a_token_types_it_and_the_browser_keeps_it_nowhere()
     let Some(mut browser) = opened(&format!("http://{}/graphql", gateway.address)) else { return };
 
     type_into(&mut browser, QUERY, "{ greeting { word } __type(name: \"Greeting\") { fields { name } } }");
-    run(&mut browser, "The schema is not told here.");
+    run(&mut browser, "Introspection is off here: the schema is not told.");
     browser.value(
         "[...document.querySelectorAll('.graphiql-editor-tools button')].find((button) => button.textContent === 'Headers').click()",
     );

@@ -267,7 +267,7 @@ fn what_was_decided_and_how_long_calls_took_is_told_to_who_is_trusted() {
     let sdl = "type Query { thing: Thing gone: Thing } type Thing { name: String }";
     let config = |trusted: &str| {
         format!(
-            "version: 1\nserver: {{listeners: [{{address: 127.0.0.1:0}}], {trusted}}}\nupstreams: {{p: {{endpoints: [\"{}\"]}}, q: {{endpoints: [127.0.0.1:1]}}}}\n\
+            "version: 1\nserver: {{listeners: [{{address: 127.0.0.1:0}}], admin: 127.0.0.1:0, {trusted}}}\nupstreams: {{p: {{endpoints: [\"{}\"]}}, q: {{endpoints: [127.0.0.1:1]}}}}\n\
              routes:\n  - name: graph\n    path: /graphql\n    timeout: 60s\n    graphql:\n      schema: {sdl:?}\n      \
              fields: {{Query.thing: {{upstream: p, get: /thing}}, Query.gone: {{upstream: q, get: /gone}}}}\n",
             origin.address
@@ -300,7 +300,7 @@ fn what_was_decided_and_how_long_calls_took_is_told_to_who_is_trusted() {
 fn numbers_of_variables_reach_services_with_all_their_digits() {
     let origin = Origin::json(r#"{"name": "x"}"#);
     let text = format!(
-        "version: 1\nserver: {{listeners: [{{address: 127.0.0.1:0}}]}}\nupstreams: {{p: {{endpoints: [\"{}\"]}}}}\n\
+        "version: 1\nserver: {{listeners: [{{address: 127.0.0.1:0}}], admin: 127.0.0.1:0}}\nupstreams: {{p: {{endpoints: [\"{}\"]}}}}\n\
          routes:\n  - name: graph\n    path: /graphql\n    timeout: 60s\n    graphql:\n      \
          schema: \"scalar Big type Query {{ thing(id: ID!, big: Big): Thing }} type Thing {{ name: String }}\"\n      \
          fields: {{Query.thing: {{upstream: p, post: \"/thing/{{args.id}}\", body: {{big: \"{{args.big}}\"}}}}}}\n",
