@@ -99,6 +99,9 @@ def rounds(scenario, contenders, run, ports, settings, say):
                 result["resident"] = process.resident_bytes()
                 figures[name].append(result)
             say(f"  round {number + 1}: " + ", ".join(f"{name} {rows[-1]['cpu_us']:.1f} us" for name, rows in figures.items()))
+        for name in [name for name, rows in figures.items() if not all(row["requests"] for row in rows)]:
+            answers = sum(row["requests"] for row in figures.pop(name))
+            skipped[name] = f"{answers} answers in {settings.rounds} rounds"
     finally:
         for process in processes.values():
             process.stop()
