@@ -399,7 +399,8 @@ async fn a_batch_of_which_nothing_says_whose_it_is_has_failed_and_an_empty_one_h
         assert_eq!(json_of(&outcome)["data"]["user"], data);
         let mut told: Vec<&str> = header(&outcome, "x-bff-missing").into_iter().flat_map(|names| names.split(", ")).collect();
         let mut expected: Vec<&str> = missing.split(", ").filter(|name| !name.is_empty()).collect();
-        (told.sort_unstable(), expected.sort_unstable());
+        told.sort_unstable();
+        expected.sort_unstable();
         assert_eq!(told, expected);
         assert_eq!(outcome.missing.len(), expected.len());
         assert!(outcome.missing.iter().all(|missing| missing.cause == "malformed"), "{:?}", outcome.missing);
@@ -441,16 +442,16 @@ async fn what_came_in_place_of_a_value_is_told_to_operators_and_not_to_clients()
 async fn what_is_wrong_with_a_document_is_told_once_and_without_what_only_follows_from_it() {
     let graph = shop(json!({}));
     let table = Table::of(&[]);
-    for (document, messages) in [
-        ("{ user(id: 1) { nam } }", vec!["type `User` does not have a field `nam`"]),
-        ("{ user(id: 1) { name", vec!["syntax error: expected `}`, found the end"]),
-        ("{ user(id: 1 { name } }", vec!["syntax error: expected `)`, found `{`"]),
-        ("{ user(id: 1) }", vec!["interface, union and object types must have a subselection set"]),
+    for (document, message) in [
+        ("{ user(id: 1) { nam } }", "type `User` does not have a field `nam`"),
+        ("{ user(id: 1) { name", "syntax error: expected `}`, found the end"),
+        ("{ user(id: 1 { name } }", "syntax error: expected `)`, found `{`"),
+        ("{ user(id: 1) }", "interface, union and object types must have a subselection set"),
     ] {
         let answer = json_of(&run(&graph, ask(document), &table).await);
 
         let errors = answer["errors"].as_array().unwrap();
         let found: Vec<&str> = errors.iter().map(|error| error["message"].as_str().unwrap()).collect();
-        assert!(found.len() == messages.len() && found[0].starts_with(messages[0]), "{document}: {found:?}");
+        assert!(found.len() == 1 && found[0].starts_with(message), "{document}: {found:?}");
     }
 }
