@@ -6,6 +6,8 @@ mod audits;
 mod cases;
 /// What the page for graphs shows.
 mod page;
+/// Fields that another graph answers.
+mod services;
 /// What is promised, rule by rule.
 mod serving;
 /// REST services behind a schema.

@@ -153,6 +153,15 @@ keys_of_a_call! {
         headers,
         /// Timeout of all attempts together; by default, and at most, what the route has left.
         timeout,
+        /// A GraphQL document with one operation, for an upstream that is a GraphQL service: it is sent by `post` with its variables, and `data` of
+        /// the answer is what counts. An answer with `errors` has failed, whatever its status. Nothing in the document is a reference: what it needs
+        /// are variables.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        query: Option<Spanned<String>>,
+        /// The variables of `query` by their names, each JSON with references in its texts as in `body`. One that finds nothing is not sent, or fails
+        /// the call where the document cannot do without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        variables: Option<Spanned<Ordered<Spanned<Json>>>>,
         /// The statuses that are success: one, a range, or a list of them. An answer of status 204 is null, and so are 404 and 410 of a GET.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expect: Option<Spanned<Expect>>,
@@ -215,6 +224,7 @@ impl Keys {
         let requests = [&self.upstream, &self.get, &self.post, &self.put, &self.patch, &self.delete];
         requests.iter().any(|key| key.is_some())
             || !self.headers.is_empty()
+            || [self.query.is_some(), self.variables.is_some()].contains(&true)
             || [self.body.is_some(), self.timeout.is_some(), self.expect.is_some(), self.at.is_some(), self.when.is_some()].contains(&true)
             || [self.otherwise.is_some(), self.each.is_some(), self.most.is_some(), self.concurrency.is_some()].contains(&true)
             || [self.batch.is_some(), self.by.is_some(), self.many.is_some(), self.keep.is_some(), self.drop.is_some()].contains(&true)
@@ -229,6 +239,8 @@ impl From<Keys> for GraphField {
             requests: keys.requests(),
             upstream: keys.upstream.unwrap_or_default(),
             body: keys.body,
+            query: keys.query,
+            variables: keys.variables,
             headers: keys.headers,
             timeout: keys.timeout,
             expect: keys.expect.map(|expect| expect.value).unwrap_or_default(),
@@ -265,6 +277,8 @@ impl From<GraphField> for Keys {
             delete,
             upstream: (!call.upstream.is_empty()).then_some(call.upstream),
             body: call.body,
+            query: call.query,
+            variables: call.variables,
             headers: call.headers,
             timeout: call.timeout,
             expect: (call.expect != Expect::default()).then(|| Spanned::nowhere(call.expect)),

@@ -202,3 +202,33 @@ fn roots_are_answered_and_arguments_that_have_to_be_given_are_used() {
         ],
     );
 }
+
+#[cfg(feature = "graphql")]
+#[test]
+fn fields_ask_a_service_with_a_document_that_fits_what_they_are() {
+    let with = |field: &str, call: &str| {
+        let written = fields("");
+        let others: Vec<&str> = written.lines().filter(|line| !line.contains(&format!("{field}:"))).collect();
+        told("methods: [POST]", SCHEMA, &format!("{}\n        {field}: {{upstream: p, post: /graphql, {call}}}", others.join("\n")))
+    };
+
+    let user = "query: 'query User($id: ID!) { user(id: $id) { id name } }', variables: {id: '{args.id}'}, at: user";
+    assert_told(&with("Query.user", user), &[]);
+    assert_told(
+        &with("Query.user", "query: 'mutation User($id: ID!) { user(id: $id) { id } }', variables: {id: '{args.id}'}"),
+        &[
+            "Error at query: Query.user is asked beside others and as often as it is wanted, and this document is a mutation (help: make it a field of Mutation)",
+        ],
+    );
+    assert_told(
+        &with(
+            "Mutation.rate",
+            "query: 'query Rate($p: ID!, $s: Int!) { rate(p: $p, s: $s) { stars } }', variables: {p: '{args.product}', s: '{args.stars}'}",
+        ),
+        &["Warning at query: Mutation.rate is a mutation, and a query changes nothing"],
+    );
+    assert_told(
+        &with("Query.user", "query: 'query User($id: ID!) { user(id: $id) { id } }', variables: {id: '{args.uid}'}"),
+        &["has no argument uid", "requires the argument id, and nothing uses it"],
+    );
+}
