@@ -13,6 +13,7 @@ mod memory;
 pub(crate) mod reference;
 #[cfg(feature = "saga")]
 pub(crate) mod saga;
+pub(crate) mod service;
 pub(crate) mod stages;
 pub(crate) mod template;
 pub(crate) mod values;

@@ -144,8 +144,7 @@ fn key_of(root: &Node, place: Place) -> Option<Place> {
 }
 
 /// Where a line of a text begins in a block that holds it, each of whose lines is indented alike.
-#[cfg(feature = "graphql")]
-fn block_line(block: &str, text: &str, line: usize) -> Option<usize> {
+pub(in crate::config) fn block_line(block: &str, text: &str, line: usize) -> Option<usize> {
     let (first, content) = text.lines().enumerate().find(|(_, content)| !content.trim().is_empty())?;
     let mut starts = Vec::new();
     let mut at = 0;

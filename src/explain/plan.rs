@@ -15,6 +15,7 @@ use pingora_http::RequestHeader;
 use serde::{Deserialize, Serialize};
 
 use crate::compose::reference::{Origin, Reference, Scope, Text};
+use crate::compose::service;
 use crate::compose::stages::stages;
 use crate::compose::template::{Source, Target};
 use crate::compose::values::{self, Value, Values};
@@ -46,6 +47,9 @@ struct Planned {
     upstream: String,
     /// Path and query, with what is known by now filled in.
     target: String,
+    /// The operation that a GraphQL service is sent: `query Home`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    operation: Option<String>,
     /// What becomes of the request where it fails: `required`, `optional` or `otherwise`; of a call for each of several values `partial`: what
     /// fails of it is left out.
     fails: String,
@@ -131,10 +135,8 @@ fn needs(call: &Call, scope: Scope<'_>) -> Vec<usize> {
     };
     call.requests.iter().for_each(|(_, target)| read(target));
     call.headers.values().for_each(|value| read(value));
-    if let Some(body) = &call.body {
-        Json::texts(body, &mut |text| read(text.value));
-    }
-    let spread = call.body.iter().flat_map(|body| Json::spread(body));
+    call.sends().for_each(|body| Json::texts(body, &mut |text| read(text.value)));
+    let spread = call.sends().flat_map(Json::spread);
     let bare =
         call.each.iter().map(|each| each.written()).chain(call.when.iter().flat_map(|when| &when.facts).map(|fact| fact.of.as_str()));
     let bare = bare.chain(spread);
@@ -171,6 +173,7 @@ impl Seen<'_> {
             method: verb.method().to_string(),
             upstream: call.upstream.value.clone(),
             target: self.snapshot.loaded.shown(target.place, verb.key(), &filled).into_owned(),
+            operation: service::named(call),
             fails: fails.to_owned(),
             when: (!later.is_empty()).then(|| later.join(" and ")),
             timeout: call.timeout.as_ref().map(|timeout| timeout.to_string()),
@@ -362,11 +365,12 @@ impl fmt::Display for Plan {
             match &call.not_made {
                 Some(why) => writeln!(f, "not made: {why}")?,
                 None => {
+                    let operation = call.operation.clone();
                     let each = call.each.as_ref().map(|each| format!("each of {each}"));
                     let when = call.when.as_ref().map(|when| format!("if {when}"));
                     let circuits = call.circuits.iter().map(|circuit| format!("circuit {circuit}"));
                     let fails = if call.fails == "partial" { "what fails is left out" } else { &call.fails };
-                    let parts = [Some(fails.to_owned()), call.timeout.clone(), each, when].into_iter().flatten().chain(circuits);
+                    let parts = [operation, Some(fails.to_owned()), call.timeout.clone(), each, when].into_iter().flatten().chain(circuits);
                     writeln!(f, "{}", parts.collect::<Vec<_>>().join(", "))?;
                 }
             }

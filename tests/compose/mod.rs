@@ -24,6 +24,8 @@ pub mod mock;
 mod rules;
 /// What operators see of pages that fail or lack something.
 mod seen;
+/// Services that speak GraphQL.
+pub mod services;
 /// How such a request is served: its body, its client, what is told of its calls.
 mod serving;
 /// A reading of JSON that shares nothing with the one that is tested.

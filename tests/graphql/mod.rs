@@ -14,6 +14,8 @@ mod graphiql;
 mod page;
 /// A federation router with this graph under it.
 mod router;
+/// Fields that another graph answers.
+mod services;
 /// What is promised, rule by rule.
 mod serving;
 /// REST services behind a schema.

@@ -9,6 +9,7 @@ use frontgate_filters::words::cache_control::NO_STORE;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::compose::service::NoData;
 use crate::compose::{Answered, CallResult, Failed};
 use crate::telemetry::Flag;
 
@@ -19,8 +20,10 @@ pub(super) enum Failure {
     Status(Box<Unexpected>),
     /// There is no answer.
     Unanswered(Failed),
-    /// The answer is not one JSON value.
+    /// The answer is not one JSON value, or none of what it should be.
     Malformed,
+    /// A GraphQL service has answered with so many errors.
+    Errors(usize),
     /// There are more values to call for than these.
     TooManyValues(usize),
     /// There are more calls than these.
@@ -64,6 +67,7 @@ impl Failure {
             Self::Status(unexpected) => CallResult::of_unexpected(unexpected.status),
             Self::Unanswered(failed) => failed.result(),
             Self::Malformed => CallResult::Malformed,
+            Self::Errors(_) => CallResult::Errors,
             Self::TooManyValues(_) | Self::TooManyCalls(_) | Self::TooLong => CallResult::TooLarge,
             Self::ValueMissing(_) => CallResult::ValueMissing,
         }
@@ -73,6 +77,8 @@ impl Failure {
     pub(super) fn cause(&self) -> Cow<'static, str> {
         match self {
             Self::Status(unexpected) => format!("status {}", unexpected.status.as_u16()).into(),
+            Self::Errors(1) => "1 error".into(),
+            Self::Errors(count) => format!("{count} errors").into(),
             Self::TooManyValues(most) => format!("more than {most} values").into(),
             Self::TooManyCalls(most) => format!("more than {most} calls").into(),
             Self::ValueMissing(Some(name)) => format!("{}: {name}", self.result().word()).into(),
@@ -118,9 +124,18 @@ impl Failure {
             Self::TooManyValues(_) | Self::TooManyCalls(_) => {
                 Reply::problem(StatusCode::BAD_GATEWAY, "call_failed", "This answer needs more calls than allowed.")
             }
-            Self::Unanswered(_) | Self::Malformed => failed(StatusCode::BAD_GATEWAY),
+            Self::Unanswered(_) | Self::Malformed | Self::Errors(_) => failed(StatusCode::BAD_GATEWAY),
         };
         reply.with(CACHE_CONTROL, NO_STORE).with_member("call", call.clone())
+    }
+}
+
+impl From<NoData> for Failure {
+    fn from(why: NoData) -> Self {
+        match why {
+            NoData::Errors(count) => Self::Errors(count),
+            NoData::Malformed => Self::Malformed,
+        }
     }
 }
 

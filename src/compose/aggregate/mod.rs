@@ -81,6 +81,10 @@ struct Call {
     target: Target<Source>,
     headers: Box<[(HeaderName, Words<Source>)]>,
     body: Body,
+    /// Whether it changes nothing: a GET, or a query to a GraphQL service.
+    is_safe: bool,
+    /// Whether its upstream is a GraphQL service, of whose answer the data counts.
+    asks_service: bool,
     timeout: Option<Duration>,
     expect: model::Expect,
     when: Option<Condition>,
@@ -192,7 +196,7 @@ impl Aggregate {
                 call.shown_at.is_empty() && !call.needed_by.is_empty() && call.needed_by.iter().all(|&other| hidden[other]);
             hidden[index] |= only_for_hidden;
         }
-        let mut made: Vec<bool> = self.calls.iter().zip(&hidden).map(|(call, hidden)| !hidden || call.method != Method::GET).collect();
+        let mut made: Vec<bool> = self.calls.iter().zip(&hidden).map(|(call, hidden)| !hidden || !call.is_safe).collect();
         for &index in self.last_first.iter() {
             made[index] |= self.calls[index].needed_by.iter().any(|&other| made[other]);
         }

@@ -7,6 +7,7 @@ use frontgate_filters::json::splice::{Item, Member, MemberName, Piece, Template}
 use frontgate_filters::json::{Path, Plan, Policy, Proved};
 use memchr::memmem::Finder;
 
+use super::scalar::Scalar;
 use super::words::Words;
 use super::{Missing, Resolve};
 use crate::compose::reference::{Reference, Text, Wrong};
@@ -30,11 +31,20 @@ pub(crate) enum Stands {
     InText,
 }
 
+/// What a place takes for its value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Takes {
+    /// Whether nothing can be made of the whole where the value is missing or null.
+    pub is_needed: bool,
+    /// What a text becomes.
+    pub scalar: Scalar,
+}
+
 /// What is put into a place.
 #[derive(Clone, Debug)]
 enum Filling<S> {
     /// The value itself, of whatever type.
-    Value { source: S, default: Option<Proved> },
+    Value { source: S, default: Option<Proved>, takes: Takes },
     /// Text around values.
     Words(Words<S>),
     /// Elements, or members but for those that are named beside them.
@@ -66,16 +76,49 @@ impl<S> Json<S> {
         Ok(Self { template: piece.into(), fillings: reading.fillings.into(), paths: reading.paths.into() })
     }
 
+    /// An object of constants, in which nothing is a reference, and behind them a member whose texts may hold some.
+    #[cfg_attr(not(feature = "graphql"), allow(dead_code, reason = "no service is asked so"))]
+    pub(crate) fn beside(
+        constants: &[(&str, &serde_json::Value)],
+        name: &str,
+        value: &serde_json::Value,
+        resolve: &mut Resolve<'_, S>,
+    ) -> Result<Self, Wrong> {
+        let mut reading = Reading { fillings: Vec::new(), paths: Vec::new(), path: vec![name.into()], resolve };
+        let piece = reading.piece(value)?;
+        let named = |name: &str, piece| Member::Named(MemberName::new(name), piece);
+        let constants = constants.iter().map(|(name, value)| named(name, Piece::constant(value)));
+        let whole = Piece::object(constants.chain([named(name, piece)]).collect());
+        Ok(Self { template: whole.into(), fillings: reading.fillings.into(), paths: reading.paths.into() })
+    }
+
+    /// Says of each place that is a reference and nothing else what it takes, by the names that lead there.
+    #[cfg_attr(not(feature = "graphql"), allow(dead_code, reason = "no service is asked so"))]
+    pub(crate) fn takes(&mut self, wanted: &mut dyn FnMut(&[Box<str>]) -> Takes) -> Result<(), String> {
+        for (filling, path) in self.fillings.iter_mut().zip(&self.paths) {
+            if let Filling::Value { default, takes, .. } = filling {
+                *takes = wanted(path);
+                if let Some(text) = default.as_ref().and_then(|text| serde_json::from_slice::<String>(&text.to_bytes()).ok()) {
+                    let of_text = takes.scalar.of_text(text.as_bytes()).ok_or_else(|| format!("`{text}` is no {}", takes.scalar))?;
+                    *default = Some(of_text);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What its references stand for.
     pub(crate) fn sources<'s>(&'s self, each: &mut dyn FnMut(&'s S)) {
         self.fillings.iter().for_each(|filling| filling.sources(each));
     }
 
-    /// What those of its references stand for without whose values a call fails: those within a text.
+    /// What those of its references stand for without whose values a call fails: those within a text, and those that a place cannot do without.
     pub(crate) fn needed<'s>(&'s self, each: &mut dyn FnMut(&'s S)) {
         for filling in &self.fillings {
-            if let Filling::Words(words) = filling {
-                words.needed(each);
+            match filling {
+                Filling::Words(words) => words.needed(each),
+                Filling::Value { source, default: None, takes: Takes { is_needed: true, .. } } => each(source),
+                Filling::Value { .. } | Filling::Spread { .. } => {}
             }
         }
     }
@@ -105,10 +148,17 @@ impl<S> Filling<S> {
 
     fn fill(&self, values: &dyn Values<S>, lacking: Lacking) -> Result<Option<Proved>, Missing> {
         match self {
-            Self::Value { source, default: None } => Ok(values.find(source).and_then(values::Value::into_json)),
-            Self::Value { source, default } => {
-                let found = values.find(source).filter(|value| !value.is_null());
-                Ok(found.and_then(values::Value::into_json).or_else(|| default.clone()))
+            Self::Value { source, default, takes } => {
+                let found = match values.find(source) {
+                    // A fact of the request is text, and what it is meant as the place says.
+                    Some(values::Value::Text(text)) if takes.scalar != Scalar::Any => Some(takes.scalar.of_text(&text).ok_or(Missing)?),
+                    found => found.filter(|value| default.is_none() || !value.is_null()).and_then(values::Value::into_json),
+                };
+                match found.or_else(|| default.clone()) {
+                    None if takes.is_needed => Err(Missing),
+                    Some(value) if takes.is_needed && value.is_null() => Err(Missing),
+                    found => Ok(found),
+                }
             }
             Self::Words(words) => {
                 let text = words.expand(values).and_then(|text| text.ok_or(Missing));
@@ -189,7 +239,7 @@ impl<S> Reading<'_, '_, S> {
         {
             let default = reference.default.as_deref().map(values::string);
             let source = (self.resolve)(reference)?;
-            return Ok(Piece::hole(self.add(Filling::Value { source, default })));
+            return Ok(Piece::hole(self.add(Filling::Value { source, default, takes: Takes::default() })));
         }
         if read.references().next().is_none() {
             return Ok(Piece::constant(&read.literal().into()));

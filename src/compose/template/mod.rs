@@ -4,12 +4,17 @@
 //! begin a parameter, in a header no line, and in JSON no member.
 
 mod json;
+mod scalar;
 mod target;
 #[cfg(test)]
 mod tests;
 mod words;
 
+#[cfg(feature = "graphql")]
+pub(crate) use json::Takes;
 pub(crate) use json::{Json, Lacking, Stands};
+#[cfg(feature = "graphql")]
+pub(crate) use scalar::Scalar;
 pub(crate) use target::{Target, leads_astray};
 pub(crate) use words::Words;
 

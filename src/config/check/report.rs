@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use frontgate_filters::words::spanned::{Place, Problem, Spanned, Weight};
 
+use crate::config::block_line;
 use crate::config::diagnostics::{Code, Diagnostic, nearest};
 use crate::config::places::{At, Places, Source};
 use crate::config::read::collect::Index;
@@ -72,8 +73,22 @@ impl<'t> Tree<'t> {
                 let start = at.range.start + start;
                 At { file: at.file, range: start + part.start..start + part.end }
             }
+            _ if !self.is_from_environment(text.place) && !part.is_empty() => self.within_block(&at, text.value, part).unwrap_or(at),
             _ => at,
         })
+    }
+
+    /// Where a part of a text is written that stands as a block, each of its lines indented alike.
+    fn within_block(&self, at: &At, text: &str, part: Range<usize>) -> Option<At> {
+        let source = &self.sources.get(at.file)?.text;
+        // What a block begins with is indented like the rest of it, and is no part of the text.
+        let block = source.get(..at.range.start)?.rfind('\n').map_or(0, |newline| newline + 1);
+        let before = text.get(..part.start)?;
+        let begins = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let ends = text.get(part.start..)?.find('\n').map_or(text.len(), |newline| part.start + newline);
+        let start = block + block_line(source.get(block..)?, text, before.matches('\n').count())?;
+        let columns = part.start - begins..part.end.clamp(part.start, ends) - begins;
+        Some(At { file: at.file, range: start + columns.start..start + columns.end })
     }
 
     /// The place of the key whose value this is.

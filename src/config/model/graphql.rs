@@ -13,7 +13,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::compose::{Call, Expect, Json, JsonPath, JsonPlace, Ordered, Verb, When, Within, written};
+use super::compose::{Call, Expect, Json, JsonPath, JsonPlace, Ordered, Verb, When, Within, keys_of_a_call, targets, written};
 use super::forms::{Short, deserialize_short_or_long, schemas, short_or};
 
 /// A GraphQL schema whose fields are answered from calls: a query says which of them are made.
@@ -134,95 +134,89 @@ pub struct GraphField {
     pub from: Option<Spanned<JsonPlace>>,
 }
 
-/// A field as it is written: all keys on one level.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "GraphField")]
-struct Keys {
-    /// The upstream that is asked; its balance, health checks, retries and timeouts hold as for a proxied request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    upstream: Option<Spanned<String>>,
-    /// Path and query of a GET, with references in braces: `/by/{parent.id}?limit={args.limit}`. `{args.x}` is an argument of the field,
-    /// `{parent.x}` a member of the JSON of the object that it belongs to. In a path they are percent-encoded, in a query encoded as forms
-    /// are; a parameter that finds nothing is left out, and a path that finds nothing fails the call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    get: Option<Spanned<String>>,
-    /// Path and query of a POST.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    post: Option<Spanned<String>>,
-    /// Path and query of a PUT.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    put: Option<Spanned<String>>,
-    /// Path and query of a PATCH.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    patch: Option<Spanned<String>>,
-    /// Path and query of a DELETE.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    delete: Option<Spanned<String>>,
-    /// The body as JSON, with references in its texts: `"{args.stars}"` alone is the value of whatever type, within other text its text.
-    /// Without it nothing is sent.
-    #[serde(default, deserialize_with = "written", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Json>")]
-    body: Option<Spanned<Json>>,
-    /// Headers beside the gateway's own, with references in braces. One that finds nothing is not sent.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    headers: BTreeMap<String, Spanned<String>>,
-    /// Timeout of all attempts together; by default, and at most, what the route has left.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    timeout: Option<Spanned<Duration>>,
-    /// The statuses that are success: one, a range, or a list of them. An answer of status 204 is null, and so are 404 and 410 of a GET.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    expect: Option<Spanned<Expect>>,
-    /// The part of the answer that counts, by default all of it: `data.items`, `data.items.0`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    at: Option<Spanned<JsonPlace>>,
-    /// Facts of the request that must all hold, or the call is not made and the field is null: each with a value, a list of values, or `"*"`
-    /// for any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    when: Option<Spanned<When>>,
-    /// What stands in place of its answer where it fails, any JSON; the field has then no error.
-    #[serde(default, deserialize_with = "written", skip_serializing_if = "Option::is_none")]
-    otherwise: Option<Spanned<serde_json::Value>>,
-    /// Values of the objects that the field belongs to, for each of which the call is made, once for each that is not like another:
-    /// `parent.product_id`. All objects of a level of the query are taken together. The value is `{each}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    each: Option<Spanned<Within>>,
-    /// The most values of `each`, by default 100; with more of them the call fails.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    most: Option<Spanned<u32>>,
-    /// How many calls of an `each` are made at once, by default 8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    concurrency: Option<Spanned<u32>>,
-    /// How many values of `each` are asked for in one call; `{each}` is then these, with commas between them. By default one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    batch: Option<Spanned<u32>>,
-    /// Where an element of a batch's answer says which of the values it is for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    by: Option<Spanned<JsonPlace>>,
-    /// Whether all elements of a value count, as a list; by default the first one does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    many: Option<Spanned<bool>>,
-    /// Another place in the JSON of the object that the field belongs to, in place of a call: `address.city`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    from: Option<Spanned<JsonPlace>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
-    keep: Option<Spanned<Vec<Spanned<JsonPath>>>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
-    drop: Option<Spanned<Vec<Spanned<JsonPath>>>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
-    rename: Option<Spanned<Ordered<Spanned<String>>>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
-    optional: Option<Spanned<bool>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
-    into: Option<Spanned<Within>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
-    back: Option<Spanned<Vec<Spanned<String>>>>,
+keys_of_a_call! {
+    /// A field as it is written: all keys on one level.
+    #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[schemars(rename = "GraphField")]
+    struct Keys {
+        /// The upstream that is asked; its balance, health checks, retries and timeouts hold as for a proxied request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        upstream: Option<Spanned<String>>,
+        /// Path and query of a GET, with references in braces: `/by/{parent.id}?limit={args.limit}`. `{args.x}` is an argument of the field,
+        /// `{parent.x}` a member of the JSON of the object that it belongs to. In a path they are percent-encoded, in a query encoded as forms
+        /// are; a parameter that finds nothing is left out, and a path that finds nothing fails the call.
+        get,
+        /// The body as JSON, with references in its texts: `"{args.stars}"` alone is the value of whatever type, within other text its text.
+        /// Without it nothing is sent.
+        body,
+        /// Headers beside the gateway's own, with references in braces. One that finds nothing is not sent.
+        headers,
+        /// Timeout of all attempts together; by default, and at most, what the route has left.
+        timeout,
+        /// A GraphQL document with one operation, for an upstream that is a GraphQL service: it is sent by `post` with its variables, and `data` of
+        /// the answer is what counts. An answer with `errors` has failed, whatever its status. Nothing in the document is a reference: what it needs
+        /// are variables.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        query: Option<Spanned<String>>,
+        /// The variables of `query` by their names, each JSON with references in its texts as in `body`. One that finds nothing is not sent, or fails
+        /// the call where the document cannot do without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        variables: Option<Spanned<Ordered<Spanned<Json>>>>,
+        /// The statuses that are success: one, a range, or a list of them. An answer of status 204 is null, and so are 404 and 410 of a GET.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expect: Option<Spanned<Expect>>,
+        /// The part of the answer that counts, by default all of it: `data.items`, `data.items.0`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Spanned<JsonPlace>>,
+        /// Facts of the request that must all hold, or the call is not made and the field is null: each with a value, a list of values, or `"*"`
+        /// for any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        when: Option<Spanned<When>>,
+        /// What stands in place of its answer where it fails, any JSON; the field has then no error.
+        #[serde(default, deserialize_with = "written", skip_serializing_if = "Option::is_none")]
+        otherwise: Option<Spanned<serde_json::Value>>,
+        /// Values of the objects that the field belongs to, for each of which the call is made, once for each that is not like another:
+        /// `parent.product_id`. All objects of a level of the query are taken together. The value is `{each}`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        each: Option<Spanned<Within>>,
+        /// The most values of `each`, by default 100; with more of them the call fails.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        most: Option<Spanned<u32>>,
+        /// How many calls of an `each` are made at once, by default 8.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        concurrency: Option<Spanned<u32>>,
+        /// How many values of `each` are asked for in one call; `{each}` is then these, with commas between them. By default one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        batch: Option<Spanned<u32>>,
+        /// Where an element of a batch's answer says which of the values it is for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Spanned<JsonPlace>>,
+        /// Whether all elements of a value count, as a list; by default the first one does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        many: Option<Spanned<bool>>,
+        /// Another place in the JSON of the object that the field belongs to, in place of a call: `address.city`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Spanned<JsonPlace>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(skip)]
+        keep: Option<Spanned<Vec<Spanned<JsonPath>>>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(skip)]
+        drop: Option<Spanned<Vec<Spanned<JsonPath>>>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(skip)]
+        rename: Option<Spanned<Ordered<Spanned<String>>>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(skip)]
+        optional: Option<Spanned<bool>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(skip)]
+        into: Option<Spanned<Within>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(skip)]
+        back: Option<Spanned<Vec<Spanned<String>>>>,
+    }
 }
 
 impl Keys {
@@ -231,6 +225,7 @@ impl Keys {
         let requests = [&self.upstream, &self.get, &self.post, &self.put, &self.patch, &self.delete];
         requests.iter().any(|key| key.is_some())
             || !self.headers.is_empty()
+            || [self.query.is_some(), self.variables.is_some()].contains(&true)
             || [self.body.is_some(), self.timeout.is_some(), self.expect.is_some(), self.at.is_some(), self.when.is_some()].contains(&true)
             || [self.otherwise.is_some(), self.each.is_some(), self.most.is_some(), self.concurrency.is_some()].contains(&true)
             || [self.batch.is_some(), self.by.is_some(), self.many.is_some(), self.keep.is_some(), self.drop.is_some()].contains(&true)
@@ -239,14 +234,14 @@ impl Keys {
 }
 
 impl From<Keys> for GraphField {
-    fn from(keys: Keys) -> Self {
+    fn from(mut keys: Keys) -> Self {
         let is_call = keys.is_call();
-        let verbs =
-            [(Verb::Get, keys.get), (Verb::Post, keys.post), (Verb::Put, keys.put), (Verb::Patch, keys.patch), (Verb::Delete, keys.delete)];
         let call = Call {
+            requests: keys.requests(),
             upstream: keys.upstream.unwrap_or_default(),
-            requests: verbs.into_iter().filter_map(|(verb, target)| Some((verb, target?))).collect(),
             body: keys.body,
+            query: keys.query,
+            variables: keys.variables,
             headers: keys.headers,
             timeout: keys.timeout,
             expect: keys.expect.map(|expect| expect.value).unwrap_or_default(),
@@ -274,15 +269,17 @@ impl From<GraphField> for Keys {
     fn from(field: GraphField) -> Self {
         let Some(call) = field.call else { return Self { from: field.from, ..Self::default() } };
         let call = *call;
-        let target = |wanted: Verb| call.requests.iter().find(|(verb, _)| *verb == wanted).map(|(_, target)| target.clone());
+        let [get, post, put, patch, delete] = targets(&call);
         Self {
-            get: target(Verb::Get),
-            post: target(Verb::Post),
-            put: target(Verb::Put),
-            patch: target(Verb::Patch),
-            delete: target(Verb::Delete),
+            get,
+            post,
+            put,
+            patch,
+            delete,
             upstream: (!call.upstream.is_empty()).then_some(call.upstream),
             body: call.body,
+            query: call.query,
+            variables: call.variables,
             headers: call.headers,
             timeout: call.timeout,
             expect: (call.expect != Expect::default()).then(|| Spanned::nowhere(call.expect)),

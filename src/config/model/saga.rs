@@ -235,6 +235,8 @@ fn plain(upstream: Spanned<String>, requests: Vec<(Verb, Spanned<String>)>) -> C
         upstream,
         requests,
         body: None,
+        query: None,
+        variables: None,
         headers: BTreeMap::new(),
         timeout: None,
         expect: Expect::default(),

@@ -34,6 +34,8 @@ pub(crate) enum CallResult {
     CircuitOpen,
     /// The answer is not what it should be: no JSON, no HTTP, or a status that is neither an error nor expected.
     Malformed,
+    /// A GraphQL service answered with errors.
+    Errors,
     /// The answer is too long.
     TooLarge,
     /// It was not made, for a value that it needs is missing.
@@ -44,7 +46,7 @@ pub(crate) enum CallResult {
 
 impl CallResult {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Ok,
         Self::Status4xx,
         Self::Status5xx,
@@ -53,6 +55,7 @@ impl CallResult {
         Self::Unavailable,
         Self::CircuitOpen,
         Self::Malformed,
+        Self::Errors,
         Self::TooLarge,
         Self::ValueMissing,
         Self::Skipped,
@@ -78,6 +81,7 @@ impl CallResult {
             Self::Unavailable => "unavailable",
             Self::CircuitOpen => "circuit_open",
             Self::Malformed => "malformed",
+            Self::Errors => "errors",
             Self::TooLarge => "too_large",
             Self::ValueMissing => "value_missing",
             Self::Skipped => "skipped",

@@ -13,13 +13,15 @@ use frontgate_filters::json::{Document, Path, Place, Plan, path::Segment};
 use frontgate_filters::words::matching::{Fact, Match, Wanted};
 use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::Spanned;
-use http::{HeaderName, HeaderValue, Method};
+use http::header::ACCEPT;
+use http::{HeaderName, HeaderValue};
 
 use self::marks::Marks;
 use self::names::Renames;
 use super::source::Source;
 use super::{Aggregate, Batch, Body, Call, Condition, Each, Into, Names, Varies};
 use crate::compose::reference::{Origin, Reference, Scope, Wrong};
+use crate::compose::service;
 use crate::compose::stages::stages;
 use crate::compose::template::{Json, Stands, Target, Words};
 use crate::compose::values;
@@ -60,10 +62,9 @@ pub(crate) fn compile(
     for index in 0..calls.len() {
         let gets = |other: &Call| other.each.as_ref().is_some_and(|each| each.of == index && each.into.is_some());
         calls[index].needed_by = (0..calls.len()).filter(|&other| needs[other].contains(&index)).collect();
-        calls[index].may_be_repeated = calls[index].method == Method::GET && {
+        calls[index].may_be_repeated = calls[index].is_safe && {
             let one = &calls[index];
-            let alike =
-                |other: &Call| other.method == Method::GET && Arc::ptr_eq(&one.pool, &other.pool) && one.target.may_be_like(&other.target);
+            let alike = |other: &Call| other.is_safe && Arc::ptr_eq(&one.pool, &other.pool) && one.target.may_be_like(&other.target);
             one.each.is_some() || calls.iter().enumerate().any(|(other, call)| other != index && alike(call))
         };
         calls[index].gets = (0..calls.len()).filter(|&other| gets(&calls[other])).collect();
@@ -117,6 +118,8 @@ struct Draft {
     target: Target<Source>,
     headers: Vec<(HeaderName, Words<Source>)>,
     body: Body,
+    is_safe: bool,
+    asks_service: bool,
     when: Option<Condition>,
     each: Option<Each>,
     needs: BTreeSet<usize>,
@@ -158,11 +161,18 @@ impl Compiler<'_> {
             let words = Words::compile(text, &mut |reference| self.source(reference, each)).map_err(said)?;
             Ok((HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?, words))
         });
-        let headers = headers.collect::<Result<Vec<_>, String>>()?;
-        let body = match &call.body {
-            Some(body) => Body::Json(self.json(&serde_json::to_value(&body.value).map_err(|error| error.to_string())?, each)?),
-            None if verb.sends_a_body() => Body::Client,
-            None => Body::None,
+        let mut headers = headers.collect::<Result<Vec<_>, String>>()?;
+        let sent = service::sent(call, &mut |reference| self.source(reference, each))?;
+        let asks_service = sent.is_some();
+        let is_safe = sent.as_ref().map_or(verb == model::Verb::Get, |sent| !sent.changes);
+        if asks_service && headers.iter().all(|(name, _)| *name != ACCEPT) {
+            headers.push((ACCEPT, Words::compile(service::ACCEPTS, &mut |reference| self.source(reference, each)).map_err(said)?));
+        }
+        let body = match (sent, &call.body) {
+            (Some(sent), _) => Body::Json(sent.body),
+            (None, Some(body)) => Body::Json(self.json(&serde_json::to_value(&body.value).map_err(|error| error.to_string())?, each)?),
+            (None, None) if verb.sends_a_body() => Body::Client,
+            (None, None) => Body::None,
         };
         let mut fails_with = BTreeSet::new();
         let mut refers = |source: &Source| fails_with.extend(source.call());
@@ -176,7 +186,7 @@ impl Compiler<'_> {
         fails_with.extend(each.as_ref().map(|each| each.of));
         let mut needs = fails_with.clone();
         needs.extend(when.iter().flat_map(|when| &when.values).filter_map(|(source, _)| source.call()));
-        Ok(Draft { name: name.into(), pool, target, headers, body, when, each, needs, fails_with })
+        Ok(Draft { name: name.into(), pool, target, headers, body, is_safe, asks_service, when, each, needs, fails_with })
     }
 
     fn condition(&mut self, when: &model::When) -> Result<Condition, String> {
@@ -259,6 +269,8 @@ fn finish(draft: Draft, marks: &Marks, call: &model::Call) -> Result<Call, Strin
         target: draft.target,
         headers: draft.headers.into(),
         body: draft.body,
+        is_safe: draft.is_safe,
+        asks_service: draft.asks_service,
         when: draft.when,
         otherwise,
         each: draft.each,

@@ -26,13 +26,15 @@ pub(super) struct Fetch {
     pub(super) ended: Option<Result<Answered, Failed>>,
 }
 
-/// A GET.
+/// A GET, or what asks a GraphQL service for something.
 #[derive(PartialEq)]
 struct Asked {
     /// The address of its pool, which only tells it from others.
     pool: usize,
     target: String,
     fields: HeaderMap,
+    /// What a GraphQL service is sent.
+    body: Option<Bytes>,
     /// Who waits shorter than others has a request of its own, which ends sooner.
     timeout: Option<Duration>,
 }
@@ -52,6 +54,7 @@ impl<'r> Run<'r> {
             pool: Arc::as_ptr(ready.pool).addr(),
             target: ready.target.clone(),
             fields: ready.fields.clone(),
+            body: ready.body.clone(),
             timeout: ready.timeout,
         });
         if asked.is_some()

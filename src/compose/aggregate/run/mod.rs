@@ -20,9 +20,10 @@ use self::fetch::{Consumer, Fetch};
 use super::failure::Failure;
 use super::find::Known;
 use super::results::{One, Outcome};
-use super::{Aggregate, answer};
+use super::{Aggregate, Call, answer};
 use crate::compose::caching::Caching;
 use crate::compose::making::Making;
+use crate::compose::service;
 use crate::compose::values::{self, Value};
 use crate::compose::{Answered, CallResult, Calls, Composed, Held, Inquiry, Missing};
 use crate::refusals;
@@ -248,16 +249,13 @@ impl<'r> Run<'r> {
         if !call.expect.contains(answered.status.as_u16()) {
             return Err(Failure::of_status(answered, self.aggregate.passes_errors));
         }
-        let document = if answered.status == http::StatusCode::NO_CONTENT {
+        let document = if call.asks_service {
+            let data = service::data(answered)?.into_bytes();
+            call.document(std::slice::from_ref(&data))?
+        } else if answered.status == http::StatusCode::NO_CONTENT {
             call.null.clone()
         } else {
-            let mut reader = Reader::new(call.plan.clone());
-            let pushed = answered.body.iter().try_for_each(|chunk| reader.push(chunk.clone()));
-            let document = pushed.and_then(|()| reader.finish()).map_err(|_| Failure::Malformed)?;
-            if !each::is_for(call, &document) {
-                return Err(Failure::Malformed);
-            }
-            Arc::new(document)
+            call.document(&answered.body)?
         };
         self.calls.count(&call.name, CallResult::Ok);
         keeping.keep();
@@ -290,5 +288,15 @@ impl<'r> Run<'r> {
             self.work.push_back(Work::Deliver(fetch));
         }
         Ok(())
+    }
+}
+
+impl Call {
+    /// A text as the call wants it.
+    fn document(&self, chunks: &[Bytes]) -> Result<Arc<Document>, Failure> {
+        let mut reader = Reader::new(self.plan.clone());
+        let pushed = chunks.iter().try_for_each(|chunk| reader.push(chunk.clone()));
+        let document = pushed.and_then(|()| reader.finish()).map_err(|_| Failure::Malformed)?;
+        if each::is_for(self, &document) { Ok(Arc::new(document)) } else { Err(Failure::Malformed) }
     }
 }

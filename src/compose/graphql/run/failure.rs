@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use super::super::tables::CallId;
 use super::tree::Step;
+use crate::compose::service::NoData;
 use crate::compose::{CallResult, Failed};
 
 /// What an error is, as `extensions.code` says it.
@@ -84,6 +85,16 @@ impl Failure {
     pub(super) fn malformed(call: CallId) -> Arc<Self> {
         let result = CallResult::Malformed;
         Arc::new(Self { call, code: Code::Failed, status: None, result, cause: result.word().into() })
+    }
+
+    /// Of a GraphQL service that has answered without its data.
+    pub(super) fn no_data(call: CallId, why: NoData) -> Arc<Self> {
+        let (result, cause) = match why {
+            NoData::Errors(1) => (CallResult::Errors, "1 error".into()),
+            NoData::Errors(count) => (CallResult::Errors, format!("{count} errors").into()),
+            NoData::Malformed => return Self::malformed(call),
+        };
+        Arc::new(Self { call, code: Code::Failed, status: None, result, cause })
     }
 
     /// A value that it needs is missing.

@@ -13,6 +13,7 @@ use super::super::source::{Arguments, Known};
 use super::super::tables::{Call, CallId};
 use super::Run;
 use super::failure::Failure;
+use crate::compose::service::{self, NoData};
 use crate::compose::template::{Lacking, Missing};
 use crate::compose::values::Value;
 use crate::compose::{Answered, CallResult, Failed, Ready};
@@ -21,8 +22,8 @@ use crate::config::model::Graphql;
 /// A request that was sent.
 #[derive(Default)]
 pub(super) struct Fetch {
-    /// The headers, where another may ask the same.
-    fields: Option<HeaderMap>,
+    /// The headers and what a GraphQL service is sent, where another may ask the same.
+    asked: Option<(HeaderMap, Option<Bytes>)>,
     /// The groups that wait for it, and which of their requests it is.
     pub(super) waiting: SmallVec<[(usize, usize); 2]>,
     ended: Option<Ended>,
@@ -30,11 +31,20 @@ pub(super) struct Fetch {
     counted: SmallVec<[CallId; 2]>,
 }
 
+impl Fetch {
+    /// Whether it is this, which goes to the same target.
+    fn asks_the_same(&self, ready: &Ready<'_>) -> bool {
+        self.asked.as_ref().is_some_and(|(fields, body)| (fields, body) == (&ready.fields, &ready.body))
+    }
+}
+
 /// How a request ended.
 struct Ended {
     answered: Result<Answered, Failed>,
     /// Its JSON, once somebody has asked for it; none where it has none.
     read: Option<Option<Span>>,
+    /// Its data, once somebody has asked for that.
+    data: Option<Result<Span, NoData>>,
 }
 
 /// What an answer is for a call.
@@ -58,10 +68,10 @@ impl<'r> Run<'r> {
     /// Sends a request, or waits with others for the same one. The number of it, and whether it has its answer already.
     pub(super) fn launch(&mut self, call: CallId, wanted: &Wanted<'_>, waiting: (usize, usize)) -> Result<(usize, bool), Arc<Failure>> {
         let ready = self.ready(call, wanted).map_err(|Missing| Failure::value_missing(call))?;
-        let key = (ready.method == Method::GET).then(|| (Arc::as_ptr(ready.pool).addr(), ready.target.clone()));
+        let key = self.graph.tables.calls[call].is_safe.then(|| (Arc::as_ptr(ready.pool).addr(), ready.target.clone()));
         if let Some(key) = &key
             && let Some(same) = self.by_target.get(key)
-            && let Some(&fetch) = same.iter().find(|&&fetch| self.fetches[fetch].fields.as_ref() == Some(&ready.fields))
+            && let Some(&fetch) = same.iter().find(|&&fetch| self.fetches[fetch].asks_the_same(&ready))
         {
             let known = &mut self.fetches[fetch];
             known.waiting.push(waiting);
@@ -72,11 +82,11 @@ impl<'r> Run<'r> {
             return Err(Failure::too_many(call, most, "calls"));
         }
         let fetch = self.fetches.len();
-        let fields = key.is_some().then(|| ready.fields.clone());
+        let asked = key.is_some().then(|| (ready.fields.clone(), ready.body.clone()));
         if let Some(key) = key {
             self.by_target.entry(key).or_default().push(fetch);
         }
-        self.fetches.push(Fetch { fields, waiting: [waiting].into_iter().collect(), ..Fetch::default() });
+        self.fetches.push(Fetch { asked, waiting: [waiting].into_iter().collect(), ..Fetch::default() });
         self.making.push(fetch, self.calls.make(ready));
         Ok((fetch, false))
     }
@@ -129,7 +139,7 @@ impl<'r> Run<'r> {
             if self.received > Graphql::MOST_TOTAL { Err(Failed::TooLarge) } else { Ok(answered) }
         });
         let fetch = &mut self.fetches[fetch];
-        fetch.ended = Some(Ended { answered, read: None });
+        fetch.ended = Some(Ended { answered, read: None, data: None });
         std::mem::take(&mut fetch.waiting)
     }
 
@@ -146,6 +156,14 @@ impl<'r> Run<'r> {
                 match answered.status {
                     StatusCode::NOT_FOUND | StatusCode::GONE if call.method == Method::GET => Read::Gone(failure),
                     _ => Read::Failed(failure),
+                }
+            }
+            Ok(answered) if call.asks_service => {
+                let documents = &mut self.documents;
+                let data = || service::data(answered).map(|data| documents.add(data.into_bytes()));
+                match *ended.data.get_or_insert_with(data) {
+                    Ok(span) => Read::Json(span),
+                    Err(why) => Read::Failed(Failure::no_data(index, why)),
                 }
             }
             Ok(answered) if answered.status == StatusCode::NO_CONTENT => Read::Nothing,

@@ -9,10 +9,12 @@ use frontgate_filters::json::path::Segment;
 use frontgate_filters::json::place::Step;
 use frontgate_filters::words::matching::{Fact, Match, Matcher};
 use frontgate_filters::words::selector::Selector;
+use http::header::ACCEPT;
 use http::{HeaderName, Method};
 
 use super::super::source::{Source, Steps};
 use crate::compose::reference::{Origin, Reference, Scope, Wrong};
+use crate::compose::service;
 use crate::compose::template::{Json, Target, Words};
 use crate::config::model;
 use crate::router::Pattern;
@@ -30,6 +32,10 @@ pub(in super::super) struct Call {
     pub(in super::super) target: Target<Source>,
     pub(in super::super) headers: Box<[(HeaderName, Words<Source>)]>,
     pub(in super::super) body: Option<Json<Source>>,
+    /// Whether it changes nothing: a GET, or a query to a GraphQL service.
+    pub(in super::super) is_safe: bool,
+    /// Whether its upstream is a GraphQL service, of whose answer the data counts.
+    pub(in super::super) asks_service: bool,
     pub(in super::super) timeout: Option<Duration>,
     pub(in super::super) expect: model::Expect,
     pub(in super::super) when: Option<Matcher>,
@@ -106,13 +112,20 @@ pub(super) fn compile(
         let words = Words::compile(text, &mut source).map_err(said)?;
         Ok((HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?, words))
     });
-    let headers = headers.collect::<Result<_, String>>()?;
-    let body = match &call.body {
-        Some(body) => {
+    let mut headers = headers.collect::<Result<Vec<_>, String>>()?;
+    let sent = service::sent(call, &mut source)?;
+    let asks_service = sent.is_some();
+    let is_safe = sent.as_ref().map_or(verb == model::Verb::Get, |sent| !sent.changes);
+    if asks_service && headers.iter().all(|(name, _)| *name != ACCEPT) {
+        headers.push((ACCEPT, Words::compile(service::ACCEPTS, &mut source).map_err(said)?));
+    }
+    let body = match (sent, &call.body) {
+        (Some(sent), _) => Some(sent.body),
+        (None, Some(body)) => {
             let value = serde_json::to_value(&body.value).map_err(|error| error.to_string())?;
             Some(Json::compile(&value, &mut source).map_err(said)?)
         }
-        None => None,
+        (None, None) => None,
     };
     let when = call.when.as_ref().map(|when| {
         let facts = when.facts.iter().map(|fact| match source(&Reference::bare(&fact.of).map_err(said)?).map_err(said)? {
@@ -140,14 +153,19 @@ pub(super) fn compile(
         pool: pool(&call.upstream)?,
         method: verb.method(),
         target,
-        headers,
+        headers: headers.into(),
         body,
+        is_safe,
+        asks_service,
         timeout: call.timeout.as_ref().map(|timeout| timeout.value.0),
         expect: call.expect.clone(),
         when: when.transpose()?,
         otherwise: call.otherwise.as_ref().map(|value| value.value.to_string().into()),
         at: call.at.as_ref().map_or_else(Steps::default, |at| at.0.steps().into()),
         each: each.transpose()?,
-        written: format!("{} {} {}", verb.method(), call.upstream.value, written.value).into(),
+        written: match service::named(call) {
+            Some(operation) => format!("{} {} {} ({operation})", verb.method(), call.upstream.value, written.value).into(),
+            None => format!("{} {} {}", verb.method(), call.upstream.value, written.value).into(),
+        },
     })
 }

@@ -10,7 +10,7 @@ use crate::compose::reference::Origin;
 use crate::config::check::Report;
 use crate::config::check::doubts::{ASK, UNASKED, asks_for_certificates, classes};
 use crate::config::check::filters::{Used, resolved};
-use crate::config::model::{Config, Route, Verb};
+use crate::config::model::{Config, Route};
 
 /// Whether the route's other keys and its filters can mean anything.
 pub(super) fn check(config: &Config, route: &Route, target: Place, what: &str, report: &mut Report<'_, '_>) {
@@ -57,8 +57,8 @@ pub(super) fn reads(config: &Config, whole: &Aggregated<'_>, report: &mut Report
     }
     facts(config, whole.route, whole.calls.iter().flat_map(|call| &call.uses.all).chain(&whole.answer.all), report);
     classes_exist(config, &whole.calls.iter().collect::<Vec<_>>(), report);
-    for call in whole.calls.iter().filter(|call| bodiless && call.call.body.is_none()) {
-        if let Some((verb @ (Verb::Post | Verb::Put | Verb::Patch), target)) = call.call.request() {
+    for call in whole.calls.iter().filter(|call| bodiless && call.call.sends_clients_body()) {
+        if let Some((verb, target)) = call.call.request() {
             let message = format!("`{}` sends the client's body, and requests of this route have none", verb.key());
             report.warn(report.tree.key_of(target.place), message, Some("write `body`".to_owned()));
         }

@@ -9,6 +9,7 @@ mod needs;
 mod reading;
 mod requests;
 mod saga;
+mod service;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -94,6 +95,7 @@ fn at(call: &Spanned<Call>) -> Spanned<&Call> {
 /// What is wrong with a call whatever the others are.
 fn call(call: Spanned<&Call>, report: &mut Report<'_, '_>) {
     requests::check(call, report);
+    service::check(call, report);
     shape::check(call.value, report);
     each::bounds(call, report);
     if let (Some(otherwise), true) = (&call.otherwise, call.is_optional()) {

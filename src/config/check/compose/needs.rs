@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Aggregated;
 use super::reading::Use;
+use super::service;
 use super::shape::names;
 use crate::compose::reference::Origin;
 use crate::compose::stages::stages;
@@ -141,7 +142,7 @@ fn unused(whole: &Aggregated<'_>, report: &mut Report<'_, '_>) {
         let refers = |found: &Use<'_>| matches!(found.origin, Origin::Call(call, _) if call == index);
         let by_others = whole.calls.iter().enumerate().any(|(other, call)| other != index && call.uses.all.iter().any(refers));
         let call = &whole.calls[index].call;
-        let changes = call.request().is_none_or(|(verb, _)| verb != Verb::Get);
+        let changes = call.request().is_none_or(|(verb, _)| verb != Verb::Get) && !service::only_asks(call);
         let answered = whole.aggregate.answer.is_none() || whole.answer.all.iter().any(refers);
         answered || by_others || changes || call.into.is_some() || call.back.is_some()
     };

@@ -176,6 +176,9 @@ pub(super) fn call<'c>(name: &'c str, written: Spanned<&'c Call>, scope: Scope<'
     if let Some(body) = call.body.as_ref().filter(|_| !call.requests.iter().all(|(verb, _)| *verb == Verb::Get)) {
         json::read(body, own, &mut uses, report);
     }
+    for value in call.variables.iter().flat_map(|variables| variables.iter().map(|(_, value)| value)) {
+        json::read(value, own, &mut uses, report);
+    }
     let mut facts = Vec::new();
     for fact in call.when.iter().flat_map(|when| &when.facts) {
         let place = report.tree.key_of(fact.wanted.place);

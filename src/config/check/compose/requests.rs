@@ -14,6 +14,9 @@ use crate::config::model::{Aggregate, Call, Json, Verb};
 
 pub(super) fn check(call: Spanned<&Call>, report: &mut Report<'_, '_>) {
     match &call.requests[..] {
+        [] if call.query.is_some() => {
+            report.lacking(call.place, "this call says not where its query is sent: write `post: /graphql`, or what its path is")
+        }
         [] => report.lacking(call.place, "this call asks for nothing: write get, post, put, patch or delete, with a path"),
         [_] => {}
         [(first, one), others @ ..] => {

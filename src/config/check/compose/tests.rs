@@ -326,3 +326,100 @@ fn keys_and_filters_that_mean_nothing_on_an_aggregate_are_refused() {
     let posts = "      calls: {a: {upstream: p, post: /a}, b: {upstream: p, get: \"/{body.x}\"}}";
     assert_told(&told("/x", "methods: [GET]", posts), &["post sends the client's body", "body.x finds nothing"]);
 }
+
+#[cfg(feature = "graphql")]
+#[test]
+fn what_a_graphql_service_is_asked_is_read_and_told_at_its_place() {
+    let call = |more: &str| calls(&format!("{{a: {{upstream: p, post: /graphql, {more}}}}}"));
+    let query = "query: 'query A($id: ID!, $ids: [ID!], $first: Int = 1, $deep: Boolean, $name: String) { a(id: $id, ids: $ids, first: $first, deep: $deep, name: $name) }'";
+    assert_told(
+        &call(&format!("{query}, variables: {{id: '{{id}}', first: '{{query.first:-5}}', deep: true, ids: [a, 1], name: null}}")),
+        &[],
+    );
+    assert_told(&call("query: '{ a }'"), &[]);
+
+    assert_told(
+        &call(&format!("{query}, variables: {{ids: []}}")),
+        &["Error at $id: ID!: $id is ID!, and nothing gives it a value (help: write variables: {id: …}, or give it a default here)"],
+    );
+    assert_told(
+        &call(&format!("{query}, variables: {{id: 1, frist: 2}}")),
+        &["Error at frist: there is no variable of the query frist (help: did you mean first?)"],
+    );
+    assert_told(
+        &call(&format!("{query}, variables: {{id: null, first: '{{query.first:-x}}', deep: 1, ids: {{a: 1}}, name: 7}}")),
+        &[
+            "Error at null: $id is ID!, and this is null",
+            "$first is Int, and x is no Int",
+            "Error at 1: $deep is Boolean, and this is 1",
+            "$ids is [ID!], and this is {\"a\":1}",
+            "Error at 7: $name is String, and this is 7",
+        ],
+    );
+    assert_told(&call(&format!("{query}, variables: {{id: '{{nobody.id}}'}}")), &["nobody is no call"]);
+    assert_told(&call(&format!("{query}, variables: {{id: 1, first: 'n {{query.first}}'}}")), &["$first is Int, and this is always text"]);
+    assert_told(&call("query: 'query A { a(id: $id) }'"), &["Error at $id: the operation declares no variable $id"]);
+    assert_told(
+        &call("query: 'subscription A { a }'"),
+        &["Error at subscription: a subscription has many answers, and a call has one: write a query"],
+    );
+    assert_told(&call("query: 'query A { a } query B { b }'"), &["a call sends one operation"]);
+    assert_told(
+        &call("query: '{ a }', body: {x: 1}"),
+        &["Error at body: a call sends a query to a GraphQL service or a body to any other, not both"],
+    );
+    assert_told(&call("variables: {a: 1}"), &["Error at variables: variables belong to query, which this call has not"]);
+    assert_told(
+        &calls("{a: {upstream: p, get: /graphql, query: '{ a }'}}"),
+        &["Error at get: a GraphQL service is asked by POST, and this is get (help: write post: /graphql)"],
+    );
+    assert_told(&calls("{a: {upstream: p, query: '{ a }'}}"), &["this call says not where its query is sent: write post: /graphql"]);
+    assert_told(
+        &calls(
+            "{a: {upstream: p, get: /a}, b: {upstream: p, post: /graphql, query: 'query B($id: ID!) { b(id: $id) { id } }', variables: {id: '{each}'}, each: a.ids, batch: 9, by: id}}",
+        ),
+        &["$id is ID!, and {each} of a batch is a list of values (help: declare $id: [ID!])"],
+    );
+}
+
+#[cfg(feature = "graphql")]
+#[test]
+fn what_is_wrong_with_a_document_in_a_block_is_told_in_its_own_line() {
+    let calls = "      calls:
+        a:
+          upstream: p
+          post: /graphql
+          query: |
+            query A($id: ID!) {
+              a(id: $id) { b(c: $other) }
+            }
+          variables: {id: 1}";
+
+    assert_told(&told("/x", "timeout: 3s", calls), &["Error at $other: the operation declares no variable $other"]);
+    let broken = calls.replace("b(c: $other)", "b(c: )");
+    let found = told("/x", "timeout: 3s", &broken);
+    assert_told(&found, &["Error at ): syntax error: expected a valid Value"]);
+}
+
+#[cfg(feature = "graphql")]
+#[test]
+fn a_query_that_nobody_uses_is_told_of_and_a_mutation_has_its_use() {
+    let of = |document: &str| {
+        told(
+            "/x",
+            "timeout: 3s",
+            &format!(
+                "      calls: {{a: {{upstream: p, get: /a}}, b: {{upstream: p, post: /g, query: '{document}'}}}}\n      answer: '{{a}}'"
+            ),
+        )
+    };
+
+    assert_told(&of("{ b }"), &["b is called and not used"]);
+    assert_told(&of("mutation { b }"), &[]);
+}
+
+#[cfg(not(feature = "graphql"))]
+#[test]
+fn a_build_that_reads_no_documents_says_so() {
+    assert_told(&calls("{a: {upstream: p, post: /graphql, query: '{ a }'}}"), &["Error at query: this build asks no GraphQL services"]);
+}

@@ -32,6 +32,10 @@ pub struct Call {
     pub requests: Vec<(Verb, Spanned<String>)>,
     /// The body as JSON; without it post, put and patch send the client's.
     pub body: Option<Spanned<Json>>,
+    /// A document that a GraphQL service is sent: the data of its answer is the answer.
+    pub query: Option<Spanned<String>>,
+    /// The variables of that document.
+    pub variables: Option<Spanned<Ordered<Spanned<Json>>>>,
     /// Headers beside the gateway's own.
     pub headers: BTreeMap<String, Spanned<String>>,
     /// Timeout of all attempts together; by default what the route has left.
@@ -82,6 +86,16 @@ impl Call {
             [(verb, target)] => Some((*verb, target)),
             _ => None,
         }
+    }
+
+    /// Whether it sends the client's body as it came.
+    pub fn sends_clients_body(&self) -> bool {
+        self.body.is_none() && self.query.is_none() && self.request().is_some_and(|(verb, _)| verb.sends_a_body())
+    }
+
+    /// All JSON with references that it sends: its body, and what the variables of its query are.
+    pub fn sends(&self) -> impl Iterator<Item = &Spanned<Json>> {
+        self.body.iter().chain(self.variables.iter().flat_map(|variables| variables.iter().map(|(_, value)| value)))
     }
 
     /// Whether a request fails with it where it is made and fails.
@@ -212,6 +226,15 @@ keys_of_a_call! {
         headers,
         /// Timeout of all attempts together; by default, and at most, what the route has left.
         timeout,
+        /// A GraphQL document with one operation, for an upstream that is a GraphQL service: it is sent by `post` with its variables, and `data` of
+        /// the answer is what counts. An answer with `errors` has failed, whatever its status. Nothing in the document is a reference: what it needs
+        /// of a request are variables.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        query: Option<Spanned<String>>,
+        /// The variables of `query` by their names, each JSON with references in its texts as in `body`. One that finds nothing is not sent, or fails
+        /// the call where the document cannot do without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        variables: Option<Spanned<Ordered<Spanned<Json>>>>,
         /// The statuses that are success: one, a range, or a list of them. An answer of status 204 is null.
         #[serde(default, skip_serializing_if = "Expect::is_default")]
         expect: Expect,
@@ -270,6 +293,8 @@ impl From<Keys> for Call {
             requests: keys.requests(),
             upstream: keys.upstream,
             body: keys.body,
+            query: keys.query,
+            variables: keys.variables,
             headers: keys.headers,
             timeout: keys.timeout,
             expect: keys.expect,
@@ -303,6 +328,8 @@ impl From<Call> for Keys {
             delete,
             upstream: call.upstream,
             body: call.body,
+            query: call.query,
+            variables: call.variables,
             headers: call.headers,
             timeout: call.timeout,
             expect: call.expect,

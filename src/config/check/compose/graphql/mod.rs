@@ -12,7 +12,7 @@ use frontgate_filters::words::selector::Selector;
 use frontgate_filters::words::spanned::{Place, Spanned};
 
 use super::reading::Reading;
-use super::{around, each, reading, requests, shape};
+use super::{around, each, reading, requests, service, shape};
 use crate::compose::reference::{Origin, Scope};
 use crate::config::check::Report;
 use crate::config::check::doubts::classes;
@@ -145,6 +145,7 @@ fn strange(call: &Call) -> Vec<(&'static str, Place)> {
 /// Reads a call, and what is wrong with it by itself.
 fn call<'c>(name: &'c str, call: Spanned<&'c Call>, path: &Pattern, report: &mut Report<'_, '_>) -> Reading<'c> {
     requests::check(call, report);
+    service::check(call, report);
     shape::check(call.value, report);
     each::bounds(call, report);
     if call.value.timeout.as_ref().is_some_and(|timeout| timeout.0.is_zero()) {
@@ -200,11 +201,16 @@ fn call<'c>(name: &'c str, call: Spanned<&'c Call>, path: &Pattern, report: &mut
             report.warn(each.place, message, Some("write `batch` and `by` where the upstream takes several values at once".to_owned()));
         }
     }
-    if let Some((Verb::Get, target)) = call.value.request()
-        && name.starts_with("Mutation.")
-    {
-        let message = format!("`{name}` is a mutation, and GET changes nothing");
-        report.warn(report.tree.key_of(target.place), message, None);
+    if name.starts_with("Mutation.") {
+        if let Some((Verb::Get, target)) = call.value.request() {
+            report.warn(report.tree.key_of(target.place), format!("`{name}` is a mutation, and GET changes nothing"), None);
+        }
+        if let Some(query) = call.value.query.as_ref().filter(|_| service::only_asks(call.value)) {
+            report.warn(report.tree.key_of(query.place), format!("`{name}` is a mutation, and a query changes nothing"), None);
+        }
+    } else if let Some(query) = call.value.query.as_ref().filter(|_| service::changes(call.value)) {
+        let message = format!("`{name}` is asked beside others and as often as it is wanted, and this document is a mutation");
+        report.helped(report.tree.key_of(query.place), message, Some("make it a field of `Mutation`".to_owned()));
     }
     read
 }

@@ -74,7 +74,7 @@ fn reads(call: &Call) -> Vec<Reads> {
     for value in call.headers.values() {
         text(value, value.place);
     }
-    if let Some(body) = &call.body {
+    for body in call.sends() {
         Json::texts(body, &mut |found: Spanned<&str>| text(found.value, found.place));
     }
     if let Some(each) = &call.each

@@ -308,3 +308,33 @@ fn what_is_missing_in_a_schema_is_told_where_it_is_missing_and_what_is_misspelt_
     assert!(open.contains("expected `}`, found the end") && open.contains("a.yaml:14:28"), "{open}");
     assert!(misspelt.contains("cannot find type `Bok`") && misspelt.contains("did you mean `Book`?"), "{misspelt}");
 }
+
+#[cfg(feature = "graphql")]
+#[test]
+fn fields_ask_a_service_with_a_document_that_fits_what_they_are() {
+    let with = |field: &str, call: &str| {
+        let written = fields("");
+        let others: Vec<&str> = written.lines().filter(|line| !line.contains(&format!("{field}:"))).collect();
+        told("methods: [POST]", SCHEMA, &format!("{}\n        {field}: {{upstream: p, post: /graphql, {call}}}", others.join("\n")))
+    };
+
+    let user = "query: 'query User($id: ID!) { user(id: $id) { id name } }', variables: {id: '{args.id}'}, at: user";
+    assert_told(&with("Query.user", user), &[]);
+    assert_told(
+        &with("Query.user", "query: 'mutation User($id: ID!) { user(id: $id) { id } }', variables: {id: '{args.id}'}"),
+        &[
+            "Error at query: Query.user is asked beside others and as often as it is wanted, and this document is a mutation (help: make it a field of Mutation)",
+        ],
+    );
+    assert_told(
+        &with(
+            "Mutation.rate",
+            "query: 'query Rate($p: ID!, $s: Int!) { rate(p: $p, s: $s) { stars } }', variables: {p: '{args.product}', s: '{args.stars}'}",
+        ),
+        &["Warning at query: Mutation.rate is a mutation, and a query changes nothing"],
+    );
+    assert_told(
+        &with("Query.user", "query: 'query User($id: ID!) { user(id: $id) { id } }', variables: {id: '{args.uid}'}"),
+        &["has no argument uid", "requires the argument id, and nothing uses it"],
+    );
+}
