@@ -242,3 +242,69 @@ fn plans_of_a_graph_that_stays_the_same_are_kept_over_a_reload() {
     assert_eq!(world.metric(r#"frontgate_graphql_plans_total{route="graph",result="hit"}"#), 2.0);
     assert_eq!(world.metric(r#"frontgate_graphql_plans_total{route="graph",result="miss"}"#), 1.0);
 }
+
+#[test]
+fn what_was_decided_and_how_long_calls_took_is_told_to_who_is_trusted() {
+    let origin = Origin::json(r#"{"name": "x"}"#);
+    let sdl = "type Query { thing: Thing gone: Thing } type Thing { name: String }";
+    let config = |trusted: &str| {
+        format!(
+            "version: 1\nserver: {{listeners: [{{address: 127.0.0.1:0}}], admin: 127.0.0.1:0, {trusted}}}\nupstreams: {{p: {{endpoints: [\"{}\"]}}, q: {{endpoints: [127.0.0.1:1]}}}}\n\
+             routes:\n  - name: graph\n    path: /graphql\n    timeout: 60s\n    graphql:\n      schema: {sdl:?}\n      \
+             fields: {{Query.thing: {{upstream: p, get: /thing}}, Query.gone: {{upstream: q, get: /gone}}}}\n",
+            origin.address
+        )
+    };
+    let asks = |process: &Process, query: &str| {
+        let headers = [JSON, ("X-Frontgate-Explain", "1")];
+        ask(process.address, "POST", "/graphql", &headers, Some(&json!({"query": query}).to_string()))
+    };
+    let process = Process::start("graphql-explain", &config("trusted_proxies: [127.0.0.1]"));
+
+    let whole = asks(&process, "{thing{name}}");
+    let partial = asks(&process, "{thing{name} gone{name}}");
+    let refused = asks(&process, "{nothing}");
+
+    let told = whole.header("x-frontgate-explain").unwrap_or_else(|| panic!("{}", whole.head));
+    assert!(told.starts_with(r#"route;desc="graph""#) && told.contains(r#"reason;desc="graphql""#), "{told}");
+    assert!(told.contains(r#"call;desc="Query.thing";upstream="p";status=200;result=ok;dur="#), "{told}");
+    let told = partial.header("x-frontgate-explain").unwrap_or_else(|| panic!("{}", partial.head));
+    assert!(told.contains(r#"call;desc="Query.gone";upstream="q";result=connect;dur="#) && told.contains("Query.thing"), "{told}");
+    let told = refused.header("x-frontgate-explain").unwrap_or_else(|| panic!("{}", refused.head));
+    assert!(told.contains(r#"reason;desc="graphql_validation""#) && !told.contains("call;"), "{told}");
+    // Nothing of it is in what everybody gets.
+    assert!(!partial.text().contains("127.0.0.1") && !partial.text().contains("connect"), "{}", partial.text());
+    let closed = Process::start("graphql-explain-closed", &config("trusted_proxies: []"));
+    assert_eq!(asks(&closed, "{thing{name}}").header("x-frontgate-explain"), None);
+}
+
+#[test]
+fn numbers_of_variables_reach_services_with_all_their_digits() {
+    let origin = Origin::json(r#"{"name": "x"}"#);
+    let text = format!(
+        "version: 1\nserver: {{listeners: [{{address: 127.0.0.1:0}}], admin: 127.0.0.1:0}}\nupstreams: {{p: {{endpoints: [\"{}\"]}}}}\n\
+         routes:\n  - name: graph\n    path: /graphql\n    timeout: 60s\n    graphql:\n      \
+         schema: \"scalar Big type Query {{ thing(id: ID!, big: Big): Thing }} type Thing {{ name: String }}\"\n      \
+         fields: {{Query.thing: {{upstream: p, post: \"/thing/{{args.id}}\", body: {{big: \"{{args.big}}\"}}}}}}\n",
+        origin.address
+    );
+    let process = Process::start("graphql-digits", &text);
+    let (long, precise) = ("123456789012345678901234567890", "0.12345678901234567890");
+    let query = "query($id: ID!, $big: Big) {thing(id: $id, big: $big) {name}}";
+    let variables = format!(r#"{{"id": {long}, "big": [{precise}, -{long}]}}"#);
+
+    let posted = format!(r#"{{"variables": {variables}, "query": "{query}"}}"#);
+    let by_post = ask(process.address, "POST", "/graphql", &[JSON], Some(&posted));
+    let encoded = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let by_get = ask(process.address, "GET", &format!("/graphql?query={}&variables={}", encoded(query), encoded(&variables)), &[], None);
+
+    for reply in [by_post, by_get] {
+        assert_eq!(reply.json(), json!({"data": {"thing": {"name": "x"}}}), "{}", reply.text());
+    }
+    let received = origin.received();
+    assert_eq!(received.len(), 2);
+    for request in &received {
+        assert_eq!(mock::target(request).path, format!("/thing/{long}"));
+        assert_eq!(mock::body(request).as_deref(), Some(&*format!(r#"{{"big":[{precise},-{long}]}}"#)));
+    }
+}
