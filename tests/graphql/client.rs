@@ -73,7 +73,7 @@ fn a_client_makes_its_queries_known_by_itself_and_asks_by_their_hash_from_then_o
         let text = USER.replace("Page", by);
         let asked = json!({"text": text, "variables": {"id": 1}, "persisted": by});
 
-        let told = ask(&mut browser, asked.clone());
+        let told = ask(&mut browser, asked);
         assert_eq!((&told["sent"], &told["errors"]), (&first, &json!([])), "{by}: {told}");
         assert_eq!(name(&told), "User 1 \"q\" \u{e9}", "{by}: {told}");
         let told = ask(&mut browser, json!({"text": text, "variables": {"id": 2}, "persisted": by}));

@@ -85,9 +85,9 @@ fn is_of_pages(essence: &[u8]) -> bool {
 }
 
 fn page(headers: &HeaderMap) -> Reply {
-    let known = headers.get_all(IF_NONE_MATCH).iter().flat_map(|value| fields::tags(value.as_bytes()));
+    let mut known = headers.get_all(IF_NONE_MATCH).iter().flat_map(|value| fields::tags(value.as_bytes()));
     let own = fields::opaque(SAID.tag.as_bytes());
-    let is_known = known.into_iter().any(|tag| tag == b"*" || fields::opaque(tag) == own);
+    let is_known = known.any(|tag| tag == b"*" || fields::opaque(tag) == own);
     let is_packed = Choice::of(headers, &[Coding::Gzip]).coding.is_some();
     let mut said = vec![
         (ETAG, SAID.tag.clone()),
