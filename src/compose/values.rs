@@ -44,6 +44,7 @@ static ELEMENTS: LazyLock<Arc<Plan>> = LazyLock::new(|| {
 static WHOLE: LazyLock<Arc<Plan>> = LazyLock::new(Arc::default);
 
 /// The plan of texts that are only proved to be one value: made once, since each has to be compiled.
+#[cfg(feature = "graphql")]
 pub(crate) fn whole() -> Arc<Plan> {
     WHOLE.clone()
 }
