@@ -85,7 +85,7 @@ impl Document {
         Ok(Self {
             operation: format!("{}{name}", operation.operation_type.name()),
             changes: operation.operation_type == OperationType::Mutation,
-            variables: operation.variables.iter().map(|variable| Variable::of(variable)).collect(),
+            variables: operation.variables.iter().map(Variable::of).collect(),
         })
     }
 }

@@ -32,18 +32,20 @@ pub(super) fn check(call: Spanned<&Call>, report: &mut Report<'_, '_>) {
 
 /// Whether a call changes nothing although it is no GET: a query does not.
 pub(super) fn only_asks(call: &Call) -> bool {
-    #[cfg(feature = "graphql")]
-    return call.query.as_ref().is_some_and(|query| document::changes(query) == Some(false));
-    #[cfg(not(feature = "graphql"))]
-    return call.query.is_some();
+    does_change(call) == Some(false)
 }
 
 /// Whether a call sends a mutation.
 pub(super) fn changes(call: &Call) -> bool {
+    does_change(call) == Some(true)
+}
+
+/// Whether the document of a call changes something; nothing where it has none that can be read.
+fn does_change(call: &Call) -> Option<bool> {
     #[cfg(feature = "graphql")]
-    return call.query.as_ref().is_some_and(|query| document::changes(query) == Some(true));
+    return call.query.as_ref().and_then(|query| document::changes(query));
     #[cfg(not(feature = "graphql"))]
-    return false;
+    return call.query.as_ref().map(|_| false);
 }
 
 #[cfg(feature = "graphql")]
