@@ -10,12 +10,12 @@ use crate::{STRAY, holds};
 use frontgate_test_support::yaml;
 
 /// A query that is known, with a variable: two calls that are made at once, and its answer.
-const TWO_CALLS: f64 = 94.0;
+const TWO_CALLS: f64 = 95.0;
 /// A query that is known, with a list of ten values, five of which are others: five calls at once.
-const MANY_CALLS: f64 = 139.0;
+const MANY_CALLS: f64 = 143.0;
 /// The plans of this many documents.
 const PLANS: u64 = 1_000;
-/// The most bytes that they may take: twenty million are allowed, and eight are taken.
+/// The most bytes that they may take: twenty million are allowed, and nine are taken.
 const BYTES: i64 = 9 << 20;
 
 /// Whether all of it is in the budget.
