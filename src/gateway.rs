@@ -1,5 +1,6 @@
 //! What all requests of one running gateway share: the snapshot in force, the metrics, the deadlines, the count of requests in flight.
 
+mod drills;
 mod entrances;
 #[cfg(feature = "saga")]
 mod hosts;
@@ -87,6 +88,8 @@ pub(crate) struct Gateway {
     pub reloads: Reloads,
     /// Until when operators hold circuits, by filter and upstream.
     held: Mutex<BTreeMap<(String, String), Instant>>,
+    /// Whether all drills are stopped.
+    drills: drills::Drills,
     /// What went wrong within the last minute.
     lately: Lately,
     /// The filters of which the log has said that they have no keys.
@@ -161,6 +164,7 @@ impl Gateway {
             watches: AtomicBool::new(true),
             reloads,
             held: Mutex::default(),
+            drills: drills::Drills::default(),
             lately: Lately::default(),
             keyless: Mutex::default(),
             background: OnceLock::new(),
@@ -395,6 +399,7 @@ impl Gateway {
             Ok((plan, next)) => {
                 let hash = next.loaded.hash.clone();
                 next.warm_up();
+                self.drills.enter(&next);
                 self.pace.store(pace(&next), Ordering::Relaxed);
                 let next = Arc::new(next);
                 self.snapshot.store(next.clone());

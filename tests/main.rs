@@ -34,6 +34,8 @@ mod discovery;
 mod documents;
 /// Listeners that come, change and go; processes that take each other's place; what systemd gives and hears.
 mod doors;
+/// Drills: faults that are injected for a time, and how they end.
+mod drills;
 /// Upstreams that know which endpoints are healthy: retries, probes, ejection, hashing, adaptive timeouts.
 mod endpoints;
 /// Streams of events, which nothing holds back and no pause ends.

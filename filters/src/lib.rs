@@ -24,6 +24,7 @@ pub mod words;
 pub mod circuit_breaker;
 pub mod compress;
 pub mod cors;
+pub mod fault;
 pub mod grpc_web;
 pub mod headers;
 pub mod ip_access;

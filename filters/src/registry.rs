@@ -96,6 +96,8 @@ registry! {
     grpc_web => GrpcWeb,
     /// Names the version that answered.
     version_header => VersionHeader,
+    /// Drills: makes a share of requests meet what goes wrong now and then.
+    fault => Fault,
     /// Stops sending requests to an upstream that fails, and answers in its place.
     circuit_breaker => CircuitBreaker,
 }

@@ -56,7 +56,7 @@ impl Admin {
                 Next::Refused(refusal) => return h1.refuse(refusal).await,
                 Next::End | Next::Http2 => return,
             };
-            let mut held = Held { h1, request: &request };
+            let mut held = Held { h1, request: &request, hold: None };
             if self.respond(&mut held, peer).await.is_err() {
                 return;
             }

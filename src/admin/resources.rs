@@ -146,6 +146,27 @@ pub(super) const RESOURCES: &[Resource] = &[
         open: false,
         act: Act::LaterBy(|admin, head, _| Box::pin(config(admin, head))),
     },
+    Resource {
+        path: "/-/fault",
+        takes: Takes::Get,
+        asks: Some(&[]),
+        open: false,
+        act: Act::Now(|admin, _| json(StatusCode::OK, &admin.gateway.drills())),
+    },
+    Resource {
+        path: "/-/fault/stop",
+        takes: Takes::Post,
+        asks: Some(&[]),
+        open: false,
+        act: Act::By(|admin, _, who| drills(admin, who, true)),
+    },
+    Resource {
+        path: "/-/fault/start",
+        takes: Takes::Post,
+        asks: Some(&[]),
+        open: false,
+        act: Act::By(|admin, _, who| drills(admin, who, false)),
+    },
     Resource { path: "/-/limits", takes: Takes::Get, asks: Some(&["filter"]), open: false, act: Act::Now(limits) },
     Resource { path: "/-/explain", takes: Takes::Post, asks: Some(&[]), open: false, act: Act::Asked(explain) },
     Resource { path: "/-/why", takes: Takes::Get, asks: Some(&["id"]), open: false, act: Act::Now(why) },
@@ -305,6 +326,13 @@ fn circuit(admin: &Admin, head: &RequestHeader, who: &Who) -> Answer {
     );
     let for_ms = time.map(|time| time.as_millis() as u64);
     json(StatusCode::OK, &CircuitForced { filter: &filter, upstream: &upstream, force, for_ms })
+}
+
+/// Stops all drills, or lets them go on.
+fn drills(admin: &Admin, who: &Who, stopped: bool) -> Answer {
+    admin.gateway.stop_drills(stopped);
+    log::warn!("the operator {who} {} all drills", if stopped { "stopped" } else { "let go on" });
+    json(StatusCode::OK, &admin.gateway.drills())
 }
 
 /// Lets go of the endpoints of `upstream` that its sources no longer name.

@@ -117,6 +117,13 @@ enum Command {
         #[arg(long = "for", value_name = "TIME")]
         time: Option<frontgate_filters::words::units::Duration>,
     },
+    /// Drills of the running gateway: how they stand, and all of them stopped or let go on, those of later configurations, too
+    Fault {
+        #[command(flatten)]
+        admin: Admin,
+        #[command(subcommand)]
+        act: OnFault,
+    },
     /// Graphs: the schema that a route serves, and which calls a query would make
     Graphql {
         #[command(subcommand)]
@@ -186,6 +193,17 @@ enum OnUpstream {
         #[arg(long = "for", value_name = "TIME")]
         time: Option<frontgate_filters::words::units::Duration>,
     },
+}
+
+/// What is done about drills.
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum OnFault {
+    /// Show the drills and how they stand
+    Status,
+    /// Stop all drills at once, until they are started again
+    Stop,
+    /// Let drills go on
+    Start,
 }
 
 /// An endpoint of the running gateway.
@@ -338,6 +356,7 @@ pub fn main() -> ExitCode {
         Some(Command::Circuit { admin, filter, upstream, force, time }) => {
             operate::run(path, &admin, &operate::Ask::Circuit { filter, upstream, force, time })
         }
+        Some(Command::Fault { admin, act }) => operate::run(path, &admin, &operate::Ask::Fault(act)),
         Some(Command::Graphql { what }) => graphql::run(path, &what),
         Some(Command::Saga { what }) => operate::sagas::run(path, &what),
         Some(Command::Log { admin, level, time }) => operate::run(path, &admin, &operate::Ask::Log { level, time }),

@@ -165,6 +165,7 @@ fn take<'s>(snapshot: &'s Snapshot, asked: &mut Asked<'_>) -> Result<(&'s Route,
     let is_served = grpc::recognise(head, asked.facts);
     let mut wish = None;
     let host = hygiene::receive(snapshot, head, asked.facts, asked.trusted, &mut wish).map_err(|reply| (reply, By::Request))?;
+    asked.facts.from_trusted = *asked.trusted;
     is_served.and_then(|()| grpc::deadline(head, asked.facts, asked.now)).map_err(|reply| (reply, By::Request))?;
     if let Some(trace) = &mut asked.trace {
         trace.host = Some(host.name(head).to_owned());

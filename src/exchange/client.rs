@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use crate::door::wire::Refusal;
+use crate::upstream::faulty::Hold;
 use crate::upstream::h1::Upload;
 
 /// Why a client is no use any more.
@@ -67,6 +68,8 @@ pub(crate) trait Client: Send {
     fn trailers(&mut self, trailers: HeaderMap);
     /// Takes the queued answer back, where none of it was sent. Whether that was so.
     fn take_back(&mut self) -> bool;
+    /// Its answer is held for a time from when it could go out.
+    fn hold(&mut self, _: Hold) {}
     /// Whether more of the answer may be queued.
     fn has_room(&self) -> bool;
     /// Whether something is queued.

@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use frontgate_filters::chain::Exchange;
 use frontgate_filters::filter::{ClientCertificate, Facts, Identity, Tls};
-use frontgate_filters::grpc::{Call, Status, Wire};
+use frontgate_filters::grpc::{Call, Wire};
 use frontgate_filters::reply::{Reply, ReplyBody};
 use frontgate_filters::words::claims::Claims;
 use frontgate_filters::words::fields;
@@ -202,7 +202,7 @@ fn decided(
             let is_refusal = reply.is_refusal();
             match why(snapshot, *route, trace, &reply, by) {
                 Outcome::Answered { status, why, .. } if is_refusal && facts.grpc.is_some() => {
-                    Outcome::Answered { status, why, grpc_status: Some(Status::of_refusal(reply.status).to_string()) }
+                    Outcome::Answered { status, why, grpc_status: Some(reply.grpc_status().to_string()) }
                 }
                 outcome => outcome,
             }

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use frontgate_filters::filter::Flow;
-use frontgate_filters::grpc::Status;
 use frontgate_filters::reply::{Form, Reply};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method};
@@ -21,7 +20,7 @@ pub(super) fn queue(client: &mut impl Client, ctx: &mut Ctx, reply: &Reply) -> O
     let snapshot = ctx.snapshot.clone();
     ctx.reason = reply.code();
     if let Some(call) = ctx.facts.grpc.as_mut().filter(|_| reply.is_refusal()) {
-        call.status = Some(Status::of_refusal(reply.status));
+        call.status = Some(reply.grpc_status());
     }
     let form = ctx.facts.grpc.as_deref().map_or(Form::Problem, Form::Grpc);
     let (mut head, mut body) = reply.render(form, &ctx.facts.request_id);

@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use frontgate_filters::chain::Exchange;
 use frontgate_filters::clock;
+use frontgate_filters::fault::Met;
 use frontgate_filters::filter::inspect::CircuitState;
 use frontgate_filters::filter::{Facts, Outcome};
 use frontgate_filters::grpc::Status;
@@ -160,6 +161,14 @@ impl Ctx {
         }
     }
 
+    /// What the log says of a request that a drill has hit, before all else: what came of that was meant to.
+    fn injected(&self) -> Option<Flag> {
+        Some(match self.facts.fault.as_ref()?.met()? {
+            Met::Delay => Flag::DelayInjected,
+            Met::Fault => Flag::FaultInjected,
+        })
+    }
+
     /// Whether its route leads to a saga, whose calls are nobody's request.
     fn begins_sagas(&self) -> bool {
         self.route.is_some_and(|index| self.snapshot.loaded.config.routes[index].target.saga().is_some())
@@ -248,7 +257,7 @@ impl Ctx {
             operation: composed.and_then(|composed| composed.common.told.operation()),
             saga: composed.and_then(|composed| composed.saga.as_deref()),
             user_agent: head.headers.get(http::header::USER_AGENT).map(HeaderValue::as_bytes),
-            flag: self.flag.or(self.kept_back.then_some(Flag::UpstreamOverflow)),
+            flag: self.injected().or(self.flag).or(self.kept_back.then_some(Flag::UpstreamOverflow)),
             ..Line::at(SystemTime::now())
         };
         if let Some((tracing, traced, kept)) = spans {

@@ -23,6 +23,7 @@ use crate::door::wire::Refusal;
 use crate::door::{Patience, Seat, h2 as door};
 use crate::exchange::client::{Client, Lost, Objection};
 use crate::gathered::Gathered;
+use crate::upstream::faulty::Hold;
 use crate::upstream::h1::{ROOM, Upload};
 use crate::upstream::timer::Timer;
 use crate::websocket::{self, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, WEBSOCKET};
@@ -58,6 +59,8 @@ pub(super) struct Http2<'s> {
     flowed: u64,
     timer: Timer,
     slow: Timer,
+    /// What holds its answer, where something does.
+    hold: Option<Hold>,
 }
 
 /// What is queued of an answer.
@@ -107,6 +110,7 @@ impl<'s> Http2<'s> {
             flowed: 0,
             timer: Timer::new(),
             slow: Timer::new(),
+            hold: None,
         })
     }
 
@@ -301,7 +305,14 @@ impl Client for Http2<'_> {
         let answer = &self.answer;
         answer.head.is_some() || !answer.data.is_empty() || answer.end && !answer.ended
     }
+    fn hold(&mut self, hold: Hold) {
+        self.hold = Some(hold);
+    }
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        if self.hold.is_some() && self.has_queued() {
+            ready!(self.hold.as_mut().map_or(Poll::Ready(()), |hold| hold.poll(cx)));
+            self.hold = None;
+        }
         self.write_head()?;
         let Some(writer) = &mut self.writer else { return Poll::Ready(Ok(())) };
         loop {

@@ -94,6 +94,8 @@ fn is_open(circuit: Option<CircuitState>) -> bool {
 /// This upstream is asked.
 fn ask(ctx: &mut Ctx, pool: &Arc<Pool>, head: &RequestHeader) {
     let facts = &ctx.facts;
+    // Whoever answers in the place of one whose circuit is open is spared.
+    ctx.attempts.meet(facts.fault.as_ref().filter(|_| !ctx.kept_back));
     match &ctx.chosen {
         // A filter may have chosen another one since.
         Some(chosen) if Arc::ptr_eq(chosen.pool(), pool) => ctx.attempts.ask_in_turn(chosen.aims(|pool| hash::of(pool, head, facts))),

@@ -17,6 +17,7 @@ use crate::exchange::tunnel::{Ahead, Over, Passed, Side, Tunnel};
 use crate::exchange::{End, Order, exchange};
 use crate::mirror::Drawn;
 use crate::telemetry::Flag;
+use crate::upstream::faulty::Hold;
 use crate::upstream::h1::Connection;
 
 impl Proxy {
@@ -26,7 +27,7 @@ impl Proxy {
         let h1 = seat.as_ref().and_then(|seat| seat.h1.lock().take());
         match (h1, seat) {
             (Some(h1), Some(seat)) => {
-                let mut answering = Answering::new(Held { h1, request: session.req_header() }, ctx);
+                let mut answering = Answering::new(Held { h1, request: session.req_header(), hold: None }, ctx);
                 let (client, ctx) = answering.parts();
                 let end = respond(client, ctx, received).await;
                 let (held, ctx) = answering.end();
@@ -71,6 +72,9 @@ impl Sent for Held<'_> {
 
 /// Brings the answer to the client; an end that is none is answered here.
 pub(super) async fn respond<C: Client>(client: &mut C, ctx: &mut Ctx, received: Received) -> End {
+    if let Some(hold) = ctx.facts.fault.as_ref().and_then(|drawn| drawn.delays_client()).and_then(Hold::of) {
+        client.hold(hold);
+    }
     let end = match received {
         Received::Answer(reply) => End::Answer(reply),
         // On the heap: no other request has to carry it along.

@@ -133,6 +133,10 @@ impl Snapshot {
             let pattern = Pattern::parse(&route.path)?;
             let counts = metrics.route(&route.name);
             let mirror = route.mirror.as_ref().map(|mirror| Mirror::compile(mirror, &credentials, &pools, counts.mirror())).transpose()?;
+            if matches!(route.target, model::Target::Redirect(_)) {
+                // Nothing that could fail is behind it.
+                links.retain(|link| !link.filter.injects_faults());
+            }
             let (chain, action) = (Chain::new(links), action::compile(route, &pattern, &with)?);
             let calls = action.composition().map(|composition| {
                 let names = composition.names();
@@ -301,7 +305,8 @@ fn devices(config: &model::Config, routes: &[Route]) -> Result<Option<Arc<Device
         _ => None,
     });
     let whens = config.routes.iter().filter_map(|route| route.when.as_ref()).flat_map(|when| &when.facts).map(|fact| &fact.selector);
-    let read = filters.chain(hashes).map(|selector| &selector.value).chain(config.routes.iter().flat_map(|route| route.selectors()));
+    let hashes = hashes.map(|selector| &selector.value);
+    let read = filters.map(|selector| selector.value).chain(hashes).chain(config.routes.iter().flat_map(|route| route.selectors()));
     let is_read = read.chain(whens).any(|selector| *selector == Selector::Device);
     let is_referred_to = || {
         let compositions = routes.iter().filter_map(|route| route.action.composition());

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use frontgate_filters::chain::Link;
 use frontgate_filters::device::Devices;
-use frontgate_filters::filter::inspect::{CircuitStatus, Forced, RefusedKey};
+use frontgate_filters::filter::inspect::{CircuitStatus, FaultStatus, Forced, RefusedKey};
 use frontgate_filters::filter::pseudonym::Pseudonyms;
 use frontgate_filters::filter::{Facts, Filter};
 use frontgate_filters::registry::{FilterConfig, FilterEntry, Mode};
@@ -114,6 +114,16 @@ impl Snapshot {
     pub(crate) fn circuits(&self) -> impl Iterator<Item = (&str, CircuitStatus)> {
         let breakers = self.filters.iter().filter(|(_, built)| matches!(built.entry.config, FilterConfig::CircuitBreaker(_)));
         breakers.flat_map(|(name, built)| built.filter.inspect().circuits.into_iter().map(move |circuit| (name.as_str(), circuit)))
+    }
+
+    /// Every drill, with the filter's name.
+    pub(crate) fn drills(&self) -> impl Iterator<Item = (&str, FaultStatus)> {
+        self.filters.iter().filter_map(|(key, built)| Some((shown(key, built), built.filter.inspect().fault?)))
+    }
+
+    /// Stops all drills, or lets them go on.
+    pub(crate) fn stop_drills(&self, stopped: bool) {
+        self.filters.values().for_each(|built| built.filter.stop_faults(stopped));
     }
 
     /// Holds a filter's circuit before an upstream open or closed, or lets it go; whether there is such a circuit.

@@ -5,6 +5,7 @@ mod acts;
 mod canaries;
 mod circuits;
 mod configurations;
+mod drills;
 mod limits;
 mod log_level;
 mod sagas;
@@ -20,6 +21,7 @@ pub(crate) use self::acts::{Accepted, ByHand, Draining};
 pub(crate) use self::canaries::CanaryStatus;
 pub(crate) use self::circuits::{CircuitForced, CircuitState, CircuitStatus, Force};
 pub(crate) use self::configurations::{HistoryStatus, InForce, KeptConfiguration, ReloadStatus, Reloaded, RolledBack};
+pub(crate) use self::drills::{DrillStatus, DrillsStatus};
 pub(crate) use self::limits::{LimitedKey, LimitsStatus};
 pub(crate) use self::log_level::{Level, LogLevel, LogLevelSet};
 #[cfg_attr(not(feature = "saga"), allow(unused_imports, reason = "there are no sagas to tell of"))]

@@ -17,6 +17,7 @@ use pingora_http::ResponseHeader;
 
 use super::attempts::{Asked, Attempts, Audience, Next};
 use super::cause::Cause;
+use super::faulty;
 use super::h1::{Brief, Fault, Piece, Upload};
 use super::line::{self, Fields, Line, Said, Wanted};
 use super::pool::Endpoint;
@@ -281,7 +282,8 @@ async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked, caller:
     let deadline = current.deadline().unwrap_or(call.deadline);
     let mut clock = Clock::new(caller.is_at_work());
     let wanted = Wanted { fresh: attempts.wants_fresh(), websocket: false };
-    let mut line = match line::pooled(&endpoint, &pool.timeouts, wanted) {
+    let mut dealt = attempts.dealt();
+    let line = match faulty::instead(&mut dealt).or_else(|| line::pooled(&endpoint, &pool.timeouts, wanted)) {
         Some(line) => line,
         None => {
             let until = deadline.min(clock::now() + pool.timeouts.connect.0);
@@ -293,6 +295,7 @@ async fn attempt(attempts: &mut Attempts, call: &Call<'_>, asked: Asked, caller:
             })?
         }
     };
+    let mut line = faulty::around(line, dealt);
     let upload = match call.body.len() {
         0 if matches!(call.method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS) => Upload::None,
         length => Upload::Length(length as u64),

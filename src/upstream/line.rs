@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use super::cause::Cause;
 use super::connect::{HTTP1, connect};
+use super::faulty::Faulty;
 use super::h1::{self, Brief, Connection, Fault, Piece, Upload, is_final, put_field};
 use super::h2::{self, Stream};
 use super::pool::Endpoint;
@@ -24,6 +25,8 @@ pub(crate) enum Line {
     Http1(Box<Connection>),
     /// A stream.
     Http2(Box<Stream>),
+    /// What a drill makes of either, or in its place.
+    Faulty(Box<Faulty>),
 }
 
 /// Where the fields of a request are put, in the form of its protocol.
@@ -173,13 +176,29 @@ impl Line {
                 said.fields(out);
             }),
             Self::Http2(stream) => stream.begin(method, target, upload, said),
+            Self::Faulty(faulty) => {
+                faulty.begins(method);
+                if let Some(line) = faulty.line_mut() {
+                    line.begin(method, target, upload, said);
+                }
+            }
+        }
+    }
+
+    /// The line without what a drill makes of it; none where there is no other.
+    pub(crate) fn real(self) -> Option<Self> {
+        match self {
+            Self::Faulty(faulty) => faulty.into_line(),
+            line => Some(line),
         }
     }
 
     /// The upstream may answer the request that was just begun by changing to one of these protocols, where a connection can.
     pub(crate) fn offer(&mut self, protocols: &HeaderValue) {
-        if let Self::Http1(connection) = self {
-            connection.offer(protocols);
+        match self {
+            Self::Http1(connection) => connection.offer(protocols),
+            Self::Http2(_) => {}
+            Self::Faulty(faulty) => faulty.line_mut().into_iter().for_each(|line| line.offer(protocols)),
         }
     }
 
@@ -188,12 +207,17 @@ impl Line {
         match self {
             Self::Http1(connection) => connection.socket(),
             Self::Http2(_) => None,
+            Self::Faulty(faulty) => faulty.line()?.socket(),
         }
     }
 
     /// Whether this is a stream of HTTP/2.
     pub(crate) fn is_http2(&self) -> bool {
-        matches!(self, Self::Http2(_))
+        match self {
+            Self::Http1(_) => false,
+            Self::Http2(_) => true,
+            Self::Faulty(faulty) => faulty.line().is_some_and(Self::is_http2),
+        }
     }
 
     /// Whether it was there before the request: then the upstream may have closed it at any time.
@@ -201,6 +225,7 @@ impl Line {
         match self {
             Self::Http1(connection) => connection.is_reused(),
             Self::Http2(stream) => stream.is_reused(),
+            Self::Faulty(faulty) => faulty.line().is_some_and(Self::is_reused),
         }
     }
 
@@ -209,6 +234,7 @@ impl Line {
         match self {
             Self::Http1(connection) => connection.has_output(),
             Self::Http2(stream) => stream.has_output(),
+            Self::Faulty(faulty) => faulty.line().is_some_and(Self::has_output),
         }
     }
 
@@ -217,6 +243,7 @@ impl Line {
         match self {
             Self::Http1(connection) => connection.output_len(),
             Self::Http2(stream) => stream.output_len(),
+            Self::Faulty(faulty) => faulty.line().map_or(0, Self::output_len),
         }
     }
 
@@ -225,6 +252,7 @@ impl Line {
         match self {
             Self::Http1(connection) => connection.poll_flush(cx),
             Self::Http2(stream) => stream.poll_flush(cx),
+            Self::Faulty(faulty) => faulty.line_mut().map_or(Poll::Ready(Ok(())), |line| line.poll_flush(cx)),
         }
     }
 
@@ -233,6 +261,7 @@ impl Line {
         match self {
             Self::Http1(connection) => connection.upload(data, framing),
             Self::Http2(stream) => stream.upload(data),
+            Self::Faulty(faulty) => faulty.line_mut().into_iter().for_each(|line| line.upload(data.clone(), framing)),
         }
     }
 
@@ -241,6 +270,7 @@ impl Line {
         match self {
             Self::Http1(connection) => connection.takes_upload(),
             Self::Http2(stream) => stream.takes_upload(),
+            Self::Faulty(faulty) => faulty.line().is_none_or(Self::takes_upload),
         }
     }
 
@@ -250,6 +280,7 @@ impl Line {
             Self::Http1(connection) if framing == Upload::Chunked => connection.end_upload(None),
             Self::Http1(_) => {}
             Self::Http2(stream) => stream.end_upload(),
+            Self::Faulty(faulty) => faulty.line_mut().into_iter().for_each(|line| line.end_upload(framing)),
         }
     }
 
@@ -258,6 +289,7 @@ impl Line {
         match self {
             Self::Http1(connection) => connection.poll_head(cx).map_ok(|head| head.head),
             Self::Http2(stream) => stream.poll_head(cx),
+            Self::Faulty(faulty) => faulty.poll_head(cx),
         }
     }
 
@@ -267,6 +299,7 @@ impl Line {
             let head = match self {
                 Self::Http1(connection) => ready!(connection.poll_brief(cx)).map(|head| head.head),
                 Self::Http2(stream) => ready!(stream.poll_head(cx)).map(Brief::from),
+                Self::Faulty(faulty) => ready!(faulty.poll_head(cx)).map(Brief::from),
             };
             match head {
                 Ok(head) if !is_final(head.status) => {}
@@ -280,13 +313,16 @@ impl Line {
         match self {
             Self::Http1(connection) => connection.poll_piece(cx),
             Self::Http2(stream) => stream.poll_piece(cx),
+            Self::Faulty(faulty) => faulty.poll_piece(cx),
         }
     }
 
     /// Nobody takes more of the body just now: what has come of it is held for as long.
     pub(crate) fn gather(&mut self, cx: &mut Context<'_>) {
-        if let Self::Http2(stream) = self {
-            stream.gather(cx);
+        match self {
+            Self::Http1(_) => {}
+            Self::Http2(stream) => stream.gather(cx),
+            Self::Faulty(faulty) => faulty.line_mut().into_iter().for_each(|line| line.gather(cx)),
         }
     }
 
@@ -295,28 +331,35 @@ impl Line {
         match self {
             Self::Http1(connection) => connection.is_at_end(),
             Self::Http2(stream) => stream.is_at_end(),
+            Self::Faulty(faulty) => faulty.is_at_end(),
         }
     }
 
     /// Whoever gets the pieces of this answer's body will change them: where they can be, they are handed out with the buffer they lie in.
     pub(crate) fn own_pieces(&mut self) {
-        if let Self::Http1(connection) = self {
-            connection.own_pieces();
+        match self {
+            Self::Http1(connection) => connection.own_pieces(),
+            Self::Http2(_) => {}
+            Self::Faulty(faulty) => faulty.line_mut().into_iter().for_each(Self::own_pieces),
         }
     }
 
     /// Whoever gets the pieces of this answer's body would like it in one, where that costs nothing.
     pub(crate) fn want_whole(&mut self) {
-        if let Self::Http1(connection) = self {
-            connection.want_whole();
+        match self {
+            Self::Http1(connection) => connection.want_whole(),
+            Self::Http2(_) => {}
+            Self::Faulty(faulty) => faulty.line_mut().into_iter().for_each(Self::want_whole),
         }
     }
 
     /// Whether the client takes nothing of the answer just now. What comes meanwhile is held back, and takes of what a connection of
     /// HTTP/2 holds for all of its streams.
     pub(crate) fn is_held_up(&mut self, held_up: bool) {
-        if let Self::Http2(stream) = self {
-            stream.is_held_up(held_up);
+        match self {
+            Self::Http1(_) => {}
+            Self::Http2(stream) => stream.is_held_up(held_up),
+            Self::Faulty(faulty) => faulty.line_mut().into_iter().for_each(|line| line.is_held_up(held_up)),
         }
     }
 
@@ -325,6 +368,7 @@ impl Line {
         match self {
             Self::Http1(connection) => h1::put_back(endpoint.connections(), connection, timeouts.idle.0),
             Self::Http2(stream) => drop(stream),
+            Self::Faulty(faulty) => faulty.into_line().into_iter().for_each(|line| line.put_back(endpoint, timeouts)),
         }
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod call;
 pub(crate) mod cause;
 pub(crate) mod connect;
 pub(crate) mod documents;
+pub(crate) mod faulty;
 pub(crate) mod found;
 pub(crate) mod h1;
 pub(crate) mod h2;

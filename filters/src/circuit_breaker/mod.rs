@@ -57,8 +57,8 @@ impl Options for Config {
         self.check()
     }
 
-    fn selectors(&self) -> Vec<&Spanned<Selector>> {
-        self.cached().and_then(|(_, cached)| cached.per.as_ref()).into_iter().collect()
+    fn selectors(&self) -> Vec<Spanned<&Selector>> {
+        self.cached().and_then(|(_, cached)| cached.per.as_ref()).map(Spanned::as_ref).into_iter().collect()
     }
 
     /// There is a circuit for each upstream, and what is kept is kept of one version.

@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::inspect::CircuitState;
 use super::pseudonym::{Part, Pseudonyms};
+use crate::fault::Drawn;
 use crate::grpc::Call;
 use crate::json::Policy;
 use crate::words::claims::Claims;
@@ -121,6 +122,10 @@ pub struct Facts {
     pub trims: Option<Arc<Policy>>,
     /// Whether a filter compresses the answer: those after it in the list leave it as it is.
     pub packed: bool,
+    /// What a drill has drawn for it.
+    pub fault: Option<Arc<Drawn>>,
+    /// Whether a trusted proxy has sent it.
+    pub from_trusted: bool,
     /// What each filter did, where a trusted proxy asks for that.
     pub steps: Option<Vec<Step>>,
 }
@@ -151,6 +156,8 @@ impl Facts {
             variant: None,
             trims: None,
             packed: false,
+            fault: None,
+            from_trusted: false,
             steps: None,
         }
     }

@@ -16,6 +16,36 @@ pub struct Inspection {
     pub lacks_keys: bool,
     /// Whom it refused of late for asking too much, those it refused most first.
     pub refused: Vec<RefusedKey>,
+    /// Its drill, where it is one.
+    pub fault: Option<FaultStatus>,
+}
+
+/// What an operator sees of a drill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultStatus {
+    /// Whether it goes on.
+    pub state: FaultState,
+    /// When it ends, as RFC 3339 writes it.
+    pub until: String,
+    /// How many requests it holds.
+    pub active: u32,
+    /// How many faults of each kind there were.
+    pub injected: Vec<(&'static str, u64)>,
+    /// Its rules, in words.
+    pub rules: Vec<String>,
+}
+
+/// Whether a drill goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultState {
+    /// It does.
+    Running,
+    /// An operator has stopped all drills.
+    Stopped,
+    /// It has stopped by itself, as too many answers were errors.
+    Tripped,
+    /// Its time is over.
+    Over,
 }
 
 /// A key that a limit refused.

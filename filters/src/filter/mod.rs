@@ -62,6 +62,14 @@ pub trait Filter: Any + Send + Sync {
         Inspection::default()
     }
 
+    /// Whether it is a drill.
+    fn injects_faults(&self) -> bool {
+        false
+    }
+
+    /// Operators stop all drills, or let them go on.
+    fn stop_faults(&self, _stopped: bool) {}
+
     /// Holds its circuit before this upstream open or closed, or lets it go; whether it has one.
     fn force_circuit(&self, _upstream: &str, _forced: Option<Forced>) -> bool {
         false

@@ -40,14 +40,14 @@ pub trait Options {
     }
 
     /// The facts of a request that it reads. One that reads claims needs a filter before it that identifies the caller.
-    fn selectors(&self) -> Vec<&Spanned<Selector>> {
+    fn selectors(&self) -> Vec<Spanned<&Selector>> {
         Vec::new()
     }
 
     /// Whether what it does with a request depends on the version that the route's canary chooses for it: the choice is made before such a
     /// filter.
     fn depends_on_version(&self) -> bool {
-        self.selectors().iter().any(|selector| selector.value == Selector::Version)
+        self.selectors().iter().any(|selector| *selector.value == Selector::Version)
     }
 
     /// The facts that decide how much a caller may do, each with its place and, for one that a client can choose, what follows from that.

@@ -21,6 +21,8 @@ pub struct Request<'r> {
     live: bool,
     /// Whether it is served for real while filters' decisions are told.
     served: bool,
+    /// Whether the filter that sees it may only look.
+    observed: bool,
     /// What is known of the call that it is, where it is one.
     calling: Option<&'r Calling<'r>>,
 }
@@ -28,7 +30,7 @@ pub struct Request<'r> {
 impl<'r> Request<'r> {
     /// A request being served.
     pub fn new(head: &'r mut RequestHeader, facts: &'r mut Facts, now: Instant) -> Self {
-        Self { head, facts, now, reasons: None, live: false, served: false, calling: None }
+        Self { head, facts, now, reasons: None, live: false, served: false, observed: false, calling: None }
     }
 
     /// A request being explained: what [`Request::because`] says is kept in `reasons`.
@@ -58,6 +60,11 @@ impl<'r> Request<'r> {
     /// What is known of the call that it is, where it is one.
     pub fn call(&self) -> Option<&Calling<'r>> {
         self.calling
+    }
+
+    /// Whether the filter that sees it may only look.
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observed
     }
 
     /// Whether it is served for real while what each filter decides is told.
@@ -91,6 +98,6 @@ impl<'r> Request<'r> {
     /// The same request with another head, for a filter that may look but not alter.
     pub(crate) fn with_head<'s>(&'s mut self, head: &'s mut RequestHeader) -> Request<'s> {
         let (now, live, served, calling) = (self.now, self.live, self.served, self.calling);
-        Request { head, facts: self.facts, now, reasons: self.reasons.as_deref_mut(), live, served, calling }
+        Request { head, facts: self.facts, now, reasons: self.reasons.as_deref_mut(), live, served, observed: true, calling }
     }
 }

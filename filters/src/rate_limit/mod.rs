@@ -54,8 +54,8 @@ impl Options for Config {
         with.kept_or(|| RateLimit::new(self, with, clock::now()))
     }
 
-    fn selectors(&self) -> Vec<&Spanned<Selector>> {
-        self.key.0.iter().chain(&self.tier).collect()
+    fn selectors(&self) -> Vec<Spanned<&Selector>> {
+        self.key.0.iter().chain(&self.tier).map(Spanned::as_ref).collect()
     }
 
     fn problems(&self) -> Vec<Problem> {

@@ -45,10 +45,10 @@ impl Options for Config {
         true
     }
 
-    fn selectors(&self) -> Vec<&Spanned<Selector>> {
+    fn selectors(&self) -> Vec<Spanned<&Selector>> {
         match &self.source {
             Source::Claim(_) => Vec::new(),
-            Source::Certificate(fact) => vec![fact],
+            Source::Certificate(fact) => vec![fact.as_ref()],
         }
     }
 

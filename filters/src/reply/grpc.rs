@@ -18,8 +18,8 @@ pub(super) fn render(reply: &Reply, detail: &str, call: &Call, request_id: &Head
         head.append_header(name, value).expect("a HeaderName is a valid name");
     };
     put(CONTENT_TYPE, call.content_type.clone());
-    reply.headers.iter().for_each(|(name, value)| put(name.clone(), value.clone()));
-    let said = status(Status::of_refusal(reply.status), detail, reply.retry_after());
+    reply.headers.iter().filter(|(name, _)| *name != GRPC_STATUS).for_each(|(name, value)| put(name.clone(), value.clone()));
+    let said = status(reply.grpc_status(), detail, reply.retry_after());
     let body = match call.wire {
         Wire::Plain => {
             said.iter().for_each(|(name, value)| put(name.clone(), value.clone()));

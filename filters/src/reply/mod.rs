@@ -11,7 +11,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora_http::ResponseHeader;
 
-use crate::grpc::Call;
+use crate::grpc::{Call, GRPC_STATUS, Status};
 use crate::words::fields;
 
 /// The identifier of a request.
@@ -81,6 +81,13 @@ impl Reply {
     /// Whether it refuses the request, so that it has a form for who asked.
     pub fn is_refusal(&self) -> bool {
         matches!(self.body, ReplyBody::Problem { .. })
+    }
+
+    /// What it is to a gRPC client: what its headers say, else what its status means there.
+    pub fn grpc_status(&self) -> Status {
+        let said = self.headers.iter().find(|(name, _)| *name == GRPC_STATUS);
+        let said = said.and_then(|(_, value)| Status::named(fields::text(value)?.parse().ok()?));
+        said.unwrap_or_else(|| Status::of_refusal(self.status))
     }
 
     /// For how many seconds nothing better is to be had, where it says so.

@@ -8,6 +8,7 @@ pub mod fields;
 pub mod fnv;
 pub mod matching;
 mod meant;
+pub mod moment;
 pub mod network;
 pub mod path;
 pub mod pattern;

@@ -77,6 +77,11 @@ impl<T> Spanned<T> {
     pub fn nowhere(value: T) -> Self {
         Self { value, place: Place::default() }
     }
+
+    /// The value where it is, with its place.
+    pub fn as_ref(&self) -> Spanned<&T> {
+        Spanned { value: &self.value, place: self.place }
+    }
 }
 
 impl<T> Deref for Spanned<T> {

@@ -1,4 +1,4 @@
-//! `frontgate status`, `upstreams`, `limits`, `reload`, `config history|rollback`, `log`, `drain`, `circuit`, `hash`, `tap`, `why`, `saga`: a running gateway asked through its admin address. None of
+//! `frontgate status`, `upstreams`, `limits`, `reload`, `config history|rollback`, `log`, `drain`, `circuit`, `fault`, `hash`, `tap`, `why`, `saga`: a running gateway asked through its admin address. None of
 //! them needs a configuration that is a good one.
 
 mod reach;
@@ -20,11 +20,11 @@ use serde_json::Value;
 pub(super) use self::reach::admin_address;
 use self::reach::{Answered, Gateway};
 pub(super) use self::tables::rolled_back;
-use super::{Admin, OnUpstream, Whom, exit, fail};
+use super::{Admin, OnFault, OnUpstream, Whom, exit, fail};
 use crate::changes::Portrait;
 use crate::cli::check::Format;
 use crate::explain::{Explanation, Posted};
-use crate::status::{Force, Health, HistoryStatus, Level, LimitsStatus, Status};
+use crate::status::{DrillsStatus, Force, Health, HistoryStatus, Level, LimitsStatus, Status};
 
 /// What a running gateway is asked for.
 pub(super) enum Ask {
@@ -67,6 +67,8 @@ pub(super) enum Ask {
         /// Whether one waits until it has ended.
         wait: bool,
     },
+    /// How its drills stand, or to stop them or let them go on.
+    Fault(OnFault),
     /// To force a circuit open or closed, or to let it decide by itself again.
     Circuit {
         /// The filter.
@@ -110,6 +112,9 @@ pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
             let time = time.map(|time| format!("&for={time}")).unwrap_or_default();
             gateway.ask("POST", &format!("/-/upstreams/{what}?upstream={upstream}&endpoint={endpoint}{weight}{time}"))
         }
+        Ask::Fault(OnFault::Status) => gateway.ask("GET", "/-/fault"),
+        Ask::Fault(OnFault::Stop) => gateway.ask("POST", "/-/fault/stop"),
+        Ask::Fault(OnFault::Start) => gateway.ask("POST", "/-/fault/start"),
         Ask::Reload => gateway.ask("POST", "/-/reload"),
         Ask::History(_) => gateway.ask("GET", "/-/history"),
         Ask::Rollback(None) => gateway.ask("POST", "/-/rollback"),
@@ -152,6 +157,10 @@ pub(super) fn run(path: Option<&Path>, admin: &Admin, ask: &Ask) -> ExitCode {
         },
         (Ask::Limits(_), _) => match serde_json::from_slice::<LimitsStatus>(&body) {
             Ok(limits) => tables::limits(&limits),
+            Err(_) => indented(&body),
+        },
+        (Ask::Fault(_), _) => match serde_json::from_slice::<DrillsStatus>(&body) {
+            Ok(drills) => tables::drills(&drills),
             Err(_) => indented(&body),
         },
         _ => indented(&body),
@@ -241,6 +250,7 @@ fn is_ours(ask: &Ask, code: u16, body: &[u8]) -> bool {
     match ask {
         Ask::Status | Ask::Upstreams => serde_json::from_slice::<Status>(body).is_ok(),
         Ask::Limits(_) => serde_json::from_slice::<LimitsStatus>(body).is_ok(),
+        Ask::Fault(_) => serde_json::from_slice::<DrillsStatus>(body).is_ok(),
         Ask::Accept(_) => tells(&["upstream", "left"]),
         Ask::ByHand { .. } => tells(&["upstream", "endpoint", "endpoints"]),
         Ask::History(_) => serde_json::from_slice::<HistoryStatus>(body).is_ok(),

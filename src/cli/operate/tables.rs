@@ -3,7 +3,7 @@
 use crate::changes::first;
 use crate::cli::table::{Column, table};
 use crate::config::model::UpstreamProtocol;
-use crate::status::{CanaryStatus, CircuitStatus, HistoryStatus, InForce, LimitsStatus, Status, UpstreamStatus};
+use crate::status::{CanaryStatus, CircuitStatus, DrillsStatus, HistoryStatus, InForce, LimitsStatus, Status, UpstreamStatus};
 use crate::telemetry::EndpointState;
 
 /// Upstreams and circuits, for people.
@@ -202,6 +202,38 @@ pub(super) fn limits(limits: &LimitsStatus) -> String {
     }
     let columns = [Column::Left("LIMIT"), Column::Left("TIER"), Column::Left("KEY"), Column::Right("REFUSED"), Column::Left("LAST")];
     table(columns, &rows)
+}
+
+/// Drills, for people.
+pub(super) fn drills(told: &DrillsStatus) -> String {
+    let row = |drill: &crate::status::DrillStatus| {
+        let injected = drill.injected.iter().filter(|(_, count)| **count > 0).map(|(kind, count)| format!("{kind} {count}"));
+        let injected = injected.collect::<Vec<_>>().join(", ");
+        [
+            drill.filter.clone(),
+            drill.state.label().to_owned(),
+            drill.until.clone(),
+            drill.active.to_string(),
+            if injected.is_empty() { "-".to_owned() } else { injected },
+            drill.rules.join("; "),
+        ]
+    };
+    let columns = [
+        Column::Left("DRILL"),
+        Column::Left("STATE"),
+        Column::Left("UNTIL"),
+        Column::Right("HELD"),
+        Column::Left("INJECTED"),
+        Column::Left("RULES"),
+    ];
+    let mut text = table(columns, &told.drills.iter().map(row).collect::<Vec<_>>());
+    if told.drills.is_empty() {
+        text.push_str("There is no drill.\n");
+    }
+    if told.stopped {
+        text.push_str("An operator has stopped all drills.\n");
+    }
+    text
 }
 
 fn adaptive(name: &str, upstream: &UpstreamStatus) -> Option<String> {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use frontgate_filters::chain::Exchange;
+use frontgate_filters::fault::Drawn;
 use frontgate_filters::filter::{Attempt, Flow, Outcome, Rescue};
 use frontgate_filters::reply::Reply;
 use http::header::HOST;
@@ -33,6 +34,8 @@ pub(super) struct Guard {
     pub head: Option<Box<RequestHeader>>,
     /// Whether it is a probe.
     pub probes: bool,
+    /// What a drill has drawn for it.
+    pub fault: Option<Arc<Drawn>>,
 }
 
 /// A call that is made.

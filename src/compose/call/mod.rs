@@ -233,6 +233,7 @@ impl Common {
             answered: call::Answered::Kept,
             again,
         };
+        called.attempts.meet(guard.fault.as_ref().filter(|_| !is_other));
         let (taken, at_work, base) = (Taken::new(self, most, bounded), request.is_some(), called.base);
         let mut caller = Guarded { common: self, at_work, base, guard, taken, begun: false };
         called.attempts.ask(pool, call.hash);
@@ -293,6 +294,7 @@ impl Common {
             Err(Panicked) => return Err(refusals::internal()),
         }
         guard.probes = facts.circuit == Some(CircuitState::HalfOpen);
+        guard.fault = facts.fault.take();
         match facts.upstream {
             Some(other) if *other != *pool.name => self.snapshot.pools.get(&*other).cloned().ok_or_else(refusals::internal),
             _ => Ok(pool.clone()),

@@ -119,7 +119,7 @@ fn unshown(config: &Config, report: &mut Report<'_, '_>) {
     let read = entries(config).flat_map(|entry| {
         let options = entry.config.options();
         let accounts = options.accounts().into_iter().map(|(selector, place, _)| (place, selector));
-        options.selectors().into_iter().map(|selector| (selector.place, &selector.value)).chain(accounts).collect::<Vec<_>>()
+        options.selectors().into_iter().map(|selector| (selector.place, selector.value)).chain(accounts).collect::<Vec<_>>()
     });
     let mut found: Vec<(Place, String)> = Vec::new();
     for (place, selector) in hashes.chain(read) {

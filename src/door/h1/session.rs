@@ -4,7 +4,7 @@
 //! ([`Seat`]): they take it to answer, and put it back when it can serve another request.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,6 +24,7 @@ use crate::door::conn::{Conn, Fresh};
 use crate::door::h2::Flow;
 use crate::door::wire::Framing;
 use crate::exchange::client::{Client, Lost};
+use crate::upstream::faulty::Hold;
 use crate::upstream::h1::Upload;
 
 /// What a request's hooks find by its session's digest: what is known of the connection, and the connection itself.
@@ -64,6 +65,8 @@ pub(crate) struct Held<'r> {
     pub h1: Box<H1>,
     /// Its request.
     pub request: &'r RequestHeader,
+    /// What holds its answer, where something does.
+    pub hold: Option<Hold>,
 }
 
 impl Client for Held<'_> {
@@ -110,6 +113,9 @@ impl Client for Held<'_> {
     fn take_back(&mut self) -> bool {
         self.h1.unqueue()
     }
+    fn hold(&mut self, hold: Hold) {
+        self.hold = Some(hold);
+    }
     fn has_room(&self) -> bool {
         self.h1.queued() < crate::upstream::h1::ROOM
     }
@@ -117,6 +123,10 @@ impl Client for Held<'_> {
         self.h1.queued() > 0
     }
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<(), Lost>> {
+        if let Some(hold) = self.hold.as_mut().filter(|_| self.h1.queued() > 0) {
+            ready!(hold.poll(cx));
+            self.hold = None;
+        }
         self.h1.poll_out(cx)
     }
 }

@@ -27,6 +27,7 @@ use crate::refusals;
 use crate::telemetry::{Attempt, Flag};
 use crate::upstream::Pool;
 use crate::upstream::cause::Cause;
+use crate::upstream::faulty;
 use crate::upstream::h1::{Fault, Piece};
 use crate::upstream::line::{self, Line, Wanted};
 use crate::upstream::pool::Endpoint;
@@ -108,7 +109,8 @@ impl Leg {
         let mut timer = Timer::new();
         let websocket = endpoint.protocol != UpstreamProtocol::Http1 && forward::protocols(client).is_some_and(websocket::is_one);
         let wanted = Wanted { fresh: order.attempts.wants_fresh(), websocket };
-        let line = match line::pooled(&endpoint, &pool.timeouts, wanted) {
+        let mut dealt = order.attempts.dealt();
+        let line = match faulty::instead(&mut dealt).or_else(|| line::pooled(&endpoint, &pool.timeouts, wanted)) {
             Some(line) => line,
             None => {
                 let due = [Some(clock::now() + pool.timeouts.connect.0), total].into_iter().flatten().min();
@@ -148,6 +150,7 @@ impl Leg {
                 }
             }
         };
+        let line = faulty::around(line, dealt);
         if line.is_http2() && websocket {
             return Err(Ended::Failed(Failure::Neutral, Some(refusals::no_websocket())));
         }
@@ -213,11 +216,13 @@ impl Leg {
                 return ended;
             }
         }
-        if self.stage == Stage::Switched
-            && let Line::Http1(connection) = self.line
-        {
+        if self.stage == Stage::Switched {
             order.attempts.finished(Attempt::Ok, clock::now());
-            return Ended::Final(End::Switched { upstream: connection, websocket: self.websocket });
+            return Ended::Final(match self.line.real() {
+                Some(Line::Http1(connection)) => End::Switched { upstream: connection, websocket: self.websocket },
+                // No other line can change its protocol.
+                _ => End::Broken,
+            });
         }
         // Free for the next request, while the client takes the rest of its answer.
         order.attempts.finished(Attempt::Ok, clock::now());

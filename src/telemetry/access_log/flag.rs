@@ -21,11 +21,15 @@ pub(crate) enum Flag {
     UpstreamProtocolError,
     /// The client left, or was too slow.
     DownstreamConnectionTermination,
+    /// A drill has delayed it.
+    DelayInjected,
+    /// A drill has made it meet another fault.
+    FaultInjected,
 }
 
 impl Flag {
     /// The letters of all.
-    pub(crate) const LETTERS: [&str; 9] = [
+    pub(crate) const LETTERS: [&str; 11] = [
         Self::NoRoute.letters(),
         Self::RateLimited.letters(),
         Self::UpstreamOverflow.letters(),
@@ -35,6 +39,8 @@ impl Flag {
         Self::UpstreamConnectionTermination.letters(),
         Self::UpstreamProtocolError.letters(),
         Self::DownstreamConnectionTermination.letters(),
+        Self::DelayInjected.letters(),
+        Self::FaultInjected.letters(),
     ];
 
     /// Its letters: two, and three where Envoy has three.
@@ -49,6 +55,8 @@ impl Flag {
             Self::UpstreamConnectionTermination => "UC",
             Self::UpstreamProtocolError => "UPE",
             Self::DownstreamConnectionTermination => "DC",
+            Self::DelayInjected => "DI",
+            Self::FaultInjected => "FI",
         }
     }
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use frontgate_filters::clock;
+use frontgate_filters::fault::{At, Dealt, Drawn};
 use frontgate_filters::filter::{Attempt, Rescue};
 use frontgate_filters::grpc::Status;
 use frontgate_filters::reply::Reply;
@@ -105,6 +106,8 @@ pub(crate) struct Attempts {
     /// Whether another pool is asked than at first.
     rescued: bool,
     permit: Option<RetryPermit>,
+    /// What a drill has drawn for the request.
+    fault: Option<Arc<Drawn>>,
     current: Option<Current>,
     /// Since when nothing but the upstream or the client is waited for, and how long that was in all.
     waiting: Option<Instant>,
@@ -121,6 +124,21 @@ impl Attempts {
     /// All attempts together may take until then.
     pub(crate) fn limit(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
+    }
+
+    /// They meet what a drill has drawn, where that is theirs to meet.
+    pub(crate) fn meet(&mut self, drawn: Option<&Arc<Drawn>>) {
+        self.fault = drawn.filter(|drawn| drawn.at() == At::Upstream).cloned();
+    }
+
+    /// What a drill deals for the attempt that has begun: to be asked once. Who answers in an upstream's place is not what it is about.
+    pub(crate) fn dealt(&self) -> Option<Dealt> {
+        let drawn = self.fault.as_ref()?;
+        if self.rescued {
+            drawn.spares();
+            return None;
+        }
+        drawn.deal(self.all)
     }
 
     /// This pool is asked, with this hash of the request where it balances by one.

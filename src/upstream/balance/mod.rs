@@ -10,7 +10,7 @@ mod wheel;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use frontgate_filters::words::fnv;
+use frontgate_filters::words::fnv::{self, mixed};
 
 use self::ring::Ring;
 use self::shares::{GOLDEN, Shares, scaled};
@@ -248,12 +248,6 @@ fn around(ring: &Ring, hash: u64, candidates: &impl Candidates) -> Option<usize>
 /// A hash that is the same on every node of a fleet: FNV-1a, mixed by the finisher of SplitMix64 (Steele and others, 2014).
 pub(crate) fn hash_of(bytes: &[u8], seed: u64) -> u64 {
     mixed(fnv::fnv1a(fnv::BASIS ^ seed.wrapping_mul(GOLDEN), bytes))
-}
-
-fn mixed(number: u64) -> u64 {
-    let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 /// A number that nobody needs to be unable to guess: xorshift64* (Vigna, 2016), one state a thread.

@@ -48,8 +48,8 @@ impl Options for Config {
         profiles.map(|(name, profile)| Spanned { value: name.as_str(), place: profile.place }).collect()
     }
 
-    fn selectors(&self) -> Vec<&Spanned<Selector>> {
-        std::iter::once(&self.by).chain(&self.fields).collect()
+    fn selectors(&self) -> Vec<Spanned<&Selector>> {
+        std::iter::once(&self.by).chain(&self.fields).map(Spanned::as_ref).collect()
     }
 
     /// In the tags of what it trims.

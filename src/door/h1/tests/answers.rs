@@ -86,7 +86,7 @@ async fn large_and_small_parts_leave_in_order() {
 #[tokio::test]
 async fn an_answer_can_be_taken_back_while_none_of_it_was_written() {
     let (mut pair, request) = Pair::asking(GET).await;
-    let mut held = Held { h1: pair.h1, request: &request };
+    let mut held = Held { h1: pair.h1, request: &request, hold: None };
     held.inform(status(StatusCode::from_u16(103).expect("a status"), None));
     held.flush().await.expect("it is taken");
     held.inform(status(StatusCode::from_u16(102).expect("a status"), None));
@@ -111,7 +111,7 @@ async fn an_answer_can_be_taken_back_while_none_of_it_was_written() {
 #[tokio::test]
 async fn a_changed_protocol_names_its_hop() {
     let (mut pair, request) = Pair::asking("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\nearly").await;
-    let held = Held { h1: pair.h1, request: &request };
+    let held = Held { h1: pair.h1, request: &request, hold: None };
     assert_eq!(held.upgrade().expect("it asks for it"), "chat");
     let mut head = status(StatusCode::SWITCHING_PROTOCOLS, None);
     head.insert_header("upgrade", "chat").expect("a field");
